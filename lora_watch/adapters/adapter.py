@@ -1,0 +1,129 @@
+"""What an adapter is, whichever library made it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+from torch import Tensor, nn
+
+
+class Block(NamedTuple):
+    """One low-rank product: this part of the layer's change is ``scale · b @ diag(middle) @ a``.
+
+    ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters, in their own dtype and on
+    their own device. Most layers have one block. Grouped convolutions, fused projections and experts have several
+    and their change is block-diagonal: squared Frobenius norms add, singular values are the union.
+    """
+
+    a: Tensor
+    b: Tensor
+
+
+class Adapter(ABC):
+    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written.
+
+    The readers (``peft.py`` …) subclass it; everything else in the package sees only this.
+    """
+
+    name: str
+    """Module path without wrapper prefixes; the adapter's own name appended only when it is not ``default``."""
+    kind: str
+    """Kind of the adapted layer: ``Linear``, ``Embedding``, ``Conv1D``, ``Conv2d``, ``Experts`` …"""
+    module: nn.Module
+    """The layer that owns the adapter (the wrapper, not the frozen layer inside it)."""
+
+    # -- the factors -------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        """The stored A and B (in whatever layout), the objects an optimizer must hold."""
+
+    @abstractmethod
+    def blocks(self) -> Sequence[Block]:
+        """The change as low-rank products. Empty when the factors are not readable here (sharded away)."""
+
+    @property
+    def middle(self) -> Tensor | None:
+        """``[r]``: the diagonal between B and A (AdaLoRA's E, KaSA's Σ); None when there is none."""
+        return None
+
+    # -- strength ----------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def scale(self) -> float:
+        """The live factor s in ΔW = s·B·A: α/r, α/√r (rsLoRA), α/ranknum (AdaLoRA), or what it was set to."""
+
+    @property
+    @abstractmethod
+    def scale_formula(self) -> str:
+        """``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum``, or ``set by hand`` when the live scale fits none."""
+
+    @property
+    @abstractmethod
+    def r(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def alpha(self) -> float | None: ...
+
+    # -- state -------------------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def active(self) -> bool:
+        """It is among the layer's active adapters and the layer's adapters are not disabled."""
+
+    @property
+    @abstractmethod
+    def merged(self) -> bool:
+        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
+
+    @property
+    def trainable(self) -> bool:
+        """A or B requires a gradient."""
+        return any(p.requires_grad for p in self.parameters)
+
+    # -- the frozen layer --------------------------------------------------------------------------------------
+    @property
+    @abstractmethod
+    def base_layer(self) -> nn.Module | None:
+        """The frozen layer that is called with the layer's input; None where no such call exists."""
+
+    @property
+    @abstractmethod
+    def base_weight(self) -> Tensor | None:
+        """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
+
+    @abstractmethod
+    def base_blocks(self) -> Sequence[Tensor]:
+        """W₀ as two-dimensional matrices, one for each of ``blocks()`` where there are several, else one."""
+
+    @property
+    @abstractmethod
+    def variant(self) -> str:
+        """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
+
+    @property
+    def magnitude(self) -> Tensor | None:
+        """DoRA's magnitude vector, None otherwise. ‖s·B·A‖ is then not the whole change of the layer."""
+        return None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(d_out, d_in)`` of the frozen weight seen as one matrix."""
+        blocks = self.blocks()
+        if not blocks:
+            return (0, 0)
+        return sum(b.shape[0] for _, b in blocks), max(a.shape[1] for a, _ in blocks)
+
+    def __repr__(self) -> str:
+        return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"
+
+
+class NoAdaptersError(ValueError):
+    """A model in which no LoRA adapter was found."""
+
+
+

@@ -1,0 +1,95 @@
+"""What a rule says when something is wrong: severities, alerts and the error that ends a run."""
+
+from __future__ import annotations
+
+import enum
+import math
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+
+class Severity(enum.IntEnum):
+    """How bad it is: INFO is worth knowing, WARNING worth a look, ERROR means the run is lost or will be."""
+
+    INFO = 10
+    WARNING = 20
+    ERROR = 30
+
+    @classmethod
+    def parse(cls, text: str | Severity) -> Severity:
+        """The severity called ``text``, in any case. Raises ValueError for anything else."""
+        if isinstance(text, Severity):
+            return text
+        try:
+            return cls[text.upper()]
+        except KeyError:
+            raise ValueError(f"{text!r} is no severity; use one of: info, warning, error") from None
+
+
+@dataclass
+class Alert:
+    """One episode of one rule: it opens, is updated while the cause lasts, and closes. It never repeats."""
+
+    rule: str
+    """Stable id, such as ``LW102``."""
+    name: str
+    """The rule's name in words, such as ``norm-explosion``."""
+    severity: Severity
+    step: int
+    """Optimizer step at which the episode opened; 0 is before the first."""
+    message: str
+    """What happened, with the numbers, in one or two sentences."""
+    adapters: list[tuple[str, float]] = field(default_factory=list)
+    """Adapters concerned, worst first, each with its value of ``metric``."""
+    metric: str | None = None
+    """The name of the number that crossed ``limit`` (a metric of the documentation, ``loss``, ``scale`` …)."""
+    limit: float | None = None
+    causes: list[str] = field(default_factory=list)
+    """Likely causes, most likely first."""
+    remedies: list[str] = field(default_factory=list)
+    """What to try, with numbers."""
+    last_step: int = 0
+    """Last step at which the rule still held."""
+    closed_step: int | None = None
+    """Step at which the episode was over; None while it is open."""
+
+    def __post_init__(self) -> None:
+        self.last_step = max(self.last_step, self.step)
+
+    @property
+    def lasted(self) -> int:
+        """Number of optimizer steps from the first to the last at which the rule held, both counted."""
+        return self.last_step - self.step + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strict JSON: severity by name, a non-finite number as null beside its text in ``adapters``."""
+        out = asdict(self)
+        out["severity"] = self.severity.name
+        out["adapters"] = [
+            {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
+            for name, value in self.adapters
+        ]
+        out["lasted"] = self.lasted
+        return out
+
+    def __str__(self) -> str:
+        lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
+        if self.adapters:
+            worst = ", ".join(f"{name} ({value:.3g})" for name, value in self.adapters[:5])
+            more = f" and {len(self.adapters) - 5} more" if len(self.adapters) > 5 else ""
+            lines.append(f"  worst: {worst}{more}")
+        lines += [f"  likely cause: {cause}" for cause in self.causes]
+        lines += [f"  try: {remedy}" for remedy in self.remedies]
+        return "\n".join(lines)
+
+
+class LoraWatchError(Exception):
+    """The policy ended the run. ``alerts`` holds what it ended for, worst first.
+
+    A plain Exception on purpose: the Trainer's ``auto_find_batch_size`` swallows RuntimeErrors it takes for
+    out-of-memory.
+    """
+
+    def __init__(self, message: str, alerts: list[Alert] | None = None):
+        super().__init__(message)
+        self.alerts = alerts or []

@@ -1,0 +1,80 @@
+"""The data of one run and of one optimizer step, as rules read them and sinks write them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """What is fixed about one watched adapter. Its place in ``RunInfo.adapters`` is its column in every array."""
+
+    name: str
+    """Module path without wrapper prefixes; the adapter's own name is appended only when it is not ``default``."""
+    kind: str
+    """Kind of the adapted layer: ``Linear``, ``Embedding``, ``Conv2d`` …"""
+    layer: int | None
+    """Index of the transformer block, None where the path holds no number."""
+    d_out: int
+    d_in: int
+    r: int
+    alpha: float | None
+    scale: float
+    """The scale when watching began; the live one is the metric ``scale``."""
+    scale_formula: str
+    """Where ``scale`` comes from: ``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum`` or ``set by hand``."""
+    group: int | None
+    """Index of the optimizer's parameter group that holds B; None when no group does."""
+    trainable: int
+    """Number of trainable parameters of A and B."""
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """What is known of a run before its first step. Written to the TensorBoard schema and to the report."""
+
+    adapters: tuple[AdapterInfo, ...]
+    max_steps: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings worth comparing between runs: model, learning rate, schedule, batch size, LoRA configuration …"""
+    rules: tuple[Mapping[str, Any], ...] = ()
+    """Each rule's id, name, severity and limits."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    """What could not be watched, in words."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return tuple(adapter.name for adapter in self.adapters)
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
+
+    run: RunInfo
+    step: int
+    """Number of optimizer steps done, this one counted; 0 describes the state before the first."""
+    metrics: Mapping[str, FloatArray]
+    """By the names of the documentation's table. A metric that was not measured at this step is absent; an
+    adapter for which it has no meaning or is unknown is NaN and False in ``known``."""
+    known: Mapping[str, BoolArray] = field(default_factory=dict)
+    """For metrics that some adapters cannot have: where the number is a measurement. Absent means everywhere."""
+    loss: float | None = None
+    """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
+    lr: tuple[float, ...] = ()
+    """Learning rate of each parameter group as used by this step."""
+    lr_fraction: float | None = None
+    """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
+    overhead: float | None = None
+    """Share of the wall time since training began that was spent in the monitor."""
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    """Other numbers of the step, such as ``loss_spike_score``."""
