@@ -35,6 +35,10 @@ class AdapterInfo:
     """Index of the optimizer's parameter group that holds B; None when no group does."""
     trainable: int
     """Number of trainable parameters of A and B."""
+    base_norm: float = float("nan")
+    """‖W₀‖_F of the frozen weight; NaN when unknown."""
+    base_spectral_norm: float = float("nan")
+    """σ₁(W₀); NaN when unknown."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,10 @@ class RunInfo:
     rules: tuple[Mapping[str, Any], ...] = ()
     """Each rule's id, name, severity and limits."""
     versions: Mapping[str, str] = field(default_factory=dict)
+    optimizer: str | None = None
+    """Class name of the optimizer, None if unknown."""
+    peak_lr: tuple[float, ...] = ()
+    """Highest learning rate of each parameter group, before warm-up and decay."""
     notes: tuple[str, ...] = ()
     """What could not be watched, in words."""
 
@@ -78,3 +86,7 @@ class StepRecord:
     """Share of the wall time since training began that was spent in the monitor."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
+    wiring: Mapping[str, BoolArray] = field(default_factory=dict)
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown)."""
+    updated: bool = True
+    """False when the optimizer skipped this step (a loss scaler found an overflow)."""

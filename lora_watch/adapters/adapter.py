@@ -6,16 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import NamedTuple
 
-
 from torch import Tensor, nn
 
 
 class Block(NamedTuple):
     """One low-rank product: this part of the layer's change is ``scale · b @ diag(middle) @ a``.
 
-    ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters, in their own dtype and on
-    their own device. Most layers have one block. Grouped convolutions, fused projections and experts have several
-    and their change is block-diagonal: squared Frobenius norms add, singular values are the union.
+    ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters where the layout allows, in their
+    own dtype and on their own device. Most layers have one block. Experts have several, and their change is
+    block-diagonal: squared Frobenius norms add, singular values are the union.
     """
 
     a: Tensor
@@ -98,7 +97,9 @@ class Adapter(ABC):
 
     @abstractmethod
     def base_blocks(self) -> Sequence[Tensor]:
-        """W₀ as two-dimensional matrices, one for each of ``blocks()`` where there are several, else one."""
+        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
+        are the union. As many as ``blocks()`` where those are several; one otherwise, but one a group for grouped
+        convolutions. Empty when ``base_weight`` is None."""
 
     @property
     @abstractmethod
@@ -124,6 +125,3 @@ class Adapter(ABC):
 
 class NoAdaptersError(ValueError):
     """A model in which no LoRA adapter was found."""
-
-
-

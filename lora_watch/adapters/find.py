@@ -1,0 +1,88 @@
+"""Finds the adapters of a model, or says why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+
+from lora_watch.adapters import peft
+from lora_watch.adapters.adapter import Adapter, NoAdaptersError
+
+
+def find_adapters(model: nn.Module) -> list[Adapter]:
+    """Every LoRA adapter of ``model`` in module order: active or not, frozen or not, each one once.
+
+    Layers that are reachable by two paths, and adapters tied to another layer's by sharing its memory, are listed
+    under the first. Names are unique. Raises NoAdaptersError, which says what was looked for and what is there.
+    """
+    found: dict[frozenset[int], Adapter] = {}
+    for path, module in _walk(model, "", set()):
+        for adapter in peft.read_layer(path, module):
+            found.setdefault(frozenset(_address(p) for p in adapter.parameters), adapter)
+    if not found:
+        raise NoAdaptersError(_why_none(model))
+    adapters = list(found.values())
+    _make_names_unique(adapters)
+    return adapters
+
+
+def _walk(module: nn.Module, path: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
+    """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield path, module
+    for name, child in module.named_children():
+        yield from _walk(child, f"{path}.{name}" if path else name, seen)
+
+
+def _address(parameter: Tensor) -> int:
+    """Where the numbers are; the object's own identity where there are none here (sharded, on no device)."""
+    local = type(parameter) is nn.Parameter
+    return (local and parameter.data_ptr()) or id(parameter)  # an empty tensor's address is 0
+
+
+def _make_names_unique(adapters: list[Adapter]) -> None:
+    """Two adapter layers around one frozen layer have one clean name: the inner one is given a number."""
+    times: dict[str, int] = {}
+    for adapter in adapters:
+        times[adapter.name] = times.get(adapter.name, 0) + 1
+        if times[adapter.name] > 1:
+            adapter.name = f"{adapter.name}#{times[adapter.name]}"
+
+
+def _why_none(model: nn.Module) -> str:
+    modules = [module for _, module in _walk(model, "", set())]
+    numel = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
+    layers = {
+        "Linear": sum(isinstance(m, nn.Linear) or hasattr(m, "nf") for m in modules),  # nf: transformers' Conv1D
+        "Embedding": sum(isinstance(m, nn.Embedding) for m in modules),
+        "convolution": sum(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in modules),
+    }
+    counts = ", ".join(f"{count} {kind}" for kind, count in layers.items())
+    has = f"{type(model).__name__} has {numel:,} parameters, {counts} layers"
+    others = peft.other_tuners(model)
+    foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
+    if others:
+        listed = ", ".join(f"{count} {name}" for name, count in others.items())
+        what = (
+            f"and adapters of another method ({listed}), which has no matrices A and B. Use peft.LoraConfig or "
+            "peft.AdaLoraConfig, or train without watching."
+        )
+    elif peft.methods(model):
+        what = (
+            f"and a PEFT configuration ({', '.join(peft.methods(model))}) but no LoRA layer: the method makes none, or "
+            "merge_and_unload() took them out. Use peft.LoraConfig, and watch before merging."
+        )
+    elif foreign:
+        what = (
+            f"and {len(foreign)} parameters that look like the LoRA of another library (such as {foreign[0]}), "
+            "which cannot be read. Use peft.get_peft_model."
+        )
+    else:
+        what = (
+            "and no adapter of any kind: a plain model. Wrap it with peft.get_peft_model(model, peft.LoraConfig(…)) "
+            "before training, and do not call merge_and_unload() before watching."
+        )
+    return f"No LoRA adapter found. Looked for PEFT's LoRA and AdaLoRA layers (lora_A and lora_B). {has}, {what}"

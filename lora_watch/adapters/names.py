@@ -1,0 +1,35 @@
+"""The names adapters go by: module paths without the parts that wrappers add."""
+
+from __future__ import annotations
+
+# Parts that FSDP, activation checkpointing, torch.compile and nested adapter layers put anywhere into a path.
+_WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod", "base_layer"})
+# Containers of transformer blocks. The number after one of them is the block, whatever other numbers there are.
+_STACKS = frozenset({"layers", "layer", "blocks", "block", "h"})
+
+
+def clean_name(path: str) -> str:
+    """``path`` without wrapper parts: the same for the bare model and under DDP, FSDP, torch.compile or PEFT.
+
+    Dropped are ``module`` and ``base_model.model`` at the front, as often as they are there, and
+    ``_fsdp_wrapped_module``, ``_checkpoint_wrapped_module``, ``_orig_mod`` and ``base_layer`` anywhere.
+    """
+    parts = [part for part in path.split(".") if part not in _WRAPPERS]
+    while True:
+        if parts[:1] == ["module"]:
+            parts = parts[1:]
+        elif parts[:2] == ["base_model", "model"]:
+            parts = parts[2:]
+        else:
+            return ".".join(parts)
+
+
+def layer_index(name: str) -> int | None:
+    """Index of the transformer block in a clean name; None where the name holds no number.
+
+    It is the number after the first ``layers``, ``layer``, ``blocks``, ``block`` or ``h``, or else the first number.
+    """
+    parts = name.split(".")
+    numbers = [(i, int(part)) for i, part in enumerate(parts) if part.isdecimal()]
+    in_stack = [number for i, number in numbers if i and parts[i - 1] in _STACKS]
+    return next(iter(in_stack or [number for _, number in numbers]), None)

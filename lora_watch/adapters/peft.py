@@ -1,0 +1,342 @@
+"""Reads the LoRA layers of Hugging Face PEFT by their attributes, without importing it.
+
+This is the only file that knows PEFT's attribute names. Relied on, from PEFT 0.13 to 0.21: ``base_layer``,
+``lora_A``/``lora_B``, ``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``,
+``active_adapters``, ``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``,
+``fan_in_fan_out``, ``use_dora``, ``lora_magnitude_vector`` and AdaLoRA's ``lora_E`` and ``ranknum``. Used where
+present: ``lora_variant`` (0.16), ``parameter_name``, ``num_experts`` (0.17), ``use_rslora`` (0.18.1), ``lora_diag``,
+``nblocks``, ``_did_swap_in_out_features``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
+
+from lora_watch.adapters.adapter import Adapter, Block
+from lora_watch.adapters.names import clean_name
+
+_PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_KINDS = (*_CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
+# Variants whose change of the layer is not s·B·diag(middle)·A: a router over other adapters, and pooled inputs.
+_WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
+
+
+def read_layer(path: str, module: nn.Module) -> list[Adapter]:
+    """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer.
+
+    ``path`` is the module's path from the root of the model, wrapper parts included.
+    """
+    # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
+    children = dict(module.named_children())
+    adapters: list[Adapter] = []
+    for pair in _PAIRS:
+        a, b = (children.get(name) for name in pair)
+        if isinstance(a, (nn.ModuleDict, nn.ParameterDict)) and isinstance(b, (nn.ModuleDict, nn.ParameterDict)):
+            kind_of_adapter = _class_for(module)
+            adapters += [kind_of_adapter(path, module, key, a, b) for key in a if key in b]
+    return adapters
+
+
+def other_tuners(model: nn.Module) -> Counter[str]:
+    """How many layers of PEFT's other methods the model has, by the names of their layer classes."""
+    layers = [type(m).__mro__ for m in model.modules() if hasattr(type(m), "adapter_layer_names")]
+    return Counter(next((c.__name__ for c in mro if c.__name__.endswith("Layer")), mro[0].__name__) for mro in layers)
+
+
+def methods(model: nn.Module) -> list[str]:
+    """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
+    configs = getattr(model, "peft_config", None)
+    if not isinstance(configs, dict):
+        return []
+    types = [getattr(config, "peft_type", None) for config in configs.values()]
+    return sorted({str(getattr(kind, "value", kind)) for kind in types})
+
+
+class PeftAdapter(Adapter):
+    """One adapter of a PEFT LoRA layer. Everything is looked up when asked for: PEFT replaces parameters, the
+    ``scaling`` dict and base weights while a model lives.
+
+    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
+    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
+    """
+
+    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+        self.module = module
+        self._layer: Any = module
+        self._key = key
+        self._a: Any = a
+        self._b: Any = b
+        self._a_parts = _parts(self._a[key])
+        self._b_parts = _parts(self._b[key])
+        self._variant = self._find_variant()
+        self.kind = self._kind()
+        name = self._path_name(path)
+        self.name = name if key == "default" else f"{name}.{key}"
+
+    def _kind(self) -> str:
+        base = self._frozen
+        for kind in _KINDS:
+            if isinstance(base, kind):
+                return kind.__name__
+        return type(base).__name__.removeprefix("FSDP")  # Conv1D of transformers, quantised layers …
+
+    def _path_name(self, path: str) -> str:
+        return clean_name(path)
+
+    # -- the factors -------------------------------------------------------------------------------------------
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return _weight(self._a[self._key]), _weight(self._b[self._key])
+
+    def blocks(self) -> Sequence[Block]:
+        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
+
+        Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change is not
+        block-diagonal: the other factor is returned whole, as a padded copy.
+        """
+        a, b = self._factors()
+        if a is None or b is None:
+            return ()
+        return (Block(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
+
+    def _factors(self) -> tuple[Tensor | None, Tensor | None]:
+        if self._variant in _WITHOUT_PRODUCT:
+            return None, None
+        a, b = self.parameters
+        return _readable(a), _readable(b)
+
+    @property
+    def middle(self) -> Tensor | None:
+        """KaSA's ``lora_diag``, ``[r]``."""
+        diagonals = self._layer._modules.get("lora_diag")
+        if diagonals is None or self._key not in diagonals:
+            return None
+        return _gathered(diagonals[self._key])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(d_out, d_in)`` from the layer's own numbers, so that it is known for sharded weights too."""
+        kernel = self._frozen.kernel_size if isinstance(self._frozen, _CONVOLUTIONS) else ()
+        return self._layer.out_features, self._layer.in_features * math.prod(kernel)
+
+    # -- strength ----------------------------------------------------------------------------------------------
+    @property
+    def scale(self) -> float:
+        return float(self._layer.scaling[self._key])
+
+    @property
+    def scale_formula(self) -> str:
+        alpha, r = self.alpha, self.r
+        if alpha is None or r <= 0:
+            return "set by hand"
+        formulas = {"alpha/r": alpha / r, "alpha/sqrt(r)": alpha / math.sqrt(r)}
+        fits = [name for name, value in formulas.items() if math.isclose(value, self.scale, rel_tol=1e-9)]
+        # Both fit when r is 1; then the configuration decides, where the layer keeps it.
+        rslora = (getattr(self._layer, "use_rslora", None) or {}).get(self._key, False)
+        return (fits[-1] if rslora else fits[0]) if fits else "set by hand"
+
+    @property
+    def r(self) -> int:
+        return int(self._layer.r[self._key])
+
+    @property
+    def alpha(self) -> float | None:
+        alpha = self._layer.lora_alpha.get(self._key)
+        return None if alpha is None else float(alpha)
+
+    # -- state -------------------------------------------------------------------------------------------------
+    @property
+    def active(self) -> bool:
+        """False, too, once the adapter has been deleted; nothing else can be asked of it then."""
+        layer = self._layer
+        return not layer.disable_adapters and self._key in layer.active_adapters
+
+    @property
+    def merged(self) -> bool:
+        return self._key in self._layer.merged_adapters
+
+    # -- the frozen layer --------------------------------------------------------------------------------------
+    @property
+    def _frozen(self) -> Any:
+        """The innermost layer: other adapter layers may lie between."""
+        layer = self._layer
+        while hasattr(layer, "base_layer"):
+            layer = layer.base_layer
+        return layer
+
+    @property
+    def base_layer(self) -> nn.Module | None:
+        """None in ``nn.MultiheadAttention``, which reads its weights instead of calling layers."""
+        frozen = self._frozen
+        return None if isinstance(frozen, (nn.MultiheadAttention, NonDynamicallyQuantizableLinear)) else frozen
+
+    @property
+    def _base_weight_name(self) -> str:
+        return "in_proj_weight" if isinstance(self._frozen, nn.MultiheadAttention) else "weight"
+
+    @property
+    def base_weight(self) -> Tensor | None:
+        weight = getattr(self._frozen, self._base_weight_name, None)
+        # bitsandbytes can keep its packed 4-bit numbers in a floating-point tensor.
+        packed = getattr(weight, "quant_state", None) is not None
+        if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not _whole(weight):
+            return None
+        return weight
+
+    def base_blocks(self) -> Sequence[Tensor]:
+        """A grouped convolution has one matrix a group, any other layer one. A collective for DTensors."""
+        weight = self.base_weight
+        if weight is None:
+            return ()
+        weight = _gathered(weight)
+        if isinstance(self._frozen, _CONVOLUTIONS):
+            return weight.flatten(1).chunk(self._frozen.groups)
+        # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
+        transposed = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
+        return (weight.T if transposed else weight,)
+
+    @property
+    def variant(self) -> str:
+        return self._variant
+
+    def _find_variant(self) -> str:
+        variants = getattr(self._layer, "lora_variant", None) or {}
+        if self._key in variants:
+            # DoraLinearVariant, KasaLinearVariant …
+            return re.split("Linear|Embedding|Conv", type(variants[self._key]).__name__)[0].lower()
+        return "dora" if (getattr(self._layer, "use_dora", None) or {}).get(self._key) else "lora"
+
+    @property
+    def magnitude(self) -> Tensor | None:
+        """DoRA's magnitudes in the layout PEFT stores them in, as many as the layer has outputs."""
+        vectors = self._layer._modules.get("lora_magnitude_vector")
+        if vectors is None or self._key not in vectors:
+            return None
+        return _gathered(_weight(vectors[self._key]))
+
+
+class AdaLoraAdapter(PeftAdapter):
+    """AdaLoRA (Zhang et al. 2023): ΔW = α/ranknum · B·diag(E)·A. Parameters are replaced when ranks are cut."""
+
+    _ranknum: tuple[Tensor, int, float] | None = None
+
+    @property
+    def middle(self) -> Tensor | None:
+        """E, ``[r]``."""
+        return _gathered(self._layer.lora_E[self._key]).flatten()
+
+    @property
+    def scale(self) -> float:
+        """α/(ranknum + 1e-5), where PEFT adds the small number in ranknum's own dtype."""
+        return super().scale / self._denominator()
+
+    def _denominator(self) -> float:
+        # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
+        ranknum = self._layer.ranknum[self._key]
+        if self._ranknum is None or self._ranknum[0] is not ranknum or self._ranknum[1] != ranknum._version:
+            self._ranknum = ranknum, ranknum._version, float(ranknum.detach() + 1e-5)
+        return self._ranknum[2]
+
+    @property
+    def scale_formula(self) -> str:
+        alpha = self.alpha
+        as_made = alpha is not None and alpha > 0 and math.isclose(alpha, super().scale, rel_tol=1e-9)
+        return "alpha/ranknum" if as_made else "set by hand"
+
+    def _find_variant(self) -> str:
+        return "adalora"
+
+
+class ParameterAdapter(PeftAdapter):
+    """An adapter of one parameter of a module (``target_parameters``): a matrix, or the experts of an MoE layer.
+
+    The module's output is not W₀·x, so there is no base layer to compare with.
+    """
+
+    def _kind(self) -> str:
+        return "Experts" if self._layer.num_experts > 1 else "Parameter"
+
+    def _path_name(self, path: str) -> str:
+        return f"{clean_name(path)}.{self._layer.parameter_name}".removeprefix(".")
+
+    def blocks(self) -> Sequence[Block]:
+        """One block for each expert, in order, as views. A collective for DTensors, as everywhere."""
+        a, b = self._factors()
+        if a is None or b is None:
+            return ()
+        experts = self._layer.num_experts
+        # A's rows go expert by expert, B's columns rank by rank.
+        by_expert = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
+        return tuple(map(Block, a.reshape(experts, -1, a.shape[1]).unbind(), by_expert))
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._layer.out_features * self._layer.num_experts, self._layer.in_features
+
+    @property
+    def base_layer(self) -> None:
+        return None
+
+    @property
+    def _base_weight_name(self) -> str:
+        return self._layer.parameter_name
+
+    def base_blocks(self) -> Sequence[Tensor]:
+        weight = self.base_weight
+        if weight is None:
+            return ()
+        weight = _gathered(weight)
+        if weight.ndim == 2:
+            return (weight,)
+        # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
+        swapped = getattr(self._layer, "_did_swap_in_out_features", False)
+        return (weight if swapped else weight.mT).unbind()
+
+
+def _class_for(module: nn.Module) -> type[PeftAdapter]:
+    if hasattr(module, "parameter_name"):
+        return ParameterAdapter
+    return AdaLoraAdapter if "lora_E" in module._modules else PeftAdapter
+
+
+def _weight(factor: Any) -> Any:
+    """LoRA keeps small layers, AdaLoRA and embeddings keep bare parameters."""
+    return factor if isinstance(factor, Tensor) else factor.weight
+
+
+def _parts(factor: Any) -> int:
+    """Number of diagonal blocks a factor's rows are cut into: groups of a convolution, blocks of BD-LoRA."""
+    return getattr(factor, "groups", getattr(factor, "nblocks", 1))
+
+
+def _matrix(weight: Tensor, parts: int) -> Tensor:
+    """``[rows, columns]`` of a factor, kernels flattened; its ``parts`` put on a diagonal where there are several."""
+    if weight.ndim > 2:
+        weight = weight.flatten(1)
+    return weight if parts == 1 else torch.block_diag(*weight.chunk(parts))
+
+
+def _gathered(weight: Tensor) -> Tensor:
+    """Detached; whole if it was a DTensor."""
+    if type(weight) is not nn.Parameter and hasattr(weight, "full_tensor"):
+        weight = weight.full_tensor()  # pyright: ignore[reportAttributeAccessIssue]
+    return weight.detach()
+
+
+def _whole(weight: Tensor) -> bool:
+    """False for what ZeRO-3 and FSDP1 leave in a parameter's place, and for tensors without data."""
+    return weight.ndim >= 2 and weight.numel() > 0 and not weight.is_meta
+
+
+def _readable(weight: Tensor) -> Tensor | None:
+    weight = _gathered(weight)
+    return weight if _whole(weight) else None

@@ -1,0 +1,369 @@
+"""The Trainer adapter: the one file that knows ``transformers.Trainer``."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import sys
+import time
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from lora_watch.alerts import LoraWatchError, Severity
+from lora_watch.monitor import NEVER, Monitor, log
+from lora_watch.rules import Rule, choose
+from lora_watch.sinks import ReportSink, Sink, TensorBoardSink
+from lora_watch.sinks.console import ConsoleSink
+
+_KEY = "lora_watch"
+
+
+class LoraWatchCallback(TrainerCallback):
+    """Watches every LoRA adapter of a Trainer's run. Add it, and nothing else changes::
+
+        trainer = Trainer(model, args, train_dataset=data, callbacks=[LoraWatchCallback()])
+        trainer.train()
+
+    Training with it is bit for bit the training without it. At every optimizer step it measures ‖B·A‖ and its kin
+    for every adapter, the live scale and the true loss; it writes them to TensorBoard and to
+    ``<output_dir>/lora_watch/``, and says in words when the run goes wrong.
+
+    Args:
+        fail_on: ``never``, ``warning`` or ``error``. An alert at least that severe stops the run, saves and logs,
+            and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Default: the
+            environment variable ``LORA_WATCH_FAIL_ON``, else ``never``.
+        every: optimizer steps between two measurements of the norms. The loss is judged at every step.
+        rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
+        mute: ids or names of rules to leave out.
+        report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
+        tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
+            ``<output_dir>/runs``.
+        console: print alerts to standard error.
+
+    Raises:
+        ValueError: for a ``fail_on``, ``every`` or ``mute`` that makes no sense.
+    """
+
+    def __init__(
+        self,
+        fail_on: str | None = None,
+        every: int = 1,
+        rules: Iterable[Rule] | None = None,
+        mute: Sequence[str] = (),
+        report_dir: str | os.PathLike[str] | None = None,
+        tensorboard: bool = True,
+        console: bool = True,
+    ):
+        self.fail_on = fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or NEVER
+        if self.fail_on != NEVER:
+            Severity.parse(self.fail_on)
+        if every < 1:
+            raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
+        self.every, self.mute = every, tuple(mute)
+        self.rules = list(rules or ())
+        choose(self.rules, self.mute)  # a typo is an error here, not in the middle of a run
+        self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
+        self.monitor: Monitor | None = None
+        """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
+        self._tap = _LossTap()
+        self._rates: tuple[float, ...] = ()
+        self._trainer: weakref.ref[Trainer] | None = None
+
+    # -- the Trainer's events, in their order --------------------------------------------------------------------------
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        trainer = (self._trainer and self._trainer()) or _trainer_that_holds(self)
+        self._tap.attach(trainer)
+        notes = []
+        if trainer is None:
+            notes.append(
+                "the Trainer was not found: the loss is unknown and the loss rules are silent; "
+                "use lora_watch.watch(trainer)"
+            )
+            log.warning("%s", notes[0])
+        model, optimizer = kwargs["model"], kwargs.get("optimizer")
+        if getattr(args, "torch_compile", False):
+            notes.append("output_ratio is unavailable: the model is compiled")
+        self.monitor = Monitor(
+            model,
+            optimizer,
+            fail_on=self.fail_on,
+            every=self.every,
+            rules=self.rules,
+            mute=self.mute,
+            sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),
+            max_steps=state.max_steps if state.max_steps > 0 else None,
+            lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
+            config=_config(args, model),
+            notes=notes,
+        )
+        if saved := getattr(state, "stateful_callbacks", {}).get(_KEY):
+            self.monitor.load_state_dict(saved)
+        self.monitor.start(state.global_step)
+        if self.monitor.failures:  # nothing has been trained yet: nothing to save
+            self._fail(self.monitor)
+
+    def on_step_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._tap.reset()
+
+    def on_pre_optimizer_step(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if self.monitor is None:
+            return
+        optimizer = kwargs.get("optimizer")
+        self._tap.reduce()
+        self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
+        # A loss scaler meets overflows by skipping the step: not a fault, and the gradients may still be scaled.
+        scaled = getattr(optimizer, "scaler", None) is not None
+        failures = self.monitor.before_update(self._tap.loss, check_gradients=not scaled)
+        if _any_rank(bool(failures), self.fail_on, self._tap.device):
+            self._keep(args, state, kwargs["model"])
+            self._fail(self.monitor)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> TrainerControl | None:
+        if self.monitor is None:
+            return None
+        skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
+        failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
+        if hasattr(state, "stateful_callbacks") and (control.should_save or failures):
+            state.stateful_callbacks[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
+        if not _any_rank(bool(failures), self.fail_on, self._tap.device):
+            return None
+        control.should_training_stop = True
+        control.should_log = True
+        control.should_evaluate = False
+        # What a NaN has reached must not take the place of a good checkpoint.
+        control.should_save = not any(alert.rule in ("LW101", "LW201") for alert in failures)
+        return control
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        self._tap.detach()
+        if self.monitor is None:
+            return
+        if _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
+            self._fail(self.monitor)
+        self.monitor.finish("ok" if state.global_step >= state.max_steps else "interrupted")
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+    def attach(self, trainer: Trainer) -> None:
+        """Say which Trainer this is for, instead of letting the callback look for it."""
+        self._trainer = weakref.ref(trainer)
+
+    def _fail(self, monitor: Monitor) -> None:
+        self._tap.detach()
+        error = monitor.error() if monitor.failures else LoraWatchError("the policy ended the run on another rank")
+        monitor.finish("failed", str(error))
+        raise error
+
+    def _folder(self, args: TrainingArguments) -> Path:
+        return Path(self.report_dir) if self.report_dir is not None else Path(args.output_dir or ".") / "lora_watch"
+
+    def _keep(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
+        """Save the adapter as it was before the update that is not going to be applied."""
+        if not state.is_world_process_zero or not hasattr(model, "save_pretrained"):
+            return
+        try:
+            model.save_pretrained(self._folder(args) / "last_good")
+        except Exception:
+            log.exception("the last good adapter could not be saved")
+
+    def _sinks(self, args: TrainingArguments, state: TrainerState, trainer: Trainer | None) -> list[Sink]:
+        sinks: list[Sink] = [ConsoleSink()] if self.console else []
+        sinks.append(ReportSink(self._folder(args)))
+        if self.tensorboard:
+            own = Path(args.output_dir or ".") / "runs" / time.strftime("%b%d_%H-%M-%S_lora_watch")
+            sinks.append(TensorBoardSink(_shared_writer(trainer), own))
+        return sinks
+
+
+def watch(trainer: Trainer, **settings: Any) -> LoraWatchCallback:
+    """Add a LoraWatchCallback to a Trainer that is already built, and return it. Takes the callback's arguments."""
+    callback = LoraWatchCallback(**settings)
+    callback.attach(trainer)
+    trainer.add_callback(callback)
+    return callback
+
+
+class _LossTap:
+    """The true loss of every optimizer step, taken where the Trainer computes it.
+
+    ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
+    filter and logging see it; it is the same for label smoothing, ``compute_loss_func``, an overridden
+    ``compute_loss`` and TRL's trainers. It is wrapped on the instance only and put back at the end.
+    """
+
+    def __init__(self) -> None:
+        self._sum: torch.Tensor | None = None
+        self._value: float | None = None
+        self._trainer: weakref.ref[Trainer] | None = None
+
+    def attach(self, trainer: Trainer | None) -> None:
+        self.detach()
+        if trainer is None:
+            return
+        self._trainer = weakref.ref(trainer)
+        inner: Callable[..., Any] = trainer.training_step
+        tap = weakref.ref(self)
+
+        @functools.wraps(inner)
+        def training_step(*args: Any, **kwargs: Any) -> Any:
+            loss = inner(*args, **kwargs)
+            if (me := tap()) is not None:
+                me._add(loss)
+            return loss
+
+        training_step.lora_watch_tap = self  # type: ignore[attr-defined]
+        trainer.training_step = training_step  # type: ignore[method-assign]
+
+    def detach(self) -> None:
+        trainer = self._trainer() if self._trainer is not None else None
+        if trainer is not None:
+            wrapped = trainer.__dict__.get("training_step")
+            if getattr(wrapped, "lora_watch_tap", None) is self:
+                del trainer.__dict__["training_step"]
+        self._trainer = None
+
+    def _add(self, loss: Any) -> None:
+        value = torch.as_tensor(loss).detach().double() if not _is_mps(loss) else torch.as_tensor(loss).detach().float()
+        self._sum = value.clone() if self._sum is None else self._sum + value
+
+    def reset(self) -> None:
+        self._sum = self._value = None
+
+    @property
+    def device(self) -> torch.device:
+        return self._sum.device if self._sum is not None else torch.device("cpu")
+
+    def reduce(self) -> None:
+        """Average over ranks; every rank must call it. Reads the value: the one synchronisation of the step."""
+        if self._sum is None:
+            return
+        if _world_size() > 1:
+            torch.distributed.all_reduce(self._sum)
+            self._sum /= _world_size()
+        self._value = float(self._sum)
+
+    @property
+    def loss(self) -> float | None:
+        return self._value
+
+
+def _is_mps(value: Any) -> bool:
+    return isinstance(value, torch.Tensor) and value.device.type == "mps"  # has no float64
+
+
+def _world_size() -> int:
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if ready else 1
+
+
+def _any_rank(flag: bool, fail_on: str, device: torch.device) -> bool:
+    """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
+    if fail_on == NEVER or _world_size() == 1:
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+    return bool(shared)
+
+
+def _trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
+    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler."""
+    frame = sys._getframe(1)
+    for _ in range(depth):
+        owner = frame.f_locals.get("self")
+        handler = getattr(owner, "callback_handler", None)
+        if any(known is callback for known in getattr(handler, "callbacks", ())):
+            return owner
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
+    """A function that finds the TensorBoard writer of the Trainer; None while there is none."""
+    reference = weakref.ref(trainer) if trainer is not None else None
+
+    def find() -> Any:
+        owner = reference() if reference is not None else None
+        handler = getattr(owner, "callback_handler", None)
+        writers = (getattr(known, "tb_writer", None) for known in getattr(handler, "callbacks", ()))
+        return next((writer for writer in writers if writer is not None), None)
+
+    return find
+
+
+def _lr_fraction(scheduler: Any, max_steps: int) -> Callable[[int], float | None] | None:
+    """Share of the schedule's Σ lr spent after n steps, where the schedule is a function of the step (LambdaLR)."""
+    scheduler = getattr(scheduler, "scheduler", scheduler)
+    lambdas = getattr(scheduler, "lr_lambdas", None)
+    if not lambdas or max_steps <= 0:
+        return None
+    # Long schedules are sampled: they are smooth, and the sum need not be exact.
+    points = range(0, max_steps, max(1, max_steps // 2000))
+    rates = [max(float(lambdas[0](t)), 0.0) for t in points]
+    total = sum(rates)
+    if not total > 0:
+        return None
+    spent = [0.0]
+    for rate in rates:
+        spent.append(spent[-1] + rate / total)
+    return lambda step: spent[min(-(-step // points.step), len(rates))]
+
+
+def _config(args: TrainingArguments, model: Any) -> dict[str, Any]:
+    """The settings worth comparing between runs, as plain data."""
+    names = (
+        "learning_rate",
+        "lr_scheduler_type",
+        "warmup_steps",
+        "warmup_ratio",
+        "max_steps",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "weight_decay",
+        "max_grad_norm",
+        "optim",
+        "bf16",
+        "fp16",
+        "seed",
+    )
+    out: dict[str, Any] = {name: _plain(getattr(args, name, None)) for name in names}
+    out["world_size"] = _world_size()
+    config = getattr(model, "config", None)
+    out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
+    out["model_type"] = getattr(config, "model_type", None)
+    parameters = list(model.parameters())
+    out["parameters"] = sum(p.numel() for p in parameters)
+    out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
+    lora = getattr(model, "peft_config", None)
+    if isinstance(lora, dict):
+        out["lora"] = {
+            name: {k: _plain(v) for k, v in sorted(c.to_dict().items()) if v is not None} for name, c in lora.items()
+        }
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return getattr(value, "value", value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return sorted((_plain(v) for v in value), key=str)
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return getattr(value, "value", str(value))

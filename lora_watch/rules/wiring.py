@@ -1,0 +1,144 @@
+"""LW3xx: nothing trains, or not what should, while every curve looks healthy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lora_watch.alerts import Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules.base import Finding, Rule, worst_first
+
+
+def _share(count: int, total: int) -> str:
+    return f"all {total} adapters" if count == total else f"{count} of {total} adapters"
+
+
+@dataclass
+class NoTrainableAdapter(Rule):
+    """No adapter is active, trainable and unmerged while the run goes on: whatever trains, it is not LoRA.
+
+    A merged adapter's product sits in the frozen weight and its A and B are no longer used; a disabled or inactive
+    one is skipped in the forward pass; a frozen one gets no gradient. Read from the layers themselves at every step,
+    so switching everything off half-way through is found as well.
+    """
+
+    id = "LW301"
+    name = "no-trainable-adapter"
+    severity = Severity.ERROR
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if not record.run.adapters:
+            return Finding(
+                "No LoRA adapter was found in the model that is being trained.",
+                causes=["the model was handed to the Trainer before peft.get_peft_model wrapped it"],
+                remedies=["wrap the model first: model = get_peft_model(model, LoraConfig(...))"],
+            )
+        active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
+        if active is None or merged is None or trainable is None or (active & trainable & ~merged).any():
+            return None
+        total = len(record.run.adapters)
+        causes, remedies = [], []
+        if not active.all():
+            causes.append(f"{_share(int((~active).sum()), total)} inactive or disabled")
+            remedies.append("model.enable_adapter_layers() and model.set_adapter(name)")
+        if merged.any():
+            causes.append(f"{_share(int(merged.sum()), total)} merged into the frozen weights")
+            remedies.append("model.unmerge_adapter() before training")
+        if not trainable.all():
+            causes.append(f"{_share(int((~trainable).sum()), total)} frozen (requires_grad is False)")
+            remedies.append(
+                "PeftModel.from_pretrained(..., is_trainable=True), or inference_mode=False in the LoraConfig"
+            )
+        return Finding("No adapter can learn: " + "; ".join(causes) + ".", causes=causes, remedies=remedies)
+
+
+@dataclass
+class AdapterNotInOptimizer(Rule):
+    """An active, trainable adapter whose tensors are in none of the optimizer's parameter groups.
+
+    Compared by identity: tensors of the right shape in the optimizer may belong to an earlier copy of the model.
+    Its gradients are computed at every step and never used; the loss may still fall through other parameters.
+    """
+
+    id = "LW302"
+    name = "adapter-not-in-optimizer"
+    severity = Severity.ERROR
+    yields_to = ("LW301",)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        held, active, trainable = (record.wiring.get(k) for k in ("in_optimizer", "active", "trainable"))
+        if held is None or active is None or trainable is None:
+            return None
+        lost = active & trainable & ~held
+        if not lost.any():
+            return None
+        return Finding(
+            f"The optimizer does not hold the tensors of {_share(int(lost.sum()), len(lost))}: they will never change.",
+            adapters=worst_first(record, np.zeros(len(lost)), lost),
+            causes=[
+                "the optimizer was built before the adapter was added, or for another copy of the model",
+                "a hand-written parameter group list leaves these tensors out",
+            ],
+            remedies=[
+                "build the optimizer after get_peft_model / add_adapter, from "
+                "[p for p in model.parameters() if p.requires_grad]",
+            ],
+        )
+
+
+@dataclass
+class BStillZero(Rule):
+    """The factor that starts at zero (B; A for embeddings) is exactly zero after real updates.
+
+    At the start B = 0 is right: the adapter begins as no change at all. B receives a gradient from the first step
+    on, so after ``updates`` optimizer steps with a learning rate above zero an exact zero means that no gradient
+    reaches the layer or that its update is lost.
+    """
+
+    id = "LW303"
+    name = "b-still-zero"
+    severity = Severity.ERROR
+    yields_to = ("LW301", "LW302")
+
+    updates: int = 3
+    """Optimizer steps with lr > 0 to wait for."""
+    done: list[int] = field(default_factory=list, init=False)
+    """Real updates of each adapter so far."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        total = len(record.run.adapters)
+        if record.step == 0 or not total:
+            return None
+        lr = record.metrics.get("effective_lr")
+        moved = record.updated & (np.ones(total, bool) if lr is None else ~(lr == 0))
+        if len(self.done) != total:
+            self.done = [0] * total
+        self.done = [n + int(m) for n, m in zip(self.done, moved)]
+        a, b = record.metrics.get("a_norm"), record.metrics.get("b_norm")
+        active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
+        if a is None or b is None:
+            return None
+        zero = ((a == 0) | (b == 0)) & (np.array(self.done) >= self.updates)
+        if active is not None and trainable is not None:
+            zero &= active & trainable
+        if not zero.any():
+            return None
+        some = not zero.all()
+        causes = [
+            "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
+            "the loss does not depend on these layers (unused modules, a detached output)",
+        ]
+        return Finding(
+            f"After {int(np.array(self.done)[zero].max())} real updates B is still exactly zero in "
+            f"{_share(int(zero.sum()), total)}: nothing has been learned there.",
+            adapters=worst_first(record, np.zeros(total), zero),
+            metric="b_norm",
+            limit=0.0,
+            causes=causes[::-1] if some else causes,
+            remedies=[
+                "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
+                "take modules that the forward pass never reaches out of target_modules",
+            ],
+        )

@@ -1,0 +1,63 @@
+"""Which parameter group each adapter belongs to, and at which learning rate it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lora_watch.adapters.adapter import Adapter
+from lora_watch.records import BoolArray, FloatArray
+
+
+class ParameterGroups:
+    """Where the adapters' tensors are in an optimizer, found by identity and never by shape.
+
+    ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed); None means that nothing
+    is known of it.
+    """
+
+    def __init__(self, optimizer: Any, adapters: Sequence[Adapter]):
+        self._optimizer = optimizer
+        place = {id(parameter): index for index, group in enumerate(self._groups) for parameter in group["params"]}
+        pairs = [adapter.parameters for adapter in adapters]
+        found = [place.get(id(b), place.get(id(a))) for a, b in pairs]
+        self.group: list[int | None] = found
+        """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
+        self.in_optimizer: BoolArray = np.array(
+            [all(id(p) in place for p in pair if p.requires_grad) for pair in pairs], dtype=bool
+        )
+        """Every trainable tensor of the adapter is held by the optimizer."""
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return list(getattr(self._optimizer, "param_groups", ()))
+
+    @property
+    def known(self) -> bool:
+        return bool(self._groups)
+
+    @property
+    def name(self) -> str | None:
+        """Class name of the innermost optimizer, such as ``AdamW``."""
+        inner = self._optimizer
+        for _ in range(4):
+            if not hasattr(inner, "optimizer"):
+                break
+            inner = inner.optimizer
+        return type(inner).__name__ if inner is not None else None
+
+    @property
+    def lr(self) -> tuple[float, ...]:
+        """The learning rate of each group now."""
+        return tuple(float(group["lr"]) for group in self._groups)
+
+    @property
+    def peak_lr(self) -> tuple[float, ...]:
+        """The rate each group was built with: schedulers keep it as ``initial_lr``."""
+        return tuple(float(group.get("initial_lr", group["lr"])) for group in self._groups)
+
+    def per_adapter(self, rates: Sequence[float]) -> FloatArray:
+        """``rates`` (one a group) spread over the adapters: float64 ``[n_adapters]``, NaN where no group is known."""
+        return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in self.group])

@@ -1,0 +1,183 @@
+from __future__ import annotations
+
+from typing import Any
+
+import peft
+import pytest
+import torch
+from torch import nn
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+
+from lora_watch.adapters import NoAdaptersError, find_adapters
+from tests.adapters.zoo import Net, adapted, linear, needs, products
+
+
+def tiny_llama(**options: Any) -> LlamaForCausalLM:
+    config = {
+        "vocab_size": 32,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+    }
+    return LlamaForCausalLM(LlamaConfig(**(config | options)))
+
+
+def test_every_adapter_in_module_order() -> None:
+    model = adapted(tiny_llama(), target_modules="all-linear", task_type="CAUSAL_LM")
+    names = [adapter.name for adapter in find_adapters(model)]
+    sites = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn.o_proj"]
+    sites += ["mlp.gate_proj", "mlp.up_proj", "mlp.down_proj"]
+    assert names == [f"model.layers.{layer}.{site}" for layer in range(2) for site in sites]
+
+
+def test_gpt2_and_its_conv1d() -> None:
+    config = GPT2Config(vocab_size=32, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+    model = adapted(GPT2LMHeadModel(config), target_modules=["c_attn", "wte"], fan_in_fan_out=True)
+    adapters = find_adapters(model)
+    assert [(a.name, a.kind, a.shape) for a in adapters] == [
+        ("transformer.wte", "Embedding", (8, 32)),
+        ("transformer.h.0.attn.c_attn", "Conv1D", (24, 8)),
+    ]
+
+
+def test_adapters_put_into_a_model_without_a_peft_model() -> None:
+    """As ``add_adapter`` of transformers and diffusers does."""
+    model = peft.inject_adapter_in_model(peft.LoraConfig(target_modules=["q_proj"]), tiny_llama())
+    assert [a.name for a in find_adapters(model)] == [f"model.layers.{i}.self_attn.q_proj" for i in range(2)]
+
+
+def test_experts_of_mixtral() -> None:
+    needs("target_parameters")
+    config = {"vocab_size": 32, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2}
+    config |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 3}
+    model = MixtralForCausalLM(MixtralConfig(**config)).double()
+    if not any(name.endswith("experts.gate_up_proj") for name, _ in model.named_parameters()):
+        pytest.skip("this transformers keeps each expert in layers of its own")
+    parameters = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    model = adapted(model, target_modules=[], target_parameters=parameters)
+    adapters = {adapter.name: adapter for adapter in find_adapters(model)}
+    assert sorted(adapters) == sorted(f"model.layers.{i}.{parameter}" for i in range(2) for parameter in parameters)
+    up, down = (adapters[f"model.layers.1.{parameter}"] for parameter in parameters)
+    assert (up.shape, down.shape) == ((3 * 24, 8), (3 * 8, 12))
+    before = [[w.clone() for w in adapter.base_blocks()] for adapter in (up, down)]
+    model.merge_adapter()
+    for adapter, old in zip((up, down), before):
+        torch.testing.assert_close(products(adapter), [new - w for new, w in zip(adapter.base_blocks(), old)])
+
+
+def test_a_module_in_two_places_is_listed_once() -> None:
+    shared = linear()
+    model = adapted(Net(linear()))
+    holder = nn.ModuleDict({"first": model, "again": model.base_model.model.layer, "plain": shared})
+    assert [a.name for a in find_adapters(holder)] == ["first.base_model.model.layer"]
+
+
+def test_tied_base_weights_have_two_adapters() -> None:
+    model = tiny_llama(tie_word_embeddings=True)
+    model = adapted(model, target_modules=["embed_tokens", "lm_head"])
+    assert [a.name for a in find_adapters(model)] == ["model.embed_tokens", "lm_head"]
+
+
+def test_tied_adapters_are_listed_once() -> None:
+    needs("ensure_weight_tying")
+    model = tiny_llama(tie_word_embeddings=True)
+    model = adapted(model, target_modules=["embed_tokens", "lm_head"], ensure_weight_tying=True)
+    head, embedding = model.base_model.model.lm_head, model.base_model.model.model.embed_tokens
+    if head.lora_A["default"].weight.data_ptr() != embedding.lora_embedding_B["default"].data_ptr():
+        pytest.skip("this PEFT does not tie adapters")
+    assert [a.name for a in find_adapters(model)] == ["model.embed_tokens"]
+
+
+def test_sharded_placeholders_are_not_taken_for_one_another() -> None:
+    model = adapted(tiny_llama(), target_modules=["q_proj", "v_proj"])
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = torch.empty(0)
+    adapters = find_adapters(model)
+    assert len(adapters) == 4
+    assert all(len(adapter.blocks()) == 0 for adapter in adapters)
+
+
+def test_two_adapter_layers_around_one_layer_have_two_names() -> None:
+    torch.manual_seed(0)
+    inner = adapted(Net(linear()))
+    outer = peft.get_peft_model(
+        inner.base_model.model, peft.AdaLoraConfig(target_modules=["layer"], total_step=10, init_lora_weights=False)
+    )
+    adapters = find_adapters(outer)
+    assert [(a.name, a.variant) for a in adapters] == [("layer", "adalora"), ("layer#2", "lora")]
+    weight = inner.base_model.model.layer.get_base_layer().weight
+    assert all(adapter.base_weight is weight for adapter in adapters)
+
+
+def test_a_nested_peft_model() -> None:
+    model = adapted(Net(linear()))
+    nested = peft.PeftModel(model, peft.LoraConfig(target_modules=["layer"]), adapter_name="second")
+    assert [a.name for a in find_adapters(nested)] == ["layer", "layer.second"]
+
+
+def test_looking_changes_nothing() -> None:
+    model = adapted(tiny_llama(), target_modules="all-linear", task_type="CAUSAL_LM")
+    before = {name: (id(p), p._version, p.requires_grad) for name, p in model.named_parameters()}
+    state = torch.get_rng_state()
+    for adapter in find_adapters(model):
+        products(adapter)
+        assert adapter.base_blocks()
+        repr(adapter)
+    assert {name: (id(p), p._version, p.requires_grad) for name, p in model.named_parameters()} == before
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+class TestNoAdapters:
+    def message(self, model: nn.Module) -> str:
+        with pytest.raises(NoAdaptersError) as error:
+            find_adapters(model)
+        text = str(error.value)
+        assert text.startswith("No LoRA adapter found. Looked for PEFT's LoRA and AdaLoRA layers (lora_A and lora_B). ")
+        assert "\n" not in text
+        return text
+
+    def test_plain_model(self) -> None:
+        model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Conv1d(2, 2, 1))
+        text = self.message(model)
+        assert "Sequential has 76 parameters, 2 Linear, 1 Embedding, 1 convolution layers" in text
+        assert "a plain model. Wrap it with peft.get_peft_model(" in text
+
+    def test_conv1d_of_transformers_counts_as_linear(self) -> None:
+        config = GPT2Config(vocab_size=32, n_positions=8, n_embd=8, n_layer=1, n_head=2)
+        assert "5 Linear, 2 Embedding" in self.message(GPT2LMHeadModel(config))
+
+    def test_shared_layers_are_counted_once(self) -> None:
+        shared = nn.Linear(2, 2)
+        assert "6 parameters, 1 Linear" in self.message(nn.Sequential(nn.Sequential(shared), nn.Sequential(shared)))
+
+    def test_after_merge_and_unload(self) -> None:
+        text = self.message(adapted(Net(linear())).merge_and_unload())
+        assert "merge_and_unload()" in text
+
+    @pytest.mark.parametrize(
+        ("config", "layer"),
+        [
+            (peft.IA3Config(target_modules=["layer"], feedforward_modules=[]), "IA3Layer"),
+            (peft.LoHaConfig(target_modules=["layer"]), "LoHaLayer"),
+            (peft.LoKrConfig(target_modules=["layer"]), "LoKrLayer"),
+        ],
+    )
+    def test_other_methods(self, config: Any, layer: str) -> None:
+        text = self.message(peft.get_peft_model(Net(nn.Linear(8, 8)).float(), config))
+        assert f"adapters of another method (1 {layer})" in text
+        assert "peft.LoraConfig" in text
+
+    def test_prompt_tuning(self) -> None:
+        config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
+        text = self.message(peft.get_peft_model(tiny_llama(), config))
+        assert "a PEFT configuration (PROMPT_TUNING) but no LoRA layer" in text
+
+    def test_lora_of_another_library(self) -> None:
+        layer = nn.Linear(4, 4)
+        layer.lora_A = nn.Parameter(torch.zeros(2, 4))
+        layer.lora_B = nn.Parameter(torch.zeros(4, 2))
+        text = self.message(nn.Sequential(layer))
+        assert "2 parameters that look like the LoRA of another library (such as 0.lora_A)" in text

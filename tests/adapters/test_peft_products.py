@@ -1,0 +1,353 @@
+"""s·B·A as it is read, against what merging does to the weight."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import peft
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from lora_watch.adapters import Adapter, find_adapters
+from tests.adapters.zoo import ALPHA, Experts, Net, R, adapted, attention, conv1d, linear, nonzero, products, spectrum
+
+
+def stored(model: Any, attribute: str = "weight") -> Tensor:
+    """A copy of the weight inside the layer called ``layer``, as the frozen layer stores it."""
+    return getattr(model.base_model.model.layer.get_base_layer(), attribute).detach().clone()
+
+
+def merged_change(model: Any, attribute: str = "weight") -> Tensor:
+    before = stored(model, attribute)
+    model.merge_adapter()
+    return stored(model, attribute) - before
+
+
+def check(adapter: Adapter, change: list[Tensor]) -> None:
+    """The blocks are ``change``, placed as it is placed, with its norm and its singular values."""
+    read = products(adapter)
+    assert [block.shape for block in read] == [block.shape for block in change]
+    torch.testing.assert_close(read, change)
+    norm = sum(block.square().sum() for block in read) ** 0.5
+    torch.testing.assert_close(norm, torch.cat([block.flatten() for block in change]).norm())
+    torch.testing.assert_close(nonzero(spectrum(read)), nonzero(spectrum(change)))
+    assert norm > 0.1
+
+
+LINEARS: list[tuple[str, Callable[[], nn.Module], dict[str, Any]]] = [
+    ("Linear", linear, {}),
+    ("Linear, rank above both sides", linear, {"r": 12}),
+    ("Linear, rank one", linear, {"r": 1}),
+    ("Linear, rsLoRA", linear, {"use_rslora": True}),
+    ("Conv1D", conv1d, {"fan_in_fan_out": True}),
+    ("Embedding", lambda: nn.Embedding(9, 5), {}),
+    ("Conv1d", lambda: nn.Conv1d(6, 8, 3), {}),
+    ("Conv2d", lambda: nn.Conv2d(6, 8, (3, 2)), {}),
+    ("Conv2d of one pixel", lambda: nn.Conv2d(6, 8, 1), {}),
+    ("Conv3d", lambda: nn.Conv3d(2, 4, (3, 2, 1)), {}),
+]
+
+
+@pytest.mark.parametrize(("label", "make", "options"), LINEARS, ids=[case[0] for case in LINEARS])
+def test_one_block(label: str, make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model = adapted(Net(make()), **options)
+    kind = label.split()[0].rstrip(",")
+    as_matrix = (lambda w: w.T) if kind in ("Embedding", "Conv1D") else (lambda w: w.flatten(1))
+    (adapter,) = find_adapters(model)
+    torch.testing.assert_close(list(adapter.base_blocks()), [as_matrix(stored(model))])
+    assert adapter.base_weight is model.base_model.model.layer.get_base_layer().weight
+    assert (adapter.name, adapter.kind, adapter.variant) == ("layer", kind, "lora")
+    assert (adapter.r, adapter.alpha) == (options.get("r", R), ALPHA)
+    assert adapter.shape == as_matrix(stored(model)).shape
+    assert adapter.base_layer is model.base_model.model.layer.get_base_layer()
+    check(adapter, [as_matrix(merged_change(model))])
+
+
+@pytest.mark.parametrize("make", [lambda: nn.Conv1d(6, 8, 3, groups=2), lambda: nn.Conv2d(4, 4, (3, 2), groups=4)])
+def test_grouped_convolution(make: Callable[[], nn.Module]) -> None:
+    """PEFT cannot merge these, and its change sees all input channels: a dense kernel must give the same output."""
+    torch.manual_seed(0)
+    layer = make()
+    model = adapted(Net(layer))
+    (adapter,) = find_adapters(model)
+    kernel = layer.kernel_size
+    x = torch.randn(2, layer.in_channels, *(7 for _ in kernel), dtype=torch.float64)
+    convolve = {1: F.conv1d, 2: F.conv2d}[len(kernel)]
+    try:
+        with model.disable_adapter():
+            without = model(x)
+        by_adapter = model(x) - without
+    except RuntimeError:
+        pytest.skip("this PEFT makes adapters that do not fit grouped convolutions")
+    (product,) = products(adapter)
+    dense = product.reshape(layer.out_channels, layer.in_channels, *kernel)
+    torch.testing.assert_close(convolve(x, dense), by_adapter)
+    assert adapter.shape == product.shape
+    parts = adapter.base_blocks()
+    assert len(parts) == layer.groups
+    dense = torch.block_diag(*parts).reshape(layer.out_channels, layer.in_channels, *kernel)
+    torch.testing.assert_close(convolve(x, dense, layer.bias), without)
+
+
+def test_multihead_attention() -> None:
+    torch.manual_seed(0)
+    model = adapted(Net(attention()))
+    fused, out = find_adapters(model)
+    assert [(a.name, a.kind, a.shape) for a in (fused, out)] == [
+        ("layer", "MultiheadAttention", (24, 8)),
+        ("layer.out_proj", "Linear", (8, 8)),
+    ]
+    assert fused.base_layer is None
+    assert out.base_layer is None, "attention reads the weight of out_proj and never calls it"
+    torch.testing.assert_close(fused.base_blocks()[0], stored(model, "in_proj_weight"))
+    before = out.base_blocks()[0].clone()
+    check(fused, [merged_change(model, "in_proj_weight")])
+    assert fused.merged
+    assert out.merged
+    # PEFT up to 0.21 adds the product to out_proj twice, once from each of its two wrappers.
+    change = out.base_blocks()[0] - before
+    times = (change.norm() / products(out)[0].norm()).round()
+    assert times in (1, 2)
+    check(out, [change / times])
+
+
+def test_looking_leaves_the_attention_weights_alone() -> None:
+    model = adapted(Net(attention()))
+    layer = model.base_model.model.layer
+    weight = layer.base_layer._parameters["in_proj_weight"]
+    find_adapters(model)
+    assert layer.base_layer._parameters["in_proj_weight"] is weight
+
+
+@pytest.mark.parametrize("is_transposed", [False, True])
+def test_experts(is_transposed: bool) -> None:
+    torch.manual_seed(0)
+    model = adapted(Net(Experts(is_transposed)), target_parameters=["layer.up", "layer.down"])
+    adapters = {adapter.name: adapter for adapter in find_adapters(model)}
+    assert sorted(adapters) == ["layer.down", "layer.up"]
+    # PEFT 0.17 took every expert parameter for [expert, d_in, d_out], also where it is not.
+    knows = hasattr(model.base_model.model.layer, "_did_swap_in_out_features")
+    as_blocks = (lambda w: list(w.mT)) if is_transposed or not knows else list
+    before = {name: stored(model, name) for name in ("up", "down")}
+    for name, shape in {"up": (36, 5), "down": (15, 6)}.items():
+        adapter = adapters[f"layer.{name}"]
+        assert adapter.kind == "Experts"
+        assert adapter.base_layer is None
+        assert adapter.shape == shape or not knows
+        assert len(adapter.blocks()) == 3
+        torch.testing.assert_close(list(adapter.base_blocks()), as_blocks(before[name]))
+    model.merge_adapter()
+    for name, weight in before.items():
+        check(adapters[f"layer.{name}"], as_blocks(stored(model, name) - weight))
+
+
+def test_a_parameter_that_is_a_matrix() -> None:
+    torch.manual_seed(0)
+    model = adapted(Net(linear()), target_parameters=["layer.weight"])
+    (adapter,) = find_adapters(model)
+    assert (adapter.name, adapter.kind, adapter.shape) == ("layer.weight", "Parameter", (10, 7))
+    assert adapter.base_layer is None
+    torch.testing.assert_close(adapter.base_blocks()[0], stored(model))
+    check(adapter, [merged_change(model)])
+
+
+@pytest.mark.parametrize("make", [linear, lambda: nn.Embedding(9, 5), lambda: nn.Conv2d(6, 8, 3)])
+def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
+    """Its merged change is not s·B·A: m·(W₀ + s·B·A)/‖W₀ + s·B·A‖ − W₀, which the reading must be enough to form."""
+    torch.manual_seed(0)
+    model = adapted(Net(make()), use_dora=True)
+    (adapter,) = find_adapters(model)
+    assert adapter.variant == "dora"
+    magnitude = adapter.magnitude
+    assert magnitude is not None
+    with torch.no_grad():
+        magnitude.mul_(1.5)  # a view of the live one
+    (base,), (product,) = adapter.base_blocks(), products(adapter)
+    total = base + product
+    expected = magnitude.reshape(-1, 1) * total / total.norm(dim=1, keepdim=True)
+    if adapter.kind == "Embedding":  # PEFT 0.13 merges an embedding as if it were plain LoRA
+        torch.testing.assert_close(model(torch.arange(9)).T, expected)
+    else:
+        model.merge_adapter()
+        torch.testing.assert_close(adapter.base_blocks()[0], expected)
+
+
+def test_without_dora_there_is_no_magnitude() -> None:
+    (adapter,) = find_adapters(adapted(Net(linear())))
+    assert adapter.magnitude is None
+    assert adapter.middle is None
+
+
+def test_kasa() -> None:
+    torch.manual_seed(0)
+    if not hasattr(peft, "KasaConfig"):
+        pytest.skip("this PEFT has no KaSA")
+    model = adapted(Net(linear()), kasa_config=peft.KasaConfig())
+    (adapter,) = find_adapters(model)
+    assert adapter.variant == "kasa"
+    assert adapter.middle is not None
+    assert adapter.middle.shape == (R,)
+    check(adapter, [merged_change(model)])
+
+
+@pytest.mark.parametrize("factor", ["a", "b"])
+def test_block_diagonal_lora(factor: str) -> None:
+    torch.manual_seed(0)
+    if not hasattr(peft.tuners.lora.config, "BdLoraConfig"):
+        pytest.skip("this PEFT has no BD-LoRA")
+    bdlora = peft.tuners.lora.config.BdLoraConfig(**{f"target_modules_bd_{factor}": ["layer"], "nblocks": 2})
+    model = adapted(Net(nn.Linear(6, 10)), use_bdlora=bdlora)
+    (adapter,) = find_adapters(model)
+    with torch.no_grad():
+        adapter.parameters[1].normal_()
+    assert adapter.variant == "bdlora"
+    (block,) = adapter.blocks()
+    assert (block.a.shape, block.b.shape) == ((R, 6), (10, R))
+    check(adapter, [merged_change(model)])
+
+
+class TestAdaLora:
+    def model(self, layer: nn.Module, **options: Any) -> Any:
+        torch.manual_seed(0)
+        config = {"init_r": 6, "target_r": 2, "tinit": 1, "tfinal": 2, "deltaT": 1, "total_step": 8, "lora_alpha": 5}
+        fields = {field.name for field in dataclasses.fields(peft.AdaLoraConfig)}
+        options = {key: value for key, value in (config | options).items() if key in fields}
+        model = peft.get_peft_model(Net(layer), peft.AdaLoraConfig(target_modules=["layer"], **options))
+        return model
+
+    @pytest.mark.parametrize("make", [linear, conv1d, lambda: nn.Conv2d(6, 8, (3, 2))])
+    def test_change(self, make: Callable[[], nn.Module]) -> None:
+        layer = make()
+        try:
+            model = self.model(layer, init_lora_weights=False, fan_in_fan_out=hasattr(layer, "nf"))
+        except ValueError:
+            pytest.skip("this PEFT's AdaLoRA does not adapt such a layer")
+        (adapter,) = find_adapters(model)
+        assert (adapter.variant, adapter.scale_formula, adapter.r) == ("adalora", "alpha/ranknum", 6)
+        assert adapter.scale == pytest.approx(5 / 6, rel=1e-5)
+        assert adapter.middle is not None
+        assert adapter.middle.shape == (6,)
+        as_matrix = (lambda w: w.T) if hasattr(layer, "nf") else (lambda w: w.flatten(1))
+        check(adapter, [as_matrix(merged_change(model))])
+
+    def test_training_masks_and_cuts_the_ranks(self) -> None:
+        model = self.model(linear())
+        (adapter,) = find_adapters(model)
+        assert adapter.middle is not None
+        assert not adapter.middle.any(), "E starts at zero"
+        optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+        x, y = torch.randn(8, 7, dtype=torch.float64), torch.randn(8, 10, dtype=torch.float64)
+        for step in range(1, 8):
+            (model(x) - y).square().mean().backward()
+            optimizer.step()
+            model.base_model.update_and_allocate(step)
+            optimizer.zero_grad()
+        assert 0 < adapter.middle.count_nonzero() < 6
+        trained = products(adapter)
+        scale = adapter.scale
+
+        kept = model.peft_config["default"].rank_pattern
+        old = adapter.parameters
+        model.base_model.resize_modules_by_rank_pattern(kept, "default")
+        assert adapter.r == sum(*kept.values()) < 6
+        assert all(new is not before for new, before in zip(adapter.parameters, old)), "PEFT makes new parameters"
+        assert adapter.scale == scale, "ranknum is kept, though r has changed"
+        torch.testing.assert_close(products(adapter), trained)
+        check(adapter, [merged_change(model)])
+
+    def test_scale_follows_ranknum(self) -> None:
+        model = self.model(linear(), init_lora_weights=False)
+        (adapter,) = find_adapters(model)
+        assert adapter.scale == pytest.approx(5 / 6, rel=1e-5)
+        with torch.no_grad():
+            model.base_model.model.layer.ranknum["default"].fill_(2)
+        assert adapter.scale == pytest.approx(5 / 2, rel=1e-5)
+        version = model.base_model.model.layer.ranknum["default"]._version
+        other = nn.Parameter(torch.zeros(1, dtype=torch.float64), requires_grad=False)
+        with torch.no_grad():
+            for _ in range(version):
+                other.fill_(3)
+        assert other._version == version
+        model.base_model.model.layer.ranknum["default"] = other
+        assert adapter.scale == pytest.approx(5 / 3, rel=1e-5)
+        check(adapter, [merged_change(model)])
+
+    def test_scale_set_by_hand(self) -> None:
+        model = self.model(linear(), init_lora_weights=False)
+        (adapter,) = find_adapters(model)
+        model.base_model.model.layer.scaling["default"] = 3.0
+        assert adapter.scale_formula == "set by hand"
+        check(adapter, [merged_change(model)])
+
+
+def test_blocks_are_views_without_gradients() -> None:
+    model = adapted(Net(linear()))
+    (adapter,) = find_adapters(model)
+    a, b = adapter.parameters
+    (block,) = adapter.blocks()
+    assert block.a.data_ptr() == a.data_ptr()
+    assert block.b.data_ptr() == b.data_ptr()
+    assert not block.a.requires_grad
+    assert not block.b.requires_grad
+    layer = model.base_model.model.layer
+    assert a is layer.lora_A["default"].weight
+    assert b is layer.lora_B["default"].weight
+
+
+@pytest.mark.parametrize("stub", [torch.empty(0), torch.empty(40), torch.empty(4, 7, device="meta")])
+def test_factors_that_are_not_here_are_unknown(stub: Tensor) -> None:
+    """What ZeRO-3 and FSDP1 leave behind, and parameters without data."""
+    model = adapted(Net(linear()))
+    (adapter,) = find_adapters(model)
+    layer = model.base_model.model.layer
+    layer.lora_A["default"].weight = nn.Parameter(stub)
+    layer.get_base_layer().weight = nn.Parameter(stub)
+    assert len(adapter.blocks()) == 0
+    assert adapter.base_weight is None
+    assert len(adapter.base_blocks()) == 0
+    assert adapter.shape == (10, 7), "known from the layer, not from the weight"
+
+
+def test_quantised_weights_are_not_numbers() -> None:
+    model = adapted(Net(linear()))
+    (adapter,) = find_adapters(model)
+    base = model.base_model.model.layer.get_base_layer()
+    base.weight = nn.Parameter(torch.zeros(10, 7, dtype=torch.int8), requires_grad=False)
+    assert adapter.base_weight is None
+    base.weight = nn.Parameter(torch.zeros(18, 1, dtype=torch.bfloat16), requires_grad=False)
+    base.weight.quant_state = object()
+    assert adapter.base_weight is None
+    del base.weight
+    assert adapter.base_weight is None
+    assert len(adapter.blocks()) == 1, "the adapter itself is"
+
+
+@pytest.mark.parametrize(("kind", "make"), [("Linear", linear), ("Conv1D", conv1d)])
+def test_fsdp2_shards_are_gathered(kind: str, make: Callable[[], nn.Module], tmp_path: Any) -> None:
+    from torch import distributed as dist
+
+    if not hasattr(dist, "fsdp") or not hasattr(dist.fsdp, "fully_shard"):
+        pytest.skip("this torch has no fully_shard")
+    torch.manual_seed(0)
+    model = adapted(Net(make()), fan_in_fan_out=kind == "Conv1D")
+    expected = products(find_adapters(model)[0])
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
+    try:
+        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
+        layer = model.base_model.model.layer
+        for part in (layer.get_base_layer(), layer):
+            dist.fsdp.fully_shard(part, mesh=mesh)
+        dist.fsdp.fully_shard(model, mesh=mesh)
+        (adapter,) = find_adapters(model)
+        assert (adapter.name, adapter.kind) == ("layer", kind)
+        assert hasattr(adapter.parameters[0], "full_tensor")
+        assert not hasattr(adapter.blocks()[0].a, "full_tensor")
+        torch.testing.assert_close(products(adapter), expected)
+        assert adapter.base_blocks()[0].shape == (10, 7)
+    finally:
+        dist.destroy_process_group()

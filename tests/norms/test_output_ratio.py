@@ -1,0 +1,195 @@
+"""``output_ratio`` equals the direct computation on the same tokens, and counts the right tokens once."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lora_watch.adapters import find_adapters
+from lora_watch.norms.output_ratio import OutputRatioProbe
+from tests.support import lora, stdlib_blocks, tiny_model
+
+
+def trained(**config: Any) -> nn.Module:
+    """A LoRA model whose B is not zero."""
+    torch.manual_seed(0)
+    model = lora(tiny_model(), **config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name or "lora_embedding_A" in name:
+                parameter.normal_(std=0.02)
+    return model.train()
+
+
+def batch(n: int = 2, length: int = 24) -> dict[str, torch.Tensor]:
+    ids = torch.tensor([example["input_ids"][:length] for example in stdlib_blocks(n, 32)])
+    return {"input_ids": ids, "labels": ids}
+
+
+def direct(model: nn.Module, inputs: dict[str, torch.Tensor], keep: torch.Tensor | None = None) -> np.ndarray:
+    """The definition: ‖s·B·A·x‖ / ‖W₀·x‖ over all rows (those in ``keep``), in float64, from the layer's own input."""
+    seen: dict[int, torch.Tensor] = {}
+    adapters = find_adapters(model)
+    handles = [
+        a.base_layer.register_forward_pre_hook(lambda m, args: seen.__setitem__(id(m), args[0].detach()))
+        for a in adapters
+        if a.base_layer is not None
+    ]
+    with torch.no_grad():
+        model(**inputs)
+    for handle in handles:
+        handle.remove()
+    out = []
+    for a in adapters:
+        x = seen[id(a.base_layer)]
+        left, right = a.blocks()[0].b.double(), a.blocks()[0].a.double()
+        weight = a.base_weight.double()
+        if a.kind == "Embedding":
+            x = torch.nn.functional.one_hot(x.flatten(), weight.shape[0]).double()
+            weight = weight.T
+        rows = x.reshape(-1, x.shape[-1]).double()
+        rows = rows if keep is None else rows[keep]
+        spoken, own = abs(a.scale) * rows @ right.T @ left.T, rows @ weight.T
+        out.append(float(spoken.norm() / own.norm()))
+    return np.array(out)
+
+
+def probe_of(model: nn.Module, tokens: int = 10_000) -> OutputRatioProbe:
+    return OutputRatioProbe(model, find_adapters(model), tokens)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        pytest.param({}, id="linear"),
+        pytest.param({"targets": ["embed_tokens", "q_proj"]}, id="embedding"),
+        pytest.param({"use_rslora": True, "r": 4}, id="rslora"),
+        pytest.param({"use_dora": True}, id="dora"),
+        pytest.param({"targets": r".*layers\.0\..*q_proj", "lora_dropout": 0.5}, id="dropout-is-not-measured"),
+    ],
+)
+def test_equals_the_direct_computation(config: dict[str, Any]) -> None:
+    model, inputs = trained(**config), batch()
+    expected = direct(model, inputs)
+    probe = probe_of(model)
+    probe.arm(0)
+    model(**inputs)
+    ratio, known = probe.read()
+    assert known.all()
+    assert ratio == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_bias_is_not_part_of_the_layers_own_voice() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model = get_peft_model(nn.Sequential(nn.Linear(16, 8)), LoraConfig(target_modules=["0"], init_lora_weights=False))
+    with torch.no_grad():
+        model.base_model.model[0].base_layer.bias.fill_(100.0)
+    x = torch.randn(5, 16)
+    probe = probe_of(model)
+    probe.arm(0)
+    model.train()(x)
+    a = find_adapters(model)[0]
+    spoken = a.scale * x @ a.blocks()[0].a.T @ a.blocks()[0].b.T
+    assert probe.read()[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
+
+
+def test_padding_does_not_count() -> None:
+    model, inputs = trained(targets=["q_proj", "down_proj"]), batch()
+    mask = torch.ones_like(inputs["input_ids"])
+    mask[0, 9:] = 0
+    inputs["attention_mask"] = mask
+    kept, everything = direct(model, inputs, mask.flatten().bool()), direct(model, inputs)
+    probe = probe_of(model)
+    probe.arm(0)
+    model(**inputs)
+    ratio, _ = probe.read()
+    assert ratio == pytest.approx(kept, rel=1e-4)
+    assert np.abs(kept / everything - 1).max() > 1e-3, "padding must matter here, or the test says nothing"
+
+
+@pytest.mark.parametrize("reentrant", [True, False])
+def test_gradient_checkpointing_counts_once(reentrant: bool) -> None:
+    model, inputs = trained(), batch()
+    expected = direct(model, inputs)
+    model.enable_input_require_grads()
+    model.base_model.model.gradient_checkpointing_enable({"use_reentrant": reentrant})
+    probe = probe_of(model)
+    probe.arm(0)
+    model(**inputs).loss.backward()
+    ratio, known = probe.read()
+    assert known.all()
+    assert ratio == pytest.approx(expected, rel=1e-4)
+
+
+def test_only_the_first_training_forward_after_arming_counts() -> None:
+    model, first, second = trained(), batch(2), batch(4, 16)
+    expected = direct(model, first)
+    probe = probe_of(model)
+    model(**second)  # not armed
+    probe.arm(0)
+    model.eval()(**second)
+    model.train()
+    with torch.no_grad():
+        model(**second)
+    model(**first)
+    model(**second)
+    ratio, _ = probe.read()
+    assert ratio == pytest.approx(expected, rel=1e-4)
+    assert not probe.read()[1].any(), "reading disarms"
+
+
+def test_a_sample_is_unbiased_over_steps() -> None:
+    model, inputs = trained(targets=["down_proj", "v_proj"]), batch(8, 32)
+    expected = direct(model, inputs)
+    probe = probe_of(model, tokens=16)
+    squares = []
+    for step in range(60):
+        probe.arm(step)
+        model(**inputs)
+        squares.append(probe.read()[0])
+    spread = np.std(squares, axis=0) / math.sqrt(len(squares))
+    assert (np.abs(np.mean(squares, axis=0) - expected) < 4 * spread + 0.02 * expected).all()
+    assert (np.std(squares, axis=0) > 0).all(), "steps must look at different tokens"
+
+
+def test_bf16_and_autocast_are_measured_in_single_precision() -> None:
+    model, inputs = trained(), batch()
+    probe = probe_of(model)
+    probe.arm(0)
+    with torch.autocast("cpu", torch.bfloat16):
+        model(**inputs)
+    ratio, _ = probe.read()
+    assert ratio == pytest.approx(direct(model, inputs), rel=0.03)  # the inputs themselves are rounded
+
+
+def test_what_cannot_be_measured_is_unknown_and_says_so() -> None:
+    from peft import LoraConfig, get_peft_model
+
+    conv = get_peft_model(nn.Sequential(nn.Conv2d(3, 4, 3)), LoraConfig(target_modules=["0"]))
+    probe = probe_of(conv)
+    assert probe.why_unavailable
+    probe.arm(0)
+    conv.train()(torch.randn(1, 3, 5, 5))
+    ratio, known = probe.read()
+    assert not known.any()
+    assert np.isnan(ratio).all()
+
+    compiled = trained()
+    compiled.compile(backend="eager")
+    assert "compiled" in str(probe_of(compiled).why_unavailable)
+
+
+def test_closing_leaves_no_hook_behind() -> None:
+    model = trained()
+    before = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+    probe = probe_of(model)
+    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) > before
+    probe.close()
+    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) == before

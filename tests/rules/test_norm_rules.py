@@ -1,0 +1,137 @@
+"""LW1xx on real runs: each must fire on the sick run, at the right step and layer, and stay silent on its twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lora_watch.monitor import Monitor
+from lora_watch.rules.norms import BarelyMoves, NormExplosion, NormRunaway
+from tests.rules.runs import At, healthy, ids, run, the
+from tests.support import lora, tiny_model
+
+# -- LW101 -------------------------------------------------------------------------------------------------------------
+
+
+def spoil(layer: str, value: float) -> Any:
+    def do(model: Any) -> None:
+        next(p for n, p in model.named_parameters() if layer in n and "lora_A" in n)[0, 0] = value
+
+    return do
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None:
+    monitor = run(steps=8, before=(At(5, spoil("layers.2.self_attn.v_proj", value)),))
+    alert = the("LW101", monitor)
+    assert alert.step == 5
+    assert alert.adapters[0][0] == "model.layers.2.self_attn.v_proj"
+    assert "(the first of 1 in 28 adapters)" in alert.message
+    assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
+
+
+def test_non_finite_adapter_is_silent_on_the_twin() -> None:
+    assert ids(healthy()) == []
+
+
+# -- LW102 -------------------------------------------------------------------------------------------------------------
+
+SICK = [
+    pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
+    pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong"),
+    pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
+    pytest.param({"alpha": 128, "r": 32}, {"lr": 1e-2}, id="rank-32"),
+    pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora"),
+]
+
+
+@pytest.mark.parametrize(("config", "settings"), SICK)
+def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> None:
+    monitor = run(lora(tiny_model(), **config), steps=20, **settings)
+    alert = the("LW102", monitor)
+    assert 2 <= alert.step <= 10
+    assert alert.metric == "output_ratio"
+    values = [value for _, value in alert.adapters]
+    assert values == sorted(values, reverse=True)
+    assert "lora_alpha" in alert.remedies[0]
+
+
+TWINS = [
+    pytest.param({"alpha": 16}, {"lr": 2e-3}, id="ordinary"),
+    pytest.param({"alpha": 128}, {"lr": 3e-3}, id="a-high-scale-alone-is-no-fault"),
+    pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1}, id="batch-size-one"),
+    pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32"),
+    pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora"),
+]
+
+
+@pytest.mark.parametrize(("config", "settings"), TWINS)
+def test_norm_explosion_and_runaway_are_silent_on_runs_that_learn(
+    config: dict[str, Any], settings: dict[str, Any]
+) -> None:
+    monitor = run(lora(tiny_model(), **config), steps=40, **settings)
+    assert not {"LW102", "LW103"} & set(ids(monitor))
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
+
+
+def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
+    def compiled(alpha: float, lr: float) -> Monitor:
+        model = lora(tiny_model(), alpha=alpha)
+        model.compile(backend="eager")  # what the probe declines to hook into
+        return run(model, steps=15, lr=lr)
+
+    sick = compiled(128, 5e-2)
+    assert the("LW102", sick).metric == "relative_spectral_norm"
+    assert any("compiled" in note for note in sick.run.notes)
+    assert ids(compiled(16, 2e-3)) == []
+
+
+def test_limits_can_be_changed() -> None:
+    strict = run(steps=20, rules=[NormExplosion(drowned=0.05)])
+    assert the("LW102", strict).limit == 0.05
+
+
+# -- LW103 -------------------------------------------------------------------------------------------------------------
+
+
+def test_norm_runaway_comes_before_the_explosion() -> None:
+    """A rate at the edge: it still learns at first, and drowns later."""
+    patient = NormExplosion(drowned=30.0, loud=30.0, raised=30.0)
+    monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, rules=[patient, NormRunaway()])
+    runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
+    assert runaway.step <= 8
+    assert all(a.step > runaway.step for a in explosion)
+    assert runaway.remedies
+
+
+def test_an_explosion_takes_the_place_of_the_runaway() -> None:
+    monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2)
+    assert all(a.closed_step is not None for a in monitor.alerts if a.rule == "LW103")
+
+
+# -- LW104 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "settings", [{"lr": 1e-5}, {"lr": 1e-5, "per_device_train_batch_size": 1}, {"lr": 1e-5, "warmup_steps": 10}]
+)
+def test_barely_moves(settings: dict[str, Any]) -> None:
+    monitor = run(steps=40, **settings)
+    alert = the("LW104", monitor)
+    assert alert.step <= 25
+    assert "learning rate 1e-05 →" in alert.remedies[0]
+    assert ids(monitor) == ["LW104"]
+
+
+@pytest.mark.parametrize("settings", [{}, {"warmup_steps": 10}, {"lr_scheduler_type": "constant"}])
+def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
+    assert ids(run(steps=40, **settings)) == []
+
+
+def test_barely_moves_judges_once_and_late_enough() -> None:
+    rule = BarelyMoves(steps=12)
+    monitor = run(steps=40, lr=1e-5, rules=[rule])
+    assert the("LW104", monitor).step >= 12
+    assert rule.judged

@@ -1,0 +1,93 @@
+"""What every test may use: the packaged pretrained model, real text, real PEFT and the real Trainer, kept small.
+
+::
+
+    from tests.support import lora, stdlib_blocks, tiny_model, train
+
+    trainer = train(lora(tiny_model()), stdlib_blocks(), steps=5, callbacks=[LoraWatchCallback()])
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from peft import LoraConfig, get_peft_model
+from transformers import PrinterCallback, Trainer, TrainingArguments
+
+from lora_watch.demo.models import tiny_llama
+from lora_watch.demo.texts import blocks, stdlib_text
+
+Dataset = Sequence[Mapping[str, Any]]
+
+_scratch = tempfile.TemporaryDirectory(prefix="lora-watch-tests-")  # removed when the tests end
+_pretrained = functools.cache(tiny_llama)
+
+
+def tiny_model() -> Any:
+    """The packaged pretrained Llama (4 layers, d 128, fp32): a fresh copy at each call."""
+    return copy.deepcopy(_pretrained()[0])
+
+
+def tiny_tokenizer() -> Any:
+    """Its tokenizer (BPE, 1024 tokens), shared."""
+    return _pretrained()[1]
+
+
+@functools.cache
+def stdlib_blocks(n: int = 64, length: int = 64) -> Dataset:
+    """``n`` blocks of ``length`` tokens of Python's standard library: dicts of ``input_ids`` and ``labels``."""
+    return blocks(stdlib_text(), tiny_tokenizer(), n, length)
+
+
+def lora(model: Any, r: int = 8, alpha: float = 16, targets: Any = "all-linear", **config: Any) -> Any:
+    """``model`` wrapped by PEFT; further keywords go to LoraConfig (``use_rslora=True``, ``rank_pattern=…``)."""
+    config.setdefault("task_type", "CAUSAL_LM")
+    return get_peft_model(model, LoraConfig(r=r, lora_alpha=alpha, target_modules=targets, **config))
+
+
+def build_trainer(
+    model: Any,
+    dataset: Dataset | None = None,
+    steps: int = 10,
+    callbacks: Iterable[Any] = (),
+    lr: float = 2e-3,
+    trainer_class: type[Trainer] = Trainer,
+    eval_dataset: Dataset | None = None,
+    **arguments: Any,
+) -> Trainer:
+    """A real Trainer that is silent, saves nothing, reports nowhere and works in a temporary folder.
+
+    ``arguments`` go to TrainingArguments and win over the defaults here (batch of 4, linear decay, seed 0).
+    """
+    settings = {
+        "output_dir": tempfile.mkdtemp(dir=_scratch.name),
+        "max_steps": steps,
+        "learning_rate": lr,
+        "per_device_train_batch_size": 4,
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "seed": 0,
+    } | arguments
+    trainer = trainer_class(
+        model=model,
+        args=TrainingArguments(**settings),
+        train_dataset=stdlib_blocks() if dataset is None else dataset,  # type: ignore[arg-type]
+        eval_dataset=eval_dataset,  # type: ignore[arg-type]
+        callbacks=list(callbacks),
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def train(model: Any, dataset: Dataset | None = None, steps: int = 10, **rest: Any) -> Trainer:
+    """``build_trainer(…)``, trained. To catch what training raises, build first and call ``.train()`` yourself."""
+    trainer = build_trainer(model, dataset, steps, **rest)
+    trainer.train()
+    return trainer

@@ -1,0 +1,319 @@
+"""The callback in a real Trainer: it does no harm, it stops what it should, and it leaves the files it promises."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback, LoraWatchError, watch
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+ROOT = Path(__file__).parent.parent
+
+
+def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+
+
+def report_of(trainer: Trainer) -> dict[str, Any]:
+    return json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())
+
+
+# -- no harm -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        pytest.param({}, id="plain"),
+        pytest.param({"gradient_accumulation_steps": 4}, id="accumulation"),
+        pytest.param({"bf16": True}, id="bf16"),
+        pytest.param({"gradient_checkpointing": True}, id="checkpointing"),
+        pytest.param(
+            {"neftune_noise_alpha": 5.0, "eval_strategy": "steps", "eval_steps": 2}, id="noise-and-evaluation"
+        ),
+    ],
+)
+def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str, Any]) -> None:
+    def run(callbacks: list[TrainerCallback]) -> tuple[dict[str, torch.Tensor], list[Any], torch.Tensor]:
+        model = lora(tiny_model(), lora_dropout=0.1)
+        if arguments.get("gradient_checkpointing"):
+            model.enable_input_require_grads()
+        trainer = build_trainer(
+            model, None, 6, callbacks=callbacks, eval_dataset=stdlib_blocks(16), logging_steps=1, **arguments
+        )
+        trainer.train()
+        losses = [(e.get("loss"), e.get("grad_norm"), e.get("eval_loss")) for e in trainer.state.log_history]
+        return adapters_of(trainer), losses, torch.get_rng_state()
+
+    torch.manual_seed(0)
+    plain, plain_losses, plain_rng = run([])
+    torch.manual_seed(0)
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    watched, watched_losses, watched_rng = run([callback])
+
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.step == 6, "the run must have been watched, or the test says nothing"
+    assert plain_losses == watched_losses
+    assert torch.equal(plain_rng, watched_rng)
+    assert plain.keys() == watched.keys()
+    for name, tensor in plain.items():
+        assert torch.equal(tensor, watched[name]), name
+
+
+def test_a_failure_inside_is_logged_once_and_training_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lora_watch.norms import AdapterBank
+
+    def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("out of luck")
+
+    monkeypatch.setattr(AdapterBank, "measure", broken)
+    callback = LoraWatchCallback(fail_on="warning", console=False)
+    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback])
+    trainer.train()
+    assert trainer.state.global_step == 4
+    assert [r.levelname for r in caplog.records if r.name == "lora_watch"] == ["ERROR", "ERROR"]  # start, then steps
+    assert callback.monitor is not None
+    failures = [a for a in callback.monitor.alerts if a.rule == "LW901"]
+    assert len(failures) == 1
+    assert "out of luck" in failures[0].message
+
+
+# -- fail fast ---------------------------------------------------------------------------------------------------------
+
+SICK = {"lr": 5e-2}
+"""With alpha 128 at r 8 this run is lost within a few steps: 6.3 → 5.6 and stuck."""
+
+
+def test_an_error_stops_saves_and_raises() -> None:
+    callback = LoraWatchCallback(fail_on="error", console=False)
+    trainer = build_trainer(
+        lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], save_strategy="steps", save_steps=100, **SICK
+    )
+    with pytest.raises(LoraWatchError, match="LW102 norm-explosion") as caught:
+        trainer.train()
+    stopped = trainer.state.global_step
+    assert stopped < 12
+    assert caught.value.alerts[0].rule == "LW102"
+    report = report_of(trainer)
+    assert (report["verdict"], report["step"]) == ("failed", stopped)
+    assert "LW102" in report["message"]
+    assert (Path(trainer.args.output_dir) / f"checkpoint-{stopped}" / "trainer_state.json").exists()
+    logged = [e["step"] for e in trainer.state.log_history if "loss" in e]
+    assert logged[-1:] == [stopped], "the step that failed is in the Trainer's own log"
+
+
+@pytest.mark.parametrize("fail_on", ["never", None])
+def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LORA_WATCH_FAIL_ON", raising=False)
+    callback = LoraWatchCallback(fail_on=fail_on, console=False)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 12, callbacks=[callback], **SICK)
+    trainer.train()
+    assert trainer.state.global_step == 12
+    assert callback.monitor is not None
+    assert "LW102" in {a.rule for a in callback.monitor.alerts}
+    assert report_of(trainer)["verdict"] == "ok"
+
+
+def test_the_environment_decides_where_the_code_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LORA_WATCH_FAIL_ON", "error")
+    assert LoraWatchCallback().fail_on == "error"
+    assert LoraWatchCallback(fail_on="never").fail_on == "never"
+    monkeypatch.setenv("LORA_WATCH_FAIL_ON", "eror")
+    with pytest.raises(ValueError, match="'eror' is no severity"):
+        LoraWatchCallback()
+
+
+def test_a_typo_in_mute_is_an_error_that_suggests() -> None:
+    with pytest.raises(ValueError, match=r"no rule is called 'LW1O2'; did you mean LW102 \(norm-explosion\)"):
+        LoraWatchCallback(mute=["LW1O2"])
+
+
+def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
+    callback = LoraWatchCallback(fail_on="warning", console=False)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **SICK)
+    before = adapters_of(trainer)
+    with pytest.raises(LoraWatchError, match="LW401 aggressive-scale"):
+        trainer.train()
+    assert trainer.state.global_step == 0
+    assert all(torch.equal(t, before[n]) for n, t in adapters_of(trainer).items())
+
+
+class NanGradient(TrainerCallback):
+    """Puts a NaN into one layer's gradient, after clipping, as an overflow in its backward pass would."""
+
+    def __init__(self, at: int, layer: str):
+        self.at, self.layer = at, layer
+
+    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.at:
+            next(p for n, p in model.named_parameters() if self.layer in n and "lora_B" in n).grad[0, 0] = float("nan")
+
+
+def test_a_nan_gradient_never_reaches_the_weights_nor_the_checkpoint() -> None:
+    from peft import PeftModel
+
+    callback = LoraWatchCallback(fail_on="error", console=False)
+    trainer = build_trainer(
+        lora(tiny_model()),
+        None,
+        20,
+        callbacks=[NanGradient(5, "layers.2.mlp.up_proj"), callback],
+        save_strategy="steps",
+        save_steps=1,
+        save_total_limit=1,
+    )
+    with pytest.raises(LoraWatchError, match="LW101 non-finite-adapter") as caught:
+        trainer.train()
+    assert caught.value.alerts[0].adapters[0][0] == "model.layers.2.mlp.up_proj"
+    assert caught.value.alerts[0].step == 5
+    folder = Path(trainer.args.output_dir)
+    assert sorted(p.name for p in folder.glob("checkpoint-*")) == ["checkpoint-4"]
+    for saved in (folder / "checkpoint-4", folder / "lora_watch" / "last_good"):
+        restored = PeftModel.from_pretrained(tiny_model(), saved)
+        assert all(torch.isfinite(p).all() for p in restored.parameters())
+    # last_good is the model as it was when the fault came: nothing was lost.
+    kept = {n: p for n, p in restored.named_parameters() if "lora_" in n}
+    assert all(torch.equal(p, kept[n]) for n, p in adapters_of(trainer).items())
+
+
+class NanWeight(TrainerCallback):
+    """Spoils one adapter behind everybody's back."""
+
+    def __init__(self, at: int, layer: str):
+        self.at, self.layer = at, layer
+
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step + 1 == self.at:
+            with torch.no_grad():
+                next(p for n, p in model.named_parameters() if self.layer in n and "lora_A" in n)[0, 0] = float("inf")
+
+
+def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
+    callback = LoraWatchCallback(fail_on="error", console=False)
+    trainer = build_trainer(
+        lora(tiny_model()),
+        None,
+        20,
+        callbacks=[NanWeight(5, "layers.1.self_attn.k_proj"), callback],
+        save_strategy="steps",
+        save_steps=1,
+        save_total_limit=1,
+    )
+    with pytest.raises(LoraWatchError, match="LW101"):
+        trainer.train()
+    assert sorted(p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")) == ["checkpoint-4"]
+
+
+def test_the_process_exits_with_one_and_says_why(tmp_path: Path) -> None:
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            """
+            from lora_watch import LoraWatchCallback
+            from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+            trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, lr=5e-2, callbacks=[LoraWatchCallback()])
+            trainer.train()
+            """
+        )
+    )
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "LORA_WATCH_FAIL_ON": "error"}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300)
+    assert done.returncode == 1
+    assert "ERROR LW102 norm-explosion" in done.stderr
+    assert "lora_alpha 128 →" in done.stderr
+
+
+# -- resume and reuse --------------------------------------------------------------------------------------------------
+
+
+def test_a_resumed_run_goes_on_where_it_stopped() -> None:
+    whole = LoraWatchCallback(fail_on="never", console=False)
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
+    trainer = build_trainer(lora(tiny_model()), None, 10, callbacks=[whole], **settings)
+    trainer.train()
+    assert whole.monitor is not None
+    expected = whole.monitor.state_dict()
+
+    resumed = LoraWatchCallback(fail_on="never", console=False)
+    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
+    again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
+    assert resumed.monitor is not None
+    assert json.dumps(resumed.monitor.state_dict()) == json.dumps(expected)
+
+
+def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
+    trainer = build_trainer(lora(tiny_model()), None, 10, **settings)
+    trainer.train()
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[callback], **settings)
+    again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.step == 10
+    assert not callback.monitor.alerts
+
+
+def test_watch_adds_the_callback_to_a_built_trainer() -> None:
+    trainer = build_trainer(lora(tiny_model()), None, 3)
+    callback = watch(trainer, fail_on="never", console=False)
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None
+    assert callback.monitor.last.metrics["output_ratio"].shape == (28,)
+
+
+def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    trainer = build_trainer(copy.deepcopy(tiny_model()), None, 3, callbacks=[callback])
+    trainer.train()
+    assert callback.monitor is not None
+    assert [a.rule for a in callback.monitor.alerts] == ["LW301"]
+    assert "get_peft_model" in str(callback.monitor.alerts[0])
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None, "the loss is still watched"
+
+
+def test_the_curves_land_in_the_trainers_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    trainer = build_trainer(
+        lora(tiny_model()), None, 6, callbacks=[callback], report_to="tensorboard", logging_steps=1,
+        **({"logging_dir": str(tmp_path / "tb")} if "logging_dir" in _fields() else {}),
+    )  # fmt: skip
+    trainer.train()
+    files = list((tmp_path / "tb").rglob("events.out.tfevents.*"))
+    assert len(files) == 1, "one writer in one directory"
+    events = EventAccumulator(str(files[0].parent), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    losses = [tag for tag in tags["scalars"] if tag == "train/loss"]
+    assert losses
+    assert len(events.Scalars("train/loss")) == 6
+    assert len(events.Tensors("lora_watch/m/product_norm")) >= 6
+    assert not (Path(trainer.args.output_dir) / "runs").exists()
+
+
+def _fields() -> set[str]:
+    from dataclasses import fields
+
+    from transformers import TrainingArguments
+
+    return {f.name for f in fields(TrainingArguments)}

@@ -1,0 +1,272 @@
+"""The loss of every optimizer step is the true one, whatever the Trainer does with it and however it logs it.
+
+The oracle is independent: each run sees its whole dataset in every optimizer step, so a callback of the test's own
+can compute, by hand and before the step, what its loss must be.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+
+STEPS = 3
+
+
+class ByHand(TrainerCallback):
+    """Computes ``loss(model)`` before each optimizer step, and keeps what the monitor says after it."""
+
+    def __init__(self, loss: Callable[[Any], torch.Tensor], watcher: LoraWatchCallback):
+        self.loss, self.watcher = loss, watcher
+        self.expected: list[float] = []
+        self.measured: list[float | None] = []
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        with torch.no_grad():
+            self.expected.append(float(self.loss(model)))
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        assert self.watcher.monitor is not None
+        assert self.watcher.monitor.last is not None
+        self.measured.append(self.watcher.monitor.last.loss)
+
+
+def ragged(n: int = 8) -> list[dict[str, list[int]]]:
+    """Examples of one length whose prompts, which are no target, differ widely in length."""
+    out = []
+    for i, example in enumerate(stdlib_blocks(n, 32)):
+        ids = list(example["input_ids"])
+        hidden = (i * 7) % 28
+        out.append({"input_ids": ids, "labels": [-100] * hidden + ids[hidden:]})
+    return out
+
+
+def token_losses(model: Any, data: list[dict[str, list[int]]], smoothing: float = 0.0) -> torch.Tensor:
+    """The cross-entropy of every target token, one row an example; 0 where there is no target."""
+    ids = torch.tensor([example["input_ids"] for example in data])
+    labels = torch.tensor([example["labels"] for example in data])[:, 1:]
+    logits = model(input_ids=ids).logits[:, :-1].float()
+    return F.cross_entropy(
+        logits.transpose(1, 2), labels, ignore_index=-100, reduction="none", label_smoothing=smoothing
+    )
+
+
+def targets(data: list[dict[str, list[int]]]) -> int:
+    return sum(label != -100 for example in data for label in example["labels"][1:])
+
+
+def mean_over_tokens(data: list[dict[str, list[int]]]) -> Callable[[Any], torch.Tensor]:
+    return lambda model: token_losses(model, data).sum() / targets(data)
+
+
+def watched(
+    loss: Callable[[Any], torch.Tensor],
+    data: Any,
+    trainer_class: type[Trainer] = Trainer,
+    **arguments: Any,
+) -> ByHand:
+    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+    by_hand = ByHand(loss, watcher)
+    trainer = build_trainer(
+        lora(tiny_model()), data, STEPS, callbacks=[watcher, by_hand], trainer_class=trainer_class, **arguments
+    )
+    trainer.train()
+    return by_hand
+
+
+def check(by_hand: ByHand) -> None:
+    assert len(by_hand.measured) == STEPS
+    assert by_hand.measured == pytest.approx(by_hand.expected, rel=2e-5)
+    assert len({round(value, 6) for value in by_hand.expected}) == STEPS, "the run must move, or the test says nothing"
+
+
+@pytest.mark.parametrize("logging", [{"logging_steps": 1}, {"logging_steps": 500}])
+def test_one_batch(logging: dict[str, int]) -> None:
+    data = ragged()
+    check(watched(mean_over_tokens(data), data, per_device_train_batch_size=8, **logging))
+
+
+def test_gradient_accumulation_weighs_tokens_not_micro_batches() -> None:
+    data = ragged()
+    by_hand = watched(mean_over_tokens(data), data, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    check(by_hand)
+    parts = [data[i : i + 2] for i in range(0, 8, 2)]
+    with torch.no_grad():
+        model = tiny_model()
+        naive = sum(float(token_losses(model, part).sum()) / targets(part) for part in parts) / 4
+    assert by_hand.expected[0] != pytest.approx(naive, rel=1e-3), "the parts must differ, or the test says nothing"
+
+
+def test_label_smoothing() -> None:
+    data = ragged()
+
+    def smoothed(model: Any) -> torch.Tensor:
+        # The Trainer averages over the targets of one batch; with one batch a step that is all of them.
+        return token_losses(model, data, smoothing=0.1).sum() / targets(data)
+
+    check(watched(smoothed, data, per_device_train_batch_size=8, label_smoothing_factor=0.1))
+
+
+def test_compute_loss_func() -> None:
+    data = ragged()
+
+    def squared(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        logits = outputs.logits[:, :-1].float()
+        losses = F.cross_entropy(logits.transpose(1, 2), labels[:, 1:], ignore_index=-100, reduction="none")
+        return (losses**2).sum() / targets(data)
+
+    class WithFunction(Trainer):
+        def __init__(self, *args: Any, **kwargs: Any):
+            super().__init__(*args, compute_loss_func=squared, **kwargs)
+
+    by_hand = watched(
+        lambda model: (token_losses(model, data) ** 2).sum() / targets(data),
+        data,
+        WithFunction,
+        per_device_train_batch_size=4,
+        gradient_accumulation_steps=2,
+    )
+    check(by_hand)
+
+
+def test_overridden_compute_loss() -> None:
+    data = ragged()
+
+    class Doubled(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            loss = 2.0 * model(**inputs).loss
+            return (loss, None) if return_outputs else loss
+
+    by_hand = watched(
+        lambda model: 2.0 * token_losses(model, data).sum() / targets(data),
+        data,
+        Doubled,
+        per_device_train_batch_size=8,
+    )
+    check(by_hand)
+
+
+def test_a_nan_loss_is_nan_although_the_log_shows_zero() -> None:
+    class Broken(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            loss = model(**inputs).loss
+            return loss * float("nan") if self.state.global_step == 1 else loss
+
+    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+    by_hand = ByHand(lambda model: torch.zeros(()), watcher)
+    trainer = build_trainer(
+        lora(tiny_model()), None, STEPS, callbacks=[watcher, by_hand], trainer_class=Broken, logging_steps=1
+    )
+    trainer.train()
+    assert by_hand.measured[0] is not None
+    assert math.isfinite(by_hand.measured[0])
+    assert by_hand.measured[1] is not None
+    assert math.isnan(by_hand.measured[1])
+    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert float(logged[1]) == 0.0, "the Trainer's filter is what this test is about"
+
+
+def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
+    data = ragged()
+    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+    by_hand = ByHand(mean_over_tokens(data), watcher)
+    trainer = build_trainer(
+        lora(tiny_model()), data, STEPS, callbacks=[watcher, by_hand], per_device_train_batch_size=8
+    )
+    trainer.train()
+    trainer.train()
+    assert by_hand.measured == pytest.approx(by_hand.expected, rel=2e-5)
+    assert len(by_hand.measured) == 2 * STEPS
+    assert "training_step" not in vars(trainer), "the Trainer is left as it was"
+
+
+def test_sft_trainer() -> None:
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    data = ragged()
+    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+
+    def expected(model: Any) -> torch.Tensor:
+        full = [{"input_ids": e["input_ids"], "labels": e["input_ids"]} for e in data]
+        return token_losses(model, full).sum() / targets(full)
+
+    by_hand = ByHand(expected, watcher)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        args=trl.SFTConfig(**_settings(per_device_train_batch_size=4, gradient_accumulation_steps=2)),
+        train_dataset=Dataset.from_list([{"input_ids": e["input_ids"]} for e in data]),
+        processing_class=tiny_tokenizer(),
+        callbacks=[watcher, by_hand],
+    )
+    trainer.train()
+    check(by_hand)
+
+
+def test_dpo_trainer() -> None:
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    tokenizer = tiny_tokenizer()
+    rows = [
+        {"prompt": "It is a truth", "chosen": " universally acknowledged", "rejected": " nobody ever heard"},
+        {"prompt": "She was", "chosen": " then but fifteen", "rejected": " def import class return"},
+        {"prompt": "Mr. Darcy", "chosen": " walked off", "rejected": " lambda: None"},
+        {"prompt": "The", "chosen": " party sat down to dinner", "rejected": " = = = ="},
+    ]
+    beta = 0.5
+    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+
+    def answer(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        ids, mask = batch["input_ids"], batch["completion_mask"][:, 1:].bool()
+        logits = model(input_ids=ids, attention_mask=batch["attention_mask"]).logits[:, :-1].float()
+        picked = torch.gather(logits.log_softmax(-1), 2, ids[:, 1:, None]).squeeze(-1)
+        return (picked * mask).sum(1)
+
+    def expected(model: Any) -> torch.Tensor:
+        batch = trainer._prepare_inputs(trainer.data_collator([trainer.train_dataset[i] for i in range(len(rows))]))
+        policy = answer(model, batch)
+        with model.disable_adapter():
+            reference = answer(model, batch)
+        n = len(rows)
+        margin = (policy - reference)[:n] - (policy - reference)[n:]
+        return -F.logsigmoid(beta * margin).mean()
+
+    by_hand = ByHand(expected, watcher)
+    trainer = trl.DPOTrainer(
+        model=lora(tiny_model()),
+        args=trl.DPOConfig(**_settings(per_device_train_batch_size=4, beta=beta)),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tokenizer,
+        callbacks=[watcher, by_hand],
+    )
+    trainer.train()
+    check(by_hand)
+    assert by_hand.expected[0] == pytest.approx(math.log(2), rel=1e-5)
+
+
+def _settings(**more: Any) -> dict[str, Any]:
+    import tempfile
+
+    return {
+        "output_dir": tempfile.mkdtemp(),
+        "max_steps": STEPS,
+        "learning_rate": 2e-3,
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "save_strategy": "no",
+        "report_to": "none",
+        "disable_tqdm": True,
+        "gradient_checkpointing": False,
+        "bf16": False,
+        "seed": 0,
+        **more,
+    }
