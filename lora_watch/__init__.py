@@ -28,7 +28,23 @@ _HOMES = {
     "watch": "lora_watch.callback",
 }
 
-__all__ = ["__version__", *_HOMES]  # noqa: PLE0604
+__all__ = [
+    "Adapter",
+    "Alert",
+    "Finding",
+    "LoraWatchCallback",
+    "LoraWatchError",
+    "Measurement",
+    "Monitor",
+    "NoAdaptersError",
+    "Rule",
+    "Severity",
+    "StepRecord",
+    "__version__",
+    "find_adapters",
+    "measure",
+    "watch",
+]
 
 if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters

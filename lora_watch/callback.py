@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from lora_watch.adapters import walk
 from lora_watch.alerts import LoraWatchError, Severity
 from lora_watch.monitor import NEVER, Monitor, log
 from lora_watch.rules import Rule, choose
-from lora_watch.sinks import ReportSink, Sink, TensorBoardSink
-from lora_watch.sinks.console import ConsoleSink
+from lora_watch.sinks import ConsoleSink, ReportSink, Sink, TensorBoardSink
 
 _KEY = "lora_watch"
 
@@ -104,8 +104,8 @@ class LoraWatchCallback(TrainerCallback):
             config=_config(args, model),
             notes=notes,
         )
-        if saved := getattr(state, "stateful_callbacks", {}).get(_KEY):
-            self.monitor.load_state_dict(saved)
+        if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
+            self.monitor.load_state_dict(earlier)
         self.monitor.start(state.global_step)
         if self.monitor.failures:  # nothing has been trained yet: nothing to save
             self._fail(self.monitor)
@@ -130,23 +130,21 @@ class LoraWatchCallback(TrainerCallback):
             self._keep(args, state, kwargs["model"])
             self._fail(self.monitor)
 
-    def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> TrainerControl | None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is None:
-            return None
+            return
         skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
         failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
-        if hasattr(state, "stateful_callbacks") and (control.should_save or failures):
-            state.stateful_callbacks[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
+        saved: Any = getattr(state, "stateful_callbacks", None)
+        if saved is not None and (control.should_save or failures):
+            saved[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
         if not _any_rank(bool(failures), self.fail_on, self._tap.device):
-            return None
+            return
         control.should_training_stop = True
         control.should_log = True
         control.should_evaluate = False
         # What a NaN has reached must not take the place of a good checkpoint.
         control.should_save = not any(alert.rule in ("LW101", "LW201") for alert in failures)
-        return control
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -185,8 +183,12 @@ class LoraWatchCallback(TrainerCallback):
         sinks: list[Sink] = [ConsoleSink()] if self.console else []
         sinks.append(ReportSink(self._folder(args)))
         if self.tensorboard:
-            own = Path(args.output_dir or ".") / "runs" / time.strftime("%b%d_%H-%M-%S_lora_watch")
-            sinks.append(TensorBoardSink(_shared_writer(trainer), own))
+            # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
+            if any(hasattr(known, "tb_writer") for known in _callbacks_of(trainer)):
+                sinks.append(TensorBoardSink(_shared_writer(trainer)))
+            else:
+                folder = time.strftime("%b%d_%H-%M-%S_lora_watch")
+                sinks.append(TensorBoardSink(directory=Path(args.output_dir or ".") / "runs" / folder))
         return sinks
 
 
@@ -285,13 +287,16 @@ def _trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer |
     frame = sys._getframe(1)
     for _ in range(depth):
         owner = frame.f_locals.get("self")
-        handler = getattr(owner, "callback_handler", None)
-        if any(known is callback for known in getattr(handler, "callbacks", ())):
+        if any(known is callback for known in _callbacks_of(owner)):
             return owner
         if frame.f_back is None:
             break
         frame = frame.f_back
     return None
+
+
+def _callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
+    return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
 
 
 def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
@@ -300,8 +305,7 @@ def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
 
     def find() -> Any:
         owner = reference() if reference is not None else None
-        handler = getattr(owner, "callback_handler", None)
-        writers = (getattr(known, "tb_writer", None) for known in getattr(handler, "callbacks", ()))
+        writers = (getattr(known, "tb_writer", None) for known in _callbacks_of(owner))
         return next((writer for writer in writers if writer is not None), None)
 
     return find
@@ -348,7 +352,7 @@ def _config(args: TrainingArguments, model: Any) -> dict[str, Any]:
     config = getattr(model, "config", None)
     out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
     out["model_type"] = getattr(config, "model_type", None)
-    parameters = list(model.parameters())
+    parameters = {id(p): p for _, m in walk(model) for p in m._parameters.values() if p is not None}.values()
     out["parameters"] = sum(p.numel() for p in parameters)
     out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
     lora = getattr(model, "peft_config", None)

@@ -95,6 +95,7 @@ class Monitor:
         self._probe: OutputRatioProbe | None = None
         self._lr_sum: FloatArray = np.zeros(0)
         self._gradients: dict[str, FloatArray] = {}
+        self._has_gradient: dict[str, BoolArray] = {}
         self._said: set[str] = set()
         self._unwritten: list[Alert] = []
         self._step = 0
@@ -117,8 +118,9 @@ class Monitor:
 
     @property
     def overhead(self) -> float:
-        """Share of the wall time since ``start`` that was spent in here."""
-        return self._spent / max(time.perf_counter() - self._began, 1e-9)
+        """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
+        inside = self._probe.seconds if self._probe is not None else 0.0
+        return (self._spent + inside) / max(time.perf_counter() - self._began, 1e-9)
 
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
@@ -140,8 +142,8 @@ class Monitor:
     # -- a run -----------------------------------------------------------------------------------------------------
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
-        self._began, self._spent, self._step = time.perf_counter(), 0.0, step
-        with self._timed(), self._unharmed("looking for adapters"):
+        self._step = step
+        with self._unharmed("looking for adapters"):
             self._find()
             self._started = True
             for sink in self._sinks:
@@ -150,6 +152,7 @@ class Monitor:
             if step == 0:  # a resumed run was judged before its first step already
                 self._judge(self._record(step, None, measured=True))
             self._arm()
+        self._began, self._spent = time.perf_counter(), 0.0
 
     def before_update(self, loss: float | Tensor | None, *, check_gradients: bool = True) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
@@ -157,17 +160,17 @@ class Monitor:
         Optional, for loops that want to stop before a non-finite update is applied. Returns ``failures``.
         """
         with self._timed(), self._unharmed("reading gradients"):
-            a, b = gradient_norms(self._adapters)
-            self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
+            self._read_gradients()
             value = _number(loss)
-            known = self._gradient_known()
-            broken = check_gradients and any((known[k] & ~np.isfinite(v)).any() for k, v in self._gradients.items())
             sick = value is not None and not np.isfinite(value)
-            if broken or sick:
+            broken = any((self._has_gradient[k] & ~np.isfinite(v)).any() for k, v in self._gradients.items())
+            if sick or (broken and check_gradients):
                 # Behind a non-finite loss every gradient is: the loss is what to report.
-                record = StepRecord(self.run, self._step + 1, {} if sick else self._gradients, known, loss=value)
-                changed = self.episodes.check(record, only=("LW101", "LW201"))
-                self._write(record, changed)
+                metrics = {} if sick else self._gradients
+                record = StepRecord(self.run, self._step + 1, metrics, self._has_gradient, loss=value)
+                self._unwritten += self.episodes.check(record, only=("LW101", "LW201"))
+                if self.failures:  # else the step goes on, and is written when it is done
+                    self._write(record, [])
         return self.failures
 
     def after_update(
@@ -188,8 +191,7 @@ class Monitor:
             if self._adapters and self._changed():
                 self._find()
             if not self._gradients:
-                a, b = gradient_norms(self._adapters)
-                self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
+                self._read_gradients()
             rates = tuple(self._groups.lr if lr is None else lr)
             if updated:
                 self._lr_sum = self._lr_sum + np.nan_to_num(self._groups.per_adapter(rates))
@@ -274,14 +276,13 @@ class Monitor:
         self._signature = self._state()
 
     def _state(self) -> list[tuple[bool, bool, bool]]:
-        return [(a.active, a.merged, a.trainable) for a in self._adapters]
+        # ``active`` first: of a deleted adapter nothing else can be read.
+        return [(a.active, a.active and a.merged, a.active and a.trainable) for a in self._adapters]
 
     def _changed(self) -> bool:
         """An adapter was switched: another one may be training now. Switching all off is a finding, not a change."""
         state = self._state()
-        if state == self._signature or not any(active and trainable for active, _, trainable in state):
-            return False
-        return True
+        return state != self._signature and any(trainable for _, _, trainable in state)
 
     def _arm(self) -> None:
         if self._probe is not None and (self._step + 1) % self.every == 0:
@@ -298,7 +299,7 @@ class Monitor:
         updated: bool = True,
     ) -> StepRecord:
         metrics: dict[str, FloatArray] = dict(self._gradients)
-        known: dict[str, BoolArray] = self._gradient_known() if self._gradients else {}
+        known: dict[str, BoolArray] = dict(self._has_gradient) if self._gradients else {}
         total = len(self._adapters)
         if measured and total:
             values = self._bank.measure()
@@ -348,8 +349,8 @@ class Monitor:
     def _wiring(self) -> dict[str, BoolArray]:
         state = np.array(self._state(), dtype=bool).reshape(-1, 3)
         wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
-        readable = all(a.blocks() for a in self._adapters)  # a sharding optimizer holds other tensors than the model
-        if self._groups.known and readable:
+        # Where factors are sharded away the optimizer holds other tensors than the model shows.
+        if self._groups.known and self._bank.known.all():
             wiring["in_optimizer"] = self._groups.in_optimizer
         return wiring
 
@@ -358,9 +359,12 @@ class Monitor:
             return self._lr_fraction(step)
         return min(step / self._max_steps, 1.0) if self._max_steps else None
 
-    def _gradient_known(self) -> dict[str, BoolArray]:
-        pairs = [a.parameters for a in self._adapters]
-        return {
+    def _read_gradients(self) -> None:
+        """While they are there: the Trainer clears them before a step is over."""
+        a, b = gradient_norms(self._adapters)
+        pairs = [adapter.parameters for adapter in self._adapters]
+        self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
+        self._has_gradient = {
             "a_grad_norm": np.array([a.grad is not None for a, _ in pairs], dtype=bool),
             "b_grad_norm": np.array([b.grad is not None for _, b in pairs], dtype=bool),
         }

@@ -17,7 +17,7 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     under the first. Names are unique. Raises NoAdaptersError, which says what was looked for and what is there.
     """
     found: dict[frozenset[int], Adapter] = {}
-    for path, module in _walk(model, "", set()):
+    for path, module in walk(model):
         for adapter in peft.read_layer(path, module):
             found.setdefault(frozenset(_address(p) for p in adapter.parameters), adapter)
     if not found:
@@ -27,14 +27,15 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     return adapters
 
 
-def _walk(module: nn.Module, path: str, seen: set[int]) -> Iterator[tuple[str, nn.Module]]:
+def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
     """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
+    seen = set() if seen is None else seen
     if id(module) in seen:
         return
     seen.add(id(module))
     yield path, module
     for name, child in module.named_children():
-        yield from _walk(child, f"{path}.{name}" if path else name, seen)
+        yield from walk(child, f"{path}.{name}" if path else name, seen)
 
 
 def _address(parameter: Tensor) -> int:
@@ -53,7 +54,7 @@ def _make_names_unique(adapters: list[Adapter]) -> None:
 
 
 def _why_none(model: nn.Module) -> str:
-    modules = [module for _, module in _walk(model, "", set())]
+    modules = [module for _, module in walk(model)]
     numel = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
     layers = {
         "Linear": sum(isinstance(m, nn.Linear) or hasattr(m, "nf") for m in modules),  # nf: transformers' Conv1D

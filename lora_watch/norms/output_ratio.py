@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters import Adapter, walk
 from lora_watch.records import BoolArray, FloatArray
 
 TOKENS = 64
@@ -29,7 +30,7 @@ class OutputRatioProbe:
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
     forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask``
     marks as padding do not count. Where the pairing of one input with one output does not exist (convolutions,
-    experts, fused projections, merged adapters, compiled models) the adapter is unknown, not zero.
+    experts, fused projections, sharded parameters, merged adapters, compiled models) the adapter is unknown, not zero.
 
     Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, no synchronisation before ``read``.
     """
@@ -40,10 +41,16 @@ class OutputRatioProbe:
         self._adapters = list(adapters)
         self._tokens = tokens
         self._armed = [False] * len(self._adapters)
-        self._pairs: list[Tensor | None] = [None] * len(self._adapters)
+        self._norms: dict[torch.device, Tensor] = {}
+        """``[n_adapters, 2]`` on each device: ‖B·A·x‖ and ‖W₀·x‖ of the last look."""
+        self._seen: dict[int, tuple[torch.device, float]] = {}
+        """Adapters looked at since ``arm()``: where their norms are, and their scale at that moment."""
         self._mask: Tensor | None = None
+        self._weights: dict[int, Tensor | None] = {}
         self._phase = 0.0
         self._handles: list[Any] = []
+        self.seconds = 0.0
+        """Wall time spent inside forward passes so far."""
         self.why_unavailable = self._attach(model)
         """Why nothing can be measured, in words; None when something can."""
 
@@ -53,7 +60,8 @@ class OutputRatioProbe:
         by_layer: dict[int, tuple[nn.Module, list[int]]] = {}
         for index, adapter in enumerate(self._adapters):
             layer = adapter.base_layer
-            if layer is not None and adapter.kind in self.KINDS and len(adapter.blocks()) == 1:
+            sharded = any(hasattr(p, "full_tensor") for p in adapter.parameters)  # would need a collective in the hook
+            if layer is not None and adapter.kind in self.KINDS and not sharded and len(adapter.blocks()) == 1:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
@@ -64,28 +72,19 @@ class OutputRatioProbe:
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass. ``step`` only decides which rows are sampled."""
-        self._armed = [True] * len(self._adapters)
-        self._pairs = [None] * len(self._adapters)
-        self._mask = None
+        self._forget(armed=True)
         self._phase = (step * _GOLDEN) % 1.0
 
     def read(self) -> tuple[FloatArray, BoolArray]:
         """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
         ratio = np.full(len(self._adapters), np.nan)
         known = np.zeros(len(self._adapters), dtype=bool)
-        by_device: dict[torch.device, list[int]] = {}
-        for index, pair in enumerate(self._pairs):
-            if pair is not None:
-                by_device.setdefault(pair.device, []).append(index)
-        for indices in by_device.values():
-            pairs = torch.stack([p for i in indices if (p := self._pairs[i]) is not None]).cpu().double().numpy()
-            with np.errstate(divide="ignore", invalid="ignore"):
-                ratio[indices] = pairs[:, 0] / pairs[:, 1]
-            known[indices] = pairs[:, 1] != 0  # only padding was sampled, or the layer is silent: nothing to say
-        ratio[~known] = np.nan
-        self._armed = [False] * len(self._adapters)
-        self._pairs = [None] * len(self._adapters)
-        self._mask = None
+        norms = {device: table.cpu().double().numpy() for device, table in self._norms.items()}
+        for index, (device, scale) in self._seen.items():
+            spoken, own = norms[device][index]
+            if own != 0:  # else only padding was sampled, or the layer is silent: there is nothing to compare with
+                ratio[index], known[index] = abs(scale) * spoken / own, True
+        self._forget(armed=False)
         return ratio, known
 
     def close(self) -> None:
@@ -94,19 +93,31 @@ class OutputRatioProbe:
             handle.remove()
         self._handles = []
 
-    # -- inside the forward pass -------------------------------------------------------------------------------
+    def _forget(self, armed: bool) -> None:
+        self._armed = [armed] * len(self._adapters)
+        self._seen, self._mask, self._weights = {}, None, {}
+
+    # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def _see_mask(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
         mask = kwargs.get("attention_mask")
         self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
+        self._weights = {}
 
     def _hook(self, indices: list[int]) -> Any:
         def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
             if not self._armed[indices[0]] or not layer.training or not torch.is_grad_enabled():
                 return
+            began = time.perf_counter()
+            device = output.device.type
             with torch.no_grad():
                 for index in indices:
                     self._armed[index] = False
-                    self._look(index, layer, args[0], output)
+                    if torch.is_autocast_enabled(device):  # it would compute our products in half precision
+                        with torch.autocast(device, enabled=False):
+                            self._look(index, layer, args[0], output)
+                    else:
+                        self._look(index, layer, args[0], output)
+            self.seconds += time.perf_counter() - began
 
         return hook
 
@@ -116,31 +127,43 @@ class OutputRatioProbe:
         if not blocks or adapter.merged:
             return
         a, b = blocks[0]
-        wide = torch.promote_types(a.dtype, torch.float32)
+        if a.dtype in (torch.float16, torch.bfloat16):
+            a, b = a.float(), b.float()
         embedding = adapter.kind == "Embedding"
         rows = x.reshape(-1) if embedding else x.reshape(-1, x.shape[-1])
-        out = y.reshape(-1, y.shape[-1])
-        stride = max(1, rows.shape[0] // self._tokens)
-        sample = slice(int(self._phase * stride), None, stride)
-        xs, ys = rows[sample][: self._tokens], out[sample][: self._tokens].to(wide)
-        # Autocast would compute our products in half precision.
-        with torch.autocast(x.device.type, enabled=False):
-            h = a.to(wide).t()[xs] if embedding else xs.to(wide) @ a.to(wide).t()
-            if (middle := adapter.middle) is not None:
-                h = h * middle.flatten().to(wide)
-            spoken = h @ b.to(wide).t()
-            if isinstance(bias := getattr(layer, "bias", None), Tensor):
-                ys = ys - bias.to(wide)
-            if self._mask is not None and self._mask.numel() == rows.shape[0]:
-                weight = (self._mask.reshape(-1)[sample][: self._tokens] != 0).to(wide).unsqueeze(1)
-                spoken, ys = spoken * weight, ys * weight
-            pair = torch.stack((torch.linalg.vector_norm(spoken), torch.linalg.vector_norm(ys)))
-            pair[0] *= abs(adapter.scale)
-        self._pairs[index] = pair
+        count = rows.shape[0]
+        stride = max(1, count // self._tokens)
+        first = int(self._phase * stride)
+        sample = slice(first, first + stride * self._tokens, stride)
+        xs, ys = rows[sample], y.reshape(count, -1)[sample].to(a.dtype)
+        h = a.t()[xs] if embedding else xs.to(a.dtype) @ a.t()
+        if (middle := adapter.middle) is not None:
+            h = h * middle.flatten().to(a.dtype)
+        spoken = h @ b.t()
+        bias = layer._parameters.get("bias")
+        if bias is not None:
+            ys = ys - bias.to(a.dtype)
+        if (weight := self._weight(count, sample, a.dtype)) is not None:
+            spoken, ys = spoken * weight, ys * weight
+        if (norms := self._norms.get(a.device)) is None:
+            norms = self._norms[a.device] = torch.zeros(len(self._adapters), 2, dtype=torch.float64, device=a.device)
+        norms[index, 0] = torch.linalg.vector_norm(spoken)
+        norms[index, 1] = torch.linalg.vector_norm(ys)
+        self._seen[index] = (a.device, adapter.scale)
+
+    def _weight(self, count: int, sample: slice, dtype: torch.dtype) -> Tensor | None:
+        """``[rows, 1]``: 0 for the sampled rows that are padding; None where none is known to be."""
+        if self._mask is None or self._mask.numel() != count:
+            return None
+        if count not in self._weights:
+            weight = (self._mask.reshape(-1)[sample] != 0).to(dtype).unsqueeze(1)
+            # Asking an accelerator whether all are ones would wait for it.
+            self._weights[count] = None if weight.device.type == "cpu" and bool(weight.all()) else weight
+        return self._weights[count]
 
 
 def _is_compiled(model: nn.Module) -> bool:
     return any(
         hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-        for module in model.modules()
+        for _, module in walk(model)
     )

@@ -28,7 +28,8 @@ def gradient_norms(adapters: Sequence[Adapter]) -> tuple[FloatArray, FloatArray]
                 by_device.setdefault(grad.device, []).append((row, column, grad))
     for entries in by_device.values():
         grads = [grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad for *_, grad in entries]
-        values = torch.stack([n.double() for n in torch._foreach_norm(grads)]).tolist()
+        norms_of = torch._foreach_norm(grads)  # pyright: ignore[reportPrivateImportUsage]
+        values = torch.stack([norm.double() for norm in norms_of]).tolist()
         for (row, column, _), value in zip(entries, values):
             norms[row, column] = value
     return norms[0], norms[1]

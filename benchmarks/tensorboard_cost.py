@@ -1,0 +1,139 @@
+"""Claim: one event a step costs a small fraction of one ``add_scalar`` per adapter and metric.
+
+Writes the same made-up numbers both ways, side by side in one process, and prints bytes and microseconds per step and
+their ratios. "training thread" is what a training step waits for; "all" is the CPU time of the whole process, the
+writer's background thread counted, which under the interpreter's lock is partly the training thread's loss as well.
+
+    python benchmarks/tensorboard_cost.py [--adapters 224] [--metrics 14] [--steps 100]
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch.utils.tensorboard import SummaryWriter
+
+from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.sinks import ReportSink, TensorBoardSink
+
+# fmt: off
+METRICS = [
+    "delta_norm", "product_norm", "spectral_norm", "relative_norm", "relative_spectral_norm", "output_ratio",
+    "drift_norm", "step_norm", "stable_rank", "effective_rank", "a_norm", "b_norm", "a_grad_norm", "b_grad_norm",
+    "predicted_norm", "scale", "effective_lr",
+]
+# fmt: on
+STEP_SECONDS = 0.02
+"""Pause between steps, in which the background thread catches up as it would while a real step computes."""
+
+
+class Cost(NamedTuple):
+    bytes: float
+    thread_us: float
+    all_us: float
+
+
+def made_up_records(adapters: int, metrics: int, steps: int) -> list[StepRecord]:
+    infos = tuple(
+        AdapterInfo(
+            f"model.layers.{i // 7}.self_attn.q_proj_{i % 7}",
+            "Linear",
+            i // 7,
+            4096,
+            4096,
+            16,
+            32.0,
+            2.0,
+            "alpha/r",
+            0,
+            1,
+        )
+        for i in range(adapters)
+    )
+    run = RunInfo(infos, max_steps=steps, peak_lr=(2e-4,))
+    random = np.random.default_rng(0)
+    return [
+        StepRecord(
+            run,
+            step,
+            {name: random.lognormal(size=adapters) for name in METRICS[:metrics]},
+            loss=2.0,
+            lr=(2e-4,),
+            lr_fraction=step / steps,
+            overhead=0.01,
+            scalars={"loss_spike_score": 0.5},
+        )
+        for step in range(1, steps + 1)
+    ]
+
+
+def cost(write: Callable[[StepRecord], Any], flush: Callable[[], Any], records: list[StepRecord], folder: Path) -> Cost:
+    flush()
+    size, cpu, waited = _size(folder), time.process_time(), 0.0
+    for record in records:
+        began = time.perf_counter()
+        write(record)
+        waited += time.perf_counter() - began
+        time.sleep(STEP_SECONDS)
+    flush()
+    n = len(records)
+    return Cost((_size(folder) - size) / n, waited / n * 1e6, (time.process_time() - cpu) / n * 1e6)
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--adapters", type=int, default=224)
+    parser.add_argument("--metrics", type=int, default=14)
+    parser.add_argument("--steps", type=int, default=100)
+    args = parser.parse_args()
+    records = made_up_records(args.adapters, args.metrics, args.steps)
+    run = records[0].run
+    with tempfile.TemporaryDirectory() as root:
+        shared = SummaryWriter(f"{root}/vectors")
+        sink = TensorBoardSink(lambda: shared)
+        sink.start(run, 0)
+        sink.write(records[0], [])  # the layout of the charts is written once
+        ours = cost(lambda record: sink.write(record, []), shared.flush, records, Path(root, "vectors"))
+        shared.close()
+
+        plain = SummaryWriter(f"{root}/scalars")
+
+        def one_by_one(record: StepRecord) -> None:
+            for metric, values in record.metrics.items():
+                for name, value in zip(run.names, values):
+                    plain.add_scalar(f"{metric}/{name}", value, record.step)
+
+        theirs = cost(one_by_one, plain.flush, records, Path(root, "scalars"))
+        plain.close()
+
+        report = ReportSink(f"{root}/report")
+        report.start(run, 0)
+        kept = cost(lambda record: report.write(record, []), lambda: None, records, Path(root, "report"))
+        began = time.perf_counter()
+        report.finish("ok", None)
+        whole_report = time.perf_counter() - began
+        report_bytes = Path(root, "report", "report.json").stat().st_size
+
+    print(f"{args.adapters} adapters × {args.metrics} metrics, {args.steps} steps, per step:")
+    print(f"{'':24}{'bytes':>12}{'µs, training thread':>22}{'µs CPU, all':>14}")
+    print(f"{'TensorBoardSink':24}{ours.bytes:12,.0f}{ours.thread_us:22,.0f}{ours.all_us:14,.0f}")
+    print(f"{'add_scalar each':24}{theirs.bytes:12,.0f}{theirs.thread_us:22,.0f}{theirs.all_us:14,.0f}")
+    ratios = [there / here for here, there in zip(ours, theirs)]
+    print(f"{'add_scalar ÷ sink':24}{ratios[0]:12,.1f}{ratios[1]:22,.1f}{ratios[2]:14,.1f}")
+    print(
+        f"ReportSink: {kept.thread_us:,.0f} µs a step; report.json {report_bytes:,} bytes, {whole_report * 1e3:.0f} ms"
+    )
+
+
+if __name__ == "__main__":
+    main()

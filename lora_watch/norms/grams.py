@@ -1,0 +1,146 @@
+"""A·Aᵀ and Bᵀ·B of many blocks in float64: the only place that reads whole factors.
+
+float64 because squares must neither overflow (float32 does at 1e20) nor lose the small singular values. Two ways with
+one result: one matrix at a time through a small buffer that stays in the cache (fastest on a CPU), and many at a time
+through a staging buffer (an accelerator, where launches are what costs). Neither forms a product B·A.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from itertools import groupby
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lora_watch.adapters.adapter import Block
+from lora_watch.records import FloatArray
+
+HOST_STAGING = 2 << 20
+"""Bytes of the buffer through which the host converts, a piece at a time."""
+
+DEVICE_STAGING = 64 << 20
+"""Bytes of the staging buffer on each accelerator; more only if a single factor is larger in float64."""
+
+_SIZE = 8  # bytes of a float64
+
+_foreach_copy: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
+
+
+def uses_staging(device: torch.device) -> bool:
+    """Whether blocks on ``device`` are batched there. MPS has no float64: its factors are brought to the host."""
+    return device.type not in ("cpu", "mps")
+
+
+def host_grams(blocks: Sequence[Block], staging: Tensor) -> tuple[FloatArray, FloatArray]:
+    """A·Aᵀ and Bᵀ·B, each float64 ``[n, r, r]``, of n blocks of one rank r. ``staging`` is float64 on the host."""
+    r = blocks[0].a.shape[0]
+    grams = np.zeros((2, len(blocks), r, r))
+    for i, (a, b) in enumerate(blocks):
+        _gram(a, staging, grams[0, i])
+        _gram(b.T, staging, grams[1, i])
+    return grams[0], grams[1]
+
+
+def _gram(x: Tensor, staging: Tensor, out: FloatArray) -> None:
+    """``out += x·xᵀ`` for x ``[r, d]`` of any dtype and layout."""
+    r, d = x.shape
+    step = max(staging.numel() // max(r, 1), 1)
+    for start in range(0, d, step):
+        piece = x[:, start : start + step].to("cpu")
+        flat = staging[: piece.numel()]
+        # The layout of the source is kept: converting and transposing at once would be several times slower.
+        wide = flat.view(piece.shape) if piece.stride(1) == 1 else flat.view(piece.shape[::-1]).T
+        y = wide.copy_(piece).numpy()
+        # numpy sees that this is symmetric and has BLAS compute one half (syrk): twice as fast as torch.mm.
+        if start == 0:
+            np.dot(y, y.T, out=out)
+        else:
+            out += np.dot(y, y.T)
+
+
+class StagedGrams:
+    """Grams of a fixed set of shapes on one device by few operations and one copy to the host.
+
+    Factors of one shape lie side by side in a float64 staging buffer: one ``_foreach_copy_`` fills it and one ``bmm`` a
+    shape empties it. Where the buffer is too small for all, this is done in rounds: at most 2·rounds + shapes + 1
+    operations, independent of the number of adapters as long as it fits in one round.
+
+    Has been run on a CPU only. ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
+    """
+
+    def __init__(self, blocks: Sequence[Block], middles: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
+        self.signature = staging_signature(blocks, middles)
+        device = blocks[0].a.device
+        factors = _factors(blocks)
+        rounds = list(_rounds(factors, max(limit // _SIZE, max(factor.numel() for factor in factors))))
+        length = max(sum(factors[i].numel() for i in members) for members in rounds)
+        staging = torch.empty(length, dtype=torch.float64, device=device)
+        ranks = [block.a.shape[0] for block in blocks]
+        squares = sum(2 * r * r for r in ranks)
+        diagonals = [r for r, middle in zip(ranks, middles) if middle is not None]
+        self._results = torch.empty(squares + sum(diagonals), dtype=torch.float64, device=device)
+        self._diagonals = list(self._results[squares:].split(diagonals))
+        self._places = [0] * len(factors)  # of each factor's Gram in the results
+        self._rounds: list[tuple[list[int], list[Tensor], list[tuple[Tensor, Tensor, Tensor]]]] = []
+        done = 0
+        for members in rounds:
+            targets, products, used = [], [], 0
+            for (is_b, shape), run in groupby(members, lambda i: (i % 2, factors[i].shape)):
+                same, r = list(run), shape[1] if is_b else shape[0]
+                stack = staging[used : used + len(same) * shape.numel()].view(len(same), *shape)
+                result = self._results[done : done + len(same) * r * r].view(len(same), r, r)
+                targets += stack.unbind()
+                products.append((stack.mT, stack, result) if is_b else (stack, stack.mT, result))
+                for i in same:
+                    self._places[i] = done
+                    done += r * r
+                used += stack.numel()
+            self._rounds.append((members, targets, products))
+
+    def __call__(
+        self, blocks: Sequence[Block], middles: Sequence[Tensor | None]
+    ) -> list[tuple[FloatArray, FloatArray, FloatArray | None]]:
+        """A·Aᵀ, Bᵀ·B and the diagonal between them, on the host, for each block. Waits for the device once."""
+        factors = _factors(blocks)
+        for members, targets, products in self._rounds:
+            _foreach_copy(targets, [factors[i] for i in members])
+            for left, right, result in products:
+                torch.bmm(left, right, out=result)
+        if self._diagonals:
+            _foreach_copy(self._diagonals, [middle.detach() for middle in middles if middle is not None])
+        host = self._results.to("cpu").numpy()
+        end = sum(2 * block.a.shape[0] ** 2 for block in blocks)
+        out = []
+        for i, (block, middle) in enumerate(zip(blocks, middles)):
+            r = block.a.shape[0]
+            a, b = (host[place : place + r * r].reshape(r, r) for place in self._places[2 * i : 2 * i + 2])
+            out.append((a, b, None if middle is None else host[end : end + r]))
+            end += 0 if middle is None else r
+        return out
+
+
+def staging_signature(blocks: Sequence[Block], middles: Sequence[Tensor | None]) -> tuple[object, ...]:
+    """What must be the same for a ``StagedGrams`` to be used again."""
+    return tuple((b.a.shape, b.b.shape, b.a.dtype, b.b.dtype, m is not None) for b, m in zip(blocks, middles))
+
+
+def _factors(blocks: Sequence[Block]) -> list[Tensor]:
+    """A₀, B₀, A₁, B₁ …, detached."""
+    return [factor.detach() for block in blocks for factor in block]
+
+
+def _rounds(factors: Sequence[Tensor], limit: int) -> Iterator[list[int]]:
+    """Indices of factors, one dtype and at most ``limit`` numbers a round, equal shapes side by side."""
+    order = sorted(range(len(factors)), key=lambda i: (str(factors[i].dtype), i % 2, factors[i].shape))
+    for _, same in groupby(order, lambda i: factors[i].dtype):
+        members: list[int] = []
+        used = 0
+        for i in same:
+            if used + factors[i].numel() > limit:
+                yield members
+                members, used = [], 0
+            members.append(i)
+            used += factors[i].numel()
+        yield members

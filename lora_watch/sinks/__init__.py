@@ -1,0 +1,50 @@
+"""Where a run is written to. A sink is told of each step after the rules have seen it.
+
+Names are imported on first use: a dashboard reads ``lora_watch.sinks.tags`` and must not pay for the writers.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+if TYPE_CHECKING:
+    from lora_watch.alerts import Alert
+    from lora_watch.records import RunInfo, StepRecord
+    from lora_watch.sinks.console import ConsoleSink
+    from lora_watch.sinks.report import ReportSink
+    from lora_watch.sinks.tensorboard import TensorBoardSink
+
+__all__ = ["ConsoleSink", "ReportSink", "Sink", "TensorBoardSink", "Verdict"]
+
+Verdict = Literal["ok", "failed", "interrupted"]
+
+
+class Sink(Protocol):
+    """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once."""
+
+    def start(self, run: RunInfo, step: int) -> None:
+        """Watching begins after ``step`` optimizer steps, or the set of adapters has changed there."""
+        ...
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        """One step, with the alerts that opened, changed or closed at it."""
+        ...
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        """The run is over; ``message`` says why when it is not ``ok``. Not called for a killed run."""
+        ...
+
+
+_HOMES = {
+    "ConsoleSink": "lora_watch.sinks.console",
+    "ReportSink": "lora_watch.sinks.report",
+    "TensorBoardSink": "lora_watch.sinks.tensorboard",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)

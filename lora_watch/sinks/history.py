@@ -1,0 +1,43 @@
+"""Which alerts a sink has been handed, and which of those it is handed now are news."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+from lora_watch.alerts import Alert, Severity
+
+News = tuple[Literal["opened", "closed"], Alert]
+
+
+class AlertHistory:
+    """Every alert of a run in the order of opening, each in its latest state.
+
+    An episode is known by its rule and the step at which it opened: a rule has one episode at a time, and the
+    alert itself is changed in place while it lasts.
+    """
+
+    def __init__(self) -> None:
+        self._latest: dict[tuple[str, int], Alert] = {}
+        self._closed: set[tuple[str, int]] = set()
+        self.counts: Counter[Severity] = Counter()
+        """Number of episodes so far, open or closed, by their present severity."""
+
+    def update(self, alerts: Sequence[Alert]) -> list[News]:
+        """Takes in the alerts of one step and returns which of them opened or closed (a short one did both)."""
+        news: list[News] = []
+        for alert in alerts:
+            key = (alert.rule, alert.step)
+            if key not in self._latest:
+                news.append(("opened", alert))
+            self._latest[key] = alert
+            if alert.closed_step is not None and key not in self._closed:
+                self._closed.add(key)
+                news.append(("closed", alert))
+        if alerts:
+            self.counts = Counter(alert.severity for alert in self)
+        return news
+
+    def __iter__(self) -> Iterator[Alert]:
+        return iter(self._latest.values())

@@ -1,0 +1,272 @@
+"""Writes what became of a run: `report.json`, always whole, and `alerts.jsonl`, one line an event.
+
+`report.json`, version 1, strict JSON. A number that was measured and is not finite is `"NaN"`, `"Infinity"` or
+`"-Infinity"`; null means unknown or not measured.
+
+| key | what |
+|---|---|
+| `version` | 1 |
+| `verdict` | `ok`, `failed` or `interrupted`; a run that is still going has `interrupted`, so a kill leaves the truth |
+| `message` | why it is not `ok`; null while it runs |
+| `run_id` | of this session, the same as in `alerts.jsonl` |
+| `session` | how many sessions have written to this folder, this one counted |
+| `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
+| `step`, `max_steps` | optimizer steps done, and planned |
+| `overhead` | share of the training time that watching took |
+| `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
+| `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
+| `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
+| `measured_at` | by metric, the step of its `last` |
+| `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
+
+It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is
+so slow that this would take more than 1 % of the time), and at the end.
+
+`alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`. What happens to an episode in
+between is in its closing line, or in `report.json` if it never closed.
+
+Sessions. A run that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`.
+`report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
+come or go in the middle of a session, those that stay keep their numbers and those that left are no longer listed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lora_watch.alerts import Alert
+from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.sinks import Verdict
+from lora_watch.sinks.history import AlertHistory, News
+from lora_watch.sinks.strict_json import adapter_fields, strict_json
+
+REPORT_VERSION = 1
+SECONDS_BETWEEN_WRITES = 10.0
+LARGEST_SHARE_OF_TIME = 0.01
+
+
+class ReportSink:
+    """Keeps ``report.json`` and ``alerts.jsonl`` in ``directory``, which is made if it does not exist.
+
+    Its methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
+    """
+
+    def __init__(self, directory: str | os.PathLike[str]):
+        self.directory = Path(directory)
+        self._session: _Session | None = None
+        self._next_write = 0.0  # time.monotonic()
+
+    def start(self, run: RunInfo, step: int) -> None:
+        if self._session is not None:
+            self._session.change_run(run)
+        else:
+            with _names_the_path(self.directory, "cannot make the folder of the report"):
+                self.directory.mkdir(parents=True, exist_ok=True)
+            self._session = _Session(run, step, number=self._keep_previous() + 1)
+        self._write_report(self._session)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        session = self._session
+        if session is None:
+            return
+        session.take(record)
+        news = session.history.update(alerts)
+        if news:
+            self._append(session, news)
+        if news or time.monotonic() >= self._next_write:
+            self._write_report(session)
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            session.verdict, session.message = verdict, message
+            self._write_report(session)
+
+    def _write_report(self, session: _Session) -> None:
+        began = time.monotonic()
+        # Set before anything can fail: a full disk is tried again later, not at each step.
+        self._next_write = began + SECONDS_BETWEEN_WRITES
+        _replace_file(self.directory / "report.json", strict_json(session.report()))
+        cost = time.monotonic() - began
+        self._next_write = max(self._next_write, began + cost / LARGEST_SHARE_OF_TIME)
+
+    def _append(self, session: _Session, news: Sequence[News]) -> None:
+        path = self.directory / "alerts.jsonl"
+        lines = [
+            strict_json({"event": event, "run_id": session.run_id, "time": _now(), **alert.to_dict()}) + b"\n"
+            for event, alert in news
+        ]
+        with _names_the_path(path, "cannot write the alerts"), open(path, "ab+") as file:
+            if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                lines.insert(0, b"\n")  # a killed session left half a line: it must not spoil ours
+            file.write(b"".join(lines))
+
+    def _keep_previous(self) -> int:
+        """Moves the last session's report aside and returns how many sessions there have been."""
+        path = self.directory / "report.json"
+        with _names_the_path(path, "cannot read the last session's report"):
+            if not path.exists():
+                return 0
+            old = path.read_bytes()
+        _replace_file(self.directory / "report.previous.json", old)
+        try:
+            return int(json.loads(old)["session"])
+        except (ValueError, TypeError, KeyError):  # not ours, or of another version
+            return 1
+
+
+@dataclass
+class _Session:
+    """What is remembered of a run between two reports. Arrays are ``[n_adapters]`` in the order of ``run``."""
+
+    run: RunInfo
+    step: int
+    number: int
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    started: str = field(default_factory=lambda: _now())
+    verdict: Verdict = "interrupted"
+    message: str | None = None
+    overhead: float | None = None
+    loss: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
+    columns: dict[str, _Column] = field(default_factory=dict)
+    history: AlertHistory = field(default_factory=AlertHistory)
+
+    def take(self, record: StepRecord) -> None:
+        self.step = record.step
+        if record.overhead is not None:
+            self.overhead = record.overhead
+        if record.loss is not None:
+            self._take_loss(record.step, record.loss)
+        for name, values in record.metrics.items():
+            known = record.known.get(name)
+            if known is None:
+                known = np.ones(len(values), bool)
+            if name not in self.columns:
+                self.columns[name] = _Column.unknown(len(values))
+            self.columns[name].take(record.step, values, known)
+
+    def _take_loss(self, step: int, loss: float) -> None:
+        here = {"step": step, "value": loss}
+        self.loss["first"] = self.loss["first"] or here
+        self.loss["last"] = here
+        lowest = self.loss["min"]
+        if np.isfinite(loss) and (lowest is None or loss < lowest["value"]):
+            self.loss["min"] = here
+
+    def change_run(self, run: RunInfo) -> None:
+        place = {name: index for index, name in enumerate(self.run.names)}
+        places = [place.get(name) for name in run.names]
+        self.columns = {name: column.moved(places) for name, column in self.columns.items()}
+        self.run = run
+
+    def report(self) -> dict[str, Any]:
+        last = {name: column.last_values() for name, column in self.columns.items()}
+        highest = {name: column.highest_values() for name, column in self.columns.items()}
+        return {
+            "version": REPORT_VERSION,
+            "verdict": self.verdict,
+            "message": self.message,
+            "run_id": self.run_id,
+            "session": self.number,
+            "started": self.started,
+            "updated": _now(),
+            "step": self.step,
+            "max_steps": self.run.max_steps,
+            "overhead": self.overhead,
+            "loss": self.loss,
+            "alerts": [alert.to_dict() for alert in self.history],
+            "adapters": [
+                {
+                    **adapter_fields(adapter),
+                    "last": {name: values[index] for name, values in last.items()},
+                    "max": {name: values[index] for name, values in highest.items()},
+                }
+                for index, adapter in enumerate(self.run.adapters)
+            ],
+            "measured_at": {name: column.step for name, column in self.columns.items()},
+            "optimizer": self.run.optimizer,
+            "peak_lr": self.run.peak_lr,
+            "rules": self.run.rules,
+            "config": self.run.config,
+            "versions": self.run.versions,
+            "notes": self.run.notes,
+        }
+
+
+@dataclass
+class _Column:
+    """One metric of all adapters: the last measurement and the highest, and where there has been one at all."""
+
+    step: int | None
+    last: FloatArray
+    known: BoolArray
+    highest: FloatArray
+    ever_known: BoolArray
+
+    @classmethod
+    def unknown(cls, n: int) -> _Column:
+        return cls(None, np.full(n, np.nan), np.zeros(n, bool), np.full(n, np.nan), np.zeros(n, bool))
+
+    def take(self, step: int, values: FloatArray, known: BoolArray) -> None:
+        self.step, self.last, self.known = step, values, known
+        self.highest = np.fmax(self.highest, np.where(known, values, np.nan))
+        self.ever_known = self.ever_known | known
+
+    def moved(self, places: Sequence[int | None]) -> _Column:
+        """The column for other adapters, each of which was at ``places[i]`` or, None, nowhere."""
+        out = _Column.unknown(len(places))
+        out.step = self.step
+        for new, old in enumerate(places):
+            if old is not None:
+                out.last[new], out.known[new] = self.last[old], self.known[old]
+                out.highest[new], out.ever_known[new] = self.highest[old], self.ever_known[old]
+        return out
+
+    def last_values(self) -> list[float | None]:
+        return _or_none(self.last, self.known)
+
+    def highest_values(self) -> list[float | None]:
+        return _or_none(self.highest, self.ever_known)
+
+
+def _or_none(values: FloatArray, known: BoolArray) -> list[float | None]:
+    return [value if there else None for value, there in zip(values.tolist(), known.tolist())]
+
+
+def _now() -> str:
+    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
+
+
+def _replace_file(path: Path, content: bytes) -> None:
+    """All of ``content`` or the old file, whatever happens in between. Raises OSError with ``path``."""
+    part = path.with_name(path.name + ".part")
+    with _names_the_path(path, "cannot write the report"):
+        try:
+            with open(part, "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        except BaseException:
+            with suppress(OSError):
+                part.unlink()
+            raise
+
+
+@contextmanager
+def _names_the_path(path: Path, failure: str) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, f"{failure} ({error.strerror})", str(path)) from error

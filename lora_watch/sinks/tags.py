@@ -1,0 +1,28 @@
+"""Names inside an event file, shared by the sink that writes them and by whoever reads them back.
+
+A reader runs inside TensorBoard, so nothing heavy is imported here: no torch, no tensorboard, no numpy.
+"""
+
+from __future__ import annotations
+
+FORMAT_VERSION = 1
+"""Stands in the schema and, as ``{"version": 1}``, in the plugin content of each tag's first event."""
+
+PLUGIN_NAME = "lora_watch"
+
+SCHEMA = "lora_watch/schema"
+"""Scalar string, JSON: see ``lora_watch.sinks.tensorboard.schema``. Written at the start and when it changes."""
+ALERTS = "lora_watch/alerts"
+"""Scalar string, JSON list of ``Alert.to_dict()``: the episodes that opened, changed or closed at the step."""
+METRIC_PREFIX = "lora_watch/m/"
+"""``lora_watch/m/<metric>``: float32 ``[n_adapters]`` in the schema's order, NaN kept."""
+UNKNOWN_BITS = 0x7FC007A2
+"""The bits of a float32 NaN that stands for "not measured" in such a vector. A measured NaN has other bits.
+
+The payload is 1954, by which R has always told its NA from NaN; whoever does not look at the bits sees NaN.
+"""
+SERIES_PREFIX = "lora_watch/s/"
+"""``lora_watch/s/<name>``: float32 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``, NaN kept."""
+
+SCALAR_PREFIX = "lora/"
+"""Plain scalars, charts, hyperparameters and texts for viewers that know nothing of this format."""

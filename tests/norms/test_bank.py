@@ -1,0 +1,294 @@
+"""Every number of the bank against explicit products in float64, for whatever an adapter may look like."""
+
+from __future__ import annotations
+
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lora_watch.norms import AdapterBank, bank
+from lora_watch.norms.grams import StagedGrams
+from tests.norms.factors import Bare, pair, truth
+
+PROMISE = 1e-6
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+@pytest.fixture
+def staged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take the way of accelerators on the CPU."""
+    monkeypatch.setattr(bank, "uses_staging", lambda device: True)
+
+
+def assert_true(adapters: list[Bare]) -> AdapterBank:
+    measured = AdapterBank(adapters)
+    metrics = measured.measure()
+    for i, adapter in enumerate(adapters):
+        for name, value in truth(adapter).items():
+            assert metrics[name].dtype == np.float64
+            assert metrics[name][i] == pytest.approx(value, rel=PROMISE, abs=0), name
+    return measured
+
+
+# -- exactness -------------------------------------------------------------------------------------------------------
+def _spread(n: int, decades: float, g: torch.Generator) -> Tensor:
+    return 10 ** (-decades * torch.rand(n, generator=g, dtype=torch.float64))
+
+
+@st.composite
+def adapters(draw: st.DrawFn) -> Bare:
+    """Ranks above the smaller side, graded rows, lost rank, cancelling directions, far magnitudes, pruned ranks."""
+    d_out, d_in, r = draw(st.integers(1, 40)), draw(st.integers(1, 40)), draw(st.integers(1, 20))
+    g = torch.Generator().manual_seed(draw(st.integers(0, 2**31)))
+    dtype = draw(st.sampled_from(DTYPES))
+    a = torch.randn(r, d_in, generator=g, dtype=torch.float64)
+    b = torch.randn(d_out, r, generator=g, dtype=torch.float64)
+    a *= _spread(r, draw(st.sampled_from([0, 3, 8])), g)[:, None]
+    b *= _spread(r, draw(st.sampled_from([0, 3, 8])), g)
+    match draw(st.sampled_from(["as is", "cancelling", "low rank", "zero directions", "zero B"])):
+        case "cancelling":  # two directions that all but undo each other
+            tiny = draw(st.sampled_from([1e-2, 1e-4, 1e-6]))
+            a[-1], b[:, -1] = a[0] * (1 + tiny), -b[:, 0]
+        case "low rank":
+            a[r // 2 :] = a[0]
+        case "zero directions":
+            a[::2] = 0
+            b[:, ::3] = 0
+        case "zero B":
+            b.zero_()
+    if dtype != torch.float16:
+        a *= draw(st.sampled_from([1.0, 1e-30, 1e-20, 1e20, 1e30]))
+        b *= draw(st.sampled_from([1.0, 1e-30, 1e-20, 1e20, 1e30]))
+    middle = torch.randn(r, generator=g) * (torch.rand(r, generator=g) > 0.3) if draw(st.booleans()) else None
+    if draw(st.booleans()):  # stored the other way round
+        a, b = a.T.contiguous().T, b.T.contiguous().T
+    return Bare((a.to(dtype), b.to(dtype)), scale=draw(st.sampled_from([0.5, -2.0, 0.0, 16.0])), middle=middle)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(adapters(), min_size=1, max_size=4))
+def test_every_metric_is_true_to_a_millionth(drawn: list[Bare]) -> None:
+    # Where ‖BA‖ < 1e-8·‖A‖‖B‖, rounding to the stored dtype or to float64 itself is all there is to see.
+    drawn = [d for d in drawn if _is_resolvable(d)]
+    assert_true(drawn)
+
+
+def _is_resolvable(adapter: Bare) -> bool:
+    want = truth(adapter)
+    middle = 1.0 if adapter.middle is None else float(adapter.middle.abs().max())
+    return want["product_norm"] == 0 or want["product_norm"] >= 1e-8 * want["a_norm"] * want["b_norm"] * middle
+
+
+@pytest.mark.parametrize("cosine", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
+def test_ill_conditioned_products_are_redone_when_the_grams_cannot_tell(cosine: float) -> None:
+    a, b = pair(64, 96, 4, dtype=torch.float64)
+    g = torch.Generator().manual_seed(1)
+    nudges = [cosine * torch.randn(x.shape, generator=g, dtype=torch.float64) for x in (a, b)]
+    a, b = torch.cat((a, a + nudges[0])), torch.cat((b, nudges[1] - b), 1)
+    adapter = Bare((a, b))
+    measured = assert_true([adapter])
+    want = truth(adapter)
+    assert want["product_norm"] / want["a_norm"] / want["b_norm"] < 2 * cosine
+    if cosine >= 1e-2:
+        assert measured.redone == 0
+    if cosine <= 1e-5:
+        assert measured.redone == 1
+
+
+@pytest.mark.parametrize("decades", [0, 1, 3, 5, 9, 15])
+def test_effective_rank_sees_small_singular_values(decades: int) -> None:
+    g = torch.Generator().manual_seed(0)
+    q, _ = torch.linalg.qr(torch.randn(200, 16, generator=g, dtype=torch.float64))
+    p, _ = torch.linalg.qr(torch.randn(300, 16, generator=g, dtype=torch.float64))
+    sigma = torch.logspace(0, -decades, 16, dtype=torch.float64)
+    measured = assert_true([Bare((p.T, q * sigma))])
+    assert measured.redone == (decades >= 9)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_long_factors_are_read_in_pieces(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank, "HOST_STAGING", 8 * 1000)
+    assert_true([Bare(pair(700, 333, 6, dtype=dtype)), Bare(pair(20, 1500, 3, 1, dtype))])
+
+
+def test_more_adapters_than_are_solved_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bank, "_BATCH", 100)
+    assert_true([Bare(pair(20 + i, 30, r, i)) for r in (3, 5) for i in range(13)])
+
+
+# -- what is special -------------------------------------------------------------------------------------------------
+def test_fresh_adapter_is_zero_with_zero_ranks() -> None:
+    a, b = pair(30, 20, 4)
+    metrics = AdapterBank([Bare((a, torch.zeros_like(b)), scale=2.0)]).measure()
+    for name in ("product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "b_norm"):
+        assert metrics[name][0] == 0, name
+    assert metrics["a_norm"][0] > 0
+
+
+@pytest.mark.parametrize("way", ["host", "staged"])
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("factor", [0, 1])
+def test_broken_adapter_is_nan_and_the_others_are_right(
+    way: str, bad: float, factor: int, request: pytest.FixtureRequest
+) -> None:
+    if way == "staged":
+        request.getfixturevalue("staged")
+    adapters = [Bare(pair(30, 20, 4, seed), scale=2.0) for seed in range(3)]
+    adapters[1].blocks()[0][factor][0, 0] = bad
+    measured = AdapterBank(adapters)
+    metrics = measured.measure()
+    assert measured.known.all()
+    for name, values in metrics.items():
+        assert np.isnan(values[1]) == (name != "scale"), name
+        for i in (0, 2):
+            assert values[i] == pytest.approx(truth(adapters[i])[name], rel=PROMISE)
+
+
+def test_broken_middle_is_nan() -> None:
+    metrics = AdapterBank([Bare(pair(30, 20, 4), middle=torch.tensor([1.0, np.nan, 1.0, 1.0]))]).measure()
+    assert np.isnan(metrics["delta_norm"][0])
+
+
+def test_unreadable_adapter_is_unknown() -> None:
+    measured = AdapterBank([Bare(scale=3.0), Bare(pair(30, 20, 4))])
+    metrics = measured.measure()
+    assert measured.known.tolist() == [False, True]
+    assert metrics["scale"][0] == 3.0
+    assert all(np.isnan(values[0]) for name, values in metrics.items() if name != "scale")
+    assert all(np.isfinite(values[1]) for values in metrics.values())
+
+
+def test_no_adapters() -> None:
+    assert {values.shape for values in AdapterBank([]).measure().values()} == {(0,)}
+
+
+def test_without_the_spectrum_the_rest_is_the_same() -> None:
+    measured = AdapterBank([Bare(pair(30, 20, 4), scale=0.5), Bare(pair(25, 50, 8))])
+    whole, part = measured.measure(), measured.measure(spectrum=False)
+    assert set(whole) - set(part) == {"spectral_norm", "stable_rank", "effective_rank"}
+    for name, values in part.items():
+        np.testing.assert_array_equal(values, whole[name])
+
+
+def test_factors_are_read_anew_each_time() -> None:
+    a, b = pair(30, 20, 4)
+    measured = AdapterBank([Bare((a, b))])
+    before = measured.measure()["delta_norm"][0]
+    b *= 3
+    assert measured.measure()["delta_norm"][0] == pytest.approx(3 * before)
+
+
+@pytest.mark.parametrize("way", ["host", "staged"])
+def test_several_blocks_are_one_block_diagonal_change(way: str, request: pytest.FixtureRequest) -> None:
+    if way == "staged":
+        request.getfixturevalue("staged")
+    blocks = [pair(12, 9, 3, 0), pair(7, 20, 5, 1), pair(15, 6, 3, 2)]
+    middle = None
+    whole = Bare((torch.block_diag(*(a for a, _ in blocks)), torch.block_diag(*(b for _, b in blocks))), scale=2.0)
+    parts = Bare(*blocks, scale=2.0, middle=middle)
+    measured = AdapterBank([Bare(pair(4, 4, 3)), parts]).measure()
+    for name, value in truth(whole).items():
+        assert measured[name][1] == pytest.approx(value, rel=PROMISE), name
+
+
+# -- the way of accelerators, on the CPU -----------------------------------------------------------------------------
+def _zoo() -> list[Bare]:
+    shapes = [(40, 30, 4), (40, 30, 4), (64, 30, 4), (40, 30, 8), (10, 300, 8), (3, 2, 4)]
+    zoo = [Bare(pair(*shape, seed=i, dtype=dtype)) for i, shape in enumerate(shapes) for dtype in DTYPES]
+    zoo[5].middle = torch.rand(4)
+    zoo[6].middle = torch.rand(4)
+    return zoo
+
+
+@pytest.mark.usefixtures("staged")
+def test_staged_equals_truth() -> None:
+    assert_true(_zoo())
+
+
+@pytest.mark.parametrize("limit", [1, 20_000, 1 << 20])
+def test_staging_in_rounds_equals_one_by_one(limit: int) -> None:
+    zoo = _zoo()
+    blocks, middles = [z.blocks()[0] for z in zoo], [z.middle for z in zoo]
+    for (gram_a, gram_b, diagonal), (a, b), middle in zip(
+        StagedGrams(blocks, middles, limit)(blocks, middles), blocks, middles
+    ):
+        np.testing.assert_allclose(gram_a, (a.double() @ a.double().T).numpy(), rtol=1e-12, atol=1e-12)
+        np.testing.assert_allclose(gram_b, (b.double().T @ b.double()).numpy(), rtol=1e-12, atol=1e-12)
+        assert (diagonal is None) == (middle is None)
+        if diagonal is not None and middle is not None:
+            np.testing.assert_array_equal(diagonal, middle.double().numpy())
+
+
+@pytest.mark.usefixtures("staged")
+def test_staging_is_rebuilt_when_a_rank_changes() -> None:
+    adapters = [Bare(pair(40, 30, 8)), Bare(pair(40, 30, 8, 1))]
+    measured = AdapterBank(adapters)
+    measured.measure()
+    adapters[0]._blocks = Bare(pair(40, 30, 5, 2)).blocks()  # type: ignore[assignment]
+    metrics = measured.measure()
+    for i, adapter in enumerate(adapters):
+        assert metrics["effective_rank"][i] == pytest.approx(truth(adapter)["effective_rank"], rel=PROMISE)
+
+
+class Watch(TorchDispatchMode):
+    """Counts operations that do work (not views), and the largest tensor any of them returned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.work: list[str] = []
+        self.largest = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view and func.overloadpacket is not torch.ops.aten.detach:
+            self.work.append(str(func))
+        for tensor in out if isinstance(out, (tuple, list)) else (out,):
+            if isinstance(tensor, Tensor):
+                self.largest = max(self.largest, tensor.numel())
+        return out
+
+
+@pytest.mark.parametrize("count", [4, 40])
+def test_staging_takes_few_operations_however_many_adapters(count: int) -> None:
+    blocks = [Bare(pair(*((40, 30, 4) if i % 2 else (64, 40, 4)), seed=i)).blocks()[0] for i in range(count)]
+    middles = [None] * count
+    staged = StagedGrams(blocks, middles)
+    with Watch() as seen:
+        staged(blocks, middles)
+    # 4 shapes: A of two widths, B of two heights
+    assert sorted(seen.work) == ["aten._foreach_copy_.default", *["aten.bmm.out"] * 4]
+
+
+@pytest.mark.parametrize("way", ["host", "staged"])
+def test_nothing_as_large_as_a_product_is_ever_made(way: str, request: pytest.FixtureRequest) -> None:
+    if way == "staged":
+        request.getfixturevalue("staged")
+    adapters = [Bare(pair(1024, 1024, 8, seed)) for seed in range(4)]
+    measured = AdapterBank(adapters)
+    measured.measure()
+    tracemalloc.start()
+    with Watch() as seen:
+        measured.measure()
+    peak = tracemalloc.get_traced_memory()[1]  # numpy's arrays
+    tracemalloc.stop()
+    assert 0 < seen.largest <= 4 * 2 * 1024 * 8
+    assert peak < 1024 * 1024
+
+
+def test_host_memory_does_not_grow_with_the_number_of_adapters() -> None:
+    measured = AdapterBank([Bare(pair(32, 32, 16, seed)) for seed in range(600)])
+    measured.measure()
+    tracemalloc.start()
+    with Watch() as seen:
+        measured.measure()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20
+    assert seen.largest <= bank.HOST_STAGING // 8

@@ -1,0 +1,64 @@
+"""Records and alerts made of known numbers, and strict JSON reading."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+
+
+def run_of(n: int = 3, **fields: Any) -> RunInfo:
+    adapters = tuple(
+        AdapterInfo(
+            name=f"layers.{i}.q_proj",
+            kind="Linear",
+            layer=i,
+            d_out=16,
+            d_in=16,
+            r=8,
+            alpha=16.0,
+            scale=2.0,
+            scale_formula="alpha/r",
+            group=0,
+            trainable=256,
+        )
+        for i in range(n)
+    )
+    fields = {"max_steps": 100, "config": {"model": "made-up"}, "peak_lr": (1e-3,), **fields}
+    return RunInfo(adapters=adapters, **fields)
+
+
+def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
+    """Adapter i has ``delta_norm`` step + i and ``relative_norm`` a tenth of it; loss is 1 / step."""
+    norms = step + np.arange(len(run.adapters), dtype=float)
+    fields = {
+        "metrics": {"delta_norm": norms, "relative_norm": norms / 10, "scale": np.full(len(norms), 2.0)},
+        "loss": 1.0 / max(step, 1),
+        "lr": (1e-3,),
+        "overhead": 0.01,
+        "scalars": {"loss_spike_score": 0.5},
+    } | fields
+    return StepRecord(run, step, **fields)
+
+
+def alert_of(step: int = 2, rule: str = "LW102", severity: Severity = Severity.ERROR, **fields: Any) -> Alert:
+    fields = {
+        "name": "norm-explosion",
+        "message": "too large",
+        "adapters": [("layers.1.q_proj", 7.5)],
+        "remedies": ["lora_alpha 64 → 16"],
+    } | fields
+    return Alert(rule=rule, severity=severity, step=step, **fields)
+
+
+def parse(text: str | bytes) -> Any:
+    """Strict JSON: a bare NaN or Infinity is an error."""
+
+    def refuse(token: str) -> None:
+        raise ValueError(f"{token} is no JSON")
+
+    return json.loads(text, parse_constant=refuse)

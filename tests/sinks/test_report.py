@@ -1,0 +1,254 @@
+"""`report.json` and `alerts.jsonl`: always whole, always strict, and honest about runs that were cut short."""
+
+from __future__ import annotations
+
+import math
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lora_watch.alerts import Severity
+from lora_watch.sinks import ReportSink, report
+from tests.sinks.made_up import alert_of, parse, record_of, run_of
+
+NAN, INF = math.nan, math.inf
+
+
+def report_in(folder: Path) -> dict[str, Any]:
+    return parse((folder / "report.json").read_bytes())
+
+
+def lines_in(folder: Path) -> list[dict[str, Any]]:
+    return [parse(line) for line in (folder / "alerts.jsonl").read_bytes().splitlines()]
+
+
+def test_a_finished_run(tmp_path: Path) -> None:
+    run = run_of(versions={"torch": "2"}, notes=("a note",))
+    sink = ReportSink(tmp_path / "new" / "folder")
+    sink.start(run, 0)
+    sink.write(record_of(run, 0, loss=None), [])
+    for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
+        sink.write(record_of(run, step, loss=loss), [])
+    sink.finish("ok", None)
+
+    told = report_in(tmp_path / "new" / "folder")
+    assert (told["version"], told["verdict"], told["message"]) == (1, "ok", None)
+    assert (told["step"], told["max_steps"], told["overhead"]) == (3, 100, 0.01)
+    assert told["loss"] == {
+        "first": {"step": 1, "value": 3.0},
+        "last": {"step": 3, "value": 2.0},
+        "min": {"step": 2, "value": 1.0},
+    }
+    assert [adapter["name"] for adapter in told["adapters"]] == list(run.names)
+    assert told["adapters"][1]["last"]["delta_norm"] == 4
+    assert told["measured_at"] == {"delta_norm": 3, "relative_norm": 3, "scale": 3}
+    assert (told["config"], told["versions"], told["notes"]) == ({"model": "made-up"}, {"torch": "2"}, ["a note"])
+    assert told["started"] <= told["updated"]
+    assert not (tmp_path / "new" / "folder" / "alerts.jsonl").exists()
+    assert list((tmp_path / "new" / "folder").iterdir()) == [tmp_path / "new" / "folder" / "report.json"]
+
+
+def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    assert report_in(tmp_path)["verdict"] == "interrupted"
+    sink.write(record_of(run, 1), [alert_of(1)])
+    told = report_in(tmp_path)
+    assert (told["verdict"], told["step"]) == ("interrupted", 1)
+    assert told["alerts"][0]["rule"] == "LW102"
+    sink.finish("failed", "norm-explosion")
+    assert (report_in(tmp_path)["verdict"], report_in(tmp_path)["message"]) == ("failed", "norm-explosion")
+
+
+def test_the_table_keeps_the_last_measurement_and_the_largest(tmp_path: Path) -> None:
+    run = run_of(2)
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1, metrics={"delta_norm": np.array([5.0, NAN]), "output_ratio": np.array([1.0, NAN])},
+                         known={"output_ratio": np.array([True, False])}), [])  # fmt: skip
+    sink.write(record_of(run, 2, metrics={"delta_norm": np.array([NAN, NAN])}), [])
+    sink.write(record_of(run, 3, metrics={}), [])
+    sink.finish("ok", None)
+    first, second = report_in(tmp_path)["adapters"]
+    assert first["last"] == {"delta_norm": "NaN", "output_ratio": 1.0}
+    assert first["max"] == {"delta_norm": 5.0, "output_ratio": 1.0}
+    assert second["last"] == {"delta_norm": "NaN", "output_ratio": None}  # measured as NaN; unknown
+    assert second["max"] == {"delta_norm": "NaN", "output_ratio": None}
+    assert report_in(tmp_path)["measured_at"] == {"delta_norm": 2, "output_ratio": 1}
+
+
+def test_all_json_is_strict(tmp_path: Path) -> None:
+    everywhere: Any = {"a": NAN, "b": [INF, (-INF,), np.float32(NAN)], "c": np.array([NAN]), "d": Path("x"), 5: None}
+    run = run_of(config=everywhere, rules=(everywhere,), peak_lr=(INF,), notes=("odd \udcff name",))
+    run = replace(run, adapters=tuple(replace(a, scale=INF, alpha=NAN, base_norm=INF) for a in run.adapters))
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    alert = alert_of(1, limit=INF, adapters=[("a", NAN), ("b", -INF)])
+    metrics = {"delta_norm": np.array([NAN, INF, -INF])}
+    sink.write(record_of(run, 1, metrics=metrics, loss=NAN, lr=(NAN,), overhead=NAN, scalars={"x": NAN}), [alert])
+    sink.finish("failed", "NaN")
+    told = report_in(tmp_path)
+    assert told["config"] == {"a": "NaN", "b": ["Infinity", ["-Infinity"], "NaN"], "c": ["NaN"], "d": "x", "5": None}
+    assert [float(adapter["last"]["delta_norm"]) for adapter in told["adapters"]] == pytest.approx(
+        [NAN, INF, -INF], nan_ok=True
+    )
+    assert told["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "min": None}
+    (line,) = lines_in(tmp_path)
+    assert line["limit"] == "Infinity"
+
+
+def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path) -> None:
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    alert = alert_of(1, "LW203", Severity.WARNING)
+    sink.write(record_of(run, 1), [alert])
+    alert.last_step = 2
+    sink.write(record_of(run, 2), [alert])  # goes on: no line
+    alert.closed_step = 3
+    sink.write(record_of(run, 3), [alert])
+    sink.write(record_of(run, 4), [alert_of(4, "LW203", closed_step=4)])  # both at once
+    sink.finish("ok", None)
+    lines = lines_in(tmp_path)
+    assert [(line["event"], line["step"], line["closed_step"]) for line in lines] == [
+        ("opened", 1, None),
+        ("closed", 1, 3),
+        ("opened", 4, 4),
+        ("closed", 4, 4),
+    ]
+    assert [alert["lasted"] for alert in report_in(tmp_path)["alerts"]] == [2, 1]
+
+
+def test_numbers_are_renewed_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(report.time, "monotonic", lambda: clock[0])
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    seen = {}
+    for step in range(1, 26):
+        clock[0] = float(step)
+        sink.write(record_of(run, step), [])
+        seen[step] = report_in(tmp_path)["step"]
+    assert {seen[9], seen[10], seen[19], seen[20], seen[25]} == {0, 10, 20}
+    sink.finish("ok", None)
+
+
+def test_a_slow_disk_is_written_less_often(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr(report.time, "monotonic", lambda: clock[0])
+    fsync = report.os.fsync
+
+    def slow(descriptor: int) -> None:
+        clock[0] += 2.0
+        fsync(descriptor)
+
+    monkeypatch.setattr(report.os, "fsync", slow)
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    for step in range(1, 1000):
+        clock[0] += 1.0
+        sink.write(record_of(run, step), [])
+    waiting = clock[0] - 999
+    assert 3 * 2.0 <= waiting <= 0.01 * clock[0] + 2 * 2.0  # it is still written, and never more than the share
+    sink.finish("ok", None)
+
+
+def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
+    run = run_of()
+    for verdict in ("failed", "ok"):
+        sink = ReportSink(tmp_path)
+        sink.start(run, 0 if verdict == "failed" else 5)
+        sink.write(record_of(run, 6), [alert_of(6)] if verdict == "failed" else [alert_of(7, "LW203")])
+        sink.finish(verdict, None)  # type: ignore[arg-type]
+    previous, latest = parse((tmp_path / "report.previous.json").read_bytes()), report_in(tmp_path)
+    assert (previous["verdict"], previous["session"]) == ("failed", 1)
+    assert (latest["verdict"], latest["session"]) == ("ok", 2)
+    assert [alert["rule"] for alert in latest["alerts"]] == ["LW203"]
+    assert [line["run_id"] for line in lines_in(tmp_path)] == [previous["run_id"], latest["run_id"]]
+    assert previous["run_id"] != latest["run_id"]
+
+
+@pytest.mark.parametrize("old", [b"", b"{ half a rep", b"[1]", b'{"session": null}'])
+def test_an_old_report_that_cannot_be_read_is_kept_and_in_nobodys_way(tmp_path: Path, old: bytes) -> None:
+    (tmp_path / "report.json").write_bytes(old)
+    sink = ReportSink(tmp_path)
+    sink.start(run_of(), 0)
+    assert report_in(tmp_path)["session"] == 2
+    assert (tmp_path / "report.previous.json").read_bytes() == old
+
+
+def test_half_a_line_of_a_killed_session_does_not_spoil_the_next(tmp_path: Path) -> None:
+    (tmp_path / "alerts.jsonl").write_bytes(b'{"event": "opened"}\n{"event": "clo')
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1), [alert_of(1)])
+    lines = (tmp_path / "alerts.jsonl").read_bytes().splitlines()
+    assert lines[1] == b'{"event": "clo'
+    assert parse(lines[2])["rule"] == "LW102"
+
+
+def test_adapters_that_stay_keep_their_numbers_when_the_set_changes(tmp_path: Path) -> None:
+    run = run_of(3)
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1, metrics={"delta_norm": np.array([1.0, 2.0, 3.0])}), [])
+    newcomer = replace(run.adapters[0], name="newcomer")
+    changed = replace(run, adapters=(newcomer, run.adapters[2], run.adapters[1]))
+    sink.start(changed, 1)
+    table = {row["name"]: row["max"]["delta_norm"] for row in report_in(tmp_path)["adapters"]}
+    assert table == {"newcomer": None, "layers.2.q_proj": 3.0, "layers.1.q_proj": 2.0}
+    sink.write(record_of(changed, 2, metrics={"delta_norm": np.array([9.0, 1.0, 5.0])}), [])
+    sink.finish("ok", None)
+    told = report_in(tmp_path)
+    assert [row["max"]["delta_norm"] for row in told["adapters"]] == [9.0, 3.0, 5.0]
+    assert (told["session"], (tmp_path / "report.previous.json").exists()) == (1, False)
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match=r"cannot make the folder.*file/report") as caught:
+        ReportSink(tmp_path / "file" / "report").start(run_of(), 0)
+    assert caught.value.filename == str(tmp_path / "file" / "report")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(tmp_path: Path) -> None:
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    whole = (tmp_path / "report.json").read_bytes()
+    (tmp_path / "report.json.part").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"No space left on device.*report\.json'"):
+        sink.finish("ok", None)
+    assert (tmp_path / "report.json").read_bytes() == whole
+    assert not (tmp_path / "report.json.part").is_symlink()
+
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    (tmp_path / "alerts.jsonl").symlink_to("/dev/full")
+    with pytest.raises(OSError, match=r"cannot write the alerts.*alerts\.jsonl"):
+        sink.write(record_of(run, 1), [alert_of(1)])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no read-only folders")
+def test_a_read_only_folder_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "locked"
+    folder.mkdir()
+    folder.chmod(0o555)
+    try:
+        (folder / "probe").touch()
+    except PermissionError:
+        with pytest.raises(PermissionError, match="locked"):
+            ReportSink(folder).start(run_of(), 0)
+    else:
+        pytest.skip("this user may write to read-only folders (root)")
+    finally:
+        folder.chmod(0o755)

@@ -1,0 +1,326 @@
+"""What the sink writes, read back through TensorBoard itself."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+
+from lora_watch.alerts import Severity
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import TensorBoardSink, tags
+from lora_watch.sinks.tensorboard import QUANTILES, group_effective_lr, quantiles
+from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
+from tests.sinks.made_up import alert_of, parse, record_of, run_of
+
+NAN, INF = math.nan, math.inf
+
+
+def write_run(directory: Path, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
+    sink = TensorBoardSink(directory=directory)
+    sink.start(records[0].run, 0)
+    for record in records:
+        sink.write(record, (alerts or {}).get(record.step, []))
+    sink.finish("ok", None)
+
+
+def events_in(directory: Path) -> list[Any]:
+    return [
+        event
+        for path in sorted(directory.glob("events.*"), key=lambda path: path.name)
+        for event in LegacyEventFileLoader(str(path)).Load()
+    ]
+
+
+@BY_EITHER_LOADER
+def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
+    run = run_of(rules=({"id": "LW102", "limit": INF},), notes=("‖W₀‖ is unknown",))
+    sick = {
+        "delta_norm": np.array([1.0, NAN, 1e300]),
+        "output_ratio": np.array([0.5, NAN, NAN]),
+        "scale": np.array([2.0, 2.0, 4.0]),
+    }
+    records = [record_of(run, 0, loss=None), record_of(run, 1)]
+    records += [record_of(run, 2, metrics=sick, known={"output_ratio": np.array([True, False, False])}, loss=NAN)]
+    records += [record_of(run, 3, metrics={}, lr=(), scalars={}, overhead=None, loss=0.25)]
+    write_run(tmp_path, records, {2: [alert_of(2, limit=INF)], 3: [alert_of(3, "LW203", Severity.WARNING)]})
+
+    with tensorboard(tmp_path, loader) as board:
+        ((step, schema),) = board.json(tags.SCHEMA)
+        assert step == 0
+        assert schema["version"] == tags.FORMAT_VERSION
+        assert [adapter["name"] for adapter in schema["adapters"]] == list(run.names)
+        assert schema["adapters"][0]["base_norm"] is None
+        assert schema["rules"] == [{"id": "LW102", "limit": "Infinity"}]
+        assert schema["notes"] == ["‖W₀‖ is unknown"]
+
+        delta = board.tensors(tags.METRIC_PREFIX + "delta_norm")
+        assert [step for step, _ in delta] == [0, 1, 2]
+        assert all(array.dtype == np.float32 for _, array in delta)
+        np.testing.assert_array_equal(delta[1][1], [1, 2, 3])
+        np.testing.assert_array_equal(delta[2][1], [1, NAN, INF])  # 1e300 is beyond float32
+
+        losses = board.tensors(tags.SERIES_PREFIX + "loss")
+        assert [step for step, _ in losses] == [1, 2, 3]
+        np.testing.assert_array_equal([array for _, array in losses], [[1], [NAN], [0.25]])
+        np.testing.assert_allclose(board.tensors(tags.SERIES_PREFIX + "effective_lr")[2][1], [4e-3])
+        np.testing.assert_array_equal([value for _, value in board.scalars("lora/loss")], [1, NAN, 0.25])
+
+        assert dict(board.scalars("lora/delta_norm/max")) == {0: 2, 1: 3, 2: INF}
+        assert dict(board.scalars("lora/relative_norm/median")) == pytest.approx({0: 0.1, 1: 0.2})
+        assert dict(board.scalars("lora/nonfinite_adapters")) == {0: 0, 1: 0, 2: 1}  # unknown is not non-finite
+        assert dict(board.scalars("lora/output_ratio/p90")) == {2: 0.5}
+        assert dict(board.scalars("lora/scale")) == {0: 2, 1: 2, 2: 4}
+        assert dict(board.scalars("lora/alerts/error")) == {0: 0, 1: 0, 2: 1, 3: 1}
+        assert dict(board.scalars("lora/alerts/warning")) == {0: 0, 1: 0, 2: 0, 3: 1}
+
+        alerts = board.json(tags.ALERTS)
+        assert [(step, [alert["rule"] for alert in some]) for step, some in alerts] == [(2, ["LW102"]), (3, ["LW203"])]
+        (_, (alert,)), _ = alerts
+        assert alert["adapters"][0]["name"] == "layers.1.q_proj"
+
+
+@BY_EITHER_LOADER
+def test_viewers_without_the_plugin_get_charts_hyperparameters_and_texts(tmp_path: Path, loader: str) -> None:
+    run = run_of()
+    records = [record_of(run, step) for step in range(4)]
+    late = {"output_ratio": np.ones(3)}  # first measured at step 3: the layout must grow
+    write_run(tmp_path, [*records[:3], record_of(run, 3, metrics=late)], {2: [alert_of(2)]})
+
+    with tensorboard(tmp_path, loader) as board:
+        listing = board.get("plugins_listing")
+        assert all(listing[plugin]["enabled"] for plugin in ("custom_scalars", "hparams", "text", "scalars"))
+
+        layout = board.get("plugin/custom_scalars/layout")
+        charts = {chart["title"]: chart for category in layout["category"] for chart in category["chart"]}
+        margin = charts["delta_norm"]["margin"]["series"][0]
+        known = board.scalar_tags()["."]
+        assert {margin["value"], margin["lower"], margin["upper"]} <= set(known)
+        assert "output_ratio" in charts
+        lines = board.get(
+            "plugin/custom_scalars/scalars", run=".", tag=charts["delta_norm, max"]["multiline"]["tag"][0]
+        )
+        assert list(lines["tag_to_events"]) == ["lora/delta_norm/max"]
+
+        (group,) = board.session_groups()
+        assert group["hparams"] == {"r": 8, "alpha": 16, "scale": 2, "rslora": "false", "lr": 1e-3}
+        values = {metric["name"]["tag"]: metric["value"] for metric in group["metricValues"]}
+        assert values["lora/loss"] == pytest.approx(1 / 3)
+        assert values["lora/alerts/error"] == 1
+        assert [session["status"] for session in group["sessions"]] == ["STATUS_SUCCESS"]
+
+        ((text),) = board.get("plugin/text/text", run=".", tag="lora/alerts/text_summary")
+        assert "lora_alpha 64 → 16" in text["text"]
+
+
+def test_every_event_names_the_plugin_and_a_step_is_one_event(tmp_path: Path) -> None:
+    run = run_of()
+    write_run(tmp_path, [record_of(run, step) for step in range(1, 4)], {2: [alert_of(2), alert_of(2, "LW203")]})
+    values_by_step: dict[int, list[Any]] = {}
+    first: set[str] = set()
+    for event in events_in(tmp_path):
+        ours = [value for value in event.summary.value if value.tag.startswith("lora_watch/")]
+        if any(value.tag.startswith(tags.METRIC_PREFIX) for value in ours):
+            assert event.step not in values_by_step
+            values_by_step[event.step] = ours
+        for value in ours:
+            assert value.metadata.plugin_data.plugin_name == tags.PLUGIN_NAME
+            assert value.metadata.data_class == 2  # DATA_CLASS_TENSOR
+            content = value.metadata.plugin_data.content
+            assert (parse(content) == {"version": 1}) if value.tag not in first else content == b""
+            first.add(value.tag)
+    assert list(values_by_step) == [1, 2, 3]
+    assert [value.tag for value in values_by_step[2]].count(tags.ALERTS) == 1
+
+
+def test_all_json_is_strict(tmp_path: Path) -> None:
+    everywhere: Any = {"a": NAN, "b": [INF, -INF, {"c": np.float32(NAN)}], 3: Path("x")}
+    run = run_of(config=everywhere, rules=(everywhere,), peak_lr=(NAN,))
+    alert = alert_of(1, limit=NAN, adapters=[("a", NAN), ("b", INF)])
+    metrics = {"delta_norm": np.full(3, NAN), "relative_norm": np.full(3, INF)}
+    write_run(tmp_path, [record_of(run, 1, metrics=metrics, loss=INF, lr=(NAN,), overhead=NAN)], {1: [alert]})
+    strings = {
+        value.tag: parse(value.tensor.string_val[0])
+        for event in events_in(tmp_path)
+        for value in event.summary.value
+        if value.tag in (tags.SCHEMA, tags.ALERTS)
+    }
+    assert strings[tags.SCHEMA]["config"] == {"a": "NaN", "b": ["Infinity", "-Infinity", {"c": "NaN"}], "3": "x"}
+    assert strings[tags.ALERTS][0]["limit"] == "NaN"
+
+
+def test_a_shared_writer_may_come_late_and_go_early(tmp_path: Path) -> None:
+    """Nothing fails, nothing is written to a closed writer, and a late one is told of the alerts before it."""
+    writers: list[SummaryWriter | None] = [None]
+    run = run_of()
+    sink = TensorBoardSink(lambda: writers[0])
+    sink.start(run, 0)
+    sink.write(record_of(run, 0), [alert_of(0, "LW401", Severity.WARNING)])
+    writers[0] = SummaryWriter(str(tmp_path))
+    sink.write(record_of(run, 1), [])
+    sink.write(record_of(run, 2), [])
+    writers[0].close()
+    sink.write(record_of(run, 3), [alert_of(3)])
+    writers[0] = None
+    sink.finish("ok", None)
+
+    assert len(list(tmp_path.glob("events.*"))) == 1
+    with tensorboard(tmp_path, "python") as board:
+        assert [step for step, _ in board.json(tags.SCHEMA)] == [0]
+        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [1, 2]
+        assert [(step, alerts[0]["rule"]) for step, alerts in board.json(tags.ALERTS)] == [(1, "LW401")]
+
+
+def test_without_a_writer_to_share_the_sink_keeps_its_own(tmp_path: Path) -> None:
+    run = run_of()
+    sink = TensorBoardSink(lambda: None, tmp_path / "own")
+    sink.start(run, 0)
+    sink.write(record_of(run, 0), [])
+    sink.finish("failed", "norm-explosion")
+    assert len(events_in(tmp_path / "own")) >= 3
+
+
+def test_with_a_writer_to_share_the_own_directory_is_not_made(tmp_path: Path) -> None:
+    run = run_of()
+    with SummaryWriter(str(tmp_path / "shared")) as writer:
+        sink = TensorBoardSink(lambda: writer, tmp_path / "own")
+        sink.start(run, 0)
+        sink.write(record_of(run, 0), [])
+        sink.finish("ok", None)
+    assert not (tmp_path / "own").exists()
+
+
+def test_an_unusable_directory_is_an_os_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(OSError, match="file"):
+        TensorBoardSink(directory=tmp_path / "file" / "runs").start(run_of(), 0)
+
+
+def test_one_of_writer_and_directory_is_needed() -> None:
+    with pytest.raises(ValueError, match="directory"):
+        TensorBoardSink()
+
+
+def test_an_alert_is_on_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = RecordWriter.write
+
+    def slowly(writer: Any, data: bytes) -> None:  # in the background thread
+        time.sleep(0.1)
+        put(writer, data)
+
+    monkeypatch.setattr(RecordWriter, "write", slowly)
+    run = run_of()
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1), [])
+    sink.write(record_of(run, 2), [alert_of(2)])
+    assert tags.ALERTS in [value.tag for event in events_in(tmp_path) for value in event.summary.value]
+    sink.finish("failed", None)
+
+
+@BY_EITHER_LOADER
+def test_a_step_written_twice_keeps_the_alerts_of_both(tmp_path: Path, loader: str) -> None:
+    run = run_of()
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1, metrics={"a_grad_norm": np.full(3, NAN)}), [alert_of(1, "LW101")])
+    sink.write(record_of(run, 1), [alert_of(1, "LW203")])
+    sink.finish("ok", None)
+    with tensorboard(tmp_path, loader) as board:
+        step, alerts = board.json(tags.ALERTS)[-1]
+        assert (step, [alert["rule"] for alert in alerts]) == (1, ["LW101", "LW203"])
+
+
+@BY_EITHER_LOADER
+def test_the_schema_is_written_again_when_the_adapters_change(tmp_path: Path, loader: str) -> None:
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run_of(3), 0)
+    sink.write(record_of(run_of(3), 1), [])
+    sink.start(run_of(2), 1)
+    sink.write(record_of(run_of(2), 2), [])
+    sink.finish("ok", None)
+    assert len(list(tmp_path.glob("events.*"))) == 1
+    with tensorboard(tmp_path, loader) as board:
+        schemas = board.json(tags.SCHEMA)
+        assert [(step, len(schema["adapters"])) for step, schema in schemas] == [(0, 3), (1, 2)]
+        assert [array.size for _, array in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [3, 2]
+
+
+@BY_EITHER_LOADER
+def test_resuming_at_an_earlier_step_hides_the_steps_after_it(tmp_path: Path, loader: str) -> None:
+    run = run_of()
+    write_run(tmp_path, [record_of(run, step) for step in range(7)])
+    for path in tmp_path.glob("events.*"):  # file names sort by whole seconds: pretend the first session is older
+        path.rename(path.with_name(path.name.replace("tfevents.1", "tfevents.0", 1)))
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run, 4)
+    for step in (5, 6):
+        sink.write(record_of(run, step, metrics={"delta_norm": np.full(3, 100.0)}), [])
+    sink.finish("ok", None)
+    with tensorboard(tmp_path, loader) as board:
+        points = board.tensors(tags.METRIC_PREFIX + "delta_norm")
+        assert [(step, array[0]) for step, array in points] == [
+            (0, 0),
+            (1, 1),
+            (2, 2),
+            (3, 3),
+            (4, 4),
+            (5, 100),
+            (6, 100),
+        ]
+        assert [step for step, _ in board.scalars("lora/delta_norm/max")] == list(range(7))
+
+
+def test_a_run_without_adapters_is_written_too(tmp_path: Path) -> None:
+    run = RunInfo(adapters=())
+    empty = {"delta_norm": np.zeros(0)}
+    write_run(
+        tmp_path, [StepRecord(run, 0, empty), StepRecord(run, 1, empty, loss=2.0, lr=(1e-3,))], {0: [alert_of(0)]}
+    )
+    with tensorboard(tmp_path, "python") as board:
+        assert board.scalars("lora/loss") == [(1, 2.0)]
+        assert board.json(tags.SCHEMA)[0][1]["adapters"] == []
+
+
+def test_quantiles_agree_with_numpy_where_all_is_finite() -> None:
+    rows = np.random.default_rng(0).lognormal(size=(5, 23))
+    expected = np.quantile(rows, list(QUANTILES.values()), axis=1).T
+    np.testing.assert_allclose(quantiles(rows), expected, rtol=1e-12)
+    holes = np.where(np.arange(23) % 3 == 0, NAN, rows)
+    np.testing.assert_allclose(quantiles(holes), np.nanquantile(holes, list(QUANTILES.values()), axis=1).T, rtol=1e-12)
+
+
+def test_quantiles_of_nothing_are_nan_and_of_infinity_infinite() -> None:
+    by_name = [dict(zip(QUANTILES, row)) for row in quantiles(np.array([[NAN, NAN], [1.0, INF], [INF, INF]])).tolist()]
+    assert all(math.isnan(value) for value in by_name[0].values())
+    assert by_name[1]["max"] == INF
+    assert by_name[2] == dict.fromkeys(QUANTILES, INF)
+
+
+def test_effective_lr_is_that_of_the_strongest_adapter_of_each_group() -> None:
+    run = run_of(4)
+    groups = (0, 0, 2, None)
+    run = replace(run, adapters=tuple(replace(a, group=g) for a, g in zip(run.adapters, groups)))
+    record = record_of(run, 1, metrics={"scale": np.array([1.0, 3.0, NAN, 9.0])}, lr=(0.1, 0.2, 0.3))
+    np.testing.assert_allclose(group_effective_lr(record), [0.3, NAN, NAN])
+
+
+def test_the_tags_cost_nothing_to_import() -> None:
+    code = (
+        "import sys, lora_watch.sinks.tags\n"
+        "heavy = {'torch', 'tensorboard', 'transformers', 'numpy'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,0 +1,87 @@
+"""Two real ranks (torchrun, gloo, DDP): one loss, one decision, one set of files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+SCRIPT = """
+import json, os, sys
+from pathlib import Path
+import torch
+from transformers import Trainer
+from lora_watch import LoraWatchCallback, LoraWatchError
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+out, fault = Path(sys.argv[1]), sys.argv[2]
+rank = int(os.environ["RANK"])
+losses = []
+
+class Faulty(Trainer):
+    def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
+        loss = model(**inputs).loss
+        if fault == "nan-on-one-rank" and rank == 1 and self.state.global_step == 3:
+            loss = loss * float("nan")
+        return (loss, None) if return_outputs else loss
+
+callback = LoraWatchCallback(fail_on="error", console=False)
+from transformers import TrainerCallback
+class Collect(TrainerCallback):
+    def on_step_end(self, args, state, control, **kwargs):
+        losses.append(callback.monitor.last.loss)
+trainer = build_trainer(lora(tiny_model(), alpha=128 if fault == "explosion" else 16), stdlib_blocks(64, 32), 8,
+    callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if fault == "explosion" else 2e-3,
+    output_dir=str(out / "run"), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
+try:
+    trainer.train()
+    ended = "ok"
+except LoraWatchError as error:
+    ended = error.alerts[0].rule if error.alerts else "elsewhere"
+logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
+(out / f"rank{rank}.json").write_text(json.dumps(
+    {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
+     "norm": float(callback.monitor.last.metrics["delta_norm"].sum())}))
+sys.exit(0 if ended == "ok" else 1)
+"""
+
+
+def two_ranks(tmp_path: Path, fault: str) -> tuple[int, list[dict]]:
+    script = tmp_path / "train.py"
+    script.write_text(textwrap.dedent(SCRIPT))
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    done = subprocess.run(
+        [*command, str(script), str(tmp_path), fault], env=env, capture_output=True, text=True, timeout=300
+    )
+    results = [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+    assert results, done.stderr[-2000:]
+    return done.returncode, results
+
+
+def test_ranks_agree_on_the_mean_loss_and_one_of_them_writes(tmp_path: Path) -> None:
+    code, (zero, one) = two_ranks(tmp_path, "none")
+    assert code == 0
+    assert zero["ended"] == one["ended"] == "ok"
+    assert zero["losses"] == one["losses"]
+    assert zero["losses"] == pytest.approx([float(value) for value in zero["logged"]], abs=2e-4)
+    assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
+    report = json.loads((tmp_path / "run" / "lora_watch" / "report.json").read_text())
+    assert (report["verdict"], report["session"], report["step"]) == ("ok", 1, 8)
+
+
+@pytest.mark.parametrize(("fault", "rule"), [("nan-on-one-rank", "LW201"), ("explosion", "LW102")])
+def test_all_ranks_stop_together(tmp_path: Path, fault: str, rule: str) -> None:
+    code, (zero, one) = two_ranks(tmp_path, fault)
+    assert code == 1
+    assert zero["ended"] == one["ended"] == rule
+    assert zero["step"] == one["step"]
+    report = json.loads((tmp_path / "run" / "lora_watch" / "report.json").read_text())
+    assert report["verdict"] == "failed"
