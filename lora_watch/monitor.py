@@ -20,6 +20,7 @@ from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals import LossDetector, LossProgress, ParameterGroups, gradient_norms
+from lora_watch.signals.loss import WARM_UP
 from lora_watch.sinks import Sink, Verdict
 
 log = logging.getLogger("lora_watch")
@@ -50,6 +51,9 @@ class Monitor:
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
+        max_overhead: share of the wall time that watching may take. ``output_ratio``, the only part that works inside
+            the forward pass, is measured at each of the first 20 steps and after that as often as this allows, down
+            to every 16th.
         rules: rules to use in place of those with the same id, or in addition.
         mute: ids or names of rules to leave out.
         sinks: where records and alerts are written.
@@ -68,6 +72,7 @@ class Monitor:
         *,
         fail_on: str = NEVER,
         every: int = 1,
+        max_overhead: float = 0.01,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] = (),
         sinks: Sequence[Sink] = (),
@@ -79,7 +84,9 @@ class Monitor:
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.fail_on = None if fail_on == NEVER else Severity.parse(fail_on)
-        self.every = every
+        self.every, self.max_overhead = every, max_overhead
+        self.output_ratio_every = every
+        """Optimizer steps between two measurements of ``output_ratio`` at present."""
         self.episodes = Episodes(choose(rules, mute), every)
         self.run = RunInfo(())
         self.last: StepRecord | None = None
@@ -98,7 +105,9 @@ class Monitor:
         self._has_gradient: dict[str, BoolArray] = {}
         self._said: set[str] = set()
         self._unwritten: list[Alert] = []
-        self._step = 0
+        self._step = self._first_step = 0
+        self._armed = False
+        """The probe looks at the coming forward pass."""
         self._began, self._spent = time.perf_counter(), 0.0
         self._started = False
 
@@ -142,7 +151,7 @@ class Monitor:
     # -- a run -----------------------------------------------------------------------------------------------------
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
-        self._step = step
+        self._step = self._first_step = step
         with self._unharmed("looking for adapters"):
             self._find()
             self._started = True
@@ -285,7 +294,22 @@ class Monitor:
         return state != self._signature and any(trainable for _, _, trainable in state)
 
     def _arm(self) -> None:
-        if self._probe is not None and (self._step + 1) % self.every == 0:
+        """Decide whether the coming step's forward pass is looked at."""
+        if self._probe is None:
+            return
+        # Judged anew at doubling distances, so that the longer cadence has had time to show.
+        due = self._step - self._first_step >= WARM_UP * self.output_ratio_every // self.every
+        if due and self.overhead > self.max_overhead and self.output_ratio_every < 16 * self.every:
+            self.output_ratio_every *= 2
+            log.info(
+                "lora_watch takes %.1f %% of the time, more than max_overhead=%g: output_ratio is now measured every "
+                "%d steps",
+                100 * self.overhead,
+                self.max_overhead,
+                self.output_ratio_every,
+            )
+        self._armed = (self._step + 1) % self.output_ratio_every == 0
+        if self._armed:
             self._probe.arm(self._step)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
@@ -311,7 +335,7 @@ class Monitor:
             metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
             known["relative_norm"] = readable & np.isfinite(self._base.norm)
             known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
-            if self._probe is not None and step:
+            if self._probe is not None and self._armed:
                 metrics["output_ratio"], known["output_ratio"] = self._probe.read()
         if total:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))

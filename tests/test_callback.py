@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -317,3 +318,37 @@ def _fields() -> set[str]:
     from transformers import TrainingArguments
 
     return {f.name for f in fields(TrainingArguments)}
+
+
+@pytest.mark.parametrize("after", [0.2, 1.1])
+def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from lora_watch import LoraWatchCallback
+            from tests.support import build_trainer, lora, tiny_model
+            build_trainer(lora(tiny_model()), None, 2000, callbacks=[LoraWatchCallback(console=False)],
+                          output_dir={str(tmp_path / "out")!r}).train()
+            """
+        )
+    )
+    report = tmp_path / "out" / "lora_watch" / "report.json"
+    training = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not report.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(after)
+    finally:
+        training.kill()
+        training.wait()
+    content = json.loads(report.read_text())
+    assert content["verdict"] == "interrupted"
+    assert len(content["adapters"]) == 28
+    (events,) = (tmp_path / "out" / "runs").rglob("events.out.tfevents.*")
+    readable = EventAccumulator(str(events.parent), size_guidance={"tensors": 0})
+    readable.Reload()
+    assert "lora_watch/schema" in readable.Tags()["tensors"]

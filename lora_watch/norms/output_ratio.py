@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, walk
@@ -41,10 +42,8 @@ class OutputRatioProbe:
         self._adapters = list(adapters)
         self._tokens = tokens
         self._armed = [False] * len(self._adapters)
-        self._norms: dict[torch.device, Tensor] = {}
-        """``[n_adapters, 2]`` on each device: ‖B·A·x‖ and ‖W₀·x‖ of the last look."""
-        self._seen: dict[int, tuple[torch.device, float]] = {}
-        """Adapters looked at since ``arm()``: where their norms are, and their scale at that moment."""
+        self._seen: dict[int, tuple[float, Tensor, Tensor]] = {}
+        """Adapters looked at since ``arm()``: scale, ‖B·A·x‖ and ‖W₀·x‖, the norms still on their device."""
         self._mask: Tensor | None = None
         self._weights: dict[int, Tensor | None] = {}
         self._phase = 0.0
@@ -79,11 +78,16 @@ class OutputRatioProbe:
         """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
         ratio = np.full(len(self._adapters), np.nan)
         known = np.zeros(len(self._adapters), dtype=bool)
-        norms = {device: table.cpu().double().numpy() for device, table in self._norms.items()}
-        for index, (device, scale) in self._seen.items():
-            spoken, own = norms[device][index]
-            if own != 0:  # else only padding was sampled, or the layer is silent: there is nothing to compare with
-                ratio[index], known[index] = abs(scale) * spoken / own, True
+        by_device: dict[torch.device, list[int]] = {}
+        for index, (_, spoken, _) in self._seen.items():
+            by_device.setdefault(spoken.device, []).append(index)
+        for indices in by_device.values():
+            norms = torch.stack([norm for i in indices for norm in self._seen[i][1:]]).cpu().double().numpy()
+            scale = np.array([abs(self._seen[i][0]) for i in indices])
+            spoken, own = norms[0::2], norms[1::2]
+            # Zero: only padding was sampled, or the layer is silent, and there is nothing to compare with.
+            known[indices] = own != 0
+            ratio[indices] = np.divide(scale * spoken, own, out=np.full(len(own), np.nan), where=own != 0)
         self._forget(armed=False)
         return ratio, known
 
@@ -136,20 +140,16 @@ class OutputRatioProbe:
         first = int(self._phase * stride)
         sample = slice(first, first + stride * self._tokens, stride)
         xs, ys = rows[sample], y.reshape(count, -1)[sample].to(a.dtype)
-        h = a.t()[xs] if embedding else xs.to(a.dtype) @ a.t()
+        h = F.embedding(xs, a.t()) if embedding else F.linear(xs.to(a.dtype), a)
         if (middle := adapter.middle) is not None:
             h = h * middle.flatten().to(a.dtype)
-        spoken = h @ b.t()
+        spoken = F.linear(h, b)
         bias = layer._parameters.get("bias")
         if bias is not None:
             ys = ys - bias.to(a.dtype)
         if (weight := self._weight(count, sample, a.dtype)) is not None:
             spoken, ys = spoken * weight, ys * weight
-        if (norms := self._norms.get(a.device)) is None:
-            norms = self._norms[a.device] = torch.zeros(len(self._adapters), 2, dtype=torch.float64, device=a.device)
-        norms[index, 0] = torch.linalg.vector_norm(spoken)
-        norms[index, 1] = torch.linalg.vector_norm(ys)
-        self._seen[index] = (a.device, adapter.scale)
+        self._seen[index] = (adapter.scale, torch.linalg.vector_norm(spoken), torch.linalg.vector_norm(ys))
 
     def _weight(self, count: int, sample: slice, dtype: torch.dtype) -> Tensor | None:
         """``[rows, 1]``: 0 for the sampled rows that are padding; None where none is known to be."""

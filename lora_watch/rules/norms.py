@@ -70,22 +70,14 @@ class _Size:
     values: FloatArray
 
 
-def _loudness(record: StepRecord) -> _Size | None:
-    """output_ratio over the layers where it is known, if those are at least half of them."""
-    values = known_values(record, "output_ratio")
+def _size(record: StepRecord, metric: str) -> _Size | None:
+    """``metric`` over the layers where it is known, if those are at least half of them."""
+    values = known_values(record, metric)
     if values is None:
         return None
     finite = values[np.isfinite(values)]
     if 2 * len(finite) < len(values) or not len(finite):
         return None
-    return _Size(float(np.percentile(finite, 90)), float(finite.max()), values)
-
-
-def _spectral(record: StepRecord) -> _Size | None:
-    values = known_values(record, "relative_spectral_norm")
-    if values is None or not np.isfinite(values).any():
-        return None
-    finite = values[np.isfinite(values)]
     return _Size(float(np.percentile(finite, 90)), float(finite.max()), values)
 
 
@@ -134,11 +126,13 @@ class NormExplosion(Rule):
     spectral_raised: float = 0.5
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (size := _loudness(record)) is not None:
-            limits, metric = (self.drowned, self.loud, self.raised), "output_ratio"
-        elif (size := _spectral(record)) is not None:
+        if "output_ratio" not in record.metrics:  # not measured at this step
+            return None
+        limits, metric = (self.drowned, self.loud, self.raised), "output_ratio"
+        if (size := _size(record, metric)) is None:
             limits, metric = (self.spectral_drowned, self.spectral_loud, self.spectral_raised), "relative_spectral_norm"
-        else:
+            size = _size(record, metric)
+        if size is None:
             return None
         drowned, loud, raised = limits
         if size.p90 > drowned:
@@ -186,7 +180,7 @@ class NormRunaway(Rule):
     history: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        size = _loudness(record)
+        size = _size(record, "output_ratio")
         if size is None:
             return None
         past = self.history[0] if len(self.history) == self.window else None
@@ -229,7 +223,7 @@ class BarelyMoves(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
             return None
-        size = _loudness(record)
+        size = _size(record, "output_ratio")
         if size is None or record.loss is None:
             return None
         self.judged = True
