@@ -39,8 +39,8 @@ class LoraWatchCallback(TrainerCallback):
             and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Default: the
             environment variable ``LORA_WATCH_FAIL_ON``, else ``never``.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
-        max_overhead: share of the wall time that watching may take; beyond it ``output_ratio`` is measured less often
-            after the first 20 steps (down to every 16th).
+        max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
+            measured less often after the first 10 steps (down to every 16th). The norms are not.
         rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
         mute: ids or names of rules to leave out.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.

@@ -20,12 +20,13 @@ from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals import LossDetector, LossProgress, ParameterGroups, gradient_norms
-from lora_watch.signals.loss import WARM_UP
 from lora_watch.sinks import Sink, Verdict
 
 log = logging.getLogger("lora_watch")
 
 NEVER = "never"
+CLOSE_LOOK = 10
+"""Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
 MONITOR_FAILURE = "LW901"
 """Id of the finding that says that the monitor itself failed. It never ends a run."""
 
@@ -51,9 +52,9 @@ class Monitor:
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
-        max_overhead: share of the wall time that watching may take. ``output_ratio``, the only part that works inside
-            the forward pass, is measured at each of the first 20 steps and after that as often as this allows, down
-            to every 16th.
+        max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
+            and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
+            16th.
         rules: rules to use in place of those with the same id, or in addition.
         mute: ids or names of rules to leave out.
         sinks: where records and alerts are written.
@@ -85,8 +86,8 @@ class Monitor:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.fail_on = None if fail_on == NEVER else Severity.parse(fail_on)
         self.every, self.max_overhead = every, max_overhead
-        self.output_ratio_every = every
-        """Optimizer steps between two measurements of ``output_ratio`` at present."""
+        self.full_every = every
+        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` beside the norms."""
         self.episodes = Episodes(choose(rules, mute), every)
         self.run = RunInfo(())
         self.last: StepRecord | None = None
@@ -101,13 +102,17 @@ class Monitor:
         self._groups = ParameterGroups(optimizer, [])
         self._probe: OutputRatioProbe | None = None
         self._lr_sum: FloatArray = np.zeros(0)
+        self._frozen: dict[str, tuple[float, float]] = {}
+        """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
+        self._state: list[tuple[bool, bool, bool]] = []
+        self._found_state: list[tuple[bool, bool, bool]] = []
         self._gradients: dict[str, FloatArray] = {}
         self._has_gradient: dict[str, BoolArray] = {}
         self._said: set[str] = set()
         self._unwritten: list[Alert] = []
         self._step = self._first_step = 0
-        self._armed = False
-        """The probe looks at the coming forward pass."""
+        self._full = True
+        """The coming step is measured in full."""
         self._began, self._spent = time.perf_counter(), 0.0
         self._started = False
 
@@ -155,9 +160,7 @@ class Monitor:
         with self._unharmed("looking for adapters"):
             self._find()
             self._started = True
-            for sink in self._sinks:
-                with self._unharmed(f"starting {type(sink).__name__}"):
-                    sink.start(self.run, step)
+            self._tell_sinks()
             if step == 0:  # a resumed run was judged before its first step already
                 self._judge(self._record(step, None, measured=True))
             self._arm()
@@ -197,8 +200,10 @@ class Monitor:
         """
         self._step = self._step + 1 if step is None else step
         with self._timed(), self._unharmed("measuring"):
-            if self._adapters and self._changed():
+            self._state = self._look_at_state()
+            if self._state != self._found_state:  # switched, merged or frozen: another one may be training now
                 self._find()
+                self._tell_sinks()
             if not self._gradients:
                 self._read_gradients()
             rates = tuple(self._groups.lr if lr is None else lr)
@@ -261,9 +266,10 @@ class Monitor:
         self._groups = ParameterGroups(self._optimizer, watched)
         if self._lr_sum.shape != (len(watched),):
             self._lr_sum = np.zeros(len(watched))
-        base = base_norms(watched)
+        base = self._base_norms(watched)
         if self._probe is not None:
             self._probe.close()
+            self._spent += self._probe.seconds
         self._probe = OutputRatioProbe(self._model, watched) if watched else None
         notes = list(dict.fromkeys(self._notes))
         if self._probe is not None and self._probe.why_unavailable:
@@ -282,34 +288,36 @@ class Monitor:
             notes=tuple(notes),
         )
         self._base: BaseNorms = base
-        self._signature = self._state()
+        self._reach = np.sqrt([a.d_out * a.r / 3.0 for a in self.run.adapters])
+        self._state = self._found_state = self._look_at_state()
 
-    def _state(self) -> list[tuple[bool, bool, bool]]:
-        # ``active`` first: of a deleted adapter nothing else can be read.
+    def _base_norms(self, adapters: Sequence[Adapter]) -> BaseNorms:
+        """Read once a run: it takes time, and a weight that something has been merged into is no longer W₀."""
+        new = [a for a in adapters if a.name not in self._frozen]
+        norms = base_norms(new)
+        self._frozen.update(zip((a.name for a in new), zip(norms.norm.tolist(), norms.spectral_norm.tolist())))
+        pairs = np.array([self._frozen[a.name] for a in adapters]).reshape(-1, 2)
+        return BaseNorms(pairs[:, 0], pairs[:, 1])
+
+    def _look_at_state(self) -> list[tuple[bool, bool, bool]]:
+        """Of each adapter: active, merged, trainable. ``active`` first: of a deleted one nothing else can be read."""
         return [(a.active, a.active and a.merged, a.active and a.trainable) for a in self._adapters]
 
-    def _changed(self) -> bool:
-        """An adapter was switched: another one may be training now. Switching all off is a finding, not a change."""
-        state = self._state()
-        return state != self._signature and any(trainable for _, _, trainable in state)
-
     def _arm(self) -> None:
-        """Decide whether the coming step's forward pass is looked at."""
-        if self._probe is None:
-            return
+        """Decide whether the coming step is measured in full, and have its forward pass looked at if so."""
         # Judged anew at doubling distances, so that the longer cadence has had time to show.
-        due = self._step - self._first_step >= WARM_UP * self.output_ratio_every // self.every
-        if due and self.overhead > self.max_overhead and self.output_ratio_every < 16 * self.every:
-            self.output_ratio_every *= 2
+        due = self._step - self._first_step >= CLOSE_LOOK * self.full_every // self.every
+        if due and self.overhead > self.max_overhead and self.full_every < 16 * self.every:
+            self.full_every *= 2
             log.info(
-                "lora_watch takes %.1f %% of the time, more than max_overhead=%g: output_ratio is now measured every "
-                "%d steps",
+                "lora_watch takes %.1f %% of the time, more than max_overhead=%g: spectrum and output_ratio are now "
+                "measured every %d steps",
                 100 * self.overhead,
                 self.max_overhead,
-                self.output_ratio_every,
+                self.full_every,
             )
-        self._armed = (self._step + 1) % self.output_ratio_every == 0
-        if self._armed:
+        self._full = (self._step + 1) % self.full_every == 0
+        if self._full and self._probe is not None:
             self._probe.arm(self._step)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
@@ -326,23 +334,23 @@ class Monitor:
         known: dict[str, BoolArray] = dict(self._has_gradient) if self._gradients else {}
         total = len(self._adapters)
         if measured and total:
-            values = self._bank.measure()
+            values = self._bank.measure(spectrum=self._full)
             metrics.update(values)
             readable = np.array([bool(a.blocks()) for a in self._adapters])
             if not readable.all():
                 known.update(dict.fromkeys(values, readable))
             metrics["relative_norm"] = values["delta_norm"] / self._base.norm
-            metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
             known["relative_norm"] = readable & np.isfinite(self._base.norm)
-            known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
-            if self._probe is not None and self._armed:
+            if self._full:
+                metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
+                known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
+            if self._full and self._probe is not None and step != self._first_step:
                 metrics["output_ratio"], known["output_ratio"] = self._probe.read()
         if total:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
-            reach = np.sqrt([a.d_out * a.r / 3.0 for a in self.run.adapters])
             metrics["effective_lr"] = scale * rates
-            metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * reach
+            metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
         return StepRecord(
             self.run,
             step,
@@ -371,7 +379,7 @@ class Monitor:
         return out
 
     def _wiring(self) -> dict[str, BoolArray]:
-        state = np.array(self._state(), dtype=bool).reshape(-1, 3)
+        state = np.array(self._state, dtype=bool).reshape(-1, 3)
         wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
         # Where factors are sharded away the optimizer holds other tensors than the model shows.
         if self._groups.known and self._bank.known.all():
@@ -385,18 +393,17 @@ class Monitor:
 
     def _read_gradients(self) -> None:
         """While they are there: the Trainer clears them before a step is over."""
-        a, b = gradient_norms(self._adapters)
-        pairs = [adapter.parameters for adapter in self._adapters]
-        self._gradients = {"a_grad_norm": a, "b_grad_norm": b}
-        self._has_gradient = {
-            "a_grad_norm": np.array([a.grad is not None for a, _ in pairs], dtype=bool),
-            "b_grad_norm": np.array([b.grad is not None for _, b in pairs], dtype=bool),
-        }
+        self._gradients, self._has_gradient = gradient_norms(self._adapters)
 
     # -- judging and writing -------------------------------------------------------------------------------------------
     def _judge(self, record: StepRecord) -> None:
         self.last = record
         self._write(record, self.episodes.check(record))
+
+    def _tell_sinks(self) -> None:
+        for sink in self._sinks:
+            with self._unharmed(f"starting {type(sink).__name__}"):
+                sink.start(self.run, self._step)
 
     def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
         alerts, self._unwritten = [*self._unwritten, *alerts], []

@@ -31,13 +31,15 @@ class AdapterBank:
     factors of any magnitude and float64 ones between 1e±70; blocks whose Grams cannot tell so are redone from the
     factors (``redone`` counts them). ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
 
-    Memory on a CPU: a buffer of 2 MiB that is kept, and less than 4 MiB while measuring, whatever the number of
+    Memory on a CPU: buffers of at most 4 MiB that are kept, and less than 4 MiB while measuring, whatever the number of
     adapters. On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
     def __init__(self, adapters: Sequence[Adapter]):
         self._adapters = list(adapters)
         self._staging = torch.empty(HOST_STAGING // 8, dtype=torch.float64)
+        self._small = False
+        """All factors would fit into the buffer at once: calls then cost more than the arithmetic, and are batched."""
         self._staged: dict[torch.device, StagedGrams] = {}
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
@@ -58,6 +60,7 @@ class AdapterBank:
         self.redone = 0
         waiting: dict[int, list[_Entry]] = {}
         on_device: dict[torch.device, list[_Entry]] = {}
+        numbers = 0
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for index, adapter in enumerate(self._adapters):
                 blocks = adapter.blocks()
@@ -65,7 +68,8 @@ class AdapterBank:
                 self.known[index] = bool(blocks)
                 for block in blocks:
                     entry = _Entry(index, block, middle)
-                    if uses_staging(block.a.device):
+                    numbers += block.a.numel() + block.b.numel()
+                    if uses_staging(block.a.device, self._small):
                         on_device.setdefault(block.a.device, []).append(entry)
                         continue
                     queue = waiting.setdefault(block.a.shape[0], [])
@@ -78,6 +82,7 @@ class AdapterBank:
             for device, entries in on_device.items():
                 self._add_staged(totals, device, entries, spectrum)
             totals[~self.known] = np.nan
+            self._small = 8 * numbers <= HOST_STAGING
             return _metrics(np.array([a.scale for a in self._adapters], dtype=np.float64), totals, spectrum)
 
     def _add_host(self, totals: FloatArray, entries: Sequence[_Entry], spectrum: bool) -> None:

@@ -2,7 +2,7 @@
 
 float64 because squares must neither overflow (float32 does at 1e20) nor lose the small singular values. Two ways with
 one result: one matrix at a time through a small buffer that stays in the cache (fastest on a CPU), and many at a time
-through a staging buffer (an accelerator, where launches are what costs). Neither forms a product B·A.
+through a staging buffer (an accelerator or a small model, where calls are what costs). Neither forms a product B·A.
 """
 
 from __future__ import annotations
@@ -28,9 +28,12 @@ _SIZE = 8  # bytes of a float64
 _foreach_copy: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 
-def uses_staging(device: torch.device) -> bool:
-    """Whether blocks on ``device`` are batched there. MPS has no float64: its factors are brought to the host."""
-    return device.type not in ("cpu", "mps")
+def uses_staging(device: torch.device, small: bool) -> bool:
+    """Whether blocks on ``device`` are batched there; on a CPU only ``small`` models gain by it.
+
+    MPS has no float64: its factors are brought to the host.
+    """
+    return small if device.type == "cpu" else device.type != "mps"
 
 
 def host_grams(blocks: Sequence[Block], staging: Tensor) -> tuple[FloatArray, FloatArray]:

@@ -65,9 +65,9 @@ def solve(
     rows[:, F2] = cosine2 * size**2
     if spectrum:
         rank = np.minimum(live.sum(1), rank_limit)
-        sigma, failed = _singular_values(unit_a, unit_b, live, rank)
+        sigma = _singular_values(unit_a, unit_b, live, rank)
         rows[:, TOP:] = _summary(sigma * size[:, None])
-        doubtful = failed | (_spectral_error(sigma, rank) > _TOLERANCE)
+        doubtful = _spectral_error(sigma, rank) > _TOLERANCE
     else:
         doubtful = cosine2 * _TOLERANCE < _NOISE / 2
     rows[~finite] = np.nan
@@ -83,25 +83,20 @@ def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) ->
     a, b = (factor.detach().to("cpu", torch.float64).numpy() for factor in block)
     if middle is not None:
         a = middle[:, None] * a
-    live = (a != 0).any(1) & (b != 0).any(0)
-    upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a[live].T, b[:, live]))
+    upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))
     sigma = np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
     return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma)))
 
 
-def _singular_values(
-    unit_a: FloatArray, unit_b: FloatArray, live: BoolArray, rank: NDArray[np.int64]
-) -> tuple[FloatArray, BoolArray]:
-    """Ascending, ``[n, r]``, those beyond ``rank`` exactly zero; and where A's Gram was not positive definite."""
+def _singular_values(unit_a: FloatArray, unit_b: FloatArray, live: BoolArray, rank: NDArray[np.int64]) -> FloatArray:
+    """Ascending, ``[n, r]``, those beyond ``rank`` exactly zero; all zero where A's Gram is numerically singular."""
     r = live.shape[1]
     # Ones where nothing lives make the Cholesky factor of the rest come out unchanged.
-    padded = unit_a + np.eye(r) * ~live[:, :, None]
-    lower, info = torch.linalg.cholesky_ex(torch.from_numpy(padded))
-    failed = info.numpy() != 0
-    factor = np.where(live[:, :, None] & ~failed[:, None, None], lower.numpy(), 0.0)
+    lower, info = torch.linalg.cholesky_ex(torch.from_numpy(unit_a + np.eye(r) * ~live[:, :, None]))
+    factor = np.where(live[:, :, None] & (info.numpy() == 0)[:, None, None], lower.numpy(), 0.0)
     squares = np.linalg.eigvalsh(factor.transpose(0, 2, 1) @ unit_b @ factor)
     squares[np.arange(r) < r - rank[:, None]] = 0.0
-    return np.sqrt(np.maximum(squares, 0.0)), failed
+    return np.sqrt(np.maximum(squares, 0.0))
 
 
 def _summary(sigma: FloatArray) -> FloatArray:

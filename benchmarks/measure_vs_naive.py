@@ -1,0 +1,240 @@
+"""Claim: every norm and the whole spectrum of every adapter, exact, for a small multiple of the time it takes to read
+the adapters once, and a few hundred times faster than ``torch.linalg.norm(lora_B @ lora_A)``, which is not exact.
+
+    python benchmarks/measure_vs_naive.py [--large] [--full] [--rounds 7]
+
+Adapters are made up in the shapes of Llama-2 (q, k, v, o, gate, up, down of every layer). A is PEFT's own start
+(Kaiming uniform), nudged; B has singular values over two decades in directions of its own, as after some training.
+
+* floor: ``torch._foreach_norm`` of all factors: each number looked at once.
+* naive: one norm of one product at a time. A whole pass takes seconds to minutes, so two adapters of each shape, drawn
+  at random, stand for all of that shape; ``--full`` times a whole pass.
+* time: CPU time of the process with one thread, medians of interleaved rounds.
+* memory: the most that was alive at once of what the call allocated: tensors as seen by a dispatch mode, plus numpy's
+  arrays as seen by tracemalloc. The bank's own buffer, allocated once, is listed apart.
+* error: of ‖B·A‖_F, worst of one adapter a shape, against the product in float64 (a few rows at a time).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import random
+import statistics
+import sys
+import time
+import tracemalloc
+import weakref
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lora_watch.adapters import Adapter, Block
+from lora_watch.norms import AdapterBank
+from lora_watch.norms.grams import HOST_STAGING
+
+LLAMA_7B = 32 * ([(4096, 4096)] * 4 + [(11008, 4096)] * 2 + [(4096, 11008)])
+LLAMA_70B = 80 * ([(8192, 8192)] * 2 + [(1024, 8192)] * 2 + [(28672, 8192)] * 2 + [(8192, 28672)])
+
+
+class Set(NamedTuple):
+    name: str
+    shapes: list[tuple[int, int]]
+    r: int
+    dtype: torch.dtype
+
+
+SETS = [Set("7B fp32 r16", LLAMA_7B, 16, torch.float32), Set("7B bf16 r16", LLAMA_7B, 16, torch.bfloat16)]
+LARGE = [
+    Set("70B fp32 r16", LLAMA_70B, 16, torch.float32),
+    Set("70B bf16 r16", LLAMA_70B, 16, torch.bfloat16),
+    Set("7B fp32 r64", LLAMA_7B, 64, torch.float32),
+]
+
+
+class MadeUp(Adapter):
+    """An adapter that is nothing but its factors."""
+
+    name, kind, module = "made up", "Linear", nn.Identity()
+    scale, scale_formula, alpha, active, merged, variant = 2.0, "alpha/r", None, True, False, "lora"
+    base_layer = base_weight = None
+
+    def __init__(self, a: Tensor, b: Tensor):
+        self.a, self.b = a, b
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return nn.Parameter(self.a), nn.Parameter(self.b)
+
+    @property
+    def r(self) -> int:
+        return len(self.a)
+
+    def blocks(self) -> Sequence[Block]:
+        return (Block(self.a, self.b),)
+
+    def base_blocks(self) -> Sequence[Tensor]:
+        return ()
+
+
+def make(chosen: Set) -> list[MadeUp]:
+    g = torch.Generator().manual_seed(0)
+    r = chosen.r
+    adapters = []
+    for d_out, d_in in chosen.shapes:
+        a = (2 * torch.rand(r, d_in, generator=g) - 1) * d_in**-0.5 + 1e-3 * torch.randn(r, d_in, generator=g)
+        turn, _ = torch.linalg.qr(torch.randn(r, r, generator=g))
+        b = 1e-2 * torch.randn(d_out, r, generator=g) * torch.logspace(0, -2, r) @ turn
+        adapters.append(MadeUp(a.to(chosen.dtype), b.to(chosen.dtype)))
+    return adapters
+
+
+def naive(adapters: Sequence[MadeUp]) -> list[float]:
+    return [float(torch.linalg.norm(adapter.b @ adapter.a)) for adapter in adapters]
+
+
+def exact(adapter: MadeUp) -> float:
+    """‖B·A‖_F in float64, 256 rows of the product at a time."""
+    a = adapter.a.double()
+    return float(torch.stack([torch.linalg.vector_norm(rows.double() @ a) for rows in adapter.b.split(256)]).norm())
+
+
+class Alive(TorchDispatchMode):
+    """Bytes of the tensors made inside it that are alive at once, at most."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.now = self.peak = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        given = {x.untyped_storage().data_ptr() for x in _tensors((args, kwargs))}
+        for tensor in _tensors(out):
+            if tensor.untyped_storage().data_ptr() not in given:
+                size = tensor.untyped_storage().nbytes()
+                self.now += size
+                self.peak = max(self.peak, self.now)
+                weakref.finalize(tensor, self._gone, size)
+        return out
+
+    def _gone(self, size: int) -> None:
+        self.now -= size
+
+
+def _tensors(tree: Any) -> list[Tensor]:
+    if isinstance(tree, Tensor):
+        return [tree]
+    items = tree.values() if isinstance(tree, dict) else tree if isinstance(tree, (list, tuple)) else ()
+    return [tensor for item in items for tensor in _tensors(item)]
+
+
+def memory(work: Callable[[], Any]) -> int:
+    with Alive():  # torch imports a lot when the first dispatch mode is entered
+        work()
+    tracemalloc.start()
+    with Alive() as alive:
+        work()
+    arrays = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return alive.peak + arrays
+
+
+def seconds(works: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
+    taken: dict[str, list[float]] = defaultdict(list)
+    for done in range(rounds + 1):
+        for name, work in works.items():
+            began = time.process_time()
+            work()
+            if done:  # the first round warms up
+                taken[name].append(time.process_time() - began)
+    return {name: statistics.median(times) for name, times in taken.items()}
+
+
+def naive_seconds(adapters: Sequence[MadeUp], full: bool) -> float:
+    by_shape: dict[tuple[int, int], list[MadeUp]] = defaultdict(list)
+    for adapter in adapters:
+        by_shape[adapter.shape].append(adapter)
+    total, pick = 0.0, random.Random(0)
+    for same in by_shape.values():
+        chosen = same if full else pick.sample(same, 2)
+        naive(chosen[:1])
+        began = time.process_time()
+        naive(chosen)
+        total += (time.process_time() - began) * len(same) / len(chosen)
+    return total
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--large", action="store_true", help="also Llama-70B shapes and r 64: minutes, 2 GB of memory")
+    parser.add_argument("--full", action="store_true", help="time naive on every adapter")
+    parser.add_argument("--rounds", type=int, default=7, help="rounds of the fast ways")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print(
+        f"{platform.processor() or platform.machine()}, torch {torch.__version__}, numpy {np.__version__}, one thread"
+    )
+    print(
+        f"The bank keeps a buffer of {HOST_STAGING / 2**20:.0f} MiB; naive is {'whole' if options.full else 'sampled'}."
+    )
+    heads = [
+        "",
+        "adapters",
+        "floor",
+        "naive",
+        "measure",
+        "÷ floor",
+        "naive ÷",
+        "no spectrum",
+        "÷ floor",
+        "extra memory",
+    ]
+    heads += ["naive's", "error", "naive's", "redone"]
+    rows = [heads]
+    for chosen in SETS + (LARGE if options.large else []):
+        adapters = make(chosen)
+        bank = AdapterBank(adapters)
+        factors = [factor for adapter in adapters for factor in (adapter.a, adapter.b)]
+        works = {
+            "floor": lambda factors=factors: torch._foreach_norm(factors),
+            "measure": bank.measure,
+            "norms": lambda bank=bank: bank.measure(spectrum=False),
+        }
+        took = seconds(works, options.rounds)
+        slow = naive_seconds(adapters, options.full)
+        one_each = {adapter.shape: i for i, adapter in enumerate(adapters)}.values()
+        few = [adapters[i] for i in one_each]
+        truth = [exact(adapter) for adapter in few]
+        ours = bank.measure()["product_norm"][list(one_each)]
+        biggest = max(few, key=lambda adapter: adapter.shape[0] * adapter.shape[1])
+        rows.append(
+            [
+                chosen.name,
+                str(len(adapters)),
+                *(f"{x * 1e3:,.1f} ms" for x in (took["floor"], slow, took["measure"])),
+                f"{took['measure'] / took['floor']:.1f}",
+                f"{slow / took['measure']:,.0f}",
+                f"{took['norms'] * 1e3:,.1f} ms",
+                f"{took['norms'] / took['floor']:.1f}",
+                *(f"{x / 2**20:,.1f} MiB" for x in (memory(bank.measure), memory(lambda one=biggest: naive([one])))),
+                *(f"{max(abs(x / y - 1) for x, y in zip(got, truth)):.0e}" for got in (ours, naive(few))),
+                str(bank.redone),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        print("  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))]))
+
+
+if __name__ == "__main__":
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # numpy's BLAS reads it when it is loaded: start once more
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    main()
