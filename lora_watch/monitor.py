@@ -19,7 +19,9 @@ from lora_watch.norms import AdapterBank, BaseNorms, base_norms
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
-from lora_watch.signals import LossDetector, LossProgress, ParameterGroups, gradient_norms
+from lora_watch.signals.gradients import gradient_norms
+from lora_watch.signals.loss import LossDetector, LossProgress
+from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink, Verdict
 
 log = logging.getLogger("lora_watch")

@@ -33,6 +33,8 @@ class Episodes:
         for rule in self.rules:
             if only is not None and rule.id not in only:
                 continue
+            if rule.needs is not None and rule.needs not in record.metrics:
+                continue
             finding = rule.check(record)
             explained = any(other in self._open for other in rule.yields_to)
             if finding is not None and not explained:

@@ -10,32 +10,43 @@ ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
 
 
-def nice(value: float) -> float:
-    """The nearest of 1, 2, 3, 5 × 10ⁿ on a log scale: a number that people type."""
+def typed(value: float, factors: tuple[int, ...], base: int) -> float:
+    """The largest number that people would type (one of ``factors`` × baseⁿ) and that is not above ``value``."""
     if not (value > 0 and math.isfinite(value)):
         return value
-    exponent = math.floor(math.log10(value))
-    choices = [m * 10.0**e for e in (exponent, exponent + 1) for m in (1, 2, 3, 5)]
-    return min(choices, key=lambda c: abs(math.log(c / value)))
+    exponent = math.floor(math.log(value, base))
+    choices = [m * float(base) ** e for e in (exponent - 1, exponent, exponent + 1) for m in factors]
+    return max(c for c in choices if c <= value * (1 + 1e-9))
 
 
-def alpha_for(adapter: AdapterInfo, scale: float) -> float:
-    """The alpha that gives ``scale`` under the adapter's own formula."""
-    return scale * (math.sqrt(adapter.r) if adapter.scale_formula == "alpha/sqrt(r)" else adapter.r)
+def rescaled(adapter: AdapterInfo, lr: float, factor: float) -> tuple[float, float, float]:
+    """``(alpha, scale, lr)`` with s·lr divided by at least ``factor`` (below 1: multiplied by at most 1/factor).
 
-
-def rescaled(scale: float, lr: float, factor: float) -> tuple[float, float]:
-    """``(scale, lr)`` with s·lr divided by ``factor`` (below 1: multiplied). Under Adam that product sets the speed.
-
-    Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the learning rate after that; strengthening
-    gives to the learning rate alone.
+    Under Adam that product sets the speed. Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the
+    learning rate after that; strengthening gives to the learning rate alone. ``adapter.alpha`` must be known.
     """
-    new_scale = scale if factor < 1 or scale <= ORDINARY_SCALE else max(scale / factor, ORDINARY_SCALE)
-    return new_scale, nice(lr / (factor * new_scale / scale))
+    assert adapter.alpha is not None
+    alpha, scale = adapter.alpha, adapter.scale
+    if factor > 1 and scale > ORDINARY_SCALE:
+        root = adapter.scale_formula == "alpha/sqrt(r)"
+        per_scale = math.sqrt(adapter.r) if root else float(adapter.r)
+        alpha = typed(max(scale / factor, ORDINARY_SCALE) * per_scale, (1, 3), 2)
+        scale = alpha / per_scale
+    left = factor * scale / adapter.scale
+    return alpha, scale, lr if factor >= 1 and left <= 1.0 else typed(lr / left, (1, 2, 3, 5), 10)
 
 
-def change(record: StepRecord, factor: float) -> list[str]:
-    """Remedies in words that divide s·lr by ``factor``, for the adapter with the highest scale."""
+def weaker(record: StepRecord, factor: float) -> list[str]:
+    """Remedies in words that divide s·lr by ``factor`` or a little more, for the adapter with the highest scale."""
+    return _change(record, factor)
+
+
+def stronger(record: StepRecord, factor: float) -> list[str]:
+    """Remedies in words that multiply s·lr by ``factor`` or a little less."""
+    return _change(record, 1.0 / factor)
+
+
+def _change(record: StepRecord, factor: float) -> list[str]:
     if not record.run.adapters:
         return []
     adapter = max(record.run.adapters, key=lambda a: a.scale)
@@ -43,23 +54,13 @@ def change(record: StepRecord, factor: float) -> list[str]:
     if lr is None or adapter.alpha is None or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
         return [f"{word} lora_alpha or the learning rate by about {max(factor, 1 / factor):.0f}×"]
-    scale, new_lr = rescaled(adapter.scale, lr, factor)
+    alpha, scale, new_lr = rescaled(adapter, lr, factor)
     out = []
-    if scale < adapter.scale:
-        out.append(
-            f"lora_alpha {adapter.alpha:g} → {alpha_for(adapter, scale):g} (scale {adapter.scale:g} → {scale:g})"
-        )
-    if abs(math.log(new_lr / lr)) > 0.1:
+    if alpha != adapter.alpha:
+        out.append(f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})")
+    if new_lr != lr:
         out.append(f"learning rate {lr:g} → {new_lr:g}")
     return [" and ".join(out)] if out else []
-
-
-def weaker(record: StepRecord, factor: float) -> list[str]:
-    return change(record, factor)
-
-
-def stronger(record: StepRecord, factor: float) -> list[str]:
-    return change(record, 1.0 / factor)
 
 
 def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:

@@ -129,10 +129,13 @@ def test_adapter_not_in_optimizer_is_silent_with_ones_own_complete_optimizer() -
 
 def cut_after_block_1(model: Any) -> Any:
     """What gradient checkpointing without input gradients does: no gradient flows back past this point."""
-    block = model.base_model.model.model.layers[1]
-    block.register_forward_hook(
-        lambda module, args, output: output.detach().requires_grad_() if torch.is_tensor(output) else output
-    )
+
+    def cut(module: Any, args: Any, output: Any) -> Any:
+        if torch.is_tensor(output):
+            return output.detach().requires_grad_()
+        return (output[0].detach().requires_grad_(), *output[1:])  # before transformers 5
+
+    model.base_model.model.model.layers[1].register_forward_hook(cut)
     return model
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lora_watch.rules.loss import LossDivergence
-from lora_watch.signals import LossDetector, LossProgress
+from lora_watch.signals.loss import LossDetector, LossProgress
 
 LIMITS = LossDivergence()
 NOISE = {"low": 0.02, "mid": 0.08, "heavy": 0.25}

@@ -1,0 +1,110 @@
+"""One watched run of a task with the real Trainer and the real PEFT, and what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from peft import LoraConfig, get_peft_model
+from torch.utils.tensorboard import SummaryWriter
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
+from transformers.integrations.integration_utils import TensorBoardCallback
+
+from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.callback import LoraWatchCallback
+from lora_watch.demo.tasks import Setup, Task
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one run."""
+
+    setup: Setup
+    before: float
+    """The task's score on held-out examples before the first step."""
+    after: float
+    steps: int
+    planned: int
+    alerts: Sequence[Alert]
+    stopped: bool
+    """``trainer.train()`` raised LoraWatchError."""
+    overhead: float
+    """Share of the wall time that was spent in the monitor."""
+
+    @property
+    def failures(self) -> list[Alert]:
+        return [alert for alert in self.alerts if alert.severity >= Severity.ERROR]
+
+
+def build_trainer(
+    task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = (), **arguments: Any
+) -> Trainer:
+    """A Trainer whose checkpoints go to ``folder`` and whose TensorBoard events lie directly in it.
+
+    The start is the same for every setup: the seed is set here. ``arguments`` win over the TrainingArguments here.
+    """
+    set_seed(0)
+    lora = LoraConfig(r=setup.r, lora_alpha=setup.alpha, target_modules="all-linear", task_type=task.task_type)
+    settings = {
+        "output_dir": str(folder),
+        "max_steps": task.steps,
+        "learning_rate": setup.lr,
+        "per_device_train_batch_size": task.batch,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",  # TensorBoard is added below, in a folder whose name can be read in the dashboard
+        "use_cpu": True,
+        "dataloader_pin_memory": False,
+        "disable_tqdm": True,
+    } | arguments
+    trainer = Trainer(
+        model=get_peft_model(task.load(), lora),
+        args=TrainingArguments(**settings),
+        train_dataset=task.train,  # type: ignore[arg-type]
+        callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), *callbacks],
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
+    """Train ``task`` under a LoraWatchCallback that ends a failing run, and score it before and after."""
+    watcher = LoraWatchCallback(fail_on="error", console=False)
+    trainer = build_trainer(task, setup, folder, [watcher, *callbacks])
+    before = task.score.measure(trainer.model, task.held_out)
+    try:
+        trainer.train()
+        stopped = False
+    except LoraWatchError:
+        stopped = True
+    monitor = watcher.monitor
+    assert monitor is not None
+    return Outcome(
+        setup=setup,
+        before=before,
+        after=task.score.measure(trainer.model, task.held_out),
+        steps=trainer.state.global_step,
+        planned=task.steps,
+        alerts=list(monitor.alerts),
+        stopped=stopped,
+        overhead=monitor.overhead,
+    )
+
+
+def broken_promises(task: Task, healthy: Outcome, sick: Outcome) -> list[str]:
+    """What did not go as the demo says it does; empty when all did."""
+    broken = []
+    worrying = [alert for alert in healthy.alerts if alert.severity > Severity.INFO]
+    if worrying:
+        broken.append(f"the healthy run raised {', '.join(alert.rule for alert in worrying)}")
+    if healthy.stopped or healthy.steps < healthy.planned:
+        broken.append(f"the healthy run ended at step {healthy.steps} of {healthy.planned}")
+    if not task.score.improved(healthy.before, healthy.after):
+        broken.append(f"the healthy run did not improve its {task.score.name}")
+    if not sick.failures:
+        broken.append("the too strong run raised no error")
+    elif not sick.stopped or 2 * sick.steps > sick.planned:
+        broken.append(f"the too strong run was not stopped early: it ended at step {sick.steps} of {sick.planned}")
+    return broken

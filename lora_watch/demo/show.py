@@ -1,0 +1,171 @@
+"""The demo as a person sees it: progress, two verdicts, and where to look next."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shlex
+import shutil
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.demo.models import MissingPackageError
+
+if TYPE_CHECKING:
+    from lora_watch.demo.runs import Outcome
+    from lora_watch.demo.tasks import Score, Setup, Task
+
+COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
+WORST = 5
+"""How many layers a verdict names."""
+
+
+def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
+    """Train a healthy and a too strong run of the task ``model`` (a key of TASKS) and say what became of each.
+
+    Runs are written to ``<output_dir>/<model>-<run>/``; those of an earlier demo are replaced. Returns the exit
+    code: 0 when both runs went as promised, else 1. Raises MissingPackageError when something is to be installed
+    first, and FileExistsError when a folder of that name holds something else.
+    """
+    if importlib.util.find_spec("peft") is None:
+        raise MissingPackageError("the demo trains with PEFT; first run: pip install peft")
+    began = time.monotonic()
+    with console.status("loading torch, transformers and the pretrained model …"):
+        _prepare_libraries()
+        import torch
+
+        from lora_watch.demo.runs import broken_promises
+        from lora_watch.demo.tasks import TASKS
+
+        torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
+        task = TASKS[model](quick)
+    console.print(f"[bold]lora-watch demo[/]: {task.title}\n")
+
+    outcomes = []
+    for setup in (task.healthy, task.sick):
+        outcome = _run_with_progress(task, setup, _fresh(output_dir / f"{model}-{setup.name}"), console)
+        console.print(verdict(outcome, task.score))
+        outcomes.append(outcome)
+
+    broken = broken_promises(task, *outcomes)
+    console.print(_where_next(output_dir, model, task))
+    console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
+    for promise in broken:
+        console.print(f"[bold red]Not as promised:[/] {promise}.")
+    return 1 if broken else 0
+
+
+def _prepare_libraries() -> None:
+    """No network, and no chatter from the libraries between the progress bars."""
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    from transformers.utils import logging
+
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+
+
+def _fresh(folder: Path) -> Path:
+    """``folder``, emptied of an earlier demo. Two runs in one folder would be one tangled curve in TensorBoard."""
+    if folder.exists():
+        if any(folder.iterdir()) and not (folder / "lora_watch" / "report.json").exists():
+            raise FileExistsError(f"{folder} exists and no demo made it; choose another --output-dir")
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+    return folder
+
+
+def _run_with_progress(task: Task, setup: Setup, folder: Path, console: Console) -> Outcome:
+    from transformers import TrainerCallback
+
+    from lora_watch.demo.runs import run
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("steps, loss {task.fields[loss]}"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        bar = progress.add_task(setup.name, total=task.steps, loss="…")
+
+        class Show(TrainerCallback):
+            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
+                if logs and "loss" in logs:
+                    progress.update(bar, completed=state.global_step, loss=f"{float(logs['loss']):.3f}")
+
+        return run(task, setup, folder, [Show()])
+
+
+def verdict(outcome: Outcome, score: Score) -> Panel:
+    """One run in words: did it end well, was the task learned, and for each alert what to change."""
+    worst = max((alert.severity for alert in outcome.alerts), default=Severity.INFO)
+    if outcome.stopped:
+        reason = outcome.failures[0] if outcome.failures else None
+        named = f" by {reason.rule} {reason.name}" if reason else ""
+        ending = f"✘ stopped after step {outcome.steps} of {outcome.planned}{named}"
+    elif worst > Severity.INFO:
+        ending = f"! all {outcome.steps} steps done, with {len(outcome.alerts)} alerts"
+    else:
+        ending = f"✔ all {outcome.steps} steps done, nothing to report"
+    learned = "learned" if score.improved(outcome.before, outcome.after) else "not learned"
+    lines = [
+        Text(f"{ending}; watching took {outcome.overhead:.1%} of the time", style="bold"),
+        Text(f"{score.name} {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
+    ]
+    for alert in sorted(outcome.alerts, key=lambda alert: -alert.severity):
+        lines.append(Text())
+        lines += _explain(alert)
+    if outcome.stopped:
+        lines += [
+            Text(),
+            Text("In your own script trainer.train() raises LoraWatchError here, and a CI job fails.", style="dim"),
+        ]
+    colour = "green" if worst <= Severity.INFO else COLOURS[worst]
+    return Panel(Group(*lines), title=f"{outcome.setup.name}: {outcome.setup}", title_align="left", border_style=colour)
+
+
+def _explain(alert: Alert) -> list[Any]:
+    title = f"{alert.severity.name} {alert.rule} {alert.name}, step {alert.step}"
+    rows: list[Any] = [Text(title, style=f"bold {COLOURS[alert.severity]}"), Padding(Text(alert.message), (0, 2))]
+    if alert.adapters:
+        rows.append(Padding(_worst_layers(alert), (0, 2)))
+    rows += [Padding(Text(f"likely cause: {cause}"), (0, 2)) for cause in alert.causes]
+    rows += [Padding(Text(f"try: {remedy}", style="bold"), (0, 2)) for remedy in alert.remedies]
+    return rows
+
+
+def _worst_layers(alert: Alert) -> Any:
+    values = {value for _, value in alert.adapters}
+    if len(values) == 1 and len(alert.adapters) > 1:
+        return Text(f"{alert.metric} is {values.pop():.3g} in {len(alert.adapters)} layers alike")
+    table = Table.grid(padding=(0, 2))
+    table.add_row("worst layers", alert.metric)
+    for name, value in alert.adapters[:WORST]:
+        table.add_row(f"  {name}", f"{value:.3g}")
+    if len(alert.adapters) > WORST:
+        table.add_row(f"  and {len(alert.adapters) - WORST} more")
+    return table
+
+
+def _where_next(output_dir: Path, model: str, task: Task) -> Group:
+    folder = shlex.quote(str(output_dir))
+    reports = " and ".join(
+        str(output_dir / f"{model}-{setup.name}" / "lora_watch" / "report.json") for setup in (task.healthy, task.sick)
+    )
+    return Group(
+        Text.assemble("See every layer at every step: ", (f"tensorboard --logdir {folder}", "bold cyan")),
+        Text(f"Reports: {reports}", style="dim", overflow="fold"),
+    )

@@ -1,0 +1,115 @@
+"""One alert an episode: it opens, lasts, closes, and is not repeated."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.rules import Episodes, Finding, Rule, catalogue, choose
+from lora_watch.rules.norms import NormExplosion
+from tests.rules.runs import run, the
+from tests.support import lora, tiny_model
+
+
+@dataclass
+class Bad(Rule):
+    """Holds wherever the loss is above ``limit``. This is all that a rule of one's own takes."""
+
+    id = "X1"
+    name = "bad-loss"
+    severity = Severity.WARNING
+    limit: float = 1.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return Finding(f"loss {record.loss}") if record.loss is not None and record.loss > self.limit else None
+
+
+@dataclass
+class Echo(Bad):
+    id = "X2"
+    name = "echo"
+    yields_to = ("X1",)
+
+
+@dataclass
+class Norms(Bad):
+    id = "X3"
+    name = "norms"
+    needs = "delta_norm"
+
+
+def feed(episodes: Episodes, losses: list[float], measured: list[int] | None = None) -> list[list[Alert]]:
+    return [
+        episodes.check(
+            StepRecord(
+                RunInfo(()), step, {"delta_norm": np.ones(1)} if measured is None or step in measured else {}, loss=loss
+            )
+        )
+        for step, loss in enumerate(losses, start=1)
+    ]
+
+
+def test_an_episode_opens_lasts_and_closes_once() -> None:
+    episodes = Episodes([Bad()])
+    changes = feed(episodes, [0, 2, 2, 0, 2] + [0] * 8 + [2])
+    assert [(a.step, a.last_step, a.closed_step, a.lasted) for a in episodes.alerts] == [
+        (2, 5, 11, 4),
+        (14, 14, None, 1),
+    ]
+    assert [len(change) for change in changes] == [0, 1] + [0] * 8 + [1] + [0] * 2 + [1]
+
+
+def test_one_cause_makes_one_alert() -> None:
+    episodes = Episodes([Bad(limit=3.0), Echo()])
+    feed(episodes, [2, 4, 4, 4])
+    assert [(a.rule, a.step, a.closed_step) for a in episodes.alerts] == [("X2", 1, 2), ("X1", 2, None)]
+
+
+def test_a_step_without_the_needed_metric_says_nothing_either_way() -> None:
+    episodes = Episodes([Norms()])
+    feed(episodes, [2.0] * 40, measured=[1, 17, 33])
+    assert [(a.step, a.last_step) for a in episodes.alerts] == [(1, 33)]
+
+
+def test_an_explosion_that_lasts_is_one_alert_although_it_is_measured_ever_less_often() -> None:
+    monitor = run(lora(tiny_model(), alpha=64), steps=80, lr=2e-2, per_device_train_batch_size=1)
+    alert = the("LW102", monitor)
+    assert monitor.full_every > 5, "a small batch must cost more than the budget, or the test says nothing"
+    assert alert.closed_step is None
+
+
+def test_state_survives_json() -> None:
+    losses = [0, 2, 2] + [0] * 9 + [2, 2]
+    one, two = Episodes([Bad()]), Episodes([Bad()])
+    feed(one, losses)
+    feed(two, losses[:2])
+    resumed = Episodes([Bad()])
+    resumed.load_state_dict(json.loads(json.dumps(two.state_dict())))
+    for step, loss in enumerate(losses[2:], start=3):
+        resumed.check(StepRecord(RunInfo(()), step, {}, loss=loss))
+    assert [a.to_dict() for a in resumed.alerts] == [a.to_dict() for a in one.alerts]
+
+
+def test_the_catalogue_is_consistent() -> None:
+    rules = catalogue()
+    assert len({rule.id for rule in rules}) == len({rule.name for rule in rules}) == len(rules)
+    known = {rule.id for rule in rules}
+    for rule in rules:
+        assert set(rule.yields_to) <= known
+        assert rule.describe()["explains"], rule.id
+        json.dumps(rule.describe())
+        json.dumps(rule.state_dict())
+
+
+def test_ones_own_rules_and_limits_take_their_place() -> None:
+    chosen = {rule.id: rule for rule in choose([NormExplosion(loud=2.0), Bad()], mute=["loss-spike", "lw104"])}
+    assert chosen["LW102"].limits["loud"] == 2.0
+    assert "X1" in chosen
+    assert not {"LW203", "LW104"} & chosen.keys()
+    with pytest.raises(ValueError, match="known: LW101"):
+        choose(mute=["qqqq"])

