@@ -352,6 +352,7 @@ class Monitor:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
             metrics["effective_lr"] = scale * rates
+            known["effective_lr"] = ~np.isnan(rates)
             metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
         return StepRecord(
             self.run,

@@ -1,0 +1,69 @@
+"""Makes the pictures of the README from real runs: trains a healthy and a too strong adapter, opens the LoRA tab.
+
+Run from the repository's root; needs the packages of the ``dev`` extra and Chromium (``CHROMIUM`` names another one).
+
+    python examples/screenshots.py [--out docs] [--steps 150] [--logdir where the runs are kept]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from urllib.parse import quote
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
+
+
+def take(logdir: Path, out: Path) -> None:
+    """``lora-tab-light.png`` and ``lora-tab-dark.png`` show the overview; one picture of each other view."""
+    from playwright.sync_api import sync_playwright
+
+    from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
+    from tests.tensorboard_plugin.serving import server
+
+    chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+    with server(logdir, "python") as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
+        for view in VIEWS:
+            for mode, run in (("light", SICK), ("dark", HEALTHY)) if view == "overview" else (("light", SICK),):
+                page = browser.new_page(viewport={"width": 1280, "height": 940}, device_scale_factor=1.5)
+                page.goto(f"{address}/#lora_watch&p.lora_watch.view={view}&p.lora_watch.run={quote(run)}")
+                frame = page.wait_for_selector("iframe").content_frame()
+                assert frame is not None
+                frame.wait_for_selector(f"body[data-ready={view}]")
+                if mode == "dark":
+                    page.click("app-header-dark-mode-toggle button")
+                    page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click()
+                page.wait_for_timeout(800)
+                name = f"lora-tab-{mode}.png" if view == "overview" else f"lora-tab-{view}.png"
+                page.screenshot(path=str(out / name))
+                page.close()
+        browser.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=Path("docs"))
+    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--logdir", type=Path, help="trained into if it is empty, else shown as it is")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        logdir = options.logdir or Path(scratch)
+        if not list(logdir.rglob("events.*")):
+            from tests.tensorboard_plugin.real_runs import train_into, train_pair
+
+            train_pair(logdir, options.steps)
+            train_into(logdir / "rsLoRA r32 α32", options.steps, r=32, alpha=32, lr=1e-3, use_rslora=True)
+            train_into(logdir / "timid r8 α8", options.steps, r=8, alpha=8, lr=2e-5)
+        take(logdir, options.out)
+
+
+if __name__ == "__main__":
+    main()

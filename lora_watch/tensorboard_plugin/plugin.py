@@ -1,0 +1,186 @@
+"""What TensorBoard loads: the routes of the tab, and nothing heavy.
+
+TensorBoard imports this file at each of its starts, unguarded, so it imports only TensorBoard's own base class and
+constants. An error later, in ``load`` or in a route, stays inside the tab.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tensorboard.plugins import base_plugin
+
+from lora_watch.sinks import tags
+
+if TYPE_CHECKING:
+    from werkzeug.wrappers import Request
+
+    from lora_watch.tensorboard_plugin.pooling import Series
+
+KEEP_ALL = 0
+"""For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
+DEFAULT_COLUMNS = 1200
+MOST_COLUMNS = 20_000
+STATIC = Path(__file__).parent / "static"
+MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
+
+
+class LoraWatchLoader(base_plugin.TBLoader):
+    """A loader rather than a bare plugin because only a loader is shown the flags before the data is read."""
+
+    def fix_flags(self, flags: Any) -> None:
+        """Keeps every step of our tags, unless the user said how many."""
+        chosen = getattr(flags, "samples_per_plugin", None)
+        samples = dict(chosen) if isinstance(chosen, dict) else {}
+        samples.setdefault(tags.PLUGIN_NAME, KEEP_ALL)
+        flags.samples_per_plugin = samples
+
+    def load(self, context: Any) -> Any:
+        return LoraWatchPlugin(context)
+
+
+class BadRequestError(ValueError):
+    """The query cannot be understood; the message says why."""
+
+
+class LoraWatchPlugin(base_plugin.TBPlugin):
+    """The routes under ``data/plugin/lora_watch/``. All are GET, take names and numbers and never a path::
+
+        /runs                                    {run: {metrics, series, step, wall_time}}
+        /schema?run                              the run's latest schema, with notes
+        /alerts?run                              {alerts: [episode], notes}
+        /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
+        /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
+        /scalars?run&name[&window]               a small vector, such as loss or lr
+
+    where window is ``from``, ``to`` (steps, both counted) and ``max_cols``. The last three answer in binary, little
+    endian: uint32 length of a JSON header; the header, padded to four bytes; float32 ``[cols, n]``; if the header
+    says ``pooled``, float32 ``[cols, n]`` again (the first is then the lowest of each column, this the highest);
+    uint8 ``[cols, n]`` of flags (see ``pooling``).
+    """
+
+    plugin_name = tags.PLUGIN_NAME
+
+    def __init__(self, context: Any):
+        from lora_watch.tensorboard_plugin.reading import Reader
+
+        self._reader = Reader(context.data_provider)
+
+    def is_active(self) -> bool:
+        return False  # TensorBoard looks for data of this plugin's name itself
+
+    def frontend_metadata(self) -> base_plugin.FrontendMetadata:
+        return base_plugin.FrontendMetadata(es_module_path="/static/index.js", tab_name="LoRA")
+
+    def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
+        return {
+            "/static/*": self._serve_static,
+            "/runs": self._route(lambda request: self._reader.runs(*_where(request))),
+            "/schema": self._route(lambda request: self._reader.schema(*_where(request), _run(request))),
+            "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
+            "/metric": self._route(self._metric),
+            "/spread": self._route(lambda request: self._window(request, self._reader.spread, "metric")),
+            "/scalars": self._route(lambda request: self._window(request, self._reader.series, "name")),
+        }
+
+    def _metric(self, request: Request) -> bytes:
+        return self._window(request, self._reader.metric, "metric", column=_whole_number(request, "adapter"))
+
+    def _window(
+        self, request: Request, read: Callable[..., tuple[Series, list[str]]], key: str, column: int | None = None
+    ) -> bytes:
+        from lora_watch.tensorboard_plugin.reading import NotThereError
+
+        columns = _whole_number(request, "max_cols")
+        first, last = _whole_number(request, "from"), _whole_number(request, "to")
+        series, notes = read(*_where(request), _run(request), request.args.get(key, ""))
+        if column is not None:
+            if not 0 <= column < series.values.shape[1]:
+                raise NotThereError(f"there is no adapter {column}")
+            series = series.column(column)
+        return encode(series, first, last, min(max(columns or DEFAULT_COLUMNS, 1), MOST_COLUMNS), notes)
+
+    def _route(self, answer: Callable[[Request], Any]) -> Callable[..., Any]:
+        """A WSGI application that answers in JSON, or in binary where ``answer`` returns bytes."""
+
+        def app(environ: Any, start_response: Any) -> Any:
+            from tensorboard import errors
+            from tensorboard.backend import http_util
+            from werkzeug.wrappers import Request
+
+            from lora_watch.tensorboard_plugin.reading import NotThereError
+
+            request = Request(environ)
+            code = 200
+            try:
+                body = answer(request)
+            except BadRequestError as error:
+                code, body = 400, {"error": str(error)}
+            except (NotThereError, errors.NotFoundError) as error:
+                code, body = 404, {"error": str(error)}
+            except (ValueError, TypeError) as error:  # an event that TensorBoard itself cannot decode
+                code, body = 422, {"error": f"the events of this run cannot be read: {error}"}
+            kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
+            return http_util.Respond(request, body, kind, code=code)(environ, start_response)
+
+        return app
+
+    def _serve_static(self, environ: Any, start_response: Any) -> Any:
+        from tensorboard.backend import http_util
+        from werkzeug.wrappers import Request
+
+        request = Request(environ)
+        # One flat folder and an exact match with what is in it: no path of the request reaches the disk.
+        files = {file.name: file for file in STATIC.iterdir() if file.suffix in MEDIA_TYPES}
+        file = files.get(request.path.rpartition("/static/")[2])
+        if file is None:
+            return http_util.Respond(request, "not found", "text/plain", code=404)(environ, start_response)
+        respond = http_util.Respond(request, file.read_bytes(), MEDIA_TYPES[file.suffix])
+        return respond(environ, start_response)
+
+
+def encode(series: Series, first: int | None, last: int | None, max_columns: int, notes: list[str]) -> bytes:
+    """The steps ``[first, last]`` of ``series`` in at most ``max_columns`` columns, as LoraWatchPlugin describes."""
+    from lora_watch.tensorboard_plugin.pooling import pool
+
+    window = series.between(first, last)
+    pooled = pool(window, max_columns)
+    several = pooled.low is not pooled.high
+    header = {
+        "first": pooled.first.tolist(),
+        "last": pooled.last.tolist(),
+        "shape": list(pooled.low.shape),
+        "pooled": several,
+        "width": pooled.width,
+        "rows": len(window.steps),
+        "range": [int(series.steps[0]), int(series.steps[-1])] if len(series.steps) else [0, 0],
+        "notes": notes,
+    }
+    head = json.dumps(header).encode()
+    head += b" " * (-len(head) % 4)
+    planes = [pooled.low, pooled.high] if several else [pooled.low]
+    floats = [plane.astype("<f4", copy=False).tobytes() for plane in planes]
+    return b"".join([len(head).to_bytes(4, "little"), head, *floats, pooled.flags.tobytes()])
+
+
+def _where(request: Request) -> tuple[Any, str]:
+    from tensorboard import plugin_util
+
+    return plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
+
+
+def _run(request: Request) -> str:
+    return request.args.get("run", "")
+
+
+def _whole_number(request: Request, key: str) -> int | None:
+    text = request.args.get(key)
+    if text is None or text == "":
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise BadRequestError(f"{key}={text[:40]!r} is no whole number") from None

@@ -1,0 +1,103 @@
+"""From thousands of steps to as many columns as a screen has, without losing what matters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_watch.sinks import tags
+
+NAN = 1
+"""Flag of a cell that holds a measured NaN."""
+INF = 2
+"""Flag of a cell that holds an infinity."""
+UNKNOWN = 4
+"""Flag of a cell in which nothing was measured."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows of numbers by step, oldest first."""
+
+    steps: NDArray[np.int64]
+    """``[n_steps]``, rising."""
+    values: NDArray[np.float32]
+    """``[n_steps, n]``; NaN where there is no finite number or a true NaN."""
+    flags: NDArray[np.uint8]
+    """``[n_steps, n]``: NAN, INF, UNKNOWN or 0. A number that stands for many may be finite and flagged."""
+
+    @classmethod
+    def of(cls, steps: NDArray[np.int64], values: NDArray[np.float32]) -> Series:
+        """Reads the flags off the values. The format tells an unknown number from a measured NaN by its bits."""
+        flags = np.zeros(values.shape, np.uint8)
+        if not np.isfinite(values).all():  # seldom: spares large, healthy runs three passes
+            nan = np.isnan(values)
+            unknown = nan & (np.ascontiguousarray(values).view(np.uint32) == tags.UNKNOWN_BITS)
+            flags[nan] = NAN
+            flags[unknown] = UNKNOWN
+            flags[np.isinf(values)] = INF
+        return cls(steps, values, flags)
+
+    def between(self, first: int | None, last: int | None) -> Series:
+        """The rows whose step lies in ``[first, last]``; None leaves that side open."""
+        start = 0 if first is None else int(np.searchsorted(self.steps, first, "left"))
+        stop = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, "right"))
+        return Series(self.steps[start:stop], self.values[start:stop], self.flags[start:stop])
+
+    def column(self, index: int) -> Series:
+        """One column, still two-dimensional."""
+        return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Columns of one or more neighbouring steps each. What a column holds is kept at its extremes."""
+
+    width: int
+    """Steps for which a column stands; fewer of them may have been logged."""
+    first: NDArray[np.int64]
+    """``[n_columns]``: the first step of each column."""
+    last: NDArray[np.int64]
+    """``[n_columns]``: the last step of each column."""
+    low: NDArray[np.float32]
+    """``[n_columns, n]``: the smallest finite number of the column; where there is none, any of what is there."""
+    high: NDArray[np.float32]
+    """``[n_columns, n]``: the largest. The same array as ``low`` if every column is a single step."""
+    flags: NDArray[np.uint8]
+    """``[n_columns, n]``: NAN and INF if any step of the column has one, UNKNOWN if all are unknown."""
+
+
+def pool(series: Series, max_columns: int) -> Pooled:
+    """``series`` in at most ``max_columns`` columns, each for equally many steps; columns without a row are left out.
+
+    A spike, a NaN or an infinity of a single step shows in its column, however long the run is.
+    """
+    rows = len(series.steps)
+    width = column_width(series.steps, max_columns)
+    starts = np.arange(rows)
+    if width > 1:
+        edges = np.arange(series.steps[0], series.steps[-1] + 1, width)
+        starts = np.unique(np.searchsorted(series.steps, edges, "left"))
+    if len(starts) == rows:
+        return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags)
+    ends = np.append(starts[1:], rows) - 1
+    finite = series.values
+    if series.flags.any():
+        finite = np.where(np.isfinite(finite), finite, np.float32(np.nan))
+    broken = np.bitwise_or.reduceat(series.flags & (NAN | INF), starts, axis=0)
+    unknown = np.bitwise_and.reduceat(series.flags & UNKNOWN, starts, axis=0)
+    return Pooled(
+        width=width,
+        first=series.steps[starts],
+        last=series.steps[ends],
+        low=np.fmin.reduceat(finite, starts, axis=0),
+        high=np.fmax.reduceat(finite, starts, axis=0),
+        flags=np.bitwise_or(broken, unknown, dtype=np.uint8),
+    )
+
+
+def column_width(steps: NDArray[np.int64], max_columns: int) -> int:
+    """The least whole number of steps of which ``max_columns`` columns cover all of ``steps``; 1 for no steps."""
+    return -(-int(steps[-1] - steps[0] + 1) // max_columns) if len(steps) else 1

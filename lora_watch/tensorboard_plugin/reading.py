@@ -1,0 +1,274 @@
+"""From TensorBoard's data provider to what the tab shows: schemas, vectors by step, alerts as episodes.
+
+The events may come from another program, another version or a killed run. What does not fit is left out, and a note
+in words says so.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import OrderedDict
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from tensorboard.data import provider
+
+from lora_watch.sinks import tags
+from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
+
+EVERYTHING = 2**30
+"""Points to ask the provider for: it would thin out at random, and here pooling keeps the extremes."""
+CACHE_BYTES = 192 * 2**20
+"""Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
+
+QUANTILES = ("max", "p90", "median", "p10")
+"""Columns of ``Reader.spread``."""
+
+
+class NotThereError(LookupError):
+    """No such run, or nothing of that name in it."""
+
+
+class Reader:
+    """Reads the runs of one data provider. Safe to use from several threads."""
+
+    def __init__(self, data_provider: Any):
+        self._provider = data_provider
+        self._cache: OrderedDict[tuple[str, str, str], tuple[Any, tuple[Series, list[str]]]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def runs(self, ctx: Any, experiment: str) -> dict[str, dict[str, Any]]:
+        """By run: ``metrics`` and ``series`` it holds, its latest ``step``, and when that was written (``wall_time``).
+
+        Runs without a vector of ours are left out.
+        """
+        listing = self._provider.list_tensors(ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME)
+        out = {}
+        for run, by_tag in listing.items():
+            metrics = [tag.removeprefix(tags.METRIC_PREFIX) for tag in by_tag if tag.startswith(tags.METRIC_PREFIX)]
+            series = [tag.removeprefix(tags.SERIES_PREFIX) for tag in by_tag if tag.startswith(tags.SERIES_PREFIX)]
+            if metrics or series:
+                out[run] = {
+                    "metrics": sorted(metrics),
+                    "series": sorted(series),
+                    "step": max(int(found.max_step) for found in by_tag.values()),
+                    "wall_time": max(float(found.max_wall_time) for found in by_tag.values()),
+                }
+        return out
+
+    def schema(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+        """The latest schema of the run, with ``notes`` of what is wrong with it. Without one, no adapter has a name."""
+        schemas, notes = self._schemas(ctx, experiment, run)
+        latest = dict(schemas[-1][1]) if schemas else {"adapters": []}
+        return {**latest, "notes": [*_texts(latest.get("notes")), *notes]}
+
+    def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+        """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
+        events = self._read(ctx, experiment, run, tags.ALERTS)
+        if events:
+            events = _still_valid(events, self._clock(ctx, experiment, run))
+        episodes: dict[tuple[str, int], dict[str, Any]] = {}
+        broken = 0
+        for event in events:
+            for alert in _json(event, list) or []:
+                if _is_alert(alert):
+                    episodes[alert["rule"], alert["step"]] = alert
+                else:
+                    broken += 1
+            broken += _json(event, list) is None
+        notes = [f"{broken} damaged alert entries were left out"] if broken else []
+        return {"alerts": list(episodes.values()), "notes": notes}
+
+    def metric(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+        """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
+        return self._cached(ctx, experiment, run, tags.METRIC_PREFIX + name, self._aligned)
+
+    def series(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+        """A small vector such as ``loss`` by step, and notes. Raises NotThereError."""
+        return self._cached(ctx, experiment, run, tags.SERIES_PREFIX + name, self._plain)
+
+    def spread(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+        """The QUANTILES of a metric over the adapters at each step, of the finite ones. Raises NotThereError.
+
+        Every column of a step in which some adapter is not finite carries that adapter's flag.
+        """
+        from lora_watch.sinks import tensorboard as sink
+
+        found, notes = self.metric(ctx, experiment, run, name)
+        rows = np.where(found.flags == 0, found.values, np.float32(np.nan))
+        order = [list(sink.QUANTILES).index(quantile) for quantile in QUANTILES]
+        levels = sink.quantiles(rows)[:, order].astype(np.float32)
+        flags = np.bitwise_or.reduce(found.flags & ~np.uint8(UNKNOWN), axis=1)
+        flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
+        return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
+
+    # -- from events to arrays ---------------------------------------------------------------------------------------
+    def _aligned(self, events: Sequence[Any], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+        """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
+        schemas, notes = self._schemas(ctx, experiment, run)
+        if not schemas:
+            return self._plain(events, ctx, experiment, run)
+        column = {name: i for i, name in enumerate(_names(schemas[-1][1]))}
+        starts = np.array([step for step, _ in schemas])
+        columns = [[column.get(name, -1) for name in _names(schema)] for _, schema in schemas]
+        simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
+
+        steps, rows, misfits = [], [], 0
+        for event in events:
+            vector = _vector(event)
+            place = columns[max(int(np.searchsorted(starts, event.step, "right")) - 1, 0)]
+            if vector is None or len(vector) != len(place):
+                misfits += 1
+                continue
+            if not simple:
+                wide = np.full(len(column) + 1, tags.UNKNOWN_BITS, np.uint32)  # the last one is for adapters now gone
+                wide[place] = vector.view(np.uint32)
+                vector = wide[:-1].view(np.float32)
+            steps.append(event.step)
+            rows.append(vector)
+        if misfits:
+            notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
+        return _stacked(steps, rows, len(column)), notes
+
+    def _plain(self, events: Sequence[Any], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+        """Rows of the latest length."""
+        vectors = [(event.step, _vector(event)) for event in events]
+        good = [(step, vector) for step, vector in vectors if vector is not None]
+        width = len(good[-1][1]) if good else 0
+        good = [(step, vector) for step, vector in good if len(vector) == width]
+        lost = len(events) - len(good)
+        notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
+        return _stacked([step for step, _ in good], [vector for _, vector in good], width), notes
+
+    def _schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+        """``[(first step, schema)]`` of those that can be read, and notes."""
+        events = self._read(ctx, experiment, run, tags.SCHEMA)
+        good = [(int(event.step), schema) for event in events if _is_schema(schema := _json(event, dict))]
+        notes = []
+        if not good:
+            notes.append("this run says nothing of its adapters (no readable schema): they are numbered")
+        elif len(good) < len(events):
+            notes.append(f"{len(events) - len(good)} damaged schemas were left out")
+        if good and good[-1][1].get("version", 0) > tags.FORMAT_VERSION:
+            notes.append("this run was written by a newer lora_watch: update it to see everything")
+        return good, notes
+
+    def _clock(self, ctx: Any, experiment: str, run: str) -> Sequence[Any]:
+        """The events of a small series that has one at every step; empty if the run has none."""
+        known = self.runs(ctx, experiment).get(run, {"series": []})["series"]
+        name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
+        return self._read(ctx, experiment, run, tags.SERIES_PREFIX + name) if name else []
+
+    def _cached(self, ctx: Any, experiment: str, run: str, tag: str, decode: Any) -> tuple[Series, list[str]]:
+        """``decode`` of the tag's events, or what it gave last time if nothing was written since."""
+        wanted = provider.RunTagFilter(runs=[run], tags=[tag, tags.SCHEMA])
+        listing = self._provider.list_tensors(
+            ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME, run_tag_filter=wanted
+        ).get(run, {})
+        if tag not in listing:
+            raise NotThereError(f"there is no {tag!r} in the run {run!r}")
+        stamp = [(name, found.max_step, found.max_wall_time) for name, found in sorted(listing.items())]
+        key = (experiment, run, tag)
+        with self._lock:
+            if key in self._cache and self._cache[key][0] == stamp:
+                self._cache.move_to_end(key)
+                return self._cache[key][1]
+        result = decode(self._read(ctx, experiment, run, tag), ctx, experiment, run)
+        with self._lock:
+            self._cache[key] = (stamp, result)
+            self._cache.move_to_end(key)
+            while len(self._cache) > 1 and sum(map(_size, self._cache.values())) > CACHE_BYTES:
+                self._cache.popitem(last=False)
+        return result
+
+    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> list[Any]:
+        """The events of one tag as training last left them; empty if there are none."""
+        wanted = provider.RunTagFilter(runs=[run], tags=[tag])
+        found = self._provider.read_tensors(
+            ctx,
+            experiment_id=experiment,
+            plugin_name=tags.PLUGIN_NAME,
+            downsample=EVERYTHING,
+            run_tag_filter=wanted,
+        )
+        return preempt(found.get(run, {}).get(tag, []))
+
+
+def preempt(events: Iterable[Any]) -> list[Any]:
+    """Of a run that resumed at an earlier step, what it wrote the second time. The Rust loader does this itself."""
+    out: list[Any] = []
+    for event in events:
+        while out and out[-1].step >= event.step:
+            out.pop()
+        out.append(event)
+    return out
+
+
+def _still_valid(events: Sequence[Any], clock: Sequence[Any]) -> list[Any]:
+    """Without the events of a session whose steps were trained again.
+
+    Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
+    is older than the clock at its own step or an earlier one is from before.
+    """
+    if not clock:
+        return list(events)
+    steps = np.array([tick.step for tick in clock])
+    latest = np.maximum.accumulate([tick.wall_time for tick in clock])
+    return [
+        event
+        for event in events
+        if (place := int(np.searchsorted(steps, event.step, "right"))) == 0 or event.wall_time >= latest[place - 1]
+    ]
+
+
+def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
+    values = np.stack(rows) if rows else np.zeros((0, width), np.float32)
+    return Series.of(np.array(steps, dtype=np.int64), values)
+
+
+def _vector(event: Any) -> np.ndarray | None:
+    array = event.numpy
+    return array.astype("<f4", copy=False) if array.ndim == 1 and array.dtype.kind == "f" else None
+
+
+def _json(event: Any, kind: type) -> Any:
+    """The event's JSON if it is a ``kind``, else None."""
+    try:
+        value = json.loads(event.numpy.item())
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return value if isinstance(value, kind) else None
+
+
+def _is_schema(value: Any) -> bool:
+    return (
+        value is not None
+        and isinstance(value.get("version", 0), (int, float))
+        and isinstance(value.get("adapters"), list)
+        and all(isinstance(adapter, dict) and isinstance(adapter.get("name"), str) for adapter in value["adapters"])
+    )
+
+
+def _is_alert(value: Any) -> bool:
+    return (
+        isinstance(value, dict)
+        and all(isinstance(value.get(key), str) for key in ("rule", "name", "severity", "message"))
+        and isinstance(value.get("step"), int)
+        and all(isinstance(value.get(key, []), list) for key in ("adapters", "causes", "remedies"))
+        and all(isinstance(a, dict) and isinstance(a.get("name"), str) for a in value.get("adapters", []))
+    )
+
+
+def _names(schema: dict[str, Any]) -> list[str]:
+    return [adapter["name"] for adapter in schema["adapters"]]
+
+
+def _texts(value: Any) -> list[str]:
+    return [item for item in value if isinstance(item, str)] if isinstance(value, (list, tuple)) else []
+
+
+def _size(entry: tuple[Any, tuple[Series, list[str]]]) -> int:
+    series = entry[1][0]
+    return series.values.nbytes + series.flags.nbytes

@@ -1,0 +1,80 @@
+// What went wrong, why, and what to do about it.
+import {card, h, num, SEVERITIES, severityClass, severityIcon, words} from './dom.js';
+import {lineChart} from './chart.js';
+
+export const title = 'Alerts';
+
+const COLUMNS = {
+  severity: ['Severity', (alert) => SEVERITIES.indexOf(alert.severity)],
+  rule: ['Rule', (alert) => alert.rule],
+  name: ['What', (alert) => alert.name],
+  step: ['Step', (alert) => alert.step],
+  lasted: ['Held', (alert) => alert.closed_step ?? Infinity],
+  adapters: ['Adapters', (alert) => -(alert.adapters?.length ?? 0)],
+};
+const keyOf = (alert) => `${alert.rule}@${alert.step}`;
+
+const held = (alert) => (alert.closed_step == null ? 'still open' : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`);
+
+export async function draw(app) {
+  const {state, alerts} = app;
+  const [by, direction] = (state.sort || 'severity.up').split('.');
+  const key = (COLUMNS[by] ?? COLUMNS.severity)[1], sign = direction === 'down' ? -1 : 1;
+  const needle = state.find.toLowerCase();
+  const matches = (alert) => !needle || [alert.rule, alert.name, alert.message, ...(alert.adapters ?? []).map(({name}) => name)].some((text) => text.toLowerCase().includes(needle));
+  const compare = (a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * sign || a.step - b.step;
+  const shown = alerts.filter((alert) => (!state.level || alert.severity === state.level) && matches(alert)).sort(compare);
+  const chosen = shown.find((alert) => keyOf(alert) === state.alert) ?? shown[0];
+
+  const bar = h('div', {class: 'toolbar'},
+    h('div', {class: 'segment', role: 'radiogroup', 'aria-label': 'severity'}, ['', ...SEVERITIES].map((severity) => h('button', {
+      id: `level-${severity || 'all'}`, role: 'radio', 'aria-checked': String(state.level === severity), onclick: () => app.set({level: severity})},
+    severity && severityIcon(severity, 11), severity ? `${severity.toLowerCase()} ${alerts.filter((alert) => alert.severity === severity).length}` : `all ${alerts.length}`))),
+    h('input', {id: 'find', type: 'search', placeholder: 'rule, text or adapter', value: state.find, 'aria-label': 'filter',
+      oninput: (event) => app.set({find: event.target.value})}));
+  const field = bar.querySelector('#find');
+  field.value = state.find;
+
+  const table = h('table', {class: 'grid', id: 'alerts'},
+    h('thead', null, h('tr', null, Object.entries(COLUMNS).map(([name, [label]]) => h('th', {'aria-sort': name === by ? (sign > 0 ? 'ascending' : 'descending') : null},
+      h('button', {id: `sort-${name}`, onclick: () => app.set({sort: `${name}.${name === by && sign > 0 ? 'down' : 'up'}`})}, label, name === by ? (sign > 0 ? ' ↑' : ' ↓') : ''))))),
+    h('tbody', null, shown.map((alert, i) => h('tr', {class: alert === chosen ? 'chosen' : null, tabindex: 0, id: `alert-${i}`, 'data-alert': keyOf(alert),
+      onclick: () => app.openAlert(alert), onkeydown: (event) => {
+        if (event.key === 'Enter') app.openAlert(alert);
+        if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+          event.preventDefault();
+          event.currentTarget[event.key === 'ArrowDown' ? 'nextElementSibling' : 'previousElementSibling']?.focus();
+        }
+      }},
+    h('td', null, h('span', {class: `tag ${severityClass(alert.severity)}`}, severityIcon(alert.severity, 11), alert.severity.toLowerCase())),
+    h('td', {class: 'mono'}, alert.rule), h('td', null, words(alert.name)), h('td', {class: 'number'}, alert.step), h('td', null, held(alert)),
+    h('td', null, alert.adapters?.length ? [h('span', {class: 'mono clip'}, short(app, alert.adapters[0].name)), alert.adapters.length > 1 && h('small', null, ` +${alert.adapters.length - 1}`)] : '–')))));
+  if (!alerts.length) return h('div', null, bar, h('p', {class: 'empty-page'}, '✓ No alert in this run.'));
+  const narrow = Math.round(app.width * 0.52);
+  return h('div', null, bar, h('div', {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr)`},
+    card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
+    chosen ? await detail(app, chosen, app.width - narrow - 16) : h('div')));
+}
+
+const short = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
+
+async function detail(app, alert, width) {
+  const worst = alert.adapters?.[0] && app.adapters.find(({name}) => name === alert.adapters[0].name);
+  const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
+  let line = null;
+  if (metric && worst) line = {name: `${metric}, ${worst.short}`, matrix: await app.metric(metric, {adapter: worst.index, max_cols: 400})};
+  else if (app.run.series.includes(alert.metric)) line = {name: alert.metric, matrix: await app.series(alert.metric, {max_cols: 400})};
+  const list = (name, items, tag) => items?.length ? [h('h3', null, name), h(tag, {class: 'advice'}, items.map((item) => h('li', null, String(item))))] : null;
+  return h('section', {class: `card detail ${severityClass(alert.severity)}`, id: 'detail'},
+    h('header', null, severityIcon(alert.severity, 16), h('h2', null, words(alert.name)), h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert)}`)),
+    h('p', {class: 'message'}, alert.message),
+    list('Try', alert.remedies, 'ul'), list('Likely causes', alert.causes, 'ol'),
+    line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: 150, log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
+      alerts: [alert], limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)}`}] : []}),
+    line && h('p', {class: 'note caption'}, line.name),
+    h('div', {class: 'actions'},
+      h('button', {id: 'to-layer', disabled: !worst, onclick: () => app.openAlert(alert, 'layer')}, 'See the layer'),
+      h('button', {id: 'to-heatmap', disabled: !app.run.metrics.length, onclick: () => app.openAlert(alert, 'heatmap')}, 'See it in the heatmap')),
+    alert.adapters?.length ? [h('h3', null, `Adapters, worst first (${alert.adapters.length})`), h('ol', {class: 'named'}, alert.adapters.slice(0, 40).map((adapter) => h('li', null,
+      h('button', {class: 'row', onclick: () => app.set({view: 'layer', adapter: adapter.name, step: alert.step, alert: keyOf(alert)})}, h('span', {class: 'mono clip'}, adapter.name), h('b', null, adapter.value == null ? (adapter.text ?? '–').replace('nan', 'NaN') : num(adapter.value))))))] : null);
+}

@@ -1,0 +1,205 @@
+// The state of the tab, the bar on top, the keyboard, and which view is drawn.
+import {Data} from './data.js';
+import {h, SEVERITIES, severityClass, tip} from './dom.js';
+import * as host from './host.js';
+import * as alerts from './alerts.js';
+import * as compare from './compare.js';
+import * as heatmap from './heatmap.js';
+import * as layer from './layer.js';
+import * as overview from './overview.js';
+
+const VIEWS = {overview, heatmap, layer, alerts, compare};
+const DEFAULTS = {view: 'overview', run: '', metric: '', colour: 'relative', rows: 'type', adapter: '', step: '',
+  from: '', to: '', level: '', find: '', sort: '', alert: '', runs: ''};
+const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
+const KEYS = [['1 – 5', 'switch the view'], ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
+  ['↑ ↓', 'adapter before or after'], ['[ ]', 'metric before or after'], ['c', 'colour of the heatmap'],
+  ['g', 'grouping of the heatmap'], ['End', 'follow the latest step'], ['Esc', 'leave the zoom, close this'], ['?', 'this help']];
+
+export class App {
+  constructor(body) {
+    this.data = new Data();
+    this.state = {...DEFAULTS};
+    this.bar = h('header', {id: 'bar'});
+    this.main = h('main', {id: 'view', tabindex: -1});
+    this.help = h('dialog', {id: 'help'}, h('h2', null, 'Keys'),
+      h('dl', null, KEYS.map(([key, what]) => [h('dt', null, key), h('dd', null, what)])));
+    body.append(this.bar, this.main, this.help);
+    this.drawing = 0;
+  }
+
+  async start() {
+    host.onDark((dark) => {
+      this.dark = dark;
+      document.documentElement.classList.toggle('dark', dark);
+      if (this.runs) this.draw();
+    });
+    this.#take(host.readAddress());
+    host.onAddress((state) => { this.#take(state); this.draw(); });
+    host.onReload(() => this.refresh());
+    addEventListener('keydown', (event) => this.#key(event));
+    let width = innerWidth, timer;
+    addEventListener('resize', () => { // also when the tab is shown again
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        if (!innerWidth || innerWidth === width) return;
+        width = innerWidth;
+        this.draw();
+      }, 80);
+    });
+    await this.refresh();
+    this.main.focus({preventScroll: true}); // so that keys work before the first click
+  }
+
+  /** Ask the server again for everything that may have grown. */
+  async refresh() {
+    this.data.forget();
+    await this.draw();
+  }
+
+  /** Change the state, the address and the picture. */
+  set(patch) {
+    this.#take({...this.state, ...patch});
+    return this.draw();
+  }
+
+  #take(state) {
+    this.state = Object.fromEntries(Object.entries(DEFAULTS).map(([key, value]) => [key, String(state[key] ?? value)]));
+    if (!(this.state.view in VIEWS)) this.state.view = 'overview';
+  }
+
+  async draw() {
+    const turn = ++this.drawing;
+    try {
+      this.runs = await this.data.runs();
+      const names = Object.keys(this.runs);
+      if (!names.length) return this.#show(turn, h('p', {class: 'empty-page'}, 'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.'));
+      if (!(this.state.run in this.runs)) this.state.run = names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a));
+      const run = this.state.run;
+      const [schema, found] = await Promise.all([this.data.schema(run), this.data.alerts(run)]);
+      if (turn !== this.drawing) return;
+      this.schema = schema;
+      this.alerts = found.alerts;
+      this.notes = [...schema.notes, ...found.notes];
+      this.run = this.runs[run];
+      this.adapters = await this.#adapters(schema);
+      const metrics = this.run.metrics;
+      if (!metrics.includes(this.state.metric)) this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
+      this.#drawBar();
+      host.writeAddress(Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])));
+      const view = await VIEWS[this.state.view].draw(this);
+      this.#show(turn, view);
+    } catch (error) {
+      if (turn === this.drawing) this.#show(turn, h('p', {class: 'empty-page', role: 'alert'}, `This view could not be drawn: ${error.message}`));
+    }
+  }
+
+  #show(turn, view) {
+    if (turn !== this.drawing) return;
+    const id = document.activeElement?.id, scroll = this.main.scrollTop;
+    tip.hide();
+    this.main.replaceChildren(...[view].flat());
+    this.main.append(...(this.notes?.length ? [h('ul', {class: 'notes'}, this.notes.map((note) => h('li', null, note)))] : []));
+    for (const element of this.main.querySelectorAll('[data-after]')) element.dispatchEvent(new Event('placed'));
+    if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
+    this.main.scrollTop = this.shown === this.state.view ? scroll : 0;
+    this.shown = this.state.view;
+    document.body.dataset.ready = this.state.view;
+    document.dispatchEvent(new CustomEvent('lora-watch-drawn'));
+  }
+
+  /** The schema's adapters, each with its index, its module type and a short name; numbered if there is no schema. */
+  async #adapters(schema) {
+    let adapters = schema.adapters;
+    if (!adapters.length && this.run.metrics.length) {
+      const {n} = await this.data.metric(this.state.run, this.run.metrics[0], {max_cols: 1});
+      adapters = Array.from({length: n}, (_, i) => ({name: `adapter ${i}`}));
+    }
+    return adapters.map((adapter, index) => {
+      const type = adapter.name.split('.').filter((part) => !/^\d+$/.test(part)).at(-1) ?? adapter.name;
+      return {...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${type}`};
+    });
+  }
+
+  // -- what the views ask -------------------------------------------------------------------------------------------
+  get lastStep() { return this.run.step; }
+  /** The chosen step; the latest one unless the user chose. */
+  get step() { return this.state.step === '' ? this.lastStep : Number(this.state.step); }
+  get adapter() { return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0]; }
+  get #suspect() {
+    const named = SEVERITIES.map((severity) => this.alerts.find((alert) => alert.severity === severity && alert.adapters?.length)).find(Boolean);
+    return named && this.adapters.find((adapter) => adapter.name === named.adapters[0].name);
+  }
+  get width() { return Math.max(860, this.main.clientWidth - 40); }
+
+  metric(metric, window) { return this.data.metric(this.state.run, metric, window); }
+  /** Null if the run has no such metric or series. */
+  async spread(metric, window, run = this.state.run) {
+    return this.runs[run].metrics.includes(metric) ? this.data.spread(run, metric, window) : null;
+  }
+  async series(name, window, run = this.state.run) {
+    return this.runs[run].series.includes(name) ? this.data.scalars(run, name, window) : null;
+  }
+
+  setStep = (step) => this.set({step: step >= this.lastStep ? '' : Math.max(0, step)});
+
+  /** Go to the cause of an alert: its step, its worst adapter, its metric, in whatever view comes next. */
+  openAlert = (alert, view = this.state.view) => this.set({
+    view, step: alert.step, alert: `${alert.rule}@${alert.step}`,
+    adapter: alert.adapters?.[0]?.name ?? this.state.adapter,
+    metric: this.run.metrics.includes(alert.metric) ? alert.metric : this.state.metric, from: '', to: '',
+  });
+
+  // -- the bar and the keyboard -------------------------------------------------------------------------------------
+  #drawBar() {
+    const focused = document.activeElement?.id;
+    const counts = SEVERITIES.map((severity) => [severity, this.alerts.filter((a) => a.severity === severity).length]);
+    const worst = counts.find(([, count]) => count)?.[0];
+    const names = Object.keys(this.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+    const tabs = Object.entries(VIEWS).map(([name, view], i) => h('button', {
+      id: `tab-${name}`, role: 'tab', 'aria-selected': String(name === this.state.view), title: `key ${i + 1}`,
+      onclick: () => this.set({view: name}),
+    }, view.title, name === 'alerts' && this.alerts.length
+      ? h('span', {class: `count ${severityClass(worst)}`}, this.alerts.length) : null));
+    this.bar.replaceChildren(
+      h('nav', {role: 'tablist'}, tabs),
+      h('label', {class: 'pick'}, 'Run', h('select', {id: 'run', onchange: (event) => this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''})},
+        names.map((name) => h('option', {value: name, selected: name === this.state.run}, name)))),
+      h('label', {class: 'pick scrub'}, 'Step',
+        h('input', {id: 'scrub', type: 'range', min: 0, max: this.lastStep, value: this.step, 'aria-label': 'step',
+          onchange: (event) => this.setStep(Number(event.target.value)),
+          oninput: (event) => { event.target.nextElementSibling.textContent = event.target.value; }}),
+        h('output', {id: 'step'}, this.step)),
+      h('button', {id: 'latest', class: 'quiet', title: 'follow the latest step (End)', disabled: this.state.step === '', onclick: () => this.set({step: ''})}, 'latest'),
+      h('span', {class: 'grow'}),
+      h('button', {id: 'refresh', class: 'quiet', title: 'ask TensorBoard again', onclick: () => this.refresh()}, '↻'),
+      h('button', {id: 'keys', class: 'quiet', title: 'keys (?)', onclick: () => this.help.showModal()}, '?'));
+    if (focused) document.getElementById(focused)?.focus({preventScroll: true});
+  }
+
+  #key(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.run) return;
+    if (this.help.open && event.key !== 'Escape') return;
+    if (event.target.matches?.('input[type=search], select, input[type=text]')) return;
+    if (event.target.id === 'scrub' && event.key.startsWith('Arrow')) return;
+    const move = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];
+    const jump = event.shiftKey ? Math.max(1, Math.round(this.lastStep / 20)) : 1;
+    const names = this.adapters.map((adapter) => adapter.name);
+    const act = {
+      ArrowLeft: () => this.setStep(this.step - jump),
+      ArrowRight: () => this.setStep(this.step + jump),
+      ArrowUp: () => this.set({adapter: move(names, this.adapter?.name, -1)}),
+      ArrowDown: () => this.set({adapter: move(names, this.adapter?.name, 1)}),
+      '[': () => this.set({metric: move(this.run.metrics, this.state.metric, -1)}),
+      ']': () => this.set({metric: move(this.run.metrics, this.state.metric, 1)}),
+      c: () => this.set({colour: move(Object.keys(heatmap.COLOURS), this.state.colour, 1)}),
+      g: () => this.set({rows: move(Object.keys(heatmap.ROWS), this.state.rows, 1)}),
+      End: () => this.set({step: ''}),
+      Escape: () => this.set({from: '', to: ''}),
+      '?': () => this.help.showModal(),
+    }[event.key] ?? (event.key in {1: 0, 2: 0, 3: 0, 4: 0, 5: 0} ? () => this.set({view: Object.keys(VIEWS)[event.key - 1]}) : null);
+    if (!act || (['ArrowUp', 'ArrowDown'].includes(event.key) && ['alerts', 'overview', 'compare'].includes(this.state.view))) return;
+    event.preventDefault();
+    act();
+  }
+}

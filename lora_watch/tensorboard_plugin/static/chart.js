@@ -1,0 +1,164 @@
+// Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
+import {h, num, severityClass, severityShape, svg, tip, tipRow} from './dom.js';
+import {INF, NAN} from './data.js';
+
+const PAD = {left: 48, right: 12, top: 10, bottom: 20};
+
+/** Round tick values, about `count` of them. */
+export function ticks(low, high, count) {
+  const raw = (high - low) / Math.max(1, count);
+  if (!(raw > 0)) return [low];
+  const power = 10 ** Math.floor(Math.log10(raw));
+  const step = [1, 2, 5, 10].map((m) => m * power).find((size) => size >= raw * 0.999);
+  const out = [];
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) out.push(Number(value.toPrecision(12)));
+  return out;
+}
+
+export function logTicks(low, high) {
+  const out = [];
+  for (let e = Math.ceil(low - 1e-9); e <= high + 1e-9; e++) out.push(10 ** e);
+  if (out.length >= 3) return out.length > 6 ? out.filter((_, i) => i % Math.ceil(out.length / 6) === 0) : out;
+  const fine = [];
+  for (let e = Math.floor(low); e <= Math.ceil(high); e++) {
+    for (const m of [1, 2, 5]) if (Math.log10(m) + e >= low && Math.log10(m) + e <= high) fine.push(m * 10 ** e);
+  }
+  return fine;
+}
+
+/**
+ * lines: [{name, matrix, column = 0, colour, dash, thin, band: false}]
+ * options: width, height, log, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert, limits: [{value, name}], zero
+ */
+export function lineChart(lines, options) {
+  const {width, height, log = false, step, onStep, alerts = [], limits = [], dots = []} = options;
+  const used = lines.filter((line) => line.matrix?.columns);
+  const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
+    'aria-label': lines.map((line) => line.name).join(', ')});
+  if (!used.length) {
+    root.append(svg('text', {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, options.empty ?? 'not logged in this run'));
+    return root;
+  }
+  const pad = {...PAD, top: alerts.length ? 20 : PAD.top};
+  const [x0, x1] = options.range ?? [Math.min(...used.map((l) => l.matrix.first[0])), Math.max(...used.map((l) => l.matrix.last.at(-1)))];
+  const to = log ? (v) => (v > 0 ? Math.log10(v) : NaN) : (v) => v;
+
+  let low = Infinity, high = -Infinity;
+  for (const {matrix, column = 0} of used) {
+    for (let c = 0; c < matrix.columns; c++) {
+      if (matrix.last[c] < x0 || matrix.first[c] > x1) continue;
+      const a = to(matrix.low[c * matrix.n + column]), b = to(matrix.high[c * matrix.n + column]);
+      if (a < low && a > -Infinity) low = a;
+      if (b > high && b < Infinity) high = b;
+      if (b < low && b > -Infinity) low = b;
+    }
+  }
+  for (const {value} of limits) { // a limit is drawn where it is near enough to mean something
+    const v = to(value);
+    if (log && v > high && v - high < 1) high = v + 0.05;
+  }
+  if (!(low <= high)) [low, high] = [0, 1];
+  if (options.zero && !log) low = Math.min(0, low);
+  if (log && high - low > 8) low = high - 8;
+  if (high - low < 1e-9 * Math.max(1, Math.abs(high))) {
+    const room = log ? 0.3 : Math.abs(high) * 0.1 || 1;
+    [low, high] = [low - room, high + room];
+  } else {
+    const room = (high - low) * 0.06;
+    high += room;
+    if (!(options.zero && low === 0)) low -= room;
+  }
+  const W = width - pad.left - pad.right, H = height - pad.top - pad.bottom;
+  const X = (s) => pad.left + (x1 === x0 ? W / 2 : ((s - x0) / (x1 - x0)) * W);
+  const Y = (v) => pad.top + H - ((Math.max(low, Math.min(high, v)) - low) / (high - low)) * H;
+
+  for (const value of log ? logTicks(low, high) : ticks(low, high, Math.max(2, H / 32))) {
+    const y = Y(to(value));
+    root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
+      svg('text', {x: pad.left - 6, y: y + 3.5, 'text-anchor': 'end'}, num(value)));
+  }
+  for (const value of ticks(x0, x1, W / 62).filter(Number.isInteger)) {
+    root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
+  }
+  for (const {value, name} of limits) {
+    const v = to(value);
+    if (!(v >= low && v <= high)) continue;
+    root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
+      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name));
+  }
+  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top + H));
+
+  for (const {step: at, value, name} of dots.filter((dot) => Number.isFinite(dot.value))) {
+    root.append(svg('circle', {class: 'spike', cx: X(at), cy: Y(to(value)), r: 4.5}, svg('title', null, name)));
+  }
+  if (step != null && step >= x0 && step <= x1) {
+    root.append(svg('line', {x1: X(step), x2: X(step), y1: pad.top, y2: pad.top + H, class: 'cursor'}));
+  }
+  for (const alert of alerts.filter((a) => a.step >= x0 && a.step <= x1)) {
+    const until = Math.min(x1, alert.closed_step == null ? x1 : alert.last_step);
+    if (until > alert.step) root.append(svg('rect', {x: X(alert.step), y: 7.5, width: X(until) - X(alert.step), height: 3, class: `held severity ${severityClass(alert.severity)}`}));
+    root.append(svg('g', {class: `mark severity ${severityClass(alert.severity)}`, tabindex: 0, role: 'button',
+      'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
+      transform: `translate(${X(alert.step)},9)`,
+      onclick: (event) => { event.stopPropagation(); options.onAlert?.(alert); },
+      onkeydown: (event) => { if (event.key === 'Enter') options.onAlert?.(alert); },
+      onpointermove: (event) => { event.stopPropagation(); tip.show(event, h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`), `step ${alert.step}`, alert.message); }},
+    svg('path', {d: 'M0 6V' + (H + 11), class: 'stem'}), svg('path', {d: severityShape(alert.severity)})));
+  }
+
+  const hover = svg('line', {y1: pad.top, y2: pad.top + H, class: 'hover'});
+  root.append(hover);
+  const stepAt = (event) => {
+    const box = root.getBoundingClientRect();
+    const place = (event.clientX - box.left) * (width / box.width);
+    return Math.round(x0 + Math.max(0, Math.min(1, (place - pad.left) / W)) * (x1 - x0));
+  };
+  root.addEventListener('pointermove', (event) => {
+    const at = stepAt(event);
+    hover.setAttribute('x1', X(at));
+    hover.setAttribute('x2', X(at));
+    hover.style.display = 'block';
+    tip.show(event, `step ${at}`, used.map((line) => {
+      const {matrix, column = 0} = line;
+      if (matrix.first[0] > at) return null;
+      return tipRow(line.colour, line.name, matrix.say(matrix.columnOf(at), column, num));
+    }));
+  });
+  root.addEventListener('pointerleave', () => { hover.style.display = 'none'; tip.hide(); });
+  if (onStep) root.addEventListener('click', (event) => onStep(stepAt(event)));
+  return root;
+}
+
+/** One line: its band of extremes if pooled, its path with gaps, a mark at the foot for every non-finite column. */
+function draw(line, X, Y, to, [x0, x1], foot) {
+  const {matrix, column = 0, colour, dash, thin} = line;
+  let path = '', marks = '', down = false;
+  const upper = [], lower = [], bands = [];
+  const close = () => {
+    if (upper.length > 1) bands.push(`M${upper.join('L')}L${lower.reverse().join('L')}Z`);
+    upper.length = lower.length = 0;
+  };
+  for (let c = 0; c < matrix.columns; c++) {
+    const middle = (matrix.first[c] + matrix.last[c]) / 2;
+    if (matrix.last[c] < x0 || matrix.first[c] > x1) continue;
+    const k = c * matrix.n + column, x = X(middle).toFixed(1);
+    if (!dash && matrix.flags[k] & (NAN | INF)) marks += `M${x} ${foot - 7}v7`;
+    const a = to(matrix.low[k]), b = to(matrix.high[k]);
+    if (!Number.isFinite(b)) { down = false; close(); continue; }
+    const y = Number.isFinite(a) ? Y((a + b) / 2) : Y(b);
+    path += `${down ? 'L' : 'M'}${x} ${y.toFixed(1)}`;
+    if (!down) path += 'h.01'; // a lone point shows as a dot
+    down = true;
+    if (matrix.pooled) { upper.push(`${x} ${Y(b).toFixed(1)}`); lower.push(`${x} ${(Number.isFinite(a) ? Y(a) : foot).toFixed(1)}`); }
+  }
+  close();
+  return [
+    bands.length && svg('path', {d: bands.join(''), class: 'band', style: `fill:${colour};stroke:${colour}`}),
+    svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
+    marks && svg('path', {d: marks, class: 'broken'}),
+  ].filter(Boolean);
+}
+
+/** The names of lines beside their colours. */
+export const legend = (lines) => h('div', {class: 'legend'}, lines.map((line) =>
+  h('span', null, h('i', {class: line.dash ? 'dashed' : null, style: `--swatch:${line.colour}`}), line.name)));

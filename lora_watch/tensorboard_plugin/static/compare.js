@@ -1,0 +1,89 @@
+// Two or more runs side by side: what was set differently, and what came of it.
+import {card, h, num, percent, severityIcon, SEVERITIES} from './dom.js';
+import {legend, lineChart} from './chart.js';
+import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
+import {verdict} from './overview.js';
+
+export const title = 'Compare';
+const MOST = 6;
+const ELSEWHERE = /^lora\..*\.(r|lora_alpha|peft_version|inference_mode)$/; // said in other rows, or nothing the user set
+
+/** Nested settings as {'a.b': text}. */
+export function flatten(value, prefix = '', out = {}) {
+  if (value && typeof value === 'object' && !Array.isArray(value)) {
+    for (const [key, inner] of Object.entries(value)) flatten(inner, prefix ? `${prefix}.${key}` : key, out);
+  } else {
+    out[prefix] = Array.isArray(value) ? value.map(String).join(', ') : value == null ? '–' : Number.isInteger(value) ? value.toLocaleString('en') : typeof value === 'number' ? num(value) : String(value);
+  }
+  return out;
+}
+
+/** The settings of a run, the sizes of its adapters first: r, α, s, the formula, the learning rate. */
+export function settings(schema) {
+  const set = (key) => [...new Set(schema.adapters.map((adapter) => adapter[key]))].map((value) => (typeof value === 'number' ? num(value) : String(value ?? '–'))).join(', ') || '–';
+  return {r: set('r'), 'α': set('alpha'), s: set('scale'), 'formula of s': set('scale_formula'), 'peak lr': [...new Set(schema.peak_lr ?? [])].map(num).join(', ') || '–',
+    adapters: String(schema.adapters.length), optimizer: schema.optimizer ?? '–', ...flatten(schema.config ?? {}), ...flatten({versions: schema.versions ?? {}})};
+}
+
+export async function draw(app) {
+  const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+  let chosen = [];
+  try { chosen = JSON.parse(app.state.runs || '[]').filter((name) => name in app.runs); } catch { /* a mistyped address */ }
+  if (!chosen.length) chosen = [app.state.run, ...names.filter((name) => name !== app.state.run)].slice(0, Math.min(4, names.length)).sort((a, b) => names.indexOf(a) - names.indexOf(b));
+  const toggle = (name) => app.set({runs: JSON.stringify(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(-MOST))});
+  const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`;
+  const bar = h('div', {class: 'toolbar wrap', id: 'chosen'}, names.map((name, i) => h('button', {id: `pick-${i}`, class: 'chip run', 'aria-pressed': String(chosen.includes(name)),
+    style: chosen.includes(name) ? `--c:${colour(name)}` : null, onclick: () => toggle(name)}, h('i'), name)), h('span', {class: 'note'}, `up to ${MOST} runs`));
+
+  const window = {max_cols: 400};
+  const found = await Promise.all(chosen.map(async (name) => {
+    const [schema, {alerts}, path, loss, recent, start, effective, lr, ...spreads] = await Promise.all([
+      app.data.schema(name), app.data.alerts(name), pathOf(app, name), ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) => app.series(series, window, name)),
+      ...['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'].map((metric) => app.spread(metric, window, name))]);
+    const [output_ratio, delta_norm, relative_norm, scale, effective_rank] = spreads;
+    return {name, schema, alerts, path, loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
+  }));
+  const width = app.width, third = Math.floor((width - 32) / 3), range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
+  const lines = (key, column = 0) => found.map((run) => ({name: run.name, matrix: run[key], column, colour: colour(run.name)}));
+  const chart = (name, note, key, column, options) => card(name, note, lineChart(lines(key, column), {width: third - 26, height: 170, range, step: app.state.step === '' ? null : app.step, onStep: app.setStep, ...options}));
+  const limits = limitsOf(app.schema, 'output_ratio');
+
+  return h('div', {class: 'compare'}, bar,
+    h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px;align-items:start`},
+      h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
+      card('Where the runs went', null, picture(found.map((run) => ({name: run.name, colour: colour(run.name), points: run.path.points})), {width: third - 26, height: 560, limits, metric: 'output_ratio'}))),
+    card(null, null, legend(lines('loss'))),
+    h('div', {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
+      chart('Loss', 'mean of five steps', 'recent', 0), chart('Loudness', 'output_ratio, 90th percentile', 'output_ratio', 1, {log: true}),
+      chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 2, {log: true}), chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 0, {log: true}),
+      chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 2, {log: true}), chart('Effective rank, median', 'over adapters', 'effective_rank', 2),
+      chart('s · lr', 'first group', 'effective_lr', 0), chart('Learning rate', 'first group', 'lr', 0), chart('Scale s', 'median', 'scale', 2)));
+}
+
+const head = (found, colour, first) => h('thead', null, h('tr', null, h('th', null, first), found.map(({name}) => h('th', {title: name}, h('i', {class: 'swatch', style: `background:${colour(name)}`}), name))));
+
+function differences(found, colour) {
+  const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))];
+  const differ = keys.filter((key) => !ELSEWHERE.test(key) && new Set(found.map((run) => run.settings[key] ?? '–')).size > 1);
+  return card('What was set differently', `${keys.length - differ.length} settings are the same`,
+    differ.length ? h('div', {class: 'scroll'}, h('table', {class: 'grid sets', id: 'differences'}, head(found, colour, 'Setting'), h('tbody', null,
+      differ.map((key) => h('tr', null, h('th', {scope: 'row', class: 'mono'}, key), found.map((run) => h('td', {class: 'number'}, run.settings[key] ?? '–')))))))
+      : h('p', {class: 'none'}, found.length > 1 ? 'Nothing: these runs have the same settings.' : 'Choose another run above.'));
+}
+
+function outcomes(app, found, colour) {
+  const last = (matrix, column = 0) => (matrix?.columns ? matrix.high[(matrix.columns - 1) * matrix.n + column] : NaN);
+  const rows = [
+    ['verdict', ({schema, alerts, path}) => { const end = path.points.at(-1), says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown');
+      return [says.level === 'OK' ? '✓' : severityIcon(says.level, 11), ' ', says.head]; }],
+    ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
+    ['loss, mean of five', ({recent, start}) => { const gain = 1 - last(recent) / last(start); return [num(last(recent)), Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`)]; }],
+    ['loudness, p90', ({output_ratio}) => num(last(output_ratio, 1))],
+    ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
+    ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
+    ['alerts', ({alerts}) => SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length]).filter(([, count]) => count)
+      .map(([severity, count]) => h('span', {class: 'tally'}, severityIcon(severity, 11), count))],
+  ];
+  return card('What came of it', null, h('div', {class: 'scroll'}, h('table', {class: 'grid sets', id: 'outcomes'}, head(found, colour, ''), h('tbody', null,
+    rows.map(([name, cell]) => h('tr', null, h('th', {scope: 'row'}, name), found.map((run) => h('td', {class: 'number'}, [cell(run)].flat()))))))));
+}

@@ -1,0 +1,131 @@
+// What the server has, fetched once. Matrices arrive in binary; see plugin.py for the format.
+
+export const NAN = 1, INF = 2, UNKNOWN = 4;
+const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
+
+export const flagWords = (flag) =>
+  flag & UNKNOWN ? 'not measured' : [flag & NAN && 'NaN', flag & INF && 'Inf'].filter(Boolean).join(' and ');
+
+/** Columns of one or more steps each, of `n` numbers each. */
+export class Matrix {
+  constructor(buffer) {
+    const length = new DataView(buffer).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+    const [columns, n] = header.shape;
+    const cells = columns * n;
+    let at = 4 + length;
+    this.first = Float64Array.from(header.first);
+    this.last = Float64Array.from(header.last);
+    this.columns = columns;
+    this.n = n;
+    this.pooled = header.pooled;
+    this.width = header.width;
+    this.rows = header.rows;
+    this.range = header.range;
+    this.notes = header.notes;
+    this.low = new Float32Array(buffer, at, cells);
+    if (header.pooled) at += 4 * cells;
+    this.high = new Float32Array(buffer, at, cells);
+    this.flags = new Uint8Array(buffer, at + 4 * cells, cells);
+    this.bytes = buffer.byteLength;
+  }
+
+  /** The column that holds `step`, or the last one before it; 0 before all of them. */
+  columnOf(step) {
+    let low = 0, high = this.columns - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.first[middle] <= step) low = middle; else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The number of item `i` at or before `step`: the column's highest. NaN if there is none. */
+  at(step, i = 0) {
+    if (!this.columns || this.first[0] > step) return NaN;
+    return this.high[this.columnOf(step) * this.n + i];
+  }
+
+  /** How far along the axis of steps a column begins, 0 to 1; 1 for the one after the last. Each lasts until the next. */
+  place(column) {
+    const from = this.first[0], bins = Math.ceil((this.last[this.columns - 1] - from + 1) / this.width);
+    return column >= this.columns ? 1 : (this.first[column] - from) / (bins * this.width);
+  }
+
+  /** The step at a share of that axis. */
+  stepAt(share) {
+    const from = this.first[0], bins = Math.ceil((this.last[this.columns - 1] - from + 1) / this.width);
+    return Math.floor(from + Math.max(0, Math.min(0.999999, share)) * bins * this.width);
+  }
+
+  /** Words for a cell: a number, a range, what is wrong in it. */
+  say(column, i, format) {
+    const k = column * this.n + i, low = this.low[k], high = this.high[k], flag = this.flags[k];
+    const numbers = Number.isFinite(high) ? (low === high ? format(high) : `${format(low)} … ${format(high)}`) : '';
+    return [numbers, flag && flagWords(flag)].filter(Boolean).join(', ');
+  }
+
+  steps(column) {
+    const first = this.first[column], last = this.last[column];
+    return first === last ? `step ${first}` : `steps ${first}–${last}`;
+  }
+}
+
+export class Data {
+  #kept = new Map();
+  #age = 0;
+
+  /** Forget what may have grown. */
+  forget() {
+    this.#kept.clear();
+    this.#age++;
+  }
+
+  runs() { return this.#get('runs', {}, json); }
+  schema(run) { return this.#get('schema', {run}, json); }
+  alerts(run) { return this.#get('alerts', {run}, json); }
+  /** `window`: {from, to, max_cols, adapter}, each optional. */
+  metric(run, metric, window) { return this.#get('metric', {run, metric, ...window}, binary); }
+  spread(run, metric, window) { return this.#get('spread', {run, metric, ...window}, binary); }
+  scalars(run, name, window) { return this.#get('scalars', {run, name, ...window}, binary); }
+
+  async #get(route, query, decode) {
+    const given = Object.entries(query).filter(([, value]) => value != null && value !== '');
+    const url = `./${route}?${new URLSearchParams(given)}`;
+    if (this.#kept.has(url)) {
+      const value = this.#kept.get(url);
+      this.#kept.delete(url); // the map keeps the order of use
+      this.#kept.set(url, value);
+      return value;
+    }
+    const age = this.#age;
+    const promise = fetch(url).then(async (reply) => {
+      if (!reply.ok) throw new Error((await reply.json().catch(() => ({}))).error ?? `${route}: HTTP ${reply.status}`);
+      return decode(reply);
+    });
+    this.#kept.set(url, promise);
+    try {
+      const value = await promise;
+      if (age === this.#age) this.#trim();
+      return value;
+    } catch (error) {
+      if (this.#kept.get(url) === promise) this.#kept.delete(url);
+      throw error;
+    } finally {
+      promise.then((value) => { promise.bytes = value.bytes ?? 0; }, () => {});
+    }
+  }
+
+  #trim() {
+    let total = 0;
+    for (const promise of this.#kept.values()) total += promise.bytes ?? 0;
+    for (const [url, promise] of this.#kept) {
+      if (total <= BUDGET) break;
+      total -= promise.bytes ?? 0;
+      this.#kept.delete(url);
+    }
+  }
+}
+
+const json = (reply) => reply.json();
+const binary = async (reply) => new Matrix(await reply.arrayBuffer());

@@ -1,0 +1,69 @@
+// Elements, numbers and the tooltip. Text always becomes a text node: names of runs and adapters are not trusted.
+
+const SVG = 'http://www.w3.org/2000/svg';
+
+function fill(element, attributes, children) {
+  for (const [name, value] of Object.entries(attributes ?? {})) {
+    if (value == null || value === false) continue;
+    if (name.startsWith('on')) element.addEventListener(name.slice(2), value);
+    else element.setAttribute(name, value === true ? '' : value);
+  }
+  element.append(...children.flat(Infinity).filter((child) => child != null && child !== false));
+  return element;
+}
+
+export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
+export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
+
+/** Three significant digits, as short as they can be written. */
+export function num(value) {
+  if (value == null) return '–';
+  if (Number.isNaN(value)) return 'NaN';
+  if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e6 || size < 1e-3) {
+    const [mantissa, exponent] = value.toExponential(size >= 9.995e5 ? 2 : 1).split('e');
+    return `${mantissa.replace(/\.?0+$/, '')}e${exponent.replace('+', '')}`.replaceAll('-', '−');
+  }
+  const text = size >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
+  return text.replace('-', '−');
+}
+
+export const percent = (share, digits = 0) =>
+  `${share > 0 ? '' : share < 0 ? '−' : ''}${Math.abs(share * 100).toFixed(digits)} %`;
+
+/** `norm-explosion` → `Norm explosion`. */
+export const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll(/[-_]/g, ' ');
+
+const bubble = h('div', {id: 'tip', role: 'status'});
+
+export const tip = {
+  show(event, ...lines) {
+    if (!bubble.isConnected) document.body.append(bubble);
+    bubble.replaceChildren(...lines.flat().filter((line) => line != null && line !== false)
+      .map((line) => (line instanceof Node ? line : h('div', null, line))));
+    bubble.style.display = 'block';
+    const {offsetWidth: width, offsetHeight: height} = bubble;
+    const right = event.clientX + 16 + width < innerWidth;
+    bubble.style.left = `${Math.max(4, right ? event.clientX + 14 : event.clientX - 14 - width)}px`;
+    bubble.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 6))}px`;
+  },
+  hide() { bubble.style.display = 'none'; },
+};
+
+/** A row of the tooltip: a swatch, a name, a number. */
+export const tipRow = (colour, name, value) =>
+  h('div', {class: 'tip-row'}, h('i', {style: `background:${colour}`}), h('span', null, name), h('b', null, value));
+
+/** Severity, by shape and word as well as by colour. */
+export const SEVERITIES = ['ERROR', 'WARNING', 'INFO'];
+const SHAPES = {ERROR: 'M0-6L6 5H-6Z', WARNING: 'M0-6L6 0L0 6L-6 0Z', INFO: 'M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z'};
+export const severityShape = (severity) => SHAPES[severity] ?? SHAPES.INFO;
+export const severityIcon = (severity, size = 14) => svg('svg',
+  {class: `severity ${severityClass(severity)}`, viewBox: '-7 -7 14 14', width: size, height: size, 'aria-hidden': 'true'},
+  svg('path', {d: severityShape(severity)}));
+export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
+
+export const card = (title, note, ...children) => h('section', {class: 'card'},
+  title && h('header', null, h('h2', null, title), note && h('span', {class: 'note'}, note)), children);

@@ -1,0 +1,72 @@
+// The page around the frame: TensorBoard. It has no stable API for plugins, so each use here has a fallback.
+
+const PLUGIN = 'lora_watch';
+const PREFIX = `p.${PLUGIN}.`;
+
+/** The window whose address the user sees; the frame's own if the parent is out of reach. */
+function outer() {
+  try {
+    void window.parent.location.hash;
+    return window.parent;
+  } catch {
+    return window;
+  }
+}
+
+/** Calls back whenever TensorBoard has read new data. */
+export function onReload(listener) {
+  const {port1, port2} = new MessageChannel();
+  port1.onmessage = ({data}) => {
+    const message = JSON.parse(data);
+    if (message.isReply) return;
+    if (message.type === 'experimental.DataReloaded') listener();
+    port1.postMessage(JSON.stringify({type: message.type, id: message.id, payload: null, error: null, isReply: true}));
+  };
+  window.parent.postMessage('experimental.bootstrap', '*', [port2]);
+}
+
+/** Calls back with true or false, now and whenever TensorBoard's dark mode changes. */
+export function onDark(listener) {
+  try {
+    const body = window.parent.document.body;
+    const tell = () => listener(body.classList.contains('dark-mode'));
+    new MutationObserver(tell).observe(body, {attributes: true, attributeFilter: ['class']});
+    tell();
+  } catch {
+    const query = matchMedia('(prefers-color-scheme: dark)');
+    query.addEventListener('change', () => listener(query.matches));
+    listener(query.matches);
+  }
+}
+
+const parts = () => outer().location.hash.replace(/^#/, '').split('&');
+
+/** What the address says of this tab: a plain object of strings. */
+export function readAddress() {
+  const found = {};
+  for (const part of parts()) {
+    if (!part.startsWith(PREFIX)) continue;
+    const [key, value = ''] = part.slice(PREFIX.length).split('=');
+    try {
+      found[key] = decodeURIComponent(value.replaceAll('+', ' '));
+    } catch { /* not ours to mend */ }
+  }
+  return found;
+}
+
+/** Puts `state` into the address without a new entry in the history; leaves what belongs to others. */
+export function writeAddress(state) {
+  const others = parts().filter((part, i) => i > 0 && part && !part.startsWith(PREFIX));
+  const own = Object.entries(state).filter(([, value]) => value !== '' && value != null)
+    .map(([key, value]) => `${PREFIX}${key}=${encodeURIComponent(value)}`);
+  const place = outer();
+  place.history.replaceState(place.history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
+}
+
+/** Calls back when somebody else has changed the address to another state of this tab. */
+export function onAddress(listener) {
+  const place = outer();
+  const tell = () => { if (parts().some((part) => part.startsWith(PREFIX))) listener(readAddress()); };
+  place.addEventListener('hashchange', tell);
+  window.addEventListener('pagehide', () => place.removeEventListener('hashchange', tell));
+}

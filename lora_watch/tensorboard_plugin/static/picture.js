@@ -1,0 +1,141 @@
+// The one picture of a run: how loud the adapters are against what the loss has gained, and what that means.
+import {num, percent, svg, tip} from './dom.js';
+import {logTicks, ticks} from './chart.js';
+
+const FALLBACK = {quiet: 0.05, loud: 1, drowned: 3};
+
+/** The limits of the run's own rules, so that the picture and the alerts say the same. */
+export function limitsOf(schema, metric) {
+  const rule = (id) => schema.rules?.find?.((found) => found.id === id)?.limits ?? {};
+  const explosion = rule('LW102'), spectral = metric !== 'output_ratio';
+  return {
+    quiet: rule('LW104').reach ?? FALLBACK.quiet,
+    loud: explosion[spectral ? 'spectral_loud' : 'loud'] ?? FALLBACK.loud,
+    drowned: explosion[spectral ? 'spectral_drowned' : 'drowned'] ?? FALLBACK.drowned,
+  };
+}
+
+/** What a place in the picture is called. `gain`: share of its start that the loss has lost; `loudness`: the 90th percentile. */
+export function zoneOf({gain, loudness}, {quiet, loud, drowned}) {
+  if (!(loudness >= 0) || Number.isNaN(gain)) return 'unknown';
+  if (loudness > drowned || (loudness > loud && gain <= 0)) return 'overcooked';
+  if (loudness < quiet) return gain > 0 ? 'quiet' : 'barely';
+  if (gain <= 0) return 'stuck';
+  return loudness > loud ? 'loud' : 'healthy';
+}
+
+/** [{step, gain, loudness}] of a run, from where its loss has a start to compare with. */
+export async function pathOf(app, run) {
+  const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
+  if (!metric) return {metric: 'output_ratio', points: []};
+  const window = {max_cols: 400};
+  const [spread, start, recent] = await Promise.all([
+    app.spread(metric, window, run), app.series('loss_start', window, run), app.series('loss_recent', window, run)]);
+  const points = [];
+  for (let c = 0; recent && start && c < recent.columns; c++) {
+    const step = recent.last[c], loudness = spread.at(step, 1);
+    const gain = 1 - recent.high[c] / start.at(step);
+    if (Number.isFinite(gain) && loudness > 0) points.push({step, gain, loudness});
+  }
+  return {metric, points};
+}
+
+function smooth(points) {
+  const reach = Math.max(1, Math.round(points.length / 30));
+  return points.map((point, i) => {
+    const near = points.slice(Math.max(0, i - reach), i + reach + 1);
+    const mean = (f) => near.reduce((sum, p) => sum + f(p), 0) / near.length;
+    return {step: point.step, gain: mean((p) => p.gain), loudness: Math.exp(mean((p) => Math.log(p.loudness)))};
+  });
+}
+
+/** paths: [{name, colour, points}]; options: width, height, limits, metric, step, onStep. */
+export function picture(paths, options) {
+  const {width, height, limits, metric, step, onStep} = options;
+  const pad = {left: 52, right: 14, top: 12, bottom: 40};
+  const W = width - pad.left - pad.right, H = height - pad.top - pad.bottom;
+  const smoothed = paths.map((path) => smooth(path.points));
+  const all = smoothed.flat();
+  const gains = all.map((p) => p.gain), sizes = all.map((p) => Math.log10(p.loudness));
+  const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))), x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
+  const y0 = Math.max(-4, Math.min(Math.log10(limits.quiet) - 1, ...sizes.map((v) => v - 0.2)));
+  const y1 = Math.min(4, Math.max(Math.log10(limits.drowned) + 0.6, ...sizes.map((v) => v + 0.25)));
+  const X = (gain) => pad.left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * W;
+  const Y = (loudness) => pad.top + H - ((Math.max(y0, Math.min(y1, Math.log10(loudness))) - y0) / (y1 - y0)) * H;
+  const top = pad.top, bottom = pad.top + H, left = pad.left, right = pad.left + W, mid = X(0);
+  const [quiet, loud, drowned] = [Y(limits.quiet), Y(limits.loud), Y(limits.drowned)];
+  const root = svg('svg', {class: 'picture', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
+    'aria-label': 'loudness of the adapters against improvement of the loss'});
+
+  const zone = (name, d) => svg('path', {d, class: `zone ${name}`});
+  root.append(
+    zone('overcooked', `M${left} ${top}H${right}V${drowned}H${mid}V${loud}H${left}Z`),
+    zone('loud', `M${mid} ${drowned}H${right}V${loud}H${mid}Z`),
+    zone('healthy', `M${mid} ${loud}H${right}V${quiet}H${mid}Z`),
+    zone('barely', `M${left} ${quiet}H${mid}V${bottom}H${left}Z`),
+    svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
+  for (const value of logTicks(y0, y1)) {
+    root.append(svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
+      svg('text', {x: left - 6, y: Y(value) + 3.5, 'text-anchor': 'end'}, num(value)));
+  }
+  for (const value of ticks(x0, x1, W / 80)) {
+    root.append(svg('text', {x: X(value), y: bottom + 15, 'text-anchor': 'middle'}, value === 0 ? '0' : `${value > 0 ? '−' : '+'}${Math.round(Math.abs(value) * 100)} %`));
+  }
+  root.append(svg('line', {x1: mid, x2: mid, y1: top, y2: bottom, class: 'axis'}),
+    svg('text', {x: left, y: height - 6, class: 'axis-name'}, '← loss above its start'),
+    svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'loss below its start →'),
+    svg('text', {x: 12, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'axis-name', transform: `rotate(-90 12 ${(top + bottom) / 2})`},
+      metric === 'output_ratio' ? 'loudness: ‖s·B·A·x‖ / ‖W₀·x‖, 90th percentile' : 'size: σ₁(ΔW) / σ₁(W₀), 90th percentile'));
+  const label = (name, x, y, anchor, cls) => svg('text', {x, y, 'text-anchor': anchor, class: `zone-name ${cls}`}, name);
+  root.append(label('OVERCOOKED', left + 10, top + 18, 'start', 'overcooked'),
+    label('HEALTHY', right - 10, quiet - 10, 'end', 'healthy'), label('BARELY MOVES', left + 10, bottom - 10, 'start', 'barely'),
+    label('loud', right - 10, (loud + drowned) / 2 + 4, 'end', 'minor'), label('no gain yet', left + 10, (loud + quiet) / 2 + 4, 'start', 'minor'),
+    label('quiet, yet learning', right - 10, bottom - 10, 'end', 'minor'));
+
+  paths.forEach(({name, colour, points}, which) => {
+    const path = smoothed[which];
+    if (!path.length) return;
+    root.append(svg('path', {class: 'trace-raw', style: `stroke:${colour}`, d: points.map((p) => `M${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}h.01`).join('')}));
+    const d = path.map((p, i) => `${i ? 'L' : 'M'}${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}`).join('');
+    root.append(svg('path', {d, class: 'trace-halo'}), svg('path', {d, class: 'trace', style: `stroke:${colour}`}));
+    const dot = (p, r, cls, text) => svg('g', {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.loudness).toFixed(1)})`},
+      svg('circle', {r}), text && svg('text', {x: X(p.gain) > right - 90 ? -9 : 9, y: -7, 'text-anchor': X(p.gain) > right - 90 ? 'end' : 'start'}, text));
+    const taken = [path[0], path.at(-1)];
+    for (const share of paths.length > 1 || path.length < 12 ? [] : [0.1, 0.25, 0.5, 0.75]) {
+      const p = path[Math.round((path.length - 1) * share)];
+      if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.loudness) - Y(p.loudness)) < 44)) continue;
+      taken.push(p);
+      root.append(dot(p, 2.6, 'stop', `${p.step}`));
+    }
+    root.append(dot(path[0], 3.5, 'begin', paths.length > 1 ? null : 'start'));
+    root.append(dot(path.at(-1), 6, 'end', paths.length > 1 ? null : `step ${path.at(-1).step}`));
+    const now = step == null ? null : path.findLast((p) => p.step <= step);
+    if (now && now !== path.at(-1)) root.append(dot(now, 5, 'now', `step ${step}`));
+  });
+  if (paths.length > 1) { // names beside the ends, moved apart where they would meet
+    let free = top;
+    const ends = paths.map(({name}, i) => ({name, end: smoothed[i].at(-1)})).filter(({end}) => end).sort((a, b) => Y(a.end.loudness) - Y(b.end.loudness));
+    for (const {name, end} of ends) {
+      const x = X(end.gain), late = x > (left + right) / 2;
+      free = Math.max(free + 14, Y(end.loudness) + 4);
+      root.append(svg('g', {class: 'end'}, svg('text', {x: x + (late ? -11 : 11), y: free, 'text-anchor': late ? 'end' : 'start'}, name.length > 26 ? `${name.slice(0, 25)}…` : name)));
+    }
+  }
+  const nearest = (event) => {
+    const box = root.getBoundingClientRect();
+    let best = null, least = 30 ** 2;
+    smoothed.forEach((path, which) => path.forEach((p) => {
+      const distance = (X(p.gain) - (event.clientX - box.left)) ** 2 + (Y(p.loudness) - (event.clientY - box.top)) ** 2;
+      if (distance < least) { least = distance; best = {...p, name: paths[which].name}; }
+    }));
+    return best;
+  };
+  root.addEventListener('pointermove', (event) => {
+    const p = nearest(event);
+    if (p) tip.show(event, `${paths.length > 1 ? `${p.name}, ` : ''}step ${p.step}`, `loudness ${num(p.loudness)}`, `loss ${percent(Math.abs(p.gain))} ${p.gain > 0 ? 'below' : 'above'} its start`);
+    else tip.hide();
+  });
+  root.addEventListener('pointerleave', () => tip.hide());
+  root.addEventListener('click', (event) => { const p = nearest(event); if (p && onStep) onStep(p.step); });
+  return root;
+}

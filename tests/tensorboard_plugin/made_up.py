@@ -1,0 +1,84 @@
+"""Runs of known numbers, with what goes wrong in real ones at known places."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.sinks import TensorBoardSink
+from tests.sinks.made_up import alert_of
+
+TYPES = ("q_proj", "v_proj", "up_proj", "down_proj")
+HOSTILE = "<img src=x onerror=window.pwned=1>"
+
+
+def run_of(n: int, names: dict[int, str] | None = None) -> RunInfo:
+    adapters = tuple(
+        AdapterInfo(
+            name=(names or {}).get(i, f"model.layers.{i // 4}.self_attn.{TYPES[i % 4]}"),
+            kind="Linear",
+            layer=i // 4,
+            d_out=64,
+            d_in=64,
+            r=8,
+            alpha=16.0,
+            scale=2.0,
+            scale_formula="alpha/r",
+            group=0,
+            trainable=1024,
+            base_norm=4.0,
+        )
+        for i in range(n)
+    )
+    return RunInfo(adapters, max_steps=200, config={"model": HOSTILE}, peak_lr=(1e-3,))
+
+
+def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
+    """Adapter i has ``output_ratio`` (1 + i/n)·step/100 and ``delta_norm`` twice that."""
+    n = len(run.adapters)
+    loudness = (1 + np.arange(n) / n) * step / 100
+    fields = {
+        "metrics": {"output_ratio": loudness, "delta_norm": 2 * loudness},
+        "loss": 4.0 - step / 100,
+        "lr": (1e-3,),
+        "overhead": 0.01,
+        "scalars": {"loss_start": 4.0, "loss_recent": 4.0 - step / 100},
+    } | fields
+    return StepRecord(run, step, **fields)
+
+
+def write(folder: Path, run: RunInfo, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
+    sink = TensorBoardSink(directory=folder)
+    sink.start(run, records[0].step - 1)
+    for record in records:
+        sink.write(record, (alerts or {}).get(record.step, []))
+    sink.finish("ok", None)
+
+
+def write_broken_run(folder: Path) -> None:
+    """160 steps of 40 adapters: adapter 3 NaN at step 80 alone, 7 infinite from 120 on, 11 never measured.
+
+    Adapter 5 has a hostile name and is the worst of a hostile alert at step 80.
+    """
+    run = run_of(40, names={5: f"model.layers.1.{HOSTILE}"})
+    records = []
+    for step in range(1, 161):
+        record = record_of(run, step)
+        values = record.metrics["output_ratio"]
+        values[3] = np.nan if step == 80 else values[3]
+        values[7] = np.inf if step >= 120 else values[7]
+        known = np.arange(40) != 11
+        records.append(record_of(run, step, metrics=record.metrics, known={"output_ratio": known}))
+    alert = alert_of(
+        80,
+        adapters=[(run.adapters[5].name, float("nan")), (run.adapters[3].name, 1.0)],
+        metric="output_ratio",
+        limit=1.0,
+        message=HOSTILE,
+        causes=[HOSTILE],
+        remedies=[HOSTILE],
+    )
+    write(folder, run, records, {80: [alert]})

@@ -1,0 +1,31 @@
+"""Real runs of the packaged model under the real Trainer, written where a dashboard finds them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from torch.utils.tensorboard import SummaryWriter
+from transformers.integrations.integration_utils import TensorBoardCallback
+
+from lora_watch import LoraWatchCallback
+from tests.support import lora, stdlib_blocks, tiny_model, train
+
+HEALTHY, SICK = "healthy r8 α16", "sick r8 α64"
+
+
+def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, **config: object) -> None:
+    train(
+        lora(tiny_model(), r=r, alpha=alpha, **config),
+        stdlib_blocks(max(64, 4 * min(steps, 128)), 64),
+        steps=steps,
+        lr=lr,
+        callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), LoraWatchCallback(fail_on="never", console=False)],
+        logging_steps=1,
+        warmup_steps=5,
+    )
+
+
+def train_pair(folder: Path, steps: int) -> None:
+    """A healthy run and its sick twin: four times the scale, ten times the learning rate."""
+    train_into(folder / HEALTHY, steps, r=8, alpha=16, lr=2e-3)
+    train_into(folder / SICK, steps, r=8, alpha=64, lr=2e-2)

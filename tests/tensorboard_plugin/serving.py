@@ -1,0 +1,115 @@
+"""TensorBoard with the tab: inside this process for the routes, as a process of its own for the browser."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tensorboard import default, program
+from tensorboard.backend import application
+from werkzeug.test import Client, TestResponse
+
+from tests.sinks.backend import LOADERS, Backend
+
+
+@dataclass
+class Table:
+    """What a binary route answered."""
+
+    header: dict[str, Any]
+    low: np.ndarray
+    high: np.ndarray
+    flags: np.ndarray
+
+    @classmethod
+    def parse(cls, body: bytes) -> Table:
+        length = int.from_bytes(body[:4], "little")
+        header = json.loads(body[4 : 4 + length])
+        shape, cells, at = header["shape"], int(np.prod(header["shape"])), 4 + length
+        low = np.frombuffer(body, "<f4", cells, at).reshape(shape)
+        at += 4 * cells if header["pooled"] else 0
+        high = np.frombuffer(body, "<f4", cells, at).reshape(shape)
+        flags = np.frombuffer(body, np.uint8, cells, at + 4 * cells).reshape(shape)
+        assert at + 5 * cells == len(body)
+        return cls(header, low, high, flags)
+
+
+class Tab:
+    """The routes of the tab."""
+
+    def __init__(self, app: Any):
+        self._client = Client(app)
+
+    def reply(self, route: str, **query: Any) -> TestResponse:
+        return self._client.get(f"/data/plugin/lora_watch/{route}", query_string=query)
+
+    def json(self, route: str, **query: Any) -> Any:
+        reply = self.reply(route, **query)
+        assert reply.status_code == 200, reply.get_data(as_text=True)
+        return json.loads(reply.get_data(as_text=True))
+
+    def table(self, route: str, **query: Any) -> Table:
+        reply = self.reply(route, **query)
+        assert reply.status_code == 200, reply.get_data(as_text=True)
+        return Table.parse(reply.get_data())
+
+
+@contextmanager
+def routes(logdir: Path, loader: str = "python", *flags: str) -> Iterator[Tab]:
+    """The real application over what is in ``logdir`` now, with the default flags of TensorBoard and the tab."""
+    board = program.TensorBoard(plugins=default.get_plugins())  # the tab among them, by its entry point
+    board.configure(
+        ["", f"--logdir={logdir}", LOADERS[loader], "--reload_interval=0", "--reload_task=blocking", *flags]
+    )
+    data, multiplexer = board._make_data_provider()
+    try:
+        app = application.TensorBoardWSGIApp(
+            board.flags, board.plugin_loaders, data, board.assets_zip_provider, multiplexer
+        )
+        if loader == "rust":
+            Backend(app, data).wait_until_loaded()
+        yield Tab(app)
+    finally:
+        if loader == "rust":
+            board._ingester._stdin_handle.close()  # the server ends with its standard input
+
+
+@contextmanager
+def server(logdir: Path, loader: str, *flags: str, prefix: str = "") -> Iterator[str]:
+    """The address of a TensorBoard process over ``logdir``, once it has found a run of ours."""
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
+    address = f"http://localhost:{port}{prefix}"
+    with subprocess.Popen(
+        [*command, "--reload_interval=1", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not _runs(address):
+                if process.poll() is not None or time.monotonic() > deadline:
+                    process.kill()
+                    raise RuntimeError(f"TensorBoard did not serve the runs:\n{process.communicate()[1]}")
+                time.sleep(0.2)
+            yield address
+        finally:
+            process.terminate()
+
+
+def _runs(address: str) -> Any:
+    try:
+        with urllib.request.urlopen(f"{address}/data/plugin/lora_watch/runs", timeout=5) as reply:
+            return json.load(reply)
+    except OSError:
+        return None

@@ -1,0 +1,333 @@
+"""The tab in a real browser, over real TensorBoard processes with either loader."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from lora_watch.sinks import TensorBoardSink
+from tests.sinks.backend import LOADERS
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write_broken_run
+from tests.tensorboard_plugin.real_runs import HEALTHY, SICK, train_pair
+from tests.tensorboard_plugin.serving import server
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+ARGUMENTS += ["--disable-component-update"]
+VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
+STEPS = 30
+WAIT = 10_000
+MAGENTA = [255, 0, 168]
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Where no browser can be started: a failure in CI, a skip elsewhere."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        _no_browser(f"Playwright is not installed: {error}")
+    with sync_playwright() as playwright:
+        try:
+            found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        except Error as error:
+            _no_browser(f"Chromium did not start from {CHROMIUM}: {error}")
+        yield found
+        found.close()
+
+
+def _no_browser(why: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
+
+
+@pytest.fixture(scope="session")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    train_pair(folder, STEPS)
+    write_broken_run(folder / f"broken {HOSTILE}")
+    return folder
+
+
+@dataclass
+class Tab:
+    """One browser page on one TensorBoard."""
+
+    page: Any
+    address: str
+    errors: list[str] = field(default_factory=list)
+    frame: Any = None
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(WAIT)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._said)
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} {message.location.get('url')}")
+
+    def open(self, **state: Any) -> Any:
+        """The tab's frame, loaded anew at this state and drawn."""
+        parts = [f"p.lora_watch.{key}={quote(str(value))}" for key, value in state.items()]
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}/#" + "&".join(["lora_watch", *parts]))
+        self.frame = self.page.wait_for_selector("iframe").content_frame()
+        self.shows(state.get("view", "overview"))
+        self.frame.evaluate("window.draws = 0; document.addEventListener('lora-watch-drawn', () => window.draws++)")
+        return self.frame
+
+    def shows(self, view: str) -> None:
+        self.frame.wait_for_selector(f"body[data-ready={view}]")
+
+    def hash(self) -> str:
+        return self.page.evaluate("decodeURIComponent(location.hash)")
+
+    def after(self, act: Callable[[], Any]) -> None:
+        """Do it and wait until the tab has drawn again."""
+        before = self.frame.evaluate("window.draws")
+        act()
+        self.until(lambda: self.frame.evaluate("window.draws") > before)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(WAIT // 25):
+            if condition():
+                return
+            self.page.wait_for_timeout(25)
+        raise TimeoutError(
+            f"nothing came of it; the tab shows: {self.frame.inner_text('#view')[:300]!r}, {self.errors}"
+        )
+
+    def press(self, key: str) -> None:
+        self.after(lambda: self.frame.press("#view", key))
+
+
+@pytest.fixture(scope="module", params=list(LOADERS))
+def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Iterator[str]:
+    with server(logdir, request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Tab]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab = Tab(page, address)
+    yield tab
+    page.close()
+    assert tab.errors == []
+
+
+def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
+    frame = tab.open(run=SICK)
+    assert "explosion" in frame.inner_text("#verdict h1").lower()
+    assert "lora_alpha 64" in frame.inner_text("#verdict .fix")
+    assert len(frame.query_selector_all(".bars li")) == 9  # the last measured ones, if not measured at the last step
+    for i, view in enumerate(VIEWS):
+        tab.press(str(i + 1))
+        tab.shows(view)
+        assert frame.inner_text("#view").strip()
+        assert frame.query_selector("#view [role=alert]") is None
+        wide, room = frame.evaluate("[document.querySelector('#view').scrollWidth, innerWidth]")
+        assert wide <= room, view
+    assert frame.query_selector("#differences").inner_text().count("\n") >= 3
+    assert SICK in frame.inner_text("#outcomes")
+
+
+def test_the_picture_tells_healthy_from_overcooked(tab: Tab) -> None:
+    # The zones are drawn in the run's own units, so where a path ends can be read off the picture itself.
+    ends = r"""() => {
+        const place = document.querySelector('.picture .end').getAttribute('transform').match(/[\d.]+/g).map(Number);
+        const zones = [...document.querySelectorAll('.picture .zone')];
+        return zones.filter((zone) => zone.isPointInFill(new DOMPoint(...place))).map((zone) => zone.classList[1]);
+    }"""
+    assert tab.open(run=HEALTHY).evaluate(ends) == ["healthy"]
+    assert tab.frame.query_selector("#verdict.ok") is not None
+    assert tab.open(run=SICK).evaluate(ends) == ["overcooked"]
+    assert tab.frame.eval_on_selector_all(".zone-name", "all => all.map((name) => name.textContent)")[:3] == [
+        "OVERCOOKED", "HEALTHY", "BARELY MOVES",
+    ]  # fmt: skip
+
+
+def test_from_an_alert_to_its_layer(tab: Tab) -> None:
+    frame = tab.open(view="alerts", run=SICK)
+    row = frame.query_selector("#alerts tbody tr[data-alert^='LW102@']")
+    step = row.get_attribute("data-alert").partition("@")[2]
+    tab.after(row.click)
+    assert "lora_alpha 64" in frame.inner_text("#detail")
+    worst = frame.inner_text("#detail .named .mono >> nth=0")
+    tab.after(lambda: frame.click("#to-layer"))
+    tab.shows("layer")
+    assert frame.eval_on_selector("#adapter", "select => select.value") == worst
+    assert frame.inner_text("#step") == step
+    assert f"p.lora_watch.step={step}" in tab.hash()
+    assert "Norm explosion" in frame.inner_text(".layer-head")
+
+    tab.press("2")
+    tab.shows("heatmap")
+    assert frame.eval_on_selector("#metric", "select => select.value") == "output_ratio"
+    assert frame.inner_text("#step") == step
+
+
+def test_alerts_are_filtered_and_sorted(tab: Tab) -> None:
+    frame = tab.open(view="alerts", run=SICK)
+    rules = lambda: frame.eval_on_selector_all("#alerts tbody tr", "all => all.map((row) => row.cells[1].textContent)")  # noqa: E731
+    assert rules() == ["LW102", "LW401"]
+    tab.after(lambda: frame.click("#sort-step"))
+    assert rules() == ["LW401", "LW102"]
+    tab.after(lambda: frame.click("#level-ERROR"))
+    assert rules() == ["LW102"]
+    tab.after(lambda: frame.click("#level-all"))
+    tab.after(lambda: frame.fill("#find", "aggressive"))
+    assert rules() == ["LW401"]
+    assert frame.evaluate("document.activeElement.id") == "find"
+
+
+PIXELS = """(colour) => {
+    // What has this colour in the left 70 % of the heatmap: how many pixels, and from which x to which.
+    const canvas = document.querySelector('#heat'), wide = canvas.width;
+    const data = canvas.getContext('2d').getImageData(0, 0, wide, canvas.height).data;
+    let found = 0, from = wide, to = -1;
+    for (let k = 0; k < data.length; k += 4) {
+        const x = (k / 4) % wide;
+        if (x > 0.7 * wide || colour.some((value, i) => data[k + i] !== value)) continue;
+        found++;
+        from = Math.min(from, x);
+        to = Math.max(to, x);
+    }
+    return {found, from, to, wide};
+}"""
+
+
+def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Tab) -> None:
+    run = f"broken {HOSTILE}"
+    frame = tab.open(view="heatmap", run=run, metric="output_ratio")
+    shown = frame.evaluate(PIXELS, MAGENTA)
+    assert shown["wide"] / 160 < 6  # a column is narrower than the mark
+    assert shown["to"] - shown["from"] + 1 >= 7
+    assert abs((shown["from"] + shown["to"]) / 2 / shown["wide"] - 79.5 / 160) < 0.005
+    assert shown["found"] >= 49
+
+    tab.after(lambda: frame.select_option("#metric", "delta_norm"))
+    assert frame.evaluate(PIXELS, MAGENTA)["found"] == 0
+
+    tab.after(lambda: frame.select_option("#metric", "output_ratio"))
+    box = frame.query_selector("#heat").bounding_box()
+    frame.hover("#heat", position={"x": 5, "y": 2})
+    assert "model.layers.0.self_attn.q_proj" in frame.inner_text("#tip")
+    assert "its median" in frame.inner_text("#tip")
+    tab.after(lambda: frame.click("#heat", position={"x": box["width"] / 2, "y": 2}))
+    tab.shows("layer")
+    assert frame.eval_on_selector("#adapter", "select => select.value") == "model.layers.0.self_attn.q_proj"
+    assert abs(int(frame.inner_text("#step")) - 81) <= 1
+
+
+def test_colour_grouping_zoom_and_keys_are_in_the_address(tab: Tab) -> None:
+    frame = tab.open(view="heatmap", run=HEALTHY)
+    picture = lambda: frame.evaluate("document.querySelector('#heat').toDataURL()")  # noqa: E731
+    seen = {picture()}
+    for key, said in (("c", "colour=absolute"), ("c", "colour=rank"), ("g", "rows=depth"), ("]", "metric=")):
+        tab.press(key)
+        assert said in tab.hash()
+        seen.add(picture())
+    assert len(seen) == 5
+
+    box = frame.query_selector("#heat").bounding_box()
+    left, y = box["x"] + box["width"] * 0.5, box["y"] + 50
+    tab.page.mouse.move(left, y)
+    tab.page.mouse.down()
+    tab.page.mouse.move(left + 60, y, steps=4)
+    tab.after(tab.page.mouse.up)
+    assert "from=" in tab.hash()
+    state = dict(part.partition("=")[::2] for part in tab.hash().split("p.lora_watch.")[1:])
+    state = {key: value.rstrip("&") for key, value in state.items()}
+    before = picture()
+    assert tab.open(**state).evaluate("document.querySelector('#heat').toDataURL()") == before
+    frame = tab.frame
+    tab.press("Escape")
+    assert "from=" not in tab.hash()
+
+    tab.press("ArrowLeft")
+    assert frame.inner_text("#step") == str(STEPS - 1)
+    tab.press("End")
+    assert frame.inner_text("#step") == str(STEPS)
+
+
+def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
+    frame = tab.open(view="alerts", run=f"broken {HOSTILE}")
+    tab.after(lambda: frame.click("#alerts tbody tr"))
+    assert HOSTILE in frame.inner_text("#detail")
+    for view in VIEWS:
+        tab.after(lambda view=view: frame.click(f"#tab-{view}"))
+        tab.shows(view)
+        assert frame.query_selector("img") is None
+    assert frame.evaluate("window.pwned ?? parent.pwned ?? null") is None
+
+
+def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
+    frame = tab.open(view="heatmap", run=HEALTHY)
+    look = "() => [getComputedStyle(document.body).backgroundColor, document.querySelector('#heat').toDataURL()]"
+    light = frame.evaluate(look)
+    tab.page.click("app-header-dark-mode-toggle button")
+    tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())
+    dark = frame.evaluate(look)
+    assert frame.evaluate("document.documentElement.classList.contains('dark')")
+    assert dark[0] != light[0]
+    assert dark[1] != light[1]
+
+
+@pytest.mark.parametrize("loader", list(LOADERS))
+def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
+    run = run_of(6)
+    sink = TensorBoardSink(directory=tmp_path / "growing")
+    sink.start(run, 0)
+    flush = lambda: sink._file.flush()  # noqa: E731
+    for step in range(1, 11):
+        sink.write(record_of(run, step), [])
+    flush()
+    with server(tmp_path, loader) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open()
+        tab.until(lambda: frame.inner_text("#step") == "10")
+        for step in range(11, 26):
+            sink.write(record_of(run, step), [])
+        flush()
+        for _ in range(20):  # TensorBoard reads once a second, and tells the tab when its own button is pressed
+            page.click("app-header-reload button, .reload-button, [title*='eload']")
+            page.wait_for_timeout(400)
+            if frame.inner_text("#step") == "25":
+                break
+        assert frame.inner_text("#step") == "25"
+        page.close()
+        assert tab.errors == []
+    sink.finish("ok", None)
+
+
+def test_behind_a_path_prefix(logdir: Path, browser: Any) -> None:
+    with server(logdir, "python", "--path_prefix=/deep/down", prefix="/deep/down") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        assert tab.open(view="heatmap", run=HEALTHY).query_selector("#heat") is not None
+        page.close()
+        # TensorBoard itself looks for two of its own images without the prefix.
+        assert [error for error in tab.errors if "lora_watch" in error] == []
+
+
+def test_a_log_directory_without_our_data_has_no_tab(tmp_path: Path) -> None:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    from tests.tensorboard_plugin.serving import routes
+
+    EventFileWriter(str(tmp_path / "other")).close()
+    with routes(tmp_path) as tab:
+        assert tab.json("runs") == {}
+        reply = tab._client.get("/data/plugins_listing").get_json()
+        assert reply["lora_watch"]["enabled"] is False

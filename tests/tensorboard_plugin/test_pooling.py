@@ -1,0 +1,74 @@
+"""Pooling: nothing that stands out is lost."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lora_watch.sinks import tags
+from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN, Series, pool
+
+
+def series_of(values: np.ndarray) -> Series:
+    return Series.of(np.arange(1, len(values) + 1), values.astype(np.float32))
+
+
+def test_a_spike_a_nan_and_an_infinity_of_one_step_are_seen_in_ten_thousand() -> None:
+    values = np.ones((10_000, 4))
+    values[1234, 0], values[1234, 1], values[1234, 2], values[1234, 3] = 50, np.nan, np.inf, 0.01
+    pooled = pool(series_of(values), 100)
+
+    (column,) = np.flatnonzero((pooled.first <= 1235) & (pooled.last >= 1235))
+    np.testing.assert_array_equal(pooled.high[column], np.float32([50, 1, 1, 1]))
+    np.testing.assert_array_equal(pooled.low[column], np.float32([1, 1, 1, 0.01]))
+    np.testing.assert_array_equal(pooled.flags[column], [0, NAN, INF, 0])
+    assert np.count_nonzero(pooled.flags) == 2
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 90), st.integers(1, 40), st.randoms(use_true_random=False))
+def test_pooling_says_what_looking_at_every_step_says(rows: int, columns: int, random) -> None:
+    choices = [0.0, 1.0, -2.5, 1e30, np.nan, np.inf, -np.inf]
+    values = np.array([[random.choice(choices) for _ in range(3)] for _ in range(rows)], np.float32)
+    pooled = pool(series_of(values), columns)
+
+    assert len(pooled.first) <= columns
+    assert len(pooled.first) == rows or 2 * len(pooled.first) > min(rows, columns)
+    assert pooled.first[0] == 1
+    assert pooled.last[-1] == rows
+    np.testing.assert_array_equal(pooled.first[1:], pooled.last[:-1] + 1)
+    for c, (first, last) in enumerate(zip(pooled.first, pooled.last)):
+        part = values[first - 1 : last]
+        for i in range(3):
+            finite = part[np.isfinite(part[:, i]), i]
+            if len(finite):
+                assert (pooled.low[c, i], pooled.high[c, i]) == (finite.min(), finite.max())
+            assert bool(pooled.flags[c, i] & NAN) == np.isnan(part[:, i]).any()
+            assert bool(pooled.flags[c, i] & INF) == np.isinf(part[:, i]).any()
+
+
+def test_a_column_is_unknown_only_if_nothing_in_it_was_measured() -> None:
+    values = np.ones((6, 2), np.float32)
+    values.view(np.uint32)[[0, 1, 2], 0] = tags.UNKNOWN_BITS
+    values.view(np.uint32)[4, 1] = tags.UNKNOWN_BITS
+    pooled = pool(series_of(values), 2)
+    np.testing.assert_array_equal(pooled.flags, [[UNKNOWN, 0], [0, 0]])
+    np.testing.assert_array_equal(pooled.high, np.float32([[np.nan, 1], [1, 1]]))
+
+
+def test_columns_stand_for_equally_many_steps_where_few_were_logged() -> None:
+    series = Series.of(np.array([1, 2, 3, 4, 40, 80, 100]), np.arange(7, dtype=np.float32)[:, None])
+    pooled = pool(series, 10)
+    assert pooled.width == 10
+    np.testing.assert_array_equal(pooled.first, [1, 40, 80, 100])
+    np.testing.assert_array_equal(pooled.last, [4, 40, 80, 100])
+    np.testing.assert_array_equal(pooled.high[:, 0], [3, 4, 5, 6])
+
+
+def test_a_window_is_cut_by_step_not_by_row() -> None:
+    series = Series.of(np.array([1, 5, 10, 50]), np.arange(4, dtype=np.float32)[:, None])
+    np.testing.assert_array_equal(series.between(5, 49).steps, [5, 10])
+    np.testing.assert_array_equal(series.between(None, 1).steps, [1])
+    assert len(series.between(60, None).steps) == 0
+    assert pool(series.between(60, None), 10).low.shape == (0, 1)

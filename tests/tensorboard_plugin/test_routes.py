@@ -1,0 +1,223 @@
+"""The routes of the tab, on TensorBoard's real data providers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.compat.proto import event_pb2
+from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+from lora_watch.sinks import events, tags
+from lora_watch.sinks.strict_json import strict_json
+from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
+from tests.sinks.backend import BY_EITHER_LOADER
+from tests.sinks.made_up import alert_of
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
+from tests.tensorboard_plugin.serving import routes
+
+
+@pytest.fixture(scope="module")
+def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("broken")
+    write_broken_run(folder / "run")
+    return folder
+
+
+def write_events(folder: Path, *written: tuple[int, list[Any]], wall_time: float = 1e9) -> None:
+    writer = EventFileWriter(str(folder))
+    for i, (step, values) in enumerate(written):
+        event: event_pb2.Event = events.event(values)
+        event.step, event.wall_time = step, wall_time + i
+        writer.add_event(event)
+    before = set(folder.glob("events.out.tfevents.*.*"))
+    writer.close()
+    (file,) = before  # readers go by name, and those of one second need not sort by age
+    file.rename(folder / f"events.out.tfevents.{int(wall_time)}")
+
+
+def vector(name: str, numbers: list[float]) -> Any:
+    return events.tensor(tags.METRIC_PREFIX + name, np.array(numbers), b"")
+
+
+def schema_of(*names: str, **fields: Any) -> Any:
+    return events.tensor(
+        tags.SCHEMA, strict_json({"version": 1, "adapters": [{"name": n} for n in names]} | fields), b""
+    )
+
+
+@BY_EITHER_LOADER
+def test_every_step_is_kept_and_nothing_is_thinned_at_random(tmp_path: Path, loader: str) -> None:
+    run = run_of(2)
+    write(tmp_path / "long", run, [record_of(run, step) for step in range(1, 301)])
+    with routes(tmp_path, loader) as tab:
+        table = tab.table("metric", run="long", metric="output_ratio")
+        assert table.header["first"] == list(range(1, 301))
+        np.testing.assert_allclose(table.low[:, 0], np.arange(1, 301) / 100, rtol=1e-6)
+        assert tab.json("runs")["long"]["step"] == 300
+        assert tab.json("runs")["long"]["metrics"] == ["delta_norm", "output_ratio"]
+
+
+@BY_EITHER_LOADER
+def test_what_is_broken_in_a_run_arrives(broken: Path, loader: str) -> None:
+    with routes(broken, loader) as tab:
+        whole = tab.table("metric", run="run", metric="output_ratio")
+        np.testing.assert_array_equal(np.flatnonzero(whole.flags[:, 3]), [79])
+        assert whole.flags[79, 3] == NAN
+        np.testing.assert_array_equal(np.flatnonzero(whole.flags[:, 7] == INF), np.arange(119, 160))
+        assert (whole.flags[:, 11] == UNKNOWN).all()
+        assert np.count_nonzero(whole.flags) == 1 + 41 + 160
+
+        few = tab.table("metric", run="run", metric="output_ratio", max_cols=10)
+        assert few.header["pooled"]
+        assert few.header["first"] == list(range(1, 161, 16))
+        np.testing.assert_array_equal(few.flags[:, 3], [NAN if first == 65 else 0 for first in few.header["first"]])
+
+
+def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
+    with routes(broken) as tab:
+        table = tab.table("metric", run="run", metric="delta_norm", adapter=20, **{"from": 50, "to": 59})
+        assert table.header["first"] == list(range(50, 60))
+        assert table.header["range"] == [1, 160]
+        np.testing.assert_allclose(table.low[:, 0], 3 * np.arange(50, 60) / 100, rtol=1e-6)
+
+        spread = tab.table("spread", run="run", metric="output_ratio", **{"from": 80, "to": 80})
+        known = [(1 + i / 40) * 0.8 for i in range(40) if i not in (3, 11)]
+        expected = [max(known), *np.percentile(known, [90, 50, 10])]
+        np.testing.assert_allclose(spread.low[0], expected, rtol=1e-6)
+        assert (spread.flags == NAN).all()
+
+        loss = tab.table("scalars", run="run", name="loss")
+        np.testing.assert_allclose(loss.low[:, 0], 4 - np.arange(1, 161) / 100, rtol=1e-6)
+
+
+@BY_EITHER_LOADER
+def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path, loader: str) -> None:
+    def session(steps: range, value: float, alert_at: int | None, wall_time: float) -> None:
+        written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
+        for step in steps:
+            values = [
+                vector("delta_norm", [value]),
+                events.tensor(tags.SERIES_PREFIX + "overhead", np.array([0.1]), b""),
+            ]
+            if step == alert_at:
+                values.append(events.tensor(tags.ALERTS, strict_json([alert_of(step).to_dict()]), b""))
+            written.append((step, values))
+        write_events(tmp_path / "run", *written, wall_time=wall_time)
+
+    session(range(1, 21), 1.0, alert_at=15, wall_time=1e9)
+    session(range(11, 31), 2.0, alert_at=None, wall_time=2e9)  # names sort by their time: this one is read second
+    with routes(tmp_path, loader) as tab:
+        table = tab.table("metric", run="run", metric="delta_norm")
+        assert table.header["first"] == list(range(1, 31))
+        np.testing.assert_array_equal(table.low[:, 0], [1.0] * 10 + [2.0] * 20)
+        # Step 15 was trained again, without that alert.
+        assert tab.json("alerts", run="run")["alerts"] == []
+
+
+def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
+    run, alert = run_of(3), alert_of(3)
+    closed = alert_of(3, last_step=6, closed_step=7)
+    records = [record_of(run, step) for step in range(1, 10)]
+    write(tmp_path / "run", run, records, {3: [alert], 7: [closed], 9: [alert_of(9)]})
+    with routes(tmp_path) as tab:
+        found = tab.json("alerts", run="run")
+    assert [(a["step"], a["closed_step"]) for a in found["alerts"]] == [(3, 7), (9, None)]
+    assert found["notes"] == []
+
+
+def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> None:
+    write_events(
+        tmp_path / "run",
+        (0, [schema_of("a", "b")]),
+        (1, [vector("delta_norm", [1, 2])]),
+        (2, [schema_of("c", "a")]),
+        (3, [vector("delta_norm", [30, 10])]),
+    )
+    with routes(tmp_path) as tab:
+        table = tab.table("metric", run="run", metric="delta_norm")
+    np.testing.assert_array_equal(table.low, np.float32([[np.nan, 1], [30, 10]]))
+    np.testing.assert_array_equal(table.flags, [[UNKNOWN, 0], [0, 0]])
+
+
+def test_damaged_and_foreign_events_are_left_out_with_a_note(tmp_path: Path) -> None:
+    alert = alert_of(2).to_dict()
+    write_events(
+        tmp_path / "run",
+        (0, [schema_of("a", "b")]),
+        (1, [vector("delta_norm", [1, 2])]),
+        (2, [vector("delta_norm", [1, 2, 3])]),  # of another set of adapters
+        (3, [events.tensor(tags.METRIC_PREFIX + "delta_norm", b"no vector", b"")]),
+        (4, [vector("delta_norm", [3, 4]), events.tensor(tags.SCHEMA, b"{no json", b"")]),
+        (5, [events.tensor(tags.ALERTS, b"[1, {}, " + json.dumps(alert).encode() + b"]", b"")]),
+        (6, [events.tensor(tags.ALERTS, b"nonsense", b"")]),
+        (7, [events.tensor("lora_watch/other/thing", b"", b"")]),
+    )
+    with routes(tmp_path) as tab:
+        table = tab.table("metric", run="run", metric="delta_norm")
+        assert table.header["first"] == [1, 4]
+        assert any("2 events" in note for note in table.header["notes"])
+        alerts = tab.json("alerts", run="run")
+        assert [a["rule"] for a in alerts["alerts"]] == [alert["rule"]]
+        assert alerts["notes"] == ["3 damaged alert entries were left out"]
+        schema = tab.json("schema", run="run")
+        assert [a["name"] for a in schema["adapters"]] == ["a", "b"]
+        assert schema["notes"] == ["1 damaged schemas were left out"]
+
+
+def test_a_run_without_a_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
+    write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
+    write_events(tmp_path / "newer", (0, [schema_of("a", version=99)]), (1, [vector("delta_norm", [1])]))
+    with routes(tmp_path) as tab:
+        assert tab.table("metric", run="bare", metric="delta_norm").low.tolist() == [[1, 2]]
+        assert "numbered" in tab.json("schema", run="bare")["notes"][0]
+        assert "newer" in tab.json("schema", run="newer")["notes"][0]
+
+
+def test_what_cannot_be_answered_is_a_client_error_in_words(broken: Path) -> None:
+    with routes(broken) as tab:
+        for route, query, code in [
+            ("metric", {"run": "run", "metric": "nothing"}, 404),
+            ("metric", {"run": "../run", "metric": "delta_norm"}, 404),
+            ("metric", {"run": "run", "metric": "delta_norm", "adapter": 40}, 404),
+            ("metric", {"run": "run", "metric": "delta_norm", "adapter": -1}, 404),
+            ("metric", {"run": "run", "metric": "delta_norm", "from": "soon"}, 400),
+            ("scalars", {"run": "run"}, 404),
+            ("spread", {"run": HOSTILE, "metric": HOSTILE}, 404),
+        ]:
+            reply = tab.reply(route, **query)
+            assert reply.status_code == code, (route, query)
+            assert json.loads(reply.get_data(as_text=True))["error"]
+            assert reply.mimetype == "application/json"
+        assert tab.json("alerts", run="nowhere") == {"alerts": [], "notes": []}
+
+
+def test_static_files_are_those_of_one_folder(broken: Path) -> None:
+    with routes(broken) as tab:
+        index = tab.reply("static/index.js")
+        assert (index.status_code, index.mimetype) == (200, "text/javascript")
+        assert tab.reply("static/style.css").mimetype == "text/css"
+        for name in ("../plugin.py", "..%2fplugin.py", "%2e%2e/plugin.py", "/etc/passwd", "nothing.js", ""):
+            assert tab.reply(f"static/{name}").status_code == 404, name
+
+
+def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+
+    from lora_watch.tensorboard_plugin.reading import Reader
+
+    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
+    reader = Reader(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)))
+    from tensorboard import context
+
+    ctx = context.RequestContext()
+    for count in (1, 2):
+        write_events(tmp_path / "run", (count, [vector("delta_norm", [count])]), wall_time=count * 1e9)
+        multiplexer.AddRunsFromDirectory(str(tmp_path))
+        multiplexer.Reload()
+        series, _ = reader.metric(ctx, "", "run", "delta_norm")
+        assert len(series.steps) == count
+        assert reader.metric(ctx, "", "run", "delta_norm")[0] is series
