@@ -41,6 +41,7 @@ class LoraWatchCallback(TrainerCallback):
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
         max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
             measured less often after the first 10 steps (down to every 16th). The norms are not.
+        drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters.
         rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
         mute: ids or names of rules to leave out.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
@@ -57,6 +58,7 @@ class LoraWatchCallback(TrainerCallback):
         fail_on: str | None = None,
         every: int = 1,
         max_overhead: float = 0.01,
+        drift: bool = False,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] = (),
         report_dir: str | os.PathLike[str] | None = None,
@@ -68,7 +70,7 @@ class LoraWatchCallback(TrainerCallback):
             Severity.parse(self.fail_on)
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.every, self.max_overhead, self.mute = every, max_overhead, tuple(mute)
+        self.every, self.max_overhead, self.drift, self.mute = every, max_overhead, drift, tuple(mute)
         self.rules = list(rules or ())
         choose(self.rules, self.mute)  # a typo is an error here, not in the middle of a run
         self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
@@ -100,6 +102,7 @@ class LoraWatchCallback(TrainerCallback):
             fail_on=self.fail_on,
             every=self.every,
             max_overhead=self.max_overhead,
+            drift=self.drift,
             rules=self.rules,
             mute=self.mute,
             sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, layer_index
 from lora_watch.alerts import Alert, LoraWatchError, Severity
-from lora_watch.norms import AdapterBank, BaseNorms, base_norms
+from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
@@ -57,6 +57,8 @@ class Monitor:
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
             and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
             16th.
+        drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
+            adapters. A resumed run's drift counts from where it went on.
         rules: rules to use in place of those with the same id, or in addition.
         mute: ids or names of rules to leave out.
         sinks: where records and alerts are written.
@@ -76,6 +78,7 @@ class Monitor:
         fail_on: str = NEVER,
         every: int = 1,
         max_overhead: float = 0.01,
+        drift: bool = False,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] = (),
         sinks: Sequence[Sink] = (),
@@ -104,6 +107,8 @@ class Monitor:
         self._groups = ParameterGroups(optimizer, [])
         self._probe: OutputRatioProbe | None = None
         self._lr_sum: FloatArray = np.zeros(0)
+        self._snapshots = (Snapshot([]), Snapshot([])) if drift else None
+        """The adapters as they were when first seen, and before the coming step."""
         self._frozen: dict[str, tuple[float, float]] = {}
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
@@ -246,6 +251,7 @@ class Monitor:
             "loss": self._detector.state_dict(),
             "progress": self._progress.state_dict(),
             "lr_sum": self._lr_sum.tolist(),
+            "frozen": {name: list(norms) for name, norms in self._frozen.items() if np.isfinite(norms).all()},
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -254,6 +260,7 @@ class Monitor:
         self._detector.load_state_dict(state.get("loss", {}))
         self._progress.load_state_dict(state.get("progress", {}))
         self._lr_sum = np.array(state.get("lr_sum", []), dtype=np.float64)
+        self._frozen = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
     # -- finding -----------------------------------------------------------------------------------------------------
     def _find(self) -> None:
@@ -268,6 +275,8 @@ class Monitor:
         self._groups = ParameterGroups(self._optimizer, watched)
         if self._lr_sum.shape != (len(watched),):
             self._lr_sum = np.zeros(len(watched))
+        if self._snapshots is not None:
+            self._snapshots[0].add(watched)
         base = self._base_norms(watched)
         if self._probe is not None:
             self._probe.close()
@@ -307,10 +316,13 @@ class Monitor:
 
     def _arm(self) -> None:
         """Decide whether the coming step is measured in full, and have its forward pass looked at if so."""
-        # Judged anew at doubling distances, so that the longer cadence has had time to show.
+        # Judged anew the longer the cadence, so that it has had time to show.
         due = self._step - self._first_step >= CLOSE_LOOK * self.full_every // self.every
-        if due and self.overhead > self.max_overhead and self.full_every < 16 * self.every:
-            self.full_every *= 2
+        longest = 16 * self.every
+        if due and self.overhead > self.max_overhead and self.full_every < longest:
+            wanted = self.full_every * self.overhead / max(self.max_overhead, 1e-9)
+            while self.full_every < min(wanted, longest):
+                self.full_every *= 2
             log.info(
                 "lora_watch takes %.1f %% of the time, more than max_overhead=%g: spectrum and output_ratio are now "
                 "measured every %d steps",
@@ -321,6 +333,8 @@ class Monitor:
         self._full = (self._step + 1) % self.full_every == 0
         if self._full and self._probe is not None:
             self._probe.arm(self._step)
+        if self._full and self._snapshots is not None:
+            self._snapshots[1].update(self._adapters)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
     def _record(
@@ -348,6 +362,9 @@ class Monitor:
                 known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
             if self._full and self._probe is not None and step != self._first_step:
                 metrics["output_ratio"], known["output_ratio"] = self._probe.read()
+            if self._full and self._snapshots is not None and step != self._first_step:
+                for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots):
+                    metrics[name], known[name] = snapshot.distance(self._adapters)
         if total:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)

@@ -253,7 +253,7 @@ def test_a_resumed_run_goes_on_where_it_stopped() -> None:
     again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert resumed.monitor is not None
-    assert json.dumps(resumed.monitor.state_dict()) == json.dumps(expected)
+    assert json.dumps(resumed.monitor.state_dict(), sort_keys=True) == json.dumps(expected, sort_keys=True)
 
 
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from lora_watch import LoraWatchError, Monitor, StepRecord
+from lora_watch import LoraWatchError, Monitor, StepRecord, monitor
+from lora_watch.adapters import find_adapters
 from lora_watch.sinks import ReportSink
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -81,7 +82,7 @@ def test_it_measures_less_often_when_it_costs_too_much() -> None:
         records = loop(monitor, model, optimizer, 50)
     looked = [record.step for record in records if "output_ratio" in record.metrics]
     assert looked[:10] == list(range(1, 11)), "the first steps are always looked at"
-    assert looked[10:] == [*range(12, 21, 2), *range(24, 41, 4), 48]
+    assert looked[10:] == [16, 32, 48]
     assert all("delta_norm" in record.metrics for record in records), "the norms stay at every step"
 
     model, optimizer = built()
@@ -137,3 +138,64 @@ def test_the_live_scale_is_what_is_measured() -> None:
 def test_settings_that_make_no_sense_are_one_clear_error(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Monitor(torch.nn.Linear(2, 2), **settings)
+
+
+# -- drift, and the frozen norms in a checkpoint -----------------------------------------------------------------------
+
+
+def built_with_a_product() -> tuple[Any, Any]:
+    torch.manual_seed(0)
+    model = lora(tiny_model(), targets=["q_proj", "v_proj"], init_lora_weights=False)
+    return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+
+
+def short_loop(model: Any, optimizer: Any, watch: Monitor, n: int) -> None:
+    ids = torch.tensor([example["input_ids"][:16] for example in stdlib_blocks(2, 32)])
+    for _ in range(n):
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        watch.step(loss)
+        optimizer.zero_grad()
+
+
+def products(model: Any) -> list[torch.Tensor]:
+    return [a.scale * (b.detach().double() @ x.detach().double()) for a in find_adapters(model) for x, b in a.blocks()]
+
+
+def test_drift_counts_from_the_start_and_step_from_the_step_before() -> None:
+    model, optimizer = built_with_a_product()
+    with Monitor(model, optimizer, drift=True) as watch:
+        first = products(model)
+        short_loop(model, optimizer, watch, 2)
+        before = products(model)
+        short_loop(model, optimizer, watch, 1)
+    assert watch.last is not None
+    now, record = products(model), watch.last
+    for name, then in (("drift_norm", first), ("step_norm", before)):
+        assert record.known[name].all()
+        assert record.metrics[name] == pytest.approx([float((x - y).norm()) for x, y in zip(now, then)], rel=1e-6)
+
+
+def test_drift_is_off_unless_asked_for() -> None:
+    model, optimizer = built_with_a_product()
+    with Monitor(model, optimizer) as watch:
+        short_loop(model, optimizer, watch, 1)
+    assert watch.last is not None
+    assert not {"drift_norm", "step_norm"} & set(watch.last.metrics)
+
+
+def test_a_resumed_run_reads_no_frozen_weight_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, optimizer = built_with_a_product()
+    watch = Monitor(model, optimizer)
+    watch.start()
+    state = json.loads(json.dumps(watch.state_dict(), allow_nan=False))
+    read: list[int] = []
+    real = monitor.base_norms
+    monkeypatch.setattr(monitor, "base_norms", lambda adapters: read.extend(map(id, adapters)) or real(adapters))
+    resumed = Monitor(model, optimizer)
+    resumed.load_state_dict(state)
+    resumed.start(step=1)
+    assert read == []
+    assert [a.base_norm for a in resumed.run.adapters] == [a.base_norm for a in watch.run.adapters]
+    assert np.isfinite([a.base_spectral_norm for a in resumed.run.adapters]).all()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from lora_watch.adapters import peft
+from lora_watch.adapters import layouts, peft, peft_deltas
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
+from lora_watch.adapters.peft_deltas import DenseAdapter
 
 
 def find_adapters(model: nn.Module) -> list[Adapter]:
@@ -18,13 +20,23 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     """
     found: dict[frozenset[int], Adapter] = {}
     for path, module in walk(model):
-        for adapter in peft.read_layer(path, module):
+        for adapter in (*peft.read_layer(path, module), *layouts.read_layer(path, module)):
             found.setdefault(frozenset(_address(p) for p in adapter.parameters), adapter)
     if not found:
         raise NoAdaptersError(_why_none(model))
     adapters = list(found.values())
     _make_names_unique(adapters)
     return adapters
+
+
+def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
+    """Every adapter of PEFT's other tuners in module order, measurable or not, with unique names; empty without any.
+
+    A layer is listed once for each adapter that has something in it.
+    """
+    found = [adapter for path, module in walk(model) for adapter in peft_deltas.read_layer(path, module)]
+    _make_names_unique(found)
+    return found
 
 
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
@@ -44,7 +56,7 @@ def _address(parameter: Tensor) -> int:
     return (local and parameter.data_ptr()) or id(parameter)  # an empty tensor's address is 0
 
 
-def _make_names_unique(adapters: list[Adapter]) -> None:
+def _make_names_unique(adapters: Sequence[Adapter | DenseAdapter]) -> None:
     """Two adapter layers around one frozen layer have one clean name: the inner one is given a number."""
     times: dict[str, int] = {}
     for adapter in adapters:
@@ -63,13 +75,12 @@ def _why_none(model: nn.Module) -> str:
     }
     counts = ", ".join(f"{count} {kind}" for kind, count in layers.items())
     has = f"{type(model).__name__} has {numel:,} parameters, {counts} layers"
-    others = peft.other_tuners(model)
+    others = find_other_adapters(model)
     foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
     if others:
-        listed = ", ".join(f"{count} {name}" for name, count in others.items())
         what = (
-            f"and adapters of another method ({listed}), which has no matrices A and B. Use peft.LoraConfig or "
-            "peft.AdaLoraConfig, or train without watching."
+            f"and adapters of another method, which has no matrices A and B ({_listed(others)}). Use peft.LoraConfig "
+            "or peft.AdaLoraConfig, or train without watching."
         )
     elif peft.methods(model):
         what = (
@@ -79,11 +90,21 @@ def _why_none(model: nn.Module) -> str:
     elif foreign:
         what = (
             f"and {len(foreign)} parameters that look like the LoRA of another library (such as {foreign[0]}), "
-            "which cannot be read. Use peft.get_peft_model."
+            "which cannot be read. Use peft.get_peft_model, loralib, litgpt or torchtune."
         )
     else:
         what = (
             "and no adapter of any kind: a plain model. Wrap it with peft.get_peft_model(model, peft.LoraConfig(…)) "
             "before training, and do not call merge_and_unload() before watching."
         )
-    return f"No LoRA adapter found. Looked for PEFT's LoRA and AdaLoRA layers (lora_A and lora_B). {has}, {what}"
+    looked = "Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, litgpt and torchtune"
+    return f"No LoRA adapter found. {looked}. {has}, {what}"
+
+
+def _listed(adapters: Sequence[DenseAdapter]) -> str:
+    """``2 LoHa: lora_watch.measure(model) can measure them; 1 OFT: not measured, it multiplies …``"""
+    counts = Counter((adapter.method, adapter.why_not) for adapter in adapters)
+    return "; ".join(
+        f"{count} {method}: " + (f"not measured, {why}" if why else "lora_watch.measure(model) can measure them")
+        for (method, why), count in counts.items()
+    )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,6 +21,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import Adapter, Block
 from lora_watch.adapters.names import clean_name
+from lora_watch.adapters.tensors import gathered, readable, whole
 
 _PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -46,10 +46,13 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     return adapters
 
 
-def other_tuners(model: nn.Module) -> Counter[str]:
-    """How many layers of PEFT's other methods the model has, by the names of their layer classes."""
-    layers = [type(m).__mro__ for m in model.modules() if hasattr(type(m), "adapter_layer_names")]
-    return Counter(next((c.__name__ for c in mro if c.__name__.endswith("Layer")), mro[0].__name__) for mro in layers)
+def tuner(module: nn.Module) -> str | None:
+    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer."""
+    if not hasattr(type(module), "adapter_layer_names"):
+        return None
+    # The class's own name is Linear or Conv2d, and FSDP2 changes it.
+    names = [c.__name__ for c in type(module).__mro__]
+    return next((name for name in names if name.endswith("Layer")), names[0])
 
 
 def methods(model: nn.Module) -> list[str]:
@@ -61,23 +64,17 @@ def methods(model: nn.Module) -> list[str]:
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
 
 
-class PeftAdapter(Adapter):
-    """One adapter of a PEFT LoRA layer. Everything is looked up when asked for: PEFT replaces parameters, the
-    ``scaling`` dict and base weights while a model lives.
+class PeftLayer:
+    """What the layers of every PEFT tuner have: a frozen layer, and adapters that are active or merged.
 
-    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
-    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
+    Everything is looked up when asked for: PEFT replaces parameters, the ``scaling`` dict and base weights while a
+    model lives.
     """
 
-    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+    def __init__(self, path: str, module: nn.Module, key: str):
         self.module = module
         self._layer: Any = module
         self._key = key
-        self._a: Any = a
-        self._b: Any = b
-        self._a_parts = _parts(self._a[key])
-        self._b_parts = _parts(self._b[key])
-        self._variant = self._find_variant()
         self.kind = self._kind()
         name = self._path_name(path)
         self.name = name if key == "default" else f"{name}.{key}"
@@ -91,67 +88,6 @@ class PeftAdapter(Adapter):
 
     def _path_name(self, path: str) -> str:
         return clean_name(path)
-
-    # -- the factors -------------------------------------------------------------------------------------------
-    @property
-    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
-        return _weight(self._a[self._key]), _weight(self._b[self._key])
-
-    def blocks(self) -> Sequence[Block]:
-        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
-
-        Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change is not
-        block-diagonal: the other factor is returned whole, as a padded copy.
-        """
-        a, b = self._factors()
-        if a is None or b is None:
-            return ()
-        return (Block(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
-
-    def _factors(self) -> tuple[Tensor | None, Tensor | None]:
-        if self._variant in _WITHOUT_PRODUCT:
-            return None, None
-        a, b = self.parameters
-        return _readable(a), _readable(b)
-
-    @property
-    def middle(self) -> Tensor | None:
-        """KaSA's ``lora_diag``, ``[r]``."""
-        diagonals = self._layer._modules.get("lora_diag")
-        if diagonals is None or self._key not in diagonals:
-            return None
-        return _gathered(diagonals[self._key])
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """``(d_out, d_in)`` from the layer's own numbers, so that it is known for sharded weights too."""
-        kernel = self._frozen.kernel_size if isinstance(self._frozen, _CONVOLUTIONS) else ()
-        return self._layer.out_features, self._layer.in_features * math.prod(kernel)
-
-    # -- strength ----------------------------------------------------------------------------------------------
-    @property
-    def scale(self) -> float:
-        return float(self._layer.scaling[self._key])
-
-    @property
-    def scale_formula(self) -> str:
-        alpha, r = self.alpha, self.r
-        if alpha is None or r <= 0:
-            return "set by hand"
-        formulas = {"alpha/r": alpha / r, "alpha/sqrt(r)": alpha / math.sqrt(r)}
-        fits = [name for name, value in formulas.items() if math.isclose(value, self.scale, rel_tol=1e-9)]
-        # Both fit when r is 1; then the configuration decides, where the layer keeps it.
-        rslora = (getattr(self._layer, "use_rslora", None) or {}).get(self._key, False)
-        return (fits[-1] if rslora else fits[0]) if fits else "set by hand"
-
-    @property
-    def r(self) -> int:
-        return int(self._layer.r[self._key])
-
-    @property
-    def alpha(self) -> float | None:
-        alpha = self._layer.lora_alpha.get(self._key)
-        return None if alpha is None else float(alpha)
 
     # -- state -------------------------------------------------------------------------------------------------
     @property
@@ -186,23 +122,103 @@ class PeftAdapter(Adapter):
     @property
     def base_weight(self) -> Tensor | None:
         weight = getattr(self._frozen, self._base_weight_name, None)
-        # bitsandbytes can keep its packed 4-bit numbers in a floating-point tensor.
-        packed = getattr(weight, "quant_state", None) is not None
-        if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not _whole(weight):
+        # bitsandbytes can keep packed 4-bit numbers in a floating-point tensor (FSDP leaves the layer alone to tell),
+        # and torchao's subclasses claim to be one.
+        packed = any(getattr(x, "quant_state", None) is not None for x in (weight, self._frozen))
+        packed = packed or type(weight).__module__.startswith("torchao.")
+        if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not whole(weight):
             return None
         return weight
 
     def base_blocks(self) -> Sequence[Tensor]:
         """A grouped convolution has one matrix a group, any other layer one. A collective for DTensors."""
         weight = self.base_weight
-        if weight is None:
-            return ()
-        weight = _gathered(weight)
+        return () if weight is None else self._matrices(gathered(weight))
+
+    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
+        """What has the shape of the frozen weight, as ``base_blocks`` gives it."""
         if isinstance(self._frozen, _CONVOLUTIONS):
             return weight.flatten(1).chunk(self._frozen.groups)
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
-        transposed = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
+        transposed = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
         return (weight.T if transposed else weight,)
+
+
+class PeftAdapter(PeftLayer, Adapter):
+    """One adapter of a PEFT LoRA layer.
+
+    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
+    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
+    """
+
+    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+        super().__init__(path, module, key)
+        self._a: Any = a
+        self._b: Any = b
+        self._a_parts = _parts(self._a[key])
+        self._b_parts = _parts(self._b[key])
+        self._variant = self._find_variant()
+
+    # -- the factors -------------------------------------------------------------------------------------------
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return _weight(self._a[self._key]), _weight(self._b[self._key])
+
+    def blocks(self) -> Sequence[Block]:
+        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
+
+        Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change is not
+        block-diagonal: the other factor is returned whole, as a padded copy.
+        """
+        a, b = self._factors()
+        if a is None or b is None:
+            return ()
+        return (Block(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
+
+    def _factors(self) -> tuple[Tensor | None, Tensor | None]:
+        if self._variant in _WITHOUT_PRODUCT:
+            return None, None
+        a, b = self.parameters
+        return readable(a), readable(b)
+
+    @property
+    def middle(self) -> Tensor | None:
+        """KaSA's ``lora_diag``, ``[r]``."""
+        diagonals = self._layer._modules.get("lora_diag")
+        if diagonals is None or self._key not in diagonals:
+            return None
+        return gathered(diagonals[self._key])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(d_out, d_in)`` from the layer's own numbers, so that it is known for sharded weights too."""
+        kernel = self._frozen.kernel_size if isinstance(self._frozen, _CONVOLUTIONS) else ()
+        return self._layer.out_features, self._layer.in_features * math.prod(kernel)
+
+    # -- strength ----------------------------------------------------------------------------------------------
+    @property
+    def scale(self) -> float:
+        return float(self._layer.scaling[self._key])
+
+    @property
+    def scale_formula(self) -> str:
+        alpha, r = self.alpha, self.r
+        if alpha is None or r <= 0:
+            return "set by hand"
+        formulas = {"alpha/r": alpha / r, "alpha/sqrt(r)": alpha / math.sqrt(r)}
+        fits = [name for name, value in formulas.items() if math.isclose(value, self.scale, rel_tol=1e-9)]
+        # Both fit when r is 1; then the configuration decides, where the layer keeps it.
+        rslora = (getattr(self._layer, "use_rslora", None) or {}).get(self._key, False)
+        return (fits[-1] if rslora else fits[0]) if fits else "set by hand"
+
+    @property
+    def r(self) -> int:
+        return int(self._layer.r[self._key])
+
+    @property
+    def alpha(self) -> float | None:
+        alpha = self._layer.lora_alpha.get(self._key)
+        return None if alpha is None else float(alpha)
 
     @property
     def variant(self) -> str:
@@ -221,7 +237,7 @@ class PeftAdapter(Adapter):
         vectors = self._layer._modules.get("lora_magnitude_vector")
         if vectors is None or self._key not in vectors:
             return None
-        return _gathered(_weight(vectors[self._key]))
+        return gathered(_weight(vectors[self._key]))
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -232,7 +248,7 @@ class AdaLoraAdapter(PeftAdapter):
     @property
     def middle(self) -> Tensor | None:
         """E, ``[r]``."""
-        return _gathered(self._layer.lora_E[self._key]).flatten()
+        return gathered(self._layer.lora_E[self._key]).flatten()
 
     @property
     def scale(self) -> float:
@@ -294,7 +310,7 @@ class ParameterAdapter(PeftAdapter):
         weight = self.base_weight
         if weight is None:
             return ()
-        weight = _gathered(weight)
+        weight = gathered(weight)
         if weight.ndim == 2:
             return (weight,)
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
@@ -323,20 +339,3 @@ def _matrix(weight: Tensor, parts: int) -> Tensor:
     if weight.ndim > 2:
         weight = weight.flatten(1)
     return weight if parts == 1 else torch.block_diag(*weight.chunk(parts))
-
-
-def _gathered(weight: Tensor) -> Tensor:
-    """Detached; whole if it was a DTensor."""
-    if type(weight) is not nn.Parameter and hasattr(weight, "full_tensor"):
-        weight = weight.full_tensor()  # pyright: ignore[reportAttributeAccessIssue]
-    return weight.detach()
-
-
-def _whole(weight: Tensor) -> bool:
-    """False for what ZeRO-3 and FSDP1 leave in a parameter's place, and for tensors without data."""
-    return weight.ndim >= 2 and weight.numel() > 0 and not weight.is_meta
-
-
-def _readable(weight: Tensor) -> Tensor | None:
-    weight = _gathered(weight)
-    return weight if _whole(weight) else None

@@ -1,22 +1,30 @@
-"""How large the frozen weights are: ‖W₀‖_F and σ₁(W₀), once, without a second copy of any of them."""
+"""How large the frozen weights are: ‖W₀‖_F and σ₁(W₀), once, without a second copy of the model."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import logging
+import time
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.norms.quantised import dequantised
 from lora_watch.records import FloatArray
+
+log = logging.getLogger("lora_watch")
 
 _PIECE = 8 << 20
 """Bytes of float64 to which the rows of a weight are converted at a time."""
 
 _TOLERANCE = 1e-7
 """Estimated relative error of σ₁ at which the iteration stops."""
+
+_SAY_EVERY = 10.0
+"""Seconds between two words about progress: small models hear none."""
 
 
 @dataclass(frozen=True)
@@ -30,30 +38,42 @@ class BaseNorms:
 
 
 @torch.no_grad()
-def base_norms(adapters: Sequence[Adapter], progress: Callable[[int, int], None] | None = None) -> BaseNorms:
+def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.
 
-    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of each weight with a vector. Extra memory:
-    16 MiB, and the vectors. No random number is drawn from a global generator, and results are reproducible.
-    ``progress(done, total)`` is called after each adapter.
+    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of each weight with a vector, and says every
+    10 s in the log how far it is. Extra memory: 16 MiB, and the vectors; for quantised weights one of them at a time as
+    numbers, as its own layer's forward pass has it. No random number is drawn from a global generator, and results are
+    reproducible.
     """
     out = np.full((2, len(adapters)), np.nan)
-    seen: dict[tuple[object, ...], tuple[float, float]] = {}
+    seen: dict[object, tuple[float, float]] = {}
+    said = time.monotonic()
     for i, adapter in enumerate(adapters):
-        blocks = [block.detach() for block in adapter.base_blocks()] if adapter.base_weight is not None else []
-        if blocks:
-            norms = [_remembered(seen, block) for block in blocks]
+        if norms := _block_norms(adapter, seen):
             out[:, i] = np.sqrt(sum(norm**2 for norm, _ in norms)), np.max([top for _, top in norms])
-        if progress is not None:
-            progress(i + 1, len(adapters))
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            log.warning("lora_watch measures the frozen weights once: %d of %d done", i + 1, len(adapters))
     return BaseNorms(*out)
 
 
-def _remembered(seen: dict[tuple[object, ...], tuple[float, float]], weight: Tensor) -> tuple[float, float]:
-    key = weight.device, weight.data_ptr(), weight.shape, weight.stride()
-    if key not in seen:
-        seen[key] = matrix_norms(weight)
-    return seen[key]
+def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float, float]]) -> list[tuple[float, float]]:
+    """``matrix_norms`` of each block of W₀; none where it is unknown. ``seen`` remembers them."""
+    norms = []
+    if (weight := adapter.base_weight) is not None:
+        for place, block in enumerate(adapter.base_blocks()):
+            key = weight, place  # not the block's address: that of a gathered copy is soon another's
+            if key not in seen:
+                seen[key] = matrix_norms(block.detach())
+            norms.append(seen[key])
+    else:
+        layer = adapter.base_layer
+        if layer not in seen and (weight := dequantised(layer)) is not None:
+            seen[layer] = matrix_norms(weight)
+        if layer in seen:
+            norms.append(seen[layer])
+    return norms
 
 
 def matrix_norms(weight: Tensor) -> tuple[float, float]:

@@ -6,26 +6,37 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
-from lora_watch.adapters import find_adapters
+from lora_watch.adapters import DenseAdapter, NoAdaptersError, find_adapters, find_other_adapters
 from lora_watch.norms.bank import AdapterBank
-from lora_watch.norms.base import base_norms
+from lora_watch.norms.base import base_norms, matrix_norms
 from lora_watch.records import BoolArray, FloatArray
 
 _ROWS = 20
+_OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
+_SPECTRUM_UP_TO = 512
+"""Smaller side of a dense change up to which all its singular values are computed: below a second on one core."""
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
 
 
 @dataclass(frozen=True, repr=False)
 class Measurement:
-    """Every norm of every adapter of a model. Arrays are float64 ``[n_adapters]`` in the order of ``names``."""
+    """Every norm of every adapter of a model. Arrays are float64 ``[n_adapters]`` in the order of ``names``.
+
+    Adapters of PEFT's other tuners come after LoRA's. Theirs are NaN where there is nothing to measure: ``scale``,
+    ``product_norm``, ``a_norm`` and ``b_norm``; and ``effective_rank`` where both sides of ΔW are above 512.
+    """
 
     names: tuple[str, ...]
+    methods: tuple[str, ...]
+    """``lora``, ``dora``, ``adalora`` …, or the tuner that is not LoRA: ``LoHa``, ``Vera``, ``OFT`` …"""
     r: tuple[int, ...]
-    """Ranks."""
+    """Ranks; 0 where the change is not a product of two factors."""
     known: BoolArray
-    """False where the factors could not be read; the numbers are NaN there."""
+    """False where the factors could not be read, or the method adds nothing that has a norm (OFT, IA3 …); the numbers
+    are NaN there."""
     scale: FloatArray
     """The live factor s of ΔW = s·B·A."""
     product_norm: FloatArray
@@ -43,23 +54,27 @@ class Measurement:
     b_norm: FloatArray
     """‖B‖_F."""
     relative_norm: FloatArray
-    """‖ΔW‖_F/‖W₀‖_F; NaN where the frozen weight is unknown (quantised, sharded away)."""
+    """‖ΔW‖_F/‖W₀‖_F; NaN where the frozen weight is unknown (sharded away, say)."""
     relative_spectral_norm: FloatArray
     """σ₁(ΔW)/σ₁(W₀); NaN where the frozen weight is unknown."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists by name: ``names``, ``r``, and each metric, where None means unknown and NaN was measured."""
+        """Plain lists by name: ``names``, ``methods``, ``r``, and each metric, where None means unknown and NaN was
+        measured."""
         return {
             "names": list(self.names),
+            "methods": list(self.methods),
             "r": list(self.r),
-            **{
-                name: [float(value) if known else None for value, known in zip(getattr(self, name), self.known)]
-                for name in self._metrics()
-            },
+            **{name: [self._value(name, i) for i in range(len(self.names))] for name in self._metrics()},
         }
 
     def _metrics(self) -> list[str]:
-        return [field.name for field in fields(self) if field.name not in ("names", "r", "known")]
+        return [field.name for field in fields(self) if field.name not in ("names", "methods", "r", "known")]
+
+    def _value(self, name: str, i: int) -> float | None:
+        value = float(getattr(self, name)[i])
+        unmeasured = self.r[i] == 0 and np.isnan(value) and (name in _OF_FACTORS or np.isfinite(self.delta_norm[i]))
+        return value if self.known[i] and not unmeasured else None
 
     def __repr__(self) -> str:
         """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
@@ -67,7 +82,7 @@ class Measurement:
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         shown = order[:_ROWS]
         cells = [["adapter", "r", *_SHOWN]] + [
-            [self.names[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in shown
+            [self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown
         ]
         widths = [max(map(len, column)) for column in zip(*cells)]
         lines = [
@@ -78,24 +93,54 @@ class Measurement:
         more = [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
         return "\n".join([title, *lines, *more])
 
+    def _label(self, i: int) -> str:
+        return self.names[i] if self.methods[i] == "lora" else f"{self.names[i]} ({self.methods[i]})"
+
     def _cell(self, name: str, i: int) -> str:
-        return f"{getattr(self, name)[i]:.4g}" if self.known[i] else "unknown"
+        value = self._value(name, i)
+        return "unknown" if value is None else f"{value:.4g}"
 
 
 def measure(model: nn.Module) -> Measurement:
     """Measure every adapter of ``model``, and the weights they adapt. Changes nothing, draws no random number.
 
+    LoRA is measured from its factors. Where another PEFT tuner adds a matrix to a weight, that matrix is made as PEFT
+    makes it, one layer at a time; where it adds none (OFT, IA3 …) the adapter is listed as unknown.
+
     Reads each frozen weight some dozens of times for its σ₁: seconds for a small model, minutes for billions of
-    parameters on a CPU. Raises NoAdaptersError when there is no adapter.
+    parameters on a CPU. Raises NoAdaptersError when there is no adapter that can be measured.
     """
-    adapters = find_adapters(model)
-    bank, base = AdapterBank(adapters), base_norms(adapters)
-    metrics = bank.measure()
+    others = find_other_adapters(model)
+    try:
+        adapters = find_adapters(model)
+    except NoAdaptersError:
+        if all(other.why_not for other in others):
+            raise
+        adapters = []
+    bank, base = AdapterBank(adapters), base_norms([*adapters, *others])
+    metrics, dense = bank.measure(), [_dense_norms(other) for other in others]
+    values = {name: np.append(metrics[name], [norms.get(name, np.nan) for norms in dense]) for name in metrics}
     return Measurement(
-        names=tuple(adapter.name for adapter in adapters),
-        r=tuple(adapter.r for adapter in adapters),
-        known=bank.known,
-        **metrics,
-        relative_norm=metrics["delta_norm"] / base.norm,
-        relative_spectral_norm=metrics["spectral_norm"] / base.spectral_norm,
+        names=tuple(adapter.name for adapter in (*adapters, *others)),
+        methods=(*(adapter.variant for adapter in adapters), *(other.method for other in others)),
+        r=(*(adapter.r for adapter in adapters), *(0 for _ in others)),
+        known=np.append(bank.known, np.array([bool(norms) for norms in dense], dtype=bool)),
+        **values,
+        relative_norm=values["delta_norm"] / base.norm,
+        relative_spectral_norm=values["spectral_norm"] / base.spectral_norm,
     )
+
+
+@torch.no_grad()
+def _dense_norms(adapter: DenseAdapter) -> dict[str, float]:
+    """The metrics of a change that is a whole matrix; empty where it cannot be had."""
+    blocks = adapter.delta_blocks()
+    if not blocks:
+        return {}
+    norms = np.array([matrix_norms(block) for block in blocks])
+    norm, top = float(np.linalg.norm(norms[:, 0])), float(norms[:, 1].max())
+    out = {"delta_norm": norm, "spectral_norm": top, "stable_rank": (norm / top) ** 2 if top else 0.0}
+    if np.isfinite(norm) and max(min(block.shape) for block in blocks) <= _SPECTRUM_UP_TO:
+        sigma = torch.cat([torch.linalg.svdvals(block.double()) for block in blocks])
+        out["effective_rank"] = float(torch.special.entr(sigma / sigma.sum()).sum().exp()) if top else 0.0
+    return out

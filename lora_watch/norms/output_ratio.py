@@ -36,7 +36,7 @@ class OutputRatioProbe:
     Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, no synchronisation before ``read``.
     """
 
-    KINDS = ("Linear", "Conv1D", "Embedding")
+    KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 
     def __init__(self, model: nn.Module, adapters: Sequence[Adapter], tokens: int = TOKENS):
         self._adapters = list(adapters)
@@ -144,7 +144,7 @@ class OutputRatioProbe:
         if (middle := adapter.middle) is not None:
             h = h * middle.flatten().to(a.dtype)
         spoken = F.linear(h, b)
-        bias = layer._parameters.get("bias")
+        bias: Any = getattr(layer, "bias", None)  # HQQ's is no parameter
         if bias is not None:
             ys = ys - bias.to(a.dtype)
         if (weight := self._weight(count, sample, a.dtype)) is not None:

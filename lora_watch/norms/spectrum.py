@@ -88,6 +88,15 @@ def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) ->
     return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma)))
 
 
+def product_square(gram_a: FloatArray, gram_b: FloatArray, core: FloatArray) -> tuple[float, bool]:
+    """‖B·core·A‖_F² from A·Aᵀ and Bᵀ·B, all ``[k, k]``, and whether too little of it is left after cancellation."""
+    square = float(((core.T @ gram_b @ core) * gram_a).sum())
+    length_a, length_b = np.sqrt(np.diagonal(gram_a)), np.sqrt(np.diagonal(gram_b))
+    size = float(length_b @ np.abs(core) @ length_a)  # Σ‖terms‖, of which the norm is what did not cancel
+    # max keeps a NaN that comes first.
+    return max(square, 0.0), square * _TOLERANCE < _NOISE / 2 * size**2
+
+
 def _singular_values(unit_a: FloatArray, unit_b: FloatArray, live: BoolArray, rank: NDArray[np.int64]) -> FloatArray:
     """Ascending, ``[n, r]``, those beyond ``rank`` exactly zero; all zero where A's Gram is numerically singular."""
     r = live.shape[1]

@@ -135,7 +135,7 @@ class TestNoAdapters:
         with pytest.raises(NoAdaptersError) as error:
             find_adapters(model)
         text = str(error.value)
-        assert text.startswith("No LoRA adapter found. Looked for PEFT's LoRA and AdaLoRA layers (lora_A and lora_B). ")
+        assert text.startswith("No LoRA adapter found. Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, ")
         assert "\n" not in text
         return text
 
@@ -158,17 +158,19 @@ class TestNoAdapters:
         assert "merge_and_unload()" in text
 
     @pytest.mark.parametrize(
-        ("config", "layer"),
+        ("config", "listed"),
         [
-            (peft.IA3Config(target_modules=["layer"], feedforward_modules=[]), "IA3Layer"),
-            (peft.LoHaConfig(target_modules=["layer"]), "LoHaLayer"),
-            (peft.LoKrConfig(target_modules=["layer"]), "LoKrLayer"),
+            (
+                peft.IA3Config(target_modules=["layer"], feedforward_modules=[]),
+                "(1 IA3: not measured, it rescales what the layer computes)",
+            ),
+            (peft.LoHaConfig(target_modules=["layer"]), "(1 LoHa: lora_watch.measure(model) can measure them)"),
+            (peft.LoKrConfig(target_modules=["layer"]), "(1 LoKr: lora_watch.measure(model) can measure them)"),
         ],
     )
-    def test_other_methods(self, config: Any, layer: str) -> None:
+    def test_other_methods(self, config: Any, listed: str) -> None:
         text = self.message(peft.get_peft_model(Net(nn.Linear(8, 8)).float(), config))
-        assert f"adapters of another method (1 {layer})" in text
-        assert "peft.LoraConfig" in text
+        assert f"adapters of another method, which has no matrices A and B {listed}. Use peft.LoraConfig" in text
 
     def test_prompt_tuning(self) -> None:
         config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)

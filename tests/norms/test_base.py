@@ -71,20 +71,28 @@ def test_broken_weight_is_nan(bad: float) -> None:
     assert all(map(math.isnan, matrix_norms(weight)))
 
 
-def test_unknown_blocks_shared_weights_and_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_blocks_shared_weights_and_progress(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     parts = [_draw(20, 30), 2 * _draw(10, 8)]
-    seen, read = [], []
+    read = []
     real = base.matrix_norms
     monkeypatch.setattr(base, "matrix_norms", lambda w: read.append(w) or real(w))
     adapters = [Bare(base=parts), Bare(), Bare(base=parts[:1])]
-    got = base_norms(adapters, progress=lambda done, total: seen.append((done, total)))
+    monkeypatch.setattr(base, "_SAY_EVERY", -1)
+    got = base_norms(adapters)
     whole = torch.block_diag(*parts).double()
     assert got.norm[0] == pytest.approx(torch.linalg.matrix_norm(whole).item(), rel=1e-9)
     assert got.spectral_norm[0] == pytest.approx(torch.linalg.matrix_norm(whole, ord=2).item(), rel=1e-7)
     assert np.isnan([got.norm[1], got.spectral_norm[1]]).all()
     assert got.norm[2] == pytest.approx(parts[0].double().norm().item())
     assert len(read) == 2  # the weight that two adapters share was read once
-    assert seen == [(1, 3), (2, 3), (3, 3)]
+    assert [record.args for record in caplog.records] == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_a_quick_measurement_is_silent(caplog: pytest.LogCaptureFixture) -> None:
+    base_norms([Bare(base=[_draw(20, 30)])])
+    assert not caplog.records
 
 
 def test_reproducible_and_draws_no_random_number() -> None:

@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
 from torch import nn
@@ -88,10 +89,95 @@ def test_plain_model_is_refused() -> None:
         measure(nn.Linear(3, 3))
 
 
+@pytest.mark.parametrize("name", ["LoHa", "LoKr", "Vera"])
+def test_other_tuners_are_measured_by_what_they_add(name: str) -> None:
+    torch.manual_seed(0)
+    config = getattr(peft, f"{name}Config")(target_modules=["q_proj", "up_proj"], r=4, init_weights=False)
+    model = peft.get_peft_model(tiny_model(), config)
+    got = measure(model)
+    assert len(got.names) == 8
+    assert got.methods == (name,) * 8
+    assert got.r == (0,) * 8
+    assert got.known.all()
+    modules = dict(model.named_modules())
+    before = {n: modules[f"base_model.model.{n}"].base_layer.weight.detach().double() for n in got.names}
+    model.merge_adapter()
+    for i, n in enumerate(got.names):
+        weight = before[n]
+        change = modules[f"base_model.model.{n}"].base_layer.weight.detach().double() - weight
+        sigma = torch.linalg.svdvals(change)
+        p = sigma / sigma.sum()
+        want = {
+            "delta_norm": sigma.norm(),
+            "spectral_norm": sigma[0],
+            "stable_rank": (sigma.norm() / sigma[0]) ** 2,
+            "relative_norm": sigma.norm() / weight.norm(),
+            "relative_spectral_norm": sigma[0] / torch.linalg.matrix_norm(weight, ord=2),
+        }
+        for metric, value in want.items():  # the merged weight is in float32
+            assert getattr(got, metric)[i] == pytest.approx(float(value), rel=1e-4), (n, metric)
+        assert got.effective_rank[i] == pytest.approx(float(torch.exp(-(p * p.log()).sum())), rel=1e-2)
+    assert np.isnan([got.scale, got.product_norm, got.a_norm, got.b_norm]).all()
+    plain = json.loads(json.dumps(got.to_dict(), allow_nan=False))
+    assert plain["a_norm"] == [None] * 8
+    assert plain["delta_norm"] == got.delta_norm.tolist()
+    row = next(line for line in repr(got).splitlines() if line.startswith(f"{got.names[0]} ({name})"))
+    assert row.split()[2:4] == ["-", "unknown"]
+
+
+def test_spectrum_of_a_large_dense_change_is_unknown() -> None:
+    model = peft.get_peft_model(nn.ModuleDict({"layer": nn.Linear(513, 514)}), loha(init_weights=False))
+    got = measure(model)
+    assert got.known.all()
+    plain = got.to_dict()
+    assert plain["effective_rank"] == [None]
+    assert plain["stable_rank"][0] >= 1
+
+
+def test_dense_changes_of_nothing_and_of_nonsense() -> None:
+    model = peft.get_peft_model(nn.ModuleDict({"layer": nn.Linear(12, 10)}), loha())
+    plain = measure(model).to_dict()
+    for metric in ("delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm"):
+        assert plain[metric] == [0.0], metric
+    model.base_model.model["layer"].hada_w1_a["default"].data.fill_(np.nan)
+    plain = measure(model).to_dict()
+    for metric in ("delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm"):
+        assert np.isnan(plain[metric][0]), metric
+    assert plain["scale"] == [None]
+
+
+def test_what_has_no_norm_is_listed_beside_what_has() -> None:
+    model = nn.ModuleDict({"layer": nn.Linear(12, 10), "other": nn.Linear(12, 12)})
+    mixed = peft.PeftMixedModel(model, loha(init_weights=False))
+    mixed.add_adapter("turned", peft.OFTConfig(target_modules=["other"], r=0, oft_block_size=4))
+    got = measure(mixed)
+    assert dict(zip(got.names, got.methods)) == {"layer": "LoHa", "other.turned": "OFT"}
+    assert got.known.tolist() == [True, False]
+    assert got.to_dict()["delta_norm"][1] is None
+    assert "other.turned (OFT)" in repr(got)
+
+
+def test_only_what_has_no_norm_is_refused_with_the_reason() -> None:
+    config = peft.OFTConfig(target_modules=["layer"], r=0, oft_block_size=4)
+    with pytest.raises(NoAdaptersError, match="1 OFT: not measured, it multiplies the frozen weight by an orthogonal"):
+        measure(peft.get_peft_model(nn.ModuleDict({"layer": nn.Linear(12, 12)}), config))
+
+
+def test_methods_of_lora_are_named() -> None:
+    model = peft.get_peft_model(tiny_model(), peft.LoraConfig(target_modules=["q_proj"], use_dora=True))
+    got = measure(model)
+    assert set(got.methods) == {"dora"}
+    assert f"{got.names[0]} (dora)" in repr(got)
+
+
+def loha(**options: Any) -> peft.LoHaConfig:
+    return peft.LoHaConfig(target_modules=["layer"], r=2, **options)
+
+
 def test_to_dict_is_plain(model: Any) -> None:
     got = measure(model)
     plain = json.loads(json.dumps(got.to_dict(), allow_nan=False))
-    assert list(plain) == ["names", "r", *METRICS]
+    assert list(plain) == ["names", "methods", "r", *METRICS]
     assert plain["names"] == list(got.names)
     assert plain["r"] == [4] * 28
     assert plain["delta_norm"] == got.delta_norm.tolist()
@@ -101,7 +187,11 @@ def _by_hand(relative: list[float], known: list[bool] | None = None) -> Measurem
     n = len(relative)
     values = {metric: np.full(n, 0.5) for metric in METRICS} | {"relative_norm": np.array(relative)}
     return Measurement(
-        tuple(f"layer.{i}" for i in range(n)), (8,) * n, np.array([True] * n if known is None else known), **values
+        tuple(f"layer.{i}" for i in range(n)),
+        ("lora",) * n,
+        (8,) * n,
+        np.array([True] * n if known is None else known),
+        **values,
     )
 
 

@@ -1,0 +1,268 @@
+"""Reads the LoRA layers of loralib, litgpt and torchtune by their attributes, without importing any of them.
+
+Relied on: in loralib 0.1 and litgpt 0.5 the parameters ``lora_A`` and ``lora_B`` of the layer itself, ``r``,
+``lora_alpha``, ``scaling``, ``merged``, ``enable_lora``, ``fan_in_fan_out``, and the frozen weight in the layer itself,
+in its ``conv`` (loralib) or its ``linear`` (litgpt, with ``head_size``, ``n_head``, ``n_query_groups``); in torchtune
+0.6 the layers ``lora_a`` and ``lora_b`` with ``rank``, ``alpha`` (DoRA: ``scaling``, ``magnitude``) and ``disabled``.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters.adapter import Adapter, Block
+from lora_watch.adapters.names import clean_name
+from lora_watch.adapters.tensors import gathered, readable, whole
+
+_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+
+
+def read_layer(path: str, module: nn.Module) -> list[Adapter]:
+    """The adapter ``module`` is, as a list of one; empty when it is no LoRA layer of these libraries.
+
+    ``path`` is the module's path from the root of the model, wrapper parts included.
+    """
+    # Its own parameters and children only, since wrappers pass attribute look-ups on to what they wrap.
+    parameters, children = module._parameters, module._modules
+    if {"lora_A", "lora_B"} <= parameters.keys() and hasattr(module, "scaling") and hasattr(module, "lora_alpha"):
+        return [(SplitAdapter if hasattr(module, "enable_lora") else LoralibAdapter)(path, module)]
+    if {"lora_a", "lora_b"} <= children.keys() and (hasattr(module, "rank") or hasattr(module, "scaling")):
+        return [TorchtuneAdapter(path, module)]
+    return []
+
+
+class LoralibAdapter(Adapter):
+    """loralib's Linear, Embedding and convolutions, and litgpt's LoRALinear: ΔW = α/r · B·A.
+
+    loralib merges in ``eval()`` and takes the product out again in ``train()``. W₀ is the same in both modes here.
+    """
+
+    def __init__(self, path: str, module: nn.Module):
+        self.module = module
+        self._layer: Any = module
+        self.name = clean_name(path)
+        kinds = (*_CONVOLUTIONS, nn.Embedding, nn.Linear)
+        # The class behind loralib's own, which has the same name; quantised layers go by theirs.
+        self.kind = next((kind for kind in kinds if isinstance(self._frozen, kind)), type(self._frozen)).__name__
+
+    @property
+    def _frozen(self) -> Any:
+        children = self.module._modules
+        return children.get("linear") or children.get("conv") or self.module
+
+    # -- the factors -------------------------------------------------------------------------------------------
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return self._layer.lora_A, self._layer.lora_B
+
+    def blocks(self) -> Sequence[Block]:
+        """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows.
+
+        FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
+        """
+        a, b = map(readable, self.parameters)
+        if a is None or b is None:
+            return ()
+        return self._arrange(a, b)
+
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Block]:
+        if not isinstance(self._frozen, _CONVOLUTIONS):
+            return (Block(a, b),)
+        # B·A is [d_out·k, d_in·k], and k of its rows, one after another, are one row of the weight.
+        d_out, columns = self.shape
+        rows = b.shape[0] // d_out
+        if self._frozen.groups > 1 or rows * a.shape[1] != columns:
+            return ()
+        return (Block(torch.block_diag(*[a] * rows), b.reshape(d_out, -1)),)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        frozen = self._frozen
+        if isinstance(frozen, _CONVOLUTIONS):
+            return frozen.out_channels, frozen.in_channels // frozen.groups * math.prod(frozen.kernel_size)
+        if isinstance(frozen, nn.Embedding):
+            return frozen.embedding_dim, frozen.num_embeddings
+        return frozen.out_features, frozen.in_features
+
+    # -- strength ----------------------------------------------------------------------------------------------
+    @property
+    def scale(self) -> float:
+        return float(self._layer.scaling)
+
+    @property
+    def scale_formula(self) -> str:
+        return "alpha/r" if math.isclose(self._layer.lora_alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
+
+    @property
+    def r(self) -> int:
+        return int(self._layer.r)
+
+    @property
+    def alpha(self) -> float:
+        return float(self._layer.lora_alpha)
+
+    # -- state -------------------------------------------------------------------------------------------------
+    @property
+    def active(self) -> bool:
+        return True
+
+    @property
+    def merged(self) -> bool:
+        """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
+        return self._in_weight and not getattr(self._layer, "merge_weights", False)
+
+    @property
+    def _in_weight(self) -> bool:
+        return bool(self._layer.merged)
+
+    # -- the frozen layer --------------------------------------------------------------------------------------
+    @property
+    def base_layer(self) -> nn.Module | None:
+        """litgpt's ``linear``. None in loralib, whose layers are their own frozen layers."""
+        return self.module._modules.get("linear")
+
+    @property
+    def base_weight(self) -> Tensor | None:
+        return _numbers(self._frozen.weight)
+
+    def base_blocks(self) -> Sequence[Tensor]:
+        """A grouped convolution has one matrix a group, any other layer one. While the weight holds the product, it is
+        taken out of a copy; where that cannot be done (grouped convolutions) there is nothing to give."""
+        weight = self.base_weight
+        if weight is None:
+            return ()
+        weight = gathered(weight)
+        groups = 1
+        if isinstance(self._frozen, _CONVOLUTIONS):
+            weight, groups = weight.flatten(1), self._frozen.groups
+        elif self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False):
+            weight = weight.T
+        if self._in_weight:
+            blocks = self.blocks()
+            if not blocks:
+                return ()
+            ((a, b),) = blocks
+            weight = weight - (self.scale * (b @ a)).to(weight)
+        return weight.chunk(groups)
+
+    @property
+    def variant(self) -> str:
+        return "lora"
+
+
+class SplitAdapter(LoralibAdapter):
+    """One layer with several outputs side by side, each with a low-rank change of its own, or none: loralib's
+    MergedLinear, and litgpt's LoRAQKVLinear, where queries have more outputs than keys and values (GQA).
+
+    ``r`` is the rank of each. The block is the change of the whole layer, of rank r times the outputs that have one.
+    """
+
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Block]:
+        """One block, B a padded copy: A's rows and B's rows go output by output."""
+        rank = b.shape[1]
+        full = b.new_zeros(self.shape[0], a.shape[0])
+        row = taken = column = 0
+        for size, adapted in zip(self._sizes(), self._layer.enable_lora):
+            if adapted:
+                full[row : row + size, column : column + rank] = b[taken : taken + size]
+                taken, column = taken + size, column + rank
+            row += size
+        return (Block(a, full),)
+
+    def _sizes(self) -> list[int]:
+        """Rows of each output."""
+        layer = self._layer
+        if not hasattr(layer, "head_size"):
+            outputs = len(layer.enable_lora)
+            return [self.shape[0] // outputs] * outputs
+        return [layer.head_size * heads for heads in (layer.n_head, layer.n_query_groups, layer.n_query_groups)]
+
+
+class TorchtuneAdapter(Adapter):
+    """torchtune's LoRALinear, QATLoRALinear and DoRALinear: ΔW = α/r · B·A, merged only in checkpoints."""
+
+    kind = "Linear"
+
+    def __init__(self, path: str, module: nn.Module):
+        self.module = module
+        self._layer: Any = module
+        self.name = clean_name(path)
+
+    # -- the factors -------------------------------------------------------------------------------------------
+    @property
+    def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
+        return self._layer.lora_a.weight, self._layer.lora_b.weight
+
+    def blocks(self) -> Sequence[Block]:
+        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it."""
+        a, b = map(readable, self.parameters)
+        return () if a is None or b is None else (Block(a, b),)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self._layer.lora_b.out_features, self._layer.lora_a.in_features
+
+    # -- strength ----------------------------------------------------------------------------------------------
+    @property
+    def scale(self) -> float:
+        layer = self._layer
+        return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
+
+    @property
+    def scale_formula(self) -> str:
+        return "alpha/r"
+
+    @property
+    def r(self) -> int:
+        return self._layer.lora_a.out_features
+
+    @property
+    def alpha(self) -> float:
+        """DoRALinear keeps only α/r: α is got back from it."""
+        return float(self._layer.alpha if hasattr(self._layer, "alpha") else self._layer.scaling * self.r)
+
+    # -- state -------------------------------------------------------------------------------------------------
+    @property
+    def active(self) -> bool:
+        return not self._layer.disabled
+
+    @property
+    def merged(self) -> bool:
+        return False
+
+    # -- the frozen layer --------------------------------------------------------------------------------------
+    @property
+    def base_layer(self) -> None:
+        """The layer is its own frozen layer."""
+
+    @property
+    def base_weight(self) -> Tensor | None:
+        """None for NF4, the weight's quantised form."""
+        return _numbers(self._layer.weight)
+
+    def base_blocks(self) -> Sequence[Tensor]:
+        weight = self.base_weight
+        return () if weight is None else (gathered(weight),)
+
+    @property
+    def variant(self) -> str:
+        return "lora" if self.magnitude is None else "dora"
+
+    @property
+    def magnitude(self) -> Tensor | None:
+        magnitude = self._layer._parameters.get("magnitude")
+        return None if magnitude is None else gathered(magnitude)
+
+
+def _numbers(weight: Any) -> Tensor | None:
+    """The weight where it is a matrix of plain numbers: neither packed (bitsandbytes, NF4) nor sharded away."""
+    plain = type(weight) in (nn.Parameter, Tensor) or hasattr(weight, "full_tensor")
+    packed = getattr(weight, "quant_state", None) is not None
+    if not plain or packed or not weight.is_floating_point() or not whole(weight):
+        return None
+    return weight

@@ -1,0 +1,117 @@
+"""PEFT's other tuners: what they add to a frozen weight where they add something, and why not where they do not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters.peft import PeftLayer, tuner
+from lora_watch.adapters.tensors import gathered
+
+# Those whose get_delta_weight(adapter) is what merging adds to the weight, each checked by a test (PEFT 0.21.2).
+_MEASURED = frozenset(
+    {
+        "AdamssLayer",
+        "C3ALayer",
+        "DeftLayer",
+        "DeloraLayer",
+        "FourierFTLayer",
+        "FrodLayer",
+        "GraloraLayer",
+        "LoHaLayer",
+        "LoKrLayer",
+        "OSFLayer",
+        "PeanutLayer",
+        "PsoftLayer",
+        "PveraLayer",
+        "RandLoraLayer",
+        "ShiraLayer",
+        "SupertuningLayer",
+        "TinyLoraLayer",
+        "UniLoraLayer",
+        "VBLoRALayer",
+        "VeraLayer",
+        "WaveFTLayer",
+    }
+)
+# The others give it the way the frozen weight is stored; these [d_out, d_in] also where that is [d_in, d_out].
+_UNTURNED = frozenset({"FourierFTLayer", "WaveFTLayer"})
+_DICTS = (nn.ModuleDict, nn.ParameterDict)
+_ROTATES = "it multiplies the frozen weight by an orthogonal matrix"
+_SCALES = "it rescales what the layer computes"
+_BY_INPUT = "what it adds depends on the layer's input"
+_WHY_NOT = {
+    "OFTLayer": _ROTATES,
+    "BOFTLayer": _ROTATES,
+    "HRALayer": _ROTATES,
+    "RoadLayer": "it rotates and rescales the layer's output",
+    "HiraLayer": "it multiplies the frozen weight entry by entry",
+    "MissLayer": "PEFT gives the changed weight only, not the change",
+    "BoneLayer": "PEFT gives the changed weight only, not the change",
+    "IA3Layer": _SCALES,
+    "GloraLayer": "it rescales the frozen weight beside adding to it",
+    "LNTuningLayer": "it trains the normalisation itself",
+    "BeftLayer": "it changes biases alone",
+    "TrainableTokensLayer": "it replaces rows of an embedding",
+    "PolyLayer": "which of its products it adds depends on the task",
+    "LilyLayer": _BY_INPUT,
+    "ShadowLayer": _BY_INPUT,
+}
+
+
+class DenseAdapter(PeftLayer):
+    """An adapter that is not a product of two factors: its change is a whole matrix, or not something added at all."""
+
+    method: str
+    """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
+
+    def __init__(self, path: str, module: nn.Module, key: str, layer_class: str):
+        super().__init__(path, module, key)
+        self._layer_class = layer_class
+        self.method = layer_class.removesuffix("Layer")
+
+    @property
+    def why_not(self) -> str | None:
+        """Why its change cannot be measured, in words; None when it can."""
+        if self._layer_class not in _MEASURED:
+            return _WHY_NOT.get(self._layer_class, "it is not known here what it adds to the frozen weight")
+        if self.merged:
+            # DeFT and PEANuT compute their change from the weight, which holds it already.
+            return "it is merged into the weight"
+        if any(p.numel() == 0 or p.is_meta for p in self.module.parameters()):
+            return "its parameters are not here (sharded, or on no device)"
+        return None
+
+    @torch.no_grad()
+    def delta_blocks(self) -> Sequence[Tensor]:
+        """ΔW as matrices ``[d_out, d_in]`` that lie on a block diagonal like those of ``base_blocks``, as PEFT computes
+        them and in its dtype; made anew at each call. A collective for DTensors. Empty when ``why_not`` says so."""
+        if self.why_not is not None:
+            return ()
+        delta = self._layer.get_delta_weight(self._key)
+        if delta.layout != torch.strided:  # SHiRA
+            delta = delta.to_dense()
+        delta = gathered(delta)
+        return (delta,) if self._layer_class in _UNTURNED else self._matrices(delta)
+
+    def __repr__(self) -> str:
+        return f"DenseAdapter({self.name!r}, {self.method})"
+
+
+def read_layer(path: str, module: nn.Module) -> list[DenseAdapter]:
+    """The adapters ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's.
+
+    ``path`` is the module's path from the root of the model, wrapper parts included.
+    """
+    layer_class = tuner(module)
+    if layer_class is None or layer_class == "LoraLayer":
+        return []
+    # A tuner keeps an adapter's parameters under the adapter's name in some of several dictionaries (LoKr: one or both
+    # of w1 and its factors), and only then has the adapter something in this layer.
+    names: Sequence[str] = type(module).adapter_layer_names  # pyright: ignore[reportAttributeAccessIssue]
+    children = dict(module.named_children())
+    holders = [children[name] for name in names if name in children]
+    keys = dict.fromkeys(key for holder in holders if isinstance(holder, _DICTS) for key in holder)
+    return [DenseAdapter(path, module, key, layer_class) for key in keys]

@@ -1,0 +1,276 @@
+"""``drift_norm`` and ``step_norm`` against explicit products, and against what real PEFT merges."""
+
+from __future__ import annotations
+
+import math
+import tracemalloc
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.norms import AdapterBank, drift, grams
+from lora_watch.norms.drift import Snapshot
+from lora_watch.norms.spectrum import product_square
+from tests.adapters.zoo import Experts, Net, adapted, attention, conv1d, linear
+from tests.norms.factors import Bare, pair
+
+PROMISE = 1e-6
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
+
+
+def product(adapter: Adapter) -> Tensor:
+    """s·B·diag(middle)·A, formed whole in float64."""
+    middle = adapter.middle
+    parts = [
+        b.detach().double() * (1 if middle is None else middle.detach().double()) @ a.detach().double()
+        for a, b in adapter.blocks()
+    ]
+    return adapter.scale * torch.block_diag(*parts)
+
+
+def distance(snapshot: Snapshot, adapter: Adapter) -> float:
+    values, known = snapshot.distance([adapter])
+    assert known.all()
+    assert values.dtype == np.float64
+    return float(values[0])
+
+
+# -- made-up factors -------------------------------------------------------------------------------------------------
+@given(
+    shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12)),
+    dtype=st.sampled_from(DTYPES),
+    size=st.sampled_from([0.0, 1e-2, 1.0]),
+    moved=st.sets(st.sampled_from(["a", "b", "scale", "middle"])),
+    has_middle=st.booleans(),
+    magnitude=st.sampled_from([1.0, 1e-3, 1e3]),
+)
+@settings(max_examples=150, deadline=None)
+def test_equals_the_explicit_difference(
+    shape: tuple[int, int, int], dtype: torch.dtype, size: float, moved: set[str], has_middle: bool, magnitude: float
+) -> None:
+    blocks = [tuple(x * magnitude for x in pair(*shape, seed=s)) for s in (1, 2)]
+    adapter = Bare(*((a.to(dtype), b.to(dtype)) for a, b in blocks), scale=2.0)
+    if has_middle:
+        adapter.middle = torch.linspace(-1, 2, shape[2], dtype=dtype)
+    snapshot, before = Snapshot([adapter]), product(adapter)
+    for seed, (a, b) in enumerate(adapter.blocks()):
+        da, db = pair(*shape, seed=10 + seed)
+        if "a" in moved:
+            a += (size * magnitude * da).to(dtype)
+        if "b" in moved:
+            b += (size * magnitude * db).to(dtype)
+    if "scale" in moved:
+        adapter.scale *= -(1 + size)
+    if "middle" in moved and adapter.middle is not None:
+        adapter.middle = adapter.middle * (1 + size)
+    expected = float(torch.linalg.matrix_norm(product(adapter) - before))
+    # The explicit difference is itself known to a few eps of the products only.
+    rounding = 1e-14 * float(torch.linalg.matrix_norm(before) + torch.linalg.matrix_norm(product(adapter)))
+    assert distance(snapshot, adapter) == pytest.approx(expected, rel=PROMISE, abs=rounding)
+
+
+@pytest.mark.parametrize("eps", [1e-4, 1e-8, 1e-12])
+def test_a_step_much_smaller_than_the_weights_keeps_its_digits(eps: float) -> None:
+    a, b = (x.double() for x in pair(30, 20, 4))
+    adapter = Bare((a, b))
+    snapshot = Snapshot([adapter])
+    b += eps * pair(30, 20, 4, seed=5)[1].double()
+    moved = b - pair(30, 20, 4)[1].double()  # what was added, after rounding
+    assert distance(snapshot, adapter) == pytest.approx(float(torch.linalg.matrix_norm(moved @ a)), rel=PROMISE)
+
+
+def test_one_product_written_in_two_ways_has_not_moved() -> None:
+    """B·R⁻¹ and R·A: all that is left is rounding, and the Grams alone would see 1e-8 of it."""
+    a, b = (x.double() for x in pair(30, 20, 4))
+    adapter = Bare((a, b))
+    size = float(torch.linalg.matrix_norm(product(adapter)))
+    snapshot = Snapshot([adapter])
+    turn = torch.linalg.qr(torch.randn(4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(0)))[0]
+    a.copy_(turn @ a)
+    b.copy_(b @ turn.T)
+    assert distance(snapshot, adapter) < 1e-13 * size
+    b[0] += 1e-7  # and a small true change beside it is seen
+    expected = float(torch.linalg.vector_norm(torch.full((4,), 1e-7, dtype=torch.float64) @ a))
+    assert distance(snapshot, adapter) == pytest.approx(expected, rel=PROMISE)
+
+
+def test_nothing_moved_is_exactly_zero() -> None:
+    adapter = Bare(pair(30, 20, 4), scale=3.0)
+    assert distance(Snapshot([adapter]), adapter) == 0.0
+
+
+def test_far_magnitudes() -> None:
+    for magnitude in (1e-30, 1e30):
+        a, b = (x * magnitude for x in pair(30, 20, 4))
+        adapter = Bare((a, b))
+        snapshot = Snapshot([adapter])
+        b.mul_(1.5)
+        expected = 0.5 * AdapterBank([Bare(pair(30, 20, 4))]).measure()["delta_norm"][0] * magnitude**2
+        assert distance(snapshot, adapter) == pytest.approx(expected, rel=PROMISE)
+
+
+def test_pieces_and_layouts_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    a, b = pair(500, 300, 4)
+    adapter = Bare((a.T.contiguous().T, b.T.contiguous().T))
+    snapshot = Snapshot([adapter])
+    before = product(adapter)
+    adapter.blocks()[0].b.mul_(1.25)
+    adapter.blocks()[0].a.add_(0.1)
+    monkeypatch.setattr(drift, "HOST_STAGING", 8 * 2 * 4 * 37)
+    assert distance(snapshot, adapter) == pytest.approx(float((product(adapter) - before).norm()), rel=PROMISE)
+
+
+def test_the_way_of_accelerators_agrees() -> None:
+    """Run on the CPU: here nothing more than that its arithmetic is right."""
+    now, then = pair(30, 20, 4)[0], pair(30, 20, 4, seed=1)[0]
+    staging = torch.empty(100, dtype=torch.float64)
+    np.testing.assert_allclose(
+        grams._difference_gram_there(now, then), grams.difference_gram(now, then, staging), rtol=1e-12
+    )
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_broken_factors_are_nan_and_known(bad: float) -> None:
+    good, broken = Bare(pair(9, 8, 2)), Bare(pair(9, 8, 2))
+    good.name, broken.name = "good", "broken"
+    snapshot = Snapshot([good, broken])
+    broken.blocks()[0].b[1, 1] = bad
+    good.blocks()[0].b.mul_(2)
+    values, known = snapshot.distance([broken, good])
+    assert known.all()
+    assert math.isnan(values[0])
+    assert values[1] == pytest.approx(float(product(good).norm()) / 2, rel=PROMISE)
+
+
+def test_unknown_and_added_and_updated() -> None:
+    first, later, hidden = Bare(pair(9, 8, 2)), Bare(pair(9, 8, 2)), Bare()
+    first.name, later.name, hidden.name = "first", "later", "hidden"
+    snapshot = Snapshot([first, hidden])
+    values, known = snapshot.distance([first, later, hidden])
+    assert known.tolist() == [True, False, False]
+    assert np.isnan(values[1:]).all()
+    first.blocks()[0].b.mul_(2)
+    moved = distance(snapshot, first)
+    snapshot.add([first, later])
+    assert distance(snapshot, first) == moved, "add must not touch what is held"
+    assert distance(snapshot, later) == 0
+    snapshot.update([first])
+    assert distance(snapshot, first) == 0
+    assert not snapshot.distance([later])[1].any(), "update holds nothing else"
+
+
+def test_a_changed_rank_is_measured_and_another_layer_is_unknown() -> None:
+    adapter = Bare(pair(30, 20, 6), scale=2.0)
+    snapshot, before = Snapshot([adapter]), product(adapter)
+    smaller = Bare(pair(30, 20, 3, seed=4), scale=1.5)
+    expected = float((product(smaller) - before).norm())
+    assert distance(snapshot, smaller) == pytest.approx(expected, rel=PROMISE)
+    assert not snapshot.distance([Bare(pair(31, 20, 6))])[1].any()
+    assert not snapshot.distance([Bare(pair(30, 20, 6), pair(30, 20, 6))])[1].any()
+    snapshot.update([smaller])
+    assert distance(snapshot, smaller) == 0
+
+
+def test_memory_is_a_buffer_not_a_layer() -> None:
+    adapter = Bare(pair(3000, 3000, 4))
+    snapshot = Snapshot([adapter])
+    adapter.blocks()[0].b.mul_(2)
+    snapshot.distance([adapter])
+    tracemalloc.start()
+    snapshot.distance([adapter])
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 3000 * 3000
+
+
+def test_doubt_depends_on_what_is_left() -> None:
+    ones = np.ones((1, 1))
+    assert product_square(ones, ones, ones) == (1.0, False)
+    assert product_square(np.ones((2, 2)), np.array([[1.0, -1], [-1, 1]]), np.eye(2)) == (0.0, True)
+    assert math.isnan(product_square(ones * math.nan, ones, ones)[0])
+
+
+# -- real PEFT -------------------------------------------------------------------------------------------------------
+def merged_weights(model: Any) -> Tensor:
+    """What the layer's weight would be with the adapter merged into it."""
+    layer = model.base_model.model.layer
+    return layer.get_base_layer().weight.detach() + layer.get_delta_weight("default").detach()
+
+
+def train(model: Any, steps: int) -> None:
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    x = torch.randn(5, 7, dtype=torch.float64)
+    for _ in range(steps):
+        model(x).square().sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+
+@pytest.mark.parametrize("start", [True, False, "pissa", "olora", "gaussian", "orthogonal"])
+def test_drift_and_step_equal_what_merging_would_change(start: Any) -> None:
+    torch.manual_seed(0)
+    model = adapted(Net(linear()).float(), init_lora_weights=start).double()  # PiSSA and OLoRA refuse float64
+    adapters = find_adapters(model)
+    began, previous = Snapshot(adapters), Snapshot(adapters)
+    at_start = merged_weights(model)
+    for _ in range(3):
+        before = merged_weights(model)
+        previous.update(adapters)
+        train(model, 2)
+        now = merged_weights(model)
+        assert distance(began, adapters[0]) == pytest.approx(float((now - at_start).norm()), rel=PROMISE)
+        assert distance(previous, adapters[0]) == pytest.approx(float((now - before).norm()), rel=PROMISE)
+    norm = AdapterBank(adapters).measure()["delta_norm"][0]
+    starts_at_zero = start in (True, "gaussian", "orthogonal")
+    assert math.isclose(distance(began, adapters[0]), norm, rel_tol=PROMISE) is starts_at_zero
+    model.base_model.model.layer.set_scale("default", 3.0)
+    change = float((merged_weights(model) - at_start).norm())
+    assert distance(began, adapters[0]) == pytest.approx(change, rel=PROMISE)
+
+
+def test_adalora_moves_with_its_diagonal() -> None:
+    from peft import AdaLoraConfig, get_peft_model
+
+    torch.manual_seed(0)
+    model: Any = get_peft_model(Net(linear()), AdaLoraConfig(target_modules=["layer"], total_step=10, init_r=4))
+    adapters = find_adapters(model)
+    snapshot, before = Snapshot(adapters), merged_weights(model)
+    with torch.no_grad():
+        model.base_model.model.layer.lora_E["default"].normal_()
+    change = float((merged_weights(model) - before).norm())
+    assert change > 0
+    assert distance(snapshot, adapters[0]) == pytest.approx(change, rel=PROMISE)
+
+
+@pytest.mark.parametrize("kind", ["experts", "conv2d", "conv1d", "attention", "embedding"])
+def test_every_kind_of_layer(kind: str) -> None:
+    torch.manual_seed(0)
+    options: dict[str, Any] = {}
+    match kind:
+        case "experts":
+            net, options = Net(Experts()), {"target_parameters": ["layer.up", "layer.down"]}
+        case "conv2d":
+            net = Net(nn.Conv2d(4, 6, 3, groups=2))
+            options = {"r": 4}
+        case "conv1d":
+            net, options = Net(conv1d()), {"fan_in_fan_out": True}
+        case "attention":
+            net = Net(attention())
+        case _:
+            net = Net(nn.Embedding(12, 6))
+    adapters = find_adapters(adapted(net, **options))
+    snapshot, before = Snapshot(adapters), [product(a) for a in adapters]
+    with torch.no_grad():
+        for adapter in adapters:
+            for parameter in adapter.parameters:
+                parameter.add_(0.01 * torch.randn_like(parameter))
+    values, known = snapshot.distance(adapters)
+    assert known.all()
+    assert values == pytest.approx([float((product(a) - b).norm()) for a, b in zip(adapters, before)], rel=PROMISE)
+    assert (values > 0).all()
