@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, layer_index
+from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters, layer_index
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
 from lora_watch.norms.output_ratio import OutputRatioProbe
@@ -264,11 +264,13 @@ class Monitor:
 
     # -- finding -----------------------------------------------------------------------------------------------------
     def _find(self) -> None:
+        others: tuple[str, ...] = ()
         try:
             found = find_adapters(self._model)
         except NoAdaptersError as error:
             found = []
             self._notes.append(str(error))
+            others = tuple(sorted({adapter.method for adapter in find_other_adapters(self._model)}))
         # Frozen and inactive adapters beside a training one (DPO's reference, say) are not what is being trained.
         watched = [a for a in found if a.active and a.trainable and not a.merged] or found
         self._adapters, self._bank = watched, AdapterBank(watched)
@@ -296,6 +298,7 @@ class Monitor:
             versions=_versions(),
             optimizer=self._groups.name,
             peak_lr=self._groups.peak_lr,
+            other_methods=others,
             notes=tuple(notes),
         )
         self._base: BaseNorms = base
@@ -365,6 +368,8 @@ class Monitor:
             if self._full and self._snapshots is not None and step != self._first_step:
                 for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots):
                     metrics[name], known[name] = snapshot.distance(self._adapters)
+        if self._full and any(a.magnitude is not None for a in self._adapters):
+            metrics["magnitude_norm"], known["magnitude_norm"] = _magnitude_norms(self._adapters)
         if total:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
@@ -463,6 +468,15 @@ class Monitor:
 
 def _number(loss: float | Tensor | None) -> float | None:
     return None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+
+
+def _magnitude_norms(adapters: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
+    """‖m‖ of DoRA's magnitude vectors, float64 ``[n_adapters]``, and which adapters have one."""
+    there = [m for a in adapters if (m := a.magnitude) is not None]
+    known = np.array([a.magnitude is not None for a in adapters], dtype=bool)
+    norms = np.full(len(adapters), np.nan)
+    norms[known] = torch.stack([torch.linalg.vector_norm(m.detach().float()).cpu() for m in there]).double().numpy()
+    return norms, known
 
 
 def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> AdapterInfo:

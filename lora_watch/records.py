@@ -56,6 +56,8 @@ class RunInfo:
     """Class name of the optimizer, None if unknown."""
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group, before warm-up and decay."""
+    other_methods: tuple[str, ...] = ()
+    """Adapters of methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter to watch."""
     notes: tuple[str, ...] = ()
     """What could not be watched, in words."""
 

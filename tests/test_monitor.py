@@ -105,6 +105,33 @@ def test_switching_to_another_adapter_is_followed(tmp_path: Path) -> None:
     assert {adapter["name"].rsplit(".", 1)[1] for adapter in report["adapters"]} == {"second"}
 
 
+def test_doras_magnitude_is_beside_the_norms() -> None:
+    torch.manual_seed(0)
+    model = lora(tiny_model(), use_dora=True, targets=["q_proj"]).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    with Monitor(model, optimizer) as monitor:
+        first, last = (loop(monitor, model, optimizer, 1)[-1] for _ in range(2))
+    magnitude = [a.magnitude for a in find_adapters(model)]
+    assert last.metrics["magnitude_norm"] == pytest.approx([float(m.norm()) for m in magnitude if m is not None])
+    assert (first.metrics["magnitude_norm"] != last.metrics["magnitude_norm"]).any()
+    plain, optimizer = built()
+    with Monitor(plain, optimizer) as monitor:
+        assert "magnitude_norm" not in loop(monitor, plain, optimizer, 1)[-1].metrics
+
+
+def test_another_method_is_not_watched_and_is_no_fault() -> None:
+    from peft import LoHaConfig, get_peft_model
+
+    model = get_peft_model(tiny_model(), LoHaConfig(target_modules=["q_proj"]))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer, fail_on="error") as monitor:
+        records = loop(monitor, model, optimizer, 2)
+    assert monitor.alerts == []
+    assert monitor.run.other_methods == ("LoHa",)
+    assert "LoHa" in " ".join(monitor.run.notes)
+    assert records[-1].loss is not None, "the loss is still watched"
+
+
 def test_every_thins_the_norms_but_not_the_loss() -> None:
     model, optimizer = built()
     with Monitor(model, optimizer, every=3) as monitor:

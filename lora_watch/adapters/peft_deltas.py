@@ -1,4 +1,8 @@
-"""PEFT's other tuners: what they add to a frozen weight where they add something, and why not where they do not."""
+"""PEFT's other tuners: what they add to a frozen weight where they add something, and why not where they do not.
+
+Relied on beside what ``peft.py`` names: the dictionaries of parameters that ``adapter_layer_names`` lists, and
+``get_delta_weight(adapter)`` of the tuners below.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +44,6 @@ _MEASURED = frozenset(
 _UNTURNED = frozenset({"FourierFTLayer", "WaveFTLayer"})
 _DICTS = (nn.ModuleDict, nn.ParameterDict)
 _ROTATES = "it multiplies the frozen weight by an orthogonal matrix"
-_SCALES = "it rescales what the layer computes"
 _BY_INPUT = "what it adds depends on the layer's input"
 _WHY_NOT = {
     "OFTLayer": _ROTATES,
@@ -50,7 +53,7 @@ _WHY_NOT = {
     "HiraLayer": "it multiplies the frozen weight entry by entry",
     "MissLayer": "PEFT gives the changed weight only, not the change",
     "BoneLayer": "PEFT gives the changed weight only, not the change",
-    "IA3Layer": _SCALES,
+    "IA3Layer": "it rescales what the layer computes",
     "GloraLayer": "it rescales the frozen weight beside adding to it",
     "LNTuningLayer": "it trains the normalisation itself",
     "BeftLayer": "it changes biases alone",
