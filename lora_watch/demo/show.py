@@ -6,6 +6,7 @@ import importlib.util
 import os
 import shlex
 import shutil
+import sys
 import time
 import warnings
 from pathlib import Path
@@ -160,12 +161,18 @@ def _worst_layers(alert: Alert) -> Any:
     return table
 
 
+def _tensorboard() -> str:
+    """The command, or its path where the environment it is installed in is not active."""
+    beside = Path(sys.executable).with_name("tensorboard")
+    return "tensorboard" if shutil.which("tensorboard") or not beside.exists() else os.path.relpath(beside)
+
+
 def _where_next(output_dir: Path, model: str, task: Task) -> Group:
     folder = shlex.quote(str(output_dir))
     reports = " and ".join(
         str(output_dir / f"{model}-{setup.name}" / "lora_watch" / "report.json") for setup in (task.healthy, task.sick)
     )
     return Group(
-        Text.assemble("See every layer at every step: ", (f"tensorboard --logdir {folder}", "bold cyan")),
+        Text.assemble("See every layer at every step: ", (f"{_tensorboard()} --logdir {folder}", "bold cyan")),
         Text(f"Reports: {reports}", style="dim", overflow="fold"),
     )
