@@ -84,35 +84,12 @@ class LoraWatchCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        trainer = (self._trainer and self._trainer()) or _trainer_that_holds(self)
-        self._tap.attach(trainer)
-        notes = []
-        if trainer is None:
-            notes.append(
-                "the Trainer was not found: the loss is unknown and the loss rules are silent; "
-                "use lora_watch.watch(trainer)"
-            )
-            log.warning("%s", notes[0])
-        model, optimizer = kwargs["model"], kwargs.get("optimizer")
-        if getattr(args, "torch_compile", False):
-            notes.append("output_ratio is unavailable: the model is compiled")
-        self.monitor = Monitor(
-            model,
-            optimizer,
-            fail_on=self.fail_on,
-            every=self.every,
-            max_overhead=self.max_overhead,
-            drift=self.drift,
-            rules=self.rules,
-            mute=self.mute,
-            sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),
-            max_steps=state.max_steps if state.max_steps > 0 else None,
-            lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
-            config=_config(args, model),
-            notes=notes,
-        )
-        if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
-            self.monitor.load_state_dict(earlier)
+        self.monitor = None
+        try:
+            self.monitor = self._build(args, state, kwargs)
+        except Exception:  # a monitor does no harm
+            log.exception("lora_watch could not start; training goes on without it")
+            return
         self.monitor.start(state.global_step)
         if self.monitor.failures:  # nothing has been trained yet: nothing to save
             self._fail(self.monitor)
@@ -142,9 +119,8 @@ class LoraWatchCallback(TrainerCallback):
             return
         skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
         failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
-        saved: Any = getattr(state, "stateful_callbacks", None)
-        if saved is not None and (control.should_save or failures):
-            saved[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
+        if control.should_save or failures:
+            self._remember(state)
         if not _any_rank(bool(failures), self.fail_on, self._tap.device):
             return
         control.should_training_stop = True
@@ -163,10 +139,55 @@ class LoraWatchCallback(TrainerCallback):
             self._fail(self.monitor)
         self.monitor.finish("ok" if state.global_step >= state.max_steps else "interrupted")
 
+    def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
+        trainer = (self._trainer and self._trainer()) or _trainer_that_holds(self)
+        self._tap.attach(trainer)
+        notes = []
+        if trainer is None:
+            notes.append(
+                "the Trainer was not found: the loss is unknown and the loss rules are silent; "
+                "use lora_watch.watch(trainer)"
+            )
+            log.warning("%s", notes[0])
+        model, optimizer = kwargs["model"], kwargs.get("optimizer")
+        # It is compiled later, and from outside: the model itself does not show it yet.
+        compiled = bool(getattr(args, "torch_compile", False))
+        if compiled:
+            notes.append("output_ratio is unavailable: the model is compiled")
+        monitor = Monitor(
+            model,
+            optimizer,
+            fail_on=self.fail_on,
+            every=self.every,
+            max_overhead=self.max_overhead,
+            output_ratio=not compiled,
+            drift=self.drift,
+            rules=self.rules,
+            mute=self.mute,
+            sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),
+            max_steps=state.max_steps if state.max_steps > 0 else None,
+            lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
+            config=_config(args, model),
+            notes=notes,
+        )
+        if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
+            monitor.load_state_dict(earlier)
+        return monitor
+
     # -- helpers -------------------------------------------------------------------------------------------------------
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
         self._trainer = weakref.ref(trainer)
+
+    def _remember(self, state: TrainerState) -> None:
+        """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
+        saved: Any = getattr(state, "stateful_callbacks", None)
+        if saved is None or self.monitor is None:
+            return
+        try:
+            saved[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
+        except (TypeError, ValueError):
+            log.exception("a rule's state is not plain data; a resumed run will start its rules anew")
 
     def _fail(self, monitor: Monitor) -> None:
         self._tap.detach()

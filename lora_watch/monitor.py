@@ -57,6 +57,8 @@ class Monitor:
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
             and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
             16th.
+        output_ratio: look into forward passes; False where hooks would spoil a compiled graph. The rules then compare
+            weights.
         drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
             adapters. A resumed run's drift counts from where it went on.
         rules: rules to use in place of those with the same id, or in addition.
@@ -78,6 +80,7 @@ class Monitor:
         fail_on: str = NEVER,
         every: int = 1,
         max_overhead: float = 0.01,
+        output_ratio: bool = True,
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] = (),
@@ -105,6 +108,7 @@ class Monitor:
         self._adapters: list[Adapter] = []
         self._bank = AdapterBank([])
         self._groups = ParameterGroups(optimizer, [])
+        self._looks_inside = output_ratio
         self._probe: OutputRatioProbe | None = None
         self._lr_sum: FloatArray = np.zeros(0)
         self._snapshots = (Snapshot([]), Snapshot([])) if drift else None
@@ -283,7 +287,7 @@ class Monitor:
         if self._probe is not None:
             self._probe.close()
             self._spent += self._probe.seconds
-        self._probe = OutputRatioProbe(self._model, watched) if watched else None
+        self._probe = OutputRatioProbe(self._model, watched) if watched and self._looks_inside else None
         notes = list(dict.fromkeys(self._notes))
         if self._probe is not None and self._probe.why_unavailable:
             notes.append(f"output_ratio is unavailable: {self._probe.why_unavailable}")
@@ -363,8 +367,9 @@ class Monitor:
             if self._full:
                 metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
                 known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
-            if self._full and self._probe is not None and step != self._first_step:
-                metrics["output_ratio"], known["output_ratio"] = self._probe.read()
+            if self._full and step != self._first_step:
+                unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
+                metrics["output_ratio"], known["output_ratio"] = self._probe.read() if self._probe else unknown
             if self._full and self._snapshots is not None and step != self._first_step:
                 for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots):
                     metrics[name], known[name] = snapshot.distance(self._adapters)

@@ -17,6 +17,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
+from lora_watch.adapters import walk
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 ROOT = Path(__file__).parent.parent
@@ -352,3 +353,43 @@ def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> Non
     readable = EventAccumulator(str(events.parent), size_guidance={"tensors": 0})
     readable.Reload()
     assert "lora_watch/schema" in readable.Tags()["tensors"]
+
+
+def test_a_monitor_that_cannot_start_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lora_watch import callback as module
+
+    monkeypatch.setattr(module, "_config", lambda *args: 1 / 0)
+    trainer = build_trainer(lora(tiny_model()), None, 3, callbacks=[LoraWatchCallback(fail_on="error", console=False)])
+    trainer.train()
+    assert trainer.state.global_step == 3
+    assert any("could not start" in record.message for record in caplog.records)
+    assert "training_step" not in vars(trainer)
+
+
+def test_a_compiled_model_is_watched_by_its_weights() -> None:
+    def run(alpha: float, lr: float) -> LoraWatchCallback:
+        callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+        trainer = build_trainer(
+            lora(tiny_model(), alpha=alpha),
+            None,
+            12,
+            callbacks=[callback],
+            lr=lr,
+            torch_compile=True,
+            torch_compile_backend="eager",
+        )
+        trainer.train()
+        assert not any(module._forward_hooks for _, module in walk(trainer.model))
+        return callback
+
+    healthy, sick = run(16, 2e-3).monitor, run(128, 5e-2).monitor
+    assert healthy is not None
+    assert healthy.last is not None
+    assert sick is not None
+    assert not healthy.last.known["output_ratio"].any()
+    assert any("compiled" in note for note in healthy.run.notes)
+    assert healthy.alerts == []
+    found = next(alert for alert in sick.alerts if alert.rule == "LW102")
+    assert found.metric == "relative_spectral_norm"
