@@ -84,6 +84,8 @@ class LoraWatchCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        if self.monitor is not None:  # a run before this one that broke off: on_train_end was not called
+            self.monitor.finish("interrupted", "training ended by an exception of its own")
         self.monitor = None
         try:
             self.monitor = self._build(args, state, kwargs)

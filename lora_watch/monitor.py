@@ -222,8 +222,8 @@ class Monitor:
                 self._lr_sum = self._lr_sum + np.nan_to_num(self._groups.per_adapter(rates))
             measured = self._step % self.every == 0
             self._judge(self._record(self._step, _number(loss), measured=measured, lr=rates, updated=updated))
-            self._gradients = {}
             self._arm()
+        self._gradients = {}
         return self.failures
 
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:

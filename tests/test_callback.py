@@ -368,6 +368,27 @@ def test_a_monitor_that_cannot_start_does_no_harm(
     assert "training_step" not in vars(trainer)
 
 
+def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
+    class Breaks(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 2:
+                raise KeyError("theirs")
+
+    callback, breaks = LoraWatchCallback(fail_on="never", console=False), Breaks()
+    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback, breaks])
+    with pytest.raises(KeyError):
+        trainer.train()
+    assert report_of(trainer)["verdict"] == "interrupted"
+    trainer.remove_callback(breaks)
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None
+    assert report_of(trainer)["verdict"] == "ok"
+    assert report_of(trainer)["session"] == 2
+    assert not any(module._forward_hooks for _, module in walk(trainer.model))
+
+
 def test_a_compiled_model_is_watched_by_its_weights() -> None:
     def run(alpha: float, lr: float) -> LoraWatchCallback:
         callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
