@@ -395,7 +395,7 @@ def test_a_compiled_model_is_watched_by_its_weights() -> None:
         trainer = build_trainer(
             lora(tiny_model(), alpha=alpha),
             None,
-            12,
+            9,  # each of these is measured in full, however slow the machine
             callbacks=[callback],
             lr=lr,
             torch_compile=True,
