@@ -141,6 +141,11 @@ class LoraWatchCallback(TrainerCallback):
             self._fail(self.monitor)
         self.monitor.finish("ok" if state.global_step >= state.max_steps else "interrupted")
 
+    def attach(self, trainer: Trainer) -> None:
+        """Say which Trainer this is for, instead of letting the callback look for it."""
+        self._trainer = weakref.ref(trainer)
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
         trainer = (self._trainer and self._trainer()) or _trainer_that_holds(self)
         self._tap.attach(trainer)
@@ -175,11 +180,6 @@ class LoraWatchCallback(TrainerCallback):
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
             monitor.load_state_dict(earlier)
         return monitor
-
-    # -- helpers -------------------------------------------------------------------------------------------------------
-    def attach(self, trainer: Trainer) -> None:
-        """Say which Trainer this is for, instead of letting the callback look for it."""
-        self._trainer = weakref.ref(trainer)
 
     def _remember(self, state: TrainerState) -> None:
         """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
@@ -249,13 +249,11 @@ class _LossTap:
             return
         self._trainer = weakref.ref(trainer)
         inner: Callable[..., Any] = trainer.training_step
-        tap = weakref.ref(self)
 
         @functools.wraps(inner)
         def training_step(*args: Any, **kwargs: Any) -> Any:
             loss = inner(*args, **kwargs)
-            if (me := tap()) is not None:
-                me._add(loss)
+            self._add(loss)
             return loss
 
         training_step.lora_watch_tap = self  # type: ignore[attr-defined]
@@ -270,7 +268,8 @@ class _LossTap:
         self._trainer = None
 
     def _add(self, loss: Any) -> None:
-        value = torch.as_tensor(loss).detach().double() if not _is_mps(loss) else torch.as_tensor(loss).detach().float()
+        value = torch.as_tensor(loss).detach()
+        value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)  # MPS has no float64
         self._sum = value.clone() if self._sum is None else self._sum + value
 
     def reset(self) -> None:
@@ -292,10 +291,6 @@ class _LossTap:
     @property
     def loss(self) -> float | None:
         return self._value
-
-
-def _is_mps(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.device.type == "mps"  # has no float64
 
 
 def _world_size() -> int:

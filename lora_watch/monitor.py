@@ -359,7 +359,7 @@ class Monitor:
         if measured and total:
             values = self._bank.measure(spectrum=self._full)
             metrics.update(values)
-            readable = np.array([bool(a.blocks()) for a in self._adapters])
+            readable = self._bank.known
             if not readable.all():
                 known.update(dict.fromkeys(values, readable))
             metrics["relative_norm"] = values["delta_norm"] / self._base.norm
@@ -367,14 +367,13 @@ class Monitor:
             if self._full:
                 metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
                 known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
+                if any(a.magnitude is not None for a in self._adapters):
+                    metrics["magnitude_norm"], known["magnitude_norm"] = _magnitude_norms(self._adapters)
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 metrics["output_ratio"], known["output_ratio"] = self._probe.read() if self._probe else unknown
-            if self._full and self._snapshots is not None and step != self._first_step:
-                for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots):
+                for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots or ()):
                     metrics[name], known[name] = snapshot.distance(self._adapters)
-        if self._full and any(a.magnitude is not None for a in self._adapters):
-            metrics["magnitude_norm"], known["magnitude_norm"] = _magnitude_norms(self._adapters)
         if total:
             scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
