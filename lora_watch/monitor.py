@@ -20,7 +20,7 @@ from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals.gradients import gradient_norms
-from lora_watch.signals.loss import LossDetector, LossProgress
+from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink, Verdict
 
@@ -104,7 +104,7 @@ class Monitor:
         self._sinks = list(sinks)
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
         self._lr_fraction = lr_fraction
-        self._detector, self._progress = LossDetector(), LossProgress()
+        self._loss = LossSignals()
         self._adapters: list[Adapter] = []
         self._bank = AdapterBank([])
         self._groups = ParameterGroups(optimizer, [])
@@ -252,8 +252,7 @@ class Monitor:
         """Plain numbers, lists and dicts, for a checkpoint."""
         return {
             "episodes": self.episodes.state_dict(),
-            "loss": self._detector.state_dict(),
-            "progress": self._progress.state_dict(),
+            "loss": self._loss.state_dict(),
             "lr_sum": self._lr_sum.tolist(),
             "frozen": {name: list(norms) for name, norms in self._frozen.items() if np.isfinite(norms).all()},
         }
@@ -261,8 +260,7 @@ class Monitor:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self.episodes.load_state_dict(state.get("episodes", {}))
-        self._detector.load_state_dict(state.get("loss", {}))
-        self._progress.load_state_dict(state.get("progress", {}))
+        self._loss.load_state_dict(state.get("loss", {}))
         self._lr_sum = np.array(state.get("lr_sum", []), dtype=np.float64)
         self._frozen = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
@@ -389,23 +387,10 @@ class Monitor:
             lr=lr,
             lr_fraction=self._fraction(step),
             overhead=self.overhead,
-            scalars=self._loss_scalars(loss),
+            scalars=self._loss.update(loss),
             wiring=self._wiring(),
             updated=updated,
         )
-
-    def _loss_scalars(self, loss: float | None) -> dict[str, float]:
-        reading = self._detector.update(loss)
-        out = {
-            "loss_spike_score": reading.spike_score,
-            "loss_cusum": reading.cusum,
-            "loss_expected": reading.expected,
-            "loss_rise": reading.rise,
-        }
-        if (progress := self._progress.update(loss)) is not None:
-            out["loss_start"], out["loss_recent"] = progress.start, progress.recent
-            out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
-        return out
 
     def _wiring(self) -> dict[str, BoolArray]:
         state = np.array(self._state, dtype=bool).reshape(-1, 3)

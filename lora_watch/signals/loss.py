@@ -131,3 +131,32 @@ class LossProgress:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
+
+
+@dataclass
+class LossSignals:
+    """Detector and progress together: the numbers of a ``StepRecord`` that rules read of the loss."""
+
+    detector: LossDetector = field(default_factory=LossDetector)
+    progress: LossProgress = field(default_factory=LossProgress)
+
+    def update(self, loss: float | None) -> dict[str, float]:
+        """Judge one step's loss; the entries of ``StepRecord.scalars`` for it."""
+        reading = self.detector.update(loss)
+        out = {
+            "loss_spike_score": reading.spike_score,
+            "loss_cusum": reading.cusum,
+            "loss_expected": reading.expected,
+            "loss_rise": reading.rise,
+        }
+        if (progress := self.progress.update(loss)) is not None:
+            out["loss_start"], out["loss_recent"] = progress.start, progress.recent
+            out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
+        return out
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"detector": self.detector.state_dict(), "progress": self.progress.state_dict()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.detector.load_state_dict(state.get("detector", {}))
+        self.progress.load_state_dict(state.get("progress", {}))
