@@ -48,6 +48,9 @@ class Alert:
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
     """What to try, with numbers."""
+    settings: dict[str, float] = field(default_factory=dict)
+    """The same as values: what LoraConfig and TrainingArguments should get instead, ``lora_alpha`` and
+    ``learning_rate``; empty where nothing was computed for this run."""
     last_step: int = 0
     """Last step at which the rule still held."""
     closed_step: int | None = None

@@ -23,6 +23,7 @@ class Finding:
     limit: float | None = None
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
+    settings: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass

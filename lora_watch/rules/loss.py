@@ -27,6 +27,7 @@ class NonFiniteLoss(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None or math.isfinite(record.loss):
             return None
+        change = weaker(record, 10.0)
         return Finding(
             f"The loss of step {record.step} is {record.loss}. The Trainer's log can show 0.0 or a plausible average "
             "here: logging_nan_inf_filter hides it.",
@@ -39,8 +40,9 @@ class NonFiniteLoss(Rule):
             remedies=[
                 "look at the batch of this step; drop samples without targets",
                 "train in bf16 or fp32 instead of fp16",
-                *weaker(record, 10.0),
+                *change.words,
             ],
+            settings=change.settings,
         )
 
 
@@ -66,6 +68,7 @@ class LossDivergence(Rule):
         cusum, rise = record.scalars.get("loss_cusum", 0.0), record.scalars.get("loss_rise", 0.0)
         if record.loss is None or not (cusum > self.cusum and rise > self.rise):
             return None
+        change = weaker(record, 4.0)
         return Finding(
             f"The loss has risen to {record.loss:.4g} where {record.scalars['loss_expected']:.4g} was to be expected, "
             f"and stays up (evidence {cusum:.1f}, limit {self.cusum:g}).",
@@ -75,7 +78,8 @@ class LossDivergence(Rule):
                 "the learning rate is too high for this scale, or has just been raised",
                 "the data changed: another domain, corrupted batches, a new epoch's order",
             ],
-            remedies=weaker(record, 4.0),
+            remedies=change.words,
+            settings=change.settings,
         )
 
 

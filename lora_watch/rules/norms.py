@@ -35,6 +35,7 @@ class NonFiniteAdapter(Rule):
         if not bad.any():
             return None
         first = record.run.adapters[int(np.argmax(bad))]
+        change = weaker(record, 10.0)
         return Finding(
             f"{what} of {first.name} (the first of {int(bad.sum())} in {len(bad)} adapters) is NaN or infinite "
             f"at step {record.step}.",
@@ -44,7 +45,8 @@ class NonFiniteAdapter(Rule):
                 "an overflow in half precision, or a division by zero, in the backward pass of this layer",
                 "a learning rate so high that the update itself overflows",
             ],
-            remedies=["train in bf16 or fp32 instead of fp16", "set max_grad_norm=1.0", *weaker(record, 10.0)],
+            remedies=["train in bf16 or fp32 instead of fp16", "set max_grad_norm=1.0", *change.words],
+            settings=change.settings,
         )
 
     @staticmethod
@@ -147,6 +149,7 @@ class NormExplosion(Rule):
             return None
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
         scale = max(a.scale for a in record.run.adapters)
+        change = weaker(record, too_strong_by(record, size.p90))
         return Finding(
             f"The adapters have exploded {beside}: {why} ({metric}, limit {limit:g}).",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values > limit)),
@@ -158,7 +161,8 @@ class NormExplosion(Rule):
                 else f"the learning rate is too high: the scale {scale:g} is ordinary",
                 "no warm-up, so that the first updates go at full speed in unsure directions",
             ],
-            remedies=weaker(record, too_strong_by(record, size.p90)),
+            remedies=change.words,
+            settings=change.settings,
         )
 
 
@@ -189,6 +193,7 @@ class NormRunaway(Rule):
         self.history = [*self.history, size.p90][-self.window :]
         if size.p90 <= self.size or past is None or size.p90 <= self.growth * past:
             return None
+        change = weaker(record, too_strong_by(record, size.p90))
         return Finding(
             f"The adapters grow fast: output_ratio reached {size.p90:.3g} in a tenth of the layers, from {past:.3g} "
             f"{self.window} steps ago (limit {self.size:g}).",
@@ -196,7 +201,8 @@ class NormRunaway(Rule):
             metric="output_ratio",
             limit=self.size,
             causes=["s·lr is high: at this pace the adapters drown the layers they adapt"],
-            remedies=weaker(record, too_strong_by(record, size.p90)),
+            remedies=change.words,
+            settings=change.settings,
         )
 
 
@@ -233,6 +239,7 @@ class BarelyMoves(Rule):
         reach = size.p90 / record.lr_fraction
         if reach >= self.reach or _improved(record):
             return None
+        change = stronger(record, min(max(0.5 * AIM / max(reach, 1e-12), 3.0), 100.0))
         return Finding(
             f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers, at most "
             f"{reach:.2g} by the end of the schedule (limit {self.reach:g}), and the loss has not improved on its "
@@ -244,7 +251,8 @@ class BarelyMoves(Rule):
                 "the learning rate is that of full fine-tuning: LoRA wants about ten times more",
                 "the scale is small: alpha was kept while r was raised",
             ],
-            remedies=stronger(record, min(max(0.5 * AIM / max(reach, 1e-12), 3.0), 100.0)),
+            remedies=change.words,
+            settings=change.settings,
         )
 
 

@@ -50,6 +50,7 @@ class AggressiveScale(Rule):
             return None
         worst = int(np.nanargmax(np.where(np.isnan(lr), -1.0, scale * lr)))
         says = f"the first full step moves the median layer by about {leap:.2g} of its weight's norm"
+        change = weaker(record, max(scale[worst] / 2.0, leap / (0.3 * self.first_step), 2.0))
         return Finding(
             f"Scale {scale[worst]:g} ({adapters[worst].scale_formula}) with learning rate {lr[worst]:g} is aggressive: "
             f"s·lr = {scale[worst] * lr[worst]:.2g}" + (f"; {says}." if math.isfinite(leap) else "."),
@@ -57,5 +58,6 @@ class AggressiveScale(Rule):
             metric="effective_lr",
             limit=self.scale * self.lr if hot.any() else self.first_step,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"],
-            remedies=weaker(record, max(scale[worst] / 2.0, leap / (0.3 * self.first_step), 2.0)),
+            remedies=change.words,
+            settings=change.settings,
         )

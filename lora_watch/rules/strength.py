@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 from lora_watch.records import AdapterInfo, StepRecord
 
@@ -36,31 +37,42 @@ def rescaled(adapter: AdapterInfo, lr: float, factor: float) -> tuple[float, flo
     return alpha, scale, lr if factor >= 1 and left <= 1.0 else typed(lr / left, (1, 2, 3, 5), 10)
 
 
-def weaker(record: StepRecord, factor: float) -> list[str]:
-    """Remedies in words that divide s·lr by ``factor`` or a little more, for the adapter with the highest scale."""
+@dataclass(frozen=True)
+class Change:
+    """New settings, in words for people and as values for programs."""
+
+    words: list[str]
+    settings: dict[str, float]
+    """``lora_alpha`` and ``learning_rate``, where they change."""
+
+
+def weaker(record: StepRecord, factor: float) -> Change:
+    """Divide s·lr by ``factor`` or a little more, for the adapter with the highest scale."""
     return _change(record, factor)
 
 
-def stronger(record: StepRecord, factor: float) -> list[str]:
-    """Remedies in words that multiply s·lr by ``factor`` or a little less."""
+def stronger(record: StepRecord, factor: float) -> Change:
+    """Multiply s·lr by ``factor`` or a little less."""
     return _change(record, 1.0 / factor)
 
 
-def _change(record: StepRecord, factor: float) -> list[str]:
+def _change(record: StepRecord, factor: float) -> Change:
     if not record.run.adapters:
-        return []
+        return Change([], {})
     adapter = max(record.run.adapters, key=lambda a: a.scale)
     lr = _lr_of(record, adapter)
     if lr is None or adapter.alpha is None or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
-        return [f"{word} lora_alpha or the learning rate by about {max(factor, 1 / factor):.0f}×"]
+        return Change([f"{word} lora_alpha or the learning rate by about {max(factor, 1 / factor):.0f}×"], {})
     alpha, scale, new_lr = rescaled(adapter, lr, factor)
-    out = []
+    words, settings = [], {}
     if alpha != adapter.alpha:
-        out.append(f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})")
+        words.append(f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})")
+        settings["lora_alpha"] = alpha
     if new_lr != lr:
-        out.append(f"learning rate {lr:g} → {new_lr:g}")
-    return [" and ".join(out)] if out else []
+        words.append(f"learning rate {lr:g} → {new_lr:g}")
+        settings["learning_rate"] = new_lr
+    return Change([" and ".join(words)] if words else [], settings)
 
 
 def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from typing import Any
-
 import pytest
 
 from lora_watch.records import AdapterInfo
@@ -46,13 +43,11 @@ def test_strengthening_leaves_the_scale_alone() -> None:
 def test_the_advice_cures(rule: str, alpha: float, lr: float) -> None:
     """Train again with the numbers that the alert gives: the run learns, and nothing above INFO is left to say."""
     sick = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr)
-    advice = the(rule, sick).remedies[0]
-    numbers: dict[str, Any] = {
-        name: float(value) for name, value in re.findall(r"(lora_alpha|learning rate) \S+ → ([\d.e-]+)", advice)
-    }
-    cured = run(
-        lora(tiny_model(), alpha=numbers.get("lora_alpha", alpha)), steps=40, lr=numbers.get("learning rate", lr)
-    )
+    alert = the(rule, sick)
+    advice, new = alert.remedies[0], alert.settings
+    for value in new.values():
+        assert f"→ {value:g}" in advice
+    cured = run(lora(tiny_model(), alpha=new.get("lora_alpha", alpha)), steps=40, lr=new.get("learning_rate", lr))
     assert ids(cured) == [], advice
     assert cured.last is not None
     assert cured.last.scalars["loss_improved"] == 1.0, advice
