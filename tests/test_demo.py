@@ -21,7 +21,7 @@ import torch
 from lora_watch.alerts import Alert, Severity
 from lora_watch.demo import models, remake_model, texts
 from lora_watch.demo.models import MissingPackageError
-from lora_watch.demo.runs import Outcome, broken_promises
+from lora_watch.demo.runs import Outcome, broken_promises, cured
 from lora_watch.demo.show import _fresh, verdict
 from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss, perplexity
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
@@ -135,26 +135,40 @@ def sick(**changes: Any) -> Outcome:
     return healthy(**{"setup": TASK.sick, "after": 9.0, "steps": 3, "alerts": [ERROR], "stopped": True} | changes)
 
 
+def third(**changes: Any) -> Outcome:
+    return healthy(**{"setup": dataclasses.replace(TASK.sick, name="cured", alpha=16)} | changes)
+
+
 def test_a_demo_that_goes_as_promised():
-    assert broken_promises(TASK, healthy(), sick()) == []
-    assert broken_promises(TASK, healthy(alerts=[INFO]), sick()) == []
+    assert broken_promises(TASK, healthy(), sick(), third()) == []
+    assert broken_promises(TASK, healthy(alerts=[INFO]), sick(), third()) == []
 
 
 @pytest.mark.parametrize(
-    ("good", "bad", "complaint"),
+    ("good", "bad", "again", "complaint"),
     [
-        (healthy(alerts=[WARNING]), sick(), "healthy run raised LW103"),
-        (healthy(steps=50, stopped=True), sick(), "ended at step 50 of 60"),
-        (healthy(after=6.1), sick(), "did not improve"),
-        (healthy(after=math.nan), sick(), "did not improve"),
-        (healthy(), sick(alerts=[WARNING]), "raised no error"),
-        (healthy(), sick(steps=40), "not stopped early"),
-        (healthy(), sick(steps=60, stopped=False), "not stopped early"),
+        (healthy(alerts=[WARNING]), sick(), third(), "healthy run raised LW103"),
+        (healthy(steps=50, stopped=True), sick(), third(), "ended at step 50 of 60"),
+        (healthy(after=6.1), sick(), third(), "did not improve"),
+        (healthy(after=math.nan), sick(), third(), "did not improve"),
+        (healthy(), sick(alerts=[WARNING]), third(), "raised no error"),
+        (healthy(), sick(steps=40), third(), "not stopped early"),
+        (healthy(), sick(steps=60, stopped=False), third(), "not stopped early"),
+        (healthy(), sick(), third(alerts=[WARNING]), "cured run raised LW103"),
+        (healthy(), sick(), third(after=6.1), "cured run did not improve"),
+        (healthy(), sick(), None, "named no new settings"),
     ],
 )
-def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, complaint: str):
-    (broken,) = broken_promises(TASK, good, bad)
+def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome | None, complaint: str):
+    (broken,) = broken_promises(TASK, good, bad, again)
     assert complaint in broken
+
+
+def test_the_cure_is_what_the_gravest_alert_advises():
+    advised = dataclasses.replace(ERROR, settings={"lora_alpha": 16.0})
+    assert cured(sick(alerts=[INFO, advised])) == Setup("cured", 16, 1e-2)
+    assert cured(sick(alerts=[dataclasses.replace(ERROR, settings={"learning_rate": 1e-4})])).lr == 1e-4  # type: ignore[union-attr]
+    assert cured(sick()) is None
 
 
 def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
@@ -248,11 +262,12 @@ def check_demo(model: str, folder: Path) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"tensorboard --logdir {folder}" in done.stdout.replace("\n", "")
     reports = {}
-    for run in ("healthy", "too-strong"):
+    for run in ("healthy", "too-strong", "cured"):
         assert len(list((folder / f"{model}-{run}").glob("events.out.tfevents.*"))) == 1
         reports[run] = json.loads((folder / f"{model}-{run}" / "lora_watch" / "report.json").read_text())
-    assert reports["healthy"]["verdict"] == "ok"
-    assert not [alert for alert in reports["healthy"]["alerts"] if alert["severity"] != "INFO"]
+    for run in ("healthy", "cured"):
+        assert reports[run]["verdict"] == "ok"
+        assert not [alert for alert in reports[run]["alerts"] if alert["severity"] != "INFO"]
     assert reports["too-strong"]["verdict"] == "failed"
     assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
     assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}

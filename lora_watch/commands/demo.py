@@ -1,4 +1,4 @@
-"""``lora-watch demo``: a healthy run and a broken one."""
+"""``lora-watch demo``: a healthy run, a broken one, and its cure."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ def demo(
         Path, typer.Option(file_okay=False, help="Where the runs are written, one folder each.")
     ] = Path("lora-watch-demo"),
 ) -> None:
-    """Train a real model twice, once well and once far too strongly, under the watch.
+    """Train a real model three times under the watch: well, far too strongly, and as the alert then advises.
 
-    Needs no network and no GPU. The healthy run ends without an alert. The other has a high alpha/r and an aggressive
-    learning rate: it is named for what it is and stopped within its first steps. Exits with 0 when both went so,
-    with 1 when not.
+    Needs no network and no GPU. The healthy run ends without an alert. The second has a high alpha/r and an aggressive
+    learning rate: it is named for what it is and stopped within its first steps. The third is the second with the
+    settings of its alert, and healthy. Exits with 0 when all went so, with 1 when not.
     """
     from lora_watch.demo.show import demo as run_demo
 

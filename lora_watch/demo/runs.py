@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,16 +94,30 @@ def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallb
     )
 
 
-def broken_promises(task: Task, healthy: Outcome, sick: Outcome) -> list[str]:
-    """What did not go as the demo says it does; empty when all did."""
+def cured(sick: Outcome) -> Setup | None:
+    """The sick run's setup with the new settings that its gravest alert names; None where none does."""
+    named = next((alert.settings for alert in sick.failures if alert.settings), None)
+    if named is None:
+        return None
+    alpha, lr = named.get("lora_alpha", sick.setup.alpha), named.get("learning_rate", sick.setup.lr)
+    return dataclasses.replace(sick.setup, name="cured", alpha=round(alpha), lr=lr)
+
+
+def broken_promises(task: Task, healthy: Outcome, sick: Outcome, cured: Outcome | None) -> list[str]:
+    """What did not go as the demo says it does; empty when all did. ``cured``: None where the alert gave no advice."""
     broken = []
-    worrying = [alert for alert in healthy.alerts if alert.severity > Severity.INFO]
-    if worrying:
-        broken.append(f"the healthy run raised {', '.join(alert.rule for alert in worrying)}")
-    if healthy.stopped or healthy.steps < healthy.planned:
-        broken.append(f"the healthy run ended at step {healthy.steps} of {healthy.planned}")
-    if not task.score.improved(healthy.before, healthy.after):
-        broken.append(f"the healthy run did not improve its {task.score.name}")
+    for name, outcome in (("healthy", healthy), ("cured", cured)):
+        if outcome is None:
+            continue
+        worrying = [alert for alert in outcome.alerts if alert.severity > Severity.INFO]
+        if worrying:
+            broken.append(f"the {name} run raised {', '.join(alert.rule for alert in worrying)}")
+        if outcome.stopped or outcome.steps < outcome.planned:
+            broken.append(f"the {name} run ended at step {outcome.steps} of {outcome.planned}")
+        if not task.score.improved(outcome.before, outcome.after):
+            broken.append(f"the {name} run did not improve its {task.score.name}")
+    if sick.failures and cured is None:
+        broken.append("the too strong run's alert named no new settings")
     if not sick.failures:
         broken.append("the too strong run raised no error")
     elif not sick.stopped or 2 * sick.steps > sick.planned:

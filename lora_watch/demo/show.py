@@ -32,10 +32,12 @@ WORST = 5
 
 
 def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
-    """Train a healthy and a too strong run of the task ``model`` (a key of TASKS) and say what became of each.
+    """Train a healthy, a too strong and a cured run of the task ``model`` (a key of TASKS); say what became of each.
+
+    The cured run is the too strong one with the settings that its own alert advises.
 
     Runs are written to ``<output_dir>/<model>-<run>/``; those of an earlier demo are replaced. Returns the exit
-    code: 0 when both runs went as promised, else 1. Raises MissingPackageError when something is to be installed
+    code: 0 when all runs went as promised, else 1. Raises MissingPackageError when something is to be installed
     first, and FileExistsError when a folder of that name holds something else.
     """
     if importlib.util.find_spec("peft") is None:
@@ -45,21 +47,26 @@ def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
         _prepare_libraries()
         import torch
 
-        from lora_watch.demo.runs import broken_promises
+        from lora_watch.demo.runs import broken_promises, cured
         from lora_watch.demo.tasks import TASKS
 
         torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
         task = TASKS[model](quick)
     console.print(f"[bold]lora-watch demo[/]: {task.title}\n")
 
-    outcomes = []
-    for setup in (task.healthy, task.sick):
+    def go(setup: Setup) -> Outcome:
         outcome = _run_with_progress(task, setup, _fresh(output_dir / f"{model}-{setup.name}"), console)
         console.print(verdict(outcome, task.score))
-        outcomes.append(outcome)
+        return outcome
 
-    broken = broken_promises(task, *outcomes)
-    console.print(_where_next(output_dir, model, task))
+    healthy, sick = go(task.healthy), go(task.sick)
+    advised = cured(sick)
+    if advised is not None:
+        console.print("\nThe same run again, with the settings that the alert advises:")
+    third = go(advised) if advised is not None else None
+
+    broken = broken_promises(task, healthy, sick, third)
+    console.print(_where_next(output_dir, model, [o.setup for o in (healthy, sick, third) if o]))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
     for promise in broken:
         console.print(f"[bold red]Not as promised:[/] {promise}.")
@@ -167,11 +174,9 @@ def _tensorboard() -> str:
     return "tensorboard" if shutil.which("tensorboard") or not beside.exists() else os.path.relpath(beside)
 
 
-def _where_next(output_dir: Path, model: str, task: Task) -> Group:
+def _where_next(output_dir: Path, model: str, setups: list[Setup]) -> Group:
     folder = shlex.quote(str(output_dir))
-    reports = " and ".join(
-        str(output_dir / f"{model}-{setup.name}" / "lora_watch" / "report.json") for setup in (task.healthy, task.sick)
-    )
+    reports = ", ".join(str(output_dir / f"{model}-{setup.name}" / "lora_watch" / "report.json") for setup in setups)
     return Group(
         Text.assemble("See every layer at every step: ", (f"{_tensorboard()} --logdir {folder}", "bold cyan")),
         Text(f"Reports: {reports}", style="dim", overflow="fold"),

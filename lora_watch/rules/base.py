@@ -24,6 +24,8 @@ class Finding:
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     settings: dict[str, float] = field(default_factory=dict)
+    severity: Severity | None = None
+    """The alert's severity, where it is not the rule's own."""
 
 
 @dataclass

@@ -57,7 +57,8 @@ class Episodes:
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, step)
             return []
-        return self.say(Alert(rule.id, rule.name, rule.severity, step, **vars(finding)))
+        found = {**vars(finding), "severity": finding.severity or rule.severity}
+        return self.say(Alert(rule.id, rule.name, step=step, **found))
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)

@@ -9,11 +9,10 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.strength import stronger, weaker
-from lora_watch.signals.loss import WARM_UP
+from lora_watch.rules.strength import blocks, stronger, stronger_by, weaker, weaker_by
 
-AIM = 0.3
-"""The output_ratio (90th percentile over layers) that remedies aim at: where useful runs lie."""
+EARLY = 20
+"""Steps in which a loss above its start is blamed on the adapters; later on other causes are likelier (LW202)."""
 
 
 @dataclass
@@ -65,11 +64,14 @@ class NonFiniteAdapter(Rule):
 
 @dataclass(frozen=True)
 class _Size:
-    """How loud the adapters are at a step: the 90th percentile over layers and the loudest layer."""
+    """How loud the adapters are at a step."""
 
     p90: float
-    top: float
+    """90th percentile over layers."""
+    overall: float
+    """The same times the number of transformer blocks: what each block adds is carried on by all that follow."""
     values: FloatArray
+    blocks: int
 
 
 def _size(record: StepRecord, metric: str) -> _Size | None:
@@ -82,7 +84,8 @@ def _size(record: StepRecord, metric: str) -> _Size | None:
         return None
     place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
-    return _Size(p90, float(finite[-1]), values)
+    depth = blocks(record.run)
+    return _Size(p90, p90 * depth, values, depth)
 
 
 def _improved(record: StepRecord) -> bool:
@@ -90,11 +93,8 @@ def _improved(record: StepRecord) -> bool:
 
 
 def _worse(record: StepRecord, factor: float) -> bool:
-    """Early in the run, the mean of the last five losses is above ``factor`` × the start by more than its noise.
-
-    Later on a rising loss is LW202's business: the adapters are then of a size at which other causes are likelier.
-    """
-    if record.step > WARM_UP:
+    """Early in the run, the mean of the last five losses is above ``factor`` × the start by more than its noise."""
+    if record.step > EARLY:
         return False
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
@@ -104,16 +104,18 @@ def _worse(record: StepRecord, factor: float) -> bool:
 
 @dataclass
 class NormExplosion(Rule):
-    """The adapter has become larger than a useful one gets, beside the layer it adapts.
+    """The adapters have become larger than useful ones get, beside the layers they adapt.
 
-    The size is ``output_ratio`` (‖s·B·A·x‖/‖W₀·x‖ on the step's own tokens), because it was the one that meant the
-    same in models of different width; where it is unavailable, ``relative_spectral_norm`` stands in. Fires when
+    The size is ``output_ratio`` (‖s·B·A·x‖/‖W₀·x‖ on the step's own tokens), its 90th percentile over layers. Times the
+    number of transformer blocks it meant the same on every model of the corpus, from 4 blocks to 30; alone it did not.
+    Where it is unavailable, ``relative_spectral_norm`` stands in. Fires when
 
-    - a tenth of the layers are drowned (90th percentile above ``drowned``): decisive alone, or
-    - a tenth of the layers speak louder than what they adapt (90th percentile above ``loud``) and the loss has not
-      improved on its start by more than its noise, or
-    - within the first 20 steps, the loudest layer passes ``raised`` while the mean of the last five losses lies more
-      than 10 % and its noise above the start.
+    - within the first 20 steps, the size over all blocks passes ``raised`` while the mean of the last five losses lies
+      more than 10 % and its noise above the start, or
+    - the size over all blocks passes ``drowned`` and the loss has not improved on its start by more than its noise, or
+    - a tenth of the layers are above ``layer``, three times as loud as what they adapt: decisive alone.
+
+    Having fired, it holds as long as the size over all blocks stays above ``raised`` and the loss has not improved.
     """
 
     id = "LW102"
@@ -122,37 +124,46 @@ class NormExplosion(Rule):
     severity = Severity.ERROR
     yields_to = ("LW101", "LW201")
 
-    drowned: float = 3.0
-    loud: float = 1.0
-    raised: float = 0.3
+    raised: float = 1.5
+    drowned: float = 12.0
+    layer: float = 3.0
     loss_factor: float = 1.1
-    spectral_drowned: float = 5.0
-    spectral_loud: float = 1.5
-    spectral_raised: float = 0.5
+    spectral_raised: float = 5.0
+    spectral_drowned: float = 20.0
+    spectral_layer: float = 5.0
+    holds: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        limits, metric = (self.drowned, self.loud, self.raised), "output_ratio"
+        limits, metric = (self.raised, self.drowned, self.layer), "output_ratio"
         if (size := _size(record, metric)) is None:
-            limits, metric = (self.spectral_drowned, self.spectral_loud, self.spectral_raised), "relative_spectral_norm"
+            limits, metric = (
+                (self.spectral_raised, self.spectral_drowned, self.spectral_layer),
+                "relative_spectral_norm",
+            )
             size = _size(record, metric)
         if size is None:
             return None
-        drowned, loud, raised = limits
-        if size.p90 > drowned:
-            why, limit = f"a tenth of the layers are above {size.p90:.3g}", drowned
-        elif size.p90 > loud and record.step >= 3 and not _improved(record):
-            why, limit = f"a tenth of the layers are above {size.p90:.3g} and the loss has not improved", loud
-        elif size.top > raised and _worse(record, self.loss_factor):
+        raised, drowned, layer = limits
+        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {size.blocks} blocks"
+        if size.p90 > layer:
+            why, limit = f"{size.p90:.3g} in a tenth of the layers", layer
+        elif size.overall > drowned and record.step >= 3 and not _improved(record):
+            why, limit = f"{over}, and the loss has not improved", drowned
+        elif size.overall > raised and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
-            why, limit = f"the loudest layer is at {size.top:.3g} and the loss went {start:.3g} → {recent:.3g}", raised
+            why, limit = f"{over}, and the loss went {start:.3g} → {recent:.3g}", raised
+        elif self.holds and size.overall > raised and not _improved(record):
+            why, limit = over, raised
         else:
+            self.holds = False
             return None
+        self.holds = True
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
         scale = max(a.scale for a in record.run.adapters)
-        change = weaker(record, too_strong_by(record, size.p90))
+        change = weaker(record, weaker_by(record, size.overall))
         return Finding(
-            f"The adapters have exploded {beside}: {why} ({metric}, limit {limit:g}).",
-            adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values > limit)),
+            f"The adapters have exploded {beside}: {metric} is {why} (limit {limit:g}).",
+            adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric=metric,
             limit=limit,
             causes=[
@@ -168,10 +179,11 @@ class NormExplosion(Rule):
 
 @dataclass
 class NormRunaway(Rule):
-    """The early sign of an explosion: the adapters are still growing fast at a size that few useful runs reach.
+    """The adapters are still growing fast at a size that no useful run of the corpus reached.
 
-    Fires when the 90th percentile over layers of ``output_ratio`` is above ``size`` and has grown by more than
-    ``growth`` over the last ``window`` measured steps.
+    Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
+    ``size`` and has grown by more than ``growth`` over the last ``window`` measured steps. Says so even while the loss
+    falls: a run that only creeps back after an explosion ends far behind.
     """
 
     id = "LW103"
@@ -180,7 +192,7 @@ class NormRunaway(Rule):
     severity = Severity.WARNING
     yields_to = ("LW101", "LW102", "LW201")
 
-    size: float = 1.0
+    size: float = 12.0
     growth: float = 1.5
     window: int = 5
     history: list[float] = field(default_factory=list, init=False)
@@ -191,13 +203,13 @@ class NormRunaway(Rule):
             return None
         past = self.history[0] if len(self.history) == self.window else None
         self.history = [*self.history, size.p90][-self.window :]
-        if size.p90 <= self.size or past is None or size.p90 <= self.growth * past:
+        if size.overall <= self.size or past is None or size.p90 <= self.growth * past:
             return None
-        change = weaker(record, too_strong_by(record, size.p90))
+        change = weaker(record, weaker_by(record, size.overall))
         return Finding(
-            f"The adapters grow fast: output_ratio reached {size.p90:.3g} in a tenth of the layers, from {past:.3g} "
-            f"{self.window} steps ago (limit {self.size:g}).",
-            adapters=worst_first(record, size.values, size.values > self.size),
+            f"The adapters grow fast: output_ratio reached {size.p90:.3g} in a tenth of the layers ({size.overall:.3g} "
+            f"over {size.blocks} blocks, limit {self.size:g}), from {past:.3g} {self.window} measured steps ago.",
+            adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric="output_ratio",
             limit=self.size,
             causes=["s·lr is high: at this pace the adapters drown the layers they adapt"],
@@ -211,10 +223,9 @@ class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model by the end of the schedule, and the loss says the same.
 
     The size is projected to the end as if every update agreed, which is the most it can reach: ratio now × (total
-    Σ lr / Σ lr so far). Judged once, when ``spent`` of the schedule's Σ lr and at least ``steps`` steps are done.
-    Fires when the projection stays below ``reach`` and the loss has not improved on its start by more than its noise.
-    The limit is low on purpose: SmolLM2-135M was already better for a projection of .007, where other models had gained
-    nothing yet at .016. A weak run may go unnamed; a useful one is not named.
+    Σ lr / Σ lr so far), over all transformer blocks as in LW102. Judged once, when ``spent`` of the schedule's Σ lr and
+    at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
+    more than its noise and more than ``fall`` of its start.
     """
 
     id = "LW104"
@@ -224,7 +235,8 @@ class BarelyMoves(Rule):
     lasting = True
     yields_to = ("LW301", "LW302", "LW303")
 
-    reach: float = 0.005
+    reach: float = 0.12
+    fall: float = 0.05
     spent: float = 0.25
     steps: int = 10
     judged: bool = field(default=False, init=False)
@@ -233,17 +245,18 @@ class BarelyMoves(Rule):
         if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
             return None
         size = _size(record, "output_ratio")
-        if size is None or record.loss is None:
+        start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
+        if size is None or record.loss is None or start is None or recent is None:
             return None
         self.judged = True
-        reach = size.p90 / record.lr_fraction
-        if reach >= self.reach or _improved(record):
+        reach = size.overall / record.lr_fraction
+        if reach >= self.reach or (_improved(record) and start - recent > self.fall * abs(start)):
             return None
-        change = stronger(record, min(max(0.5 * AIM / max(reach, 1e-12), 3.0), 100.0))
+        change = stronger(record, stronger_by(record, reach))
         return Finding(
-            f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers, at most "
-            f"{reach:.2g} by the end of the schedule (limit {self.reach:g}), and the loss has not improved on its "
-            "start by more than its noise.",
+            f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers and at most "
+            f"{reach:.2g} over {size.blocks} blocks by the end of the schedule (limit {self.reach:g}), and the loss "
+            f"went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             limit=self.reach,
@@ -254,13 +267,3 @@ class BarelyMoves(Rule):
             remedies=change.words,
             settings=change.settings,
         )
-
-
-def too_strong_by(record: StepRecord, p90: float) -> float:
-    """By how much s·lr should come down for the run to end near ``AIM``: between 10 and 100.
-
-    The size is carried on to the end of the schedule as if every update agreed, as early ones nearly do. At least 10,
-    since useful runs of some models end far below ``AIM``, and a run that is a little slow is a smaller loss than one
-    that has to be stopped again.
-    """
-    return min(max(p90 / (record.lr_fraction or 1.0) / AIM, 10.0), 100.0)

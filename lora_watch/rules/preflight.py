@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
-from lora_watch.rules.strength import weaker
+from lora_watch.rules.strength import EASY_STEP, blocks, first_steps, is_adaptive, leap, peak_rates, weaker
 
 
 @dataclass
@@ -18,9 +18,10 @@ class AggressiveScale(Rule):
     """A high scale together with a high learning rate, or a first step that is large beside the frozen weight.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, whatever the
-    gradient; it was measured within 0.98–1.14 of that. Fires before the first step when s ≥ ``scale`` and lr >
-    ``lr`` (the founding article's rule of thumb), or when that prediction at the full learning rate exceeds
-    ``first_step`` × ‖W₀‖_F in the median layer. Foresight only: it never says ERROR.
+    gradient; it was measured within 0.98–1.14 of that. A WARNING, before the first step, when that prediction at the
+    full learning rate, beside ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
+    ``first_step``: no useful run of the corpus did. Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding
+    article's rule of thumb: many useful runs are beyond it. Foresight only: it never says ERROR.
     """
 
     id = "LW401"
@@ -30,34 +31,35 @@ class AggressiveScale(Rule):
 
     scale: float = 4.0
     lr: float = 3e-4
-    first_step: float = 0.1
+    first_step: float = 0.7
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
-        if record.step != 0 or not adapters or not record.run.peak_lr:
+        if record.step != 0 or not adapters or not record.run.peak_lr or not is_adaptive(record.run):
             return None
-        if "adam" not in (record.run.optimizer or "").lower():
-            return None
-        rates = record.run.peak_lr
-        lr = np.array([rates[a.group] if a.group is not None and a.group < len(rates) else np.nan for a in adapters])
+        lr = peak_rates(record.run)
         scale = np.array([abs(a.scale) for a in adapters])
-        predicted = np.array(
-            [s * rate * math.sqrt(a.d_out * a.r / 3.0) / a.base_norm for a, s, rate in zip(adapters, scale, lr)]
-        )
+        predicted = first_steps(record.run)
         hot = (scale >= self.scale) & (lr > self.lr)
-        leap = float(np.nanmedian(predicted)) if np.isfinite(predicted).any() else math.nan
-        if not hot.any() and not leap > self.first_step:
+        size = leap(record.run)
+        leaps = size > self.first_step
+        if not hot.any() and not leaps:
             return None
         worst = int(np.nanargmax(np.where(np.isnan(lr), -1.0, scale * lr)))
-        says = f"the first full step moves the median layer by about {leap:.2g} of its weight's norm"
-        change = weaker(record, max(scale[worst] / 2.0, leap / (0.3 * self.first_step), 2.0))
+        says = (
+            f"; the first full step adds about {size:.2g} of the weights' norm, summed over {blocks(record.run)} blocks"
+        )
+        change = weaker(record, max(size / EASY_STEP, 2.0) if math.isfinite(size) else 2.0)
         return Finding(
             f"Scale {scale[worst]:g} ({adapters[worst].scale_formula}) with learning rate {lr[worst]:g} is aggressive: "
-            f"s·lr = {scale[worst] * lr[worst]:.2g}" + (f"; {says}." if math.isfinite(leap) else "."),
-            adapters=worst_first(record, scale * lr, hot if hot.any() else predicted > self.first_step),
-            metric="effective_lr",
-            limit=self.scale * self.lr if hot.any() else self.first_step,
+            f"s·lr = {scale[worst] * lr[worst]:.2g}{says if math.isfinite(size) else ''}.",
+            adapters=worst_first(record, predicted, np.isfinite(predicted))
+            if leaps
+            else worst_first(record, scale * lr, hot),
+            metric="relative_norm" if leaps else "effective_lr",
+            limit=self.first_step if leaps else self.scale * self.lr,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"],
             remedies=change.words,
             settings=change.settings,
+            severity=Severity.WARNING if leaps else Severity.INFO,
         )

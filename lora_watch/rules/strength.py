@@ -5,10 +5,76 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from lora_watch.records import AdapterInfo, StepRecord
+import numpy as np
+
+from lora_watch.records import AdapterInfo, FloatArray, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
+
+
+EASY_STEP = 0.1
+"""Size of the first full step, ‖ΔW‖/‖W₀‖ summed over blocks, that remedies aim at: runs near it were good on every
+model of the corpus, from 4 blocks to 30."""
+AIM = 1.5
+"""output_ratio (90th percentile over layers, times blocks) at the end of a run that remedies aim at."""
+
+ADAPTIVE = ("adam", "lion", "adafactor")
+"""Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
+
+
+def is_adaptive(run: RunInfo) -> bool:
+    """Whether steps follow the learning rate rather than the gradient's size."""
+    return any(name in (run.optimizer or "").lower() for name in ADAPTIVE)
+
+
+def peak_rates(run: RunInfo) -> FloatArray:
+    """The highest learning rate of each adapter's own parameter group, ``[n_adapters]``; NaN where unknown."""
+    rates = run.peak_lr
+    groups = [adapter.group for adapter in run.adapters]
+    return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in groups], dtype=np.float64)
+
+
+def first_steps(run: RunInfo) -> FloatArray:
+    """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
+
+    ``[n_adapters]``, NaN where unknown. For the optimizers of ``ADAPTIVE``; measured within 0.98–1.14 under Adam.
+    """
+    reach = np.array([abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / a.base_norm for a in run.adapters])
+    return peak_rates(run) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+
+
+def blocks(run: RunInfo) -> int:
+    """Number of transformer blocks that hold adapters; 1 where names carry no index."""
+    return max(len({adapter.layer for adapter in run.adapters if adapter.layer is not None}), 1)
+
+
+def leap(run: RunInfo) -> float:
+    """Size of the first full step: ``first_steps`` of the median layer, times ``blocks``; NaN where unknown."""
+    known = first_steps(run)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) * blocks(run) if len(known) else math.nan
+
+
+def weaker_by(record: StepRecord, overall: float) -> float:
+    """By how much s·lr should come down, from 2 to 100: to a first step of ``EASY_STEP``.
+
+    Where single steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near
+    ``AIM`` instead: ``overall`` is the size now, carried on to the end as if every update agreed.
+    """
+    fast = leap(record.run) / EASY_STEP
+    if fast > 2.0:
+        return min(fast, 100.0)
+    return min(max(overall / (record.lr_fraction or 1.0) / AIM, 2.0), 10.0)
+
+
+def stronger_by(record: StepRecord, reach: float) -> float:
+    """By how much s·lr should go up, from 2 on: to an end near ``AIM``, by no more than to ``EASY_STEP``.
+
+    ``reach`` is the size by the end as if every update agreed. Where the size of a step is unknown, 100 at most.
+    """
+    slow = EASY_STEP / leap(record.run) if leap(record.run) > 0 else 100.0
+    return max(min(AIM / max(reach, 1e-12), slow), 2.0)
 
 
 def typed(value: float, factors: tuple[int, ...], base: int) -> float:

@@ -41,7 +41,7 @@ SICK = [
     pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
     pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong"),
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
-    pytest.param({"alpha": 128, "r": 32}, {"lr": 1e-2}, id="rank-32"),
+    pytest.param({"alpha": 256, "r": 32}, {"lr": 1e-2}, id="rank-32"),
     pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora"),
 ]
 
@@ -63,6 +63,7 @@ TWINS = [
     pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1}, id="batch-size-one"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32"),
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora"),
+    pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),
 ]
 
 
@@ -89,7 +90,7 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 
 def test_limits_can_be_changed() -> None:
-    strict = run(steps=20, rules=[NormExplosion(drowned=0.05)])
+    strict = run(steps=20, rules=[NormExplosion(layer=0.05)])
     assert the("LW102", strict).limit == 0.05
 
 
@@ -97,12 +98,12 @@ def test_limits_can_be_changed() -> None:
 
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
-    """A rate at the edge: it still learns at first, and drowns later."""
-    patient = NormExplosion(drowned=30.0, loud=30.0, raised=30.0)
+    """LW102 is made deaf, so that what is seen is the runaway alone."""
+    patient = NormExplosion(raised=300.0, drowned=300.0, layer=300.0)
     monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, rules=[patient, NormRunaway()])
     runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
     assert runaway.step <= 8
-    assert all(a.step > runaway.step for a in explosion)
+    assert not explosion
     assert runaway.remedies
 
 

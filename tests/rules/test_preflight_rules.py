@@ -6,26 +6,28 @@ from typing import Any
 
 import pytest
 
+from lora_watch import Severity
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import lora, tiny_model
 
 
 @pytest.mark.parametrize(
-    ("config", "lr", "words"),
+    ("config", "lr", "severity", "words"),
     [
-        ({"alpha": 32}, 1e-3, ["Scale 4 (alpha/r)", "learning rate 0.001", "s·lr = 0.004"]),
-        ({"r": 16, "alpha": 32, "use_rslora": True}, 1e-3, ["Scale 8 (alpha/sqrt(r))"]),
-        ({"alpha": 16}, 5e-2, ["s·lr = 0.1"]),
+        ({"alpha": 32}, 1e-3, Severity.INFO, ["Scale 4 (alpha/r)", "learning rate 0.001", "s·lr = 0.004"]),
+        ({"r": 16, "alpha": 32, "use_rslora": True}, 1e-3, Severity.INFO, ["Scale 8 (alpha/sqrt(r))"]),
+        ({"alpha": 16}, 5e-2, Severity.WARNING, ["s·lr = 0.1", "over 4 blocks"]),
+        ({"alpha": 128}, 1e-2, Severity.WARNING, ["Scale 16 (alpha/r)"]),
     ],
-    ids=["scale", "rslora-is-not-alpha-over-r", "first-step"],
+    ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both"],
 )
-def test_aggressive_scale(config: dict[str, Any], lr: float, words: list[str]) -> None:
+def test_aggressive_scale(config: dict[str, Any], lr: float, severity: Severity, words: list[str]) -> None:
     monitor = run(lora(tiny_model(), **config), steps=1, lr=lr)
     alert = the("LW401", monitor)
-    assert alert.step == 0
+    assert (alert.step, alert.severity) == (0, severity)
     for word in words:
         assert word in alert.message
-    assert alert.remedies
+    assert alert.settings
 
 
 @pytest.mark.parametrize(

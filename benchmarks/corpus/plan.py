@@ -1,0 +1,147 @@
+"""Which runs the corpus holds: a grid over settings on three pretrained models, and faults put into healthy runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+SEEDS = (0, 1, 2)
+HELD_OUT_SEED = 2
+"""Runs with this seed are a third of every base's; limits are never chosen on them, and scores count them alone."""
+
+
+@dataclass(frozen=True)
+class Spec:
+    """One run. The defaults are a sound configuration of the tiny model."""
+
+    base: str = "tiny"
+    """``tiny``, ``minilm`` or ``smollm2``: the demo's pretrained models."""
+    task: str = "python"
+    """``python``: the standard library's sources. ``news``: BBC articles, as prose or, for the encoder, as classes."""
+    r: int = 8
+    scale: float = 2.0
+    """The layer's factor, whatever the formula: alpha follows from it."""
+    rslora: bool = False
+    lr: float = 2e-3
+    steps: int = 50
+    batch: int = 16
+    schedule: str = "linear"
+    warm_up: int = 0
+    optimizer: str = "adamw_torch"
+    weight_decay: float = 0.0
+    seed: int = 0
+    fault: str = ""
+    """Name of a fault of ``faults.py``; empty for a run of the grid."""
+    fault_step: int = 0
+
+    @property
+    def alpha(self) -> float:
+        return self.scale * (math.sqrt(self.r) if self.rslora else self.r)
+
+    @property
+    def name(self) -> str:
+        """Unique in the corpus, and a file name."""
+        parts = [self.base, self.task, f"r{self.r}", f"s{self.scale:g}" + "rs" * self.rslora, f"lr{self.lr:g}"]
+        parts += [f"b{self.batch}", f"{self.schedule}{self.warm_up or ''}"]
+        if self.optimizer != "adamw_torch" or self.weight_decay:
+            parts.append(f"{self.optimizer}{self.weight_decay or ''}")
+        if self.fault:
+            parts.append(f"{self.fault}@{self.fault_step}")
+        return "_".join([*parts, f"seed{self.seed}"])
+
+    @property
+    def family(self) -> tuple[str, str, int, str]:
+        """Runs that compete for the best result: the same model, task, amount of data and kind of optimizer."""
+        adaptive = "sgd" if self.optimizer == "sgd" else "adaptive"
+        return self.base, self.task, self.steps * self.batch, adaptive
+
+    @property
+    def held_out(self) -> bool:
+        return self.seed == HELD_OUT_SEED
+
+
+def grid() -> Iterator[Spec]:
+    """Every run without a fault, seed by seed."""
+    for seed in SEEDS:
+        yield from _tiny(seed)
+        yield from _minilm(seed)
+        yield from _smollm2(seed)
+
+
+def _tiny(seed: int) -> Iterator[Spec]:
+    for scale, rates in (
+        (0.5, (1e-4, 2e-3)),
+        (1.0, (2e-3, 1e-2)),
+        (2.0, (1e-5, 1e-4, 5e-4, 1e-3, 2e-3, 5e-3, 1e-2, 3e-2)),
+        (4.0, (1e-3, 3e-3, 1e-2, 3e-2)),
+        (16.0, (5e-4, 3e-3, 1e-2, 3e-2)),
+    ):
+        for lr in rates:
+            yield Spec(scale=scale, lr=lr, seed=seed)
+    for r, scale, rslora, lr in (
+        (32, 2.0, False, 5e-4),
+        (32, 2.0, False, 2e-3),
+        (32, 2.0, False, 1e-2),
+        (32, 0.5, False, 1e-4),
+        (32, 0.5, False, 3e-3),
+        (32, 2.8, True, 2e-3),
+        (32, 2.8, True, 1e-2),
+        (64, 2.0, True, 1e-3),
+        (2, 8.0, False, 2e-3),
+        (2, 2.0, False, 5e-3),
+    ):
+        yield Spec(r=r, scale=scale, rslora=rslora, lr=lr, seed=seed)
+    for schedule, warm_up, scale, lr in (
+        ("constant", 0, 2.0, 2e-3),
+        ("constant", 0, 2.0, 1e-2),
+        ("cosine", 10, 2.0, 2e-3),
+        ("linear", 10, 4.0, 1e-2),
+    ):
+        yield Spec(schedule=schedule, warm_up=warm_up, scale=scale, lr=lr, seed=seed)
+    for batch, steps, cells in (
+        (1, 120, ((2.0, 2e-3), (2.0, 5e-4), (2.0, 1e-5), (16.0, 1e-2))),
+        (4, 60, ((2.0, 2e-3), (4.0, 1e-3), (4.0, 3e-2), (2.0, 1e-5))),
+        (32, 25, ((2.0, 2e-3), (4.0, 3e-3), (16.0, 1e-2))),
+    ):
+        for scale, lr in cells:
+            yield Spec(batch=batch, steps=steps, scale=scale, lr=lr, seed=seed)
+    yield Spec(weight_decay=0.1, seed=seed)
+    for optimizer, scale, lr in (
+        ("adafactor", 2.0, 2e-3),
+        ("adafactor", 16.0, 1e-2),
+        ("sgd", 2.0, 0.3),
+        ("sgd", 2.0, 1.0),
+        ("sgd", 4.0, 3.0),
+        ("sgd", 2.0, 1e-3),
+    ):
+        yield Spec(optimizer=optimizer, scale=scale, lr=lr, seed=seed)
+    for scale, lr in ((2.0, 2e-3), (2.0, 5e-4), (4.0, 1e-2), (16.0, 1e-2), (2.0, 1e-5), (16.0, 3e-2)):
+        yield Spec(task="news", scale=scale, lr=lr, seed=seed)
+
+
+def _minilm(seed: int) -> Iterator[Spec]:
+    for r, scale, rslora, schedule, lr in (
+        (8, 2.0, False, "linear", 1e-3),
+        (8, 2.0, False, "linear", 3e-4),
+        (8, 4.0, False, "linear", 3e-3),
+        (8, 16.0, False, "linear", 1e-3),
+        (8, 16.0, False, "linear", 3e-3),
+        (8, 4.0, False, "linear", 1e-2),
+        (8, 4.0, False, "linear", 3e-2),
+        (8, 2.0, False, "linear", 1e-5),
+        (8, 2.0, False, "linear", 1e-4),
+        (32, 2.0, False, "linear", 1e-3),
+        (8, 2.0, False, "constant", 1e-3),
+        (32, 2.8, True, "linear", 1e-3),
+    ):
+        yield Spec("minilm", "news", r, scale, rslora, lr, steps=40, batch=8, schedule=schedule, seed=seed)
+
+
+def _smollm2(seed: int) -> Iterator[Spec]:
+    for task, cells in (
+        ("python", ((2.0, 5e-4), (4.0, 3e-3), (16.0, 3e-3), (4.0, 1e-2), (16.0, 1e-2), (2.0, 1e-5), (2.0, 1e-4))),
+        ("news", ((2.0, 5e-4), (4.0, 3e-3), (16.0, 1e-2))),
+    ):
+        for scale, lr in cells:
+            yield Spec("smollm2", task, scale=scale, lr=lr, steps=25, batch=4, seed=seed)

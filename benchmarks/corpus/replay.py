@@ -1,0 +1,44 @@
+"""Judge a stored run with the rules as they are now: what live training would have said, without training."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from benchmarks.corpus.traces import Trace
+from lora_watch.alerts import Alert
+from lora_watch.monitor import CLOSE_LOOK
+from lora_watch.records import StepRecord
+from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.signals.loss import LossSignals
+
+FULL_ONLY = (
+    "spectral_norm",
+    "stable_rank",
+    "effective_rank",
+    "relative_spectral_norm",
+    "magnitude_norm",
+    "output_ratio",
+)
+"""Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
+
+
+def records(trace: Trace, full_every: int = 1) -> Iterator[StepRecord]:
+    """The records of a live run. ``full_every``: the cadence of full measurements after the first ten steps."""
+    signals = LossSignals()
+    for record in trace.records:
+        metrics: Mapping = record.metrics
+        if record.step > CLOSE_LOOK and record.step % full_every:
+            metrics = {name: values for name, values in metrics.items() if name not in FULL_ONLY}
+        scalars = {**record.scalars, **(signals.update(record.loss) if record.step else {})}
+        yield dataclasses.replace(record, metrics=metrics, scalars=scalars)
+
+
+def judge(
+    trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = (), full_every: int = 1
+) -> list[Alert]:
+    """Every alert of the run, in order of opening."""
+    episodes = Episodes(choose(rules, mute))
+    for record in records(trace, full_every):
+        episodes.check(record)
+    return episodes.alerts

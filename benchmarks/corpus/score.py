@@ -1,0 +1,273 @@
+"""Score the rules, and those of other monitors, on the held-out third of the corpus; write SCORES.md beside this file.
+
+    python -m benchmarks.corpus.score [--third held-out|development]
+
+Reads the stored traces and the cures (``cures.py``); trains nothing; a minute or two.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import json
+import math
+import statistics
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.corpus import peers
+from benchmarks.corpus.cures import RESULTS
+from benchmarks.corpus.faults import FAULTS
+from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.labels import Outcome, label
+from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.replay import judge, records
+from benchmarks.corpus.traces import Trace
+from lora_watch.alerts import Alert, Severity
+from lora_watch.records import FloatArray
+from lora_watch.rules.strength import blocks, leap
+
+OUT = Path(__file__).with_name("SCORES.md")
+SLOWEST = 16
+"""The longest cadence of full measurements that the monitor ever falls back to."""
+LABELS = ("diverged", "damaged", "wasted", "fair", "good")
+
+Runs = Mapping[Spec, Trace]
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    lines += ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    return "\n".join(lines)
+
+
+def share(part: int, whole: int) -> str:
+    return f"{part}/{whole}" + (f" ({100 * part / whole:.0f} %)" if whole else "")
+
+
+# -- ours and theirs on the grid ---------------------------------------------------------------------------------------
+def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -> int | None:
+    """The step of the first alert of at least that severity, of those rules where some are named."""
+    steps = [a.step for a in alerts if a.severity >= least and (not rules or a.rule in rules)]
+    return min(steps, default=None)
+
+
+def flagged(trace: Trace) -> dict[str, int | None]:
+    """Of each peer the first step at which it says something, None for silence."""
+    steps = [record for record in trace.records if record.step]
+    seen = peers.Trace(
+        loss=np.array([math.nan if r.loss is None else r.loss for r in steps]),
+        grad_norm=trace.grad_norm[: len(steps)],
+        lr=np.array([r.lr[0] if r.lr else math.nan for r in steps]),
+    )
+    return {name: min(rule(seen), default=None) for name, rule in peers.PEERS.items()}
+
+
+def columns(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> dict[str, dict[Spec, int | None]]:
+    """By monitor: the first step at which it speaks of each run."""
+    out: dict[str, dict[Spec, int | None]] = collections.defaultdict(dict)
+    for spec in outcomes:
+        alerts, thin = judge(runs[spec]), judge(runs[spec], full_every=SLOWEST)
+        out["lora_watch, WARNING or worse"][spec] = first(alerts, Severity.WARNING)
+        out["lora_watch, ERROR"][spec] = first(alerts, Severity.ERROR)
+        out["lora_watch, ERROR, at the slowest cadence"][spec] = first(thin, Severity.ERROR)
+        out["lora_watch, LW104 alone"][spec] = first(alerts, Severity.WARNING, ("LW104",))
+        for name, step in flagged(runs[spec]).items():
+            out[name][spec] = step
+    return out
+
+
+def detection(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
+    """Which share of each label's runs each monitor speaks of, and how soon for diverged ones."""
+    by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
+    rows = []
+    for monitor, spoke in columns(runs, outcomes).items():
+        delays = []
+        for spec in by_label["diverged"]:
+            step, onset = spoke[spec], outcomes[spec].onset
+            if step is not None and onset is not None:
+                delays.append(max(step - onset, 0))
+        delay = f"{statistics.median(delays):g}, at most {max(delays)}" if delays else "–"
+        counts = [share(sum(spoke[s] is not None for s in some), len(some)) for some in by_label.values()]
+        rows.append([monitor, counts[0], delay, *counts[1:]])
+    return table(
+        ["monitor", "diverged", "steps after onset: median", "damaged", "wasted", "fair", "good (false)"], rows
+    )
+
+
+# -- faults ------------------------------------------------------------------------------------------------------------
+def most_open(alerts: Sequence[Alert]) -> int:
+    """The most alerts above INFO that were open at once."""
+    loud = [a for a in alerts if a.severity > Severity.INFO]
+    ends = [math.inf if a.closed_step is None else a.closed_step for a in loud]
+    return max((sum(b.step <= a.step < end for b, end in zip(loud, ends)) for a in loud), default=0)
+
+
+def faults(runs: Runs) -> str:
+    """For each injected fault: was it named by the right rule, in the right layer, by how many alerts at once."""
+    rows = []
+    for name, fault in FAULTS.items():
+        some = [spec for spec in runs if spec.fault == name]
+        if not some:
+            continue
+        alerts = {spec: judge(runs[spec]) for spec in some}
+        right = {s: next((a for a in alerts[s] if a.rule in fault.rules), None) for s in some}
+        named = [s for s in some if right[s] is not None]
+        others = sorted({a.rule for s in some for a in alerts[s] if a.rule not in fault.rules and a.severity > 10})
+        layer = "–"
+        if fault.layer:
+            layer = share(sum(_names_victim(right[s], runs[s]) for s in named), len(some))
+        delays = [a.step - s.fault_step for s, a in right.items() if a is not None and a.step >= s.fault_step]
+        rows.append(
+            [
+                name,
+                fault.rules[0],
+                share(len(named), len(some)),
+                f"{statistics.median(delays):g}" if delays else "at the start",
+                layer,
+                max(most_open(alerts[s]) for s in some),
+                ", ".join(others) or "–",
+            ]
+        )
+    return table(["fault", "rule", "named", "steps later", "right layer", "most alerts open", "other rules"], rows)
+
+
+def _names_victim(alert: Alert | None, trace: Trace) -> bool:
+    adapters = trace.records[0].run.adapters
+    return bool(alert and alert.adapters) and alert.adapters[0][0] == adapters[len(adapters) // 2].name
+
+
+# -- what separates ----------------------------------------------------------------------------------------------------
+def _within(trace: Trace, metric: str, pick: Callable[[FloatArray], float], steps: int = 10) -> float:
+    """The highest of ``pick(metric over layers)`` in the first steps."""
+    values = [r.metrics[metric] for r in records(trace) if 0 < r.step <= steps and metric in r.metrics]
+    picked = [pick(v[np.isfinite(v)]) if np.isfinite(v).any() else math.inf for v in values]
+    return max(picked, default=math.nan)
+
+
+def _p90(values: FloatArray) -> float:
+    return float(np.percentile(values, 90))
+
+
+CANDIDATES: dict[str, Callable[[Trace], float]] = {
+    "s·lr": lambda t: max(a.scale for a in t.records[0].run.adapters) * max(t.records[0].run.peak_lr),
+    "first full step, median layer": lambda t: leap(t.records[0].run) / blocks(t.records[0].run),
+    "first full step, × blocks": lambda t: leap(t.records[0].run),
+    "highest loss / first loss": lambda t: max(r.loss or 0 for r in t.records) / (t.records[1].loss or 1),
+    "relative_norm, max": lambda t: _within(t, "relative_norm", np.max),
+    "relative_spectral_norm, max": lambda t: _within(t, "relative_spectral_norm", np.max),
+    "relative_spectral_norm, p90 × blocks": (
+        lambda t: _within(t, "relative_spectral_norm", _p90) * blocks(t.records[0].run)
+    ),
+    "output_ratio, max": lambda t: _within(t, "output_ratio", np.max),
+    "output_ratio, p90": lambda t: _within(t, "output_ratio", _p90),
+    "output_ratio, p90 × √blocks": lambda t: _within(t, "output_ratio", _p90) * math.sqrt(blocks(t.records[0].run)),
+    "output_ratio, p90 × blocks": lambda t: _within(t, "output_ratio", _p90) * blocks(t.records[0].run),
+}
+"""Statistics of the first ten steps that might tell too strong runs from good ones."""
+
+
+def separation(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
+    """How well each statistic separates too strong runs from good ones: within each model, and with one limit for all.
+
+    ``good up to`` and ``sick from``: the highest value of a good run and the lowest of a damaged or diverged one.
+    Over all models together: sick runs above every good run, and the chance that a sick run has a higher value than a
+    good one (1 is perfect, 0.5 a coin). Optimizers like Adam only.
+    """
+    bases = sorted({spec.base for spec in outcomes})
+    rows = []
+    for name, statistic in CANDIDATES.items():
+        good: dict[str, list[float]] = {b: [] for b in bases}
+        sick: dict[str, list[float]] = {b: [] for b in bases}
+        for spec, outcome in outcomes.items():
+            if spec.optimizer == "sgd":
+                continue
+            if outcome.label == "good":
+                good[spec.base].append(statistic(runs[spec]))
+            elif outcome.label in ("damaged", "diverged"):
+                sick[spec.base].append(statistic(runs[spec]))
+        cells = [f"{max(good[b]):.2g} / {min(sick[b]):.2g}" if good[b] and sick[b] else "–" for b in bases]
+        highest = max(max(some) for some in good.values() if some)
+        everyone = [value for some in sick.values() for value in some]
+        healthy = np.array([value for some in good.values() for value in some])
+        chance = float(np.mean([(v > healthy).mean() + (v == healthy).mean() / 2 for v in everyone]))
+        rows.append([name, *cells, share(sum(v > highest for v in everyone), len(everyone)), f"{chance:.3f}"])
+    ranges = (f"{base}: good up to / sick from" for base in bases)
+    return table(["statistic", *ranges, "sick above every good run", "sick above a good run"], rows)
+
+
+# -- cures -------------------------------------------------------------------------------------------------------------
+def cures() -> str:
+    """What became of the sick runs when trained again with the advice."""
+    if not RESULTS.exists():
+        return "Not run yet: `python -m benchmarks.corpus.cures`."
+    entries = json.loads(RESULTS.read_text())
+    rows = [
+        [e["name"], e["label"], e["rule"] or "–", _settings(e["settings"]), _gain(e), e["verdict"]] for e in entries
+    ]
+    counts = collections.Counter(e["verdict"] for e in entries)
+    total = len(entries)
+    head = (
+        f"No longer bad: {share(total - counts['bad'], total)}; good: {share(counts['good'], total)}, in one "
+        "application of the advice. Runs without advice count as bad."
+    )
+    return head + "\n\n" + table(["run", "was", "rule", "advice", "gain after", "became"], rows)
+
+
+def _settings(settings: Mapping[str, float]) -> str:
+    return ", ".join(f"{name} {value:g}" for name, value in settings.items()) or "–"
+
+
+def _gain(entry: Mapping[str, object]) -> str:
+    value = entry.get("gain")
+    return f"{value:.2f}" if isinstance(value, float) else "–"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--third", choices=("held-out", "development"), default="held-out")
+    held_out = parser.parse_args().third == "held-out"
+    everything = load_all()
+    outcomes = {s: o for s, o in label(everything).items() if s.held_out == held_out}
+    runs = {s: t for s, t in everything.items() if s.held_out == held_out}
+    counts = collections.Counter(o.label for o in outcomes.values())
+    bases = collections.Counter(s.base for s in outcomes)
+    of_all = collections.Counter(o.label for o in label(everything).values())
+    parts = [
+        "# Scores on the corpus",
+        "Made by `python -m benchmarks.corpus.score`. The corpus holds "
+        f"{len(everything)} real runs ({sum(of_all.values())} of the grid: "
+        + ", ".join(f"{of_all[name]} {name}" for name in LABELS)
+        + f"; {len(everything) - sum(of_all.values())} with an injected fault). Scored here: the "
+        + ("third that no limit was chosen on" if held_out else "two thirds on which limits were chosen")
+        + f", {len(outcomes)} runs of the grid ("
+        + ", ".join(f"{n} {base}" for base, n in bases.items())
+        + "; "
+        + ", ".join(f"{counts[name]} {name}" for name in LABELS)
+        + f") and {len(runs) - len(outcomes)} with faults. "
+        "A run is labelled by its final held-out loss alone: see `labels.py`.",
+        "## Who speaks of which runs",
+        "The share of the runs of each kind of which a monitor says anything, at any step. A fair run ends between "
+        "half and three quarters of the best gain: speaking of it is neither right nor wrong. Peers are re-implemented "
+        "from their published definitions (`peers.py`) and see loss, gradient norm and learning rate; "
+        "wherever they say something, it counts.",
+        detection(runs, outcomes),
+        "## Injected faults",
+        faults(runs),
+        "## Which statistic tells strong runs from good ones",
+        "Highest value within ten steps (or before the first), damaged and diverged runs against good ones.",
+        separation(runs, outcomes),
+        "## Does the advice cure?",
+        cures() if held_out else "Scored on the held-out third.",
+    ]
+    text = "\n\n".join(parts) + "\n"
+    print(text)
+    if held_out:
+        OUT.write_text(text)
+
+
+if __name__ == "__main__":
+    main()
