@@ -32,6 +32,7 @@ from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.places import UnreadableError, find_runs
 from lora_watch.gate.reading import FinishedRun, read_run
 from lora_watch.gate.wording import clean, count, short
+from lora_watch.sinks.strict_json import strict
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -342,9 +343,7 @@ def _percent(change: float) -> str:
 
 def _rounded(value: float | None) -> float | str | None:
     """Six digits are more than any tolerance needs, and make the file small."""
-    if value is None:
-        return None
-    return float(f"{value:.6g}") if math.isfinite(value) else str(value)
+    return None if value is None else strict(float(f"{value:.6g}"))
 
 
 def _number(told: Any) -> float | None:

@@ -17,6 +17,8 @@ from lora_watch.gate.wording import short, sparkline
 
 SUMMARY_BYTES = 1_000_000
 """GitHub drops a step's summary that is longer than 1 MiB."""
+_LINE = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#e8710a"}}}}%%'
+"""A line that can be seen on white and on black: Mermaid's own is almost white."""
 CHARTS = 4
 """Runs whose loss is drawn large: GitHub's page would not get better by more."""
 
@@ -62,6 +64,7 @@ def chart(curve: Sequence[tuple[int, float]], name: str) -> list[str]:
         f"Loss of {code(name)}:",
         "",
         "```mermaid",
+        _LINE,
         "xychart-beta",
         f'    x-axis "step" {points[0][0]} --> {points[-1][0]}',
         f'    y-axis "loss" {low:.6g} --> {high:.6g}',
