@@ -80,8 +80,6 @@ def write_run(
     return folder
 
 
-
-
 def incident_of(names: Sequence[str], steps: Sequence[int], **metrics: Any) -> dict[str, Any]:
     """The part of an incident.json that a story is made of. Each metric is ``[steps][adapters]``."""
     return {

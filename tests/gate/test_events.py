@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -132,3 +133,22 @@ def test_other_programs_files_are_left_out(tmp_path: Path) -> None:
     log = log_of(tmp_path)
     assert not log
     assert (log.steps, log.damage, log.schemas) == ([], [], [])
+
+
+def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes ``lora-watch check`` fast: a head a step, and whole records only where a curve has a point."""
+    from lora_watch.gate import events, judge
+
+    run = run_of(256, max_steps=600)
+    write_run(tmp_path, steps=600, run=run)
+    (file,) = tmp_path.rglob(FILES)
+    read, read_at = [], events._read_at
+
+    def counting(stream: Any, offset: int, length: int) -> bytes:
+        read.append(length)
+        return read_at(stream, offset, length)
+
+    monkeypatch.setattr(events, "_read_at", counting)
+    (judged,) = judge([tmp_path]).runs
+    assert len(judged.run.loss_curve) == 60
+    assert sum(read) < 0.2 * file.stat().st_size

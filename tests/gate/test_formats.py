@@ -49,7 +49,10 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
         run,
         adapters=tuple(replace(a, name=name) for a, name in zip(run.adapters, HOSTILE)),
         notes=tuple(HOSTILE),
-        rules=tuple({"id": f"X{i}{n}", "name": n, "severity": "ERROR", "limits": {}, "explains": n} for i, n in enumerate(HOSTILE)),
+        rules=tuple(
+            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "limits": {}, "explains": n}
+            for i, n in enumerate(HOSTILE)
+        ),
     )
     alerts = [
         alert_of(i + 1, f"X{i}{n}", name=n, message=n, adapters=[(n, math.nan)], causes=[n], remedies=[n], metric=n)
@@ -72,7 +75,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     folder = tmp_path_factory.mktemp("gate")
-    write_run(folder / "bad", alerts=[alert_of(3), alert_of(9), alert_of(5, "LW203", Severity.WARNING)], verdict="failed")
+    write_run(
+        folder / "bad", alerts=[alert_of(3), alert_of(9), alert_of(5, "LW203", Severity.WARNING)], verdict="failed"
+    )
     write_run(folder / "good")
     return judge([folder, folder / "nowhere"])
 
@@ -86,9 +91,7 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
 
 
 def test_text_ends_with_the_sum(plain: Judgement) -> None:
-    assert text(plain).splitlines()[-1] == (
-        "2 runs checked: 1 with findings at or above error; 1 could not be judged"
-    )
+    assert text(plain).splitlines()[-1] == ("2 runs checked: 1 with findings at or above error; 1 could not be judged")
     assert text(Judgement([], [], Severity.ERROR)).endswith("0 runs checked: no findings at or above error")
 
 
@@ -216,7 +219,11 @@ def test_a_huge_text_is_cut() -> None:
 def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     assert broken_rules(junit(plain)) == []
     root = ElementTree.fromstring(junit(plain))
-    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {"tests": "9", "failures": "1", "errors": "1"}
+    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
+        "tests": "9",
+        "failures": "1",
+        "errors": "1",
+    }
     bad, good, unjudged = root
     assert [case.get("name") for case in good] == [
         "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy",

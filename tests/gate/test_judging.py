@@ -23,7 +23,15 @@ def rules_of(judgement: Judgement) -> list[str]:
 def test_a_healthy_run_is_fine_whatever_part_of_it_is_named(healthy: Path) -> None:
     (events,) = healthy.rglob(FILES)
     home = healthy / "lora_watch"
-    for path in (healthy, home, home / "report.json", healthy.parent / "healthy", healthy / "runs", events.parent, events):
+    for path in (
+        healthy,
+        home,
+        home / "report.json",
+        healthy.parent / "healthy",
+        healthy / "runs",
+        events.parent,
+        events,
+    ):
         judgement = judge([path], "warning")
         assert (judgement.exit_code, rules_of(judgement), judgement.unreadable) == (0, [], []), path
         (judged,) = judgement.runs
@@ -100,7 +108,9 @@ def test_a_run_that_stopped_itself_is_worth_a_look(tmp_path: Path) -> None:
 
 
 def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> None:
-    write_run(tmp_path, verdict="failed", message="WARNING LW203\n  more", alerts=[alert_of(3, "LW203", Severity.WARNING)])
+    write_run(
+        tmp_path, verdict="failed", message="WARNING LW203\n  more", alerts=[alert_of(3, "LW203", Severity.WARNING)]
+    )
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW803", "LW203"])
     assert judgement.runs[0].findings[0].message.endswith("WARNING LW203")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from lora_watch.gate import judge
-from lora_watch.gate.events import FILES
 
 KILLS = 50
 # One process pays for the imports and the model and forks a training for each kill: a real Monitor with the real sinks

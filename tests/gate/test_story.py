@@ -25,7 +25,9 @@ def test_nothing_without_a_record() -> None:
     assert tell(None, []) == []
 
 
-@pytest.mark.parametrize("odd", [3, [], {}, {"steps": 1}, {"steps": [1], "adapters": [1]}, {"steps": ["x"], "adapters": []}])
+@pytest.mark.parametrize(
+    "odd", [3, [], {}, {"steps": 1}, {"steps": [1], "adapters": [1]}, {"steps": ["x"], "adapters": []}]
+)
 def test_an_odd_file_is_one_sentence(odd: Any) -> None:
     (line,) = tell(odd, [])
     assert "does not hold what it should" in line
