@@ -11,11 +11,14 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lora_watch.alerts import Alert
+from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.wording import clean, count, short
 
-JUMP = 2.0
-"""A number has jumped when it is at least this many times anything recorded before it."""
+JUMP = 4.0
+"""A number has jumped when it is at least this many times anything recorded before it.
+
+In healthy runs of 40 steps (tiny Llama, 28 adapters, two seeds, two learning rates) none rose to more than 2.6 times.
+"""
 _BEFORE = 3
 """Values of its own that must come before a number for that to mean anything."""
 _CAUSE_FIRST = ("loss", "b_grad_norm", "a_grad_norm", "b_norm", "a_norm", "delta_norm", "spectral_norm", "output_ratio")
@@ -55,11 +58,12 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
         )
     if broken:
         lines.append(_said("Not finite first", broken, lambda e: f"was {e.value:g}"))
-    for alert in alerts:
+    errors = [alert for alert in alerts if alert.severity >= Severity.ERROR]
+    for alert in errors:
         crossed = _by_adapter(_crossings(curves, alert))
         if crossed:
             lines.append(_said(f"Beyond {alert.rule}'s limit first", crossed, lambda e: f"was {short(e.value)}"))
-    lines += [f"Step {alert.step}: {alert.rule} {alert.name} opened." for alert in alerts if alert.step >= steps[0]]
+    lines += [f"Step {alert.step}: {alert.rule} {alert.name} opened." for alert in errors if alert.step >= steps[0]]
     good = incident.get("last_good")
     if isinstance(good, Mapping) and isinstance(good.get("step"), int):
         lines.append(f"{clean(good.get('folder'))}/ beside it has the adapter as it was at step {good['step']}.")

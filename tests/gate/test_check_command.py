@@ -16,7 +16,7 @@ from lora_watch.alerts import Severity
 from lora_watch.cli import app
 from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner
-from tests.gate.runs import edit_json, write_run
+from tests.gate.runs import edit_json, incident_of, write_run
 from tests.sinks.made_up import alert_of
 
 OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
@@ -167,8 +167,6 @@ def test_update_without_a_file(healthy: Path) -> None:
 
 
 def test_the_story_is_told(tmp_path: Path) -> None:
-    from tests.gate.runs import incident_of
-
     write_run(tmp_path, alerts=[alert_of(9)], verdict="failed")
     values = [[1.0, 1.0]] * 6 + [[1.0, 9.0]] * 4
     incident = incident_of(["layers.0.q", "layers.1.q"], range(10), delta_norm=values)

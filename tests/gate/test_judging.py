@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
+from lora_watch import LoraWatchCallback
 from lora_watch.alerts import Severity
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.events import FILES
 from lora_watch.sinks.strict_json import strict_json
 from tests.gate.runs import STEPS, edit_json, write_run
-from tests.sinks.made_up import alert_of
+from tests.sinks.made_up import alert_of, run_of
+from tests.support import lora, stdlib_blocks, tiny_model, train
 
 
 def rules_of(judgement: Judgement) -> list[str]:
@@ -81,8 +85,6 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path, report: bool) -> No
     if not report:  # a file that ends at its last planned step has come to its end
         assert judge([tmp_path]).exit_code == 0
         shutil.rmtree(tmp_path)
-        from tests.sinks.made_up import run_of
-
         write_run(tmp_path, steps=20, verdict=None, report=False, run=run_of(max_steps=50))
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW801"])
@@ -99,12 +101,22 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
 
 
 def test_a_run_that_stopped_itself_is_worth_a_look(tmp_path: Path) -> None:
-    from tests.sinks.made_up import run_of
-
     write_run(tmp_path, steps=20, run=run_of(max_steps=50))
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
     assert "step 20 of 50" in judgement.runs[0].findings[0].message
+
+
+def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
+    class Enough(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    callbacks = [Enough(), LoraWatchCallback(fail_on="never", console=False)]
+    train(lora(tiny_model(), r=2, alpha=4), stdlib_blocks(8, 16), 5, callbacks=callbacks, output_dir=str(tmp_path))
+    judgement = judge([tmp_path])
+    assert judgement.runs[0].run.verdict == "ok"
+    assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
 
 
 def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from lora_watch.gate import judge
 from lora_watch.gate.story import tell
 from tests.gate.runs import incident_of
 from tests.sinks.made_up import alert_of
@@ -38,6 +40,20 @@ def test_a_quiet_record_has_no_first() -> None:
     assert lines == ["The flight recorder holds 10 steps, 11 to 20."]
 
 
+def test_what_healthy_runs_do_is_no_jump(healthy: Path) -> None:
+    log = judge([healthy]).runs[0].run.log
+    metrics = {
+        name: log.metric(name, log.steps) for name in ("a_grad_norm", "b_grad_norm", "delta_norm", "output_ratio")
+    }
+    names = list(metrics["delta_norm"][1])
+    rows = {
+        name: [[by_step[step][adapter] for adapter in names] if step in by_step else None for step in log.steps[1:]]
+        for name, by_step in metrics.items()
+    }
+    incident = incident_of(names, log.steps[1:]) | {"metrics": rows}
+    assert len(tell(incident, [])) == 1
+
+
 def test_growth_from_zero_is_no_jump() -> None:
     """‖ΔW‖ begins at 0 and grows with the steps, faster under a warm-up."""
     steps = range(1, 11)
@@ -49,7 +65,7 @@ def test_what_moved_first() -> None:
     gradient, norm = quiet(), quiet()
     gradient[4:, 1] *= 8
     norm[5:, 1] *= 4
-    norm[7:, :] *= 3
+    norm[7:, :] *= 6
     lines = tell(incident_of(NAMES, STEPS, delta_norm=norm, b_grad_norm=gradient), [])
     (first,) = [line for line in lines if line.startswith("What moved first")]
     assert first.startswith("What moved first: step 15, b_grad_norm of layers.1.q rose to 8")
@@ -59,7 +75,7 @@ def test_what_moved_first() -> None:
 
 def test_within_a_step_the_gradient_comes_before_the_norm() -> None:
     gradient, norm = quiet(), quiet()
-    gradient[4:, 2] *= 3
+    gradient[4:, 2] *= 6
     norm[4:, 0] *= 300
     lines = tell(incident_of(NAMES, STEPS, delta_norm=norm, b_grad_norm=gradient), [])
     assert "step 15, b_grad_norm of layers.2.q" in lines[1]
