@@ -139,7 +139,7 @@ class LoraWatchCallback(TrainerCallback):
             return
         if _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
             self._fail(self.monitor)
-        self.monitor.finish("ok" if state.global_step >= state.max_steps else "interrupted")
+        self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""

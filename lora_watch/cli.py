@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from lora_watch import __version__
+from lora_watch.commands.check import EXAMPLES as CHECK_EXAMPLES
+from lora_watch.commands.check import check
 from lora_watch.commands.demo import EXAMPLES, demo
 from lora_watch.commands.rules import rules
 
@@ -26,6 +28,8 @@ This command shows what that does, and explains the rules.""",
     epilog="""Examples:
 
   [cyan]lora-watch demo --quick[/]    a healthy run and a broken one, in half a minute
+
+  [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
 
   [cyan]lora-watch rules[/]           what is checked
 
@@ -50,6 +54,7 @@ def _options(
 
 app.command(epilog=EXAMPLES)(demo)
 app.command()(rules)
+app.command(epilog=CHECK_EXAMPLES)(check)
 
 
 def main() -> None:

@@ -1,0 +1,350 @@
+"""A run kept to compare later ones with: made from a run, stored as JSON, and compared.
+
+| id | name | when |
+|---|---|---|
+| LW811 | loss-regressed | the mean loss of the last tenth of the steps is higher by more than ``loss``, 10 % |
+| LW812 | norms-shifted | the median layer's ‖ΔW‖ ÷ the baseline's is off 1 by more than ``typical_norm``, 15 % |
+| LW813 | layer-moved | one layer's is off that median by more than ``layer_norm``, a factor of 2 |
+| LW814 | scale-changed | an adapter's live scale or rank is another |
+| LW815 | adapters-changed | adapters have come or gone, or the number of trainable parameters is another |
+| LW816 | length-changed | it has taken more or fewer steps: final losses cannot be compared then |
+
+Norms are compared at every step that was kept. All are errors, but a loss that is lower by as much, which is
+information: time for a new baseline. A run that has not come to its end is not asked for its loss or its length.
+
+The tolerances were measured: tiny Llama, 28 adapters, r 8, 60 steps, two learning rates. With another seed the mean
+loss moved by at most 5 %, the median by at most 6 % at any step, and no layer by more than a factor of 1.41 from the
+others; the learning rate times 1.25 moved the median by 25 %, α times 2 by 100 %. The same seed on the same machine
+gives the same numbers. They stand in the stored file, where another project may write its own.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.gate.places import UnreadableError, find_runs
+from lora_watch.gate.reading import FinishedRun, read_run
+from lora_watch.gate.wording import clean, count, short
+from lora_watch.sinks.strict_json import strict
+
+KIND, BASELINE_VERSION = "lora_watch baseline", 1
+TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
+CURVE_POINTS = 32
+"""Steps of the stored curves: the first eight, then ever further apart, and the last."""
+LAYERS_TO_COMPARE = 4
+"""Fewer layers than this have no median that stands for all: the median is compared, single layers are not."""
+
+RULES = {
+    "LW811": "loss-regressed",
+    "LW812": "norms-shifted",
+    "LW813": "layer-moved",
+    "LW814": "scale-changed",
+    "LW815": "adapters-changed",
+    "LW816": "length-changed",
+}
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What is kept of one adapter."""
+
+    r: int | None
+    scale: float | None
+    delta_norm: Mapping[int, float]
+    """By step."""
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """What is kept of a run."""
+
+    name: str
+    step: int
+    loss: float | None
+    """Mean over the last tenth of the steps; the last one's where only a report was left."""
+    trainable_parameters: int | None
+    adapters: Mapping[str, Kept]
+    tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
+
+    def to_json(self) -> bytes:
+        """One line an adapter, so that a change of the file can be read."""
+        steps = sorted({step for kept in self.adapters.values() for step in kept.delta_norm})
+        head = {
+            "kind": KIND,
+            "version": BASELINE_VERSION,
+            "name": Path(self.name).name,  # not where it lay on somebody's machine
+            "tolerances": dict(self.tolerances),
+            "step": self.step,
+            "loss": _rounded(self.loss),
+            "trainable_parameters": self.trainable_parameters,
+            "steps": steps,
+        }
+        adapters = {
+            name: {
+                "r": kept.r,
+                "scale": _rounded(kept.scale),
+                "delta_norm": [_rounded(kept.delta_norm.get(step)) for step in steps],
+            }
+            for name, kept in self.adapters.items()
+        }
+        lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
+        rows = [f"  {json.dumps(name)}: {json.dumps(adapter)}" for name, adapter in adapters.items()]
+        lines.append(' "adapters": {\n' + ",\n".join(rows) + "\n }")
+        return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
+    """What a baseline keeps of ``run``: its ``delta_norm`` at ``steps`` (default: ``curve_steps``) and at the end."""
+    trained = [step for step in run.log.steps if step > 0]
+    curves = run.log.metric("delta_norm", curve_steps(trained) if steps is None else steps)
+    adapters = {}
+    for name, adapter in run.adapters.items():
+        curve = {step: values[name] for step, values in curves.items() if name in values}
+        if not run.log and "delta_norm" in adapter.last:
+            curve = {run.step: adapter.last["delta_norm"]}
+        adapters[name] = Kept(adapter.r, adapter.last.get("scale"), curve)
+    tail = run.log.series("loss", trained[-max(1, len(trained) // 10) :])
+    loss = statistics.fmean(tail.values()) if tail else run.loss_ends[1]
+    return Baseline(run.name, run.step, loss, run.trainable_parameters, adapters)
+
+
+def curve_steps(steps: Sequence[int]) -> list[int]:
+    """At most ``CURVE_POINTS`` of ``steps``: the first eight, then ever further apart, and the last."""
+    if len(steps) <= CURVE_POINTS:
+        return list(steps)
+    growth = (len(steps) / 8) ** (1 / (CURVE_POINTS - 8))
+    places = {*range(8), *(min(len(steps) - 1, round(8 * growth**i) - 1) for i in range(1, CURVE_POINTS - 7))}
+    return [steps[place] for place in sorted(places)]
+
+
+def load(path: Path) -> Baseline:
+    """The baseline at ``path``: one that was written, or a run, its report or its folder, to be made into one.
+
+    Raises UnreadableError.
+    """
+    content = None
+    if path.is_file() and path.suffix == ".json":
+        try:
+            content = json.loads(path.read_bytes())
+        except (OSError, ValueError, RecursionError) as error:
+            raise UnreadableError(f"the baseline {path} cannot be read: {error}") from error
+    if not isinstance(content, dict) or content.get("kind") != KIND:
+        places = find_runs(path)
+        if len(places) > 1:
+            raise UnreadableError(f"{path} holds {len(places)} runs; a baseline is one: name its folder")
+        return keep(read_run(places[0]))
+    if content.get("version") != BASELINE_VERSION:
+        raise UnreadableError(
+            f"the baseline {path} has the format {content.get('version')!r}, known here: {BASELINE_VERSION}; "
+            "write it anew with --update-baseline"
+        )
+    try:
+        steps = [int(step) for step in content["steps"]]
+        return Baseline(
+            name=clean(content["name"]),
+            step=int(content["step"]),
+            loss=_number(content["loss"]),
+            trainable_parameters=content["trainable_parameters"],
+            adapters={
+                clean(name): Kept(
+                    a["r"],
+                    _number(a["scale"]),
+                    {s: n for s, told in zip(steps, a["delta_norm"]) if (n := _number(told)) is not None},
+                )
+                for name, a in content["adapters"].items()
+            },
+            tolerances=TOLERANCES | {name: float(content["tolerances"][name]) for name in content["tolerances"]},
+        )
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UnreadableError(
+            f"the baseline {path} does not hold what it should ({type(error).__name__}: {error})"
+        ) from error
+
+
+def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
+    """What moved in ``run`` since ``baseline``, as findings."""
+    steps = sorted({step for kept in baseline.adapters.values() for step in kept.delta_norm})
+    now = keep(run, steps)
+    return [
+        *_adapters(now, baseline),
+        *_scales(now, baseline),
+        *(_ending(now, baseline) if run.verdict == "ok" else ()),
+        *_norms(now, baseline, steps),
+    ]
+
+
+def _adapters(now: Baseline, before: Baseline) -> Iterator[Alert]:
+    gone = [name for name in before.adapters if name not in now.adapters]
+    new = [name for name in now.adapters if name not in before.adapters]
+    parts = [f"{count(len(names), 'adapter')} {what}" for names, what in ((gone, "gone"), (new, "new")) if names]
+    trained, trained_before = now.trainable_parameters, before.trainable_parameters
+    if trained is not None and trained_before is not None and trained != trained_before:
+        parts.append(f"{trained:,} trainable parameters instead of {trained_before:,}")
+    if parts:
+        yield _moved(
+            "LW815",
+            now,
+            f"What is trained has changed since the baseline: {', '.join(parts)}.",
+            adapters=[(name, 0.0) for name in gone] + [(name, 1.0) for name in new],
+            metric="present",
+            causes=["target_modules, the ranks or the model have changed"],
+        )
+
+
+def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
+    changed = []
+    for name, a, b in _both(now, before):
+        if a.scale is not None and b.scale is not None:
+            other = abs(a.scale - b.scale) > before.tolerances["scale"] * abs(b.scale)
+        else:
+            other = False
+        if other or (None not in (a.r, b.r) and a.r != b.r):
+            changed.append((name, a, b))
+    if changed:
+        name, a, b = changed[0]
+        yield _moved(
+            "LW814",
+            now,
+            f"The scale or the rank of {count(len(changed), 'adapter')} is not the baseline's: {name} has "
+            f"r {a.r}, scale {short(a.scale)} instead of r {b.r}, scale {short(b.scale)}.",
+            adapters=[(name, math.nan if a.scale is None else a.scale) for name, a, _ in changed],
+            metric="scale",
+            causes=["r, lora_alpha, use_rslora or a pattern of them has changed"],
+        )
+
+
+def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
+    if now.step != before.step:
+        message = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}: their ends are no match."
+        yield _moved("LW816", now, message)
+        return
+    if now.loss is None or before.loss is None:
+        return
+    change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
+    numbers = f"{short(now.loss)} instead of {short(before.loss)}, {_percent(change)}"
+    if not change <= before.tolerances["loss"]:  # a NaN is not
+        yield _moved("LW811", now, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
+    elif change < -before.tolerances["loss"]:
+        message = f"The final loss is lower than the baseline's: {numbers}. Time for --update-baseline."
+        yield _moved("LW811", now, message, severity=Severity.INFO, metric="loss", name="loss-improved")
+
+
+def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Alert]:
+    """Two questions: did all layers together do something else, and did one of them do other than the rest?"""
+    pairs = _both(now, before)
+    typical_limit = math.log1p(before.tolerances["typical_norm"])
+    layer_limit = math.log(before.tolerances["layer_norm"])
+    typical: dict[int, float] = {}
+    single: dict[str, list[tuple[int, float]]] = {}
+    for step in steps:
+        shifts = {
+            name: _log_ratio(a.delta_norm[step], b.delta_norm[step])
+            for name, a, b in pairs
+            if step in a.delta_norm and step in b.delta_norm
+        }
+        known = [shift for shift in shifts.values() if shift is not None]
+        if not known:
+            continue
+        typical[step] = statistics.median(known)
+        for name, shift in shifts.items():
+            # Where the median is not finite nothing can be told apart: all layers are equally lost.
+            if shift is not None and len(known) >= LAYERS_TO_COMPARE and math.isfinite(typical[step]):
+                single.setdefault(name, []).append((step, shift - typical[step]))
+    off = [step for step, shift in typical.items() if not abs(shift) <= typical_limit]
+    if off:
+        last = max(typical)
+        yield _moved(
+            "LW812",
+            now,
+            f"The adapters' norms ‖ΔW‖ have shifted as a whole: the median layer has {_times(typical[off[0]])} the "
+            f"baseline's at step {off[0]} and {_times(typical[last])} at step {last} "
+            f"(tolerance: {before.tolerances['typical_norm']:.0%} either way).",
+            step=off[0],
+            metric="delta_norm",
+            limit=before.tolerances["typical_norm"],
+            causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
+        )
+    moved = []
+    for name, shifts in single.items():
+        beyond = [(step, shift) for step, shift in shifts if not abs(shift) <= layer_limit]
+        if beyond:
+            moved.append((beyond[0][0], name, max((shift for _, shift in beyond), key=abs)))
+    if moved:
+        moved.sort(key=lambda found: (found[0], -abs(found[2])))
+        step, name, shift = moved[0]
+        yield _moved(
+            "LW813",
+            now,
+            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, first {name} at step {step}: "
+            f"its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
+            f"(tolerance: a factor of {before.tolerances['layer_norm']:g}).",
+            adapters=[(name, _exp(shift)) for _, name, shift in moved],
+            step=step,
+            metric="delta_norm",
+            limit=before.tolerances["layer_norm"],
+            causes=["these layers have another learning rate, rank, initialisation or data than before"],
+        )
+    if not typical and before.adapters and now.adapters:
+        yield _moved(
+            "LW812",
+            now,
+            "The adapters' norms cannot be compared with the baseline's: the runs have no measured step in common.",
+            causes=[
+                "one of them has no event files beside its report",
+                "one of them ended before its first measurement",
+            ],
+        )
+
+
+def _both(now: Baseline, before: Baseline) -> list[tuple[str, Kept, Kept]]:
+    return [(name, now.adapters[name], kept) for name, kept in before.adapters.items() if name in now.adapters]
+
+
+def _log_ratio(now: float, before: float) -> float | None:
+    """log(now/before); None where both are zero or both are not finite: nothing has moved."""
+    if now == before or not (math.isfinite(now) or math.isfinite(before)):
+        return 0.0 if now == before and now != 0 else None
+    if not math.isfinite(now) or before == 0:
+        return math.inf
+    return -math.inf if now == 0 or not math.isfinite(before) else math.log(now / before)
+
+
+def _moved(
+    rule: str,
+    now: Baseline,
+    message: str,
+    *,
+    step: int | None = None,
+    severity: Severity = Severity.ERROR,
+    name: str | None = None,
+    **fields: Any,
+) -> Alert:
+    return Alert(rule, name or RULES[rule], severity, now.step if step is None else step, message, **fields)
+
+
+def _exp(shift: float) -> float:
+    return math.inf if shift > 700 else math.exp(shift)
+
+
+def _times(shift: float) -> str:
+    return f"{_exp(shift):.3g} ×"
+
+
+def _percent(change: float) -> str:
+    return f"{100 * change:+.1f} %"
+
+
+def _rounded(value: float | None) -> float | str | None:
+    """Six digits are more than any tolerance needs, and make the file small."""
+    return None if value is None else strict(float(f"{value:.6g}"))
+
+
+def _number(told: Any) -> float | None:
+    return None if told is None else float(told)

@@ -1,0 +1,45 @@
+"""A judgement as strict JSON, for programs; its schema is ``lora_watch/schema/check.json``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.sinks.strict_json import strict
+
+CHECK_VERSION = 1
+
+
+def as_json(judgement: Judgement) -> str:
+    """Indented, one document."""
+    content = {
+        "version": CHECK_VERSION,
+        "exit_code": judgement.exit_code,
+        "fail_on": judgement.fail_on.name.lower(),
+        "runs": [_run(judged, judgement) for judged in judgement.runs],
+        "unreadable": judgement.unreadable,
+    }
+    return json.dumps(strict(content), allow_nan=False, ensure_ascii=False, indent=1)
+
+
+def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
+    run = judged.run
+    loudest = run.loudest()
+    return {
+        "name": run.name,
+        "failed": bool(judged.failures(judgement.fail_on)),
+        "verdict": run.verdict,
+        "message": run.message,
+        "step": run.step,
+        "max_steps": run.max_steps,
+        "updated": run.updated,
+        "loss": {"first": run.loss_ends[0], "last": run.loss_ends[1]},
+        "adapters": len(run.adapters),
+        "trainable_parameters": run.trainable_parameters,
+        "loudest": None if loudest is None else {"name": loudest[0], "value": loudest[1]},
+        "compared": judged.compared,
+        "findings": [alert.to_dict() for alert in judged.findings],
+        "story": judged.story,
+        "notes": run.notes,
+    }

@@ -1,0 +1,59 @@
+"""A judgement as JUnit XML, as Jenkins, GitLab and others show test results.
+
+A run is a test suite, a rule that watched it a test case: passed, or failed with the alert as its text. GitLab shows
+``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
+that fired twice is one case. What is below the threshold passes, with the alert as its output.
+"""
+
+from __future__ import annotations
+
+from xml.etree import ElementTree
+
+from lora_watch.alerts import Alert
+from lora_watch.gate.baseline import RULES
+from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
+
+
+def junit(judgement: Judgement) -> bytes:
+    """A whole document, UTF-8, in the form of the schema ``junit-10.xsd`` of Jenkins' xUnit plugin."""
+    root = ElementTree.Element("testsuites", name="lora_watch")
+    for judged in judgement.runs:
+        _suite(root, judged, judgement)
+    if judgement.unreadable:
+        suite = ElementTree.SubElement(root, "testsuite", name="lora_watch: not judged")
+        for number, reason in enumerate(judgement.unreadable, 1):
+            case = ElementTree.SubElement(suite, "testcase", classname="lora_watch", name=f"unreadable {number}")
+            ElementTree.SubElement(case, "error", type="unreadable", message=reason).text = reason
+    for suite in root:
+        _count(suite)
+    for what in ("tests", "failures", "errors"):
+        root.set(what, str(sum(int(suite.get(what, 0)) for suite in root)))
+    ElementTree.indent(root)
+    return ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
+
+
+def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> None:
+    run = judged.run
+    suite = ElementTree.SubElement(root, "testsuite", name=run.name)
+    if run.updated:
+        suite.set("timestamp", run.updated)
+    fired: dict[str, list[Alert]] = {}
+    for alert in judged.findings:
+        fired.setdefault(alert.rule, []).append(alert)
+    names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
+    names.update({rule: alerts[0].name for rule, alerts in fired.items()})
+    for rule, name in sorted(names.items()):
+        case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
+        alerts = fired.get(rule, [])
+        told = "\n\n".join(map(str, alerts))
+        if any(alert.severity >= judgement.fail_on for alert in alerts):
+            failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
+            failure.text = "\n".join([told, *([""] if judged.story else []), *judged.story])
+        elif alerts:
+            ElementTree.SubElement(case, "system-out").text = told
+
+
+def _count(suite: ElementTree.Element) -> None:
+    suite.set("tests", str(len(suite.findall("testcase"))))
+    suite.set("failures", str(len(suite.findall("testcase/failure"))))
+    suite.set("errors", str(len(suite.findall("testcase/error"))))

@@ -1,0 +1,116 @@
+"""A judgement as GitHub-flavoured Markdown: a job's summary, or a comment on a pull request.
+
+Figures are a line of Unicode bars, which every renderer shows, and a Mermaid chart, which GitHub and GitLab draw
+(images given as data URIs are stripped there).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from lora_watch.alerts import Alert
+from lora_watch.gate.formats.text import ENDINGS, summary
+from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.gate.wording import short, sparkline
+
+SUMMARY_BYTES = 1_000_000
+"""GitHub drops a step's summary that is longer than 1 MiB."""
+_LINE = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#e8710a"}}}}%%'
+"""A line that can be seen on white and on black: Mermaid's own is almost white."""
+CHARTS = 4
+"""Runs whose loss is drawn large: GitHub's page would not get better by more."""
+
+
+def markdown(judgement: Judgement) -> str:
+    """A table of the runs, then their findings, then the losses."""
+    lines = [f"### lora_watch: {'✅' if judgement.exit_code == 0 else '❌'} {summary(judgement)}", ""]
+    if judgement.runs:
+        lines += ["| run | ended | steps | loss | | loudest adapter | findings |", "|---|---|--:|---|---|---|---|"]
+        lines += [_row(judged) for judged in judgement.runs]
+    lines += [line for reason in judgement.unreadable for line in ("", f"**Not judged:** {escaped(reason)}")]
+    for judged in judgement.runs:
+        lines += _details(judged)
+    drawn = [judged for judged in judgement.runs if judged.findings] or judgement.runs
+    for judged in drawn[:CHARTS]:
+        lines += chart(judged.run.loss_curve, judged.run.name)
+    return "\n".join(lines) + "\n"
+
+
+def escaped(text: str) -> str:
+    """``text`` as itself: no markup, no table cell's end, no mention of a user."""
+    return re.sub(r"([!-/:-@\[-`{-~])", r"\\\1", text).replace("\\@", "@\u200b")
+
+
+def code(text: str) -> str:
+    """``text`` as a code span, also inside a table."""
+    longest = max((len(run) for run in re.findall(r"`+", text)), default=0)
+    fence = "`" * (longest + 1)
+    pad = " " if longest else ""
+    return fence + pad + text.replace("|", "\\|") + pad + fence
+
+
+def chart(curve: Sequence[tuple[int, float]], name: str) -> list[str]:
+    """The loss over the steps for Mermaid; nothing where there is no curve. The name stands outside the drawing."""
+    points = [(step, value) for step, value in curve if math.isfinite(value)]
+    if len(points) < 2:
+        return []
+    low, high = min(value for _, value in points), max(value for _, value in points)
+    if high - low <= 1e-9 * abs(high):
+        return []
+    return [
+        "",
+        f"Loss of {code(name)}:",
+        "",
+        "```mermaid",
+        _LINE,
+        "xychart-beta",
+        f'    x-axis "step" {points[0][0]} --> {points[-1][0]}',
+        f'    y-axis "loss" {low:.6g} --> {high:.6g}',
+        f"    line [{', '.join(f'{value:.6g}' for _, value in points)}]",
+        "```",
+    ]
+
+
+def _row(judged: Judged) -> str:
+    run = judged.run
+    loudest = run.loudest()
+    by_rule: dict[str, str] = {}
+    for alert in judged.findings:
+        by_rule.setdefault(alert.rule, f"{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}")
+    cells = [
+        code(run.name),
+        ENDINGS[run.verdict],
+        str(run.step) + (f" / {run.max_steps}" if run.max_steps is not None else ""),
+        f"{short(run.loss_ends[0])} → {short(run.loss_ends[1])}",
+        sparkline([value for _, value in run.loss_curve], width=16),
+        f"{code(loudest[0])} {short(loudest[1])}" if loudest else "",
+        "<br>".join(by_rule.values()) or "none",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _details(judged: Judged) -> Iterator[str]:
+    for alert in judged.findings:
+        yield ""
+        head = f"**{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}**"
+        yield f"{head} in {code(judged.run.name)}, step {alert.step}"
+        yield ""
+        yield from _items(alert)
+    if judged.story:
+        yield from ("", f"What happened in {code(judged.run.name)}:", "")
+        yield from (f"1. {escaped(line)}" for line in judged.story)
+    if judged.run.notes:
+        yield ""
+        yield from (f"- note: {escaped(note)}" for note in judged.run.notes)
+
+
+def _items(alert: Alert) -> Iterator[str]:
+    yield f"- {escaped(alert.message)}"
+    if alert.adapters:
+        worst = ", ".join(f"{code(name)} {short(value)}" for name, value in alert.adapters[:5])
+        more = f" and {len(alert.adapters) - 5} more" if len(alert.adapters) > 5 else ""
+        yield f"- worst: {worst}{more}"
+    yield from (f"- likely cause: {escaped(cause)}" for cause in alert.causes)
+    yield from (f"- try: {escaped(remedy)}" for remedy in alert.remedies)

@@ -1,0 +1,57 @@
+"""A judgement for a terminal or a build log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lora_watch.alerts import Severity
+from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.gate.wording import count, short, sparkline
+
+ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
+"""A run's verdict in words. Whether it is well is another question."""
+
+
+def text(judgement: Judgement) -> str:
+    """A paragraph a run, worst finding first, and a last line with the sum."""
+    blocks = ["\n".join(_run(judged, judgement.fail_on)) for judged in judgement.runs]
+    blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
+    return "\n\n".join([*blocks, summary(judgement)])
+
+
+def summary(judgement: Judgement) -> str:
+    """One line: how many runs, how many of them are at fault."""
+    failing = sum(bool(judged.failures(judgement.fail_on)) for judged in judgement.runs)
+    level = judgement.fail_on.name.lower()
+    line = f"{count(len(judgement.runs), 'run')} checked: "
+    line += f"{failing} with findings at or above {level}" if failing else f"no findings at or above {level}"
+    return line + (f"; {len(judgement.unreadable)} could not be judged" if judgement.unreadable else "")
+
+
+def facts(judged: Judged) -> str:
+    """The run in half a line: how it ended, how far it came, its size, its loss."""
+    run = judged.run
+    steps = f"{run.step} of {run.max_steps} steps" if run.max_steps is not None else count(run.step, "step")
+    parts = [ENDINGS[run.verdict], steps, count(len(run.adapters), "adapter")]
+    if run.loss_ends != (None, None):
+        curve = sparkline([value for _, value in run.loss_curve])
+        parts.append(f"loss {short(run.loss_ends[0])} → {short(run.loss_ends[1])}" + (f" {curve}" if curve else ""))
+    return " · ".join(parts)
+
+
+def _run(judged: Judged, fail_on: Severity) -> Iterator[str]:
+    yield f"{'FAIL' if judged.failures(fail_on) else 'ok'}  {judged.run.name}"
+    yield f"  {facts(judged)}"
+    loudest = judged.run.loudest()
+    if loudest is not None:
+        yield f"  loudest: {loudest[0]} ({short(loudest[1])})"
+    for alert in judged.findings:
+        yield from (f"  {line}" for line in str(alert).splitlines())
+        if alert.closed_step is not None:
+            yield f"    over since step {alert.closed_step}"
+    if judged.compared and not any(alert.rule.startswith("LW81") for alert in judged.findings):
+        yield "  nothing has moved beyond the baseline's tolerances"
+    if judged.story:
+        yield "  What happened:"
+        yield from (f"    {line}" for line in judged.story)
+    yield from (f"  note: {note}" for note in judged.run.notes)

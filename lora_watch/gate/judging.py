@@ -1,0 +1,112 @@
+"""Says what is wrong with finished runs: their alerts, how they ended, and what moved since the baseline.
+
+Findings are alerts. Those of the run keep the ids of its rules; the gate's own have ids of their own:
+
+| id | name | severity | when |
+|---|---|---|---|
+| LW801 | broke-off | error | there is no verdict: killed, out of memory, an exception, or still going |
+| LW802 | stopped-early | warning | training ended by itself before its planned steps |
+| LW803 | ended-by-policy | error | the run's own ``fail_on`` ended it for less than an error, or on another rank |
+| LW811–LW816 | | error | it differs from the baseline: see ``lora_watch.gate.baseline`` |
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.gate.baseline import Baseline, compare
+from lora_watch.gate.places import UnreadableError, find_runs
+from lora_watch.gate.reading import FinishedRun, read_run
+from lora_watch.gate.story import tell
+from lora_watch.gate.wording import clean
+
+GATE_RULES = {"LW801": "broke-off", "LW802": "stopped-early", "LW803": "ended-by-policy"}
+
+
+@dataclass
+class Judged:
+    """One run and what is wrong with it."""
+
+    run: FinishedRun
+    findings: list[Alert]
+    """Worst first, then in the order of opening."""
+    story: list[str] = field(default_factory=list)
+    """What the flight recorder tells, one sentence a line; empty without one."""
+    compared: bool = False
+    """A baseline was given."""
+
+    def failures(self, fail_on: Severity) -> list[Alert]:
+        return [alert for alert in self.findings if alert.severity >= fail_on]
+
+
+@dataclass
+class Judgement:
+    """Everything that one call of ``lora-watch check`` has found."""
+
+    runs: list[Judged]
+    unreadable: list[str]
+    """What could not be judged, one sentence each."""
+    fail_on: Severity
+
+    @property
+    def exit_code(self) -> int:
+        """0 fine, 1 findings at or above ``fail_on``, 2 something could not be judged, or there is nothing."""
+        if self.unreadable or not self.runs:
+            return 2
+        return int(any(judged.failures(self.fail_on) for judged in self.runs))
+
+
+def judge(
+    paths: Iterable[Path | str], fail_on: Severity | str = Severity.ERROR, baseline: Baseline | None = None
+) -> Judgement:
+    """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.
+
+    With a ``baseline`` each run is also compared with it.
+    """
+    runs: list[Judged] = []
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            places = find_runs(Path(path))
+        except UnreadableError as error:
+            unreadable.append(clean(error))
+            continue
+        for place in places:
+            try:
+                run = read_run(place)
+            except UnreadableError as error:
+                unreadable.append(clean(error))
+                continue
+            findings = [*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
+            findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
+            runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+    return Judgement(runs, unreadable, Severity.parse(fail_on))
+
+
+def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
+    """What the verdict adds to the alerts: one finding or none."""
+    planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
+    if run.verdict == "interrupted" and run.message is not None:
+        return [_finding("LW801", Severity.ERROR, run, f"Training broke off at {planned}: {run.message}")]
+    if run.verdict == "interrupted":
+        written = f" Its files were last written {run.updated}." if run.updated else ""
+        alert = _finding("LW801", Severity.ERROR, run, f"The run has no verdict, its last sign is {planned}.{written}")
+        alert.causes = [
+            "the process was killed: out of memory, a time limit, a cancelled job",
+            "training raised an exception of its own: see its log",
+            "it is still going: check it when it is done",
+        ]
+        return [alert]
+    if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):
+        said = f": {run.message}" if run.message else ""
+        return [_finding("LW803", Severity.ERROR, run, f"The run was ended by its own fail_on at {planned}{said}")]
+    if run.verdict == "ok" and run.max_steps is not None and run.step < run.max_steps:
+        return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
+    return []
+
+
+def _finding(rule: str, severity: Severity, run: FinishedRun, message: str) -> Alert:
+    return Alert(rule, GATE_RULES[rule], severity, run.step, message)

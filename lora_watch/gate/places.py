@@ -1,0 +1,101 @@
+"""Finds the runs that a path names: a run's folder, its report, its event files, or a folder of runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from lora_watch.gate.events import FILES, scan
+
+REPORT, INCIDENT, HOME = "report.json", "incident.json", "lora_watch"
+
+
+class UnreadableError(Exception):
+    """There is no run, or none that can be judged; the text says where and why."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where one run's files are."""
+
+    path: Path
+    """What the run is called by: its output folder, or whatever was named in its stead."""
+    report: Path | None
+    """None for a TensorBoard run that has only event files."""
+    events: tuple[Path, ...]
+    """Event files that may be the run's."""
+
+    @property
+    def incident(self) -> Path | None:
+        """The flight recorder's file, if there is one."""
+        beside = self.report.with_name(INCIDENT) if self.report is not None else None
+        return beside if beside is not None and beside.is_file() else None
+
+
+def find_runs(path: Path) -> list[Place]:
+    """The runs at ``path``, in the order of their names.
+
+    ``path`` is an output folder, its ``lora_watch`` folder, a report, a folder of event files or one such file, or
+    a folder in which such are found at any depth.
+
+    Raises:
+        UnreadableError: nothing is there, or nothing of lora_watch's.
+    """
+    if path.is_file():
+        return [Place(path, None, (path,))] if path.match(FILES) else [_reported(path)]
+    if not path.is_dir():
+        raise UnreadableError(f"{path}: there is no such file or folder")
+    found: list[Place] = []
+    for folder, children, _ in os.walk(path):
+        children.sort()
+        runs = _runs_of(Path(folder))
+        if runs:
+            found += runs
+            children.clear()  # what lies in a run's folder is the run's
+    if not found and (path / REPORT).is_file():
+        return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
+    if not found:
+        raise UnreadableError(
+            f"{path}: there is no run of lora_watch here: neither {HOME}/{REPORT} nor TensorBoard events with its "
+            "numbers. Did the training start, with LoraWatchCallback among its callbacks, and write to this folder?"
+        )
+    return found
+
+
+def _runs_of(folder: Path) -> list[Place]:
+    """The run whose folder this is; more than one where several processes wrote there at once."""
+    homes = [home for home in sorted(folder.glob(f"{HOME}*/{REPORT}")) if _is_home(home.parent)]
+    if len(homes) > 1:  # nobody knows whose the event files are
+        return [Place(home.parent, home, ()) for home in homes]
+    if homes:
+        return [_reported(homes[0])]
+    if (folder / REPORT).is_file() and (_is_home(folder) or _is_ours(folder / REPORT)):
+        return [_reported(folder / REPORT)]
+    events = tuple(sorted(folder.glob(FILES)))
+    if any(record.kind == "schema" for file in events for record in scan(file)[0]):
+        return [Place(folder, None, events)]
+    return []
+
+
+def _is_home(folder: Path) -> bool:
+    """``lora_watch``, or ``lora_watch-2`` where another process was writing to the former."""
+    return re.fullmatch(HOME + r"(-\d+)?", folder.resolve().name) is not None
+
+
+def _is_ours(report: Path) -> bool:
+    """Many programs call a file ``report.json``."""
+    try:
+        content = json.loads(report.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and {"version", "verdict", "run_id", "adapters"} <= set(content)
+
+
+def _reported(report: Path) -> Place:
+    """The run of a report, with the event files of the Trainer's usual folders."""
+    folder = report.parent
+    root = folder.parent if _is_home(folder) else folder
+    return Place(root, report, (*sorted(root.glob(FILES)), *sorted(root.glob(f"runs/**/{FILES}"))))

@@ -1,0 +1,237 @@
+"""Reads one run from its files, whatever became of it, into ``FinishedRun``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.gate.events import EventLog
+from lora_watch.gate.places import Place, UnreadableError
+from lora_watch.gate.wording import clean
+from lora_watch.sinks import Verdict, tags
+from lora_watch.sinks.report import REPORT_VERSION
+
+POINTS = 60
+"""Points of a curve that is drawn."""
+
+
+@dataclass(frozen=True)
+class AdapterState:
+    """One adapter at the end of the run. Numbers that nobody measured are absent."""
+
+    r: int | None
+    trainable: int | None
+    last: Mapping[str, float]
+    """By metric, as last measured."""
+    highest: Mapping[str, float] = field(default_factory=dict)
+    """By metric, over the whole run; empty where only event files are left."""
+
+
+@dataclass
+class FinishedRun:
+    """What a run's files say. Every text is ``clean``."""
+
+    name: str
+    verdict: Verdict
+    """``interrupted`` also where no verdict was written."""
+    message: str | None
+    step: int
+    max_steps: int | None
+    updated: str | None
+    """When the files were last written, UTC, ISO 8601."""
+    alerts: list[Alert]
+    adapters: dict[str, AdapterState]
+    trainable_parameters: int | None
+    """Of the whole model where that is known, else of the adapters."""
+    rules: dict[str, str]
+    """The rules that were watching: id and name."""
+    notes: list[str]
+    """What could not be watched, and what of the files could not be read."""
+    loss_ends: tuple[float | None, float | None] = (None, None)
+    """First and last loss."""
+    log: EventLog = field(default_factory=lambda: EventLog(()))
+    incident: Any = None
+    """The parsed content of incident.json; None without one."""
+
+    @cached_property
+    def loss_curve(self) -> list[tuple[int, float]]:
+        """``(step, loss)`` at about ``POINTS`` evenly spaced steps; empty without event files."""
+        steps = [step for step in self.log.steps if step > 0]
+        stride = max(1, len(steps) // POINTS)
+        return sorted(self.log.series("loss", steps[stride - 1 :: stride]).items())
+
+    def loudest(self) -> tuple[str, float] | None:
+        """The adapter with the highest ``output_ratio`` (else ``relative_norm``) of the run, and that value."""
+        for metric in ("output_ratio", "relative_norm"):
+            values = {
+                name: value
+                for name, adapter in self.adapters.items()
+                if (value := adapter.highest.get(metric, adapter.last.get(metric))) is not None
+            }
+            if values:
+                return max(values.items(), key=lambda item: (item[1] != item[1], item[1]))
+        return None
+
+
+def read_run(place: Place) -> FinishedRun:
+    """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
+    log = EventLog(place.events)
+    name = clean(place.path)
+    try:
+        run = _from_report(place.report, name, log) if place.report is not None else _from_events(name, log)
+    except UnreadableError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        said = f"{type(error).__name__}: {error}"
+        raise UnreadableError(f"{place.report or place.path} does not hold what it should ({said})") from error
+    run.notes += [clean(damage) for damage in log.damage]
+    if place.incident is not None:
+        try:
+            run.incident = _load(place.incident)
+        except UnreadableError as error:
+            run.notes.append(clean(error))
+    return run
+
+
+def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
+    report = _load(path)
+    if not (isinstance(report, dict) and {"version", "verdict", "adapters", "alerts"} <= set(report)):
+        raise UnreadableError(f"{path} is not a report of lora_watch, but something else of that name")
+    if not isinstance(report["version"], int) or report["version"] > REPORT_VERSION:
+        raise UnreadableError(
+            f"{path} was written by a newer lora_watch (format {report['version']}, known here: {REPORT_VERSION}): "
+            "update the one that checks"
+        )
+    if report["verdict"] not in ("ok", "failed", "interrupted"):
+        raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
+    loss = report.get("loss") or {}
+    adapters = {
+        clean(a["name"]): AdapterState(a.get("r"), a.get("trainable"), _numbers(a["last"]), _numbers(a["max"]))
+        for a in report["adapters"]
+    }
+    return FinishedRun(
+        name=name,
+        verdict=report["verdict"],
+        message=None if report.get("message") is None else clean(str(report["message"]).partition("\n")[0]),
+        step=int(report["step"]),
+        max_steps=None if report.get("max_steps") is None else int(report["max_steps"]),
+        updated=None if report.get("updated") is None else clean(report["updated"]),
+        alerts=_with_the_last_words([alert_of(a) for a in report["alerts"]], path, report.get("run_id")),
+        adapters=adapters,
+        trainable_parameters=_trainable(report.get("config") or {}, adapters),
+        rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
+        notes=[clean(note) for note in report.get("notes") or ()],
+        loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        log=log,
+    )
+
+
+def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list[Alert]:
+    """``alerts`` and those of alerts.jsonl, which is written first: a kill may come between the two."""
+    known = {(alert.rule, alert.step): alert for alert in alerts}
+    try:
+        lines = report.with_name("alerts.jsonl").read_bytes().splitlines()
+    except OSError:
+        lines = []
+    for line in lines:
+        try:
+            told = json.loads(line)
+            if told["run_id"] == run_id:
+                alert = alert_of(told)
+                known.setdefault((alert.rule, alert.step), alert)
+        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+            continue  # half a line, or somebody else's
+    return list(known.values())
+
+
+def _from_events(name: str, log: EventLog) -> FinishedRun:
+    if not log.schemas:
+        raise UnreadableError(f"{name}: the event files hold nothing of lora_watch that can be read")
+    schema = log.schemas[-1][1]
+    if int(schema.get("version", 0)) > tags.FORMAT_VERSION:
+        raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
+    steps = log.steps
+    last: dict[str, dict[str, float]] = {}
+    for step in steps[:-18:-1]:  # the spectrum is measured at every 16th step at least
+        for metric, values in log.metrics(step).items():
+            last.setdefault(metric, values)
+    adapters = {
+        clean(a["name"]): AdapterState(
+            a.get("r"),
+            a.get("trainable"),
+            {metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
+        )
+        for a in schema["adapters"]
+    }
+    step, max_steps = (steps[-1] if steps else 0), schema.get("max_steps")
+    ended = log.ended() or ("ok" if max_steps is not None and step >= max_steps else None)
+    losses = log.series("loss", [*steps[:2], *steps[-1:]])
+    written = log.last_wall_time
+    return FinishedRun(
+        name=name,
+        verdict=ended or "interrupted",
+        message=None,
+        step=step,
+        max_steps=None if max_steps is None else int(max_steps),
+        updated=None if written is None else datetime.fromtimestamp(written, timezone.utc).isoformat("T", "seconds"),
+        alerts=[alert_of(alert) for alert in log.alerts()],
+        adapters=adapters,
+        trainable_parameters=_trainable(schema.get("config") or {}, adapters),
+        rules={clean(rule["id"]): clean(rule["name"]) for rule in schema.get("rules") or ()},
+        notes=[clean(note) for note in schema.get("notes") or ()],
+        loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
+        log=log,
+    )
+
+
+def alert_of(told: Mapping[str, Any]) -> Alert:
+    """The alert that ``Alert.to_dict`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
+    step = int(told["step"])
+    return Alert(
+        rule=clean(told["rule"]),
+        name=clean(told["name"]),
+        severity=Severity.parse(told["severity"]),
+        step=step,
+        message=clean(told["message"]),
+        adapters=[
+            (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
+            for a in told.get("adapters") or ()
+        ],
+        metric=None if told.get("metric") is None else clean(told["metric"]),
+        limit=None if told.get("limit") is None else float(told["limit"]),
+        causes=[clean(cause) for cause in told.get("causes") or ()],
+        remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
+        last_step=int(told.get("last_step", step)),
+        closed_step=None if told.get("closed_step") is None else int(told["closed_step"]),
+    )
+
+
+def _load(path: Path) -> Any:
+    try:
+        return json.loads(path.read_bytes())
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:
+        raise UnreadableError(f"{path} is not whole JSON ({error}): was it cut off while it was copied?") from error
+
+
+def _numbers(by_metric: Mapping[str, Any]) -> dict[str, float]:
+    return {clean(metric): float(value) for metric, value in by_metric.items() if value is not None}
+
+
+def _loss(told: Any) -> float | None:
+    return None if told is None else float(told["value"])
+
+
+def _trainable(config: Mapping[str, Any], adapters: Mapping[str, AdapterState]) -> int | None:
+    whole = config.get("trainable_parameters")
+    if whole is not None:
+        return int(whole)
+    counts = [adapter.trainable for adapter in adapters.values() if adapter.trainable is not None]
+    return sum(counts) if counts else None

@@ -1,0 +1,55 @@
+"""Small pieces of text: names of unknown origin made harmless, numbers made short, curves drawn in one line."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Sequence
+
+LONGEST = 2000
+"""Characters of one text that are kept: no name or message of ours comes near it."""
+_BARS = "▁▂▃▄▅▆▇█"
+
+
+def clean(text: object) -> str:
+    """``text`` as one printable line.
+
+    Names and messages in a run's files come from a model and a training script, and end up in terminals, build logs
+    and XML. Control characters, line breaks, invisible and invalid characters are shown as their escapes, so that
+    none can move a cursor, begin a line or make a document invalid; ``##[``, which old runners of GitHub obey
+    anywhere in a line, is broken up.
+    """
+    text = str(text)
+    if len(text) > LONGEST:
+        text = text[:LONGEST] + " …"
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    return text.replace("##[", "## [")
+
+
+def short(value: float | None) -> str:
+    """A number as people read it; ``?`` where it is unknown."""
+    return "?" if value is None else f"{value:.4g}"
+
+
+def sparkline(values: Sequence[float], width: int = 24) -> str:
+    """``values`` as at most ``width`` bars between their least and greatest, each the mean of its share.
+
+    A share that holds a number that is not finite is shown as ``!``. Empty for fewer than two values.
+    """
+    if len(values) < 2:
+        return ""
+    edges = [round(i * len(values) / min(width, len(values))) for i in range(min(width, len(values)) + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
+    finite = [mean for mean in means if math.isfinite(mean)]
+    low, span = (min(finite), max(finite) - min(finite)) if finite else (0.0, 0.0)
+    top = len(_BARS) - 1
+    return "".join(
+        (_BARS[round((mean - low) / span * top)] if span > 0 else _BARS[0]) if math.isfinite(mean) else "!"
+        for mean in means
+    )
+
+
+def count(number: int, thing: str) -> str:
+    """``1 run``, ``2 runs``."""
+    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -1,0 +1,204 @@
+"""What moved since a stored run: in which layer, by how much; and what does not count as moving."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.gate import judge
+from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
+from lora_watch.gate.places import UnreadableError
+from tests.gate.runs import LR, edit_json, train_into, write_run
+from tests.sinks.made_up import run_of
+
+
+def baseline_of(folder: Path) -> Baseline:
+    return keep(judge([folder]).runs[0].run)
+
+
+def moved(folder: Path, baseline: Baseline) -> list[Alert]:
+    return [alert for alert in judge([folder], baseline=baseline).runs[0].findings if alert.rule.startswith("LW81")]
+
+
+# -- real runs -------------------------------------------------------------------------------------------------------
+def test_the_same_settings_with_another_seed_do_not_move(healthy: Path, tmp_path: Path) -> None:
+    assert moved(healthy, baseline_of(healthy)) == []
+    assert moved(train_into(tmp_path, seed=1), baseline_of(healthy)) == []
+
+
+def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -> None:
+    found = moved(train_into(tmp_path, lr=1.5 * LR), baseline_of(healthy))
+    assert [alert.rule for alert in found] == ["LW812"]
+    assert found[0].severity == Severity.ERROR
+    assert "‖ΔW‖" in found[0].message
+    assert found[0].step == 1
+
+
+def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path: Path) -> None:
+    found = moved(train_into(tmp_path, r=4, targets=["q_proj", "v_proj"]), baseline_of(healthy))
+    by_rule = {alert.rule: alert for alert in found}
+    assert "20 adapters gone" in by_rule["LW815"].message
+    assert "trainable parameters instead of 78,848" in by_rule["LW815"].message
+    assert "r 4, scale 4 instead of r 8, scale 2" in by_rule["LW814"].message
+    assert len(by_rule["LW814"].adapters) == 8
+
+
+# -- made-up runs ----------------------------------------------------------------------------------------------------
+def test_one_layer_that_moved_is_named_with_its_step_and_factor(tmp_path: Path) -> None:
+    run = run_of(6, max_steps=20)
+    before = baseline_of(write_run(tmp_path / "before", run=run))
+    (finding,) = moved(write_run(tmp_path / "now", run=run, factors={4: 3.0}), before)
+    assert (finding.rule, finding.step) == ("LW813", 1)
+    assert finding.adapters == [("layers.4.q_proj", pytest.approx(3.0))]
+    assert "first layers.4.q_proj at step 1" in finding.message
+    assert "3 ×" in finding.message
+
+
+def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:
+    """All doubled, one of them did not: that one stands out, by the same factor downwards."""
+    run = run_of(6, max_steps=20)
+    before = baseline_of(write_run(tmp_path / "before", run=run))
+    now = write_run(tmp_path / "now", run=run, factors={i: 4.0 for i in range(6) if i != 2})
+    whole, single = moved(now, before)
+    assert (whole.rule, single.rule) == ("LW812", "LW813")
+    assert "4 × the baseline's at step 1" in whole.message
+    assert single.adapters == [("layers.2.q_proj", pytest.approx(0.25))]
+
+
+@pytest.mark.parametrize(
+    ("factor", "loss", "rules"),
+    [
+        (1.0, 1.0, []),
+        (1.1, 1.05, []),
+        (1.2, 1.0, ["LW812"]),
+        (0.8, 1.0, ["LW812"]),
+        (1.0, 1.2, ["LW811"]),
+        (1.0, 0.8, ["LW811"]),
+        (math.nan, 1.0, ["LW812"]),
+        (0.0, 1.0, ["LW812"]),
+        (1.0, math.nan, ["LW811"]),
+    ],
+)
+def test_tolerances(tmp_path: Path, factor: float, loss: float, rules: list[str]) -> None:
+    before = baseline_of(write_run(tmp_path / "before", loss=1.0))
+    found = moved(write_run(tmp_path / "now", loss=loss, factors=dict.fromkeys(range(3), factor)), before)
+    assert [alert.rule for alert in found] == rules
+    if rules:
+        better = loss < 1
+        assert found[0].severity == (Severity.INFO if better else Severity.ERROR)
+        assert str(found[0])  # whatever the numbers, it can be said
+
+
+def test_the_files_own_tolerances_count(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", loss=1.0))
+    now = write_run(tmp_path / "now", loss=1.2, factors=dict.fromkeys(range(3), 1.3))
+    wide = replace(before, tolerances={**before.tolerances, "loss": 0.5, "typical_norm": 0.5})
+    assert moved(now, wide) == []
+
+
+def test_a_run_of_another_length(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", steps=20))
+    (finding,) = moved(write_run(tmp_path / "now", steps=15), before)
+    assert finding.rule == "LW816"
+    assert "15 steps, the baseline 20" in finding.message
+
+
+def test_a_run_that_broke_off_is_not_asked_for_its_loss(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", steps=20))
+    assert moved(write_run(tmp_path / "now", steps=5, verdict=None), before) == []
+
+
+def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before"))
+    now = write_run(tmp_path / "now", factors=dict.fromkeys(range(3), 2.0))
+    for file in (now / "runs").rglob("events*"):
+        file.unlink()
+    (finding,) = moved(now, before)
+    assert (finding.rule, finding.step) == ("LW812", 20)
+    alone = keep(judge([now]).runs[0].run)
+    assert all(list(kept.delta_norm) == [20] for kept in alone.adapters.values())
+
+
+def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", steps=20))
+    now = write_run(tmp_path / "now", metrics={}, steps=20)
+    (finding,) = [alert for alert in moved(now, before) if alert.rule == "LW812"]
+    assert "cannot be compared" in finding.message
+
+
+def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> None:
+    kept = baseline_of(healthy)
+    path = tmp_path / "baseline.json"
+    path.write_bytes(kept.to_json())
+    read = load(path)
+    assert (read.step, read.trainable_parameters, read.tolerances) == (
+        kept.step,
+        kept.trainable_parameters,
+        kept.tolerances,
+    )
+    assert read.loss == pytest.approx(kept.loss, rel=1e-5)
+    for name, adapter in kept.adapters.items():
+        told = read.adapters[name]
+        assert (told.r, told.scale) == (adapter.r, adapter.scale)
+        assert told.delta_norm == pytest.approx(adapter.delta_norm, rel=1e-5)
+    assert moved(healthy, read) == []
+    assert str(healthy.parent) not in path.read_text()  # no path of somebody's machine in a file that is committed
+
+
+@pytest.mark.parametrize("part", ["", "lora_watch/report.json", "runs"])
+def test_a_run_is_a_baseline_too(healthy: Path, part: str) -> None:
+    assert load(healthy / part).adapters == baseline_of(healthy).adapters
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        ("{", "cannot be read"),
+        ('{"kind": "lora_watch baseline", "version": 7}', "format 7"),
+        ('{"kind": "lora_watch baseline", "version": 1}', "does not hold what it should"),
+        ('{"kind": "something"}', "not a report of lora_watch"),
+    ],
+)
+def test_a_baseline_that_is_none(tmp_path: Path, content: str, says: str) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_text(content)
+    with pytest.raises(UnreadableError, match=says):
+        load(path)
+
+
+def test_several_runs_are_no_baseline(tmp_path: Path) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    with pytest.raises(UnreadableError, match="holds 2 runs"):
+        load(tmp_path)
+
+
+def test_a_damaged_number_of_it(healthy: Path, tmp_path: Path) -> None:
+    path = tmp_path / "baseline.json"
+    path.write_bytes(baseline_of(healthy).to_json())
+    edit_json(path, loss="low")
+    with pytest.raises(UnreadableError, match="does not hold what it should"):
+        load(path)
+
+
+@pytest.mark.parametrize("n", [0, 1, 8, 32, 33, 60, 10_000])
+def test_the_steps_of_a_curve(n: int) -> None:
+    steps = list(range(5, 5 + n))
+    kept = curve_steps(steps)
+    assert len(kept) <= CURVE_POINTS
+    assert kept == sorted(set(kept))
+    assert kept[:8] == steps[:8]
+    assert kept[-1:] == steps[-1:]
+    assert len(kept) >= min(n, CURVE_POINTS - 8)
+
+
+def test_the_file_diffs_well(healthy: Path) -> None:
+    text = baseline_of(healthy).to_json().decode()
+    assert json.loads(text)["kind"] == "lora_watch baseline"
+    assert sum("delta_norm" in line for line in text.splitlines()) == 28
+    assert len(text) < 20_000

@@ -1,0 +1,176 @@
+"""``lora-watch check`` as a shell and a CI service see it: exit codes, streams, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from lora_watch.alerts import Severity
+from lora_watch.cli import app
+from lora_watch.gate.formats.markdown import SUMMARY_BYTES
+from tests.gate import github_runner
+from tests.gate.runs import edit_json, incident_of, write_run
+from tests.sinks.made_up import alert_of
+
+OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
+
+
+def check(*arguments: str | Path, **environment: str) -> Result:
+    env = {"COLUMNS": "200", "NO_COLOR": "1", **OUTSIDE, **environment}
+    return CliRunner().invoke(app, ["check", *map(str, arguments)], env=env, catch_exceptions=False)
+
+
+def test_help_teaches() -> None:
+    said = check("--help").output
+    for part in ("--update-baseline", "--junit", "Exits with 0", "lora-watch check out --baseline good.json"):
+        assert part in said
+
+
+def test_exit_codes(healthy: Path, exploded: Path, tmp_path: Path) -> None:
+    assert check(healthy).exit_code == 0
+    assert check(exploded).exit_code == 1
+    assert check(healthy, exploded).exit_code == 1
+    assert check(tmp_path).exit_code == 2
+    assert check(tmp_path / "nowhere").exit_code == 2
+    assert check(healthy, tmp_path).exit_code == 2
+    assert check().exit_code == 2
+
+
+def test_fail_on(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
+    assert (check(tmp_path).exit_code, check(tmp_path, "--fail-on", "warning").exit_code) == (0, 1)
+    assert check(tmp_path, "--fail-on", "info").exit_code == 2
+
+
+def test_in_a_process_of_its_own_without_torch(exploded: Path) -> None:
+    code = (
+        "import sys\n"
+        "from lora_watch.cli import main\n"
+        f"sys.argv = ['lora-watch', 'check', {str(exploded)!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**{k: v for k, v in os.environ.items() if k not in OUTSIDE}, "PYTHONIOENCODING": "ascii"},
+    )
+    assert done.returncode == 1, done.stderr
+    assert "heavy: []" in done.stdout
+    assert "LW102 norm-explosion" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_formats(exploded: Path) -> None:
+    assert json.loads(check(exploded, "--format", "json").stdout)["exit_code"] == 1
+    assert check(exploded, "--format", "markdown").stdout.startswith("### lora_watch: ❌")
+    assert github_runner.commands(check(exploded).stdout) == []
+    for said in (check(exploded, "--format", "github"), check(exploded, GITHUB_ACTIONS="true")):
+        assert github_runner.commands(said.stdout)[0].properties["title"].startswith("LW102")
+    assert json.loads(check(exploded, "--format", "json", GITHUB_ACTIONS="true").stdout)["exit_code"] == 1
+
+
+def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    summary.write_text("# of an earlier command\n")
+    check(exploded, GITHUB_STEP_SUMMARY=str(summary))
+    said = summary.read_text("utf-8")
+    assert said.startswith("# of an earlier command\n### lora_watch")
+    assert "| run | ended |" in said
+    assert "```mermaid" in said
+
+
+def test_a_summary_that_github_would_drop_is_cut(tmp_path: Path) -> None:
+    alerts = [alert_of(step, message="x" * 1900, remedies=["y" * 1900] * 40) for step in range(1, 19)]
+    write_run(tmp_path / "run", alerts=alerts, report=True)
+    summary = tmp_path / "summary.md"
+    assert check(tmp_path / "run", GITHUB_STEP_SUMMARY=str(summary)).exit_code == 1
+    assert SUMMARY_BYTES - 10_000 < summary.stat().st_size <= 1 << 20
+    assert summary.read_text("utf-8").endswith("(cut: see the log)\n")
+
+
+def test_a_summary_that_cannot_be_written_is_no_failure(healthy: Path, tmp_path: Path) -> None:
+    said = check(healthy, GITHUB_STEP_SUMMARY=str(tmp_path))
+    assert said.exit_code == 0
+    assert "summary could not be written" in said.stderr
+
+
+def test_junit(exploded: Path, tmp_path: Path) -> None:
+    file = tmp_path / "made" / "on the way" / "junit.xml"
+    assert check(exploded, "--junit", file).exit_code == 1
+    assert ElementTree.parse(file).getroot().get("failures") == "1"
+    said = check(exploded, "--junit", tmp_path)
+    assert said.exit_code == 2
+    assert "cannot be written" in said.stderr
+
+
+def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: Path) -> None:
+    file = tmp_path / "ci" / "baseline.json"
+    said = check(healthy, "--baseline", file)
+    assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
+    assert "no such file" in said.stderr
+
+    assert check(healthy, "--baseline", file, "--update-baseline").exit_code == 0
+    said = check(healthy, "--baseline", file)
+    assert said.exit_code == 0
+    assert "nothing has moved beyond the baseline's tolerances" in said.stdout
+
+    said = check(exploded, "--baseline", file)
+    assert said.exit_code == 1
+    assert "LW812 norms-shifted" in said.stdout
+    assert "LW814 scale-changed" in said.stdout
+
+    before = file.read_bytes()
+    said = check(exploded, "--baseline", file, "--update-baseline")
+    assert said.exit_code == 1
+    assert "left as it is" in said.stderr
+    assert file.read_bytes() == before
+
+
+def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) -> None:
+    write_run(tmp_path / "run")
+    file = tmp_path / "baseline.json"
+    check(tmp_path / "run", "--baseline", file, "--update-baseline")
+    edit_json(file, tolerances={"loss": 0.5}, loss=9.0)
+    check(tmp_path / "run", "--baseline", file, "--update-baseline")
+    told = json.loads(file.read_text())
+    assert told["tolerances"]["loss"] == 0.5
+    assert told["loss"] != 9.0
+    file.write_text("{")
+    assert check(tmp_path / "run", "--baseline", file, "--update-baseline").exit_code == 0
+    assert check(tmp_path / "run", "--baseline", file).exit_code == 0
+
+
+@pytest.mark.parametrize("update", [[], ["--update-baseline"]])
+def test_a_baseline_is_of_one_run(tmp_path: Path, update: list[str]) -> None:
+    write_run(tmp_path / "a")
+    write_run(tmp_path / "b")
+    check(tmp_path / "a", "--baseline", tmp_path / "baseline.json", "--update-baseline")
+    said = check(tmp_path, "--baseline", tmp_path / "baseline.json", *update)
+    assert said.exit_code == 2
+    assert "there are 2" in said.stderr
+
+
+def test_update_without_a_file(healthy: Path) -> None:
+    said = check(healthy, "--update-baseline")
+    assert said.exit_code == 2
+    assert "give both" in said.stderr
+
+
+def test_the_story_is_told(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(9)], verdict="failed")
+    values = [[1.0, 1.0]] * 6 + [[1.0, 9.0]] * 4
+    incident = incident_of(["layers.0.q", "layers.1.q"], range(10), delta_norm=values)
+    (tmp_path / "lora_watch" / "incident.json").write_text(json.dumps(incident))
+    said = check(tmp_path).stdout
+    assert "What happened:" in said
+    assert "What moved first: step 6, delta_norm of layers.1.q rose to 9 × its highest before." in said

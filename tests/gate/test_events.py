@@ -1,0 +1,154 @@
+"""The fast reader says what TensorBoard's own reader says, and survives damage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.util import tensor_util
+
+from lora_watch.gate.events import FILES, EventLog, scan
+from lora_watch.sinks import TensorBoardSink, tags
+from tests.gate.runs import STEPS, write_run
+from tests.sinks.made_up import alert_of, record_of, run_of
+
+
+def log_of(folder: Path) -> EventLog:
+    return EventLog(sorted(folder.rglob(FILES)))
+
+
+def test_it_reads_what_tensorboards_reader_reads(healthy: Path) -> None:
+    (file,) = healthy.rglob(FILES)
+    theirs = EventAccumulator(str(file.parent), size_guidance={"tensors": 0})
+    theirs.Reload()
+    ours = log_of(healthy)
+    assert ours.steps == list(range(STEPS + 1))
+    names = [adapter["name"] for adapter in ours.schemas[-1][1]["adapters"]]
+    for metric in ("delta_norm", "output_ratio", "b_grad_norm"):
+        events = theirs.Tensors(tags.METRIC_PREFIX + metric)
+        read = ours.metric(metric, ours.steps)
+        assert list(read) == [event.step for event in events]
+        for event in events:
+            values = tensor_util.make_ndarray(event.tensor_proto)
+            np.testing.assert_array_equal([read[event.step][name] for name in names], values)
+    losses = {e.step: tensor_util.make_ndarray(e.tensor_proto)[0] for e in theirs.Tensors(tags.SERIES_PREFIX + "loss")}
+    assert ours.series("loss", ours.steps) == losses
+    assert ours.damage == []
+
+
+def test_steps_beyond_what_two_bytes_hold(tmp_path: Path) -> None:
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run_of(), 0)
+    steps = [1, 127, 128, 16_383, 16_384, 3_000_000]
+    for step in steps:
+        sink.write(record_of(run_of(), step), [])
+    sink.finish("ok", None)
+    assert log_of(tmp_path).steps == steps
+    assert log_of(tmp_path).metric("delta_norm", [3_000_000])[3_000_000]["layers.1.q_proj"] == 3_000_001
+
+
+def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -> None:
+    run = run_of()
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run, 0)
+    values, known = np.array([1.0, np.nan, np.nan]), np.array([True, True, False])
+    sink.write(record_of(run, 1, metrics={"delta_norm": values}, known={"delta_norm": known}), [])
+    sink.finish("ok", None)
+    read = log_of(tmp_path).metric("delta_norm", [1])[1]
+    assert set(read) == {"layers.0.q_proj", "layers.1.q_proj"}
+    assert np.isnan(read["layers.1.q_proj"])
+
+
+def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=20)
+    write_run(tmp_path, steps=15, first_step=10, loss=7.0)
+    log = log_of(tmp_path)
+    assert log.steps == list(range(16))
+    losses = log.series("loss", [9, 10, 15])
+    assert losses[9] == pytest.approx(1 / 9)
+    assert (losses[10], losses[15]) == (7.0, 7.0)
+
+
+def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
+    alert = alert_of(3)
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run_of(), 0)
+    for step in range(1, 7):
+        alert.last_step = min(max(step, 3), 5)
+        alert.closed_step = 6 if step == 6 else None
+        sink.write(record_of(run_of(), step), [alert] if step >= 3 else [])
+    sink.finish("failed", None)
+    (told,) = log_of(tmp_path).alerts()
+    assert (told["rule"], told["step"], told["last_step"], told["closed_step"]) == ("LW102", 3, 5, 6)
+
+
+@pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
+def test_the_end_of_a_run(tmp_path: Path, verdict: str) -> None:
+    write_run(tmp_path, verdict=verdict)  # type: ignore[arg-type]
+    assert log_of(tmp_path).ended() == ("ok" if verdict == "ok" else "failed")
+
+
+def test_the_end_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=10)
+    write_run(tmp_path, steps=15, first_step=10, verdict=None)
+    assert log_of(tmp_path).ended() is None
+
+
+def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path: Path) -> None:
+    (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
+    whole = file.read_bytes()
+    records, damage = scan(file)
+    assert damage is None
+    last = records[-1]
+    for cut in range(last.offset - 12 + 1, len(whole), 97):
+        file.write_bytes(whole[:cut])
+        log = EventLog([file])
+        assert log.steps == list(range(6)), cut
+        assert log.damage == [f"the last record of {file.name} is incomplete"]
+        assert set(log.metric("delta_norm", log.steps)) == set(range(6))
+
+
+def test_garbage_in_the_middle_ends_the_reading_with_a_word(tmp_path: Path) -> None:
+    (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
+    records, _ = scan(file)
+    content = bytearray(file.read_bytes())
+    place = next(record.offset for record in records if record.kind == "step" and record.step == 2) - 12
+    content[place : place + 400] = bytes(range(100, 200)) * 4
+    file.write_bytes(content)
+    log = EventLog([file])
+    assert log.steps == [0, 1]
+    assert len(log.damage) == 1
+    assert file.name in log.damage[0]
+
+
+def test_other_programs_files_are_left_out(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:
+        writer.add_scalar("train/loss", 1.0, 1)
+        writer.add_text("args", "lora_watch/m/ is not ours here", 0)
+    log = log_of(tmp_path)
+    assert not log
+    assert (log.steps, log.damage, log.schemas) == ([], [], [])
+
+
+def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What makes ``lora-watch check`` fast: a head a step, and whole records only where a curve has a point."""
+    from lora_watch.gate import events, judge
+
+    run = run_of(256, max_steps=600)
+    write_run(tmp_path, steps=600, run=run)
+    (file,) = tmp_path.rglob(FILES)
+    read, read_at = [], events._read_at
+
+    def counting(stream: Any, offset: int, length: int) -> bytes:
+        read.append(length)
+        return read_at(stream, offset, length)
+
+    monkeypatch.setattr(events, "_read_at", counting)
+    (judged,) = judge([tmp_path]).runs
+    assert len(judged.run.loss_curve) == 60
+    assert sum(read) < 0.2 * file.stat().st_size

@@ -1,0 +1,265 @@
+"""Every format says all of it, is valid, and cannot be made to say something else by a hostile name."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lora_watch.alerts import Severity
+from lora_watch.gate import Judgement, judge
+from lora_watch.gate.formats.as_json import as_json
+from lora_watch.gate.formats.github import command, github
+from lora_watch.gate.formats.junit import junit
+from lora_watch.gate.formats.markdown import chart, code, escaped, markdown
+from lora_watch.gate.formats.text import text
+from lora_watch.gate.wording import clean, sparkline
+from tests.gate import github_runner
+from tests.gate.junit_form import broken_rules
+from tests.gate.runs import write_run
+from tests.sinks.made_up import alert_of, parse, run_of
+
+HOSTILE = [
+    "layers.0\n::error::owned",
+    "layers.1\r\n  ::stop-commands::x",
+    "layers.2##[error]owned",
+    "layers.3 | a | b |\n|---|",
+    "layers.4`]]></failure><system-out>\x00\x08\x1b[31m\ufffe",
+    "layers.5</testcase>&lt;<img src=x onerror=alert(1)>@everyone [x](javascript:y) **b** ``c`` <!-- d",
+    "layers.6\u2028::error::a\x85::error::b\u202ekcab",
+    "%0A::error::c%25",
+    "",
+]
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    """A run in which every text that comes from outside is an attack."""
+    folder = tmp_path_factory.mktemp("gate") / "run ``|::error::x\n::error::y"
+    run = run_of(len(HOSTILE), max_steps=20)
+    run = replace(
+        run,
+        adapters=tuple(replace(a, name=name) for a, name in zip(run.adapters, HOSTILE)),
+        notes=tuple(HOSTILE),
+        rules=tuple(
+            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "limits": {}, "explains": n}
+            for i, n in enumerate(HOSTILE)
+        ),
+    )
+    alerts = [
+        alert_of(i + 1, f"X{i}{n}", name=n, message=n, adapters=[(n, math.nan)], causes=[n], remedies=[n], metric=n)
+        for i, n in enumerate(HOSTILE)
+    ]
+    write_run(folder, run=run, alerts=alerts, verdict="failed", message=HOSTILE[0])
+    for file in ("report.json", "alerts.jsonl"):  # half a surrogate pair, which our own writer would never let pass
+        path = folder / "lora_watch" / file
+        path.write_text(path.read_text("utf-8").replace("\ufffe", r"\ufffe\ud800"), "utf-8")
+    (folder / "lora_watch" / "incident.json").write_text(
+        json.dumps({
+            "adapters": [{"name": n} for n in HOSTILE], "steps": [1, 2],
+            "metrics": {n: [[1.0] * len(HOSTILE), ["NaN"] * len(HOSTILE)] for n in HOSTILE},
+            "last_good": {"folder": HOSTILE[0], "step": 1},
+        })
+    )  # fmt: skip
+    return judge([folder, folder / HOSTILE[1]])
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
+    folder = tmp_path_factory.mktemp("gate")
+    write_run(
+        folder / "bad", alerts=[alert_of(3), alert_of(9), alert_of(5, "LW203", Severity.WARNING)], verdict="failed"
+    )
+    write_run(folder / "good")
+    return judge([folder, folder / "nowhere"])
+
+
+# -- all of it -------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("write", [text, github, markdown, as_json, lambda j: junit(j).decode()])
+def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
+    said = write(plain)
+    for part in ("bad", "good", "LW102", "norm-explosion", "too large", "lora_alpha 64 → 16", "LW203", "nowhere"):
+        assert part in said or escaped(part) in said, part
+
+
+def test_text_ends_with_the_sum(plain: Judgement) -> None:
+    assert text(plain).splitlines()[-1] == ("2 runs checked: 1 with findings at or above error; 1 could not be judged")
+    assert text(Judgement([], [], Severity.ERROR)).endswith("0 runs checked: no findings at or above error")
+
+
+def test_text_shows_the_loss_and_the_loudest_layer(healthy: Path) -> None:
+    said = text(judge([healthy]))
+    assert re.search(r"24 of 24 steps · 28 adapters · loss \d.* → \d\S* [▁-█]{24}", said)
+    assert "loudest: model.layers." in said
+
+
+# -- GitHub ----------------------------------------------------------------------------------------------------------
+def test_annotations(plain: Judgement) -> None:
+    found = github_runner.commands(github(plain))
+    assert [c.name for c in found] == ["error", "error", "error", "warning"]
+    unreadable, first, second, warning = found
+    assert "no such file" in unreadable.message
+    assert first.properties["title"].startswith("LW102 norm-explosion in ")
+    assert first.message.startswith("step 3: too large\n")
+    assert "try: lora_alpha 64 → 16" in first.message
+    assert second.message.startswith("step 9: ")
+    assert warning.properties["title"].startswith("LW203")
+
+
+def test_no_more_annotations_than_github_shows(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=40, alerts=[alert_of(step) for step in range(1, 31)])
+    found = github_runner.commands(github(judge([tmp_path])))
+    assert len(found) == 10
+    assert found[-1].message == "21 more findings: see the log of this step"
+
+
+@given(title=st.text(), message=st.text())
+def test_a_command_is_one_line_and_comes_back_whole(title: str, message: str) -> None:
+    line = command("error", title, message)
+    assert "\n" not in line
+    assert "\r" not in line
+    (back,) = github_runner.commands(line)
+    assert (back.name, back.message) == ("error", message)
+    assert back.properties.get("title", "") == title
+
+
+@pytest.mark.parametrize("write", [text, as_json, markdown], ids=["text", "json", "markdown"])
+def test_no_name_becomes_a_command(hostile: Judgement, write: Any) -> None:
+    assert github_runner.commands(write(hostile)) == []
+
+
+def test_only_our_own_annotations_are_commands(hostile: Judgement) -> None:
+    found = github_runner.commands(github(hostile))
+    assert len(found) == 10
+    assert {c.name for c in found} == {"error"}
+    assert all(set(c.properties) == {"title"} for c in found)
+
+
+# -- what it is written into -----------------------------------------------------------------------------------------
+def test_nothing_moves_the_cursor(hostile: Judgement) -> None:
+    for line in text(hostile).split("\n"):
+        assert line.isprintable(), line
+
+
+def test_markdown_stays_a_table_and_holds_no_markup_of_theirs(hostile: Judgement) -> None:
+    said = markdown(hostile)
+    rows = [line for line in said.splitlines() if line.startswith("|")]
+    cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
+    assert cells == [8, 8, 8]
+    prose = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"```mermaid.*?```", "", said, flags=re.DOTALL))
+    prose = re.sub(r"\\[!-/:-@\[-`{-~]", "", prose)  # what is escaped
+    assert "<img" not in prose
+    assert "@everyone" not in said.replace("\\", "").replace("`", "")[: said.find("onerror")] or "@\u200b" in said
+    assert set(re.findall(r"<[^>]*>", prose)) <= {"<br>"}
+    assert "](" not in prose
+    assert "<!--" not in prose
+
+
+@pytest.mark.parametrize("name", [*HOSTILE, "`", "a`b", "``", "``a``", " x ", "|", "\\|"])
+def test_a_code_span_is_closed_where_it_should_be(name: str) -> None:
+    span = code(clean(name))
+    fence = re.match(r"`+", span)
+    assert fence is not None
+    inside = span[len(fence[0]) : -len(fence[0])]
+    assert span.endswith(fence[0])
+    assert fence[0] not in re.findall(r"`+", inside)
+    assert not re.search(r"(?<!\\)\|", inside)
+
+
+def test_the_chart_is_mermaids(healthy: Path) -> None:
+    (judged,) = judge([healthy]).runs
+    lines = chart(judged.run.loss_curve, "run")
+    assert lines[lines.index("```mermaid") + 2] == "xychart-beta"
+    (line,) = [line for line in lines if line.strip().startswith("line [")]
+    values = json.loads(line.strip().removeprefix("line "))
+    assert values == pytest.approx([value for _, value in judged.run.loss_curve], rel=1e-5)
+    assert chart([(1, math.nan), (2, 1.0)], "run") == []
+    assert chart([(1, 1.0), (2, 1.0)], "run") == []
+
+
+@pytest.mark.parametrize(
+    ("values", "bars"),
+    [
+        ([], ""),
+        ([1.0], ""),
+        ([0.0, 1.0], "▁█"),
+        ([1.0, 1.0], "▁▁"),
+        ([0.0, math.nan, 7.0, 3.5], "▁!█▅"),
+        ([math.inf, -math.inf], "!!"),
+        ([float(i) for i in range(48)], "▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅▆▆▆▆▇▇▇██"),
+    ],
+)
+def test_sparkline(values: list[float], bars: str) -> None:
+    assert sparkline(values) == bars
+
+
+@given(st.text())
+def test_clean_text_is_one_printable_line_and_stays_as_it_is(dirty: str) -> None:
+    shown = clean(dirty)
+    assert shown.isprintable()
+    assert clean(shown) == shown
+    assert "##[" not in shown
+    if dirty.isprintable() and "##[" not in dirty:
+        assert shown == dirty
+
+
+def test_a_huge_text_is_cut() -> None:
+    assert len(clean("x" * 10_000_000)) < 3000
+
+
+# -- JUnit -----------------------------------------------------------------------------------------------------------
+def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
+    assert broken_rules(junit(plain)) == []
+    root = ElementTree.fromstring(junit(plain))
+    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
+        "tests": "9",
+        "failures": "1",
+        "errors": "1",
+    }
+    bad, good, unjudged = root
+    assert [case.get("name") for case in good] == [
+        "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy",
+    ]  # fmt: skip
+    (failure,) = bad.findall("testcase/failure")
+    assert failure.get("type") == "ERROR"
+    assert "at step 3" in str(failure.text)
+    assert "at step 9" in str(failure.text)  # twice the same rule: one case
+    (passed,) = bad.findall("testcase/system-out")
+    assert "LW203" in str(passed.text)
+    assert "no such file" in str(unjudged[0][0].text)
+
+
+def test_junit_of_real_runs(healthy: Path, exploded: Path) -> None:
+    judgement = judge([healthy, exploded])
+    assert broken_rules(junit(judgement)) == []
+    root = ElementTree.fromstring(junit(judgement))
+    assert root.get("failures") == "1"
+    names = {case.get("name") for case in root[0]}
+    assert {"LW101 non-finite-adapter", "LW303 b-still-zero", "LW801 broke-off"} <= names
+
+
+def test_junit_of_nothing() -> None:
+    assert broken_rules(junit(Judgement([], [], Severity.ERROR))) == []
+
+
+def test_junit_survives_names_that_are_no_xml(hostile: Judgement) -> None:
+    assert broken_rules(junit(hostile)) == []
+    root = ElementTree.fromstring(junit(hostile))
+    assert root.get("failures") == str(len(HOSTILE))
+
+
+# -- JSON ------------------------------------------------------------------------------------------------------------
+def test_json_is_strict(hostile: Judgement, plain: Judgement) -> None:
+    for judgement in (hostile, plain):
+        told = parse(as_json(judgement).encode("utf-8"))
+        assert told["exit_code"] == 2
+        assert len(told["unreadable"]) == 1
+    assert [run["failed"] for run in told["runs"]] == [True, False]

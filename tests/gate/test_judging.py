@@ -1,0 +1,237 @@
+"""What is judged of a run: its alerts, its end, and files that are not what they should be."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from lora_watch import LoraWatchCallback
+from lora_watch.alerts import Severity
+from lora_watch.gate import Judgement, judge
+from lora_watch.gate.events import FILES
+from lora_watch.sinks.strict_json import strict_json
+from tests.gate.runs import STEPS, edit_json, write_run
+from tests.sinks.made_up import alert_of, run_of
+from tests.support import lora, stdlib_blocks, tiny_model, train
+
+
+def rules_of(judgement: Judgement) -> list[str]:
+    return [alert.rule for judged in judgement.runs for alert in judged.findings]
+
+
+def test_a_healthy_run_is_fine_whatever_part_of_it_is_named(healthy: Path) -> None:
+    (events,) = healthy.rglob(FILES)
+    home = healthy / "lora_watch"
+    for path in (
+        healthy,
+        home,
+        home / "report.json",
+        healthy.parent / "healthy",
+        healthy / "runs",
+        events.parent,
+        events,
+    ):
+        judgement = judge([path], "warning")
+        assert (judgement.exit_code, rules_of(judgement), judgement.unreadable) == (0, [], []), path
+        (judged,) = judgement.runs
+        assert (judged.run.step, judged.run.max_steps, judged.run.verdict) == (STEPS, STEPS, "ok"), path
+        assert len(judged.run.adapters) == 28
+        assert len(judged.run.loss_curve) == STEPS
+        assert judged.run.trainable_parameters == 78848
+
+
+def test_the_report_and_the_events_tell_the_same(healthy: Path) -> None:
+    (of_report,), (of_events,) = judge([healthy]).runs, judge([healthy / "runs"]).runs
+    assert of_events.run.loss_ends == pytest.approx(of_report.run.loss_ends)
+    assert set(of_events.run.adapters) == set(of_report.run.adapters)
+    for name, adapter in of_report.run.adapters.items():
+        told = of_events.run.adapters[name]
+        assert (told.r, told.trainable) == (adapter.r, adapter.trainable)
+        assert set(told.last) == set(adapter.last)
+        for metric, value in adapter.last.items():
+            assert told.last[metric] == pytest.approx(value, rel=1e-6), (name, metric)
+
+
+def test_an_exploded_run_is_at_fault_whatever_part_of_it_is_named(exploded: Path) -> None:
+    for path in (exploded, exploded / "runs"):
+        judgement = judge([path])
+        assert judgement.exit_code == 1
+        worst = judgement.runs[0].findings[0]
+        assert (worst.rule, worst.severity) == ("LW102", Severity.ERROR)
+        assert worst.remedies
+    assert judge([exploded]).runs[0].run.verdict == "failed"
+
+
+def test_below_the_threshold_is_shown_and_passes(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(5, "LW203", Severity.WARNING, closed_step=6)])
+    assert (judge([tmp_path]).exit_code, judge([tmp_path], "warning").exit_code) == (0, 1)
+    assert rules_of(judge([tmp_path])) == ["LW203"]
+
+
+def test_worst_first(tmp_path: Path) -> None:
+    alerts = [alert_of(2, "LW203", Severity.WARNING), alert_of(4, "LW102"), alert_of(6, "LW201")]
+    write_run(tmp_path, alerts=alerts)
+    assert rules_of(judge([tmp_path])) == ["LW102", "LW201", "LW203"]
+
+
+@pytest.mark.parametrize("report", [True, False], ids=["report", "events"])
+def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path, report: bool) -> None:
+    write_run(tmp_path, steps=20, verdict=None, report=report)
+    if not report:  # a file that ends at its last planned step has come to its end
+        assert judge([tmp_path]).exit_code == 0
+        shutil.rmtree(tmp_path)
+        write_run(tmp_path, steps=20, verdict=None, report=False, run=run_of(max_steps=50))
+    judgement = judge([tmp_path])
+    assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW801"])
+    (finding,) = judgement.runs[0].findings
+    assert "no verdict" in finding.message
+    assert any("out of memory" in cause for cause in finding.causes)
+
+
+def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
+    write_run(tmp_path, verdict="interrupted", message="OutOfMemoryError: 2 GiB")
+    (finding,) = judge([tmp_path]).runs[0].findings
+    assert finding.rule == "LW801"
+    assert "OutOfMemoryError: 2 GiB" in finding.message
+
+
+def test_a_run_that_stopped_itself_is_worth_a_look(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=20, run=run_of(max_steps=50))
+    judgement = judge([tmp_path])
+    assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
+    assert "step 20 of 50" in judgement.runs[0].findings[0].message
+
+
+def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
+    class Enough(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            control.should_training_stop = state.global_step == 2
+
+    callbacks = [Enough(), LoraWatchCallback(fail_on="never", console=False)]
+    train(lora(tiny_model(), r=2, alpha=4), stdlib_blocks(8, 16), 5, callbacks=callbacks, output_dir=str(tmp_path))
+    judgement = judge([tmp_path])
+    assert judgement.runs[0].run.verdict == "ok"
+    assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
+
+
+def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> None:
+    write_run(
+        tmp_path, verdict="failed", message="WARNING LW203\n  more", alerts=[alert_of(3, "LW203", Severity.WARNING)]
+    )
+    judgement = judge([tmp_path])
+    assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW803", "LW203"])
+    assert judgement.runs[0].findings[0].message.endswith("WARNING LW203")
+
+
+def test_the_last_alert_before_a_kill_is_not_lost(tmp_path: Path) -> None:
+    """alerts.jsonl is written before report.json is replaced."""
+    write_run(tmp_path, verdict=None)
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    lines = [
+        {"event": "opened", "run_id": report["run_id"], "time": "", **alert_of(4).to_dict()},
+        {"event": "opened", "run_id": "another session", "time": "", **alert_of(5, "LW201").to_dict()},
+    ]
+    (tmp_path / "lora_watch" / "alerts.jsonl").write_bytes(b"\n".join(map(strict_json, lines)) + b'\n{"half": ')
+    assert rules_of(judge([tmp_path])) == ["LW102", "LW801"]
+
+
+def test_a_folder_of_runs(tmp_path: Path) -> None:
+    write_run(tmp_path / "sweep" / "b", alerts=[alert_of(3)], verdict="failed")
+    write_run(tmp_path / "sweep" / "a" / "deep")
+    write_run(tmp_path / "sweep" / "c", report=False)
+    (tmp_path / "sweep" / "report.json").write_text('{"tool": "another"}')
+    (tmp_path / "sweep" / "empty").mkdir()
+    judgement = judge([tmp_path])
+    names = [Path(judged.run.name).relative_to(tmp_path).as_posix() for judged in judgement.runs]
+    assert names == ["sweep/a/deep", "sweep/b", "sweep/c/runs/from0"]
+    assert judgement.exit_code == 1
+
+
+def test_two_runs_that_wrote_to_one_folder_at_once(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    shutil.copytree(tmp_path / "lora_watch", tmp_path / "lora_watch-2")
+    edit_json(tmp_path / "lora_watch-2" / "report.json", verdict="interrupted")
+    judgement = judge([tmp_path])
+    assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
+    assert judgement.exit_code == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "no such file or folder"),
+        ("", "no run of lora_watch here"),
+        ('{"version": 1, "verdict": "o', "not whole JSON"),
+        ("[1, 2]", "not a report of lora_watch"),
+        ('{"tests": 3, "version": 1}', "not a report of lora_watch"),
+        ("{" * 100_000, "not whole JSON"),
+        ({"version": 2}, "newer lora_watch"),
+        ({"version": "one"}, "newer lora_watch"),
+        ({"verdict": "splendid"}, "'splendid'"),
+        ({"adapters": [{"name": "x"}]}, "does not hold what it should"),
+        ({"adapters": 3}, "does not hold what it should"),
+        ({"alerts": [{"rule": "LW102"}]}, "does not hold what it should"),
+        ({"alerts": [None]}, "does not hold what it should"),
+        ({"step": None}, "does not hold what it should"),
+        ({"step": "Infinity"}, "does not hold what it should"),
+        ({"loss": {"first": 3}}, "does not hold what it should"),
+        ({"rules": [1]}, "does not hold what it should"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_judged_is_named_and_never_passes(tmp_path: Path, content: object, says: str) -> None:
+    folder = tmp_path / "run"
+    if content is not None:
+        folder.mkdir()
+    if isinstance(content, dict):
+        write_run(folder)
+        edit_json(folder / "lora_watch" / "report.json", **content)
+    elif content:
+        (folder / "report.json").write_text(str(content))
+    judgement = judge([folder])
+    assert judgement.exit_code == 2
+    assert judgement.runs == []
+    (reason,) = judgement.unreadable
+    assert says in reason
+    assert str(folder) in reason
+
+
+def test_what_cannot_be_judged_outweighs_what_is_fine_and_what_is_not(tmp_path: Path) -> None:
+    write_run(tmp_path / "fine")
+    write_run(tmp_path / "bad", alerts=[alert_of(3)])
+    judgement = judge([tmp_path / "fine", tmp_path / "bad", tmp_path / "nowhere"])
+    assert (len(judgement.runs), judgement.exit_code) == (2, 2)
+    assert judge([]).exit_code == 2
+
+
+def test_events_of_a_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from lora_watch.sinks import tags
+
+    monkeypatch.setattr(tags, "FORMAT_VERSION", 2)
+    write_run(tmp_path, report=False)
+    monkeypatch.undo()
+    (reason,) = judge([tmp_path]).unreadable
+    assert "newer lora_watch" in reason
+
+
+def test_numbers_that_are_not_finite_are_read_back(tmp_path: Path) -> None:
+    write_run(tmp_path, loss=float("nan"), alerts=[alert_of(2, adapters=[("a", float("inf")), ("b", float("nan"))])])
+    (judged,) = judge([tmp_path]).runs
+    assert str(judged.run.loss_ends) == "(nan, nan)"
+    assert str(judged.findings[0].adapters) == "[('a', inf), ('b', nan)]"
+
+
+def test_damage_is_noted_and_does_not_hide_the_run(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (file,) = tmp_path.rglob(FILES)
+    file.write_bytes(file.read_bytes()[:-5])
+    (tmp_path / "lora_watch" / "incident.json").write_text('{"steps": [1')
+    (judged,) = judge([tmp_path]).runs
+    assert any("incomplete" in note for note in judged.run.notes)
+    assert any("incident.json is not whole JSON" in note for note in judged.run.notes)
+    assert judged.findings == []

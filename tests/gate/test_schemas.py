@@ -1,0 +1,108 @@
+"""The published schemas hold for what real runs write, and would notice if they did not."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from referencing import Registry, Resource
+
+import lora_watch
+from lora_watch.gate import judge
+from lora_watch.gate.baseline import keep
+from lora_watch.gate.formats.as_json import as_json
+from lora_watch.sinks.strict_json import strict
+from tests.gate.runs import write_run
+from tests.sinks.made_up import alert_of, parse
+
+FOLDER = Path(lora_watch.__file__).parent / "schema"
+SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+REGISTRY: Registry[Any] = Registry().with_resources(
+    (name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
+)
+
+
+def errors(name: str, content: Any) -> list[str]:
+    validator = jsonschema.Draft202012Validator(SCHEMAS[name], registry=REGISTRY)
+    return [f"{error.json_path}: {error.message}" for error in validator.iter_errors(content)]
+
+
+@pytest.mark.parametrize("name", SCHEMAS)
+def test_each_schema_is_one(name: str) -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
+    assert SCHEMAS[name]["$id"] == name
+
+
+def test_report_and_alerts(healthy: Path, exploded: Path, tmp_path: Path) -> None:
+    strange = [alert_of(2, adapters=[("a", float("inf"))], limit=float("nan"))]
+    write_run(tmp_path, loss=float("nan"), alerts=strange, verdict=None)
+    for folder in (healthy, exploded, tmp_path):
+        report = parse((folder / "lora_watch" / "report.json").read_bytes())
+        assert errors("report.json", report) == []
+    for folder in (exploded, tmp_path):
+        lines = (folder / "lora_watch" / "alerts.jsonl").read_bytes().splitlines()
+        assert lines
+        for line in lines:
+            assert errors("alerts-line.json", parse(line)) == []
+
+
+def test_check_output(healthy: Path, exploded: Path, tmp_path: Path) -> None:
+    baseline = keep(judge([healthy]).runs[0].run)
+    for judgement in (judge([healthy, exploded, tmp_path]), judge([exploded], "warning", baseline), judge([])):
+        assert errors("check.json", parse(as_json(judgement))) == []
+
+
+def test_baseline(healthy: Path, tmp_path: Path) -> None:
+    write_run(tmp_path, loss=float("nan"))
+    for folder in (healthy, tmp_path):
+        kept = parse(keep(judge([folder]).runs[0].run).to_json())
+        assert errors("baseline.json", kept) == []
+
+
+def test_alert() -> None:
+    assert errors("alert.json", strict(alert_of().to_dict())) == []
+
+
+def requirements(schema: Any, content: Any) -> Iterator[tuple[list[Any], str]]:
+    """Paths to objects in ``content``, each with a key that ``schema`` requires of it."""
+    for key in schema.get("required", ()):
+        yield [], key
+    for name, below in schema.get("properties", {}).items():
+        if isinstance(content.get(name), dict):
+            yield from (([name, *path], key) for path, key in requirements(below, content[name]))
+
+
+@pytest.mark.parametrize("name", ["report.json", "check.json", "baseline.json"])
+def test_what_is_required_is_missed(name: str, healthy: Path) -> None:
+    whole = {
+        "report.json": lambda: parse((healthy / "lora_watch" / "report.json").read_bytes()),
+        "check.json": lambda: parse(as_json(judge([healthy]))),
+        "baseline.json": lambda: parse(keep(judge([healthy]).runs[0].run).to_json()),
+    }[name]()
+    for path, key in requirements(SCHEMAS[name], whole):
+        broken = copy.deepcopy(whole)
+        inside = broken
+        for step in path:
+            inside = inside[step]
+        del inside[key]
+        assert errors(name, broken), (path, key)
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("report.json", {"verdict": "splendid"}),
+        ("report.json", {"version": 2}),
+        ("report.json", {"step": -1}),
+        ("report.json", {"alerts": [{"rule": "LW102"}]}),
+        ("report.json", {"overhead": "much"}),
+    ],
+)
+def test_what_is_wrong_is_noticed(name: str, change: dict[str, Any], healthy: Path) -> None:
+    report = parse((healthy / "lora_watch" / "report.json").read_bytes())
+    assert errors(name, report | change)
