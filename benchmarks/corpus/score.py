@@ -208,12 +208,13 @@ def cures() -> str:
     rows = [
         [e["name"], e["label"], e["rule"] or "–", _settings(e["settings"]), _gain(e), e["verdict"]] for e in entries
     ]
-    counts = collections.Counter(e["verdict"] for e in entries)
-    total = len(entries)
-    head = (
-        f"No longer bad: {share(total - counts['bad'], total)}; good: {share(counts['good'], total)}, in one "
-        "application of the advice. Runs without advice count as bad."
-    )
+    advised = [entry for entry in entries if entry["rule"]]
+    heads = []
+    for words, some in (("With advice", advised), ("Counting the runs that no alert named as still bad", entries)):
+        verdicts = collections.Counter(entry["verdict"] for entry in some)
+        better, good = share(len(some) - verdicts["bad"], len(some)), share(verdicts["good"], len(some))
+        heads.append(f"{words}: no longer bad {better}, good {good}, after one application.")
+    head = " ".join(heads)
     return head + "\n\n" + table(["run", "was", "rule", "advice", "gain after", "became"], rows)
 
 
