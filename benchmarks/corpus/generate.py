@@ -25,7 +25,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
-from benchmarks.corpus.plan import Spec, grid
+from benchmarks.corpus.faults import FAULTS
+from benchmarks.corpus.plan import Spec, faults, grid
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
 from lora_watch.alerts import Alert
@@ -90,11 +91,7 @@ def pretrained(base: str) -> Any:
 
 def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) -> tuple[Trainer, float, float]:
     """Train ``spec``; the Trainer, and the held-out loss before and after."""
-    fault = None
-    if spec.fault:
-        from benchmarks.corpus.faults import FAULTS
-
-        fault = FAULTS[spec.fault]
+    fault = FAULTS[spec.fault] if spec.fault else None
     examples, held_out = data(spec.base, spec.task)
     set_seed(spec.seed)
     model = pretrained(spec.base)
@@ -172,7 +169,7 @@ def main() -> None:
 
 def plan() -> list[Spec]:
     """Every run of the corpus."""
-    return list(grid())
+    return [*grid(), *faults(FAULTS)]
 
 
 def load_all() -> dict[Spec, Trace]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 SEEDS = (0, 1, 2)
@@ -67,6 +67,13 @@ def grid() -> Iterator[Spec]:
         yield from _tiny(seed)
         yield from _minilm(seed)
         yield from _smollm2(seed)
+
+
+def faults(names: Iterable[str]) -> Iterator[Spec]:
+    """A sound run of the tiny model with each of these faults, seed by seed, the held-out one first."""
+    for seed in sorted(SEEDS, key=lambda seed: seed != HELD_OUT_SEED):
+        for name in names:
+            yield Spec(steps=40, seed=seed, fault=name, fault_step=22 + seed)
 
 
 def _tiny(seed: int) -> Iterator[Spec]:
