@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters, layer_index
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
+from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, choose
@@ -113,6 +114,7 @@ class Monitor:
         self._lr_sum: FloatArray = np.zeros(0)
         self._snapshots = (Snapshot([]), Snapshot([])) if drift else None
         """The adapters as they were when first seen, and before the coming step."""
+        self._magnitudes = Magnitudes()
         self._frozen: dict[str, tuple[float, float]] = {}
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
@@ -281,6 +283,7 @@ class Monitor:
             self._lr_sum = np.zeros(len(watched))
         if self._snapshots is not None:
             self._snapshots[0].add(watched)
+        self._magnitudes.add(watched)
         base = self._base_norms(watched)
         if self._probe is not None:
             self._probe.close()
@@ -365,8 +368,9 @@ class Monitor:
             if self._full:
                 metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
                 known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
-                if any(a.magnitude is not None for a in self._adapters):
-                    metrics["magnitude_norm"], known["magnitude_norm"] = _magnitude_norms(self._adapters)
+                magnitudes, has_magnitude = self._magnitudes.measure(self._adapters)
+                metrics.update(magnitudes)
+                known.update(dict.fromkeys(magnitudes, has_magnitude))
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 metrics["output_ratio"], known["output_ratio"] = self._probe.read() if self._probe else unknown
@@ -457,15 +461,6 @@ class Monitor:
 
 def _number(loss: float | Tensor | None) -> float | None:
     return None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
-
-
-def _magnitude_norms(adapters: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
-    """‖m‖ of DoRA's magnitude vectors, float64 ``[n_adapters]``, and which adapters have one."""
-    there = [m for a in adapters if (m := a.magnitude) is not None]
-    known = np.array([a.magnitude is not None for a in adapters], dtype=bool)
-    norms = np.full(len(adapters), np.nan)
-    norms[known] = torch.stack([torch.linalg.vector_norm(m.detach().float()).cpu() for m in there]).double().numpy()
-    return norms, known
 
 
 def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> AdapterInfo:

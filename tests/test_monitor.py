@@ -105,18 +105,23 @@ def test_switching_to_another_adapter_is_followed(tmp_path: Path) -> None:
     assert {adapter["name"].rsplit(".", 1)[1] for adapter in report["adapters"]} == {"second"}
 
 
-def test_doras_magnitude_is_beside_the_norms() -> None:
+def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
     torch.manual_seed(0)
     model = lora(tiny_model(), use_dora=True, targets=["q_proj"]).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    vectors = [m for a in find_adapters(model) if (m := a.magnitude) is not None]
+    before = [m.detach().clone() for m in vectors]
     with Monitor(model, optimizer) as monitor:
         first, last = (loop(monitor, model, optimizer, 1)[-1] for _ in range(2))
-    magnitude = [a.magnitude for a in find_adapters(model)]
-    assert last.metrics["magnitude_norm"] == pytest.approx([float(m.norm()) for m in magnitude if m is not None])
+    assert last.metrics["magnitude_norm"] == pytest.approx([float(m.norm()) for m in vectors])
     assert (first.metrics["magnitude_norm"] != last.metrics["magnitude_norm"]).any()
+    drift = [float(((m - b) / b).abs().max()) for m, b in zip(vectors, before)]
+    assert last.metrics["magnitude_drift"] == pytest.approx(drift, rel=1e-5)
+    assert (last.metrics["magnitude_drift"] > 0).all()
+    assert last.known["magnitude_drift"].all()
     plain, optimizer = built()
     with Monitor(plain, optimizer) as monitor:
-        assert "magnitude_norm" not in loop(monitor, plain, optimizer, 1)[-1].metrics
+        assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
 
 
 def test_another_method_is_not_watched_and_is_no_fault() -> None:

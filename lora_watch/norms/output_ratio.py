@@ -23,10 +23,11 @@ _GOLDEN = 0.6180339887498949
 class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
-    A forward hook on each frozen layer sees the layer's input x and output W₀·x (a bias is taken off). Of the first
-    micro-batch after ``arm()`` it takes ``tokens`` evenly spaced rows, shifted from step to step so that every
-    position is sampled alike, and works on those alone, through the r-dimensional h = A·x. It draws no random
-    number, keeps no activation, changes no value and returns nothing to the forward pass.
+    From ``arm()`` to ``read()`` a forward hook on each frozen layer sees the layer's input x and output W₀·x (a bias is
+    taken off); no other step has a hook of ours in it. Of the first micro-batch it takes ``tokens`` evenly spaced rows,
+    shifted from step to step so that every position is sampled alike, and works on those alone, through the
+    r-dimensional h = A·x. It draws no random number, keeps no activation, changes no value and returns nothing to the
+    forward pass.
 
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
     forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask``
@@ -39,6 +40,7 @@ class OutputRatioProbe:
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 
     def __init__(self, model: nn.Module, adapters: Sequence[Adapter], tokens: int = TOKENS):
+        self._model = model
         self._adapters = list(adapters)
         self._tokens = tokens
         self._armed = [False] * len(self._adapters)
@@ -50,11 +52,13 @@ class OutputRatioProbe:
         self._handles: list[Any] = []
         self.seconds = 0.0
         """Wall time spent inside forward passes so far."""
-        self.why_unavailable = self._attach(model)
+        self._hooks: list[tuple[nn.Module, Any]] = []
+        """The layers to look into, and what looks."""
+        self.why_unavailable = self._choose_layers()
         """Why nothing can be measured, in words; None when something can."""
 
-    def _attach(self, model: nn.Module) -> str | None:
-        if _is_compiled(model):
+    def _choose_layers(self) -> str | None:
+        if _is_compiled(self._model):
             return "the model is compiled, and a hook inside a compiled graph would slow it down"
         by_layer: dict[int, tuple[nn.Module, list[int]]] = {}
         for index, adapter in enumerate(self._adapters):
@@ -64,15 +68,17 @@ class OutputRatioProbe:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
-        for layer, indices in by_layer.values():
-            self._handles.append(layer.register_forward_hook(self._hook(indices)))
-        self._handles.append(model.register_forward_pre_hook(self._see_mask, with_kwargs=True))
+        self._hooks = [(layer, self._hook(indices)) for layer, indices in by_layer.values()]
         return None
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass. ``step`` only decides which rows are sampled."""
         self._forget(armed=True)
         self._phase = (step * _GOLDEN) % 1.0
+        if self._hooks and not self._handles:
+            # First in line: another hook may change the output.
+            self._handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks]
+            self._handles.append(self._model.register_forward_pre_hook(self._see_mask, with_kwargs=True))
 
     def read(self) -> tuple[FloatArray, BoolArray]:
         """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
@@ -89,10 +95,11 @@ class OutputRatioProbe:
             known[indices] = own != 0
             ratio[indices] = np.divide(scale * spoken, own, out=np.full(len(own), np.nan), where=own != 0)
         self._forget(armed=False)
+        self.close()
         return ratio, known
 
     def close(self) -> None:
-        """Remove every hook."""
+        """Remove every hook, until ``arm`` is called again."""
         for handle in self._handles:
             handle.remove()
         self._handles = []

@@ -186,10 +186,31 @@ def test_what_cannot_be_measured_is_unknown_and_says_so() -> None:
     assert "compiled" in str(probe_of(compiled).why_unavailable)
 
 
-def test_closing_leaves_no_hook_behind() -> None:
+def hooks(model: nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
     model = trained()
-    before = sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+    before = hooks(model)
     probe = probe_of(model)
-    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) > before
-    probe.close()
-    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) == before
+    assert hooks(model) == before
+    for end in (probe.read, probe.close):
+        probe.arm(0)
+        probe.arm(1)
+        assert hooks(model) == before + 28 + 1, "one a layer, and one for the mask"
+        end()
+        assert hooks(model) == before
+
+
+def test_another_hook_that_changes_the_output_is_not_seen() -> None:
+    model, inputs = trained(targets=["q_proj"]), batch()
+    expected = direct(model, inputs)
+    for adapter in find_adapters(model):
+        assert adapter.base_layer is not None
+        adapter.base_layer.register_forward_hook(lambda module, args, output: 3 * output)
+    probe = probe_of(model)
+    probe.arm(0)
+    model(**inputs)
+    first = probe.read()[0][0]
+    assert first == pytest.approx(expected[0], rel=1e-4)  # the layers after it see other inputs
