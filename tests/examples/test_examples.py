@@ -1,0 +1,99 @@
+"""Every example script, run as it is with fewer steps, and what it prints."""
+
+from __future__ import annotations
+
+import json
+import re
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+class Ran:
+    """``ran("dora.py", "--steps", "5")``: what the script printed, in a folder of its own."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path):
+        self._monkeypatch, self._capsys, self.folder = monkeypatch, capsys, folder
+        monkeypatch.chdir(folder)
+
+    def __call__(self, script: str, *arguments: str) -> str:
+        self._monkeypatch.setattr(sys, "argv", [script, *arguments])
+        self._capsys.readouterr()
+        runpy.run_path(str(EXAMPLES / script), run_name="__main__")
+        return self._capsys.readouterr().out
+
+
+@pytest.fixture
+def ran(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Ran:
+    return Ran(monkeypatch, capsys, tmp_path)
+
+
+def numbers(pattern: str, text: str) -> tuple[float, ...]:
+    found = re.search(pattern.replace("#", r"([-+\d.e]+)"), text)
+    assert found, f"{pattern!r} is not in:\n{text}"
+    return tuple(map(float, found.groups()))
+
+
+def test_a_classifier_learns_and_its_report_is_there(ran: Ran):
+    out = ran("trainer_classification.py", "--steps", "20")
+    before, after = numbers("held-out accuracy # -> #", out)
+    assert after > before
+    assert "verdict: ok, alerts: 0, adapters: 28" in out
+    assert list(ran.folder.glob("classifier/**/events.out.tfevents.*"))
+
+
+def test_trl_trains(ran: Ran):
+    loss, moved = numbers("step 12: loss #, median [^ ]* #", ran("trl_sft.py", "--steps", "12"))
+    assert 3 < loss < 6.5
+    assert 0.001 < moved < 1
+
+
+def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
+    with pytest.raises(Exception, match="LW102 norm-explosion"):
+        ran("trl_sft.py", "--steps", "12", "--lr", "3e-2", "--alpha", "128")
+    report = json.loads((ran.folder / "sft" / "lora_watch" / "report.json").read_text())
+    assert report["verdict"] == "failed"
+
+
+def test_adalora_cuts_ranks_only_when_it_is_asked_to(ran: Ran):
+    cut = numbers("# directions of # are left", ran("adalora.py", "--steps", "24"))
+    assert cut == (28 * 6, 28 * 12)
+    forgotten = numbers("# directions of # are left", ran("adalora.py", "--steps", "6", "--without-allocation"))
+    assert forgotten == (28 * 12, 28 * 12)
+
+
+def test_rslora_is_eight_times_the_scale_and_moves_further(ran: Ran):
+    out = ran("rslora.py", "--steps", "10")
+    plain, plain_moved = numbers("use_rslora=False: scale #, median [^ ]* #", out)
+    stabilised, moved = numbers("use_rslora=True: scale #, median [^ ]* #", out)
+    assert (plain, stabilised) == (0.25, 2)
+    assert moved > 2 * plain_moved
+
+
+def test_dora_has_two_parts_that_move(ran: Ran):
+    out = ran("dora.py", "--steps", "8")
+    (direction,) = numbers("direction: median [^ ]* #", out)
+    (magnitude,) = numbers(r"\|m - m0\|/\|m0\| #", out)
+    assert direction > 0.01
+    assert magnitude > 0
+
+
+def test_a_plain_loop_is_watched(ran: Ran):
+    loss, moved = numbers(r"step 20: loss #, largest \|dW\| #", ran("plain_loop.py", "--steps", "20"))
+    assert 3 < loss < 6.5
+    assert 0.1 < moved < 5
+
+
+def test_a_plain_loop_ends_with_the_reason(ran: Ran):
+    with pytest.raises(SystemExit, match="LW102 norm-explosion"):
+        ran("plain_loop.py", "--steps", "20", "--lr", "3e-2", "--alpha", "128")
+
+
+def test_every_example_is_run_here_or_by_its_own_test():
+    scripts = {path.name for path in EXAMPLES.glob("*.py")}
+    elsewhere = "\n".join(path.read_text(encoding="utf-8") for path in EXAMPLES.parent.glob("tests/**/*.py"))
+    assert {name for name in scripts if name not in elsewhere} <= {"screenshots.py"}
