@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,10 @@ class LoraWatchCallback(TrainerCallback):
         if _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
             self._fail(self.monitor)
         self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.monitor is not None:
+            self.monitor.evaluated(quality(kwargs.get("metrics") or {}), state.global_step)
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
@@ -291,6 +295,17 @@ class _LossTap:
     @property
     def loss(self) -> float | None:
         return self._value
+
+
+def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, (int, float))
+        and name != "epoch"
+        and not name.endswith(("_time", "_runtime", "_per_second"))
+    }
 
 
 def _world_size() -> int:

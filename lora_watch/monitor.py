@@ -23,7 +23,7 @@ from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
-from lora_watch.sinks import Sink, Verdict
+from lora_watch.sinks import EvaluationSink, Sink, Verdict
 
 log = logging.getLogger("lora_watch")
 
@@ -249,6 +249,13 @@ class Monitor:
         for sink in self._sinks:
             with self._unharmed(f"finishing {type(sink).__name__}"):
                 sink.finish(verdict, message)
+
+    def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
+        for sink in self._sinks:
+            if isinstance(sink, EvaluationSink):
+                with self._unharmed(f"telling {type(sink).__name__} of an evaluation"):
+                    sink.evaluated(self._step if step is None else step, metrics)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint."""

@@ -280,6 +280,28 @@ def test_watch_adds_the_callback_to_a_built_trainer() -> None:
     assert callback.monitor.last.metrics["output_ratio"].shape == (28,)
 
 
+def test_evaluations_reach_the_report_also_those_after_training() -> None:
+    callback = LoraWatchCallback(console=False)
+    trainer = build_trainer(
+        lora(tiny_model()),
+        None,
+        4,
+        callbacks=[callback],
+        eval_dataset=stdlib_blocks(16),
+        eval_strategy="steps",
+        eval_steps=2,
+    )
+    trainer.evaluate()  # before there is a run: not noted
+    trainer.train()
+    during = report_of(trainer)["evaluation"]
+    assert list(during) == ["eval_loss"]  # and not how long it took
+    assert [during["eval_loss"][which]["step"] for which in ("max", "last")] == [2, 4]
+    after = trainer.evaluate(stdlib_blocks(8), metric_key_prefix="test")
+    told = report_of(trainer)
+    assert told["verdict"] == "ok"
+    assert told["evaluation"]["test_loss"]["last"] == {"step": 4, "value": after["test_loss"]}
+
+
 def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
     callback = LoraWatchCallback(fail_on="never", console=False)
     trainer = build_trainer(copy.deepcopy(tiny_model()), None, 3, callbacks=[callback])

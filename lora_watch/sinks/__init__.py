@@ -6,8 +6,8 @@ Names are imported on first use: a dashboard reads ``lora_watch.sinks.tags`` and
 from __future__ import annotations
 
 import importlib
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from lora_watch.alerts import Alert
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from lora_watch.sinks.report import ReportSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
 
-__all__ = ["ConsoleSink", "ReportSink", "Sink", "TensorBoardSink", "Verdict"]
+__all__ = ["ConsoleSink", "EvaluationSink", "ReportSink", "Sink", "TensorBoardSink", "Verdict"]
 
 Verdict = Literal["ok", "failed", "interrupted"]
 
@@ -34,6 +34,15 @@ class Sink(Protocol):
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """The run is over; ``message`` says why when it is not ``ok``. Not called for a killed run."""
+        ...
+
+
+@runtime_checkable
+class EvaluationSink(Protocol):
+    """What a sink has in addition that wants to know how good the model is."""
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
         ...
 
 

@@ -14,13 +14,14 @@
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
+| `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
 | `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
 | `measured_at` | by metric, the step of its `last` |
 | `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
 
 It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is
-so slow that this would take more than 1 % of the time), and at the end.
+so slow that this would take more than 1 % of the time), at an evaluation, also one after the end, and at the end.
 
 `alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`. What happens to an episode in
 between is in its closing line, or in `report.json` if it never closed.
@@ -36,7 +37,7 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -65,6 +66,7 @@ class ReportSink:
     def __init__(self, directory: str | os.PathLike[str]):
         self.directory = Path(directory)
         self._session: _Session | None = None
+        self._latest: _Session | None = None  # the same, also after its end
         self._next_write = 0.0  # time.monotonic()
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -73,7 +75,7 @@ class ReportSink:
         else:
             with _names_the_path(self.directory, "cannot make the folder of the report"):
                 self.directory.mkdir(parents=True, exist_ok=True)
-            self._session = _Session(run, step, number=self._keep_previous() + 1)
+            self._session = self._latest = _Session(run, step, number=self._keep_previous() + 1)
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -86,6 +88,11 @@ class ReportSink:
             self._append(session, news)
         if news or time.monotonic() >= self._next_write:
             self._write_report(session)
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        if self._latest is not None:
+            self._latest.take_evaluation(step, metrics)
+            self._write_report(self._latest)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         session, self._session = self._session, None
@@ -139,6 +146,7 @@ class _Session:
     message: str | None = None
     overhead: float | None = None
     loss: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
+    evaluation: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
     history: AlertHistory = field(default_factory=AlertHistory)
 
@@ -164,6 +172,15 @@ class _Session:
         if np.isfinite(loss) and (lowest is None or loss < lowest["value"]):
             self.loss["min"] = here
 
+    def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
+        for name, value in metrics.items():
+            here = {"step": step, "value": float(value)}
+            kept = self.evaluation.setdefault(name, dict.fromkeys(("last", "min", "max")))
+            kept["last"] = here
+            if np.isfinite(here["value"]):
+                kept["min"] = min(kept["min"] or here, here, key=_value)
+                kept["max"] = max(kept["max"] or here, here, key=_value)
+
     def change_run(self, run: RunInfo) -> None:
         place = {name: index for index, name in enumerate(self.run.names)}
         places = [place.get(name) for name in run.names]
@@ -185,6 +202,7 @@ class _Session:
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
             "loss": self.loss,
+            "evaluation": self.evaluation,
             "alerts": [alert.to_dict() for alert in self.history],
             "adapters": [
                 {
@@ -242,6 +260,10 @@ class _Column:
 
 def _or_none(values: FloatArray, known: BoolArray) -> list[float | None]:
     return [value if there else None for value, there in zip(values.tolist(), known.tolist())]
+
+
+def _value(point: Mapping[str, Any]) -> float:
+    return point["value"]
 
 
 def _now() -> str:

@@ -102,6 +102,29 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert line["limit"] == "Infinity"
 
 
+def test_evaluations_are_kept_also_after_the_end(tmp_path: Path) -> None:
+    run = run_of()
+    sink = ReportSink(tmp_path)
+    sink.evaluated(0, {"eval_loss": 9.0})  # before there is a run: nothing to write to
+    sink.start(run, 0)
+    assert report_in(tmp_path)["evaluation"] == {}
+    for step, loss in ((1, 2.0), (2, 1.0), (3, NAN)):
+        sink.write(record_of(run, step), [])
+        sink.evaluated(step, {"eval_loss": loss})
+    sink.finish("ok", None)
+    sink.evaluated(3, {"eval_loss": 1.5, "eval_f1": INF})
+    told = report_in(tmp_path)
+    assert told["verdict"] == "ok"
+    assert told["evaluation"] == {
+        "eval_loss": {
+            "last": {"step": 3, "value": 1.5},
+            "min": {"step": 2, "value": 1.0},
+            "max": {"step": 1, "value": 2.0},
+        },
+        "eval_f1": {"last": {"step": 3, "value": "Infinity"}, "min": None, "max": None},
+    }
+
+
 def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path) -> None:
     run = run_of()
     sink = ReportSink(tmp_path)
