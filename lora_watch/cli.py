@@ -10,6 +10,8 @@ from lora_watch import __version__
 from lora_watch.commands.check import EXAMPLES as CHECK_EXAMPLES
 from lora_watch.commands.check import check
 from lora_watch.commands.demo import EXAMPLES, demo
+from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
+from lora_watch.commands.plan import plan
 from lora_watch.commands.rules import rules
 
 app = typer.Typer(
@@ -30,6 +32,8 @@ This command shows what that does, and explains the rules.""",
   [cyan]lora-watch demo --quick[/]    a healthy run and a broken one, in half a minute
 
   [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
+
+  [cyan]lora-watch plan --lr 2e-4[/]  what to try for the rank, then the scale
 
   [cyan]lora-watch rules[/]           what is checked
 
@@ -55,6 +59,7 @@ def _options(
 app.command(epilog=EXAMPLES)(demo)
 app.command()(rules)
 app.command(epilog=CHECK_EXAMPLES)(check)
+app.command(epilog=PLAN_EXAMPLES)(plan)
 
 
 def main() -> None:

@@ -1,0 +1,237 @@
+"""What is to be tried: the rank at a fixed scale until it no longer pays, then the scale at that rank."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Literal
+
+PLAN_VERSION = 1
+Stage = Literal["rank", "scale"]
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """One run: what LoraConfig and TrainingArguments get."""
+
+    r: int
+    lora_alpha: float
+    use_rslora: bool
+    learning_rate: float
+    seed: int = 0
+
+    @property
+    def scale(self) -> float:
+        """s, the factor on B·A: α/r, or α/√r with rsLoRA."""
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
+
+    @property
+    def effective_lr(self) -> float:
+        """s · lr, which sets how fast ‖ΔW‖ grows under Adam."""
+        return self.scale * self.learning_rate
+
+    @property
+    def first_step(self) -> float:
+        """‖ΔW‖ after Adam's first step, up to a factor that is the same for all ranks and scales: s·lr·√r."""
+        return self.effective_lr * math.sqrt(self.r)
+
+    @property
+    def name(self) -> str:
+        """Good for the name of a folder: ``r16-s1-lr0.0002-seed0``."""
+        return f"r{self.r}-s{self.scale:.4g}-lr{self.learning_rate:.4g}-seed{self.seed}"
+
+    def lora(self) -> dict[str, Any]:
+        """Keyword arguments of ``peft.LoraConfig``."""
+        return {"r": self.r, "lora_alpha": self.lora_alpha, "use_rslora": self.use_rslora}
+
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of ``TrainingArguments``."""
+        return {"learning_rate": self.learning_rate, "seed": self.seed}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, with what follows from it: ``name``, ``scale``, ``effective_lr``."""
+        return {"name": self.name, **asdict(self), "scale": self.scale, "effective_lr": self.effective_lr}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Configuration:
+        """The configuration that ``to_dict`` wrote. Raises KeyError or TypeError for anything else."""
+        return cls(**{field.name: told[field.name] for field in fields(cls)})
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The search, before anything has run.
+
+    First the ranks, each twice the one before, with the scale s held (α = r for s = 1) and the learning rate with it,
+    so that s·lr does not change and the rank is all that does. Then, at the rank where the curve flattens, the scales:
+    the learning rate stays, so that s·lr grows with s, which is the point of turning that knob.
+
+    Under Adam the first step's ‖ΔW‖ grows with s·lr·√r, so that at a held s the larger ranks also start faster. What
+    holds that step instead is rsLoRA with a held ``alpha``; s·lr then falls as 1/√r.
+
+    Raises:
+        ValueError: for values that make no plan; the text names the argument.
+    """
+
+    learning_rate: float
+    ranks: tuple[int, ...] = (8, 16, 32, 64, 128)
+    """In ascending order."""
+    scale: float = 1.0
+    """s while the rank is searched."""
+    scales: tuple[float, ...] = (0.5, 1.0, 2.0, 4.0)
+    """s tried at the rank that was found; empty to leave the scale alone."""
+    use_rslora: bool = False
+    alpha: float | None = None
+    """With rsLoRA: hold this α over the ranks instead of s."""
+    keep_effective_lr: bool = False
+    """Divide the learning rate by what s is multiplied with, so that s·lr is the same for all scales."""
+    seeds: int = 3
+    """Runs of each configuration, with the seeds 0, 1, …"""
+    most_seeds: int = 6
+    """As many where fewer leave open whether the next rank is better."""
+    worth: float = 0.01
+    """The least gain that twice the rank is worth, as a share of the metric."""
+    confidence: float = 0.95
+    """Of the statement that the next rank gains less than ``worth``."""
+    higher_is_better: bool = False
+    """The metric is an accuracy rather than a loss."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "ranks", tuple(self.ranks))
+        object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
+        _require(_positive(self.learning_rate), "learning_rate", self.learning_rate, "a positive number")
+        _require(bool(self.ranks) and all(isinstance(r, int) and r >= 1 for r in self.ranks)
+                 and list(self.ranks) == sorted(set(self.ranks)), "ranks", self.ranks,
+                 "whole numbers from 1 in ascending order, each once")  # fmt: skip
+        _require(_positive(self.scale), "scale", self.scale, "a positive number")
+        _require(all(map(_positive, self.scales)) and len(set(self.scales)) == len(self.scales), "scales", self.scales,
+                 "positive numbers, each once")  # fmt: skip
+        _require(self.seeds >= 2, "seeds", self.seeds, "2 or more: one run says nothing about the noise")
+        _require(self.most_seeds >= self.seeds, "most_seeds", self.most_seeds, f"at least seeds, {self.seeds}")
+        _require(0 < self.worth < 1, "worth", self.worth, "a share between 0 and 1")
+        _require(0.5 < self.confidence < 1, "confidence", self.confidence, "between 0.5 and 1")
+        if self.alpha is not None:
+            _require(_positive(self.alpha), "alpha", self.alpha, "a positive number")
+            if not self.use_rslora:
+                raise ValueError(
+                    f"alpha={self.alpha:g} without rsLoRA: α/r would fall as r grows, and no one could say which of "
+                    "the two made the difference. Leave alpha out (α = s·r), or use rsLoRA"
+                )
+
+    def at_rank(self, r: int, seed: int = 0) -> Configuration:
+        """What runs at rank ``r`` while the rank is searched."""
+        alpha = self.alpha if self.alpha is not None else self._alpha(r, self.scale)
+        return Configuration(r, alpha, self.use_rslora, self.learning_rate, seed)
+
+    def at_scale(self, r: int, scale: float, seed: int = 0) -> Configuration:
+        """What runs with s = ``scale`` at the rank ``r`` that was found."""
+        base = self.at_rank(r, seed)
+        if math.isclose(scale, base.scale):
+            return base  # the same run: it need not be repeated
+        lr = base.effective_lr / scale if self.keep_effective_lr else self.learning_rate
+        return Configuration(r, self._alpha(r, scale), self.use_rslora, lr, seed)
+
+    def configurations(self, rank: int | None = None) -> list[Configuration]:
+        """The first stage, or with ``rank`` the second: every configuration with each of the first ``seeds``."""
+        if rank is None:
+            return [self.at_rank(r, seed) for r in self.ranks for seed in range(self.seeds)]
+        return [self.at_scale(rank, scale, seed) for scale in self.scales for seed in range(self.seeds)]
+
+    def to_dict(self) -> dict[str, Any]:
+        return {**asdict(self), "ranks": list(self.ranks), "scales": list(self.scales)}
+
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Plan:
+        """The plan that ``to_dict`` or ``to_json`` wrote. Raises ValueError for anything else."""
+        if "plan" in told and isinstance(told["plan"], Mapping):
+            if told.get("version") != PLAN_VERSION:
+                raise ValueError(f"a plan of version {told.get('version')!r}; known here: {PLAN_VERSION}")
+            told = told["plan"]
+        try:
+            return cls(**told)
+        except TypeError as error:
+            raise ValueError(f"this is no plan of lora-watch: {error}") from None
+
+    def to_json(self, rank: int | None = None) -> str:
+        """The plan and the configurations of its first stage, or with ``rank`` of its second."""
+        stage: Stage = "rank" if rank is None else "scale"
+        content = {
+            "version": PLAN_VERSION,
+            "plan": self.to_dict(),
+            "stage": stage,
+            "notes": self.notes(rank),
+            "configurations": [each.to_dict() for each in self.configurations(rank)],
+        }
+        return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+    def notes(self, rank: int | None = None) -> list[str]:
+        """What is held and what changes, in words."""
+        if rank is not None:
+            base = self.at_rank(rank)
+            return [
+                f"Rank {rank} is held. "
+                + (
+                    f"The learning rate falls as s grows, so that s·lr stays {base.effective_lr:.3g}."
+                    if self.keep_effective_lr
+                    else f"The learning rate stays {self.learning_rate:g}, so that s·lr grows with s."
+                )
+            ]
+        first, last = self.at_rank(self.ranks[0]), self.at_rank(self.ranks[-1])
+        if self.alpha is not None:
+            held = [
+                f"α = {self.alpha:g} and the learning rate are held, with rsLoRA: s·lr falls from "
+                f"{first.effective_lr:.3g} to {last.effective_lr:.3g} as 1/√r, and the first step's ‖ΔW‖ is the same "
+                "at all ranks."
+            ]
+        else:
+            held = [
+                f"s = {self.scale:g} and the learning rate are held: s·lr is {first.effective_lr:.3g} throughout. "
+                f"Under Adam the first step's ‖ΔW‖ still grows as √r, here by a factor of "
+                f"{last.first_step / first.first_step:.3g}; what holds it instead is rsLoRA with a held α."
+            ]
+        if self.use_rslora and self.alpha is None:
+            held.append("With s held, rsLoRA trains exactly as α = s·r does without it: only α is written differently.")
+        if self.alpha is not None and first.scale > 4:
+            held.append(
+                f"At r = {first.r} the scale is {first.scale:.3g}: α/√r is steep at small ranks. Start at 8 or "
+                "above, or take a smaller α."
+            )
+        return held
+
+    def _alpha(self, r: int, scale: float) -> float:
+        alpha = scale * (math.sqrt(r) if self.use_rslora else r)
+        return int(alpha) if float(alpha).is_integer() else alpha
+
+
+def numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[Any, ...]:
+    """``8,16,32`` as numbers. Raises ValueError, with the name of the option, for anything else."""
+    try:
+        return tuple(kind(part) for part in text.replace(" ", "").split(",") if part)
+    except ValueError:
+        what = "whole numbers" if kind is int else "numbers"
+        raise ValueError(f"{option}={text!r}: {what} with commas between them, such as 8,16,32") from None
+
+
+def runs(configurations: Sequence[Configuration]) -> dict[Configuration, int]:
+    """The configurations with seed 0 in their stead, and how many runs of each there are."""
+    counted: dict[Configuration, int] = {}
+    for each in configurations:
+        seedless = seedless_of(each)
+        counted[seedless] = counted.get(seedless, 0) + 1
+    return counted
+
+
+def seedless_of(configuration: Configuration) -> Configuration:
+    """The configuration that its seeds have in common: the one with seed 0."""
+    return Configuration(**{**asdict(configuration), "seed": 0})
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
+
+
+def _require(holds: bool, name: str, value: Any, what: str) -> None:
+    if not holds:
+        raise ValueError(f"{name}={value!r}: {what}")
