@@ -113,7 +113,8 @@ class LoraWatchCallback(TrainerCallback):
         scaled = getattr(optimizer, "scaler", None) is not None
         failures = self.monitor.before_update(self._tap.loss, check_gradients=not scaled)
         if _any_rank(bool(failures), self.fail_on, self._tap.device):
-            self._keep(args, state, kwargs["model"])
+            if all(alert.step > state.global_step for alert in failures):  # else the adapter itself is spoiled already
+                self._keep(args, state, kwargs["model"])
             self._fail(self.monitor)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -121,6 +122,8 @@ class LoraWatchCallback(TrainerCallback):
             return
         skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
         failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
+        if control.should_save:  # nothing that has not been judged is saved
+            failures = self.monitor.flush() or failures
         if control.should_save or failures:
             self._remember(state)
         if not _any_rank(bool(failures), self.fail_on, self._tap.device):
@@ -137,6 +140,7 @@ class LoraWatchCallback(TrainerCallback):
         self._tap.detach()
         if self.monitor is None:
             return
+        self.monitor.flush()
         if _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
             self._fail(self.monitor)
         self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
@@ -244,7 +248,6 @@ class _LossTap:
 
     def __init__(self) -> None:
         self._sum: torch.Tensor | None = None
-        self._value: float | None = None
         self._trainer: weakref.ref[Trainer] | None = None
 
     def attach(self, trainer: Trainer | None) -> None:
@@ -277,24 +280,22 @@ class _LossTap:
         self._sum = value.clone() if self._sum is None else self._sum + value
 
     def reset(self) -> None:
-        self._sum = self._value = None
+        self._sum = None
 
     @property
     def device(self) -> torch.device:
         return self._sum.device if self._sum is not None else torch.device("cpu")
 
     def reduce(self) -> None:
-        """Average over ranks; every rank must call it. Reads the value: the one synchronisation of the step."""
-        if self._sum is None:
-            return
-        if _world_size() > 1:
+        """Average over ranks; every rank must call it."""
+        if self._sum is not None and _world_size() > 1:
             torch.distributed.all_reduce(self._sum)
             self._sum /= _world_size()
-        self._value = float(self._sum)
 
     @property
-    def loss(self) -> float | None:
-        return self._value
+    def loss(self) -> torch.Tensor | None:
+        """``[]``, on the device where it was computed: reading it there would wait."""
+        return self._sum
 
 
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:

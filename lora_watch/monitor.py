@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from importlib import metadata
 from typing import Any
 
@@ -24,14 +25,28 @@ from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import EvaluationSink, Sink, Verdict
+from lora_watch.transfer import Arrival, Courier, Deferred, is_far
 
 log = logging.getLogger("lora_watch")
 
 NEVER = "never"
 CLOSE_LOOK = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
+BEFORE_UPDATE = ("LW101", "LW201")
+"""Rules that can judge a step before the optimizer's update."""
 MONITOR_FAILURE = "LW901"
 """Id of the finding that says that the monitor itself failed. It never ends a run."""
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What was read of one step."""
+
+    record: StepRecord
+    """All that was known at once."""
+    base: BaseNorms
+    arrival: Arrival
+    """The rest, which may still be on its way from an accelerator."""
 
 
 class Monitor:
@@ -49,6 +64,10 @@ class Monitor:
 
     It reads and never writes: no parameter, gradient or random state is touched. A failure of its own is logged
     once with its traceback, becomes a finding (LW901), and training goes on.
+
+    Numbers on an accelerator are copied to the host without waiting and read one step later: there a step is judged
+    after the next one, the last by ``flush`` or at the end of the ``with``. On a CPU each is judged at once. With
+    ``fail_on``, ``before_update`` waits for the loss and the gradients, so that nothing non-finite is applied.
 
     Args:
         model: the model that is being trained, with its adapters.
@@ -100,7 +119,7 @@ class Monitor:
         self.episodes = Episodes(choose(rules, mute), every)
         self.run = RunInfo(())
         self.last: StepRecord | None = None
-        """The record of the latest step."""
+        """The record of the latest step that has been judged."""
         self._model, self._optimizer = model, optimizer
         self._sinks = list(sinks)
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
@@ -119,8 +138,11 @@ class Monitor:
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
         self._found_state: list[tuple[bool, bool, bool]] = []
-        self._gradients: dict[str, FloatArray] = {}
-        self._has_gradient: dict[str, BoolArray] = {}
+        self._gradients: Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]] | None = None
+        """Of the coming step, once they have been looked at."""
+        self._courier = Courier()
+        self._waiting: _Taken | None = None
+        """The latest step, while its numbers are still on their way."""
         self._said: set[str] = set()
         self._unwritten: list[Alert] = []
         self._step = self._first_step = 0
@@ -160,6 +182,10 @@ class Monitor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if kind is None:
+            if self.flush():
+                late = self.error()
+                self.finish("failed", str(late))
+                raise late
             self.finish("ok")
         elif isinstance(error, LoraWatchError):
             self.finish("failed", str(error))
@@ -175,28 +201,37 @@ class Monitor:
             self._started = True
             self._tell_sinks()
             if step == 0:  # a resumed run was judged before its first step already
-                self._judge(self._record(step, None, measured=True))
+                self._judge(self._take(step, None, measured=True))
             self._arm()
         self._began, self._spent = time.perf_counter(), 0.0
 
     def before_update(self, loss: float | Tensor | None, *, check_gradients: bool = True) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
 
-        Optional, for loops that want to stop before a non-finite update is applied. Returns ``failures``.
+        Optional, for loops that want to stop before a non-finite update is applied. Returns those of ``failures`` for
+        which this one must not be. Waits for an accelerator only if there is something to stop (``fail_on``).
         """
         with self._timed(), self._unharmed("reading gradients"):
-            self._read_gradients()
-            value = _number(loss)
-            sick = value is not None and not np.isfinite(value)
-            broken = any((self._has_gradient[k] & ~np.isfinite(v)).any() for k, v in self._gradients.items())
-            if sick or (broken and check_gradients):
-                # Behind a non-finite loss every gradient is: the loss is what to report.
-                metrics = {} if sick else self._gradients
-                record = StepRecord(self.run, self._step + 1, metrics, self._has_gradient, loss=value)
-                self._unwritten += self.episodes.check(record, only=("LW101", "LW201"))
-                if self.failures:  # else the step goes on, and is written when it is done
-                    self._write(record, [])
-        return self.failures
+            self._gradients = gradient_norms(self._adapters)
+            far = [tensor for tensor in (*self._gradients.tensors, loss) if _is_far(tensor)]
+            if not far or self.fail_on is not None:
+                self._judge_waiting()
+                self._look_before(loss, check_gradients)
+        return [alert for alert in self.failures if alert.rule in BEFORE_UPDATE]
+
+    def _look_before(self, loss: float | Tensor | None, check_gradients: bool) -> None:
+        there = self._courier.send({"gradients": self._gradients or gradient_norms([]), "loss": _deferred(loss)}).read()
+        (gradients, has_gradient), value = there["gradients"], there["loss"]
+        self._gradients = Deferred((), lambda _: there["gradients"])
+        sick = value is not None and not np.isfinite(value)
+        broken = any((has_gradient[name] & ~np.isfinite(norms)).any() for name, norms in gradients.items())
+        if sick or (broken and check_gradients):
+            # Behind a non-finite loss every gradient is: the loss is what to report.
+            metrics = {} if sick else gradients
+            record = StepRecord(self.run, self._step + 1, metrics, has_gradient, loss=value)
+            self._unwritten += self.episodes.check(record, only=BEFORE_UPDATE)
+            if self.failures:  # else the step goes on, and is written when it is done
+                self._write(record, [])
 
     def after_update(
         self,
@@ -208,30 +243,46 @@ class Monitor:
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Never raises; returns ``failures``.
 
+        With adapters on an accelerator it measures this step, and judges and writes the one before.
+
         ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
         when the optimizer skipped the step.
         """
         self._step = self._step + 1 if step is None else step
         with self._timed(), self._unharmed("measuring"):
+            self._judge_waiting()
             self._state = self._look_at_state()
             if self._state != self._found_state:  # switched, merged or frozen: another one may be training now
                 self._find()
                 self._tell_sinks()
-            if not self._gradients:
-                self._read_gradients()
             rates = tuple(self._groups.lr if lr is None else lr)
             if updated:
                 self._lr_sum = self._lr_sum + np.nan_to_num(self._groups.per_adapter(rates))
             measured = self._step % self.every == 0
-            self._judge(self._record(self._step, _number(loss), measured=measured, lr=rates, updated=updated))
+            taken = self._take(self._step, loss, measured=measured, lr=rates, updated=updated)
+            if taken.arrival.late:
+                self._waiting = taken
+            else:
+                self._judge(taken)
             self._arm()
-        self._gradients = {}
+        self._gradients = None
+        return self.failures
+
+    def flush(self) -> list[Alert]:
+        """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
+
+        Returns ``failures`` if there was such a step, nothing otherwise.
+        """
+        if self._waiting is None:
+            return []
+        with self._timed(), self._unharmed("measuring"):
+            self._judge_waiting()
         return self.failures
 
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
         """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
 
-        Raises LoraWatchError when the policy ends the run.
+        Returns ``last``. Raises LoraWatchError when the policy ends the run.
         """
         if not self._started:
             self.start()
@@ -243,6 +294,7 @@ class Monitor:
         """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing."""
         if not self._started:
             return
+        self.flush()
         self._started = False
         if self._probe is not None:
             self._probe.close()
@@ -258,7 +310,8 @@ class Monitor:
                     sink.evaluated(self._step if step is None else step, metrics)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts, for a checkpoint."""
+        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
+        self.flush()
         return {
             "episodes": self.episodes.state_dict(),
             "loss": self._loss.state_dict(),
@@ -352,55 +405,80 @@ class Monitor:
             self._snapshots[1].update(self._adapters)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
-    def _record(
+    def _take(
         self,
         step: int,
-        loss: float | None,
+        loss: float | Tensor | None,
         *,
         measured: bool,
         lr: tuple[float, ...] = (),
         updated: bool = True,
-    ) -> StepRecord:
-        metrics: dict[str, FloatArray] = dict(self._gradients)
-        known: dict[str, BoolArray] = dict(self._has_gradient) if self._gradients else {}
+    ) -> _Taken:
+        """Read all that is to be known of this step, without waiting for an accelerator."""
+        metrics: dict[str, FloatArray] = {}
+        known: dict[str, BoolArray] = {}
+        parcels: dict[str, Deferred[Any]] = {"loss": _deferred(loss)}
         total = len(self._adapters)
+        if step != self._first_step:
+            parcels["gradients"] = self._gradients or gradient_norms(self._adapters)
         if measured and total:
-            values = self._bank.measure(spectrum=self._full)
-            metrics.update(values)
-            readable = self._bank.known
-            if not readable.all():
-                known.update(dict.fromkeys(values, readable))
-            metrics["relative_norm"] = values["delta_norm"] / self._base.norm
-            known["relative_norm"] = readable & np.isfinite(self._base.norm)
+            parcels["norms"] = self._bank.begin(spectrum=self._full)
             if self._full:
-                metrics["relative_spectral_norm"] = values["spectral_norm"] / self._base.spectral_norm
-                known["relative_spectral_norm"] = readable & np.isfinite(self._base.spectral_norm)
-                magnitudes, has_magnitude = self._magnitudes.measure(self._adapters)
-                metrics.update(magnitudes)
-                known.update(dict.fromkeys(magnitudes, has_magnitude))
+                parcels["magnitudes"] = self._magnitudes.measure(self._adapters)
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
-                metrics["output_ratio"], known["output_ratio"] = self._probe.read() if self._probe else unknown
+                parcels["output_ratio"] = self._probe.read() if self._probe else Deferred((), lambda _: unknown)
                 for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots or ()):
                     metrics[name], known[name] = snapshot.distance(self._adapters)
         if total:
-            scale = metrics.get("scale", np.array([a.scale for a in self._adapters]))
+            scale = np.array([a.scale for a in self._adapters])
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
             metrics["effective_lr"] = scale * rates
             known["effective_lr"] = ~np.isnan(rates)
             metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
-        return StepRecord(
+        record = StepRecord(
             self.run,
             step,
             metrics,
             known,
-            loss=loss,
             lr=lr,
             lr_fraction=self._fraction(step),
-            overhead=self.overhead,
-            scalars=self._loss.update(loss),
             wiring=self._wiring(),
             updated=updated,
+        )
+        return _Taken(record, self._base, self._courier.send(parcels))
+
+    def _complete(self, taken: _Taken) -> StepRecord:
+        """The whole record of a step: waits for what is still on its way."""
+        there = taken.arrival.read()
+        metrics, known = dict(taken.record.metrics), dict(taken.record.known)
+        if "gradients" in there:
+            gradients, has_gradient = there["gradients"]
+            metrics.update(gradients)
+            known.update(has_gradient)
+        if "norms" in there:
+            values, readable = there["norms"], self._bank.known
+            metrics.update(values)
+            if not readable.all():
+                known.update(dict.fromkeys(values, readable))
+            sizes = {"relative_norm": taken.base.norm, "relative_spectral_norm": taken.base.spectral_norm}
+            for (name, size), change in zip(sizes.items(), ("delta_norm", "spectral_norm")):
+                if change in values:
+                    metrics[name], known[name] = values[change] / size, readable & np.isfinite(size)
+        if "magnitudes" in there:
+            magnitudes, has_magnitude = there["magnitudes"]
+            metrics.update(magnitudes)
+            known.update(dict.fromkeys(magnitudes, has_magnitude))
+        if "output_ratio" in there:
+            metrics["output_ratio"], known["output_ratio"] = there["output_ratio"]
+        loss = there["loss"]
+        return replace(
+            taken.record,
+            metrics=metrics,
+            known=known,
+            loss=loss,
+            overhead=self.overhead,
+            scalars=self._loss.update(loss),
         )
 
     def _wiring(self) -> dict[str, BoolArray]:
@@ -416,14 +494,15 @@ class Monitor:
             return self._lr_fraction(step)
         return min(step / self._max_steps, 1.0) if self._max_steps else None
 
-    def _read_gradients(self) -> None:
-        """While they are there: the Trainer clears them before a step is over."""
-        self._gradients, self._has_gradient = gradient_norms(self._adapters)
-
     # -- judging and writing -------------------------------------------------------------------------------------------
-    def _judge(self, record: StepRecord) -> None:
-        self.last = record
+    def _judge(self, taken: _Taken) -> None:
+        record = self.last = self._complete(taken)
         self._write(record, self.episodes.check(record))
+
+    def _judge_waiting(self) -> None:
+        taken, self._waiting = self._waiting, None
+        if taken is not None:
+            self._judge(taken)
 
     def _tell_sinks(self) -> None:
         for sink in self._sinks:
@@ -466,8 +545,16 @@ class Monitor:
                 )
 
 
-def _number(loss: float | Tensor | None) -> float | None:
-    return None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+def _is_far(value: Any) -> bool:
+    return isinstance(value, Tensor) and is_far(value.device)
+
+
+def _deferred(loss: float | Tensor | None) -> Deferred[float | None]:
+    """The loss as a number: at once, unless it is on an accelerator."""
+    if _is_far(loss) and isinstance(loss, Tensor):
+        return Deferred((loss,), lambda numbers: float(numbers[0][0]))
+    value = None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
+    return Deferred((), lambda _: value)
 
 
 def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> AdapterInfo:

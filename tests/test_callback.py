@@ -82,7 +82,7 @@ def test_a_failure_inside_is_logged_once_and_training_goes_on(
     def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("out of luck")
 
-    monkeypatch.setattr(AdapterBank, "measure", broken)
+    monkeypatch.setattr(AdapterBank, "begin", broken)
     callback = LoraWatchCallback(fail_on="warning", console=False)
     trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback])
     trainer.train()

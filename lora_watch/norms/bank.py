@@ -13,6 +13,7 @@ from lora_watch.adapters.adapter import Adapter, Block
 from lora_watch.norms.grams import HOST_STAGING, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
+from lora_watch.transfer import Deferred
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
@@ -46,14 +47,24 @@ class AdapterBank:
         self.redone = 0
         """Number of blocks the latest measurement had to redo from their factors."""
 
-    @torch.no_grad()
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
-        """Float64 ``[n_adapters]`` by name, in the order of the adapters.
+        """``begin``, and what it leads to: waits for accelerators."""
+        return self.begin(spectrum).now()
+
+    @torch.no_grad()
+    def begin(self, spectrum: bool = True) -> Deferred[dict[str, FloatArray]]:
+        """Start a measurement; what is on an accelerator is only set going there. At most one at a time.
+
+        It leads to float64 ``[n_adapters]`` by name, in the order of the adapters.
 
         ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; and with ``spectrum`` also
         ``spectral_norm``, ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of
         ΔW = s·B·diag(middle)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
         ``scale``; so is one that is not readable here, and False in ``known``. Zero ΔW has zero ranks.
+
+        On an accelerator this takes 2 + the number of different shapes of factors operations, the copy to the host
+        counted, however many adapters there are, as long as they fit into the staging buffer. Blocks that have to be
+        redone are read when the result is: a step later they are those of that step.
         """
         totals = np.zeros((len(self._adapters), 6))
         self.known = np.zeros(len(self._adapters), dtype=bool)
@@ -79,11 +90,18 @@ class AdapterBank:
                         queue.clear()
             for queue in waiting.values():
                 self._add_host(totals, queue, spectrum)
-            for device, entries in on_device.items():
-                self._add_staged(totals, device, entries, spectrum)
-            totals[~self.known] = np.nan
-            self._small = 8 * numbers <= HOST_STAGING
-            return _metrics(np.array([a.scale for a in self._adapters], dtype=np.float64), totals, spectrum)
+        self._small = 8 * numbers <= HOST_STAGING
+        scale = np.array([adapter.scale for adapter in self._adapters], dtype=np.float64)
+        staged = [(self._staging_for(device, entries), entries) for device, entries in on_device.items()]
+
+        def finish(results: Sequence[FloatArray]) -> dict[str, FloatArray]:
+            with np.errstate(all="ignore"), torch.no_grad():
+                for (staging, entries), result in zip(staged, results):
+                    self._add_staged(totals, entries, staging.unpack(result), spectrum)
+                totals[~self.known] = np.nan
+                return _metrics(scale, totals, spectrum)
+
+        return Deferred([staging(*_of(entries)) for staging, entries in staged], finish)
 
     def _add_host(self, totals: FloatArray, entries: Sequence[_Entry], spectrum: bool) -> None:
         if not entries:
@@ -92,16 +110,24 @@ class AdapterBank:
         middles = [None if e.middle is None else e.middle.detach().to("cpu", torch.float64).numpy() for e in entries]
         self._add(totals, entries, *grams, middles, spectrum)
 
-    def _add_staged(self, totals: FloatArray, device: torch.device, entries: Sequence[_Entry], spectrum: bool) -> None:
-        blocks, middles = [e.block for e in entries], [e.middle for e in entries]
+    def _staging_for(self, device: torch.device, entries: Sequence[_Entry]) -> StagedGrams:
+        blocks, middles = _of(entries)
         staged = self._staged.get(device)
         if staged is None or staged.signature != staging_signature(blocks, middles):
-            self._staged.pop(device, None)
+            self._staged.pop(device, None)  # before the new one takes its memory
             self._staged[device] = staged = StagedGrams(blocks, middles)
+        return staged
+
+    def _add_staged(
+        self,
+        totals: FloatArray,
+        entries: Sequence[_Entry],
+        grams: Sequence[tuple[FloatArray, FloatArray, FloatArray | None]],
+        spectrum: bool,
+    ) -> None:
         by_rank: dict[int, list[int]] = {}
-        for i, block in enumerate(blocks):
-            by_rank.setdefault(block.a.shape[0], []).append(i)
-        grams = staged(blocks, middles)
+        for i, entry in enumerate(entries):
+            by_rank.setdefault(entry.block.a.shape[0], []).append(i)
         for r, members in by_rank.items():
             for start in range(0, len(members), _batch(r)):
                 chosen = members[start : start + _batch(r)]
@@ -131,6 +157,10 @@ class AdapterBank:
         np.add.at(totals, places, rows)
         np.maximum.at(tops, places, rows[:, TOP])
         totals[:, TOP] = tops
+
+
+def _of(entries: Sequence[_Entry]) -> tuple[list[Block], list[Tensor | None]]:
+    return [entry.block for entry in entries], [entry.middle for entry in entries]
 
 
 def _batch(r: int) -> int:

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Block
 from lora_watch.records import FloatArray
+from lora_watch.transfer import is_far
 
 HOST_STAGING = 2 << 20
 """Bytes of the buffer through which the host converts, a piece at a time."""
@@ -33,7 +34,7 @@ def uses_staging(device: torch.device, small: bool) -> bool:
 
     MPS has no float64: its factors are brought to the host.
     """
-    return small if device.type == "cpu" else device.type != "mps"
+    return is_far(device) or (small and device.type == "cpu")
 
 
 def host_grams(blocks: Sequence[Block], staging: Tensor) -> tuple[FloatArray, FloatArray]:
@@ -98,8 +99,8 @@ class StagedGrams:
     """Grams of a fixed set of shapes on one device by few operations and one copy to the host.
 
     Factors of one shape lie side by side in a float64 staging buffer: one ``_foreach_copy_`` fills it and one ``bmm`` a
-    shape empties it. Where the buffer is too small for all, this is done in rounds: at most 2·rounds + shapes + 1
-    operations, independent of the number of adapters as long as it fits in one round.
+    shape empties it: 1 + shapes operations, independent of the number of adapters. Where the buffer is too small for
+    all, this is done in rounds: at most 2·rounds + shapes. In float64 there is no TF32 that could be on.
 
     Has been run on a CPU only. ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
     """
@@ -111,9 +112,10 @@ class StagedGrams:
         rounds = list(_rounds(factors, max(limit // _SIZE, max(factor.numel() for factor in factors))))
         length = max(sum(factors[i].numel() for i in members) for members in rounds)
         staging = torch.empty(length, dtype=torch.float64, device=device)
-        ranks = [block.a.shape[0] for block in blocks]
+        self._ranks = ranks = [block.a.shape[0] for block in blocks]
+        self._has_middle = [middle is not None for middle in middles]
         squares = sum(2 * r * r for r in ranks)
-        diagonals = [r for r, middle in zip(ranks, middles) if middle is not None]
+        diagonals = [r for r, has_middle in zip(ranks, self._has_middle) if has_middle]
         self._results = torch.empty(squares + sum(diagonals), dtype=torch.float64, device=device)
         self._diagonals = list(self._results[squares:].split(diagonals))
         self._places = [0] * len(factors)  # of each factor's Gram in the results
@@ -133,10 +135,8 @@ class StagedGrams:
                 used += stack.numel()
             self._rounds.append((members, targets, products))
 
-    def __call__(
-        self, blocks: Sequence[Block], middles: Sequence[Tensor | None]
-    ) -> list[tuple[FloatArray, FloatArray, FloatArray | None]]:
-        """A·Aᵀ, Bᵀ·B and the diagonal between them, on the host, for each block. Waits for the device once."""
+    def __call__(self, blocks: Sequence[Block], middles: Sequence[Tensor | None]) -> Tensor:
+        """All Grams, float64, on the device: for ``unpack`` once they are on the host. Overwritten by the next call."""
         factors = _factors(blocks)
         for members, targets, products in self._rounds:
             _foreach_copy(targets, [factors[i] for i in members])
@@ -144,14 +144,16 @@ class StagedGrams:
                 torch.bmm(left, right, out=result)
         if self._diagonals:
             _foreach_copy(self._diagonals, [middle.detach() for middle in middles if middle is not None])
-        host = self._results.to("cpu").numpy()
-        end = sum(2 * block.a.shape[0] ** 2 for block in blocks)
+        return self._results
+
+    def unpack(self, host: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray | None]]:
+        """A·Aᵀ, Bᵀ·B and the diagonal between them for each block, as views of ``host``."""
+        end = sum(2 * r * r for r in self._ranks)
         out = []
-        for i, (block, middle) in enumerate(zip(blocks, middles)):
-            r = block.a.shape[0]
+        for i, (r, has_middle) in enumerate(zip(self._ranks, self._has_middle)):
             a, b = (host[place : place + r * r].reshape(r, r) for place in self._places[2 * i : 2 * i + 2])
-            out.append((a, b, None if middle is None else host[end : end + r]))
-            end += 0 if middle is None else r
+            out.append((a, b, host[end : end + r] if has_middle else None))
+            end += r if has_middle else 0
         return out
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.records import BoolArray, FloatArray
+from lora_watch.transfer import Deferred
 
 
 class Magnitudes:
@@ -29,24 +30,28 @@ class Magnitudes:
                 self._start[adapter.name] = m.detach().to(torch.float32, copy=True)
 
     @torch.no_grad()
-    def measure(self, adapters: Sequence[Adapter]) -> tuple[dict[str, FloatArray], BoolArray]:
+    def measure(self, adapters: Sequence[Adapter]) -> Deferred[tuple[dict[str, FloatArray], BoolArray]]:
         """``magnitude_norm`` ‖m‖ and ``magnitude_drift`` max|mᵢ − m₀ᵢ|/|m₀ᵢ|, float64 ``[n_adapters]`` by name, and
-        which adapters have a magnitude; both empty of names where none has.
+        which adapters have a magnitude; no names where none has.
 
         Outputs whose magnitude began at 0 are passed over: DoRA divides by zero there. NaN in m is NaN here.
         """
-        rows: dict[int, Tensor] = {}
+        by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
         for i, adapter in enumerate(adapters):
             if (m := adapter.magnitude) is not None:
-                m = m.detach().double().flatten() if m.device.type != "mps" else m.detach().cpu().double().flatten()
+                m = (m.cpu() if m.device.type == "mps" else m).detach().double().flatten()
                 start = self._start.get(adapter.name)
                 begun = m if start is None or start.numel() != m.numel() else start.flatten().to(m)
                 change = torch.where(begun != 0, (m - begun) / begun, 0 * m)
-                rows[i] = torch.stack((torch.linalg.vector_norm(m), change.abs().max()))
-        known = np.zeros(len(adapters), dtype=bool)
-        if not rows:
-            return {}, known
-        known[list(rows)] = True
-        values = np.full((2, len(adapters)), np.nan)
-        values[:, known] = torch.stack([row.cpu() for row in rows.values()]).numpy().T
-        return {"magnitude_norm": values[0], "magnitude_drift": values[1]}, known
+                indices, rows = by_device.setdefault(m.device, ([], []))
+                indices.append(i)
+                rows += [torch.linalg.vector_norm(m), change.abs().max()]
+
+        def finish(values: Sequence[FloatArray]) -> tuple[dict[str, FloatArray], BoolArray]:
+            out = np.full((2, len(adapters)), np.nan)
+            known = np.zeros(len(adapters), dtype=bool)
+            for (indices, _), numbers in zip(by_device.values(), values):
+                out[:, indices], known[indices] = numbers.reshape(-1, 2).T, True
+            return dict(zip(("magnitude_norm", "magnitude_drift"), out)) if by_device else {}, known
+
+        return Deferred([torch.stack(rows) for _, rows in by_device.values()], finish)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, walk
 from lora_watch.records import BoolArray, FloatArray
+from lora_watch.transfer import Deferred, is_far
 
 TOKENS = 64
 """Rows of a layer's input that are looked at in a step. The ratio is a quotient of two sums over them."""
@@ -34,7 +35,8 @@ class OutputRatioProbe:
     marks as padding do not count. Where the pairing of one input with one output does not exist (convolutions,
     experts, fused projections, sharded parameters, merged adapters, compiled models) the adapter is unknown, not zero.
 
-    Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, no synchronisation before ``read``.
+    Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, on an accelerator some ten operations a layer, in
+    float64, and no synchronisation.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
@@ -80,23 +82,27 @@ class OutputRatioProbe:
             self._handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks]
             self._handles.append(self._model.register_forward_pre_hook(self._see_mask, with_kwargs=True))
 
-    def read(self) -> tuple[FloatArray, BoolArray]:
+    def read(self) -> Deferred[tuple[FloatArray, BoolArray]]:
         """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
-        ratio = np.full(len(self._adapters), np.nan)
-        known = np.zeros(len(self._adapters), dtype=bool)
         by_device: dict[torch.device, list[int]] = {}
         for index, (_, spoken, _) in self._seen.items():
             by_device.setdefault(spoken.device, []).append(index)
-        for indices in by_device.values():
-            norms = torch.stack([norm for i in indices for norm in self._seen[i][1:]]).cpu().double().numpy()
-            scale = np.array([abs(self._seen[i][0]) for i in indices])
-            spoken, own = norms[0::2], norms[1::2]
-            # Zero: only padding was sampled, or the layer is silent, and there is nothing to compare with.
-            known[indices] = own != 0
-            ratio[indices] = np.divide(scale * spoken, own, out=np.full(len(own), np.nan), where=own != 0)
+        norms = [torch.stack([norm for i in same for norm in self._seen[i][1:]]) for same in by_device.values()]
+        scales = [np.array([abs(self._seen[i][0]) for i in same]) for same in by_device.values()]
         self._forget(armed=False)
         self.close()
-        return ratio, known
+
+        def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, BoolArray]:
+            ratio = np.full(len(self._adapters), np.nan)
+            known = np.zeros(len(self._adapters), dtype=bool)
+            for indices, scale, numbers in zip(by_device.values(), scales, values):
+                spoken, own = numbers[0::2], numbers[1::2]
+                # Zero: only padding was sampled, or the layer is silent, and there is nothing to compare with.
+                known[indices] = own != 0
+                ratio[indices] = np.divide(scale * spoken, own, out=np.full(len(own), np.nan), where=own != 0)
+            return ratio, known
+
+        return Deferred(norms, finish)
 
     def close(self) -> None:
         """Remove every hook, until ``arm`` is called again."""
@@ -138,7 +144,9 @@ class OutputRatioProbe:
         if not blocks or adapter.merged:
             return
         a, b = blocks[0]
-        if a.dtype in (torch.float16, torch.bfloat16):
+        if is_far(a.device):  # in float64 there is no TF32, whatever the global switch says
+            a, b = a.double(), b.double()
+        elif a.dtype in (torch.float16, torch.bfloat16):
             a, b = a.float(), b.float()
         embedding = adapter.kind == "Embedding"
         rows = x.reshape(-1) if embedding else x.reshape(-1, x.shape[-1])

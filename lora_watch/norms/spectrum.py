@@ -78,9 +78,12 @@ def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) ->
     """The same ``[6]`` from QR decompositions of the factors in float64: σ(B·A) = σ(R_B·R_Aᵀ).
 
     Absolute error of a singular value: a few eps·‖A‖‖B‖. Costs far more than ``solve``: a copy of the factors, and no
-    batching. ``row`` is what ``solve`` gave, for the norms of the factors.
+    batching. ``row`` is what ``solve`` gave, for the norms of the factors; it stands where the factors have become
+    non-finite since.
     """
     a, b = (factor.detach().to("cpu", torch.float64).numpy() for factor in block)
+    if not np.isfinite(a.sum() + b.sum()):
+        return row
     if middle is not None:
         a = middle[:, None] * a
     upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))

@@ -6,21 +6,23 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.records import BoolArray, FloatArray
+from lora_watch.transfer import Deferred
 
 
 @torch.no_grad()
-def gradient_norms(adapters: Sequence[Adapter]) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
+def gradient_norms(adapters: Sequence[Adapter]) -> Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]]:
     """``a_grad_norm`` and ``b_grad_norm``, float64 ``[n_adapters]`` each, and where there is a gradient.
 
-    A factor without one (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. One device→host copy for each
-    device and dtype that holds adapters. Norms are taken in float32 (float64 for float64 gradients).
+    A factor without one (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. Squares are added in float64,
+    so that they neither vanish nor overflow. Two operations for each device and dtype that holds adapters, however many
+    they are; nothing waits.
     """
-    norms = np.full((2, len(adapters)), np.nan)
     there = np.zeros((2, len(adapters)), dtype=bool)
-    kinds: dict[tuple[torch.device, torch.dtype], tuple[list[tuple[int, int]], list[torch.Tensor]]] = {}
+    kinds: dict[tuple[torch.device, torch.dtype], tuple[list[tuple[int, int]], list[Tensor]]] = {}
     for column, adapter in enumerate(adapters):
         for row, parameter in enumerate(adapter.parameters):
             grad = parameter.grad
@@ -30,11 +32,20 @@ def gradient_norms(adapters: Sequence[Adapter]) -> tuple[dict[str, FloatArray], 
                 grad = grad.full_tensor()  # type: ignore[attr-defined]
             places, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
             places.append((row, column))
-            grads.append(grad.float() if grad.dtype in (torch.float16, torch.bfloat16) else grad)
+            grads.append(grad)
             there[row, column] = True
-    for places, grads in kinds.values():
-        values = torch.stack(torch._foreach_norm(grads)).tolist()  # pyright: ignore[reportPrivateImportUsage]
-        for (row, column), value in zip(places, values):
-            norms[row, column] = value
-    names = ("a_grad_norm", "b_grad_norm")
-    return dict(zip(names, norms)), dict(zip(names, there))
+
+    def finish(values: Sequence[FloatArray]) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
+        norms = np.full((2, len(adapters)), np.nan)
+        for (places, _), numbers in zip(kinds.values(), values):
+            norms[tuple(np.array(places).T)] = numbers
+        names = ("a_grad_norm", "b_grad_norm")
+        return dict(zip(names, norms)), dict(zip(names, there))
+
+    return Deferred([_norms(grads) for _, grads in kinds.values()], finish)
+
+
+def _norms(grads: list[Tensor]) -> Tensor:
+    if grads[0].device.type == "mps":  # has no float64
+        grads = [grad.cpu() for grad in grads]
+    return torch.stack(torch._foreach_norm(grads, dtype=torch.float64))  # pyright: ignore[reportPrivateImportUsage]

@@ -35,7 +35,7 @@ def test_norm_and_drift_of_those_that_have_one(dtype: torch.dtype, size: float) 
     held.add([plain, moved])
     start = moved.m.double().numpy() if moved.m is not None else np.zeros(0)
     moved.m = torch.tensor([size, 2.5 * size, -3 * size], dtype=dtype)
-    values, known = held.measure([plain, moved])
+    values, known = held.measure([plain, moved]).now()
     assert known.tolist() == [False, True]
     assert np.isnan(values["magnitude_norm"][0])
     assert np.isnan(values["magnitude_drift"][0])
@@ -48,23 +48,23 @@ def test_norm_and_drift_of_those_that_have_one(dtype: torch.dtype, size: float) 
 def test_it_counts_from_where_it_was_first_seen_and_a_change_in_place_is_seen() -> None:
     adapter, held = dora("one", 1.0, 1.0), Magnitudes()
     held.add([adapter])
-    assert held.measure([adapter])[0]["magnitude_drift"][0] == 0
+    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == 0
     assert adapter.m is not None
     adapter.m += 0.5
     held.add([adapter])
-    assert held.measure([adapter])[0]["magnitude_drift"][0] == pytest.approx(0.5)
+    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == pytest.approx(0.5)
 
 
 def test_an_output_that_began_at_zero_is_passed_over_and_nan_is_not() -> None:
     adapter, held = dora("one", 0.0, 1.0), Magnitudes()
     held.add([adapter])
     adapter.m = torch.tensor([5.0, 1.1])
-    assert held.measure([adapter])[0]["magnitude_drift"][0] == pytest.approx(0.1, rel=1e-6)
+    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == pytest.approx(0.1, rel=1e-6)
     adapter.m = torch.tensor([np.nan, 1.1])
-    assert np.isnan(held.measure([adapter])[0]["magnitude_drift"][0])
+    assert np.isnan(held.measure([adapter]).now()[0]["magnitude_drift"][0])
 
 
 def test_without_any_there_is_nothing() -> None:
-    values, known = Magnitudes().measure([dora("plain")])
+    values, known = Magnitudes().measure([dora("plain")]).now()
     assert values == {}
     assert known.tolist() == [False]

@@ -79,7 +79,7 @@ def test_equals_the_direct_computation(config: dict[str, Any]) -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    ratio, known = probe.read()
+    ratio, known = probe.read().now()
     assert known.all()
     assert ratio == pytest.approx(expected, rel=1e-4)
 
@@ -97,7 +97,7 @@ def test_a_bias_is_not_part_of_the_layers_own_voice() -> None:
     model.train()(x)
     a = find_adapters(model)[0]
     spoken = a.scale * x @ a.blocks()[0].a.T @ a.blocks()[0].b.T
-    assert probe.read()[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
+    assert probe.read().now()[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
 
 
 def test_padding_does_not_count() -> None:
@@ -109,7 +109,7 @@ def test_padding_does_not_count() -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    ratio, _ = probe.read()
+    ratio, _ = probe.read().now()
     assert ratio == pytest.approx(kept, rel=1e-4)
     assert np.abs(kept / everything - 1).max() > 1e-3, "padding must matter here, or the test says nothing"
 
@@ -123,7 +123,7 @@ def test_gradient_checkpointing_counts_once(reentrant: bool) -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs).loss.backward()
-    ratio, known = probe.read()
+    ratio, known = probe.read().now()
     assert known.all()
     assert ratio == pytest.approx(expected, rel=1e-4)
 
@@ -140,9 +140,9 @@ def test_only_the_first_training_forward_after_arming_counts() -> None:
         model(**second)
     model(**first)
     model(**second)
-    ratio, _ = probe.read()
+    ratio, _ = probe.read().now()
     assert ratio == pytest.approx(expected, rel=1e-4)
-    assert not probe.read()[1].any(), "reading disarms"
+    assert not probe.read().now()[1].any(), "reading disarms"
 
 
 def test_a_sample_is_unbiased_over_steps() -> None:
@@ -153,7 +153,7 @@ def test_a_sample_is_unbiased_over_steps() -> None:
     for step in range(60):
         probe.arm(step)
         model(**inputs)
-        squares.append(probe.read()[0])
+        squares.append(probe.read().now()[0])
     spread = np.std(squares, axis=0) / math.sqrt(len(squares))
     assert (np.abs(np.mean(squares, axis=0) - expected) < 4 * spread + 0.02 * expected).all()
     assert (np.std(squares, axis=0) > 0).all(), "steps must look at different tokens"
@@ -165,7 +165,7 @@ def test_bf16_and_autocast_are_measured_in_single_precision() -> None:
     probe.arm(0)
     with torch.autocast("cpu", torch.bfloat16):
         model(**inputs)
-    ratio, _ = probe.read()
+    ratio, _ = probe.read().now()
     assert ratio == pytest.approx(direct(model, inputs), rel=0.03)  # the inputs themselves are rounded
 
 
@@ -177,7 +177,7 @@ def test_what_cannot_be_measured_is_unknown_and_says_so() -> None:
     assert probe.why_unavailable
     probe.arm(0)
     conv.train()(torch.randn(1, 3, 5, 5))
-    ratio, known = probe.read()
+    ratio, known = probe.read().now()
     assert not known.any()
     assert np.isnan(ratio).all()
 
@@ -212,5 +212,5 @@ def test_another_hook_that_changes_the_output_is_not_seen() -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    first = probe.read()[0][0]
+    first = probe.read().now()[0][0]
     assert first == pytest.approx(expected[0], rel=1e-4)  # the layers after it see other inputs

@@ -175,7 +175,7 @@ def test_output_ratio_and_relative_norm(name: str) -> None:
     probe = OutputRatioProbe(model, [adapter])
     probe.arm(0)
     model.train()(x)
-    ratio, known = probe.read()
+    ratio, known = probe.read().now()
     assert known.all()
     a, b = (factor.detach().double() for factor in adapter.blocks()[0])
     layer: Any = adapter.base_layer

@@ -1,0 +1,114 @@
+"""Numbers on their way from devices to the host: one copy a device, for which nobody waits until it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import torch
+from torch import Tensor
+
+from lora_watch.records import FloatArray
+
+T = TypeVar("T")
+
+_NEAR = frozenset({"cpu", "mps"})
+"""Devices whose numbers are fetched at once: MPS has no float64."""
+
+
+def is_far(device: torch.device) -> bool:
+    """Whether numbers on ``device`` take their time to arrive: accelerators."""
+    return device.type not in _NEAR
+
+
+@dataclass(frozen=True)
+class Deferred(Generic[T]):
+    """What can be said once the numbers of some tensors are on the host."""
+
+    tensors: Sequence[Tensor]
+    """Floating-point, of any shape. They may be written to again after ``Courier.send``."""
+    finish: Callable[[Sequence[FloatArray]], T]
+    """Takes their numbers as float64 arrays of one dimension, in the same order."""
+
+    def now(self) -> T:
+        """Waits for the devices."""
+        return self.finish([_numbers(tensor) for tensor in self.tensors])
+
+
+class Arrival(NamedTuple):
+    """Results by name, some of which may still be under way."""
+
+    late: bool
+    """``read`` may have to wait for an accelerator."""
+    read: Callable[[], dict[str, Any]]
+
+
+class Courier:
+    """Brings what a step measured to the host: one asynchronous copy from each accelerator, and none from a CPU.
+
+    There are two pinned buffers for each accelerator, used in turn: an ``Arrival`` is to be read before the second
+    ``send`` after its own.
+    """
+
+    def __init__(self) -> None:
+        self._buffers: dict[torch.device, list[Tensor]] = {}
+
+    @torch.no_grad()
+    def send(self, parcels: Mapping[str, Deferred[Any]]) -> Arrival:
+        """Start the copies; nothing waits. Without an accelerator the results are there at once."""
+        far: dict[torch.device, list[Tensor]] = {}
+        for parcel in parcels.values():
+            for tensor in parcel.tensors:
+                if is_far(tensor.device):
+                    far.setdefault(tensor.device, []).append(tensor)
+        if not far:
+            results = {name: parcel.now() for name, parcel in parcels.items()}
+            return Arrival(False, lambda: results)
+        waits = {device: self._copy(device, tensors) for device, tensors in far.items()}
+        near = {id(t): _numbers(t).copy() for p in parcels.values() for t in p.tensors if not is_far(t.device)}
+        sizes = {device: [tensor.numel() for tensor in tensors] for device, tensors in far.items()}
+
+        def read() -> dict[str, Any]:
+            arrays = {device: iter(wait().split(sizes[device])) for device, wait in waits.items()}
+            return {
+                name: parcel.finish(
+                    [near[id(t)] if id(t) in near else next(arrays[t.device]).numpy() for t in parcel.tensors]
+                )
+                for name, parcel in parcels.items()
+            }
+
+        return Arrival(True, read)
+
+    def _copy(self, device: torch.device, tensors: Sequence[Tensor]) -> Callable[[], Tensor]:
+        """One copy to the host; what it returns waits for that copy, and for nothing that came after it."""
+        wide = [tensor.detach().double().flatten() for tensor in tensors]
+        source = wide[0] if len(wide) == 1 else torch.cat(wide)
+        buffers = self._buffers.setdefault(device, [])
+        buffer = buffers.pop(0) if len(buffers) == 2 else None  # the older of the two
+        if buffer is None or buffer.numel() < source.numel():
+            buffer = torch.empty(source.numel(), dtype=torch.float64, pin_memory=device.type != "cpu")
+        buffers.append(buffer)
+        target = buffer[: source.numel()]
+        target.copy_(source, non_blocking=True)
+        arrived = _event(device)
+
+        def wait() -> Tensor:
+            arrived()
+            return target
+
+        return wait
+
+
+def _event(device: torch.device) -> Callable[[], None]:
+    """Waits for all that has been asked of ``device`` so far. Every torch backend names these alike (CUDA, XPU …)."""
+    if device.type == "cpu":
+        return lambda: None
+    backend = getattr(torch, device.type)
+    event = backend.Event()
+    event.record(backend.current_stream(device))
+    return event.synchronize
+
+
+def _numbers(tensor: Tensor) -> FloatArray:
+    return tensor.detach().to("cpu").double().flatten().numpy()

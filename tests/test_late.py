@@ -1,0 +1,349 @@
+"""The way of accelerators, where numbers arrive one step later, run on a CPU that is made to look like one.
+
+What a CPU cannot show is the asynchrony itself. In its place every copy is filled with NaN until somebody waits for it,
+so that reading too early, or a buffer that is used again too soon, shows in the numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, transfer
+from lora_watch.norms import AdapterBank
+from lora_watch.records import RunInfo
+from lora_watch.sinks import ReportSink
+from lora_watch.transfer import Courier, Deferred
+from tests.norms.factors import Bare, pair
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
+from tests.test_monitor import built, loop
+
+WAITS: list[int] = []
+"""Sizes of the copies that were waited for."""
+
+
+@pytest.fixture
+def far(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every device is taken for an accelerator."""
+    monkeypatch.setattr(transfer, "_NEAR", frozenset())
+
+
+@pytest.fixture
+def slow(far: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And its numbers are not there before they are waited for."""
+    real = Courier._copy
+
+    def copy(self: Courier, device: torch.device, tensors: Any) -> Callable[[], Tensor]:
+        target = real(self, device, tensors)()
+        numbers = target.clone()
+        target.fill_(torch.nan)
+
+        def wait() -> Tensor:
+            WAITS.append(numbers.numel())
+            return target.copy_(numbers)
+
+        return wait
+
+    WAITS.clear()
+    monkeypatch.setattr(Courier, "_copy", copy)
+
+
+class Sink:
+    """Keeps every record, in the order of writing."""
+
+    def __init__(self) -> None:
+        self.records: list[StepRecord] = []
+
+    def start(self, run: RunInfo, step: int) -> None: ...
+
+    def write(self, record: StepRecord, alerts: Any) -> None:
+        self.records.append(record)
+
+    def finish(self, verdict: str, message: str | None) -> None: ...
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations that do work on a device: not views, and not asking for memory."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if not func.is_view and func.overloadpacket not in (torch.ops.aten.detach, torch.ops.aten.empty):
+            self.names.append(func.overloadpacket.__name__)
+        return func(*args, **(kwargs or {}))
+
+
+# -- the courier -------------------------------------------------------------------------------------------------------
+def total(*values: float) -> Deferred[float]:
+    return Deferred([torch.tensor(value) for value in values], lambda arrays: float(sum(a[0] for a in arrays)))
+
+
+def test_on_a_cpu_everything_is_there_at_once() -> None:
+    arrival = Courier().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
+    assert not arrival.late
+    assert arrival.read() == {"a": 3.0, "b": "x"}
+
+
+@pytest.mark.usefixtures("slow")
+def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
+    courier = Courier()
+    before = courier.send({"a": total(0)})
+    for size in (1, 2, 9, 3, 3, 30, 1):
+        now = courier.send({"a": total(*range(size)), "b": total(size)})
+        assert now.late
+        assert np.isfinite(before.read()["a"])
+        before = now
+    assert before.read() == {"a": 0.0, "b": 1.0}
+
+
+@pytest.mark.usefixtures("slow")
+def test_what_is_written_to_after_sending_does_not_matter() -> None:
+    tensor = torch.ones(3)
+    arrival = Courier().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
+    tensor.zero_()
+    assert arrival.read() == {"a": [1.0, 1.0, 1.0]}
+
+
+# -- the number of operations ------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("count", [4, 60])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_norms_take_two_operations_and_one_a_shape(count: int, dtype: torch.dtype, far: None) -> None:
+    shapes = [(40, 30, 4), (64, 30, 4), (40, 50, 8)]
+    bank = AdapterBank([Bare(pair(*shapes[i % 3], seed=i, dtype=dtype)) for i in range(count)])
+    courier = Courier()
+    for _ in range(2):
+        courier.send({"norms": bank.begin()})
+    with Operations() as seen:
+        arrival = courier.send({"norms": bank.begin()})
+    groups = 5  # A: (4, 30), (8, 50); B: (40, 4), (64, 4), (40, 8)
+    assert len(seen.names) == 2 + groups
+    assert seen.names.count("copy_") == 1
+    assert arrival.late
+
+
+def operations_of_a_step(adapters: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of ``before_update`` and ``after_update``, at a step that is not measured in full."""
+    torch.manual_seed(0)
+    targets = [name for name, _ in tiny_model().named_modules() if name.endswith(("q_proj", "o_proj"))][:adapters]
+    model = lora(tiny_model(), targets=targets).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 32)])
+    with Monitor(model, optimizer, max_overhead=0.0, fail_on="never") as monitor:
+        loop(monitor, model, optimizer, 11)
+        assert not monitor._full
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        with Operations() as seen:
+            monitor.before_update(loss)
+            monitor.after_update(loss)
+    return seen.names
+
+
+def test_a_whole_step_takes_a_fixed_number_of_operations(monkeypatch: pytest.MonkeyPatch, far: None) -> None:
+    few, many = (operations_of_a_step(adapters, monkeypatch) for adapters in (2, 8))
+    assert few == many
+    groups = 2  # one shape of A, one of B
+    # The norms; the norms of the gradients and where they are put; the loss in float64; all of it side by side.
+    assert sorted(many) == sorted(
+        ["_foreach_copy_", *["bmm"] * groups, "_foreach_norm", "stack", "_to_copy", "cat", "copy_"]
+    )
+
+
+# -- the monitor -------------------------------------------------------------------------------------------------------
+def watched(steps: int, sink: Sink, **settings: Any) -> Monitor:
+    model, optimizer = built()
+    with Monitor(model, optimizer, sinks=[sink], drift=True, max_overhead=1.0, **settings) as monitor:
+        loop(monitor, model, optimizer, steps)
+    return monitor
+
+
+def same(one: StepRecord, other: StepRecord) -> None:
+    assert (one.step, one.lr, one.lr_fraction) == (other.step, other.lr, other.lr_fraction)
+    assert (one.loss is None) == (other.loss is None)
+    assert one.loss is None or one.loss == pytest.approx(other.loss, rel=1e-12)
+    assert one.metrics.keys() == other.metrics.keys()
+    for name, values in one.metrics.items():
+        np.testing.assert_allclose(values, other.metrics[name], rtol=1e-5, err_msg=name)
+    assert one.known.keys() == other.known.keys()
+    assert {k: v for k, v in one.scalars.items() if np.isfinite(v)} == pytest.approx(
+        {k: v for k, v in other.scalars.items() if np.isfinite(v)}
+    )
+
+
+@pytest.mark.parametrize("settings", [{}, {"every": 2}])
+def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
+    at_once, late = Sink(), Sink()
+    watched(5, at_once, **settings)
+    request.getfixturevalue("slow")
+    monitor = watched(5, late, **settings)
+    assert [record.step for record in late.records] == list(range(6)), "the last one is judged at the end"
+    for one, other in zip(at_once.records, late.records):
+        same(one, other)
+    assert monitor.last is late.records[-1]
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_step_is_judged_after_the_next_one_or_when_asked() -> None:
+    model, optimizer = built()
+    with Monitor(model, optimizer) as monitor:
+        records = loop(monitor, model, optimizer, 3)
+        assert [record.step for record in records] == [0, 1, 2]
+        assert monitor.flush() == []
+        assert monitor.last is not None
+        assert monitor.last.step == 3
+        assert monitor.state_dict()["episodes"] is not None
+
+
+@pytest.mark.usefixtures("slow")
+def test_without_a_policy_nothing_is_waited_for_but_the_step_before() -> None:
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer)
+    monitor.start()
+    ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 32)])
+    for step in range(1, 4):
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        before = len(WAITS)
+        monitor.before_update(loss)
+        assert len(WAITS) == before
+        optimizer.step()
+        monitor.after_update(loss)
+        assert len(WAITS) == before + (step > 1), "one copy, of the step before"
+        optimizer.zero_grad()
+    monitor.finish()
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_bad_run_ends_one_step_later_than_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def length(folder: Path) -> int:
+        model, optimizer = built(alpha=128, lr=5e-2)
+        monitor = Monitor(model, optimizer, fail_on="error", sinks=[ReportSink(folder)])
+        with pytest.raises(LoraWatchError, match="LW102"), monitor:
+            loop(monitor, model, optimizer, 20)
+        assert json.loads((folder / "report.json").read_text())["verdict"] == "failed"
+        return monitor._step
+
+    late = length(tmp_path / "late")
+    monkeypatch.setattr(transfer, "_NEAR", frozenset({"cpu"}))
+    assert late == length(tmp_path / "cpu") + 1
+
+
+@pytest.mark.usefixtures("slow")
+def test_the_last_step_is_judged_before_a_loop_may_end_well(tmp_path: Path) -> None:
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer, fail_on="error", sinks=[ReportSink(tmp_path)])
+
+    def trained_and_spoiled_at_last() -> None:
+        with monitor:
+            loop(monitor, model, optimizer, 2)
+            spoil(model)
+            assert monitor.step(loss=1.0) is not None
+
+    with pytest.raises(LoraWatchError, match="LW101"):
+        trained_and_spoiled_at_last()
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["verdict"] == "failed"
+    assert report["alerts"][0]["step"] == 3
+
+
+def spoil(model: Any) -> None:
+    with torch.no_grad():
+        next(p for n, p in model.named_parameters() if "lora_B" in n)[0, 0] = torch.nan
+
+
+@pytest.mark.usefixtures("slow")
+def test_switching_to_another_adapter_is_followed() -> None:
+    sink = Sink()
+    model, optimizer = built()
+    with Monitor(model, optimizer, sinks=[sink]) as monitor:
+        loop(monitor, model, optimizer, 2)
+        model.add_adapter("second", model.peft_config["default"])
+        model.set_adapter("second")
+        optimizer.add_param_group({"params": [p for n, p in model.named_parameters() if ".second." in n]})
+        loop(monitor, model, optimizer, 2)
+    assert monitor.alerts == []
+    assert [record.step for record in sink.records] == [0, 1, 2, 3, 4]
+    names = [record.run.names[0].endswith(".second") for record in sink.records]
+    assert names == [False, False, False, True, True]
+    assert all(np.isfinite(record.metrics["a_norm"]).all() for record in sink.records)
+
+
+@pytest.mark.usefixtures("slow")
+def test_a_block_that_has_to_be_redone_never_spoils_the_step_before() -> None:
+    a, b = pair(30, 20, 4, dtype=torch.float64)
+    a, b = torch.cat((a, a * (1 + 1e-9))), torch.cat((b, -b), 1)
+    bank = AdapterBank([Bare((a, b))])
+    begun = bank.begin()
+    a[0, 0] = torch.nan
+    metrics = begun.now()
+    assert bank.redone == 1
+    assert np.isfinite(metrics["product_norm"][0])
+
+
+# -- the Trainer -------------------------------------------------------------------------------------------------------
+def test_a_trainers_run_leaves_the_same_report(tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    def report(folder: str) -> tuple[dict[str, Any], list[Tensor]]:
+        torch.manual_seed(0)
+        callback = LoraWatchCallback(report_dir=tmp_path / folder, tensorboard=False, max_overhead=1.0)
+        trainer = train(lora(tiny_model()), steps=4, callbacks=[callback], gradient_accumulation_steps=2)
+        weights = [p.detach().clone() for p in trainer.model.parameters() if p.requires_grad]
+        return json.loads((tmp_path / folder / "report.json").read_text()), weights
+
+    at_once, weights = report("at-once")
+    request.getfixturevalue("slow")
+    late, same_weights = report("late")
+    assert WAITS, "numbers must have been late, or the test says nothing"
+    assert all(torch.equal(one, other) for one, other in zip(weights, same_weights))
+    assert (late["verdict"], late["step"]) == (at_once["verdict"], at_once["step"]) == ("ok", 4)
+    for one, other in zip(at_once["adapters"], late["adapters"]):
+        for part in ("last", "max"):
+            assert one.pop(part) == pytest.approx(other.pop(part), rel=1e-5)
+        assert one == other
+
+
+@pytest.mark.usefixtures("slow")
+def test_nothing_non_finite_is_applied(tmp_path: Path) -> None:
+    """The check before the update waits, where there is a policy."""
+    model = lora(tiny_model())
+    seen = 0
+
+    def poison(grad: Tensor) -> Tensor:
+        nonlocal seen
+        seen += 1
+        return grad * (torch.nan if seen == 3 else 1.0)
+
+    next(p for n, p in model.named_parameters() if "lora_B" in n).register_hook(poison)
+    callback = LoraWatchCallback(fail_on="error", console=False, report_dir=tmp_path, tensorboard=False)
+    trainer = build_trainer(model, steps=6, callbacks=[callback], max_grad_norm=0.0)
+    with pytest.raises(LoraWatchError, match="LW101"):
+        trainer.train()
+    assert trainer.state.global_step == 2
+    assert all(p.isfinite().all() for p in model.parameters())
+    assert (tmp_path / "last_good" / "adapter_model.safetensors").exists()
+
+
+@pytest.mark.usefixtures("slow")
+def test_an_adapter_that_a_last_step_has_spoiled_fails_the_run(tmp_path: Path) -> None:
+    from transformers import TrainerCallback
+
+    class Spoiler(TrainerCallback):
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 2:
+                spoil(kwargs["model"])
+
+    callback = LoraWatchCallback(fail_on="error", console=False, report_dir=tmp_path, tensorboard=False)
+    trainer = build_trainer(lora(tiny_model()), steps=3, callbacks=[Spoiler(), callback])
+    with pytest.raises(LoraWatchError, match="LW101"):
+        trainer.train()
+    assert json.loads((tmp_path / "report.json").read_text())["alerts"][0]["step"] == 3
+    assert not (tmp_path / "last_good").exists(), "what is spoiled is not kept as good"
