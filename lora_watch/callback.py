@@ -155,7 +155,7 @@ class LoraWatchCallback(TrainerCallback):
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
-        trainer = (self._trainer and self._trainer()) or _trainer_that_holds(self)
+        trainer = (self._trainer and self._trainer()) or trainer_that_holds(self)
         self._tap.attach(trainer)
         notes = []
         if trainer is None:
@@ -222,7 +222,7 @@ class LoraWatchCallback(TrainerCallback):
         sinks.append(ReportSink(self._folder(args)))
         if self.tensorboard:
             # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
-            if any(hasattr(known, "tb_writer") for known in _callbacks_of(trainer)):
+            if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
                 sinks.append(TensorBoardSink(_shared_writer(trainer)))
             else:
                 folder = time.strftime("%b%d_%H-%M-%S_lora_watch")
@@ -323,12 +323,12 @@ def _any_rank(flag: bool, fail_on: str, device: torch.device) -> bool:
     return bool(shared)
 
 
-def _trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
+def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
     """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler."""
     frame = sys._getframe(1)
     for _ in range(depth):
         owner = frame.f_locals.get("self")
-        if any(known is callback for known in _callbacks_of(owner)):
+        if any(known is callback for known in callbacks_of(owner)):
             return owner
         if frame.f_back is None:
             break
@@ -336,7 +336,7 @@ def _trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer |
     return None
 
 
-def _callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
+def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
     return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
 
 
@@ -346,7 +346,7 @@ def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
 
     def find() -> Any:
         owner = reference() if reference is not None else None
-        writers = (getattr(known, "tb_writer", None) for known in _callbacks_of(owner))
+        writers = (getattr(known, "tb_writer", None) for known in callbacks_of(owner))
         return next((writer for writer in writers if writer is not None), None)
 
     return find

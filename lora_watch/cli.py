@@ -13,6 +13,9 @@ from lora_watch.commands.demo import EXAMPLES, demo
 from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
 from lora_watch.commands.rules import rules
+from lora_watch.commands.run import EXAMPLES as RUN_EXAMPLES
+from lora_watch.commands.run import SETTINGS as RUN_SETTINGS
+from lora_watch.commands.run import Handover, run, start
 
 app = typer.Typer(
     name="lora-watch",
@@ -30,6 +33,8 @@ This command shows what that does, and explains the rules.""",
     epilog="""Examples:
 
   [cyan]lora-watch demo --quick[/]    a healthy run and a broken one, in half a minute
+
+  [cyan]lora-watch run train.py[/]    a training script as it is, watched, ended when it goes wrong
 
   [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
 
@@ -58,10 +63,16 @@ def _options(
 
 app.command(epilog=EXAMPLES)(demo)
 app.command()(rules)
+app.command(epilog=RUN_EXAMPLES, context_settings=RUN_SETTINGS)(run)
 app.command(epilog=CHECK_EXAMPLES)(check)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 
 
 def main() -> None:
     """The entry point of ``lora-watch``."""
-    app()
+    try:
+        app()
+        return
+    except Handover as handover:
+        script = handover
+    start(script)

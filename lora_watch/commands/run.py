@@ -1,0 +1,136 @@
+"""``lora-watch run``: a training script under the watch, without a change to it."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+
+from lora_watch.commands.misuse import misuse
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch run train.py --lr 1e-4[/]                     what follows the script is the script's
+
+  [cyan]lora-watch run --fail-on warning train.py[/]             stricter
+
+  [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]   a module, as with python -m
+
+  [cyan]torchrun --nproc_per_node 2 -m lora_watch run train.py[/]
+
+  [cyan]accelerate launch -m lora_watch run train.py[/]"""
+
+SETTINGS = {"allow_interspersed_args": False}
+"""For the command: whatever follows the script is the script's, also what looks like an option of ours."""
+
+
+class Handover(BaseException):
+    """Raised when the command line has been read: the script starts outside of it, so that nothing of the command
+    line's own treatment of exceptions and exits is between the script and Python."""
+
+    def __init__(self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any]):
+        self.script, self.arguments, self.module, self.settings = script, list(arguments), module, settings
+
+
+def run(
+    script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A Python file; with -m a module.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]…", help="The script's own arguments.", show_default=False)
+    ] = None,
+    module: Annotated[bool, typer.Option("-m", "--module", help="SCRIPT is a module, as with python -m.")] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="never, warning or error: the least severity of an alert that ends the run. "
+            "Default: LORA_WATCH_FAIL_ON, else error.",
+            metavar="POLICY",
+            show_default=False,
+        ),
+    ] = None,
+    mute: Annotated[
+        list[str] | None, typer.Option(help="A rule to leave out, by id or name; repeatable.", metavar="RULE")
+    ] = None,
+    every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
+    max_overhead: Annotated[float, typer.Option(help="Share of the wall time that watching may take.")] = 0.01,
+    drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
+    report_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.", show_default=False),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
+    console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+) -> None:
+    """Run a training script as it is, with every Trainer in it watched, and end it when it goes wrong.
+
+    The exit code is the script's. When an alert ends the run it is 1, and the alert is the last thing printed. A
+    LoraWatchCallback that the script brings itself keeps its arguments; where it leaves fail_on open, --fail-on counts.
+    """
+    if not module and not Path(script).exists():
+        raise misuse(f"there is no script {script}")
+    os.environ["LORA_WATCH_FAIL_ON"] = fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or "error"
+    settings: dict[str, Any] = {
+        "mute": tuple(mute or ()),
+        "every": every,
+        "max_overhead": max_overhead,
+        "drift": drift,
+        "report_dir": report_dir,
+        "tensorboard": tensorboard,
+        "console": console,
+    }
+    raise Handover(script, arguments or (), module, settings)
+
+
+def start(todo: Handover) -> None:
+    """Run the script as ``python SCRIPT`` or ``python -m MODULE`` would, and end as it ends."""
+    from lora_watch.alerts import LoraWatchError
+    from lora_watch.attach import attach_to_every_trainer
+
+    attached = attach_to_every_trainer(todo.settings)
+    sys.argv = [todo.script, *todo.arguments]
+    script = Path(todo.script)
+    sys.path[0] = "" if todo.module else str(script.resolve().parent)
+    try:
+        if todo.module:
+            runpy.run_module(todo.script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(todo.script, run_name="__main__")
+    except BaseException as error:
+        trace = _of_the_script(error.__traceback__)
+        if todo.module and trace is None and isinstance(error, ImportError):
+            sys.exit(misuse(str(error)).exit_code)
+        if isinstance(error, LoraWatchError):
+            sys.excepthook = _the_alert_alone
+        else:
+            _show_as_if_alone(trace)
+        raise
+    if not attached.trainers and "lora_watch.monitor" not in sys.modules:
+        print("lora-watch: the script has trained nothing with a Trainer: nothing was watched", file=sys.stderr)
+
+
+def _of_the_script(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that ``python SCRIPT`` would show."""
+    ours = (__file__, runpy.run_path.__code__.co_filename)
+    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
+        trace = trace.tb_next
+    return trace
+
+
+def _show_as_if_alone(trace: TracebackType | None) -> None:
+    """Have Python print ``trace`` for the exception that is about to end it."""
+    shown = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+        shown(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = hook
+
+
+def _the_alert_alone(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stdout.flush()
+    print(error, file=sys.stderr, flush=True)

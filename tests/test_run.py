@@ -1,0 +1,190 @@
+"""``lora-watch run``: scripts that know nothing of lora_watch, run as they are."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+GATE = ROOT / "examples" / "ci_gate.py"
+EXPLODES = ("--lr", "0.03", "--alpha", "128", "--steps", "12")
+
+
+def run(
+    folder: Path, *arguments: str | Path, launcher: tuple[str, ...] = (), **variables: str
+) -> subprocess.CompletedProcess[str]:
+    outside = {k: v for k, v in os.environ.items() if not k.startswith("LORA_WATCH_")}
+    return subprocess.run(
+        [sys.executable, "-m", *launcher, *(("-m",) if launcher else ()), "lora_watch", "run", *map(str, arguments)],
+        cwd=folder,
+        env=outside | {"PYTHONPATH": str(ROOT)} | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def script(folder: Path, text: str, name: str = "train.py") -> Path:
+    path = folder / name
+    path.write_text(textwrap.dedent(text))
+    return path
+
+
+def report_of(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "lora_watch" / "report.json").read_text())
+
+
+# -- as Python would -------------------------------------------------------------------------------------------------
+
+PRINTS = """
+    import json, sys
+    from pathlib import Path
+    heavy = {"torch", "transformers"} & set(sys.modules)
+    main = sys.modules["__main__"]
+    print(json.dumps([__name__, sys.argv, sys.path[0], str(Path(__file__).resolve()), main.__dict__ is globals(),
+                      main.__file__ == __file__, sorted(heavy)]))
+"""
+
+
+@pytest.mark.parametrize("as_module", [False, True])
+def test_the_script_finds_what_it_would_find_without_us(tmp_path: Path, as_module: bool) -> None:
+    path = script(tmp_path, PRINTS, "prints.py")
+    call = ("-m", "prints") if as_module else (path,)
+    rest = ("--help", "-m", "x", "--", "--fail-on", "y")
+    ours = run(tmp_path, *call, *rest)
+    python = subprocess.run([sys.executable, *map(str, call), *rest], cwd=tmp_path, capture_output=True, text=True)
+    seen, expected = json.loads(ours.stdout), json.loads(python.stdout)
+    if as_module:  # an entry for the working directory in both
+        seen[2], expected[2] = seen[2] or str(tmp_path), expected[2] or str(tmp_path)
+    assert seen == expected
+    assert "nothing was watched" in ours.stderr
+
+
+@pytest.mark.parametrize("end", ["sys.exit(7)", "sys.exit('said')", "raise KeyError('theirs')", "f(", "1 / 0"])
+def test_it_ends_as_it_would_end_without_us(tmp_path: Path, end: str) -> None:
+    path = script(tmp_path, "import sys\n" + end)
+    ours = run(tmp_path, path)
+    python = subprocess.run([sys.executable, str(path)], cwd=tmp_path, capture_output=True, text=True)
+    assert ours.returncode == python.returncode != 0
+    assert ours.stderr == python.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the shell's 130 is of other systems")
+def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
+    path = script(tmp_path, "raise KeyboardInterrupt")
+    command = [Path(sys.executable).parent / "lora-watch", "run", path]
+    done = subprocess.run(command, env=os.environ | {"PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
+    assert done.returncode == subprocess.run([sys.executable, path], capture_output=True).returncode
+    assert "lora_watch" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (("nowhere.py",), "there is no script nowhere.py"),
+        (("-m", "no_such_module"), "No module named no_such_module"),
+        (("--every", "0", GATE), "--every"),
+    ],
+)
+def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = run(tmp_path, *arguments, TERM="dumb")
+    assert done.returncode == 2
+    assert says in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# -- watched -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_alert_is_the_last_thing_printed(tmp_path: Path) -> None:
+    done = run(tmp_path, GATE, *EXPLODES)
+    assert done.returncode == 1
+    last = done.stderr[done.stderr.rindex("ERROR LW102 norm-explosion") :]
+    assert last.rstrip().splitlines()[-1].startswith("  try: ")
+    assert "Traceback" not in done.stderr
+    assert report_of(tmp_path / "out")["verdict"] == "failed"
+
+
+def test_options_reach_the_callback_and_the_run_goes_on(tmp_path: Path) -> None:
+    options = ("--fail-on", "never", "--mute", "LW103", "--report-dir", tmp_path / "r", "--no-tensorboard", "--drift")
+    done = run(tmp_path, *options, "--no-console", GATE, *EXPLODES)
+    assert done.returncode == 0, done.stderr
+    assert "LW102" not in done.stderr
+    report = json.loads((tmp_path / "r" / "report.json").read_text())
+    assert "LW102" in {alert["rule"] for alert in report["alerts"]}
+    assert "LW103" not in {rule["id"] for rule in report["rules"]}
+    assert "drift_norm" in report["measured_at"]
+    assert not list(tmp_path.rglob("*lora_watch/events.*"))
+
+
+EVERY_TRAINER = """
+    from transformers import TrainerCallback
+    import lora_watch
+    from tests.support import build_trainer, lora, tiny_model
+
+    own = lora_watch.LoraWatchCallback(console=False, every=2)
+    for name, callbacks in (("a", []), ("b", []), ("own", [own])):
+        trainer = build_trainer(lora(tiny_model()), None, 2, callbacks=callbacks, output_dir=name)
+        trainer.train()
+        watching = [c for c in trainer.callback_handler.callbacks if isinstance(c, lora_watch.LoraWatchCallback)]
+        assert len(watching) == 1, watching
+        assert own in watching or name != "own"
+        trainer.train()
+        assert len([c for c in trainer.callback_handler.callbacks if c in watching]) == 1
+    assert own.fail_on == "error"
+"""
+
+
+def test_every_trainer_is_watched_once(tmp_path: Path) -> None:
+    done = run(tmp_path, script(tmp_path, EVERY_TRAINER))
+    assert done.returncode == 0, done.stderr
+    for name in ("a", "b", "own"):
+        report = report_of(tmp_path / name)
+        assert (report["verdict"], report["session"]) == ("ok", 2)
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
+     ("accelerate.commands.launch", "--cpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
+      "--dynamo_backend=no", "--main_process_port=0", "--num_cpu_threads_per_process=1")],
+    ids=["torchrun", "accelerate launch"],
+)  # fmt: skip
+def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+    done = run(tmp_path, GATE, *EXPLODES, launcher=launcher)
+    assert done.returncode == 1
+    assert "ERROR LW102 norm-explosion" in done.stderr
+    report = report_of(tmp_path / "out")
+    assert (report["verdict"], report["session"], report["config"]["world_size"]) == ("failed", 1, 2)
+
+
+def test_trls_own_script(tmp_path: Path) -> None:
+    pytest.importorskip("trl")
+    from tests.support import tiny_model, tiny_tokenizer
+
+    tiny_model().save_pretrained(tmp_path / "model")
+    tiny_tokenizer().save_pretrained(tmp_path / "model")
+    text = (ROOT / "tests" / "support.py").read_text().split("\n\n")
+    lines = [json.dumps({"text": part}) for part in text if len(part) > 40]
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "train.jsonl").write_text("\n".join(lines))
+    settings = {
+        "model_name_or_path": "model", "dataset_name": "data", "output_dir": "out", "max_steps": "8",
+        "learning_rate": "0.03", "lora_alpha": "128", "lora_r": "8", "lora_target_modules": "all-linear",
+        "per_device_train_batch_size": "2", "max_length": "64", "report_to": "none", "use_cpu": "true",
+        "dtype": "float32", "bf16": "false", "gradient_checkpointing": "false", "lr_scheduler_type": "constant",
+        "eval_strategy": "no", "save_strategy": "no",
+    }  # fmt: skip
+    arguments = [part for key, value in settings.items() for part in (f"--{key}", value)]
+    done = run(tmp_path, "-m", "trl.scripts.sft", "--use_peft", *arguments)
+    assert done.returncode == 1, done.stderr
+    assert "ERROR LW102 norm-explosion" in done.stderr
+    assert report_of(tmp_path / "out")["config"]["lora"]["default"]["lora_alpha"] == 128
