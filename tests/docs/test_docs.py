@@ -1,0 +1,126 @@
+"""The documentation: it builds without a warning, says what the program has, and fetches nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+
+import lora_watch
+from lora_watch import LoraWatchCallback
+from lora_watch.rules import catalogue
+from tests.support import lora, tiny_model, train
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCS = ROOT / "docs"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    done = subprocess.run(
+        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
+        cwd=ROOT,
+        env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generate() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def page(site: Path, name: str) -> str:
+    return (site / name / "index.html").read_text(encoding="utf-8")
+
+
+def test_every_rule_is_explained(site: Path):
+    text = page(site, "rules")
+    assert catalogue()
+    for rule in catalogue():
+        assert f'id="{rule.id.lower()}-{rule.name}"' in text
+
+
+def test_every_public_name_is_in_the_reference(site: Path):
+    text = page(site, "api")
+    for name in set(lora_watch.__all__) - {"__version__"}:
+        assert f"lora_watch.{name}" in text or f'id="lora_watch.{name}"' in text, name
+    assert "share of the wall time that watching may take" in text  # an argument with its description
+
+
+def test_every_command_is_there(site: Path):
+    from lora_watch.cli import app
+
+    text = page(site, "command-line")
+    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None]
+    assert "check" in names
+    for name in names:
+        assert f"<code>lora-watch {name}</code>" in text, name
+    assert "[cyan]" not in text
+
+
+def test_every_example_and_notebook_is_a_page(site: Path):
+    text = page(site, "examples")
+    assert [path.name for path in (ROOT / "examples").glob("*.py") if path.name not in text] == []
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        assert (site / "notebooks" / path.stem / "index.html").exists()
+
+
+def test_nothing_is_fetched_from_elsewhere(site: Path):
+    fetched = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?(https?:)?//|<link\b[^>]*href=\"?(https?:)?//")
+    pages = list(site.rglob("*.html"))
+    assert len(pages) > 10
+    assert [path for path in pages if fetched.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_pictures_of_the_readme_are_on_the_pages(site: Path):
+    assert 'src="../lora-tab-heatmap.png"' in page(site, "tab")
+
+
+def test_a_section_that_has_gone_breaks_the_build(generate: ModuleType):
+    with pytest.raises(Exception, match="'No such heading', which is not there"):
+        generate.on_page_markdown("<!-- README: No such heading -->")
+
+
+def test_links_of_the_readme_are_right_from_a_page(generate: ModuleType):
+    text = generate.readme_section("In CI")
+    assert "GitHub Actions (`examples/ci/github-actions.yml`)" in text
+    assert "](docs/" not in generate.readme_section("The LoRA tab")
+
+
+def test_the_rule_of_ones_own_fires_when_it_should():
+    text = (DOCS / "own-rules.md").read_text(encoding="utf-8")
+    found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
+    assert found
+    told: dict = {}
+    exec(found[1], told)
+    model = lora(tiny_model())
+    # One A is made small and kept so: the product stays behind, as that of a layer that no gradient reaches.
+    small = model.base_model.model.model.layers[1].self_attn.q_proj.lora_A["default"].weight
+    small.requires_grad_(False).mul_(1e-6)
+    for made, fires in ((model, True), (lora(tiny_model()), False)):
+        callback = LoraWatchCallback(rules=[told["LayerStandsStill"](times=50)], console=False)
+        train(made, steps=12, callbacks=[callback])
+        assert callback.monitor is not None
+        found_alerts = [alert for alert in callback.monitor.alerts if alert.rule == "MY001"]
+        assert bool(found_alerts) is fires
+        if fires:
+            assert found_alerts[0].adapters[0][0] == "model.layers.1.self_attn.q_proj"
+            assert np.isfinite(found_alerts[0].limit)
