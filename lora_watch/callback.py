@@ -19,6 +19,8 @@ from lora_watch.adapters import walk
 from lora_watch.alerts import LoraWatchError, Severity
 from lora_watch.monitor import NEVER, Monitor, log
 from lora_watch.rules import Rule, choose
+from lora_watch.rules.reference import load_reference
+from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import ConsoleSink, ReportSink, Sink, TensorBoardSink
 
 _KEY = "lora_watch"
@@ -48,9 +50,13 @@ class LoraWatchCallback(TrainerCallback):
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
             ``<output_dir>/runs``.
         console: print alerts to standard error.
+        task: what the fine-tuning is for, to judge the rank by (LW405): ``classification``, ``domain-adaptation``,
+            ``instruction-tuning``, ``continued-pretraining``, or words that say which of them.
+        reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
+            over to this model (LW406).
 
     Raises:
-        ValueError: for a ``fail_on``, ``every`` or ``mute`` that makes no sense.
+        ValueError: for a ``fail_on``, ``every``, ``mute``, ``task`` or ``reference`` that makes no sense.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class LoraWatchCallback(TrainerCallback):
         report_dir: str | os.PathLike[str] | None = None,
         tensorboard: bool = True,
         console: bool = True,
+        task: str | None = None,
+        reference: str | os.PathLike[str] | None = None,
     ):
         self.fail_on = fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or NEVER
         if self.fail_on != NEVER:
@@ -74,6 +82,9 @@ class LoraWatchCallback(TrainerCallback):
         self.rules = list(rules or ())
         choose(self.rules, self.mute)  # a typo is an error here, not in the middle of a run
         self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
+        self._purpose: dict[str, Any] = {"task": find_task(task)[0].name} if task is not None else {}
+        if reference is not None:
+            self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
         self.monitor: Monitor | None = None
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._tap = _LossTap()
@@ -182,7 +193,7 @@ class LoraWatchCallback(TrainerCallback):
             sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
-            config=_config(args, model),
+            config=_config(args, model) | self._purpose,
             notes=notes,
         )
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):

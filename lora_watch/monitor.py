@@ -573,7 +573,12 @@ def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> A
         trainable=sum(p.numel() for p in adapter.parameters if p.requires_grad),
         base_norm=float(norm),
         base_spectral_norm=float(top),
+        zero_magnitudes=_zeros(adapter.magnitude),
     )
+
+
+def _zeros(magnitude: Tensor | None) -> int:
+    return 0 if magnitude is None or magnitude.is_meta else int((magnitude == 0).sum())
 
 
 def _versions() -> dict[str, str]:

@@ -39,6 +39,8 @@ class AdapterInfo:
     """‖W₀‖_F of the frozen weight; NaN when unknown."""
     base_spectral_norm: float = float("nan")
     """σ₁(W₀); NaN when unknown."""
+    zero_magnitudes: int = 0
+    """Under DoRA: number of magnitudes that are exactly zero at the start, each one an all-zero row of W₀."""
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
+from lora_watch.rules.fit import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
 from lora_watch.rules.loss import LossDivergence, LossSpike, NonFiniteLoss
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
-from lora_watch.rules.preflight import AggressiveScale
+from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.wiring import AdapterNotInOptimizer, BStillZero, NoTrainableAdapter
 
 __all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose"]
@@ -32,6 +33,13 @@ def catalogue() -> list[Rule]:
         LossDivergence(),
         LossSpike(),
         AggressiveScale(),
+        FadingScale(),
+        RankStabilisedTooLow(),
+        AlphaMeantForVanilla(),
+        RankForTask(),
+        CopiedAcrossSizes(),
+        AdaLoraSchedule(),
+        DoraOverZeroRows(),
     ]
 
 

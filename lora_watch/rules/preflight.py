@@ -1,4 +1,4 @@
-"""LW4xx: what the settings alone foretell, before the first step."""
+"""LW401 to LW404: whether the scale is what was meant, judged from the settings before the first step."""
 
 from __future__ import annotations
 
@@ -8,9 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.records import BoolArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
-from lora_watch.rules.strength import EASY_STEP, blocks, first_steps, is_adaptive, leap, peak_rates, weaker
+from lora_watch.rules.strength import (
+    EASY_STEP,
+    ORDINARY_SCALE,
+    blocks,
+    first_steps,
+    is_adaptive,
+    leap,
+    peak_rates,
+    round_alpha,
+    weaker,
+)
+from lora_watch.rules.tasks import SOURCES
 
 
 @dataclass
@@ -62,4 +73,144 @@ class AggressiveScale(Rule):
             remedies=change.words,
             settings=change.settings,
             severity=Severity.WARNING if leaps else Severity.INFO,
+        )
+
+
+@dataclass
+class FadingScale(Rule):
+    """The vanilla scale α/r at a high rank with a small α: it shrinks faster with r than the update can bear.
+
+    The adapter's output stays of one size as r grows only if s ∝ 1/√r (Kalajdzievski 2023, arXiv:2312.03732); with α/r
+    and a fixed α a higher rank learns more slowly, and the extra capacity lies idle. INFO when the formula is α/r,
+    r ≥ ``rank`` and s < ``scale``. A higher learning rate makes up for it, so it is no fault by itself.
+    """
+
+    id = "LW402"
+    name = "fading-scale"
+    severity = Severity.INFO
+    lasting = True
+
+    rank: int = 64
+    scale: float = 0.5
+
+    def check(self, record: StepRecord) -> Finding | None:
+        adapters = record.run.adapters
+        faded = np.array(
+            [a.scale_formula == "alpha/r" and a.r >= self.rank and 0 < a.scale < self.scale for a in adapters], bool
+        )
+        if record.step != 0 or not faded.any():
+            return None
+        scale = np.array([a.scale for a in adapters])
+        worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
+        stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
+        return Finding(
+            f"At rank {worst.r} the scale alpha/r is only {worst.scale:g}: it falls with r, where 1/√r would keep the "
+            "update's size.",
+            adapters=worst_first(record, scale, faded),
+            metric="scale",
+            limit=self.scale,
+            causes=[
+                f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {SOURCES['rslora']}"
+            ],
+            remedies=[
+                f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), and look at the learning "
+                "rate again",
+                f"lora_alpha {worst.alpha or 0:g} → {worst.r} (scale 1)",
+            ],
+        )
+
+
+def _is_rslora(record: StepRecord) -> BoolArray:
+    return np.array([a.scale_formula == "alpha/sqrt(r)" for a in record.run.adapters], dtype=bool)
+
+
+def _unless_gentle(record: StepRecord) -> Severity:
+    """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
+    return Severity.INFO if leap(record.run) <= EASY_STEP else Severity.WARNING
+
+
+@dataclass
+class RankStabilisedTooLow(Rule):
+    """rsLoRA at a very low rank: α/√r is α itself at r = 1.
+
+    Rank stabilisation keeps high ranks from fading (Kalajdzievski 2023, arXiv:2312.03732); below r = ``rank`` there is
+    nothing to stabilise, and an α meant for α/r gives a much higher scale. WARNING when s > ``scale``; INFO when it is
+    lower, or when the first full step is known to be of an ordinary size.
+    """
+
+    id = "LW403"
+    name = "rslora-at-low-rank"
+    severity = Severity.WARNING
+    lasting = True
+
+    rank: int = 8
+    scale: float = 4.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        adapters = record.run.adapters
+        low = _is_rslora(record) & np.array([a.r < self.rank for a in adapters], dtype=bool)
+        if record.step != 0 or not low.any():
+            return None
+        scale = np.array([abs(a.scale) for a in adapters])
+        worst = adapters[int(np.argmax(np.where(low, scale, -1.0)))]
+        high = abs(worst.scale) > self.scale
+        if worst.alpha is None:
+            return None
+        alpha = round_alpha(ORDINARY_SCALE * math.sqrt(worst.r))
+        plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
+        lower = f"lora_alpha {worst.alpha:g} → {alpha:g} (scale {worst.scale:.3g} → {alpha / math.sqrt(worst.r):.3g})"
+        return Finding(
+            f"rsLoRA at rank {worst.r}: the scale alpha/√r is {worst.scale:.3g}, and below rank {self.rank} there is "
+            "nothing to stabilise.",
+            adapters=worst_first(record, scale, low),
+            metric="scale",
+            limit=self.scale if high else None,
+            causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
+            remedies=[lower, plain] if high else [plain],
+            settings={"lora_alpha": alpha} if high else {},
+            severity=_unless_gentle(record) if high else Severity.INFO,
+        )
+
+
+@dataclass
+class AlphaMeantForVanilla(Rule):
+    """α was chosen as a multiple of r, for α/r, and rsLoRA was switched on: α = 2r becomes s = 2√r, 16 at r = 64.
+
+    WARNING when the formula is α/√r (Kalajdzievski 2023, arXiv:2312.03732), α ≥ r and s > ``scale``; INFO when the
+    first full step is known to be of an ordinary size all the same. With rsLoRA one α serves every rank: it is not
+    raised with r.
+    """
+
+    id = "LW404"
+    name = "alpha-meant-for-vanilla"
+    severity = Severity.WARNING
+    lasting = True
+    yields_to = ("LW403",)
+
+    scale: float = 4.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        adapters = record.run.adapters
+        scale = np.array([abs(a.scale) for a in adapters])
+        meant = np.array([a.alpha is not None and a.alpha >= a.r for a in adapters], dtype=bool)
+        high = _is_rslora(record) & meant & (scale > self.scale)
+        if record.step != 0 or not high.any():
+            return None
+        worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
+        assert worst.alpha is not None
+        wanted = min(worst.alpha / worst.r, ORDINARY_SCALE)
+        alpha = round_alpha(wanted * math.sqrt(worst.r))
+        return Finding(
+            f"lora_alpha {worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, a scale of {worst.alpha / worst.r:.3g} as "
+            f"alpha/r; rsLoRA makes it alpha/√r = {worst.scale:.3g}.",
+            adapters=worst_first(record, scale, high),
+            metric="scale",
+            limit=self.scale,
+            causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
+            remedies=[
+                f"lora_alpha {worst.alpha:g} → {alpha:g} (scale {worst.scale:.3g} → {alpha / math.sqrt(worst.r):.3g})",
+                "use_rslora=False",
+            ],
+            settings={"lora_alpha": alpha},
+            severity=_unless_gentle(record),
         )

@@ -86,6 +86,20 @@ def typed(value: float, factors: tuple[int, ...], base: int) -> float:
     return max(c for c in choices if c <= value * (1 + 1e-9))
 
 
+def nearest(value: float, factors: tuple[int, ...], base: int) -> float:
+    """Of the numbers that people would type, one of ``factors`` × baseⁿ, the nearest to ``value`` by ratio."""
+    if not (value > 0 and math.isfinite(value)):
+        return value
+    exponent = math.floor(math.log(value, base))
+    choices = [m * float(base) ** e for e in (exponent - 1, exponent, exponent + 1) for m in factors]
+    return min(choices, key=lambda c: abs(math.log(c / value)))
+
+
+def round_alpha(value: float) -> float:
+    """The nearest of the numbers that people type for alpha: 1 or 3 times a power of two."""
+    return nearest(value, (1, 3), 2)
+
+
 def rescaled(adapter: AdapterInfo, lr: float, factor: float) -> tuple[float, float, float]:
     """``(alpha, scale, lr)`` with s·lr divided by at least ``factor`` (below 1: multiplied by at most 1/factor).
 

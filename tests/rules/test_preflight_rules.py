@@ -6,7 +6,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.labels import label
 from lora_watch import Severity
+from lora_watch.rules import Episodes, catalogue
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import lora, tiny_model
 
@@ -53,3 +56,50 @@ def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
 
 def test_the_twin_is_silent() -> None:
     assert ids(healthy()) == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "config", "lr", "severity", "words"),
+    [
+        ("LW402", {"r": 64, "alpha": 16}, 2e-3, Severity.INFO, ["only 0.25", "use_rslora=True (scale 0.25 → 2"]),
+        ("LW403", {"r": 1, "alpha": 16, "use_rslora": True}, 2e-3, Severity.WARNING, ["is 16", "alpha 16 → 2"]),
+        ("LW403", {"r": 4, "alpha": 4, "use_rslora": True}, 2e-3, Severity.INFO, ["is 2", "use_rslora=False"]),
+        ("LW403", {"r": 1, "alpha": 16, "use_rslora": True}, 1e-5, Severity.INFO, ["is 16"]),
+        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 2e-3, Severity.WARNING, ["= 16", "alpha 128 → 16"]),
+        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 1e-5, Severity.INFO, ["2 × r"]),
+    ],
+)
+def test_scale_that_was_not_meant(
+    rule: str, config: dict[str, Any], lr: float, severity: Severity, words: list[str]
+) -> None:
+    alert = the(rule, run(lora(tiny_model(), **config), steps=1, lr=lr))
+    assert (alert.step, alert.severity) == (0, severity)
+    for word in [*words, "arXiv:2312.03732"]:
+        assert word in str(alert)
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"r": 64, "alpha": 64},  # the scale is kept at 1
+        {"r": 64, "alpha": 16, "use_rslora": True},  # the article's example: 2
+        {"r": 8, "alpha": 8, "use_rslora": True},  # 2.8
+        {"r": 1, "alpha": 16},  # a high α/r is no fault
+        {"r": 8, "alpha": 128},
+    ],
+    ids=str,
+)
+def test_a_scale_that_can_be_meant_is_silent(config: dict[str, Any]) -> None:
+    found = ids(run(lora(tiny_model(), **config), steps=1))
+    assert not {"LW402", "LW403", "LW404"} & set(found)
+
+
+def test_no_good_run_of_the_corpus_is_warned_of_its_settings() -> None:
+    """The stored runs before their first step, rsLoRA and ranks from 2 to 64 among them: INFO at most."""
+    traces = load_all()
+    outcomes = label(traces)
+    good = [trace for spec, trace in traces.items() if not spec.fault and outcomes[spec].label == "good"]
+    assert len(good) > 100
+    for trace in good:
+        first = Episodes(catalogue()).check(trace.records[0])
+        assert [str(a) for a in first if a.rule.startswith("LW4") and a.severity > Severity.INFO] == [], trace.spec

@@ -1,0 +1,222 @@
+"""LW405 to LW408: whether the settings fit the task, the model and the run, judged before the first step."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lora_watch.alerts import Severity
+from lora_watch.records import AdapterInfo, StepRecord
+from lora_watch.rules.base import Finding, Rule, worst_first
+from lora_watch.rules.reference import Reference, reference_of
+from lora_watch.rules.strength import nearest, round_alpha
+from lora_watch.rules.tasks import SOURCES, find_task
+
+
+@dataclass
+class RankForTask(Rule):
+    """The rank is far from where one would start for this task. Silent unless the run's configuration names a task.
+
+    INFO when the median rank is below the usual range divided by ``far``, or above it times ``far``:
+
+    | task | ranks to start from | founded on |
+    |---|---|---|
+    | classification | 4 to 8 | Aghajanyan et al. 2021, arXiv:2012.13255 |
+    | domain-adaptation | 8 to 16 | Hu et al. 2021, arXiv:2106.09685 |
+    | instruction-tuning | 16 to 64 | Biderman et al. 2024, arXiv:2405.09673 |
+    | continued-pretraining | 64 to 256, or full fine-tuning | Biderman et al. 2024, arXiv:2405.09673 |
+
+    Rules of thumb: only the quality on held-out data, rank by rank, decides.
+    """
+
+    id = "LW405"
+    name = "rank-for-task"
+    severity = Severity.INFO
+    lasting = True
+
+    far: float = 2.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        words = record.run.config.get("task")
+        if record.step != 0 or not record.run.adapters or not words:
+            return None
+        try:
+            task, _ = find_task(str(words))
+        except ValueError:
+            return None
+        low, high = task.ranks
+        r = int(np.median([a.r for a in record.run.adapters]))
+        if low / self.far <= r <= high * self.far:
+            return None
+        adapter = min(record.run.adapters, key=lambda a: abs(a.r - r))
+        better = low if r < low else high
+        return Finding(
+            f"Rank {r} is far {'below' if r < low else 'above'} {low} to {high}, where one starts for {task.name}.",
+            metric="r",
+            limit=float(better),
+            causes=[f"{task.why}: {task.source}"],
+            remedies=[_same_scale(adapter, better), "or let a held-out set decide: double r until the quality stays"],
+        )
+
+
+@dataclass
+class CopiedAcrossSizes(Rule):
+    """Settings of another model, on one of another width. Silent unless the run's configuration holds a reference.
+
+    A wider layer wants a higher rank, about with the square root of the hidden size (a rule of thumb, not measured
+    here). What did transfer between the models of the corpus, from 4 to 30 blocks, is the size of the first full step,
+    ‖ΔW‖/‖W₀‖ summed over the transformer blocks. INFO when the rank is the reference's and the widths differ by more
+    than ``width``, or when the scale and learning rate are the reference's and that step differs by more than ``step``.
+    """
+
+    id = "LW406"
+    name = "copied-across-sizes"
+    severity = Severity.INFO
+    lasting = True
+
+    width: float = 1.5
+    step: float = 2.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        old = Reference.from_plain(record.run.config.get("reference"))
+        if record.step != 0 or old is None or not record.run.adapters:
+            return None
+        new = reference_of(record.run)
+        ratio = new.width / old.width
+        same_rank = new.r == old.r and not 1 / self.width <= ratio <= self.width
+        factor = new.first_step / old.first_step if new.first_step and old.first_step else math.nan
+        as_strong = math.isclose(new.effective_lr or 0.0, old.effective_lr or -1.0, rel_tol=0.01)
+        moved = as_strong and (factor > self.step or factor < 1 / self.step)
+        if not same_rank and not moved:
+            return None
+        says, remedies = [], []
+        if same_rank:
+            says.append(f"rank {new.r} is that of a model {old.width} wide, and this one is {new.width} wide")
+            median = min(record.run.adapters, key=lambda a: abs(a.r - new.r))
+            remedies.append(_same_scale(median, nearest_rank(new.r * math.sqrt(ratio))))
+        if moved:
+            says.append(
+                f"with the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
+                f"{factor:.2g} times that of the reference"
+            )
+            lr = new.learning_rate or math.nan
+            remedies.append(f"learning rate {lr:g} → {nearest(lr / factor, (1, 2, 3, 5), 10):g}")
+        return Finding(
+            f"Settings copied from another model ({old.model}): {'; '.join(says)}.",
+            causes=["rank and learning rate were tuned on a model of another size, and do not transfer as they are"],
+            remedies=remedies,
+        )
+
+
+@dataclass
+class AdaLoraSchedule(Rule):
+    """AdaLoRA's schedule does not fit the run: its ranks are cut too late, too soon, or in too few steps.
+
+    AdaLoRA starts at ``init_r`` and cuts down to ``target_r`` between ``tinit`` and ``total_step − tfinal``, each
+    ``deltaT`` steps (Zhang et al. 2023, arXiv:2303.10512). INFO when ``total_step`` is off the run's number of steps
+    by more than ``off``, when there are fewer than ``cuts`` cuts, or when ``tinit`` is 0, so that the first cut knows
+    nothing of importance yet. A step took 15 % more CPU time than LoRA's on the demo's model, the allocation counted.
+    The Trainer does not call ``update_and_allocate``: without a callback that does, no rank is ever cut.
+    """
+
+    id = "LW407"
+    name = "adalora-schedule"
+    severity = Severity.INFO
+    lasting = True
+
+    off: float = 0.1
+    cuts: int = 5
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if record.step != 0:
+            return None
+        says: list[str] = []
+        for config in _peft_configs(record):
+            total = config.get("total_step")
+            if str(config.get("peft_type")).upper() == "ADALORA" and isinstance(total, int) and total > 0:
+                says = self._misfits(config, total, record.run.max_steps)
+                break
+        if not says:
+            return None
+        steps = record.run.max_steps
+        remedies = [
+            "call model.base_model.update_and_allocate(step) before the gradients are cleared: Trainer does not"
+        ]
+        if steps:
+            tenth = max(steps // 10, 1)
+            remedies.insert(
+                0,
+                f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={max(steps // 100, 1)})",
+            )
+        return Finding(
+            f"AdaLoRA's schedule does not fit: {'; '.join(says)}.",
+            causes=[f"the schedule was written for a run of another length: {SOURCES['adalora']}"],
+            remedies=remedies,
+        )
+
+    def _misfits(self, config: dict[str, Any], total: int, steps: int | None) -> list[str]:
+        start, end, every = (int(config.get(k) or 0) for k in ("tinit", "tfinal", "deltaT"))
+        says = []
+        if steps and total > steps * (1 + self.off):
+            says.append(f"total_step is {total} and the run has {steps} steps: the target rank is not reached")
+        elif steps and total < steps * (1 - self.off):
+            says.append(f"total_step is {total} and the run has {steps} steps: the ranks are fixed early")
+        cuts = (total - end - start) // max(every, 1)
+        if cuts < self.cuts:
+            says.append(f"with deltaT {every} the ranks are cut {max(cuts, 0)} times between {start} and {total - end}")
+        if start == 0:
+            says.append("tinit is 0: ranks are cut before their importance is known")
+        return says
+
+
+@dataclass
+class DoraOverZeroRows(Rule):
+    """DoRA on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
+
+    DoRA divides by the norm of each row of W₀ + ΔW (Liu et al. 2024, arXiv:2402.09353), for an embedding of each
+    column. Where that is zero its magnitude is zero too, and the layer computes 0/0: seen in real forward passes of
+    PEFT's. Such rows come from padding, pruning or zero-initialised layers.
+    """
+
+    id = "LW408"
+    name = "dora-over-zero-rows"
+    severity = Severity.ERROR
+    lasting = True
+
+    def check(self, record: StepRecord) -> Finding | None:
+        zeros = np.array([a.zero_magnitudes for a in record.run.adapters], dtype=np.float64)
+        if record.step != 0 or not zeros.any():
+            return None
+        worst = record.run.adapters[int(np.argmax(zeros))]
+        return Finding(
+            f"DoRA over all-zero rows of the frozen weight in {int((zeros > 0).sum())} of {len(zeros)} adapters "
+            f"({int(zeros.max())} in {worst.name}): its output there is 0/0, and the loss will be NaN.",
+            adapters=worst_first(record, zeros, zeros > 0),
+            metric="zero_magnitudes",
+            limit=0.0,
+            causes=[f"padded, pruned or zero-initialised rows; DoRA divides by their norm: {SOURCES['dora']}"],
+            remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
+        )
+
+
+def nearest_rank(value: float) -> int:
+    """The nearest rank, by ratio, of 1, 2, 3, 4, 6, 8, 12, 16 …"""
+    return max(int(nearest(value, (1, 3), 2)), 1)
+
+
+def _same_scale(adapter: AdapterInfo, r: int) -> str:
+    """Words for another rank with the scale kept."""
+    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
+        return f"r {adapter.r} → {r}, with the scale kept"
+    ratio = r / adapter.r
+    alpha = adapter.alpha * (ratio if adapter.scale_formula == "alpha/r" else math.sqrt(ratio))
+    alpha = alpha if alpha.is_integer() else round_alpha(alpha)
+    return f"r {adapter.r} → {r} and lora_alpha {adapter.alpha:g} → {alpha:g} (scale about {adapter.scale:g}, as it is)"
+
+
+def _peft_configs(record: StepRecord) -> list[dict[str, Any]]:
+    configs = record.run.config.get("lora")
+    return [c for c in configs.values() if isinstance(c, dict)] if isinstance(configs, dict) else []
