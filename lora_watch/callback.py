@@ -16,9 +16,10 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
-from lora_watch.alerts import LoraWatchError, Severity
-from lora_watch.monitor import NEVER, Monitor, log
-from lora_watch.rules import Rule, choose
+from lora_watch.alerts import LoraWatchError
+from lora_watch.monitor import Monitor, log
+from lora_watch.policy import FailOn, policy
+from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import ConsoleSink, ReportSink, Sink, TensorBoardSink
@@ -38,14 +39,17 @@ class LoraWatchCallback(TrainerCallback):
 
     Args:
         fail_on: ``never``, ``warning`` or ``error``. An alert at least that severe stops the run, saves and logs,
-            and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Default: the
-            environment variable ``LORA_WATCH_FAIL_ON``, else ``never``.
+            and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Rule by rule:
+            ``{"default": "error", "LW202": "never"}``. Default: the environment variable ``LORA_WATCH_FAIL_ON``
+            (``error,LW202=never``), else ``never``.
+        patience: optimizer steps that an alert must have lasted to end the run; what cannot pass, and what is not
+            finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
         max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
             measured less often after the first 10 steps (down to every 16th). The norms are not.
         drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters.
         rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
-        mute: ids or names of rules to leave out.
+        mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
             ``<output_dir>/runs``.
@@ -56,31 +60,30 @@ class LoraWatchCallback(TrainerCallback):
             over to this model (LW406).
 
     Raises:
-        ValueError: for a ``fail_on``, ``every``, ``mute``, ``task`` or ``reference`` that makes no sense.
+        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense.
     """
 
     def __init__(
         self,
-        fail_on: str | None = None,
+        fail_on: FailOn | None = None,
+        patience: int | None = None,
         every: int = 1,
         max_overhead: float = 0.01,
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
-        mute: Sequence[str] = (),
+        mute: Sequence[str] | None = None,
         report_dir: str | os.PathLike[str] | None = None,
         tensorboard: bool = True,
         console: bool = True,
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
     ):
-        self.fail_on = fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or NEVER
-        if self.fail_on != NEVER:
-            Severity.parse(self.fail_on)
+        self.rules = list(rules or ())
+        self.fail_on, self.patience, self.mute = fail_on, patience, mute
+        self.policy = policy(fail_on, patience, mute, self.rules)  # a typo is an error here, not in the middle of a run
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.every, self.max_overhead, self.drift, self.mute = every, max_overhead, drift, tuple(mute)
-        self.rules = list(rules or ())
-        choose(self.rules, self.mute)  # a typo is an error here, not in the middle of a run
+        self.every, self.max_overhead, self.drift = every, max_overhead, drift
         self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
         self._purpose: dict[str, Any] = {"task": find_task(task)[0].name} if task is not None else {}
         if reference is not None:
@@ -123,7 +126,7 @@ class LoraWatchCallback(TrainerCallback):
         # A loss scaler meets overflows by skipping the step: not a fault, and the gradients may still be scaled.
         scaled = getattr(optimizer, "scaler", None) is not None
         failures = self.monitor.before_update(self._tap.loss, check_gradients=not scaled)
-        if _any_rank(bool(failures), self.fail_on, self._tap.device):
+        if _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
             if all(alert.step > state.global_step for alert in failures):  # else the adapter itself is spoiled already
                 self._keep(args, state, kwargs["model"])
             self._fail(self.monitor)
@@ -137,7 +140,7 @@ class LoraWatchCallback(TrainerCallback):
             failures = self.monitor.flush() or failures
         if control.should_save or failures:
             self._remember(state)
-        if not _any_rank(bool(failures), self.fail_on, self._tap.device):
+        if not _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
             return
         control.should_training_stop = True
         control.should_log = True
@@ -152,7 +155,7 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None:
             return
         self.monitor.flush()
-        if _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
+        if _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
             self._fail(self.monitor)
         self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
 
@@ -184,6 +187,7 @@ class LoraWatchCallback(TrainerCallback):
             model,
             optimizer,
             fail_on=self.fail_on,
+            patience=self.patience,
             every=self.every,
             max_overhead=self.max_overhead,
             output_ratio=not compiled,
@@ -325,9 +329,9 @@ def _world_size() -> int:
     return torch.distributed.get_world_size() if ready else 1
 
 
-def _any_rank(flag: bool, fail_on: str, device: torch.device) -> bool:
+def _any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
     """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
-    if fail_on == NEVER or _world_size() == 1:
+    if not may_stop or _world_size() == 1:
         return flag
     shared = torch.tensor(float(flag), device=device)
     torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)

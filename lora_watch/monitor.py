@@ -19,8 +19,9 @@ from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.policy import FailOn, policy
 from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
-from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.rules import Episodes, Rule
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
@@ -29,7 +30,6 @@ from lora_watch.transfer import Arrival, Courier, Deferred, is_far
 
 log = logging.getLogger("lora_watch")
 
-NEVER = "never"
 CLOSE_LOOK = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
 BEFORE_UPDATE = ("LW101", "LW201")
@@ -72,7 +72,11 @@ class Monitor:
     Args:
         model: the model that is being trained, with its adapters.
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
-        fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run.
+        fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
+            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment variables
+            that are asked where this, ``patience`` or ``mute`` is not given.
+        patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
+            finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
             and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
@@ -89,7 +93,7 @@ class Monitor:
         config: settings for the report and the dashboards.
 
     Raises:
-        ValueError: for a ``fail_on`` or ``mute`` that does not exist.
+        ValueError: for a ``fail_on``, ``patience`` or ``mute`` that makes no sense.
     """
 
     def __init__(
@@ -97,13 +101,14 @@ class Monitor:
         model: nn.Module,
         optimizer: Any = None,
         *,
-        fail_on: str = NEVER,
+        fail_on: FailOn | None = None,
+        patience: int | None = None,
         every: int = 1,
         max_overhead: float = 0.01,
         output_ratio: bool = True,
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
-        mute: Sequence[str] = (),
+        mute: Sequence[str] | None = None,
         sinks: Sequence[Sink] = (),
         max_steps: int | None = None,
         lr_fraction: Callable[[int], float | None] | None = None,
@@ -112,11 +117,11 @@ class Monitor:
     ):
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.fail_on = None if fail_on == NEVER else Severity.parse(fail_on)
+        self.policy = policy(fail_on, patience, mute, rules)
         self.every, self.max_overhead = every, max_overhead
         self.full_every = every
         """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` beside the norms."""
-        self.episodes = Episodes(choose(rules, mute), every)
+        self.episodes = Episodes(self.policy.rules, every)
         self.run = RunInfo(())
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""
@@ -160,10 +165,7 @@ class Monitor:
     @property
     def failures(self) -> list[Alert]:
         """The open alerts for which the policy ends the run, worst first."""
-        if self.fail_on is None:
-            return []
-        bad = [a for a in self.episodes.open if a.severity >= self.fail_on and a.rule != MONITOR_FAILURE]
-        return sorted(bad, key=lambda alert: (-alert.severity, alert.step))
+        return self.policy.failures(alert for alert in self.episodes.open if alert.rule != MONITOR_FAILURE)
 
     @property
     def overhead(self) -> float:
@@ -214,7 +216,7 @@ class Monitor:
         with self._timed(), self._unharmed("reading gradients"):
             self._gradients = gradient_norms(self._adapters)
             far = [tensor for tensor in (*self._gradients.tensors, loss) if _is_far(tensor)]
-            if not far or self.fail_on is not None:
+            if not far or self.policy.can_end_a_run:
                 self._judge_waiting()
                 self._look_before(loss, check_gradients)
         return [alert for alert in self.failures if alert.rule in BEFORE_UPDATE]

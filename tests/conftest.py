@@ -10,5 +10,5 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-for variable in ("LORA_WATCH_FAIL_ON", "WANDB_PROJECT"):
+for variable in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_PATIENCE", "LORA_WATCH_MUTE", "WANDB_PROJECT"):
     os.environ.pop(variable, None)

@@ -92,6 +92,8 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
         (("nowhere.py",), "there is no script nowhere.py"),
         (("-m", "no_such_module"), "No module named no_such_module"),
         (("--every", "0", GATE), "--every"),
+        (("--fail-on", "eror", GATE), "--fail-on: 'eror' is no severity"),
+        (("--mute", "LW1O2", GATE), "--mute: no rule is called 'LW1O2'; did you mean LW102"),
     ],
 )
 def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -139,7 +141,7 @@ EVERY_TRAINER = """
         assert own in watching or name != "own"
         trainer.train()
         assert len([c for c in trainer.callback_handler.callbacks if c in watching]) == 1
-    assert own.fail_on == "error"
+    assert own.policy.default == lora_watch.Severity.ERROR
 """
 
 

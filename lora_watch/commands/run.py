@@ -47,14 +47,27 @@ def run(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="never, warning or error: the least severity of an alert that ends the run. "
-            "Default: LORA_WATCH_FAIL_ON, else error.",
+            help="never, warning or error: the least severity of an alert that ends the run; rule by rule: "
+            "error,LW202=never. Default: LORA_WATCH_FAIL_ON, else error.",
             metavar="POLICY",
             show_default=False,
         ),
     ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps that an alert must have lasted to end the run. Default: LORA_WATCH_PATIENCE, else 0.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
     mute: Annotated[
-        list[str] | None, typer.Option(help="A rule to leave out, by id or name; repeatable.", metavar="RULE")
+        str | None,
+        typer.Option(
+            help="Rules to leave out, by id or name: LW203,LW401. Default: LORA_WATCH_MUTE, else none.",
+            metavar="RULES",
+            show_default=False,
+        ),
     ] = None,
     every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
     max_overhead: Annotated[float, typer.Option(help="Share of the wall time that watching may take.")] = 0.01,
@@ -69,13 +82,13 @@ def run(
     """Run a training script as it is, with every Trainer in it watched, and end it when it goes wrong.
 
     The exit code is the script's. When an alert ends the run it is 1, and the alert is the last thing printed. A
-    LoraWatchCallback that the script brings itself keeps its arguments; where it leaves fail_on open, --fail-on counts.
+    LoraWatchCallback that the script brings itself keeps its arguments; --fail-on, --patience and --mute count where it
+    leaves them open.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")
-    os.environ["LORA_WATCH_FAIL_ON"] = fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or "error"
+    _set_policy(fail_on, patience, mute)
     settings: dict[str, Any] = {
-        "mute": tuple(mute or ()),
         "every": every,
         "max_overhead": max_overhead,
         "drift": drift,
@@ -84,6 +97,20 @@ def run(
         "console": console,
     }
     raise Handover(script, arguments or (), module, settings)
+
+
+def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> None:
+    """Where callbacks of the script's own and processes it starts find it too: in the environment."""
+    from lora_watch.policy import policy
+
+    try:
+        policy(fail_on or "never", patience or 0, mute or ())
+    except ValueError as error:
+        raise misuse(f"--{str(error).replace('_', '-', 1)}") from None
+    given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute}
+    os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
+    if not os.environ.get("LORA_WATCH_FAIL_ON"):
+        os.environ["LORA_WATCH_FAIL_ON"] = "error"
 
 
 def start(todo: Handover) -> None:

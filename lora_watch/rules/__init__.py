@@ -13,7 +13,7 @@ from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion,
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.wiring import AdapterNotInOptimizer, BStillZero, NoTrainableAdapter
 
-__all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose"]
+__all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose", "rule_called"]
 
 
 def catalogue() -> list[Rule]:
@@ -50,12 +50,18 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     """
     chosen = {rule.id: rule for rule in catalogue()}
     chosen.update({rule.id: rule for rule in rules or ()})
-    for word in mute:
-        ids = [rule.id for rule in chosen.values() if word.lower() in (rule.id.lower(), rule.name)]
-        if not ids:
-            raise ValueError(f"no rule is called {word!r}{_suggestion(word, chosen.values())}")
-        del chosen[ids[0]]
+    for muted in [rule_called(word, chosen.values()) for word in mute]:
+        chosen.pop(muted.id, None)
     return list(chosen.values())
+
+
+def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
+    """The one of ``rules`` with this id or name, in any case. Raises ValueError when none has, and suggests one."""
+    rules = list(rules)
+    for rule in rules:
+        if word.lower() in (rule.id.lower(), rule.name):
+            return rule
+    raise ValueError(f"no rule is called {word!r}{_suggestion(word, rules)}")
 
 
 def _suggestion(word: str, rules: Iterable[Rule]) -> str:

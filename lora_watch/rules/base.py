@@ -42,6 +42,8 @@ class Rule(ABC):
     severity: ClassVar[Severity]
     lasting: ClassVar[bool] = False
     """The finding is a fact that does not pass: the alert stays open although ``check`` says it only once."""
+    urgent: ClassVar[bool] = False
+    """Waiting would cost the weights: a policy's patience does not apply."""
     needs: ClassVar[str | None] = None
     """A metric without which a record says nothing either way: such a step neither opens, extends nor ends an alert."""
     yields_to: ClassVar[tuple[str, ...]] = ()

@@ -22,6 +22,7 @@ class NonFiniteLoss(Rule):
     id = "LW201"
     name = "non-finite-loss"
     severity = Severity.ERROR
+    urgent = True
     yields_to = ("LW101",)
 
     def check(self, record: StepRecord) -> Finding | None:

@@ -27,6 +27,7 @@ class NonFiniteAdapter(Rule):
     id = "LW101"
     name = "non-finite-adapter"
     severity = Severity.ERROR
+    urgent = True
     yields_to = ("LW201",)
 
     def check(self, record: StepRecord) -> Finding | None:

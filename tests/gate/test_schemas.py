@@ -65,7 +65,11 @@ def test_baseline(healthy: Path, tmp_path: Path) -> None:
 
 
 def test_alert() -> None:
-    assert errors("alert.json", strict(alert_of().to_dict())) == []
+    alert = strict(alert_of(settings={"lora_alpha": 16, "learning_rate": 2e-4}).to_dict())
+    assert errors("alert.json", alert) == []
+    for wrong in ({"settings": {"lora_alpha": "16"}}, {"settings": None}, {"severity": "bad"}, {"step": -1}):
+        assert errors("alert.json", alert | wrong), wrong
+    assert errors("alert.json", {key: value for key, value in alert.items() if key != "settings"})
 
 
 def requirements(schema: Any, content: Any) -> Iterator[tuple[list[Any], str]]:

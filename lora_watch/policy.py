@@ -1,0 +1,112 @@
+"""What ends a run: how bad an alert must be, how long it must last, and which rules are not asked at all.
+
+Each of the three settings comes from the argument if one is given, else from the environment, else from its default:
+
+| argument | environment | means |
+|---|---|---|
+| `fail_on="error"` | `LORA_WATCH_FAIL_ON=error` | alerts of this severity or worse end the run; default `never` |
+| `fail_on={"default": "error", "LW202": "never"}` | `LORA_WATCH_FAIL_ON=error,LW202=never` | the same, rule by rule |
+| `patience=20` | `LORA_WATCH_PATIENCE=20` | once an alert has lasted this many steps; default 0, at once |
+| `mute=["LW203"]` | `LORA_WATCH_MUTE=LW203` | rules to leave out; default none |
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.rules import Rule, choose, rule_called
+
+NEVER, DEFAULT = "never", "default"
+FailOn = str | Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When an alert ends the run. ``Policy()`` never does."""
+
+    rules: Sequence[Rule] = ()
+    """Those that are asked."""
+    default: Severity | None = None
+    """The least severity that ends the run; None for never."""
+    by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
+    """The same for single rules, by id."""
+    patience: int = 0
+    """Steps that an alert must have lasted. Facts that cannot pass, and numbers that are not finite, do not wait."""
+
+    @property
+    def can_end_a_run(self) -> bool:
+        return self.default is not None or any(least is not None for least in self.by_rule.values())
+
+    def counts(self, alert: Alert) -> bool:
+        """``alert`` is bad enough to end the run, now or when it has lasted."""
+        least = self.by_rule.get(alert.rule, self.default)
+        return least is not None and alert.severity >= least
+
+    def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Those of the open ``alerts`` that end the run, worst first."""
+        impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
+        bad = [a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience)]
+        return sorted(bad, key=lambda alert: (-alert.severity, alert.step))
+
+
+def policy(
+    fail_on: FailOn | None = None,
+    patience: int | None = None,
+    mute: str | Sequence[str] | None = None,
+    rules: Iterable[Rule] | None = None,
+) -> Policy:
+    """The policy of these arguments, the environment and the defaults, in this order.
+
+    Raises:
+        ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), or a patience
+            that is no number of steps. It says which argument or variable it came from.
+    """
+    all_rules = choose(rules)
+    with _setting("fail_on", fail_on, NEVER) as given:
+        pairs = given.items() if isinstance(given, Mapping) else map(_pair, _words(given))
+        severities = {word: _least(value) for word, value in pairs}
+        default = severities.pop(DEFAULT, None)
+        by_rule = {rule_called(word, all_rules).id: least for word, least in severities.items()}
+    with _setting("patience", patience, 0) as given:
+        if not str(given).strip().isdecimal():
+            raise ValueError(f"{given!r} is no number of steps; use 0, 1, 2, …")
+        steps = int(given)
+    with _setting("mute", mute, ()) as given:
+        chosen = choose(all_rules, _words(given) if isinstance(given, str) else given)
+    return Policy(chosen, default, by_rule, steps)
+
+
+@contextmanager
+def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
+    """What ``name`` is set to. A ValueError raised inside says where that came from."""
+    source, value = name, argument
+    if value is None:
+        source = f"LORA_WATCH_{name.upper()}"
+        value = os.environ.get(source) or default
+    try:
+        yield value
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _words(text: str) -> list[str]:
+    return [word.strip() for word in text.split(",") if word.strip()]
+
+
+def _pair(word: str) -> tuple[str, str]:
+    rule, separator, severity = word.partition("=")
+    return (rule.strip(), severity.strip()) if separator else (DEFAULT, word)
+
+
+def _least(text: str) -> Severity | None:
+    if text.lower() == NEVER:
+        return None
+    try:
+        return Severity.parse(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no severity; use one of: never, warning, error") from None

@@ -1,0 +1,152 @@
+"""What ends a run: severity, patience and muted rules, from the argument, the environment or the default."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
+from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import Policy, policy
+from tests.support import build_trainer, lora, tiny_model
+
+WARNING, ERROR = Severity.WARNING, Severity.ERROR
+
+
+def alert(rule: str = "LW202", severity: Severity = ERROR, step: int = 10, lasted: int = 1) -> Alert:
+    return Alert(rule, "x", severity, step, "said", last_step=step + lasted - 1)
+
+
+def ends(judge: Policy, *alerts: Alert) -> list[str]:
+    return [each.rule for each in judge.failures(alerts)]
+
+
+# -- what it says ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "error", "warning", "excepted"),
+    [
+        ("never", False, False, False),
+        ("error", True, False, True),
+        ("Warning", True, True, True),
+        ("error,LW202=never", True, False, False),
+        (" LW202 = error ", False, False, True),
+        ("never, loss-divergence=error", False, False, True),
+        ({"default": "error", "LW202": "never"}, True, False, False),
+        ({"lw202": "warning"}, False, False, True),
+        ({}, False, False, False),
+    ],
+)
+def test_severities(fail_on: Any, error: bool, warning: bool, excepted: bool) -> None:
+    judge = policy(fail_on)
+    assert bool(ends(judge, alert("LW102"))) == error
+    assert bool(ends(judge, alert("LW102", WARNING))) == warning
+    assert bool(ends(judge, alert("LW202"))) == excepted
+    assert judge.can_end_a_run == (error or warning or excepted)
+
+
+def test_the_worst_comes_first() -> None:
+    alerts = alert("LW203", WARNING, 3), alert("LW202", ERROR, 9), alert("LW102", ERROR, 5)
+    assert ends(policy("warning"), *alerts) == ["LW102", "LW202", "LW203"]
+
+
+def test_patience_waits_for_what_may_pass_and_for_nothing_else() -> None:
+    judge = policy("warning", patience=3)
+    assert ends(judge, alert("LW202", lasted=3)) == []
+    assert ends(judge, alert("LW202", lasted=4)) == ["LW202"]
+    for cannot_pass in ("LW101", "LW201", "LW104", "LW401"):
+        assert ends(judge, alert(cannot_pass)) == [cannot_pass]
+
+
+def test_muted_rules_are_not_asked() -> None:
+    rules = {rule.id for rule in policy(mute=["LW203", "norm-runaway"]).rules}
+    assert not rules & {"LW203", "LW103"}
+    assert "LW102" in rules
+    assert policy(mute="LW203, LW103").rules == policy(mute=["LW103", "LW203"]).rules
+
+
+# -- where it comes from -----------------------------------------------------------------------------------------------
+
+VARIABLES = {"LORA_WATCH_FAIL_ON": "error,LW202=never", "LORA_WATCH_PATIENCE": "7", "LORA_WATCH_MUTE": "LW203,LW401"}
+
+
+@pytest.fixture
+def environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in VARIABLES.items():
+        monkeypatch.setenv(name, value)
+
+
+def ids(judge: Policy) -> set[str]:
+    return {rule.id for rule in judge.rules}
+
+
+def test_without_anything_nothing_ends_a_run() -> None:
+    assert not policy().can_end_a_run
+    assert (policy().patience, "LW203" in ids(policy())) == (0, True)
+
+
+@pytest.mark.usefixtures("environment")
+def test_the_environment_counts_where_the_code_says_nothing() -> None:
+    for judge in (policy(), LoraWatchCallback().policy, Monitor(torch.nn.Linear(2, 2)).policy):
+        assert (judge.default, judge.by_rule, judge.patience) == (ERROR, {"LW202": None}, 7)
+        assert not ids(judge) & {"LW203", "LW401"}
+
+
+@pytest.mark.usefixtures("environment")
+def test_an_argument_counts_more_than_the_environment_one_by_one() -> None:
+    only = LoraWatchCallback(fail_on="never").policy
+    assert (only.can_end_a_run, only.patience, "LW203" in ids(only)) == (False, 7, False)
+    judge = LoraWatchCallback(fail_on={"default": "warning"}, patience=0, mute=()).policy
+    assert (judge.default, judge.by_rule, judge.patience, "LW203" in ids(judge)) == (WARNING, {}, 0, True)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("LORA_WATCH_FAIL_ON", "eror", "LORA_WATCH_FAIL_ON: 'eror' is no severity; use one of: never, warning, error"),
+        ("LORA_WATCH_FAIL_ON", "LW2O2=never", "LORA_WATCH_FAIL_ON: no rule is called 'LW2O2'; did you mean LW202"),
+        ("LORA_WATCH_PATIENCE", "soon", "LORA_WATCH_PATIENCE: 'soon' is no number of steps"),
+        ("LORA_WATCH_PATIENCE", "-1", "LORA_WATCH_PATIENCE: '-1' is no number of steps"),
+        ("LORA_WATCH_MUTE", "LW203,lost-spike", "LORA_WATCH_MUTE: no rule is called 'lost-spike'; did you mean LW203"),
+    ],
+)  # fmt: skip
+def test_a_typo_is_an_error_that_says_where_and_suggests(
+    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError) as caught:  # noqa: PT011
+        LoraWatchCallback()
+    assert str(caught.value).startswith(says)
+
+
+def test_a_typo_in_an_argument_names_the_argument() -> None:
+    with pytest.raises(ValueError, match="fail_on: no rule is called 'norm-explosoin'; did you mean LW102"):
+        policy({"norm-explosoin": "never"})
+    with pytest.raises(ValueError, match="patience: -3 is no number of steps"):
+        policy(patience=-3)
+
+
+# -- in a real run -----------------------------------------------------------------------------------------------------
+
+
+def explode(**settings: Any) -> tuple[int, LoraWatchCallback]:
+    """The step at which a run that explodes has ended, of 14."""
+    callback = LoraWatchCallback(console=False, tensorboard=False, **settings)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 14, callbacks=[callback], lr=0.03)
+    with contextlib.suppress(LoraWatchError):
+        trainer.train()
+    return trainer.state.global_step, callback
+
+
+def test_a_real_run_ends_as_the_policy_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    at_once, callback = explode(fail_on={"default": "never", "LW102": "error"})
+    assert callback.monitor is not None
+    (opened,) = (each.step for each in callback.monitor.alerts if each.rule == "LW102")
+    assert at_once == opened
+    assert explode(fail_on="error,LW102=never,LW202=never")[0] == 14
+    monkeypatch.setenv("LORA_WATCH_PATIENCE", "4")
+    assert explode(fail_on="error,LW202=never")[0] == opened + 4
