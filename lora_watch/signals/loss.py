@@ -1,14 +1,29 @@
-"""A detector for losses that jump or rise: a one-sided CUSUM and an outlier score of the log loss."""
+"""A detector for losses that jump or rise: a scan of the log loss for a lasting rise, and an outlier score."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from statistics import median
 from typing import Any
 
 WARM_UP = 20
-"""Steps before anything is judged: fewer residuals say too little about the noise."""
+"""Steps before anything is judged: fewer say too little about the noise."""
+DECISIVE = 4.5
+"""Standard errors from which a rise is taken for real. A Gaussian exceeds 4.5 three times in a million; with 36
+comparisons a step, noise estimated on the way and tails heavier than Gaussian it came to a few in 100,000 steps."""
+WINDOWS = (3, 4, 6, 8, 12, 16, 24, 32, 48)
+"""Steps that a rise may have lasted: fine enough that one of them is within a fifth of the best."""
+BASELINES = (16, 32, 64, 128)
+"""Steps before it that it is compared with: the short ones follow a falling loss, the long ones average more noise."""
+FLOOR = 0.02
+"""Least noise of log loss that is believed: 2 % up or down is nothing to act on, however quiet the loss is."""
+_LONGEST = BASELINES[-1]
+_FREEDOM = 0.6
+"""Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
+_THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
 
 
 @dataclass(frozen=True)
@@ -16,37 +31,40 @@ class LossReading:
     """What the detector makes of one loss."""
 
     spike_score: float = 0.0
-    """Residual of log loss over its own noise: how many (robust) standard deviations above the expected loss."""
-    cusum: float = 0.0
-    """Accumulated evidence for a lasting rise, in standard deviations; see ``LossDetector``."""
+    """Log loss above the mean of the last 16, in (robust) standard deviations of its own noise."""
+    rise_score: float = 0.0
+    """Evidence for a lasting rise, in standard errors; see ``LossDetector``."""
     expected: float = math.nan
-    """The loss that the steps before this one led to expect."""
+    """The loss that the 16 steps before this one led to expect."""
+    before: float = math.nan
+    """The loss before the rise, if it is one: the baseline of ``rise_score``."""
     rise: float = 0.0
-    """Mean of log(loss/expected) over the last three steps: 0.1 is about 10 % above what was expected."""
+    """Mean of log(loss/before) over the last three steps: 0.1 is about 10 % above what was before."""
     ready: bool = False
     """False during warm-up and for losses without a logarithm; the scores are then 0."""
 
 
 @dataclass
 class LossDetector:
-    """Judges each loss against the ones before it; O(1) state.
+    """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
 
-    With u = log(loss), the level μ is an exponential mean of u (weight ``follow``; a plain mean for the first
-    steps), and e = u − μ. While the loss falls, μ lags above it and e is centred below zero, so e is judged against
-    its own median m over the last 64 steps where that is negative: z = (e − min(m, 0))/sd, with sd = 1.4826 ×
-    the median of |e − m|, at least ``floor``. The CUSUM (Page 1954) is g ← max(0, g + clip(z, ±4) − 0.5). A residual
-    enters the level only up to 2.5 sd, so that what is flagged does not become the baseline it is compared with.
+    With u = log(loss): has the mean of the last w steps risen above the mean of the b steps before them, for any w of
+    ``WINDOWS`` and b of ``BASELINES``? The difference over sd·√(1/w + 1/b) is a Student t, whose largest value becomes
+    ``rise_score`` after Wallace's transform to the normal scale; so the same limit holds when only 20 losses are known.
+    A loss that falls or stands still cannot raise it, whatever the shape of its curve. Where the loss has been falling
+    for ``_LONGEST`` steps, it counts too how far it is above its continued fall, at the slower of the paces of the last
+    64 and 128 steps; a fall that merely ends is no alarm, since that adds no more than one standard error.
+
+    sd comes from the differences of neighbouring losses (0.886 × their mean size, over 128 steps), which a trend hardly
+    touches. Each u enters clipped around the mean of the 16 before it, so far out that three such steps in a row are
+    decisive and two are not: one bad batch is no divergence and does not become the baseline it is compared with.
     Non-finite losses are the business of another rule and change nothing here; losses ≤ 0 have no logarithm, and the
-    detector stands down for the rest of the run.
+    detector stands down for the rest of the run. About 40 µs a step.
     """
 
-    follow: float = 0.02
-    floor: float = 0.02
     seen: int = 0
-    level: float = 0.0
-    cusum: float = 0.0
-    residuals: list[float] = field(default_factory=list)
-    """The last residuals, 64 at most."""
+    values: list[float] = field(default_factory=list)
+    """The last log losses, clipped: as many as the longest window and baseline need."""
     stood_down: bool = False
 
     def update(self, loss: float | None) -> LossReading:
@@ -55,26 +73,18 @@ class LossDetector:
         if loss <= 0:
             self.stood_down = True
             return LossReading()
-        u = math.log(loss)
-        if self.seen == 0:
-            self.level = u
-        residual, expected = u - self.level, math.exp(self.level)
-        middle = median(self.residuals) if self.residuals else 0.0
-        spread = median(abs(e - middle) for e in self.residuals) if self.residuals else 0.0
-        sd = max(1.4826 * spread, self.floor)
-        z = (residual - min(middle, 0.0)) / sd
-
-        ready = self.seen >= WARM_UP
-        if ready:
-            # Capped, so that an episode ends soon after its cause.
-            self.cusum = min(max(0.0, self.cusum + min(max(z, -4.0), 4.0) - 0.5), 20.0)
-        weight = max(1.0 / (self.seen + 1), self.follow) if self.seen < 40 else self.follow
-        self.level += weight * (min(residual, 2.5 * sd) if self.seen >= 5 else residual)
-        self.residuals = [*self.residuals[-63:], residual]
+        u, known = math.log(loss), self.values
+        recent = known[-16:]
+        level = sum(recent) / len(recent) if recent else u
+        sd, freedom = _noise(known[-_LONGEST - 1 :])
+        most = _student(DECISIVE, freedom) * _THREE_IN_A_ROW * sd if self.seen >= 5 else math.inf
+        self.values = [*known[1 - WINDOWS[-1] - _LONGEST :], min(max(u, level - most), level + most)]
         self.seen += 1
-        if not ready:
-            return LossReading(expected=expected)
-        return LossReading(z, self.cusum, expected, sum(self.residuals[-3:]) / 3.0, True)
+        if self.seen <= WARM_UP:
+            return LossReading(expected=math.exp(level))
+        score, before = _scan(self.values, sd)
+        rise = sum(self.values[-3:]) / 3.0 - before
+        return LossReading((u - level) / sd, _normal(score, freedom), math.exp(level), math.exp(before), rise, True)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for a checkpoint."""
@@ -84,6 +94,56 @@ class LossDetector:
         for key in vars(self):
             if key in state:
                 setattr(self, key, state[key])
+
+
+def _noise(values: Sequence[float]) -> tuple[float, float]:
+    """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
+    count = max(len(values) - 1, 1)
+    steps = sum(abs(b - a) for a, b in zip(values, values[1:]))
+    return max(0.5 * math.sqrt(math.pi) * steps / count, FLOOR), max(_FREEDOM * count, 1.0)
+
+
+def _scan(values: Sequence[float], sd: float) -> tuple[float, float]:
+    """The largest t of a rise within ``values``, and the level that it is a rise from."""
+    total = [0.0, *accumulate(values)]
+    best, level, against_trend = -math.inf, values[-1], -math.inf
+    for window in WINDOWS:
+        end = len(values) - window
+        if end < BASELINES[0]:
+            break
+        now, before = (total[-1] - total[end]) / window, 0.0
+        for length in BASELINES:
+            length = min(length, end)
+            before = (total[end] - total[end - length]) / length
+            t = (now - before) / math.sqrt(1.0 / window + 1.0 / length)
+            if t > best:
+                best, level = t, before
+            if length == end:
+                break
+        pace = max(_pace(total, end, 64), _pace(total, end, _LONGEST)) if end >= _LONGEST else 0.0
+        if pace < 0.0:
+            ahead = (_LONGEST + window) / 2.0
+            error = 1.0 / window + 1.0 / _LONGEST + ahead * ahead * 16.0 / _LONGEST**3
+            against_trend = max(against_trend, (now - before - pace * ahead) / math.sqrt(error))
+    return max(best / sd, min(against_trend / sd, best / sd + 1.0)), level
+
+
+def _pace(total: Sequence[float], end: int, length: int) -> float:
+    """Change per step over the ``length`` values that end at ``end``: the mean of one half against the other's."""
+    half = length // 2
+    return (total[end] - 2.0 * total[end - half] + total[end - length]) / (half * half)
+
+
+def _normal(t: float, freedom: float) -> float:
+    """The normal deviate as improbable as a Student t (Wallace 1959)."""
+    size = math.sqrt(freedom * math.log1p(t * t / freedom)) * (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0)
+    return math.copysign(size, t)
+
+
+def _student(z: float, freedom: float) -> float:
+    """The inverse of ``_normal`` for z > 0."""
+    z *= (8.0 * freedom + 3.0) / (8.0 * freedom + 1.0)
+    return math.sqrt(freedom * math.expm1(min(z * z / freedom, 50.0)))
 
 
 @dataclass(frozen=True)
@@ -145,8 +205,9 @@ class LossSignals:
         reading = self.detector.update(loss)
         out = {
             "loss_spike_score": reading.spike_score,
-            "loss_cusum": reading.cusum,
+            "loss_rise_score": reading.rise_score,
             "loss_expected": reading.expected,
+            "loss_before": reading.before,
             "loss_rise": reading.rise,
         }
         if (progress := self.progress.update(loss)) is not None:
