@@ -9,7 +9,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.strength import weaker
-from lora_watch.signals.loss import DECISIVE
+from lora_watch.signals.loss import DECISIVE, SPIKE
 
 
 @dataclass
@@ -93,8 +93,8 @@ class LossSpike(Rule):
     """One loss far above its own noise. It often passes by itself; several are the herald of divergence.
 
     Fires when the log loss lies more than ``score`` standard deviations of its own noise (from the differences of
-    neighbouring losses over 128 steps, at least 2 %) above the mean of the last 16. The spike does not join the
-    baseline. Judges from the 21st step on.
+    neighbouring losses over 128 steps, at least 2 %) above the mean of the last 16, and twice as far as the highest
+    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on.
     """
 
     id = "LW203"
@@ -102,7 +102,7 @@ class LossSpike(Rule):
     severity = Severity.WARNING
     yields_to = ("LW101", "LW102", "LW201", "LW202")
 
-    score: float = 8.0
+    score: float = SPIKE
     """Standard deviations of the loss's own noise."""
 
     def check(self, record: StepRecord) -> Finding | None:

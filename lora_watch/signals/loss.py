@@ -14,13 +14,19 @@ WARM_UP = 20
 DECISIVE = 4.5
 """Standard errors from which a rise is taken for real. A Gaussian exceeds 4.5 three times in a million; with 36
 comparisons a step, noise estimated on the way and tails heavier than Gaussian it came to a few in 100,000 steps."""
+SPIKE = 12.0
+"""Standard deviations from which a single loss is an outlier worth a word."""
 WINDOWS = (3, 4, 6, 8, 12, 16, 24, 32, 48)
 """Steps that a rise may have lasted: fine enough that one of them is within a fifth of the best."""
 BASELINES = (16, 32, 64, 128)
 """Steps before it that it is compared with: the short ones follow a falling loss, the long ones average more noise."""
 FLOOR = 0.02
 """Least noise of log loss that is believed: 2 % up or down is nothing to act on, however quiet the loss is."""
+NAUGHT = 0.05
+"""Share of the first loss that is added to every loss, so that one near 0 (a classifier that is right, a text learned
+by heart) is not followed into ever wilder logarithms."""
 _LONGEST = BASELINES[-1]
+_KEPT = WINDOWS[-1] + _LONGEST
 _FREEDOM = 0.6
 """Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
 _THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
@@ -31,7 +37,7 @@ class LossReading:
     """What the detector makes of one loss."""
 
     spike_score: float = 0.0
-    """Log loss above the mean of the last 16, in (robust) standard deviations of its own noise."""
+    """How far log loss is above the mean of the last 16, in standard deviations of its own noise."""
     rise_score: float = 0.0
     """Evidence for a lasting rise, in standard errors; see ``LossDetector``."""
     expected: float = math.nan
@@ -48,7 +54,7 @@ class LossReading:
 class LossDetector:
     """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
 
-    With u = log(loss): has the mean of the last w steps risen above the mean of the b steps before them, for any w of
+    With u = log(loss + ``NAUGHT`` × the first loss): has the mean of the last w steps risen above the mean of the b steps before them, for any w of
     ``WINDOWS`` and b of ``BASELINES``? The difference over sd·√(1/w + 1/b) is a Student t, whose largest value becomes
     ``rise_score`` after Wallace's transform to the normal scale; so the same limit holds when only 20 losses are known.
     A loss that falls or stands still cannot raise it, whatever the shape of its curve. Where the loss has been falling
@@ -58,33 +64,50 @@ class LossDetector:
     sd comes from the differences of neighbouring losses (0.886 × their mean size, over 128 steps), which a trend hardly
     touches. Each u enters clipped around the mean of the 16 before it, so far out that three such steps in a row are
     decisive and two are not: one bad batch is no divergence and does not become the baseline it is compared with.
-    Non-finite losses are the business of another rule and change nothing here; losses ≤ 0 have no logarithm, and the
-    detector stands down for the rest of the run. About 40 µs a step.
+
+    Where far outliers are usual, a few in a row say less than their distance: the variance of a rise grows by
+    d·m/(3·w) as in Bernstein's inequality, with d the rise and m by how much the highest outlier of the steps before it
+    passes what noise without a tail would show, 3 sd. And a spike is measured in a quarter of that outlier where this
+    is more than sd.
+
+    Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
+    nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 30 µs a step.
     """
 
     seen: int = 0
+    naught: float = 0.0
+    """What is added to every loss."""
     values: list[float] = field(default_factory=list)
     """The last log losses, clipped: as many as the longest window and baseline need."""
+    outliers: list[float] = field(default_factory=list)
+    """How far each of them, not clipped, was above the mean of the 16 before it."""
     stood_down: bool = False
 
     def update(self, loss: float | None) -> LossReading:
         if loss is None or not math.isfinite(loss) or self.stood_down:
             return LossReading()
-        if loss <= 0:
+        if self.seen == 0:
+            self.naught = NAUGHT * loss
+        if loss < 0 or self.naught <= 0:
             self.stood_down = True
             return LossReading()
-        u, known = math.log(loss), self.values
+        u, known = math.log(loss + self.naught), self.values
         recent = known[-16:]
         level = sum(recent) / len(recent) if recent else u
         sd, freedom = _noise(known[-_LONGEST - 1 :])
         most = _student(DECISIVE, freedom) * _THREE_IN_A_ROW * sd if self.seen >= 5 else math.inf
-        self.values = [*known[1 - WINDOWS[-1] - _LONGEST :], min(max(u, level - most), level + most)]
+        wide = max(sd, max(self.outliers, default=0.0) / 4.0)
+        self.values = [*known[1 - _KEPT :], min(max(u, level - most), level + most)]
+        # No further than to the limit of a spike, so that a real one does not hide the next.
+        self.outliers = [*self.outliers[1 - _KEPT :], min(u - level, SPIKE * wide)]
         self.seen += 1
+        expected = max(math.exp(level) - self.naught, 0.0)
         if self.seen <= WARM_UP:
-            return LossReading(expected=math.exp(level))
-        score, before = _scan(self.values, sd)
+            return LossReading(expected=expected)
+        t, before = _scan(self.values, self.outliers, sd)
         rise = sum(self.values[-3:]) / 3.0 - before
-        return LossReading((u - level) / sd, _normal(score, freedom), math.exp(level), math.exp(before), rise, True)
+        before = max(math.exp(before) - self.naught, 0.0)
+        return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise, True)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for a checkpoint."""
@@ -103,19 +126,21 @@ def _noise(values: Sequence[float]) -> tuple[float, float]:
     return max(0.5 * math.sqrt(math.pi) * steps / count, FLOOR), max(_FREEDOM * count, 1.0)
 
 
-def _scan(values: Sequence[float], sd: float) -> tuple[float, float]:
+def _scan(values: Sequence[float], outliers: Sequence[float], sd: float) -> tuple[float, float]:
     """The largest t of a rise within ``values``, and the level that it is a rise from."""
-    total = [0.0, *accumulate(values)]
+    total, highest = [0.0, *accumulate(values)], list(accumulate(outliers, max))
     best, level, against_trend = -math.inf, values[-1], -math.inf
     for window in WINDOWS:
         end = len(values) - window
         if end < BASELINES[0]:
             break
         now, before = (total[-1] - total[end]) / window, 0.0
+        tail = max(highest[end - 1] - 3.0 * sd, 0.0) / (3.0 * window)
         for length in BASELINES:
             length = min(length, end)
             before = (total[end] - total[end - length]) / length
-            t = (now - before) / math.sqrt(1.0 / window + 1.0 / length)
+            rise = now - before
+            t = rise / math.sqrt(sd * sd * (1.0 / window + 1.0 / length) + tail * abs(rise))
             if t > best:
                 best, level = t, before
             if length == end:
@@ -123,9 +148,10 @@ def _scan(values: Sequence[float], sd: float) -> tuple[float, float]:
         pace = max(_pace(total, end, 64), _pace(total, end, _LONGEST)) if end >= _LONGEST else 0.0
         if pace < 0.0:
             ahead = (_LONGEST + window) / 2.0
-            error = 1.0 / window + 1.0 / _LONGEST + ahead * ahead * 16.0 / _LONGEST**3
-            against_trend = max(against_trend, (now - before - pace * ahead) / math.sqrt(error))
-    return max(best / sd, min(against_trend / sd, best / sd + 1.0)), level
+            error = sd * sd * (1.0 / window + 1.0 / _LONGEST + ahead * ahead * 16.0 / _LONGEST**3)
+            rise = now - before - pace * ahead
+            against_trend = max(against_trend, rise / math.sqrt(error + tail * abs(rise)))
+    return max(best, min(against_trend, best + 1.0)), level
 
 
 def _pace(total: Sequence[float], end: int, length: int) -> float:

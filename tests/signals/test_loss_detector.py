@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lora_watch.rules.loss import LossDivergence
-from lora_watch.signals.loss import LossDetector, LossProgress
+from lora_watch.signals.loss import SPIKE, LossDetector, LossProgress
 
 LIMITS = LossDivergence()
 NOISE = {"low": 0.02, "mid": 0.08, "heavy": 0.25}
@@ -68,7 +68,7 @@ def test_an_outlier_scores_and_does_not_join_the_baseline() -> None:
     detector = LossDetector()
     for loss in losses[:60]:
         detector.update(float(loss))
-    assert detector.update(float(losses[60]) * 10).spike_score > 8
+    assert detector.update(float(losses[60]) * 10).spike_score > SPIKE
     after = detector.update(float(losses[61]))
     assert after.expected == pytest.approx(float(losses[44:60].mean()), rel=0.05)
     assert after.spike_score < 4
