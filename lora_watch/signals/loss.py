@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
 
@@ -54,24 +54,23 @@ class LossReading:
 class LossDetector:
     """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
 
-    With u = log(loss + ``NAUGHT`` × the first loss): has the mean of the last w steps risen above the mean of the b steps before them, for any w of
-    ``WINDOWS`` and b of ``BASELINES``? The difference over sd·√(1/w + 1/b) is a Student t, whose largest value becomes
-    ``rise_score`` after Wallace's transform to the normal scale; so the same limit holds when only 20 losses are known.
-    A loss that falls or stands still cannot raise it, whatever the shape of its curve. Where the loss has been falling
-    for ``_LONGEST`` steps, it counts too how far it is above its continued fall, at the slower of the paces of the last
-    64 and 128 steps; a fall that merely ends is no alarm, since that adds no more than one standard error.
+    With u = log(loss + ``NAUGHT`` × the first loss): has the mean of the last w steps risen above the mean of the b
+    steps before them, for any w of ``WINDOWS`` and b of ``BASELINES``? The rise d over its standard error,
+    √(sd²·(1/w + 1/b)), is a Student t; the largest becomes ``rise_score`` after Wallace's transform to the normal
+    scale, so that the same limit holds when only 20 losses are known. A loss that falls or stands still does not raise
+    it, whatever the shape of its curve. After a fall of ``_LONGEST`` steps it counts too how far the loss is above that
+    fall continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a
+    fall that merely ends is no alarm.
 
     sd comes from the differences of neighbouring losses (0.886 × their mean size, over 128 steps), which a trend hardly
     touches. Each u enters clipped around the mean of the 16 before it, so far out that three such steps in a row are
     decisive and two are not: one bad batch is no divergence and does not become the baseline it is compared with.
-
-    Where far outliers are usual, a few in a row say less than their distance: the variance of a rise grows by
-    d·m/(3·w) as in Bernstein's inequality, with d the rise and m by how much the highest outlier of the steps before it
-    passes what noise without a tail would show, 3 sd. And a spike is measured in a quarter of that outlier where this
-    is more than sd.
+    Where far outliers are usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's
+    inequality, with m by how much the highest outlier of the steps before passes 3 sd, about what noise without a tail
+    shows. And a spike is measured in a quarter of that outlier where this is more than sd.
 
     Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
-    nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 30 µs a step.
+    nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 40 µs a step.
     """
 
     seen: int = 0
@@ -122,7 +121,7 @@ class LossDetector:
 def _noise(values: Sequence[float]) -> tuple[float, float]:
     """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
     count = max(len(values) - 1, 1)
-    steps = sum(abs(b - a) for a, b in zip(values, values[1:]))
+    steps = sum(abs(b - a) for a, b in pairwise(values))
     return max(0.5 * math.sqrt(math.pi) * steps / count, FLOOR), max(_FREEDOM * count, 1.0)
 
 
