@@ -148,6 +148,15 @@ class LoraWatchCallback(TrainerCallback):
         # What a NaN has reached must not take the place of a good checkpoint.
         control.should_save = not any(alert.rule in ("LW101", "LW201") for alert in failures)
 
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
+        if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
+            return
+        if not _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
+            self.monitor.finish("ok")
+        elif self.monitor.failures:
+            self.monitor.finish("failed", str(self.monitor.error()))
+
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:

@@ -7,11 +7,12 @@
 | `lora_watch/s/<name>` | float32 `[1]`: `loss`, `lr_fraction`, `overhead`, the record's other scalars |
 | `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
 | `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
+| `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, at the end `ok`, `failed` or `interrupted` |
 | `lora/<metric>/{max,median,p10,p90}` | plain scalars over the adapters that have a number |
 | `lora/scale`, `lora/effective_lr` | plain scalar: the largest of any adapter |
 | `lora/nonfinite_adapters` | how many adapters have a measured NaN or Inf |
 | `lora/loss`, `lora/overhead`, `lora/<scalar>` | plain scalars |
-| `lora/alerts/{info,warning,error}` | how many episodes have opened so far |
+| `lora/alerts/{info,warning,error}` | how many episodes have opened so far; written when that changes |
 | `lora/alerts` (text) | the alerts in words: a courtesy, TensorBoard drops old texts |
 
 Besides these a Custom Scalars layout and the hyperparameters r, alpha, scale, rslora and lr.
@@ -22,10 +23,13 @@ the plugin's name and DATA_CLASS_TENSOR on every event, because some readers tak
 
 from __future__ import annotations
 
+import atexit
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +37,10 @@ from numpy.typing import NDArray
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.sinks import Verdict, events, tags
+from lora_watch.sinks.background import Background
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.sinks.strict_json import adapter_fields, strict_json
+from lora_watch.sinks.thinning import Thinning
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -50,12 +56,19 @@ HPARAM_METRICS = (
     "lora/alerts/warning",
 )
 """Scalars shown beside the hyperparameters, by the tags under which they are written anyway."""
+FLUSH_SECONDS = 2.0
+"""What a killed run may lose. A writer's own pace, with the Trainer two minutes, is too slow to be followed."""
 
 
 class TensorBoardSink:
     """Writes to somebody else's SummaryWriter, or to its own when nobody else has one.
 
     Two writers in one directory make TensorBoard's Python loader drop curves, so a writer that exists is shared.
+
+    The training thread only hands the numbers over; a thread of the sink's own turns them into events. Alerts are on
+    disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own pace. Closing
+    the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs thin out (see
+    ``thinning``). What goes wrong in the background is raised by the next call.
 
     Args:
         writer_source: Returns the ``torch.utils.tensorboard.SummaryWriter`` to share. It is asked at each write,
@@ -78,94 +91,181 @@ class TensorBoardSink:
         self._source = writer_source
         self._directory = directory
         self._own: SummaryWriter | None = None
-        self._file: Any = None  # the FileWriter that holds the header and the tags below
-        self._tags: set[str] = set()  # tags that this file has explained
-        self._charted: list[str] = []  # metrics that this file's Custom Scalars layout shows
+        self._writer: SummaryWriter | None = None
+        """The one that ``_file`` belongs to."""
+        self._file: _EventFile | None = None
+        self._background = Background("lora_watch-tensorboard")
+        self._thinning: Thinning[_Step] = Thinning()
         self._history = AlertHistory()
         self._run = RunInfo(adapters=())
         self._start_step = self._step = 0
         self._alerts_of_step: list[Alert] = []
-        self._schema_due = False
 
     def start(self, run: RunInfo, step: int) -> None:
         """Writes the schema, now or as soon as there is a writer. Raises OSError if the own directory is unusable."""
-        self._run, self._start_step, self._schema_due = run, step, True
+        atexit.unregister(self._at_exit)
+        atexit.register(self._at_exit)
         nothing_to_share = self._file is None and (self._source is None or self._source() is None)
         if nothing_to_share and self._directory is not None:
             from torch.utils.tensorboard import SummaryWriter
 
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
             purge_step = step + 1 if step else 0
-            self._own = SummaryWriter(self._directory, purge_step=purge_step, flush_secs=10)
-        writer = self._writer()
-        if writer is not None:
-            self._write_header(writer)
+            self._own = SummaryWriter(self._directory, purge_step=purge_step)
+        if (known := self._file) is not None:  # the set of adapters has changed
+            self._hand_over(self._thinning.rest())
+            self._background.do(partial(known.begin, run, step))
+        self._run, self._start_step = run, step
+        self._find_file()
+        self._background.check()
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         news = self._history.update(alerts)
         # A step that is written twice replaces itself, so the second time must say all that the first did.
-        known = [alert for alert in self._alerts_of_step if alert not in alerts] if record.step == self._step else []
-        self._step, self._alerts_of_step = record.step, [*known, *alerts]
-        writer = self._writer()
-        if writer is None:
+        known = self._alerts_of_step if record.step == self._step else []
+        self._step, self._alerts_of_step = record.step, [*(old for old in known if old not in alerts), *alerts]
+        before = self._file
+        if self._find_file() is None:
             return
-        if self._schema_due:  # the writer came late, or has begun another file: it does not know the alerts so far
-            self._write_header(writer)
+        if self._file is not before:  # the writer came late, or has begun another file: it knows of no alert so far
             self._alerts_of_step = alerts = list(self._history)
+        step = _Step(
+            record,
+            strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None,
+            "\n\n---\n\n".join(map(_in_words, news)),
+            self._history.counts,
+        )
+        worth = len(record.metrics)
+        self._hand_over(self._thinning.take(step, record.step, worth=worth, keep=bool(self._alerts_of_step)))
+        if news:
+            self._settle()
+        self._background.check()
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
+        atexit.unregister(self._at_exit)
+        if (file := self._find_file()) is not None:
+            self._hand_over(self._thinning.rest())
+            self._background.do(partial(file.end, verdict, message, self._step))
+        self._settle()
+        self._let_go()
+        if self._own is not None:
+            self._own.close()
+        self._own = None
+        self._background.check()
+
+    def _hand_over(self, steps: Sequence[_Step]) -> None:
+        if (file := self._file) is not None:
+            for step in steps:
+                self._background.do(partial(file.write, step))
+
+    def _settle(self) -> None:
+        """Waits until everything handed over is on disk, but not forever: training is more than its log."""
+        if (file := self._file) is not None:
+            self._background.do(file.flush)
+        self._background.settle(timeout=60.0)
+
+    def _find_file(self) -> _EventFile | None:
+        """The file to write to now, None when there is none or it is closed. A new one gets its own header."""
+        writer = self._own
+        if writer is None and self._source is not None:
+            writer = self._source()
+        # A closed SummaryWriter has no file, and would quietly open a second one if it were written to.
+        file = getattr(writer, "file_writer", None)
+        if file is None or writer is None:
+            self._let_go()
+        elif self._file is None or self._file.handle is not file:
+            self._let_go()
+            self._writer, self._file = writer, _EventFile(file)
+            self._background.do(partial(self._file.begin, self._run, self._start_step))
+            writer.close = self._closed_by_its_owner  # type: ignore[method-assign]
+        return self._file
+
+    def _closed_by_its_owner(self) -> None:
+        """In place of the writer's ``close``: what is under way to its file must reach it first."""
+        writer = self._writer
+        self._hand_over(self._thinning.rest())
+        self._settle()
+        self._let_go()
+        if writer is not None:
+            writer.close()
+
+    def _let_go(self) -> None:
+        """Forget the file, and leave its writer as it was found."""
+        if self._writer is not None:
+            vars(self._writer).pop("close", None)
+        self._writer = self._file = None
+
+    def _at_exit(self) -> None:
+        """The run ended without a word: nothing that has been handed over may be lost."""
+        self._hand_over(self._thinning.rest())
+        self._settle()
+
+
+class _Step(NamedTuple):
+    """What the training thread hands over: nothing in it changes any more."""
+
+    record: StepRecord
+    alerts: bytes | None
+    """JSON of the step's alerts."""
+    news: str
+    """What opened or closed, in Markdown."""
+    counts: Counter[Severity]
+    """Episodes so far."""
+
+
+class _EventFile:
+    """One event file and what it has been told. Used by one thread at a time."""
+
+    def __init__(self, handle: Any):
+        self.handle = handle
+        """Torch's FileWriter."""
+        self._tags: set[str] = set()  # tags that it has explained
+        self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
+        self._counts: Counter[Severity] | None = None
+        self._flushed = time.monotonic()
+
+    def begin(self, run: RunInfo, step: int) -> None:
+        """What a reader needs first, at the start and whenever the set of adapters has changed."""
+        values = [self._value(tags.SCHEMA, strict_json(schema(run))), self._verdict("running", None)]
+        self._add([*values, *events.hparams_start(hyperparameters(run), HPARAM_METRICS)], step)
+        self.flush()
+
+    def write(self, step: _Step) -> None:
+        record = step.record
         values = [
             *(
                 self._value(tags.METRIC_PREFIX + name, unknown_marked(array, record.known.get(name)))
                 for name, array in record.metrics.items()
             ),
             *(self._value(tags.SERIES_PREFIX + name, array) for name, array in series(record).items()),
-            *events.scalars(plain_scalars(record, self._history.counts)),
+            *events.scalars(plain_scalars(record, None if step.counts == self._counts else step.counts)),
         ]
-        new_metrics = [name for name in record.metrics if name not in self._charted]
-        if new_metrics:
-            self._charted += new_metrics
+        self._counts = step.counts
+        if new := [name for name in record.metrics if name not in self._charted]:
+            self._charted += new
             values += events.custom_scalars(layout(self._charted))
-        if alerts:
-            values.append(self._value(tags.ALERTS, strict_json([alert.to_dict() for alert in self._alerts_of_step])))
-        if news:
-            values += events.text(tags.SCALAR_PREFIX + "alerts", "\n\n---\n\n".join(map(_in_words, news)))
-        self._add_event(values, record.step)
-        if news:
-            writer.flush()
+        if step.alerts is not None:
+            values.append(self._value(tags.ALERTS, step.alerts))
+        if step.news:
+            values += events.text(tags.SCALAR_PREFIX + "alerts", step.news)
+        self._add(values, record.step)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
 
-    def finish(self, verdict: Verdict, message: str | None) -> None:
-        """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
-        writer = self._writer()
-        if writer is not None:
-            self._add_event(events.hparams_end(verdict == "ok"), self._step)
-            writer.flush()
-        if self._own is not None:
-            self._own.close()
-        self._own = self._file = None
+    def end(self, verdict: Verdict, message: str | None, step: int) -> None:
+        values = [*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)]
+        if self._counts is not None:
+            values += events.scalars(plain_counts(self._counts))  # for charts that end where the run does
+        self._add(values, step)
+        self.flush()
 
-    def _writer(self) -> SummaryWriter | None:
-        """The writer to use now, None when there is none or it is closed. A new file needs its own header."""
-        writer = self._own
-        if writer is None and self._source is not None:
-            writer = self._source()
-        # A closed SummaryWriter has no file, and would quietly open a second one if it were written to.
-        file = getattr(writer, "file_writer", None)
-        if file is None:
-            return None
-        if file is not self._file:
-            self._file = file
-            self._tags = set()
-            self._charted = []
-            self._schema_due = True
-        return writer
+    def flush(self) -> None:
+        self.handle.flush()
+        self._flushed = time.monotonic()
 
-    def _write_header(self, writer: SummaryWriter) -> None:
-        values = [
-            self._value(tags.SCHEMA, strict_json(schema(self._run))),
-            *events.hparams_start(hyperparameters(self._run), HPARAM_METRICS),
-        ]
-        self._add_event(values, self._start_step)
-        writer.flush()
-        self._schema_due = False
+    def _verdict(self, verdict: str, message: str | None) -> Any:
+        return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
 
     def _value(self, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> Any:
         """A value of the format. What it is stands beside a tag's first value only: readers keep the first."""
@@ -173,8 +273,8 @@ class TensorBoardSink:
         self._tags.add(tag)
         return events.tensor(tag, content, explanation)
 
-    def _add_event(self, values: Sequence[Any], step: int) -> None:
-        self._file.add_event(events.event(values), step)
+    def _add(self, values: Sequence[Any], step: int) -> None:
+        self.handle.add_event(events.event(values), step)
 
 
 # -- what is written, as plain numbers ---------------------------------------------------------------------------
@@ -221,10 +321,14 @@ def group_effective_lr(record: StepRecord) -> FloatArray:
     return np.array(largest) * record.lr
 
 
-def plain_scalars(record: StepRecord, alert_counts: Counter[Severity]) -> dict[str, float]:
+def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
+    """How many episodes have opened so far, by full tag."""
+    return {f"{tags.SCALAR_PREFIX}alerts/{severity.name.lower()}": float(alerts[severity]) for severity in Severity}
+
+
+def plain_scalars(record: StepRecord, alert_counts: Counter[Severity] | None) -> dict[str, float]:
     """The step for viewers without the plugin, by full tag. Adapters a metric cannot have are left out of it."""
-    out = _single_numbers(record)
-    out |= {f"alerts/{severity.name.lower()}": float(alert_counts[severity]) for severity in Severity}
+    out = {name: value for name, value in _single_numbers(record).items() if name != "lr_fraction"}
     known = {name: record.known.get(name, np.ones(len(array), bool)) for name, array in record.metrics.items()}
     names = [name for name in record.metrics if known[name].any()]
     if names:
@@ -237,7 +341,8 @@ def plain_scalars(record: StepRecord, alert_counts: Counter[Severity]) -> dict[s
                 out[name] = by_quantile["max"]
             else:
                 out |= {f"{name}/{quantile}": number for quantile, number in by_quantile.items()}
-    return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
+    counts = {} if alert_counts is None else plain_counts(alert_counts)
+    return {tags.SCALAR_PREFIX + name: value for name, value in out.items()} | counts
 
 
 def quantiles(rows: FloatArray) -> FloatArray:

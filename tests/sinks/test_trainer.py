@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from transformers import TrainerCallback
 
+from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.sinks import TensorBoardSink, tags
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, record_of, run_of
@@ -93,3 +94,27 @@ def test_the_trainers_curves_and_ours_are_whole(trained: tuple[Path, str], loade
         (group,) = board.session_groups()
         assert group["hparams"]["r"] == 8
         assert group["sessions"][0]["status"] == status
+
+
+@pytest.mark.parametrize("ending", ["ok", "failed"])
+def test_the_verdict_reaches_the_trainers_own_file_before_that_is_closed(tmp_path: Path, ending: str) -> None:
+    settings: dict[str, Any] = {"lr": 1e-3} if ending == "ok" else {"lr": 3.0}
+    trainer = build_trainer(
+        lora(tiny_model(), r=2),
+        stdlib_blocks(8, 16),
+        steps=4,
+        callbacks=[LoraWatchCallback(fail_on="error", console=False)],
+        output_dir=str(tmp_path),
+        report_to="tensorboard",
+        **settings,
+    )
+    if ending == "ok":
+        trainer.train()
+    else:
+        with pytest.raises(LoraWatchError):
+            trainer.train()
+    (file,) = tmp_path.rglob("events.*")
+    with tensorboard(file.parent, "python") as board:
+        assert [told["verdict"] for _, told in board.json(tags.VERDICT)] == ["running", ending]
+        status = "STATUS_SUCCESS" if ending == "ok" else "STATUS_FAILURE"
+        assert board.session_groups()[0]["sessions"][0]["status"] == status

@@ -1,0 +1,115 @@
+"""The training thread hands over and goes on; nothing that it has handed over is lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tensorboard.summary.writer.record_writer import RecordWriter
+from torch.utils.tensorboard import SummaryWriter
+
+from lora_watch.sinks import TensorBoardSink, tags
+from lora_watch.sinks.background import MOST_WAITING, Background
+from tests.sinks.backend import tensorboard
+from tests.sinks.made_up import record_of, run_of
+
+
+def test_jobs_are_done_in_order_and_elsewhere() -> None:
+    background, done = Background("test"), []
+    for number in range(2 * MOST_WAITING):
+        background.do(lambda number=number: done.append((number, threading.get_ident())))
+    background.settle()
+    assert [number for number, _ in done] == list(range(2 * MOST_WAITING))
+    assert threading.get_ident() not in {thread for _, thread in done}
+
+
+def test_an_error_is_raised_once_and_stops_nothing_behind_it() -> None:
+    background, done = Background("test"), []
+
+    def fail() -> None:
+        raise OSError("disk full")
+
+    for job in (fail, lambda: done.append(1), fail):
+        background.do(job)
+    background.settle()
+    with pytest.raises(OSError, match="disk full"):
+        background.check()
+    background.check()
+    assert done == [1]
+
+
+def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put = RecordWriter.write
+
+    def slowly(writer: Any, data: bytes) -> None:
+        time.sleep(0.02)
+        put(writer, data)
+
+    writer = SummaryWriter(str(tmp_path))
+    sink = TensorBoardSink(lambda: writer)
+    sink.start(run_of(), 0)
+    sink.write(record_of(run_of(), 0), [])
+    sink._settle()
+    monkeypatch.setattr(RecordWriter, "write", slowly)
+    began = time.monotonic()
+    for step in range(1, 60):
+        sink.write(record_of(run_of(), step), [])
+    assert time.monotonic() - began < 59 * 0.02 / 2
+    writer.add_scalar("theirs", 1.0, 60)
+    writer.close()  # by its owner, who knows nothing of the sink
+    assert "close" not in vars(writer)
+    sink.finish("ok", None)
+    monkeypatch.undo()
+    with tensorboard(tmp_path, "python") as board:
+        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == list(range(60))
+        assert board.scalars("theirs") == [(60, 1.0)]
+
+
+def test_a_full_disk_is_said_by_the_next_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    sink = TensorBoardSink(directory=tmp_path)
+    sink.start(run_of(), 0)
+    sink._settle()
+    monkeypatch.setattr("lora_watch.sinks.tensorboard.events.event", full)
+    sink.write(record_of(run_of(), 1), [])
+    sink._background.settle()
+    with pytest.raises(OSError, match="No space left"):
+        sink.write(record_of(run_of(), 2), [])
+    sink._background.settle()
+    monkeypatch.undo()  # there is room again
+    with suppress(OSError):  # that of step 2, unless it came before the first was raised
+        sink.write(record_of(run_of(), 3), [])
+    sink.finish("ok", None)
+    with tensorboard(tmp_path, "python") as board:
+        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [3]
+
+
+@pytest.mark.parametrize("end", ["", "raise SystemExit(3)", "raise KeyboardInterrupt"])
+def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path, end: str) -> None:
+    code = f"""
+import sys
+from torch.utils.tensorboard import SummaryWriter
+from lora_watch.sinks import TensorBoardSink
+from tests.sinks.made_up import record_of, run_of
+writer = SummaryWriter(sys.argv[1])  # the Trainer's writes to disk every two minutes
+sink = TensorBoardSink(lambda: writer)
+sink.start(run_of(), 0)
+for step in range(1, 51):
+    sink.write(record_of(run_of(), step), [])
+for step in range(30_001, 30_004):  # of which some are held back
+    sink.write(record_of(run_of(), step), [])
+{end}
+"""
+    subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, stderr=subprocess.DEVNULL)
+    with tensorboard(tmp_path, "python") as board:
+        steps = [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")]
+        assert steps == [*range(1, 51), 30_001, 30_003]
+        assert [told["verdict"] for _, told in board.json(tags.VERDICT)] == ["running"]
