@@ -152,6 +152,7 @@ class LoraWatchCallback(TrainerCallback):
         # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
         if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
             return
+        self.monitor.flush()
         if not _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
             self.monitor.finish("ok")
         elif self.monitor.failures:
