@@ -92,6 +92,7 @@ class LoraWatchCallback(TrainerCallback):
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._tap = _LossTap()
         self._rates: tuple[float, ...] = ()
+        self._output = Path(".")
         self._trainer: weakref.ref[Trainer] | None = None
 
     # -- the Trainer's events, in their order --------------------------------------------------------------------------
@@ -181,6 +182,7 @@ class LoraWatchCallback(TrainerCallback):
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
         trainer = (self._trainer and self._trainer()) or trainer_that_holds(self)
         self._tap.attach(trainer)
+        self._output = _output_dir(args, trainer)
         notes = []
         if trainer is None:
             notes.append(
@@ -204,7 +206,7 @@ class LoraWatchCallback(TrainerCallback):
             drift=self.drift,
             rules=self.rules,
             mute=self.mute,
-            sinks=self._sinks(args, state, trainer) if state.is_world_process_zero else (),
+            sinks=self._sinks(trainer) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
             config=_config(args, model) | self._purpose,
@@ -230,28 +232,28 @@ class LoraWatchCallback(TrainerCallback):
         monitor.finish("failed", str(error))
         raise error
 
-    def _folder(self, args: TrainingArguments) -> Path:
-        return Path(self.report_dir) if self.report_dir is not None else Path(args.output_dir or ".") / "lora_watch"
+    def _folder(self) -> Path:
+        return Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
 
     def _keep(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
         """Save the adapter as it was before the update that is not going to be applied."""
         if not state.is_world_process_zero or not hasattr(model, "save_pretrained"):
             return
         try:
-            model.save_pretrained(self._folder(args) / "last_good")
+            model.save_pretrained(self._folder() / "last_good")
         except Exception:
             log.exception("the last good adapter could not be saved")
 
-    def _sinks(self, args: TrainingArguments, state: TrainerState, trainer: Trainer | None) -> list[Sink]:
+    def _sinks(self, trainer: Trainer | None) -> list[Sink]:
         sinks: list[Sink] = [ConsoleSink()] if self.console else []
-        sinks.append(ReportSink(self._folder(args)))
+        sinks.append(ReportSink(self._folder()))
         if self.tensorboard:
             # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
             if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
                 sinks.append(TensorBoardSink(_shared_writer(trainer)))
             else:
                 folder = time.strftime("%b%d_%H-%M-%S_lora_watch")
-                sinks.append(TensorBoardSink(directory=Path(args.output_dir or ".") / "runs" / folder))
+                sinks.append(TensorBoardSink(directory=self._output / "runs" / folder))
         return sinks
 
 
@@ -359,6 +361,12 @@ def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | 
             break
         frame = frame.f_back
     return None
+
+
+def _output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:
+    """Where the run's files go. In a hyperparameter search each trial has a folder of its own."""
+    own = getattr(trainer, "_get_output_dir", None)
+    return Path((own(getattr(trainer, "_trial", None)) if own is not None else args.output_dir) or ".")
 
 
 def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
 PLAN_VERSION = 1
@@ -41,6 +41,9 @@ class Configuration:
     def name(self) -> str:
         """Good for the name of a folder: ``r16-s1-lr0.0002-seed0``."""
         return f"r{self.r}-s{self.scale:.4g}-lr{self.learning_rate:.4g}-seed{self.seed}"
+
+    def with_seed(self, seed: int) -> Configuration:
+        return replace(self, seed=seed)
 
     def lora(self) -> dict[str, Any]:
         """Keyword arguments of ``peft.LoraConfig``."""
@@ -89,7 +92,7 @@ class Plan:
     """Divide the learning rate by what s is multiplied with, so that s·lr is the same for all scales."""
     seeds: int = 3
     """Runs of each configuration, with the seeds 0, 1, …"""
-    most_seeds: int = 6
+    most_seeds: int = 5
     """As many where fewer leave open whether the next rank is better."""
     worth: float = 0.01
     """The least gain that twice the rank is worth, as a share of the metric."""
@@ -225,7 +228,7 @@ def runs(configurations: Sequence[Configuration]) -> dict[Configuration, int]:
 
 def seedless_of(configuration: Configuration) -> Configuration:
     """The configuration that its seeds have in common: the one with seed 0."""
-    return Configuration(**{**asdict(configuration), "seed": 0})
+    return configuration.with_seed(0)
 
 
 def _positive(value: Any) -> bool:

@@ -1,0 +1,164 @@
+"""What to run next, from what has been run: a pure function, so that every machine that shares a study agrees."""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from lora_watch.search.plan import Configuration, Plan, seedless_of
+from lora_watch.search.plateau import gain, per_look, smallest_good
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended."""
+
+    value: float | None
+    """The metric; None where the run was condemned."""
+    why: str = ""
+    """Why it was condemned, in words."""
+
+
+@dataclass
+class Decision:
+    """What is known so far, and what to do about it."""
+
+    wanted: list[Configuration] = field(default_factory=list)
+    """Runs without which nothing more can be said, in their order; empty when the search is over."""
+    story: list[str] = field(default_factory=list)
+    """What was concluded, one sentence a step."""
+    rank: int | None = None
+    """The rank that was found; None while it is being searched, or where none is sound."""
+    best: Configuration | None = None
+    """The configuration that was found, with seed 0; None while it is being searched, or where none is sound."""
+    plateau: bool = False
+    """The rank stage ended because the curve is flat, not because the ranks ran out."""
+
+
+def decide(plan: Plan, known: Mapping[Configuration, Outcome]) -> Decision:
+    """The next runs of ``plan`` after ``known``, or its end."""
+    return _Decider(plan, known).decide()
+
+
+class _Decider:
+    def __init__(self, plan: Plan, known: Mapping[Configuration, Outcome]):
+        self.plan = plan
+        self.says = Decision()
+        self.values: dict[Configuration, dict[int, float]] = defaultdict(dict)
+        """The metric by seed, of each configuration with seed 0 in its seed's stead."""
+        self.condemned: dict[Configuration, str] = {}
+        """Why; one condemned run condemns its configuration."""
+        for each, outcome in known.items():
+            if outcome.value is None:
+                self.condemned[seedless_of(each)] = outcome.why or "condemned"
+            else:
+                self.values[seedless_of(each)][each.seed] = outcome.value
+
+    def decide(self) -> Decision:
+        reached = self._climb()
+        if reached and not self.says.wanted:
+            self._choose_rank(reached)
+            self._turn()
+        return self.says
+
+    # -- the rank ------------------------------------------------------------------------------------------------------
+    def _climb(self) -> list[Configuration]:
+        """One rank after the other, until the next one no longer pays; the sound ones that were reached."""
+        ranks = [self.plan.at_rank(r) for r in self.plan.ranks]
+        first = ranks[0]
+        if len(ranks) == 1:
+            self._lacks(first, self.plan.seeds)
+        if first in self.condemned:
+            self._tell(f"Rank {first.r} is not sound: {self.condemned[first]} Lower the learning rate or s; plan anew.")
+            return []
+        reached = [first]
+        for smaller, larger in itertools.pairwise(ranks):
+            verdict = self._compare(smaller, larger)
+            if verdict == "waiting":
+                return []
+            if larger in self.condemned:
+                self._tell(f"Rank {larger.r} is not sound: {self.condemned[larger]} Larger ones would not be either.")
+                return reached
+            reached.append(larger)
+            if verdict == "flat":
+                self.says.plateau = True
+                return reached
+        self._tell(f"No plateau up to rank {ranks[-1].r}.")
+        return reached
+
+    def _compare(self, smaller: Configuration, larger: Configuration) -> str:
+        """``flat``, ``climbs``, ``open``, or ``waiting`` for the runs that are now wanted."""
+        plan = self.plan
+        confidence = per_look(plan.confidence, plan.most_seeds - plan.seeds + 1)
+        seeds = plan.seeds
+        while True:
+            if self._lacks(smaller, seeds) | self._lacks(larger, seeds):
+                return "waiting"
+            if larger in self.condemned:
+                return "open"
+            found = gain(*(self._first(each, seeds) for each in (smaller, larger)), confidence, plan.higher_is_better)
+            verdict = found.verdict(plan.worth)
+            if verdict != "open" or seeds == plan.most_seeds:
+                break
+            seeds += 1
+        because = {
+            "flat": f"flat, less than the {100 * plan.worth:g} % that the larger rank must gain",
+            "climbs": "it pays",
+            "open": "open: there is too much noise to call it flat",
+        }[verdict]
+        self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {because}.")
+        return verdict
+
+    def _choose_rank(self, reached: list[Configuration]) -> None:
+        by_rank = {each.r: self.values[each] for each in reached}
+        chosen, best = smallest_good(by_rank, self.plan.worth, self.plan.higher_is_better)
+        self.says.rank = chosen
+        self._tell(f"Rank {chosen} is {'the best' if chosen == best else f'the smallest that is as good as {best}'}.")
+
+    # -- the scale -----------------------------------------------------------------------------------------------------
+    def _turn(self) -> None:
+        """The scales at the rank that was found; the one of the rank stage stays unless another is better."""
+        rank, plan = self.says.rank, self.plan
+        assert rank is not None
+        base = plan.at_rank(rank)
+        tried = [base]
+        for scale in sorted(plan.scales):
+            here = plan.at_scale(rank, scale)
+            self._lacks(here, plan.seeds)
+            if here in self.condemned:
+                self._tell(f"s = {scale:g} is not sound: {self.condemned[here]} Larger ones would not be either.")
+                break
+            tried.append(here)
+        if self.says.wanted:
+            return
+        sign = 1 if plan.higher_is_better else -1
+        best = max(tried, key=lambda each: sign * statistics.fmean(self.values[each].values()))
+        if best != base:
+            found = gain(self.values[base], self.values[best], plan.confidence, plan.higher_is_better)
+            says = f"s = {best.scale:g} instead of {base.scale:g}: {found} over {found.pairs} seeds"
+            if found.mean <= max(plan.worth, found.error):
+                self._tell(f"{says}, within the noise or less than it must gain: s = {base.scale:g} stays.")
+                best = base
+            else:
+                self._tell(f"{says}, better.")
+        elif len(set(tried)) > 1:
+            self._tell(f"s = {base.scale:g} is the best of {len(set(tried))}.")
+        self.says.best = best
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+    def _lacks(self, configuration: Configuration, seeds: int) -> bool:
+        """Whether it has fewer runs than that; those that are missing become wanted. A condemned one has enough."""
+        if configuration in self.condemned:
+            return False
+        missing = [seed for seed in range(seeds) if seed not in self.values[configuration]]
+        self.says.wanted += [configuration.with_seed(seed) for seed in missing]
+        return bool(missing)
+
+    def _first(self, configuration: Configuration, seeds: int) -> dict[int, float]:
+        return {seed: value for seed, value in self.values[configuration].items() if seed < seeds}
+
+    def _tell(self, sentence: str) -> None:
+        self.says.story.append(sentence)

@@ -1,0 +1,116 @@
+"""Whether twice the rank still pays: paired differences over shared seeds, and their t-interval.
+
+Two runs with the same seed see the same batches in the same order, so most of the noise cancels in their difference:
+what is judged are the differences of each seed, not the means. The interval is Student's, which is exact where the
+differences are normal. A rank is flat against the next one when the whole interval of the gain lies below what a gain
+is worth (one of the two one-sided tests of Schuirmann 1987); a gain is real when the whole interval lies above zero.
+Where neither holds more seeds are wanted, and as each look at the data is a chance to be wrong, the error that is
+allowed is divided by the number of looks (Bonferroni). Stopping needs this proof, going on needs none: a curve too
+noisy to judge costs runs, not quality.
+
+Which of the ranks to take is then Breiman's rule (Breiman et al. 1984, 3.4.3; Hastie et al. 2009, 7.10): the smallest
+one that is within one standard error of the best, or within what is worth it where that is more.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Values = Mapping[int, float]
+"""A metric by seed."""
+
+
+@dataclass(frozen=True)
+class Gain:
+    """What the larger of two ranks gains over the smaller, positive where it is better, as a share of the metric."""
+
+    mean: float
+    error: float
+    """Standard error of ``mean``; infinite for a single pair."""
+    low: float
+    high: float
+    """The interval in which the gain lies, each end by itself with the confidence that was asked for."""
+    pairs: int
+
+    def verdict(self, worth: float) -> Literal["flat", "climbs", "open"]:
+        """``flat``: surely less than ``worth``. ``climbs``: surely a gain, and worth it as far as one can see."""
+        if self.high < worth:
+            return "flat"
+        return "climbs" if self.low > 0 and self.mean >= worth else "open"
+
+    def __str__(self) -> str:
+        width = (self.high - self.low) / 2
+        noise = f" ± {100 * width:.2g}" if math.isfinite(width) else ""
+        return f"{100 * self.mean:+.2g}{noise} %"
+
+
+def gain(before: Values, after: Values, confidence: float, higher_is_better: bool = False) -> Gain:
+    """The gain from ``before`` to ``after`` over the seeds that both have.
+
+    Raises:
+        ValueError: no seed is shared.
+    """
+    shared = sorted(before.keys() & after.keys())
+    if not shared:
+        raise ValueError("the two have no seed in common")
+    sign = 1 if higher_is_better else -1
+    size = abs(statistics.fmean(before[seed] for seed in shared)) or 1.0  # a metric of 0 has no shares
+    differences = [sign * (after[seed] - before[seed]) / size for seed in shared]
+    mean, n = statistics.fmean(differences), len(differences)
+    if n == 1:
+        return Gain(mean, math.inf, -math.inf, math.inf, 1)
+    error = statistics.stdev(differences) / math.sqrt(n)
+    reach = t_quantile(confidence, n - 1) * error
+    return Gain(mean, error, mean - reach, mean + reach, n)
+
+
+def smallest_good(by_rank: Mapping[int, Values], worth: float, higher_is_better: bool = False) -> tuple[int, int]:
+    """The smallest rank that is good enough, and the best one.
+
+    Good enough: the best one's gain over it is within one standard error of that gain, or below ``worth``.
+    """
+    sign = 1 if higher_is_better else -1
+    best = max(sorted(by_rank), key=lambda r: sign * statistics.fmean(by_rank[r].values()))
+    for r in sorted(by_rank):
+        if r == best:
+            break
+        if by_rank[r].keys() & by_rank[best].keys():
+            left = gain(by_rank[r], by_rank[best], 0.95, higher_is_better)
+            if left.mean <= max(worth, left.error if math.isfinite(left.error) else 0.0):
+                return r, best
+    return best, best
+
+
+def per_look(confidence: float, looks: int) -> float:
+    """The confidence of each of ``looks`` looks that together have ``confidence``."""
+    return 1 - (1 - confidence) / max(looks, 1)
+
+
+def t_quantile(probability: float, freedom: int) -> float:
+    """The t below which Student's distribution with ``freedom`` degrees has ``probability`` (between 0.5 and 1)."""
+    if not 0.5 <= probability < 1 or freedom < 1:
+        raise ValueError(f"no quantile for probability {probability} with {freedom} degrees of freedom")
+    low, high = 0.0, 1.0
+    while t_share(high, freedom) < probability:
+        high *= 2
+    for _ in range(100):
+        middle = (low + high) / 2
+        low, high = (middle, high) if t_share(middle, freedom) < probability else (low, middle)
+    return (low + high) / 2
+
+
+def t_share(t: float, freedom: int) -> float:
+    """The share of Student's distribution below ``t`` ≥ 0; exact for whole degrees (Abramowitz & Stegun 26.7.3–4)."""
+    angle = math.atan(t / math.sqrt(freedom))
+    sine, square = math.sin(angle), math.cos(angle) ** 2
+    odd = freedom % 2
+    term, total = (math.cos(angle) if odd else 1.0), 0.0
+    for k in range(2 + odd, freedom + 1, 2):
+        total += term
+        term *= square * (k - 1) / k
+    inner = 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return (1 + inner) / 2

@@ -1,0 +1,140 @@
+"""A search with the real Trainer: it finds a rank, a rule condemns what explodes, and hyperparameter_search works."""
+
+from __future__ import annotations
+
+import functools
+import json
+from pathlib import Path
+from typing import Any
+
+import optuna
+import pytest
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer
+
+from lora_watch.search import Attempt, Configuration, LoraSpace, Plan, SearchCallback, search
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STEPS = 4
+
+
+@pytest.fixture(autouse=True)
+def quiet() -> None:
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def trainer_of(config: Configuration, folder: Path, callbacks: list[Any], steps: int = STEPS, **arguments: Any) -> Any:
+    lora_config = config.lora()
+    model = lora(tiny_model(), lora_config.pop("r"), lora_config.pop("lora_alpha"), **lora_config)
+    rest = config.arguments()
+    return build_trainer(
+        model,
+        stdlib_blocks(64),
+        steps,
+        callbacks,
+        lr=rest.pop("learning_rate"),
+        eval_dataset=stdlib_blocks(80)[64:],
+        output_dir=str(folder / config.name),
+        **rest,
+        **arguments,
+    )
+
+
+def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: Path) -> None:
+    plan = Plan(learning_rate=5e-3, ranks=(2, 4), scales=(1, 2), seeds=2, most_seeds=2)
+
+    def train(config: Configuration, attempt: Attempt) -> float:
+        trainer = trainer_of(config, tmp_path, [attempt.callback(console=False, tensorboard=False)])
+        trainer.train()
+        return trainer.evaluate()["eval_loss"]
+
+    result = search(train, plan, storage=tmp_path / "a.journal", show=False)
+    assert result.best is not None
+    assert result.rank in plan.ranks
+    assert result.best.scale in (1, 2)
+    for config, outcome in result.outcomes.items():
+        report = json.loads((tmp_path / config.name / "lora_watch" / "report.json").read_text())
+        assert report["evaluation"]["eval_loss"]["last"]["value"] == outcome.value
+        assert {adapter["r"] for adapter in report["adapters"]} == {config.r}
+        assert report["adapters"][0]["last"]["scale"] == pytest.approx(config.scale)
+
+
+def test_what_explodes_is_condemned_within_a_few_steps(tmp_path: Path) -> None:
+    plan = Plan(learning_rate=0.5, ranks=(4, 8), scales=(), seeds=2, scale=8)
+    steps: list[int] = []
+
+    def train(config: Configuration, attempt: Attempt) -> float:
+        trainer = trainer_of(config, tmp_path, [attempt.callback(console=False, tensorboard=False)], steps=50)
+        try:
+            trainer.train()
+        finally:
+            steps.append(trainer.state.global_step)
+        return trainer.evaluate()["eval_loss"]
+
+    result = search(train, plan, storage=tmp_path / "a.journal", show=False)
+    assert result.best is None
+    assert len(steps) == 1
+    assert steps[0] <= 10
+    assert "LW10" in result.story[0]
+    report = json.loads(next(tmp_path.glob("*/lora_watch/report.json")).read_text())
+    assert report["verdict"] == "failed"
+
+
+def test_evaluations_are_reported_and_the_pruner_may_stop(tmp_path: Path) -> None:
+    study = optuna.create_study(pruner=optuna.pruners.ThresholdPruner(upper=0.1))
+    trial = study.ask()
+    callback = SearchCallback(trial, console=False, tensorboard=False)
+    config = Configuration(4, 4, False, 1e-3)
+    trainer = trainer_of(config, tmp_path, [callback], eval_strategy="steps", eval_steps=2)
+    with pytest.raises(optuna.TrialPruned, match="at step 2"):
+        trainer.train()
+    assert list(study.trials[0].intermediate_values) == [2]
+    report = json.loads((tmp_path / config.name / "lora_watch" / "report.json").read_text())
+    assert (report["verdict"], report["step"]) == ("interrupted", 2)
+    assert "training_step" not in trainer.__dict__  # nothing of ours is left in the Trainer
+
+
+def test_hyperparameter_search(tmp_path: Path) -> None:
+    space = LoraSpace(effective_lr=(1e-3, 1e-2), ranks=(2, 4), scales=(0.5, 2))
+    trials: list[Any] = []
+
+    def model_init(trial: Any) -> Any:
+        trials.append(trial)
+        settings = space.lora(trial)
+        if len(trials) == 4:  # the third trial: a scale that no model survives
+            settings["lora_alpha"] = 4000.0
+        return get_peft_model(tiny_model(), LoraConfig(**settings, target_modules="all-linear", task_type="CAUSAL_LM"))
+
+    trainer = build_trainer(
+        None,
+        stdlib_blocks(64),
+        STEPS,
+        [SearchCallback(console=False)],
+        eval_dataset=stdlib_blocks(80)[64:],
+        output_dir=str(tmp_path),
+        eval_strategy="steps",
+        eval_steps=2,
+        trainer_class=functools.partial(Trainer, model_init=model_init),  # type: ignore[arg-type]
+    )
+    study = tmp_path / "hp.db"
+    best = trainer.hyperparameter_search(
+        hp_space=space,
+        backend="optuna",
+        n_trials=4,
+        storage=f"sqlite:///{study}",
+        study_name="hp",
+        sampler=optuna.samplers.RandomSampler(0),
+    )
+    done = optuna.load_study(study_name="hp", storage=f"sqlite:///{study}").trials
+    assert [trial.state.name for trial in done] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    for trial in done:
+        report = json.loads((tmp_path / f"run-{trial.number}" / "lora_watch" / "report.json").read_text())
+        config = space.configuration(trial.params)
+        assert {adapter["r"] for adapter in report["adapters"]} == {config.r}
+        assert report["config"]["learning_rate"] == pytest.approx(config.learning_rate)
+        if trial.state.name == "COMPLETE":
+            assert report["verdict"] == "ok"
+            assert report["adapters"][0]["last"]["scale"] == pytest.approx(config.scale)
+            assert config.effective_lr == pytest.approx(trial.params["effective_lr"])
+    assert json.loads((tmp_path / "run-2" / "lora_watch" / "report.json").read_text())["verdict"] == "failed"
+    assert best.hyperparameters["r"] in (2, 4)
