@@ -154,7 +154,7 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
             return
         self.monitor.flush()
-        if not _any_rank(bool(self.monitor.failures), self.fail_on, self._tap.device):
+        if not _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
             self.monitor.finish("ok")
         elif self.monitor.failures:
             self.monitor.finish("failed", str(self.monitor.error()))

@@ -127,12 +127,12 @@ def test_a_run_that_shows_signs_of_life_is_left_alone(tmp_path: Path, monkeypatc
     def slow(config: Configuration) -> float:
         first.append(config.name)
         if len(first) == 1:
-            time.sleep(3)
+            time.sleep(6)
         return metric(config)
 
     from lora_watch.search import driver
 
-    settings: Any = {"storage": storage, "show": False, "patience": 1}
+    settings: Any = {"storage": storage, "show": False, "patience": 3}
     other = threading.Thread(target=search, args=(slow, PLAN), kwargs=settings)
     other.start()
     wait_for(lambda: first)
