@@ -31,6 +31,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "drift_cost": ([], ["--rounds", "1"]),
     "callback_share": ([], ["--steps", "5", "--pairs", "1"]),
     "tensorboard_cost": ([], ["--steps", "10"]),
+    "loss_detection": ([], ["--steps", "4000"]),
     "check_speed": ([], ["--steps", "300"]),
     "tab_scale": (["{folder}"], ["{folder}", "--adapters", "28", "--steps", "100"]),
 }

@@ -65,9 +65,10 @@ class LossDetector:
     sd comes from the differences of neighbouring losses (0.886 × their mean size, over 128 steps), which a trend hardly
     touches. Each u enters clipped around the mean of the 16 before it, so far out that three such steps in a row are
     decisive and two are not: one bad batch is no divergence and does not become the baseline it is compared with.
-    Where far outliers are usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's
-    inequality, with m by how much the highest outlier of the steps before passes 3 sd, about what noise without a tail
-    shows. And a spike is measured in a quarter of that outlier where this is more than sd.
+    Below the mean the second in a row is believed, so that a sudden fall is followed at once. Where far outliers are
+    usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's inequality, with m by how
+    much the highest outlier of the steps before passes 3 sd, about what noise without a tail shows. And a spike is
+    measured in a quarter of that outlier where this is more than sd.
 
     Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
     nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 40 µs a step.
@@ -78,6 +79,8 @@ class LossDetector:
     """What is added to every loss."""
     values: list[float] = field(default_factory=list)
     """The last log losses, clipped: as many as the longest window and baseline need."""
+    last: float = 0.0
+    """The last log loss, not clipped."""
     outliers: list[float] = field(default_factory=list)
     """How far each of them, not clipped, was above the mean of the 16 before it."""
     stood_down: bool = False
@@ -96,7 +99,9 @@ class LossDetector:
         sd, freedom = _noise(known[-_LONGEST - 1 :])
         most = _student(DECISIVE, freedom) * _THREE_IN_A_ROW * sd if self.seen >= 5 else math.inf
         wide = max(sd, max(self.outliers, default=0.0) / 4.0)
-        self.values = [*known[1 - _KEPT :], min(max(u, level - most), level + most)]
+        lowest = min(level, self.last if known else u) - most
+        self.values = [*known[1 - _KEPT :], min(max(u, lowest), level + most)]
+        self.last = u
         # No further than to the limit of a spike, so that a real one does not hide the next.
         self.outliers = [*self.outliers[1 - _KEPT :], min(u - level, SPIKE * wide)]
         self.seen += 1
