@@ -207,6 +207,8 @@ def main() -> None:
         [name, *(false_alarms(MONITORS[x], without_gradients([series])) for x in ON_LOSSES), "–", "–"]
         for name, series in real.items()
     ]
+    cells = [false_alarms(MONITORS[x], without_gradients(real.values())) for x in ON_LOSSES]
+    rows.append(["all of these", *cells, "–", "–"])
     traces = load_all()
     good = [s for s, o in label(traces).items() if o.label == "good" and s.held_out != options.tuning]
     series = [

@@ -56,7 +56,8 @@ class LossDivergence(Rule):
     its own noise, and the last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above
     the level before it. A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
     Judges from the 21st step on. With a noise of 8 % a step it finds a loss that jumps to 1.5 times its level in 3
-    steps and one that rises by .5 % a step in about 30; ``benchmarks/loss_detection.py`` has the whole table.
+    steps and one that begins to rise by .5 % a step from a level in 27, where no detector with as few false alarms can
+    do with fewer than 25; ``benchmarks/loss_detection.py`` has the whole table.
     """
 
     id = "LW202"

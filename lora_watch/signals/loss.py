@@ -13,7 +13,7 @@ WARM_UP = 20
 """Steps before anything is judged: fewer say too little about the noise."""
 DECISIVE = 4.5
 """Standard errors from which a rise is taken for real. A Gaussian exceeds 4.5 three times in a million; with 36
-comparisons a step, noise estimated on the way and tails heavier than Gaussian it came to a few in 100,000 steps."""
+comparisons a step, noise estimated on the way and heavier tails it came to one to three alarms in 100,000 steps."""
 SPIKE = 12.0
 """Standard deviations from which a single loss is an outlier worth a word."""
 WINDOWS = (3, 4, 6, 8, 12, 16, 24, 32, 48)
