@@ -478,6 +478,7 @@ class Monitor:
             taken.record,
             metrics=metrics,
             known=known,
+            spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
             scalars=self._loss.update(loss),

@@ -80,6 +80,9 @@ class StepRecord:
     adapter for which it has no meaning or is unknown is NaN and False in ``known``."""
     known: Mapping[str, BoolArray] = field(default_factory=dict)
     """For metrics that some adapters cannot have: where the number is a measurement. Absent means everywhere."""
+    spectrum: FloatArray | None = None
+    """``[n_adapters, r]``: every singular value of each ΔW, the largest first; NaN beyond an adapter's own rank. None
+    where it was not measured."""
     loss: float | None = None
     """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
     lr: tuple[float, ...] = ()

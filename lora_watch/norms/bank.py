@@ -25,6 +25,13 @@ class _Entry(NamedTuple):
     middle: Tensor | None
 
 
+class _Totals(NamedTuple):
+    sums: FloatArray
+    """``[n_adapters, 6]``: see ``spectrum.A2`` and its kin."""
+    sigmas: list[list[FloatArray]]
+    """Of each adapter, the singular values of its blocks."""
+
+
 class AdapterBank:
     """Measures a fixed list of adapters, whose factors are read anew at each call.
 
@@ -44,6 +51,9 @@ class AdapterBank:
         self._staged: dict[torch.device, StagedGrams] = {}
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
+        self.spectrum: FloatArray | None = None
+        """``[n_adapters, r]``, of the latest measurement: every singular value of ΔW, the largest first; NaN beyond an
+        adapter's own rank. None where the spectrum was not measured."""
         self.redone = 0
         """Number of blocks the latest measurement had to redo from their factors."""
 
@@ -66,7 +76,7 @@ class AdapterBank:
         counted, however many adapters there are, as long as they fit into the staging buffer. Blocks that have to be
         redone are read when the result is: a step later they are those of that step.
         """
-        totals = np.zeros((len(self._adapters), 6))
+        totals = _Totals(np.zeros((len(self._adapters), 6)), [[] for _ in self._adapters])
         self.known = np.zeros(len(self._adapters), dtype=bool)
         self.redone = 0
         waiting: dict[int, list[_Entry]] = {}
@@ -98,12 +108,13 @@ class AdapterBank:
             with np.errstate(all="ignore"), torch.no_grad():
                 for (staging, entries), result in zip(staged, results):
                     self._add_staged(totals, entries, staging.unpack(result), spectrum)
-                totals[~self.known] = np.nan
-                return _metrics(scale, totals, spectrum)
+                totals.sums[~self.known] = np.nan
+                self.spectrum = np.abs(scale)[:, None] * _padded(totals.sigmas) if spectrum else None
+                return _metrics(scale, totals.sums, spectrum)
 
         return Deferred([staging(*_of(entries)) for staging, entries in staged], finish)
 
-    def _add_host(self, totals: FloatArray, entries: Sequence[_Entry], spectrum: bool) -> None:
+    def _add_host(self, totals: _Totals, entries: Sequence[_Entry], spectrum: bool) -> None:
         if not entries:
             return
         grams = host_grams([entry.block for entry in entries], self._staging)
@@ -120,7 +131,7 @@ class AdapterBank:
 
     def _add_staged(
         self,
-        totals: FloatArray,
+        totals: _Totals,
         entries: Sequence[_Entry],
         grams: Sequence[tuple[FloatArray, FloatArray, FloatArray | None]],
         spectrum: bool,
@@ -136,7 +147,7 @@ class AdapterBank:
 
     def _add(
         self,
-        totals: FloatArray,
+        totals: _Totals,
         entries: Sequence[_Entry],
         gram_a: FloatArray,
         gram_b: FloatArray,
@@ -148,15 +159,22 @@ class AdapterBank:
             ones = np.ones(gram_a.shape[1])
             diagonals = np.stack([ones if middle is None else middle for middle in middles])
         limits = np.array([min(block.b.shape[0], block.a.shape[1]) for _, block, _ in entries])
-        rows, doubtful = solve(gram_a, gram_b, diagonals, limits, spectrum)
+        rows, sigmas, doubtful = solve(gram_a, gram_b, diagonals, limits, spectrum)
         for i in np.flatnonzero(doubtful).tolist():
-            rows[i] = solve_precisely(entries[i].block, middles[i], rows[i])
+            rows[i], sigma = solve_precisely(entries[i].block, middles[i], rows[i])
+            if spectrum:
+                sigmas[i] = 0.0
+                sigmas[i, : len(sigma)] = sigma
         self.redone += int(doubtful.sum())
         places = np.array([entry.adapter for entry in entries])
-        tops = totals[:, TOP].copy()
-        np.add.at(totals, places, rows)
+        sums = totals.sums
+        tops = sums[:, TOP].copy()
+        np.add.at(sums, places, rows)
         np.maximum.at(tops, places, rows[:, TOP])
-        totals[:, TOP] = tops
+        sums[:, TOP] = tops
+        if spectrum:
+            for place, sigma in zip(places.tolist(), sigmas):
+                totals.sigmas[place].append(sigma)
 
 
 def _of(entries: Sequence[_Entry]) -> tuple[list[Block], list[Tensor | None]]:
@@ -165,6 +183,19 @@ def _of(entries: Sequence[_Entry]) -> tuple[list[Block], list[Tensor | None]]:
 
 def _batch(r: int) -> int:
     return max(_BATCH // max(r * r, 1), 1)
+
+
+def _padded(sigmas: Sequence[Sequence[FloatArray]]) -> FloatArray:
+    """``[n, r]``: all singular values of each adapter, the largest first, and NaN behind them."""
+    width = max((sum(map(len, blocks)) for blocks in sigmas), default=0)
+    out = np.full((len(sigmas), width), np.nan)
+    for row, blocks in zip(out, sigmas):
+        if len(blocks) == 1:
+            row[: len(blocks[0])] = blocks[0]
+        elif blocks:
+            union = np.sort(np.concatenate(blocks))[::-1]
+            row[: len(union)] = union
+    return out
 
 
 def _metrics(scale: FloatArray, totals: FloatArray, spectrum: bool) -> dict[str, FloatArray]:

@@ -94,7 +94,7 @@ def _precise_square(now: Block, c: FloatArray, then: Block, c0: FloatArray) -> f
         sum_of_products = Block(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
     else:
         sum_of_products = Block(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
-    return float(solve_precisely(sum_of_products, None, np.zeros(6))[F2])
+    return float(solve_precisely(sum_of_products, None, np.zeros(6))[0][F2])
 
 
 @torch.no_grad()

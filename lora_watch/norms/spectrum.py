@@ -34,15 +34,16 @@ def solve(
     middle: FloatArray | None,
     rank_limit: NDArray[np.int64],
     spectrum: bool = True,
-) -> tuple[FloatArray, BoolArray]:
-    """Rows ``[n, 6]`` (see ``A2`` …) for n blocks of rank r, and which of them need ``solve_precisely``.
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Rows ``[n, 6]`` (see ``A2`` …) for n blocks of rank r; their singular values, largest first, ``[n, r]``; and
+    which of them need ``solve_precisely``.
 
     Args:
         gram_a: A·Aᵀ, ``[n, r, r]``.
         gram_b: Bᵀ·B, ``[n, r, r]``.
         middle: the diagonals between B and A, ``[n, r]``, or None.
         rank_limit: ``[n]``, the smaller side of each product: more singular values than that are zero.
-        spectrum: without it the columns from ``TOP`` on are zero.
+        spectrum: without it the columns from ``TOP`` on are zero, and there are no singular values (``[n, 0]``).
 
     A block with a number in it that is not finite is a row of NaN, and disturbs no other.
     """
@@ -68,14 +69,16 @@ def solve(
         sigma = _singular_values(unit_a, unit_b, live, rank)
         rows[:, TOP:] = _summary(sigma * size[:, None])
         doubtful = _spectral_error(sigma, rank) > _TOLERANCE
+        sigma = sigma[:, ::-1] * size[:, None]
     else:
+        sigma = np.zeros((len(rows), 0))
         doubtful = cosine2 * _TOLERANCE < _NOISE / 2
-    rows[~finite] = np.nan
-    return rows, doubtful & (size > 0)
+    rows[~finite] = sigma[~finite] = np.nan
+    return rows, sigma, doubtful & (size > 0)
 
 
-def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) -> FloatArray:
-    """The same ``[6]`` from QR decompositions of the factors in float64: σ(B·A) = σ(R_B·R_Aᵀ).
+def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64: σ(R_B·R_Aᵀ).
 
     Absolute error of a singular value: a few eps·‖A‖‖B‖. Costs far more than ``solve``: a copy of the factors, and no
     batching. ``row`` is what ``solve`` gave, for the norms of the factors; it stands where the factors have become
@@ -83,12 +86,12 @@ def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) ->
     """
     a, b = (factor.detach().to("cpu", torch.float64).numpy() for factor in block)
     if not np.isfinite(a.sum() + b.sum()):
-        return row
+        return row, np.full(len(a), np.nan)
     if middle is not None:
         a = middle[:, None] * a
     upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))
     sigma = np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
-    return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma)))
+    return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma))), sigma
 
 
 def product_square(gram_a: FloatArray, gram_b: FloatArray, core: FloatArray) -> tuple[float, bool]:

@@ -28,7 +28,7 @@ def event(values: Iterable[Any]) -> Any:
 
 
 def tensor(tag: str, content: FloatArray | NDArray[np.float32] | bytes, explanation: bytes) -> Any:
-    """A tensor of our plugin: a string, or a vector ``[n]`` stored as float32. ``explanation`` goes beside it."""
+    """A tensor of our plugin: a string, or numbers stored as float32. ``explanation`` goes beside it."""
     if isinstance(content, bytes):
         value = _ours(tag, explanation)
         value.tensor.dtype = types_pb2.DT_STRING
@@ -37,16 +37,16 @@ def tensor(tag: str, content: FloatArray | NDArray[np.float32] | bytes, explanat
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
         data = content.astype("<f4")
     value = summary_pb2.Summary.Value()
-    value.CopyFrom(_empty_vector(tag, data.size, explanation))  # field by field would take three times as long
+    value.CopyFrom(_empty(tag, data.shape, explanation))  # field by field would take three times as long
     value.tensor.tensor_content = data.tobytes()
     return value
 
 
 @functools.lru_cache(maxsize=256)
-def _empty_vector(tag: str, size: int, explanation: bytes) -> Any:
+def _empty(tag: str, shape: tuple[int, ...], explanation: bytes) -> Any:
     value = _ours(tag, explanation)
     value.tensor.dtype = types_pb2.DT_FLOAT
-    value.tensor.tensor_shape.dim.append(tensor_shape_pb2.TensorShapeProto.Dim(size=size))
+    value.tensor.tensor_shape.dim.extend(tensor_shape_pb2.TensorShapeProto.Dim(size=size) for size in shape)
     return value
 
 

@@ -4,6 +4,7 @@
 |---|---|
 | `lora_watch/schema` | JSON of `schema()`: the adapters in the order of every vector, rules, configuration |
 | `lora_watch/m/<metric>` | float32 `[n_adapters]` for each metric that was measured at the step |
+| `lora_watch/spectrum` | float32 `[n_adapters, r]`: every σ of ΔW, about 100 times a run and at alerts |
 | `lora_watch/s/<name>` | float32 `[1]`: `loss`, `lr_fraction`, `overhead`, the record's other scalars |
 | `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
 | `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
@@ -56,6 +57,8 @@ HPARAM_METRICS = (
     "lora/alerts/warning",
 )
 """Scalars shown beside the hyperparameters, by the tags under which they are written anyway."""
+SPECTRA = 100
+"""How often the whole spectrum is written in a run, at even distances, besides at steps of alerts."""
 FLUSH_SECONDS = 2.0
 """What a killed run may lose. A writer's own pace, with the Trainer two minutes, is too slow to be followed."""
 
@@ -98,7 +101,7 @@ class TensorBoardSink:
         self._thinning: Thinning[_Step] = Thinning()
         self._history = AlertHistory()
         self._run = RunInfo(adapters=())
-        self._start_step = self._step = 0
+        self._start_step = self._step = self._next_spectrum = 0
         self._alerts_of_step: list[Alert] = []
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -115,7 +118,7 @@ class TensorBoardSink:
         if (known := self._file) is not None:  # the set of adapters has changed
             self._hand_over(self._thinning.rest())
             self._background.do(partial(known.begin, run, step))
-        self._run, self._start_step = run, step
+        self._run, self._start_step, self._next_spectrum = run, step, step
         self._find_file()
         self._background.check()
 
@@ -129,14 +132,19 @@ class TensorBoardSink:
             return
         if self._file is not before:  # the writer came late, or has begun another file: it knows of no alert so far
             self._alerts_of_step = alerts = list(self._history)
+        keep = bool(self._alerts_of_step)
+        spectrum = record.spectrum is not None and (keep or record.step >= self._next_spectrum)
+        if spectrum:
+            self._next_spectrum = record.step + -(-(self._run.max_steps or 50 * SPECTRA) // SPECTRA)
         step = _Step(
             record,
+            spectrum,
             strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None,
             "\n\n---\n\n".join(map(_in_words, news)),
             self._history.counts,
         )
-        worth = len(record.metrics)
-        self._hand_over(self._thinning.take(step, record.step, worth=worth, keep=bool(self._alerts_of_step)))
+        worth = len(record.metrics) + 1000 * spectrum
+        self._hand_over(self._thinning.take(step, record.step, worth=worth, keep=keep))
         if news:
             self._settle()
         self._background.check()
@@ -206,6 +214,8 @@ class _Step(NamedTuple):
     """What the training thread hands over: nothing in it changes any more."""
 
     record: StepRecord
+    spectrum: bool
+    """The whole spectrum is to be written, too."""
     alerts: bytes | None
     """JSON of the step's alerts."""
     news: str
@@ -245,6 +255,8 @@ class _EventFile:
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
             values += events.custom_scalars(layout(self._charted))
+        if step.spectrum and record.spectrum is not None:
+            values.append(self._value(tags.SPECTRUM, record.spectrum))
         if step.alerts is not None:
             values.append(self._value(tags.ALERTS, step.alerts))
         if step.news:

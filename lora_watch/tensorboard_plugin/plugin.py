@@ -52,6 +52,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
+        /verdict?run                             {verdict, message}: what the run says of itself
+        /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr
@@ -81,10 +83,16 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/runs": self._route(lambda request: self._reader.runs(*_where(request))),
             "/schema": self._route(lambda request: self._reader.schema(*_where(request), _run(request))),
             "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
+            "/verdict": self._route(lambda request: self._reader.verdict(*_where(request), _run(request))),
+            "/spectrum": self._route(self._spectrum),
             "/metric": self._route(self._metric),
             "/spread": self._route(lambda request: self._window(request, self._reader.spread, "metric")),
             "/scalars": self._route(lambda request: self._window(request, self._reader.series, "name")),
         }
+
+    def _spectrum(self, request: Request) -> dict[str, Any]:
+        adapter, step = _whole_number(request, "adapter"), _whole_number(request, "step")
+        return self._reader.spectrum(*_where(request), _run(request), adapter or 0, step)
 
     def _metric(self, request: Request) -> bytes:
         return self._window(request, self._reader.metric, "metric", column=_whole_number(request, "adapter"))

@@ -81,6 +81,40 @@ class Reader:
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
         return {"alerts": list(episodes.values()), "notes": notes}
 
+    def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+        """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
+        for event in reversed(self._read(ctx, experiment, run, tags.VERDICT)):
+            told = _json(event, dict)
+            if told is not None and isinstance(told.get("verdict"), str):
+                message = told.get("message")
+                return {"verdict": told["verdict"], "message": message if isinstance(message, str) else None}
+        return {"verdict": None, "message": None}
+
+    def spectrum(self, ctx: Any, experiment: str, run: str, column: int, step: int | None) -> dict[str, Any]:
+        """The singular values of one adapter at ``step``, or at the last step before it that has them.
+
+        ``{"step", "sigma", "first_step", "first_sigma"}``, each None if there is nothing. ``first_sigma``: the first to
+        be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
+        """
+        schemas, _ = self._schemas(ctx, experiment, run)
+        names = _names(schemas[-1][1]) if schemas else []
+        if not 0 <= column < len(names):
+            raise NotThereError(f"there is no adapter {column}")
+        found: list[tuple[int, list[float | None]]] = []
+        for event in self._read(ctx, experiment, run, tags.SPECTRUM):
+            array = event.numpy
+            then = _names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
+            if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(then) or names[column] not in then:
+                continue
+            sigma = array[then.index(names[column])]
+            there = int(np.flatnonzero(~np.isnan(sigma))[-1]) + 1 if (~np.isnan(sigma)).any() else 0
+            found.append((event.step, [float(x) if np.isfinite(x) else None for x in sigma[:there]]))
+        before = [one for one in found if one[1] and (step is None or one[0] <= step)]
+        nothing = (None, None)
+        last_step, last = before[-1] if before else nothing
+        first_step, first = next((one for one in before if any(one[1])), nothing)  # at the start ΔW is zero
+        return {"step": last_step, "sigma": last, "first_step": first_step, "first_sigma": first}
+
     def metric(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
         return self._cached(ctx, experiment, run, tags.METRIC_PREFIX + name, self._aligned)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pytest
 
+from lora_watch.records import StepRecord
+from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.strict_json import strict_json
+from lora_watch.sinks.tensorboard import schema
 from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write_broken_run
 from tests.tensorboard_plugin.real_runs import HEALTHY, SICK, train_pair
@@ -129,6 +135,7 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
     frame = tab.open(run=SICK)
     assert "explosion" in frame.inner_text("#verdict h1").lower()
     assert "lora_alpha 64" in frame.inner_text("#verdict .fix")
+    assert frame.inner_text("#ended") == "finished"
     assert len(frame.query_selector_all(".bars li")) == 9  # the last measured ones, if not measured at the last step
     for i, view in enumerate(VIEWS):
         tab.press(str(i + 1))
@@ -139,6 +146,8 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
         assert wide <= room, view
     assert frame.query_selector("#differences").inner_text().count("\n") >= 3
     assert SICK in frame.inner_text("#outcomes")
+    tab.after(lambda: frame.click("#tab-layer"))
+    assert len(frame.query_selector_all("#spectrum .sigma")) == 8
 
 
 def test_the_picture_tells_healthy_from_overcooked(tab: Tab) -> None:
@@ -156,12 +165,44 @@ def test_the_picture_tells_healthy_from_overcooked(tab: Tab) -> None:
     ]  # fmt: skip
 
 
+def test_the_pictures_regions_are_the_rules_own(tab: Tab) -> None:
+    depth, start = 6, 4.0
+    adapters = tuple(replace(a, base_norm=1.0) for a in run_of(4 * depth).adapters)
+    rules = (NormExplosion, BarelyMoves)
+    run = replace(run_of(4 * depth), adapters=adapters, rules=tuple(rule().describe() for rule in rules))
+    places, said = [], []
+    for loudness in (1e-3, 0.02, 0.1, 0.2, 1.0, 1.6, 8.0, 13.0, 17.0, 20.0, 100.0):
+        for gain in (-0.5, -0.12, -0.08, 0.02, 0.04, 0.07, 0.6):
+            for improved in (False, True) if gain > 0 else (False,):
+                size, recent = np.full(4 * depth, loudness / depth), start * (1 - gain)
+                scalars = {
+                    "loss_start": start,
+                    "loss_recent": recent,
+                    "loss_noise": 0.0,
+                    "loss_improved": float(improved),
+                }
+                record = StepRecord(run, 15, {"output_ratio": size}, loss=recent, lr_fraction=0.5, scalars=scalars)
+                exploded, barely = (rule().check(record) is not None for rule in rules)
+                places.append({"gain": gain, "improved": improved, "loudness": loudness, "reach": loudness / 0.5})
+                said.append("overcooked" if exploded else "barely" if barely else "")
+    assert set(said) == {"overcooked", "barely", ""}
+    zones = tab.open(run=HEALTHY).evaluate(
+        """async ([schema, places]) => {
+            const {limitsOf, zoneOf} = await import('./static/picture.js');
+            return places.map((place) => zoneOf(place, limitsOf(schema, 'output_ratio')));
+        }""",
+        [json.loads(strict_json(schema(run))), places],
+    )
+    assert [zone if zone in ("overcooked", "barely") else "" for zone in zones] == said
+
+
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=SICK)
     row = frame.query_selector("#alerts tbody tr[data-alert^='LW102@']")
     step = row.get_attribute("data-alert").partition("@")[2]
     tab.after(row.click)
     assert "lora_alpha 64" in frame.inner_text("#detail")
+    assert frame.inner_text("#settings .setting >> nth=0").split() == ["lora_alpha", "64", "→", "16"]
     worst = frame.inner_text("#detail .named .mono >> nth=0")
     tab.after(lambda: frame.click("#to-layer"))
     tab.shows("layer")

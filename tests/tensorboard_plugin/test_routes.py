@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lora_watch.sinks import events, tags
+from lora_watch.sinks import TensorBoardSink, events, tags
 from lora_watch.sinks.strict_json import strict_json
 from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
 from tests.sinks.backend import BY_EITHER_LOADER
@@ -127,6 +128,46 @@ def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
         found = tab.json("alerts", run="run")
     assert [(a["step"], a["closed_step"]) for a in found["alerts"]] == [(3, 7), (9, None)]
     assert found["notes"] == []
+
+
+@BY_EITHER_LOADER
+def test_every_singular_value_of_one_adapter(tmp_path: Path, loader: str) -> None:
+    run = replace(run_of(3), max_steps=1000)  # the spectrum is due at every tenth step
+    records = []
+    for step in range(25):
+        spectrum = step * np.array([[3.0, 2.0, 1.0], [np.nan] * 3, [5.0, 4.0, np.nan]])
+        records.append(record_of(run, step, spectrum=None if step % 2 else spectrum))
+    write(tmp_path / "run", run, records, {14: [alert_of(14)]})
+    with routes(tmp_path, loader) as tab:
+        at = lambda adapter, **query: tab.json("spectrum", run="run", adapter=adapter, **query)  # noqa: E731
+        assert at(0) == {"step": 24, "sigma": [72, 48, 24], "first_step": 10, "first_sigma": [30, 20, 10]}
+        assert at(2, step=23) == {"step": 14, "sigma": [70, 56], "first_step": 10, "first_sigma": [50, 40]}  # the alert
+        assert at(2, step=13)["step"] == 10
+        assert at(1) == {"step": None, "sigma": None, "first_step": None, "first_sigma": None}
+        assert tab.reply("spectrum", run="run", adapter=3).status_code == 404
+
+
+def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
+    run = run_of(2)
+    for verdict, message in (("ok", None), ("failed", HOSTILE)):
+        sink = TensorBoardSink(directory=tmp_path / verdict)
+        sink.start(run, 0)
+        sink.write(record_of(run, 1), [])
+        sink.finish(verdict, message)
+    going = TensorBoardSink(directory=tmp_path / "going")
+    going.start(run, 0)
+    going.write(record_of(run, 1), [])
+    going._settle()
+    write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
+    with routes(tmp_path) as tab:
+        said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}
+    going.finish("ok", None)
+    assert said == {
+        "ok": {"verdict": "ok", "message": None},
+        "failed": {"verdict": "failed", "message": HOSTILE},
+        "going": {"verdict": "running", "message": None},
+        "bare": {"verdict": None, "message": None},
+    }
 
 
 def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> None:

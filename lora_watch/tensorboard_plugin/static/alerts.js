@@ -1,6 +1,7 @@
 // What went wrong, why, and what to do about it.
 import {card, h, num, SEVERITIES, severityClass, severityIcon, words} from './dom.js';
 import {lineChart} from './chart.js';
+import {blocksOf} from './picture.js';
 
 export const title = 'Alerts';
 
@@ -51,9 +52,31 @@ export async function draw(app) {
     h('td', null, alert.adapters?.length ? [h('span', {class: 'mono clip'}, short(app, alert.adapters[0].name)), alert.adapters.length > 1 && h('small', null, ` +${alert.adapters.length - 1}`)] : '–')))));
   if (!alerts.length) return h('div', null, bar, h('p', {class: 'empty-page'}, '✓ No alert in this run.'));
   const narrow = Math.round(app.width * 0.52);
-  return h('div', null, bar, h('div', {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr)`},
+  return h('div', null, bar, h('div', {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr);align-items:start`},
     card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
     chosen ? await detail(app, chosen, app.width - narrow - 16) : h('div')));
+}
+
+/** Where the limit lies for a single layer: the rules of loudness compare the sum over all blocks, save one of them. */
+function limitOf({schema}, {rule, limit}) {
+  const own = schema.rules?.find?.((found) => found.id === rule)?.limits ?? {}, blocks = blocksOf(schema);
+  const summed = ['LW102', 'LW103', 'LW104'].includes(rule) && blocks > 1 && ![own.layer, own.spectral_layer].includes(limit);
+  return summed ? {value: limit / blocks, name: `limit ${num(limit)} over ${blocks} blocks`} : {value: limit, name: `limit ${num(limit)}`};
+}
+
+/** The new settings as one would type them, beside the run's own; null where the alert has none. */
+function settingsOf(app, alert) {
+  const given = Object.entries(alert.settings ?? {}).filter(([, value]) => typeof value === 'number');
+  if (!given.length) return null;
+  const own = {lora_alpha: app.adapters[0]?.alpha, learning_rate: app.schema.peak_lr?.[0]};
+  const text = given.map(([name, value]) => `${name}=${value}`).join(', ');
+  return h('div', {class: 'settings', id: 'settings'}, h('h3', null, 'Run again with'),
+    given.map(([name, value]) => h('div', {class: 'setting'}, h('span', {class: 'mono'}, name),
+      Number.isFinite(own[name]) && own[name] !== value && [h('s', null, num(own[name])), h('span', {'aria-hidden': 'true'}, '→')], h('b', null, num(value)))),
+    h('button', {class: 'quiet', id: 'copy', title: text, onclick: async (event) => {
+      const button = event.currentTarget;
+      try { await navigator.clipboard.writeText(text); button.textContent = 'copied'; } catch { button.textContent = text; } // no clipboard over plain http
+    }}, 'copy'), alert.remedies?.[0] && h('p', {class: 'note'}, String(alert.remedies[0])));
 }
 
 const short = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
@@ -68,9 +91,9 @@ async function detail(app, alert, width) {
   return h('section', {class: `card detail ${severityClass(alert.severity)}`, id: 'detail'},
     h('header', null, severityIcon(alert.severity, 16), h('h2', null, words(alert.name)), h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert)}`)),
     h('p', {class: 'message'}, alert.message),
-    list('Try', alert.remedies, 'ul'), list('Likely causes', alert.causes, 'ol'),
+    settingsOf(app, alert), list('Try', settingsOf(app, alert) ? alert.remedies.slice(1) : alert.remedies, 'ul'), list('Likely causes', alert.causes, 'ol'),
     line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: 150, log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
-      alerts: [alert], limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)}`}] : []}),
+      alerts: [alert], limits: metric && alert.limit > 0 ? [limitOf(app, alert)] : []}),
     line && h('p', {class: 'note caption'}, line.name),
     h('div', {class: 'actions'},
       h('button', {id: 'to-layer', disabled: !worst, onclick: () => app.openAlert(alert, 'layer')}, 'See the layer'),

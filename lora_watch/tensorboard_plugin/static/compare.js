@@ -2,11 +2,11 @@
 import {card, h, num, percent, severityIcon, SEVERITIES} from './dom.js';
 import {legend, lineChart} from './chart.js';
 import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
-import {verdict} from './overview.js';
+import {endOf, verdict} from './overview.js';
 
 export const title = 'Compare';
 const MOST = 6;
-const ELSEWHERE = /^lora\..*\.(r|lora_alpha|peft_version|inference_mode)$/; // said in other rows, or nothing the user set
+const ELSEWHERE = /^(learning_rate|lora\..*\.(r|lora_alpha|peft_version|inference_mode))$/; // said in other rows, or nothing the user set
 
 /** Nested settings as {'a.b': text}. */
 export function flatten(value, prefix = '', out = {}) {
@@ -37,11 +37,11 @@ export async function draw(app) {
 
   const window = {max_cols: 400};
   const found = await Promise.all(chosen.map(async (name) => {
-    const [schema, {alerts}, path, loss, recent, start, effective, lr, ...spreads] = await Promise.all([
-      app.data.schema(name), app.data.alerts(name), pathOf(app, name), ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) => app.series(series, window, name)),
+    const [schema, {alerts}, ended, path, loss, recent, start, effective, lr, ...spreads] = await Promise.all([
+      app.data.schema(name), app.data.alerts(name), app.data.verdict(name), pathOf(app, name), ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) => app.series(series, window, name)),
       ...['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'].map((metric) => app.spread(metric, window, name))]);
     const [output_ratio, delta_norm, relative_norm, scale, effective_rank] = spreads;
-    return {name, schema, alerts, path, loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
+    return {name, schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
   }));
   const width = app.width, third = Math.floor((width - 32) / 3), range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
   const lines = (key, column = 0) => found.map((run) => ({name: run.name, matrix: run[key], column, colour: colour(run.name)}));
@@ -52,7 +52,7 @@ export async function draw(app) {
     h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px;align-items:start`},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
       card('Where the runs went', null, picture(found.map((run) => ({name: run.name, colour: colour(run.name), points: run.path.points})), {width: third - 26, height: 560, limits, metric: 'output_ratio'}))),
-    card(null, null, legend(lines('loss'))),
+    legend(lines('loss')),
     h('div', {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
       chart('Loss', 'mean of five steps', 'recent', 0), chart('Loudness', 'output_ratio, 90th percentile', 'output_ratio', 1, {log: true}),
       chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 2, {log: true}), chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 0, {log: true}),
@@ -76,9 +76,10 @@ function outcomes(app, found, colour) {
   const rows = [
     ['verdict', ({schema, alerts, path}) => { const end = path.points.at(-1), says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown');
       return [says.level === 'OK' ? '✓' : severityIcon(says.level, 11), ' ', says.head]; }],
+    ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
     ['loss, mean of five', ({recent, start}) => { const gain = 1 - last(recent) / last(start); return [num(last(recent)), Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`)]; }],
-    ['loudness, p90', ({output_ratio}) => num(last(output_ratio, 1))],
+    ['loudness over all blocks', ({path}) => num(path.points.at(-1)?.loudness)],
     ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
     ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
     ['alerts', ({alerts}) => SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length]).filter(([, count]) => count)

@@ -84,6 +84,8 @@ export class Data {
   runs() { return this.#get('runs', {}, json); }
   schema(run) { return this.#get('schema', {run}, json); }
   alerts(run) { return this.#get('alerts', {run}, json); }
+  verdict(run) { return this.#get('verdict', {run}, json); }
+  spectrum(run, adapter, step) { return this.#get('spectrum', {run, adapter, step}, json); }
   /** `window`: {from, to, max_cols, adapter}, each optional. */
   metric(run, metric, window) { return this.#get('metric', {run, metric, ...window}, binary); }
   spread(run, metric, window) { return this.#get('spread', {run, metric, ...window}, binary); }

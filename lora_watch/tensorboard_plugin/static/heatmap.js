@@ -307,7 +307,7 @@ function strip(app, matrix, loss, plot) {
 function axis(matrix, plot) {
   const root = svg('svg', {class: 'axis', width: plot, height: 18});
   for (const step of ticks(matrix.first[0], matrix.last.at(-1), plot / 70).filter(Number.isInteger)) {
-    const c = matrix.columnOf(step), x = step === matrix.first[c] ? ((matrix.place(c) + matrix.place(c + 1)) / 2) * plot : ((step - matrix.first[0]) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
+    const x = ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
     root.append(svg('text', {x, y: 14, 'text-anchor': x < 12 ? 'start' : x > plot - 14 ? 'end' : 'middle'}, step));
   }
   return root;

@@ -1,6 +1,6 @@
 // Everything about one adapter.
-import {card, h, num, percent, severityIcon, svg, words} from './dom.js';
-import {legend, lineChart} from './chart.js';
+import {card, h, num, percent, severityIcon, svg, tip, words} from './dom.js';
+import {legend, lineChart, logTicks} from './chart.js';
 
 export const title = 'Layer';
 
@@ -29,12 +29,13 @@ export async function draw(app) {
   const wanted = charts.flatMap(({metrics}) => metrics.map(([metric]) => metric));
   const window = {max_cols: 400, adapter: adapter.index, from: state.from, to: state.to};
   const matrices = Object.fromEntries(await Promise.all(wanted.map(async (name) => [name, await app.metric(name, window)])));
+  const sigma = await app.data.spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step).catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
   const range = state.from !== '' || state.to !== '' ? null : [0, Math.max(1, app.lastStep)];
 
   return h('div', {class: 'layer'}, head(app, own),
     h('div', {class: 'columns', style: `grid-template-columns:repeat(${across}, ${each}px)`},
-      usage(app, matrices, each),
+      usage(app, matrices, sigma, each),
       charts.map(({name, note, metrics, log}) => {
         const lines = metrics.map(([metric, label, dash], i) => ({name: label, matrix: matrices[metric], colour: dash ? 'var(--soft)' : `var(--c${i + 1})`, dash}));
         return card(name, note, lines.length > 1 && legend(lines), lineChart(lines, {width: each - 26, height: 150 + (lines.length > 1 ? 0 : 20), log, range, step: app.step, onStep: app.setStep,
@@ -64,18 +65,44 @@ function head(app, own) {
       fact('σ₁(W₀)', a.base_spectral_norm == null ? 'unknown' : num(Number(a.base_spectral_norm))), fact('Step', String(step))));
 }
 
-/** What is known of the spectrum at the step: how many of the r directions are in use, and how uneven they are. */
-function usage({adapter, step}, matrices, width) {
-  const at = (name) => matrices[name]?.at(step) ?? NaN;
-  const [norm, top, stable, effective] = ['delta_norm', 'spectral_norm', 'stable_rank', 'effective_rank'].map(at), r = adapter.r ?? 1;
-  const share = (top / norm) ** 2, W = width - 26, slot = W / r;
-  const row = (y, count, colour, name, note) => [
-    svg('rect', {x: 0, y, width: W, height: 12, rx: 2, class: 'slot'}),
-    svg('rect', {x: 0, y, width: Math.max(0, Math.min(r, count || 0)) * slot, height: 12, rx: 2, style: `fill:${colour}`}),
-    r <= 64 && Array.from({length: r - 1}, (_, i) => svg('line', {x1: (i + 1) * slot, x2: (i + 1) * slot, y1: y, y2: y + 12, class: 'slit'})),
-    svg('text', {x: 0, y: y - 5}, name), svg('text', {x: W, y: y - 5, 'text-anchor': 'end', class: 'strong'}, note)].flat().filter(Boolean);
-  return card(`Spectrum at step ${step}`, `of ΔW, r = ${r}`, h('div', {class: 'figures'},
-    h('div', null, h('b', null, num(top)), 'σ₁'), h('div', null, h('b', null, num(norm)), '‖ΔW‖'),
+/** The spectrum at the step: every singular value where it was written, and how many of the r directions are in use. */
+function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstStep, first_sigma: firstSigma}, width) {
+  const value = (name) => matrices[name]?.at(step) ?? NaN;
+  const [norm, top, stable, effective] = ['delta_norm', 'spectral_norm', 'stable_rank', 'effective_rank'].map(value), r = adapter.r ?? 1;
+  const share = (top / norm) ** 2, W = width - 26;
+  return card(`Spectrum at step ${at ?? step}`, `σ of ΔW, r = ${r}`, h('div', {class: 'figures'},
+    h('div', null, h('b', null, num(effective)), 'effective rank'), h('div', null, h('b', null, num(stable)), 'stable rank'),
     h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁')),
-  svg('svg', {class: 'usage', width: W, height: 96}, row(24, effective, 'var(--c6)', 'effective rank', `${num(effective)} of ${r}`), row(68, stable, 'var(--c1)', 'stable rank', `${num(stable)} of ${r}`)));
+  bars(sigma, firstStep === at ? null : firstSigma, firstStep, W));
+}
+
+/** σ₁ to σ_r as bars on a log scale, with a line where they were first. */
+function bars(sigma, before, firstStep, W) {
+  const height = 112, pad = {left: 40, bottom: 16, top: 12}, H = height - pad.top - pad.bottom;
+  const root = svg('svg', {class: 'spectrum', id: 'spectrum', width: W, height, role: 'img', 'aria-label': 'singular values of ΔW, largest first'});
+  const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
+  if (!known.length) {
+    root.append(svg('text', {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, sigma?.length ? 'ΔW is zero' : 'not written up to this step'));
+    return root;
+  }
+  const high = Math.log10(Math.max(...known)) + 0.1, low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
+  const Y = (s) => pad.top + H - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * H;
+  const slot = (W - pad.left) / sigma.length, gap = slot > 6 ? 2 : slot > 3 ? 1 : 0;
+  for (const tick of logTicks(low, high)) {
+    root.append(svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}), svg('text', {x: pad.left - 6, y: Y(tick) + 3.5, 'text-anchor': 'end'}, num(tick)));
+  }
+  sigma.forEach((s, i) => {
+    const y = s > 0 ? Y(s) : pad.top + H;
+    const bar = svg('rect', {x: pad.left + i * slot + gap / 2, width: Math.max(0.5, slot - gap), y, height: pad.top + H - y, class: 'sigma'});
+    const cell = svg('rect', {x: pad.left + i * slot, width: slot, y: pad.top, height: H, fill: 'transparent',
+      onpointermove: (event) => tip.show(event, `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`, before?.[i] != null && `${num(before[i])} at step ${firstStep}`), onpointerleave: () => tip.hide()});
+    root.append(bar, cell);
+    const every = Math.ceil(sigma.length / Math.max(1, Math.floor((W - pad.left) / 26)));
+    if (i % every === 0) root.append(svg('text', {x: pad.left + (i + 0.5) * slot, y: height - 4, 'text-anchor': 'middle'}, i + 1));
+  });
+  if (before?.some((s) => s > 0)) {
+    root.append(svg('path', {class: 'then', d: before.map((s, i) => (s > 0 ? `M${pad.left + i * slot} ${Y(s)}h${slot}` : '')).join('')}),
+      svg('text', {x: W, y: 9, 'text-anchor': 'end'}, `– at step ${firstStep}`));
+  }
+  return root;
 }

@@ -7,7 +7,7 @@ export const title = 'Overview';
 
 const SAYS = {
   healthy: ['Healthy', 'The adapters are heard, and the loss is coming down.'],
-  loud: ['Healthy, but loud', 'The loss is coming down; the adapters speak as loudly as the layers they adapt.'],
+  loud: ['Healthy, but very loud', 'The loss is coming down; the adapters are louder than useful ones get.'],
   quiet: ['Quiet, yet learning', 'The loss is coming down while the adapters are still small.'],
   stuck: ['No gain yet', 'The adapters are heard, but the loss has not improved on its start.'],
   barely: ['Barely moves so far', 'The adapters are hardly heard, and the loss has not improved on its start.'],
@@ -30,8 +30,8 @@ export function verdict(alerts, zone) {
 export async function draw(app) {
   const {schema, alerts} = app;
   const window = {max_cols: 600};
-  const [path, loss, expected, start, recent, effective, overhead, score] = await Promise.all([
-    pathOf(app, app.state.run),
+  const [path, ended, loss, expected, start, recent, effective, overhead, score] = await Promise.all([
+    pathOf(app, app.state.run), app.data.verdict(app.state.run),
     ...['loss', 'loss_expected', 'loss_start', 'loss_recent', 'effective_lr', 'overhead', 'loss_spike_score'].map((name) => app.series(name, window))]);
   const loudness = await app.spread(path.metric, window);
   const measured = loudness && lastMeasured(loudness, app.step); // it need not be measured at every step
@@ -49,16 +49,16 @@ export async function draw(app) {
     {name: 'median', column: 2, colour: 'var(--c3)', thin: true}].map((line) => ({...line, matrix: loudness})) : [];
 
   return h('div', {class: 'overview'},
-    banner(app, says),
+    banner(app, says, endOf(ended, app.run)),
     h('div', {class: 'tiles'}, tiles(app, {loss, start, recent, effective, overhead, loudness, path})),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Where the run is', 'its path, step by step', picture([{name: app.state.run, colour: 'var(--trace)', points: path.points}],
-        {width: left - 26, height: 470, limits, metric: path.metric, step: app.step, onStep: app.setStep})),
+        {width: left - 26, height: 470, limits, metric: path.metric, blocks: path.blocks, step: app.step, onStep: app.setStep})),
       h('div', {class: 'stack'},
         card('Loss', legend(lossLines), lineChart(lossLines, {...go, width: right - 26, height: 214, alerts: shownAlerts, dots: spikes, onAlert: (alert) => app.openAlert(alert, 'alerts'), empty: 'the loss is unknown in this run'})),
         h('div', {class: 'pair'},
-          card('Loudness over layers', legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: 190, log: true,
-            limits: [{value: limits.drowned, name: 'drowned'}, {value: limits.loud, name: 'loud'}]})),
+          card('Loudness', legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: 190, log: true,
+            limits: [{value: Math.min(limits.drowned, limits.most) / (path.blocks ?? 1), name: 'too loud'}, {value: limits.quiet / (path.blocks ?? 1), name: 'too quiet'}]})),
           card('s · lr', 'scale × learning rate, per group', lineChart(groupLines(effective), {...go, width: (right - 16) / 2 - 26, height: 190, zero: true}))))),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
@@ -85,11 +85,24 @@ export const groupLines = (effective) => Array.from({length: effective?.n ?? 0},
   .filter((group) => !effective.columns || Number.isFinite(effective.high[(effective.columns - 1) * effective.n + group]))
   .map((group, i) => ({name: `group ${group}`, matrix: effective, column: group, colour: `var(--c${1 + (i % 6)})`}));
 
-function banner(app, says) {
+/** What the run says of its own end: {word, text, kind}; null for a run that says nothing. */
+export function endOf({verdict, message}, {wall_time}, now = Date.now() / 1000) {
+  const text = (message ?? '').split('\n')[0];
+  if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
+  if (verdict === 'failed') return {word: 'ended by fail_on', kind: 'error', text};
+  if (verdict === 'interrupted') return {word: 'interrupted', kind: 'warning', text};
+  if (verdict !== 'running') return null;
+  const silent = now - wall_time;
+  if (silent < 900) return {word: 'running', kind: 'info', text: 'Training goes on.'};
+  const since = silent < 7200 ? `${Math.round(silent / 60)} min` : silent < 172800 ? `${Math.round(silent / 3600)} h` : `${Math.round(silent / 86400)} days`;
+  return {word: `silent for ${since}`, kind: 'warning', text: 'Nothing was written since and no end: killed, or very slow.'};
+}
+
+function banner(app, says, end) {
   const counts = SEVERITIES.map((severity) => [severity, app.alerts.filter((alert) => alert.severity === severity).length]);
   return h('section', {class: `banner ${says.level === 'OK' ? 'ok' : severityClass(says.level)}`, id: 'verdict'},
     h('div', {class: 'sign', 'aria-hidden': 'true'}, says.level === 'OK' ? '✓' : severityIcon(says.level, 30)),
-    h('div', {class: 'words'}, h('h1', null, says.head, says.alert && h('small', null, says.alert.closed_step == null ? `since step ${says.alert.step}` : says.alert.last_step > says.alert.step ? `steps ${says.alert.step}–${says.alert.last_step}` : `at step ${says.alert.step}`)), h('p', null, says.text, says.warned && h('small', null, `  Warned at step ${says.warned.step}: ${words(says.warned.name).toLowerCase()}.`)),
+    h('div', {class: 'words'}, h('h1', null, says.head, end && h('span', {id: 'ended', class: `badge ${end.kind}`, title: end.text}, end.word), says.alert && h('small', null, says.alert.closed_step == null ? `since step ${says.alert.step}` : says.alert.last_step > says.alert.step ? `steps ${says.alert.step}–${says.alert.last_step}` : `at step ${says.alert.step}`)), h('p', null, says.text, says.warned && h('small', null, `  Warned at step ${says.warned.step}: ${words(says.warned.name).toLowerCase()}.`)),
       says.fix && h('p', {class: 'fix'}, h('b', null, 'Try'), says.fix)),
     h('div', {class: 'chips'}, counts.map(([severity, count]) => h('button', {
       class: `chip ${severityClass(severity)}`, disabled: !count, title: `show alerts of this severity`,
@@ -112,8 +125,8 @@ function tiles(app, {loss, start, recent, effective, overhead, loudness, path}) 
   return [
     tile('Step', [String(step), total && h('small', null, ` / ${total}`)], share == null ? null : `${percent(share)} of the schedule`,
       share != null && h('i', {class: 'progress', style: `--share:${share}`})),
-    tile('Loss', num(loss?.at(step)), Number.isFinite(gain) ? `${percent(Math.abs(gain))} ${gain >= 0 ? 'below' : 'above'} its start of ${num(first)}` : null),
-    tile('Loudness', num(loudness?.at(step, 1)), path.metric === 'output_ratio' ? '× the layer’s own output' : 'σ₁(ΔW) / σ₁(W₀)'),
+    tile('Loss', num(loss?.at(step)), Number.isFinite(gain) ? `last five ${percent(Math.abs(gain))} ${gain >= 0 ? 'below' : 'above'} the start` : null),
+    tile('Loudness', num((path.blocks ?? 1) * loudness?.at(step, 1)), `${num(loudness?.at(step, 1))} × ${path.blocks ?? 1} blocks`),
     tile('s · lr', num(rates.length ? Math.max(...rates) : null), schema.peak_lr?.length ? `lr peaks at ${num(Math.max(...schema.peak_lr))}` : null),
     tile('r / α / s', `${most(adapters.map((a) => a.r))} / ${most(adapters.map((a) => a.alpha))} / ${most(adapters.map((a) => a.scale))}`, formula ? `s = ${formula.replace('alpha', 'α').replace('sqrt(r)', '√r')}` : null),
     tile('Adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),

@@ -2,42 +2,54 @@
 import {num, percent, svg, tip} from './dom.js';
 import {logTicks, ticks} from './chart.js';
 
-const FALLBACK = {quiet: 0.05, loud: 1, drowned: 3};
+/** What LW102 to LW104 go by where a run does not say. */
+const FALLBACK = {LW102: {raised: 1.5, drowned: 12, layer: 3, loss_factor: 1.1, spectral_raised: 5, spectral_drowned: 20, spectral_layer: 5},
+  LW104: {reach: 0.12, fall: 0.05}};
 
-/** The limits of the run's own rules, so that the picture and the alerts say the same. */
+/** Number of transformer blocks that hold adapters. What each one adds is carried on by all that follow. */
+export const blocksOf = (schema) => Math.max(1, new Set(schema.adapters.map((adapter) => adapter.layer).filter((layer) => layer != null)).size);
+
+/** The limits of the run's own rules, in loudness over all blocks, so that the picture and the alerts say the same. */
 export function limitsOf(schema, metric) {
-  const rule = (id) => schema.rules?.find?.((found) => found.id === id)?.limits ?? {};
-  const explosion = rule('LW102'), spectral = metric !== 'output_ratio';
+  const limits = (id) => ({...FALLBACK[id], ...schema.rules?.find?.((found) => found.id === id)?.limits});
+  const explosion = limits('LW102'), barely = limits('LW104'), kind = metric === 'output_ratio' ? '' : 'spectral_';
   return {
-    quiet: rule('LW104').reach ?? FALLBACK.quiet,
-    loud: explosion[spectral ? 'spectral_loud' : 'loud'] ?? FALLBACK.loud,
-    drowned: explosion[spectral ? 'spectral_drowned' : 'drowned'] ?? FALLBACK.drowned,
+    quiet: barely.reach, fall: barely.fall,
+    raised: explosion[`${kind}raised`], worse: 1 - explosion.loss_factor,
+    drowned: explosion[`${kind}drowned`],
+    most: explosion[`${kind}layer`] * blocksOf(schema), // one layer in ten that loud is decisive alone
   };
 }
 
-/** What a place in the picture is called. `gain`: share of its start that the loss has lost; `loudness`: the 90th percentile. */
-export function zoneOf({gain, loudness}, {quiet, loud, drowned}) {
+/**
+ * What a place in the picture is called. `gain`: share of its start that the loss has lost; `improved`: by more than its
+ * noise; `loudness`: over all blocks; `reach`: what that leads to by the end of the schedule at most.
+ */
+export function zoneOf({gain, improved = gain > 0, loudness, reach = loudness}, {quiet, fall, raised, worse, drowned, most}) {
   if (!(loudness >= 0) || Number.isNaN(gain)) return 'unknown';
-  if (loudness > drowned || (loudness > loud && gain <= 0)) return 'overcooked';
-  if (loudness < quiet) return gain > 0 ? 'quiet' : 'barely';
-  if (gain <= 0) return 'stuck';
-  return loudness > loud ? 'loud' : 'healthy';
+  if (loudness > most || (loudness > drowned && !improved) || (loudness > raised && gain < worse)) return 'overcooked';
+  if (reach < quiet) return improved && gain > fall ? 'quiet' : 'barely';
+  if (!improved) return 'stuck';
+  return loudness > drowned ? 'loud' : 'healthy';
 }
 
-/** [{step, gain, loudness}] of a run, from where its loss has a start to compare with. */
+/** [{step, gain, improved, loudness, reach}] of a run, from where its loss has a start to compare with. */
 export async function pathOf(app, run) {
   const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
   if (!metric) return {metric: 'output_ratio', points: []};
   const window = {max_cols: 400};
-  const [spread, start, recent] = await Promise.all([
-    app.spread(metric, window, run), app.series('loss_start', window, run), app.series('loss_recent', window, run)]);
-  const points = [];
-  for (let c = 0; recent && start && c < recent.columns; c++) {
-    const step = recent.last[c], loudness = spread.at(step, 1);
-    const gain = 1 - recent.high[c] / start.at(step);
-    if (Number.isFinite(gain) && loudness > 0) points.push({step, gain, loudness});
+  const [schema, spread, start, recent, improved, spent] = await Promise.all([app.data.schema(run),
+    app.spread(metric, window, run), ...['loss_start', 'loss_recent', 'loss_improved', 'lr_fraction'].map((name) => app.series(name, window, run))]);
+  const points = [], blocks = blocksOf(schema);
+  // A point wherever the loudness was measured, and where the run is now.
+  const steps = recent && start ? [...new Set([...spread.last, recent.last.at(-1)])].filter((step) => step >= recent.first[0]) : [];
+  for (const step of steps) {
+    const loudness = blocks * spread.at(step, 1), gain = 1 - recent.at(step) / start.at(step), share = spent?.at(step);
+    if (Number.isFinite(gain) && loudness > 0) {
+      points.push({step, gain, loudness, improved: improved ? improved.at(step) > 0 : gain > 0, reach: share > 0 ? loudness / share : loudness});
+    }
   }
-  return {metric, points};
+  return {metric, points, blocks};
 }
 
 function smooth(points) {
@@ -45,34 +57,35 @@ function smooth(points) {
   return points.map((point, i) => {
     const near = points.slice(Math.max(0, i - reach), i + reach + 1);
     const mean = (f) => near.reduce((sum, p) => sum + f(p), 0) / near.length;
-    return {step: point.step, gain: mean((p) => p.gain), loudness: Math.exp(mean((p) => Math.log(p.loudness)))};
+    return {...point, gain: mean((p) => p.gain), loudness: Math.exp(mean((p) => Math.log(p.loudness)))};
   });
 }
 
-/** paths: [{name, colour, points}]; options: width, height, limits, metric, step, onStep. */
+/** paths: [{name, colour, points}]; options: width, height, limits, metric, blocks, step, onStep. */
 export function picture(paths, options) {
-  const {width, height, limits, metric, step, onStep} = options;
+  const {width, height, limits, metric, blocks, step, onStep} = options;
   const pad = {left: 52, right: 14, top: 12, bottom: 40};
   const W = width - pad.left - pad.right, H = height - pad.top - pad.bottom;
   const smoothed = paths.map((path) => smooth(path.points));
   const all = smoothed.flat();
   const gains = all.map((p) => p.gain), sizes = all.map((p) => Math.log10(p.loudness));
   const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))), x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
-  const y0 = Math.max(-4, Math.min(Math.log10(limits.quiet) - 1, ...sizes.map((v) => v - 0.2)));
-  const y1 = Math.min(4, Math.max(Math.log10(limits.drowned) + 0.6, ...sizes.map((v) => v + 0.25)));
+  const y0 = Math.max(-4, Math.min(Math.log10(limits.quiet) - 0.9, ...sizes.map((v) => v - 0.2)));
+  const y1 = Math.min(5, Math.max(Math.log10(limits.most) + 0.5, ...sizes.map((v) => v + 0.25)));
   const X = (gain) => pad.left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * W;
   const Y = (loudness) => pad.top + H - ((Math.max(y0, Math.min(y1, Math.log10(loudness))) - y0) / (y1 - y0)) * H;
   const top = pad.top, bottom = pad.top + H, left = pad.left, right = pad.left + W, mid = X(0);
-  const [quiet, loud, drowned] = [Y(limits.quiet), Y(limits.loud), Y(limits.drowned)];
+  const [quiet, raised, drowned, most] = [limits.quiet, limits.raised, Math.min(limits.drowned, limits.most), limits.most].map(Y);
+  const worse = X(limits.worse), slow = X(limits.fall);
   const root = svg('svg', {class: 'picture', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
     'aria-label': 'loudness of the adapters against improvement of the loss'});
 
   const zone = (name, d) => svg('path', {d, class: `zone ${name}`});
   root.append(
-    zone('overcooked', `M${left} ${top}H${right}V${drowned}H${mid}V${loud}H${left}Z`),
-    zone('loud', `M${mid} ${drowned}H${right}V${loud}H${mid}Z`),
-    zone('healthy', `M${mid} ${loud}H${right}V${quiet}H${mid}Z`),
-    zone('barely', `M${left} ${quiet}H${mid}V${bottom}H${left}Z`),
+    zone('overcooked', `M${left} ${top}H${right}V${most}H${mid}V${drowned}H${worse}V${raised}H${left}Z`),
+    zone('loud', `M${mid} ${most}H${right}V${drowned}H${mid}Z`),
+    zone('healthy', `M${mid} ${drowned}H${right}V${quiet}H${mid}Z`),
+    zone('barely', `M${left} ${quiet}H${slow}V${bottom}H${left}Z`),
     svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
   for (const value of logTicks(y0, y1)) {
     root.append(svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
@@ -85,12 +98,12 @@ export function picture(paths, options) {
     svg('text', {x: left, y: height - 6, class: 'axis-name'}, '← loss above its start'),
     svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'loss below its start →'),
     svg('text', {x: 12, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'axis-name', transform: `rotate(-90 12 ${(top + bottom) / 2})`},
-      metric === 'output_ratio' ? 'loudness: ‖s·B·A·x‖ / ‖W₀·x‖, 90th percentile' : 'size: σ₁(ΔW) / σ₁(W₀), 90th percentile'));
+      `${metric === 'output_ratio' ? 'loudness: output_ratio, 90th percentile' : 'size: σ₁(ΔW) / σ₁(W₀), 90th percentile'} × ${blocks ?? 'number of'} blocks`));
   const label = (name, x, y, anchor, cls) => svg('text', {x, y, 'text-anchor': anchor, class: `zone-name ${cls}`}, name);
-  root.append(label('OVERCOOKED', left + 10, top + 18, 'start', 'overcooked'),
+  root.append(...[label('OVERCOOKED', left + 10, top + 18, 'start', 'overcooked'),
     label('HEALTHY', right - 10, quiet - 10, 'end', 'healthy'), label('BARELY MOVES', left + 10, bottom - 10, 'start', 'barely'),
-    label('loud', right - 10, (loud + drowned) / 2 + 4, 'end', 'minor'), label('no gain yet', left + 10, (loud + quiet) / 2 + 4, 'start', 'minor'),
-    label('quiet, yet learning', right - 10, bottom - 10, 'end', 'minor'));
+    drowned - most > 14 && label('very loud', right - 10, (most + drowned) / 2 + 4, 'end', 'minor'), label('no gain yet', left + 10, (raised + quiet) / 2 + 4, 'start', 'minor'),
+    label('quiet, yet learning', right - 10, bottom - 10, 'end', 'minor')].filter(Boolean));
 
   paths.forEach(({name, colour, points}, which) => {
     const path = smoothed[which];
