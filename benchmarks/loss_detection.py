@@ -219,7 +219,7 @@ def main() -> None:
     rows.append([f"corpus, {len(good)} good runs", *(false_alarms(MONITORS[name], series) for name in names)])
     table("False alarms in 10,000 real clean steps", ["run", *names], rows)
 
-    count, rows = 60, []
+    count, rows = min(max(options.steps // 500, 3), 60), []
     for event, (kind, rules) in EVENTS.items():
         for name, level in NOISE.items():
             spoiled = [
@@ -233,7 +233,7 @@ def main() -> None:
         cells = [delays(MONITORS[x], short, 27, LASTING) for x in ON_LOSSES]
         rows.append(["× 1.5 in a run of 40 steps", name, "", *cells])
     for name, losses in real.items():
-        onsets = np.linspace(200, len(losses) - 200, 20).astype(int)
+        onsets = np.linspace(200, len(losses) - 200, count // 3).astype(int)
         pieces = [with_event(losses[o - 200 : o + 150], "× 1.5", 200) for o in onsets]
         rows.append(["× 1.5", name, "", *(delays(MONITORS[x], pieces, 200, LASTING) for x in ON_LOSSES)])
     title = "Median steps until an event is found (1: at once), after 150 steps or, in short runs, 28"
