@@ -16,6 +16,8 @@ from numpy.typing import NDArray
 
 from lora_watch.records import AdapterInfo, FloatArray, RunInfo, StepRecord
 
+_FIELDS = ("metrics", "known", "wiring")
+"""Of a record: what holds one array a name."""
 _DROPPED_BITS = 10
 """Of float32's 23: what is left is exact to 6e-5, far below what any limit can tell apart."""
 
@@ -39,16 +41,10 @@ def save(path: Path, trace: Trace) -> None:
     """Write ``trace``; atomic, so that an interrupted generator leaves no half file."""
     records = trace.records
     arrays: dict[str, NDArray[Any]] = {"grad_norm": np.asarray(trace.grad_norm, dtype=np.float64)}
-    for field in ("metrics", "known", "wiring"):
-        names = list(dict.fromkeys(name for record in records for name in getattr(record, field)))
-        for name in names:
-            rows = [getattr(record, field).get(name) for record in records]
-            there = np.array([row is not None for row in rows])
-            some = next(row for row in rows if row is not None)
-            full = np.stack([np.zeros_like(some) if row is None else row for row in rows])
-            arrays[f"{field}/{name}"] = _planes(full) if field == "metrics" else np.packbits(full.astype(bool))
-            arrays[f"{field}/{name}/there"] = there
-            arrays[f"{field}/{name}/shape"] = np.array(full.shape)
+    parts = _parts(records)
+    for begin, end in parts:
+        for field in _FIELDS:
+            arrays |= {_key(begin, key): value for key, value in _pack(records[begin:end], field).items()}
     plain = [
         {
             "step": record.step,
@@ -64,7 +60,8 @@ def save(path: Path, trace: Trace) -> None:
         "spec": dict(trace.spec),
         "before": trace.before,
         "after": trace.after,
-        "run": dataclasses.asdict(records[0].run) | {"rules": []},
+        "run": _plain_run(records[0].run),
+        "later_runs": [[begin, _plain_run(records[begin].run)] for begin, _ in parts[1:]],
         "records": plain,
     }
     buffer = io.BytesIO()
@@ -79,27 +76,58 @@ def load(path: Path) -> Trace:
     """Read what ``save`` wrote. Scores of the loss are not in it: a replay computes them anew."""
     with np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as arrays:
         head = json.loads(bytes(arrays["head"]))
-        columns = {field: _columns(arrays, field) for field in ("metrics", "known", "wiring")}
+        begins = [(0, head["run"]), *head.get("later_runs", [])]
+        ends = [*(begin for begin, _ in begins[1:]), len(head["records"])]
+        columns = [{field: _columns(arrays, begin, field) for field in _FIELDS} for begin, _ in begins]
         grad_norm = arrays["grad_norm"]
-    run = _run_info(head["run"])
     records = []
-    for i, plain in enumerate(head["records"]):
-        arrays_of = {
-            field: {name: rows[i] for name, (rows, there) in found.items() if there[i]}
-            for field, found in columns.items()
-        }
-        records.append(StepRecord(run, **{**plain, "lr": tuple(plain["lr"])}, **arrays_of))
+    for (begin, plain_run), end, found in zip(begins, ends, columns):
+        run = _run_info(plain_run)
+        for i, plain in enumerate(head["records"][begin:end]):
+            arrays_of = {
+                field: {name: rows[i] for name, (rows, there) in found[field].items() if there[i]} for field in _FIELDS
+            }
+            records.append(StepRecord(run, **{**plain, "lr": tuple(plain["lr"])}, **arrays_of))
     return Trace(head["spec"], head["before"], head["after"], grad_norm, records)
 
 
-def _columns(arrays: Any, field: str) -> dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]:
+def _parts(records: Sequence[StepRecord]) -> list[tuple[int, int]]:
+    """Stretches of records with the same adapters: what is merged or switched in mid-run changes their list."""
+    begins = [i for i in range(len(records)) if not i or records[i].run != records[i - 1].run]
+    return list(zip(begins, [*begins[1:], len(records)]))
+
+
+def _key(begin: int, key: str) -> str:
+    """The name of a stretch's array in the file; the first stretch, in most runs the only one, needs no mark."""
+    return f"{begin}:{key}" if begin else key
+
+
+def _plain_run(run: RunInfo) -> dict[str, Any]:
+    return dataclasses.asdict(run) | {"rules": []}
+
+
+def _pack(records: Sequence[StepRecord], field: str) -> dict[str, NDArray[Any]]:
+    out: dict[str, NDArray[Any]] = {}
+    for name in dict.fromkeys(name for record in records for name in getattr(record, field)):
+        rows = [getattr(record, field).get(name) for record in records]
+        some = next(row for row in rows if row is not None)
+        full = np.stack([np.zeros_like(some) if row is None else row for row in rows])
+        out[f"{field}/{name}"] = _planes(full) if field == "metrics" else np.packbits(full.astype(bool))
+        out[f"{field}/{name}/there"] = np.array([row is not None for row in rows])
+        out[f"{field}/{name}/shape"] = np.array(full.shape)
+    return out
+
+
+def _columns(arrays: Any, begin: int, field: str) -> dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]:
+    """The arrays of the stretch that begins at record ``begin``, and at which steps each was there."""
     out = {}
+    own = _key(begin, f"{field}/")
     for key in arrays.files:
-        if key.startswith(f"{field}/") and key.count("/") == 1:
+        if key.startswith(own) and key.count("/") == 1:
             shape = tuple(arrays[f"{key}/shape"])
             packed = arrays[key]
             rows = _unplanes(packed, shape) if field == "metrics" else _unpack(packed, shape)
-            out[key.split("/")[1]] = rows, arrays[f"{key}/there"]
+            out[key.removeprefix(own)] = rows, arrays[f"{key}/there"]
     return out
 
 
