@@ -153,7 +153,7 @@ class LoraWatchCallback(TrainerCallback):
         # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
         if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
             return
-        self.monitor.flush()
+        self.monitor.conclude()
         if not _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
             self.monitor.finish("ok")
         elif self.monitor.failures:
@@ -165,7 +165,7 @@ class LoraWatchCallback(TrainerCallback):
         self._tap.detach()
         if self.monitor is None:
             return
-        self.monitor.flush()
+        self.monitor.conclude()
         if _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
             self._fail(self.monitor)
         self.monitor.finish("ok")  # also where training has stopped itself before the planned steps

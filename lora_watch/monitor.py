@@ -66,8 +66,9 @@ class Monitor:
     once with its traceback, becomes a finding (LW901), and training goes on.
 
     Numbers on an accelerator are copied to the host without waiting and read one step later: there a step is judged
-    after the next one, the last by ``flush`` or at the end of the ``with``. On a CPU each is judged at once. With
-    ``fail_on``, ``before_update`` waits for the loss and the gradients, so that nothing non-finite is applied.
+    after the next one, the last by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each is judged at
+    once. With ``fail_on``, ``before_update`` waits for the loss and the gradients, so that nothing non-finite is
+    applied.
 
     Args:
         model: the model that is being trained, with its adapters.
@@ -154,7 +155,7 @@ class Monitor:
         self._full = True
         """The coming step is measured in full."""
         self._began, self._spent = time.perf_counter(), 0.0
-        self._started = False
+        self._started = self._concluded = False
 
     # -- what a run looks like from outside ----------------------------------------------------------------------
     @property
@@ -184,7 +185,7 @@ class Monitor:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
         if kind is None:
-            if self.flush():
+            if self.conclude():
                 late = self.error()
                 self.finish("failed", str(late))
                 raise late
@@ -198,6 +199,7 @@ class Monitor:
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
         self._step = self._first_step = step
+        self._concluded = False
         with self._unharmed("looking for adapters"):
             self._find()
             self._started = True
@@ -279,6 +281,22 @@ class Monitor:
             return []
         with self._timed(), self._unharmed("measuring"):
             self._judge_waiting()
+        return self.failures
+
+    def conclude(self) -> list[Alert]:
+        """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
+
+        Leaving the ``with`` without an exception calls it. Returns ``failures`` if it, or a step that had still been
+        under way, brought news. A run that the policy has ended already is not asked about.
+        """
+        failures = self.flush()
+        record, ended = self.last, self._concluded or bool(self.failures)
+        if ended or record is None or record.step == self._first_step:
+            return failures
+        self._concluded = True
+        with self._timed(), self._unharmed("judging the whole run"):
+            if alerts := self.episodes.conclude(record):
+                self._write(record, alerts)
         return self.failures
 
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:

@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.adapters import walk
+from tests.rules.test_episodes import Whole
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 ROOT = Path(__file__).parent.parent
@@ -163,6 +164,16 @@ class NanGradient(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
         if state.global_step + 1 == self.at:
             next(p for n, p in model.named_parameters() if self.layer in n and "lora_B" in n).grad[0, 0] = float("nan")
+
+
+def test_what_only_the_whole_run_shows_can_fail_it_at_its_end() -> None:
+    callback = LoraWatchCallback(fail_on="error", rules=[Whole()], console=False)
+    trainer = build_trainer(lora(tiny_model()), steps=2, callbacks=[callback], report_to="tensorboard")
+    with pytest.raises(LoraWatchError, match="ended at step 2"):
+        trainer.train()
+    assert trainer.state.global_step == 2
+    report = json.loads((Path(trainer.args.output_dir or "") / "lora_watch" / "report.json").read_text())
+    assert (report["verdict"], report["step"]) == ("failed", 2)
 
 
 def test_a_nan_gradient_never_reaches_the_weights_nor_the_checkpoint() -> None:

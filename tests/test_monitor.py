@@ -13,6 +13,7 @@ import torch
 from lora_watch import LoraWatchError, Monitor, StepRecord, monitor
 from lora_watch.adapters import find_adapters
 from lora_watch.sinks import ReportSink
+from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model
 
 
@@ -62,7 +63,7 @@ def test_a_bad_loop_raises_and_the_report_says_failed(tmp_path: Path) -> None:
 
 def test_a_loop_that_breaks_by_itself_is_interrupted(tmp_path: Path) -> None:
     model, optimizer = built()
-    monitor = Monitor(model, optimizer, sinks=[ReportSink(tmp_path)])
+    monitor = Monitor(model, optimizer, rules=[Whole()], sinks=[ReportSink(tmp_path)])
 
     def broken() -> None:
         with monitor:
@@ -73,7 +74,22 @@ def test_a_loop_that_breaks_by_itself_is_interrupted(tmp_path: Path) -> None:
         broken()
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["verdict"] == "interrupted"
+    assert monitor.alerts == [], "what broke off is not judged as a whole"
     assert "KeyError" in report["message"]
+
+
+def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer, rules=[Whole()], fail_on="error", sinks=[ReportSink(tmp_path)])
+    with pytest.raises(LoraWatchError, match="ended at step 2"), monitor:
+        loop(monitor, model, optimizer, 2)
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert (report["verdict"], [alert["rule"] for alert in report["alerts"]]) == ("failed", ["X4"])
+    assert monitor.conclude() == [], "once"
+
+    with Monitor(model, optimizer, rules=[Whole()]) as untrained:
+        pass
+    assert untrained.alerts == []
 
 
 def test_it_measures_less_often_when_it_costs_too_much() -> None:

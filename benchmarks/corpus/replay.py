@@ -39,6 +39,9 @@ def judge(
 ) -> list[Alert]:
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
+    record = None
     for record in records(trace, full_every):
         episodes.check(record)
+    if record is not None and record.step == record.run.max_steps:  # the run reached its end
+        episodes.conclude(record)
     return episodes.alerts

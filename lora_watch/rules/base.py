@@ -53,6 +53,11 @@ class Rule(ABC):
     def check(self, record: StepRecord) -> Finding | None:
         """What is wrong at this step, or None. Called once a step, in order, and once with step 0 before the first."""
 
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """What only the whole run shows. Called once, with the last record, when a run has ended by itself: it neither
+        broke off nor was stopped by an alert."""
+        return None
+
     @property
     def limits(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}

@@ -45,6 +45,19 @@ class Episodes:
                     changed.append(self._close(rule.id, record.step))
         return changed
 
+    def conclude(self, record: StepRecord) -> list[Alert]:
+        """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""
+        changed: list[Alert] = []
+        for rule in self.rules:
+            finding = rule.conclude(record)
+            if finding is None or any(other in self._open for other in rule.yields_to):
+                continue
+            opened = self._hold(rule, finding, record.step)
+            if not opened:
+                vars(self._open[rule.id]).update(_said_by(rule, finding))
+            changed += opened or [self._open[rule.id]]
+        return changed
+
     def say(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""
         if alert.rule in self._open:
@@ -57,8 +70,7 @@ class Episodes:
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, step)
             return []
-        found = {**vars(finding), "severity": finding.severity or rule.severity}
-        return self.say(Alert(rule.id, rule.name, step=step, **found))
+        return self.say(Alert(rule.id, rule.name, step=step, **_said_by(rule, finding)))
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
@@ -80,3 +92,8 @@ class Episodes:
             for a in state.get("alerts", [])
         ]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
+
+
+def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:
+    """The fields of an alert that come from a finding."""
+    return {**vars(finding), "severity": finding.severity or rule.severity}

@@ -43,6 +43,25 @@ class Norms(Bad):
     needs = "delta_norm"
 
 
+@dataclass
+class Whole(Bad):
+    """Sums the run up; ``limit`` is beyond any loss here unless it is said otherwise."""
+
+    id = "X4"
+    name = "whole-run"
+    limit: float = 100.0
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        return Finding(f"ended at step {record.step}", severity=Severity.ERROR)
+
+
+@dataclass
+class Listens(Whole):
+    id = "X5"
+    name = "listens"
+    yields_to = ("X1",)
+
+
 def feed(episodes: Episodes, losses: list[float], measured: list[int] | None = None) -> list[list[Alert]]:
     return [
         episodes.check(
@@ -68,6 +87,19 @@ def test_one_cause_makes_one_alert() -> None:
     episodes = Episodes([Bad(limit=3.0), Echo()])
     feed(episodes, [2, 4, 4, 4])
     assert [(a.rule, a.step, a.closed_step) for a in episodes.alerts] == [("X2", 1, 2), ("X1", 2, None)]
+
+
+def test_the_end_of_a_run_opens_alerts_and_adds_to_open_ones() -> None:
+    episodes = Episodes([Bad(), Whole(), Listens()])
+    feed(episodes, [2.0])
+    assert [str(alert) for alert in episodes.conclude(StepRecord(RunInfo(()), 1, {}))] == [
+        "ERROR X4 whole-run at step 1: ended at step 1"
+    ], "X5 has nothing to add to X1"
+    open_already = Episodes([Whole(limit=1.0)])
+    feed(open_already, [2.0])
+    (alert,) = open_already.conclude(StepRecord(RunInfo(()), 1, {}))
+    assert open_already.alerts == [alert]
+    assert (alert.message, alert.severity) == ("ended at step 1", Severity.ERROR)
 
 
 def test_a_step_without_the_needed_metric_says_nothing_either_way() -> None:
