@@ -149,7 +149,7 @@ def notebooks() -> Iterator[tuple[str, str | bytes]]:
             yield f"notebooks/{called}", resources["outputs"][name]
         yield f"notebooks/{path.stem}.md", text
         listed.append(f"- [{_title(path)}](notebooks/{path.stem}.md)")
-    intro = "Executed in full for these pages, and in a shorter form by the tests. The files are in `notebooks/`."
+    intro = "With the output of their last execution; the tests run them all. The files are in `notebooks/`."
     yield "notebooks.md", "\n".join(["# Notebooks", "", intro, "", *listed, ""])
 
 

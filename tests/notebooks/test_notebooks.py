@@ -1,0 +1,51 @@
+"""Every notebook runs from top to bottom, its own assertions hold, and what is committed of it is small and clean."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+A_MACHINES_PATH = re.compile(r"(?<![\w./])(?:/(?:home|root|tmp|opt|usr|var|work|mnt|private|Users)/|[A-Z]:\\)")
+MOST_BYTES = 300_000
+
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+@each
+def test_it_runs(path: Path, tmp_path: Path):
+    environment = os.environ | {
+        "PYTHONPATH": str(ROOT),
+        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "HF_HUB_OFFLINE": "1",
+        "LORA_WATCH_FAIL_ON": "never",  # whatever the job that runs these tests has set
+    }
+    work = tmp_path / "work"
+    work.mkdir()
+    notebook = nbformat.read(path, as_version=4)
+    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(work)}}).execute(env=environment)
+
+
+@each
+def test_what_is_committed_was_executed_and_is_clean(path: Path):
+    assert path.stat().st_size < MOST_BYTES
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    outputs = [output for cell in cells for output in cell.outputs]
+    assert {output.output_type for output in outputs} <= {"stream", "display_data", "execute_result"}
+    assert [output.text for output in outputs if output.get("name") == "stderr"] == []
+    text = "\n".join(_text(output) for output in outputs)
+    assert A_MACHINES_PATH.findall(text) == []
+    assert any("image/png" in output.get("data", {}) for output in outputs)
+
+
+def _text(output: nbformat.NotebookNode) -> str:
+    """All of an output that is text; a picture is none."""
+    shown = [part for kind, part in output.get("data", {}).items() if kind.startswith("text/")]
+    return "\n".join([output.get("text", ""), *shown])
