@@ -19,16 +19,15 @@ import struct
 from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple
+from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 from lora_watch.gate.wording import clean
-from lora_watch.sinks import tags
+from lora_watch.sinks import Verdict, tags
 
 FILES = "events.out.tfevents.*"
 """How TensorBoard's files are called."""
 SESSION_END = "_hparams_/session_end_info"
-TRAINER_END = "train/train_runtime"
-"""Tag of a scalar that the Trainer writes when its training loop has come to an end."""
+"""First tag of the event that has the run's verdict."""
 
 _HEAD = 12 + 9 + 10 + 80
 """Bytes of a record that are looked at: its length, the time, the step, and the first tag."""
@@ -40,7 +39,6 @@ _KINDS: dict[bytes, Kind] = {
     tags.SERIES_PREFIX.encode(): "step",
     tags.ALERTS.encode(): "step",
     SESSION_END.encode(): "end",
-    TRAINER_END.encode(): "end",
 }
 _FIRST_TAG = re.compile(rb"\n.(%s)" % b"|".join(map(re.escape, _KINDS)), re.DOTALL)
 """Field 1 of a value, which is its tag, after the byte that says how long it is."""
@@ -62,8 +60,9 @@ class EventLog:
     """The event files of one run as one sequence of steps, as training last left them.
 
     A session that resumed at an earlier step replaces what came after that step before, in whatever file it is.
-    Files without anything of ours are left out, and files that cannot be opened are damage. Nothing is read until it
-    is asked for.
+    Within a file the order is that of writing, whatever the clock did meanwhile; only which of several files is the
+    older one is taken from their times. Files without anything of ours are left out, and files that cannot be opened
+    are damage. Nothing is read until it is asked for.
     """
 
     def __init__(self, files: Iterable[Path]):
@@ -76,9 +75,16 @@ class EventLog:
         ours = [found for found in scanned if any(record.kind == "schema" for record in found[0])]
         return sorted(ours, key=lambda found: found[0][0].wall_time)
 
-    @property
+    @cached_property
     def _records(self) -> list[Record]:
         return [record for records, _ in self._scanned for record in records]
+
+    @cached_property
+    def _order(self) -> dict[Path, int]:
+        return {file: place for place, file in enumerate(dict.fromkeys(record.file for record in self._records))}
+
+    def _position(self, record: Record) -> tuple[int, int]:
+        return self._order[record.file], record.offset
 
     @cached_property
     def _steps(self) -> list[Record]:
@@ -110,13 +116,13 @@ class EventLog:
         return self._scanned[-1][0][-1].wall_time if self._scanned else None
 
     @cached_property
-    def schemas(self) -> list[tuple[float, dict[str, Any]]]:
-        """The headers that can be read, each with the time of its writing."""
+    def schemas(self) -> list[tuple[tuple[int, int], dict[str, Any]]]:
+        """The headers that can be read, each with its position in the sequence."""
         read = []
         for record, values in _read(r for r in self._records if r.kind == "schema"):
             schema = _json(values.get(tags.SCHEMA))
             if isinstance(schema, dict) and _name_adapters(schema.get("adapters")):
-                read.append((record.wall_time, schema))
+                read.append((self._position(record), schema))
         return read
 
     def metric(self, name: str, steps: Iterable[int]) -> dict[int, dict[str, float]]:
@@ -149,20 +155,21 @@ class EventLog:
                     episodes[str(alert.get("rule")), str(alert.get("step"))] = alert
         return list(episodes.values())
 
-    def ended(self) -> Literal["ok", "failed"] | None:
-        """What the run's last words say, None if there are none: it was killed, or another program wrote the file."""
-        last = self._steps[-1].wall_time if self._steps else 0.0
-        verdict = None
-        for _, values in _read(r for r in self._records if r.kind == "end" and r.wall_time >= last):
-            verdict = "failed" if SESSION_END in values and not _succeeded(values[SESSION_END]) else verdict or "ok"
-        return verdict
+    def ended(self) -> tuple[Verdict | None, str | None]:
+        """The latest session's verdict and why; no verdict if it left none: it was killed, or is still going."""
+        latest = [record for record in self._records if record.kind != "step"][-1:]
+        told = next((_json(values.get(tags.VERDICT)) for _, values in _read(latest)), None)
+        if not isinstance(told, dict) or told.get("verdict") not in get_args(Verdict):
+            return None, None
+        return told["verdict"], told.get("message")
 
     def _at(self, steps: Iterable[int]) -> list[Record]:
         wanted = set(steps)
         return [record for record in self._steps if record.step in wanted]
 
     def _named(self, record: Record, value: Any) -> dict[str, float]:
-        schema = next((s for time, s in reversed(self.schemas) if time <= record.wall_time), {"adapters": []})
+        position = self._position(record)
+        schema = next((schema for place, schema in reversed(self.schemas) if place <= position), {"adapters": []})
         names = (clean(adapter["name"]) for adapter in schema["adapters"])
         return {name: number for name, number in zip(names, _floats(value)) if number is not None}
 
@@ -247,10 +254,3 @@ def _json(value: Any) -> Any:
 
 def _name_adapters(adapters: Any) -> bool:
     return isinstance(adapters, list) and all(isinstance(a, dict) and isinstance(a.get("name"), str) for a in adapters)
-
-
-def _succeeded(value: Any) -> bool:
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
-
-    data = plugin_data_pb2.HParamsPluginData.FromString(value.metadata.plugin_data.content)
-    return data.session_end_info.status == api_pb2.STATUS_SUCCESS

@@ -118,7 +118,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     return FinishedRun(
         name=name,
         verdict=report["verdict"],
-        message=None if report.get("message") is None else clean(str(report["message"]).partition("\n")[0]),
+        message=_first_line(report.get("message")),
         step=int(report["step"]),
         max_steps=None if report.get("max_steps") is None else int(report["max_steps"]),
         updated=None if report.get("updated") is None else clean(report["updated"]),
@@ -170,13 +170,13 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         for a in schema["adapters"]
     }
     step, max_steps = (steps[-1] if steps else 0), schema.get("max_steps")
-    ended = log.ended() or ("ok" if max_steps is not None and step >= max_steps else None)
+    verdict, message = log.ended()
     losses = log.series("loss", [*steps[:2], *steps[-1:]])
     written = log.last_wall_time
     return FinishedRun(
         name=name,
-        verdict=ended or "interrupted",
-        message=None,
+        verdict=verdict or "interrupted",
+        message=_first_line(message),
         step=step,
         max_steps=None if max_steps is None else int(max_steps),
         updated=None if written is None else datetime.fromtimestamp(written, timezone.utc).isoformat("T", "seconds"),
@@ -219,6 +219,10 @@ def _load(path: Path) -> Any:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:
         raise UnreadableError(f"{path} is not whole JSON ({error}): was it cut off while it was copied?") from error
+
+
+def _first_line(message: Any) -> str | None:
+    return None if message is None else clean(str(message).partition("\n")[0])
 
 
 def _numbers(by_metric: Mapping[str, Any]) -> dict[str, float]:

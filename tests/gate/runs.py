@@ -76,7 +76,7 @@ def write_run(
         if verdict is not None:
             sink.finish(verdict, message)
         elif isinstance(sink, TensorBoardSink):
-            sink._own.flush()  # what a kill leaves: all but the end
+            sink._at_exit()  # all but the end
     return folder
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
+from lora_watch.gate import judge
 from lora_watch.gate.events import FILES, EventLog, scan
 from lora_watch.sinks import TensorBoardSink, tags
 from tests.gate.runs import STEPS, write_run
@@ -87,14 +90,27 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
 def test_the_end_of_a_run(tmp_path: Path, verdict: str) -> None:
-    write_run(tmp_path, verdict=verdict)  # type: ignore[arg-type]
-    assert log_of(tmp_path).ended() == ("ok" if verdict == "ok" else "failed")
+    write_run(tmp_path, verdict=verdict, message="because")  # type: ignore[arg-type]
+    assert log_of(tmp_path).ended() == (verdict, "because")
 
 
 def test_the_end_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:
     write_run(tmp_path, steps=10)
     write_run(tmp_path, steps=15, first_step=10, verdict=None)
-    assert log_of(tmp_path).ended() is None
+    assert log_of(tmp_path).ended() == (None, None)
+
+
+def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine that was suspended, or set right in the middle of a run: one hour back, a year ahead, back again."""
+    real, jumps = time.time, itertools.cycle([0.0, -3600.0, 3e7])
+    monkeypatch.setattr(time, "time", lambda: real() + next(jumps))
+    write_run(tmp_path, steps=20, report=False)
+    log = log_of(tmp_path)
+    assert len({record.wall_time // 3600 for record in log._steps}) > 2
+    assert log.steps == list(range(21))
+    assert log.ended() == ("ok", None)
+    assert len(log.metric("delta_norm", log.steps)[20]) == 3
+    assert judge([tmp_path]).exit_code == 0
 
 
 def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path: Path) -> None:

@@ -82,10 +82,6 @@ def test_worst_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize("report", [True, False], ids=["report", "events"])
 def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path, report: bool) -> None:
     write_run(tmp_path, steps=20, verdict=None, report=report)
-    if not report:  # a file that ends at its last planned step has come to its end
-        assert judge([tmp_path]).exit_code == 0
-        shutil.rmtree(tmp_path)
-        write_run(tmp_path, steps=20, verdict=None, report=False, run=run_of(max_steps=50))
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW801"])
     (finding,) = judgement.runs[0].findings
