@@ -26,6 +26,7 @@ _HOMES = {
     "Monitor": "lora_watch.monitor",
     "LoraWatchCallback": "lora_watch.callback",
     "watch": "lora_watch.callback",
+    "advise": "lora_watch.advice",
 }
 
 __all__ = [
@@ -41,6 +42,7 @@ __all__ = [
     "Severity",
     "StepRecord",
     "__version__",
+    "advise",
     "find_adapters",
     "measure",
     "watch",
@@ -48,6 +50,7 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
+    from lora_watch.advice import advise
     from lora_watch.alerts import Alert, LoraWatchError, Severity
     from lora_watch.callback import LoraWatchCallback, watch
     from lora_watch.monitor import Monitor

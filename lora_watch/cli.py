@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from lora_watch import __version__
+from lora_watch.commands.advise import EXAMPLES as ADVISE_EXAMPLES
+from lora_watch.commands.advise import advise
 from lora_watch.commands.check import EXAMPLES as CHECK_EXAMPLES
 from lora_watch.commands.check import check
 from lora_watch.commands.demo import EXAMPLES, demo
@@ -38,6 +40,8 @@ This command shows what that does, and explains the rules.""",
 
   [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
 
+  [cyan]lora-watch advise MODEL[/]    which rank and alpha to start from, and what they cost
+
   [cyan]lora-watch plan --lr 2e-4[/]  what to try for the rank, then the scale
 
   [cyan]lora-watch rules[/]           what is checked
@@ -65,6 +69,7 @@ app.command(epilog=EXAMPLES)(demo)
 app.command()(rules)
 app.command(epilog=RUN_EXAMPLES, context_settings=RUN_SETTINGS)(run)
 app.command(epilog=CHECK_EXAMPLES)(check)
+app.command(epilog=ADVISE_EXAMPLES)(advise)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 
 

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters, layer_index
+from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters
+from lora_watch.adapters.describe import describe
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.policy import FailOn, policy
-from lora_watch.records import AdapterInfo, BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
@@ -374,7 +375,7 @@ class Monitor:
             notes.append(f"output_ratio is unavailable: {self._probe.why_unavailable}")
         self.run = RunInfo(
             adapters=tuple(
-                _describe(a, group, norm, top)
+                describe(a, group, norm, top)
                 for a, group, norm, top in zip(watched, self._groups.group, base.norm, base.spectral_norm)
             ),
             max_steps=self._max_steps,
@@ -576,30 +577,6 @@ def _deferred(loss: float | Tensor | None) -> Deferred[float | None]:
         return Deferred((loss,), lambda numbers: float(numbers[0][0]))
     value = None if loss is None else float(loss.detach()) if isinstance(loss, Tensor) else float(loss)
     return Deferred((), lambda _: value)
-
-
-def _describe(adapter: Adapter, group: int | None, norm: float, top: float) -> AdapterInfo:
-    d_out, d_in = adapter.shape
-    return AdapterInfo(
-        name=adapter.name,
-        kind=adapter.kind,
-        layer=layer_index(adapter.name),
-        d_out=d_out,
-        d_in=d_in,
-        r=adapter.r,
-        alpha=adapter.alpha,
-        scale=adapter.scale,
-        scale_formula=adapter.scale_formula,
-        group=group,
-        trainable=sum(p.numel() for p in adapter.parameters if p.requires_grad),
-        base_norm=float(norm),
-        base_spectral_norm=float(top),
-        zero_magnitudes=_zeros(adapter.magnitude),
-    )
-
-
-def _zeros(magnitude: Tensor | None) -> int:
-    return 0 if magnitude is None or magnitude.is_meta else int((magnitude == 0).sum())
 
 
 def _versions() -> dict[str, str]:

@@ -58,9 +58,9 @@ def test_the_core_imports_torch_and_numpy_alone(file: Path):
     assert foreign == ({"bitsandbytes"} if file.name == "quantised.py" else set())
 
 
-def test_only_the_callback_and_the_demo_know_transformers():
+def test_only_the_callback_the_skeletons_and_the_demo_know_transformers():
     knows = {file.relative_to(PACKAGE) for file in PACKAGE.rglob("*.py") if "transformers" in imports(file)}
-    assert {path for path in knows if path.parts[0] != "demo"} == {Path("callback.py")}
+    assert {path for path in knows if path.parts[0] != "demo"} == {Path("callback.py"), Path("advice/skeleton.py")}
 
 
 def test_the_core_does_not_import_what_stands_above_it():

@@ -93,6 +93,12 @@ def matrix_norms(weight: Tensor) -> tuple[float, float]:
     return (float(norm), float(top)) if np.isfinite(norm + top) else (np.nan, np.nan)
 
 
+@torch.no_grad()
+def frobenius_norm(weight: Tensor) -> float:
+    """‖W‖_F of a matrix of any floating-point dtype, in float64, a piece at a time; NaN or infinite if W is."""
+    return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in _pieces(weight, torch.float64)) ** 0.5
+
+
 def _top_right_vector(weight: Tensor) -> Tensor:
     """The right singular vector of σ₁, ``[d_in]`` float64: Golub–Kahan–Lanczos with full reorthogonalisation.
 

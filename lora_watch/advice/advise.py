@@ -1,0 +1,346 @@
+"""What rank, alpha and scale to start from for a model and a task, and what that costs."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.advice.settings import first_step_at, foresee, planned_run
+from lora_watch.advice.skeleton import Skeleton, skeleton
+from lora_watch.alerts import Alert
+from lora_watch.records import RunInfo
+from lora_watch.rules.preflight import FadingScale
+from lora_watch.rules.strength import EASY_STEP, blocks, round_alpha, typed
+from lora_watch.rules.tasks import Task, find_task
+
+ADVICE_VERSION = 1
+CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"
+"""Measured that a language model holds about two bits of knowledge a parameter."""
+INITIAL_TOO_SMALL = (2.3, 9.5)
+"""How many times larger than at initialisation the median layer's ‖W₀‖_F was in three pretrained models: the tiny
+Llama 2.3, MiniLM 3.2, SmolLM2 9.5."""
+_UNKNOWN_TASK = Task(
+    "unknown",
+    (8, 128),
+    "no task was named: a search starts at 8 and doubles until it no longer pays",
+    "rule of thumb",
+    "",
+)
+
+
+@dataclass(frozen=True)
+class LayerKind:
+    """Adapted layers that are alike: one kind of projection over all blocks."""
+
+    name: str
+    """Path with ``*`` for numbers: ``model.layers.*.self_attn.q_proj``."""
+    count: int
+    d_out: int
+    d_in: int
+    parameters: int
+    """Trainable parameters of one: r·(d_out + d_in) for a linear layer."""
+    share: float
+    """The same as a share of the frozen weight's d_out·d_in."""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes. Activations, and what libraries take for themselves, are not in it."""
+
+    frozen: int
+    frozen_dtype: str
+    adapters: int
+    """In float32, in which PEFT keeps them also over 16-bit weights."""
+    gradients: int
+    optimizer: int
+    """Adam's two moments, in float32."""
+
+    @property
+    def total(self) -> int:
+        return self.frozen + self.adapters + self.gradients + self.optimizer
+
+
+@dataclass(frozen=True)
+class Advice:
+    """Where to start, why, and what it costs. ``str()`` reads well; ``to_dict()`` is for programs."""
+
+    model: str
+    task: str
+    ranks: tuple[int, int]
+    """Lowest and highest of the range worth searching."""
+    why: str
+    source: str
+    lora: dict[str, Any]
+    """Keyword arguments of ``peft.LoraConfig``."""
+    scale: float
+    """s, the factor on B·A, that this makes."""
+    same_scale: dict[str, float]
+    """The α that makes this scale under either formula: ``alpha/r`` and ``alpha/sqrt(r)``."""
+    learning_rate: float | None
+    first_step: float | None
+    """‖ΔW‖/‖W₀‖ after one full step of Adam, summed over ``blocks``; None where it is not known."""
+    first_step_relative_norm: float | None
+    """The same of the median layer alone."""
+    base_norms_from: str | None
+    """Where ‖W₀‖ was taken from: ``weights``, or ``initializer``: then first steps are smaller than given here, since
+    trained weights are larger. None where it is not known."""
+    easy_learning_rate: float | None
+    """Highest learning rate at which ``first_step`` stays in the region that was good on every model tried."""
+    blocks: int
+    layers: tuple[LayerKind, ...]
+    adapter_parameters: int
+    trainable_parameters: int
+    """With what PEFT trains beside the adapters: a classifier's head."""
+    model_parameters: int
+    memory: Memory
+    findings: tuple[Alert, ...]
+    """What the pre-flight rules say of these settings."""
+    notes: tuple[str, ...]
+    """How words were read, and what is not known."""
+
+    @property
+    def share(self) -> float:
+        """Trainable parameters beside the model's."""
+        return self.trainable_parameters / self.model_parameters
+
+    def code(self) -> str:
+        """Python to paste: the import and the ``LoraConfig``."""
+        return lora_code(self.lora)
+
+    def reasons(self) -> list[str]:
+        """One sentence each: rank, scale, first step, learning rate."""
+        low, high = self.ranks
+        r, alpha, s = self.lora["r"], self.lora["lora_alpha"], self.scale
+        plain, rooted = self.same_scale["alpha/r"], self.same_scale["alpha/sqrt(r)"]
+        formula = "α/√r" if self.lora.get("use_rslora") else "α/r"
+        said = [
+            f"Rank {low} to {high}, starting at {r}: {self.why} ({self.source}).",
+            f"Scale {formula} = {s:.3g}. The same scale is α = {plain:.4g} without rsLoRA, α = {rooted:.4g} with it; "
+            f"α = {alpha:g} read the other way would be {_other_scale(self.lora):.3g}.",
+        ]
+        if self.first_step is not None and self.first_step_relative_norm is not None:
+            most = "at most " if self.base_norms_from == "initializer" else ""
+            said.append(
+                f"First full step at learning rate {self.learning_rate:g}: {most}‖ΔW‖/‖W₀‖ = "
+                f"{self.first_step_relative_norm:.2g} in the median layer, {most}{self.first_step:.2g} summed over "
+                f"{self.blocks} blocks (s·lr·√(d_out·r/3) under Adam)."
+            )
+        if self.easy_learning_rate is not None:
+            said.append(
+                f"Learning rates up to {self.easy_learning_rate:g} keep that sum within {EASY_STEP:g}, which was good "
+                "on every model tried (1 M to 135 M parameters, runs of 25 to 120 steps); long runs want less."
+            )
+        return said
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; its schema is ``lora_watch/schema/advice.json``."""
+        out = {**asdict(replace(self, findings=())), "version": ADVICE_VERSION, "share": self.share}
+        return out | {
+            "memory": asdict(self.memory) | {"total": self.memory.total},
+            "findings": [alert.to_dict() for alert in self.findings],
+            "code": self.code(),
+        }
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.model}: {self.task}",
+            *self.reasons(),
+            f"{self.trainable_parameters:,} trainable parameters, {100 * self.share:.2g} % of the model's; "
+            f"{size_text(self.memory.total)} of memory without activations.",
+            *map(str, self.findings),
+            *self.notes,
+        ]
+        return "\n".join([*parts, "", self.code()])
+
+
+def advise(
+    model: nn.Module | str | Path,
+    task: str | None = None,
+    *,
+    tokens: float | None = None,
+    learning_rate: float | None = None,
+    rank: int | None = None,
+    target_modules: str | Sequence[str] = "all-linear",
+    dtype: str | None = None,
+) -> Advice:
+    """Settings to start from. Nothing is trained, the model is not changed, and weights are not needed.
+
+    Args:
+        model: a folder with a ``config.json``, or a loaded model.
+        task: ``classification``, ``domain-adaptation``, ``instruction-tuning``, ``continued-pretraining``, or other
+            words that say which of these it is.
+        tokens: how many tokens the loss is taken over in one pass through the data (for a classifier: its labels).
+        learning_rate: peak of the schedule, where it is settled already.
+        rank: the numbers for this rank, in place of a suggested one.
+        target_modules: as in ``LoraConfig``.
+        dtype: of the frozen weights, such as ``bfloat16``; that of the model where it is left out.
+
+    The first step is only foretold with a learning rate, and exactly only where the frozen weights are there.
+
+    Raises:
+        ValueError: for a folder without a model, words that name no task, and settings that PEFT does not take.
+    """
+    for name, value in (("tokens", tokens), ("learning_rate", learning_rate), ("rank", rank)):
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value!r}: a positive number")
+    notes: list[str] = []
+    meant, said = find_task(task) if task is not None else (_UNKNOWN_TASK, None)
+    notes += [said[0].upper() + said[1:] + "."] if said else []
+    bare = skeleton(model, classifies=meant.name == "classification")
+    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+    shape = {"target_modules": targets} | ({"task_type": bare.task_type} if bare.task_type else {})
+
+    low, high = meant.ranks
+    # r·(d_out + d_in) for every layer: what one rank costs.
+    probe = find_adapters(bare.adapted({**shape, "r": 1, "lora_alpha": 1}))
+    narrowest = min(min(adapter.shape) for adapter in probe)
+    if high > narrowest:
+        low, high = min(low, narrowest), narrowest
+        notes.append(f"Ranks end at {narrowest}, the smaller side of the narrowest adapted layer.")
+    r = rank or _start((low, high), sum(map(_size, probe)), tokens, notes)
+    lora = {"r": r, **_alpha(r), **shape}
+
+    adapted = bare.adapted(lora)
+    adapters = find_adapters(adapted)
+    purpose = {} if task is None else {"task": meant.name}
+    run = planned_run(adapters, bare.base_norms(adapters), lora, learning_rate, model=bare.name, **purpose)
+    scale = run.adapters[0].scale
+    step, source = _first_step(run, bare, notes)
+    relative = None
+    if learning_rate is not None and source is not None:
+        relative = step * learning_rate / blocks(run)
+    notes += _left_out(bare)
+    if learning_rate is None:
+        notes.append("No learning rate was given: the size of the first step grows in proportion to it.")
+    trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
+    return Advice(
+        model=bare.name,
+        task=meant.name,
+        ranks=(low, high),
+        why=meant.why,
+        source=meant.source,
+        lora=lora,
+        scale=scale,
+        same_scale={"alpha/r": scale * r, "alpha/sqrt(r)": scale * math.sqrt(r)},
+        learning_rate=learning_rate,
+        first_step=None if relative is None else relative * blocks(run),
+        first_step_relative_norm=relative,
+        base_norms_from=source,
+        easy_learning_rate=typed(EASY_STEP / step, (1, 2, 3, 5), 10) if source == "weights" else None,
+        blocks=blocks(run),
+        layers=_kinds(adapters),
+        adapter_parameters=sum(map(_size, adapters)),
+        trainable_parameters=trainable,
+        model_parameters=bare.parameters,
+        memory=_memory(bare, trainable, dtype),
+        findings=tuple(foresee(run)),
+        notes=tuple(notes),
+    )
+
+
+def size_text(size: int) -> str:
+    """``1.5 GiB``, ``12 MiB``."""
+    return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.3g} MiB"
+
+
+def lora_code(lora: dict[str, Any]) -> str:
+    """``LoraConfig(…)`` with its import, one argument a line."""
+    arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in lora.items())
+    return f"from peft import LoraConfig\n\nconfig = LoraConfig(\n{arguments})\n"
+
+
+def _literal(value: Any) -> str:
+    if isinstance(value, str):
+        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
+    if isinstance(value, list):
+        return f"[{', '.join(map(_literal, value))}]"
+    return repr(value)
+
+
+def _start(ranks: tuple[int, int], a_rank: int, tokens: float | None, notes: list[str]) -> int:
+    """The lowest of the range; with ``tokens`` the highest whose adapter has no more numbers than there are tokens."""
+    low, high = ranks
+    if tokens is None:
+        notes.append("The amount of data is not known: the start is the lowest of the range.")
+        return low
+    steps = [low * 2**i for i in range(20) if low * 2**i <= high]
+    fitting = [r for r in steps if r * a_rank <= tokens]
+    notes.append(
+        f"{tokens:,.0f} tokens: an adapter with more numbers than that could not be filled ({CAPACITY}: about two bits "
+        f"a parameter), and rank {max(fitting or [low])} has {max(fitting or [low]) * a_rank:,}."
+    )
+    return max(fitting or [low])
+
+
+def _alpha(r: int) -> dict[str, Any]:
+    """Scale 1, or about 1; with rsLoRA where α/r would fade, so that a higher rank needs no other α."""
+    if r < FadingScale().rank:
+        return {"lora_alpha": r}
+    alpha = round_alpha(math.sqrt(r))
+    return {"lora_alpha": int(alpha) if alpha.is_integer() else alpha, "use_rslora": True}
+
+
+def _other_scale(lora: dict[str, Any]) -> float:
+    return lora["lora_alpha"] / (lora["r"] if lora.get("use_rslora") else math.sqrt(lora["r"]))
+
+
+def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, str | None]:
+    """``leap`` at learning rate 1 and where ‖W₀‖ was taken from; says what is not known in ``notes``."""
+    step = first_step_at(run, 1.0)
+    if math.isfinite(step):
+        return step, "weights"
+    if bare.initializer_range is None:
+        notes.append("The size of the frozen weights is not known, and so neither is the first step beside them.")
+        return math.nan, None
+    as_made = tuple(
+        replace(adapter, base_norm=bare.initializer_range * math.sqrt(adapter.d_out * adapter.d_in))
+        for adapter in run.adapters
+    )
+    low, high = INITIAL_TOO_SMALL
+    notes.append(
+        f"The frozen weights are not there: their size is taken from initializer_range {bare.initializer_range:g}. "
+        f"Trained weights are larger ({low:g} to {high:g} times in three models here), and the first step is smaller."
+    )
+    return first_step_at(replace(run, adapters=as_made), 1.0), "initializer"
+
+
+def _left_out(bare: Skeleton) -> list[str]:
+    """Weights of three dimensions are experts, which are parameters and not layers: no target_modules names them."""
+    experts = sum(p.numel() for p in bare.model.parameters() if p.ndim == 3)
+    if experts <= bare.parameters // 10:
+        return []
+    return [
+        f"{experts:,} parameters are experts of an MoE layer, which target_modules does not reach: "
+        "LoraConfig(target_parameters=[…]) does."
+    ]
+
+
+def _size(adapter: Adapter) -> int:
+    return sum(p.numel() for p in adapter.parameters)
+
+
+def _kinds(adapters: Sequence[Adapter]) -> tuple[LayerKind, ...]:
+    found: dict[tuple[str, int, int, int], int] = {}
+    for adapter in adapters:
+        key = (re.sub(r"\b\d+\b", "*", adapter.name), *adapter.shape, _size(adapter))
+        found[key] = found.get(key, 0) + 1
+    return tuple(
+        LayerKind(name, count, d_out, d_in, size, size / (d_out * d_in))
+        for (name, d_out, d_in, size), count in found.items()
+    )
+
+
+def _memory(bare: Skeleton, trainable: int, dtype: str | None) -> Memory:
+    kind = getattr(torch, dtype, None) if dtype is not None else None
+    if dtype is not None and not (isinstance(kind, torch.dtype) and kind.is_floating_point):
+        raise ValueError(f"dtype={dtype!r}: a floating-point type such as bfloat16 or float32")
+    frozen = bare.bytes if kind is None else bare.parameters * kind.itemsize
+    return Memory(frozen, dtype or bare.dtype, 4 * trainable, 4 * trainable, 8 * trainable)

@@ -1,0 +1,175 @@
+"""``lora-watch advise``: what rank and alpha to start from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.syntax import Syntax
+from rich.table import Table
+from rich.text import Text
+
+from lora_watch.commands.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.advice import Advice, Transfer
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch advise ./Llama-3-8B --task "chat assistant"[/]                 what to start from
+
+  [cyan]lora-watch advise ./Llama-3-8B --task medical --tokens 3e6 --lr 2e-4[/]   with the data and the learning rate
+
+  [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]       the numbers of a choice of your own
+
+  [cyan]lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16[/]   what tuned settings become
+
+Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), [cyan]instruction-tuning[/] \
+(16 to 64), [cyan]continued-pretraining[/] (64 to 256), or words that say which. Then [cyan]lora-watch plan[/] writes \
+down the search from there."""
+
+
+def advise(
+    model: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[MODEL]",
+            help="Folder with a config.json, or that file. Weights are not needed; with them the first step is known.",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What it is to learn, in words.", show_default=False)] = None,
+    tokens: Annotated[
+        float | None,
+        typer.Option(help="Tokens that the loss is taken over, one pass (a classifier: labels).", show_default=False),
+    ] = None,
+    lr: Annotated[
+        float | None, typer.Option("--lr", help="Peak learning rate, where it is settled.", show_default=False)
+    ] = None,
+    rank: Annotated[int | None, typer.Option(help="The numbers for this rank.", show_default=False)] = None,
+    targets: Annotated[
+        str, typer.Option(help="target_modules: all-linear, or names with commas between.")
+    ] = "all-linear",
+    dtype: Annotated[
+        str | None, typer.Option(help="Of the frozen weights; default: that of the model.", show_default=False)
+    ] = None,
+    from_model: Annotated[
+        Path | None, typer.Option(help="Model on which --rank and --alpha were tuned.", show_default=False)
+    ] = None,
+    to_model: Annotated[Path | None, typer.Option(help="Model they are to be carried to.", show_default=False)] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="With --from-model: α there; default r.", show_default=False)
+    ] = None,
+    rslora: Annotated[bool, typer.Option("--rslora", help="With --from-model: the scale there is α/√r.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+) -> None:
+    """Say which rank, alpha and scale to start from, why, what they cost, and a LoraConfig to paste.
+
+    The rank is how many directions an adapter may use: it buys room and costs parameters, r·(d_out + d_in) a layer.
+    Alpha acts through the scale s alone, α/r, or α/√r with rsLoRA: it is a learning rate of the adapter's own. So the
+    rank follows from the task and the data, and alpha from the rank.
+
+    Nothing is trained and no weights are needed. What is not known is said. It is where a search starts, not its end.
+    """
+    from lora_watch import advice
+
+    target_modules = targets.split(",") if "," in targets else targets
+    told: Advice | Transfer
+    try:
+        if from_model is not None or to_model is not None:
+            if from_model is None or to_model is None or rank is None or model is not None:
+                raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
+            told = advice.transfer(
+                from_model,
+                to_model,
+                rank,
+                alpha=alpha,
+                use_rslora=rslora,
+                learning_rate=lr,
+                target_modules=target_modules,
+            )
+        elif model is None:
+            raise ValueError("give the folder of a model; lora-watch advise --help has examples")
+        elif alpha is not None or rslora:
+            raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
+        else:
+            told = advice.advise(
+                model,
+                task,
+                tokens=tokens,
+                learning_rate=lr,
+                rank=rank,
+                target_modules=target_modules,
+                dtype=dtype,
+            )
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    if json:
+        from lora_watch.sinks.strict_json import strict_json
+
+        typer.echo(strict_json(told.to_dict()).decode())
+        return
+    console = Console(highlight=False)
+    if isinstance(told, advice.Advice):
+        _show(console, told)
+    else:
+        console.print(Text(f"{told.from_model} → {told.to_model}", style="bold"))
+        _list(console, told.reasons())
+        console.print(Text("What does not carry over:"))
+        _list(console, told.does_not_transfer)
+    console.print()
+    console.print(Syntax(told.code(), "python", background_color="default"))
+
+
+def _show(console: Console, told: Advice) -> None:
+    from lora_watch.advice.advise import size_text
+
+    console.print(Text(f"{told.model}: {told.task}", style="bold"))
+    _list(console, told.reasons())
+    console.print(_layers(told))
+    beside = told.trainable_parameters - told.adapter_parameters
+    head = f", {beside:,} of them in parts trained whole (a head)" if beside else ""
+    share = f"{100 * told.share:.2g} % of the model's {told.model_parameters:,}"
+    console.print(Text(f"{told.trainable_parameters:,} trainable parameters{head}: {share}."))
+    memory = told.memory
+    console.print(
+        Text(
+            f"Memory: {size_text(memory.frozen)} frozen ({memory.frozen_dtype}); in float32 "
+            f"{size_text(memory.adapters)} adapters, {size_text(memory.gradients)} gradients, "
+            f"{size_text(memory.optimizer)} Adam; {size_text(memory.total)} in all, without activations."
+        )
+    )
+    for alert in told.findings:
+        console.print(Text(str(alert).replace(" at step 0", ""), style="yellow"))
+    _list(console, told.notes)
+
+
+def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
+    for sentence in sentences:
+        console.print(Text("- " + sentence))
+
+
+def _layers(told: Advice) -> Table:
+    table = Table(box=None, pad_edge=False, show_footer=True)
+    table.add_column("layers", footer="all")
+    columns = {
+        "number": str(sum(kind.count for kind in told.layers)),
+        "d_out × d_in": "",
+        "r·(d_out + d_in)": "",
+        "of the layer": "",
+        "in all": f"{told.adapter_parameters:,}",
+    }
+    for heading, footer in columns.items():
+        table.add_column(heading, justify="right", footer=footer)
+    for kind in told.layers:
+        table.add_row(
+            kind.name,
+            str(kind.count),
+            f"{kind.d_out} × {kind.d_in}",
+            f"{kind.parameters:,}",
+            f"{100 * kind.share:.2g} %",
+            f"{kind.count * kind.parameters:,}",
+        )
+    return table

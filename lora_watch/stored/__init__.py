@@ -1,0 +1,1 @@
+"""Weights and adapters as they lie on disk, read a tensor at a time."""

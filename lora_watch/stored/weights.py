@@ -1,0 +1,93 @@
+"""Tensors of a model's safetensors files: one file, or many with an index. Nothing is unpickled, nothing read early."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from safetensors import SafetensorError, safe_open
+from torch import Tensor
+
+SINGLE = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+class StoredError(ValueError):
+    """Something on disk that is not there, or not what it should be. Its message names it and says what to do."""
+
+
+class StoredWeights(Mapping[str, Tensor]):
+    """The tensors of a folder or file by their names in it; each is read when asked for, and not kept.
+
+    Only names are read at the start. A file that cannot be read raises StoredError then; a tensor that is named and not
+    there, when it is asked for.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self._file_of: dict[str, Path] = {}
+        for file in _files(path):
+            with opened(file) as content:
+                self._file_of |= dict.fromkeys(content.keys(), file)
+
+    def __getitem__(self, name: str) -> Tensor:
+        file = self._file_of[name]
+        try:
+            with opened(file) as content:
+                return content.get_tensor(name)
+        except (SafetensorError, OSError) as error:
+            raise StoredError(f"{file}: {name} cannot be read: {error}") from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._file_of)
+
+    def __len__(self) -> int:
+        return len(self._file_of)
+
+
+def stored_weights(path: Path) -> StoredWeights | None:
+    """The weights in a model's folder; None where it has none in safetensors. Raises StoredError for broken files."""
+    return StoredWeights(path) if _files(path) else None
+
+
+def opened(file: Path):  # safetensors' own type is not public
+    """``safe_open(file)`` for torch, on the CPU. Raises StoredError for what is no safetensors file."""
+    try:
+        return safe_open(file, framework="pt", device="cpu")
+    except (SafetensorError, OSError) as error:
+        raise StoredError(f"{file}: not a readable safetensors file: {error}") from None
+
+
+def _files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    if (path / INDEX).is_file():
+        return _indexed(path / INDEX)
+    return [path / SINGLE] if (path / SINGLE).is_file() else []
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        # An index is somebody else's text: only names of files beside it are followed.
+        if not all(isinstance(name, str) and Path(name).name == name for name in names):
+            raise ValueError("it names a file that is not beside it")
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise StoredError(f"{index}: not an index of safetensors files: {error}") from None
+    missing = [name for name in sorted(names) if not (index.parent / name).is_file()]
+    if missing:
+        raise StoredError(f"{index}: {missing[0]} is not there; complete the download, or remove the index")
+    return [index.parent / name for name in sorted(names)]
+
+
+def weight_of(weights: Mapping[str, Tensor], module: str) -> str | None:
+    """The name under which the weight of the layer ``module`` is stored; None where there is none, or several could be.
+
+    A model and its file differ in what stands in front: ``bert.encoder.…`` is stored as ``encoder.…``.
+    """
+    wanted = f"{module}.weight"
+    if wanted in weights:
+        return wanted
+    near = [name for name in weights if wanted.endswith(f".{name}") or name.endswith(f".{wanted}")]
+    return near[0] if len(near) == 1 else None

@@ -1,0 +1,265 @@
+"""The advice is what PEFT and a real run then do: counts, scales and first steps, and code that runs as it is."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import get_peft_model
+from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, MixtralConfig
+from typer.testing import CliRunner, Result
+
+from lora_watch import Monitor, advise, find_adapters
+from lora_watch.advice import transfer
+from lora_watch.cli import app
+from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.rules.strength import EASY_STEP
+from lora_watch.rules.tasks import TASKS
+from tests.gate.test_schemas import errors
+from tests.support import lora, tiny_model, train
+
+
+def config_of(code: str) -> Any:
+    told: dict[str, Any] = {}
+    exec(code, told)
+    return told["config"]
+
+
+def folder(path: Path, config: Any, architecture: str) -> Path:
+    config.architectures = [architecture]
+    config.save_pretrained(path)
+    return path
+
+
+def command(*arguments: str) -> Result:
+    return CliRunner().invoke(app, ["advise", *arguments], env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+# -- what it says is what happens --------------------------------------------------------------------------------------
+@pytest.mark.parametrize("task", [task.name for task in TASKS])
+def test_the_code_runs_and_makes_what_was_said(task: str) -> None:
+    told = advise(TINY_LLAMA, task)
+    model = get_peft_model(tiny_model(), config_of(told.code()))
+    assert model.get_nb_trainable_parameters()[0] == told.trainable_parameters == told.adapter_parameters
+    assert told.model_parameters == tiny_model().num_parameters()
+    adapters = find_adapters(model)
+    assert {a.scale for a in adapters} == pytest.approx({told.scale})
+    r = told.lora["r"]
+    assert told.ranks[0] <= r <= told.ranks[1]
+    assert sum(kind.count * r * (kind.d_out + kind.d_in) for kind in told.layers) == told.adapter_parameters
+    assert told.same_scale["alpha/r"] / r == pytest.approx(told.same_scale["alpha/sqrt(r)"] / math.sqrt(r))
+    assert not told.findings
+
+
+def test_the_first_step_foretold_is_the_one_that_comes() -> None:
+    told = advise(TINY_LLAMA, "chat", learning_rate=1e-3)
+    model = lora(tiny_model(), r=told.lora["r"], alpha=told.lora["lora_alpha"])
+    optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer) as monitor:
+        ids = torch.arange(64).reshape(2, 32)
+        model(input_ids=ids, labels=ids).loss.backward()
+        optimizer.step()
+        monitor.step()
+    assert monitor.last is not None
+    measured = float(torch.tensor(monitor.last.metrics["relative_norm"]).median())
+    assert told.first_step_relative_norm == pytest.approx(measured, rel=0.1)
+    assert told.first_step == pytest.approx(4 * told.first_step_relative_norm)
+    assert told.base_norms_from == "weights"
+
+
+def test_the_easy_learning_rate_makes_an_easy_step() -> None:
+    told = advise(TINY_LLAMA, "chat")
+    assert told.easy_learning_rate is not None
+    again = advise(TINY_LLAMA, "chat", learning_rate=told.easy_learning_rate)
+    assert again.first_step is not None
+    assert EASY_STEP / 2.5 < again.first_step <= EASY_STEP
+    hot = advise(TINY_LLAMA, "chat", learning_rate=0.05)
+    assert [alert.rule for alert in hot.findings] == ["LW401"]
+
+
+def test_the_advised_settings_train_without_an_alert() -> None:
+    from lora_watch import LoraWatchCallback
+
+    told = advise(TINY_LLAMA, "domain-adaptation")
+    callback = LoraWatchCallback(fail_on="warning", console=False)
+    model = get_peft_model(tiny_model(), config_of(told.code()))
+    trainer = train(model, steps=20, lr=told.easy_learning_rate, callbacks=[callback])
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert not losses or all(map(math.isfinite, losses))
+
+
+# -- the model ---------------------------------------------------------------------------------------------------------
+def test_a_loaded_model_is_not_changed_and_gives_the_same_advice() -> None:
+    model = tiny_model()
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    told = advise(model, "chat", learning_rate=1e-3, dtype="float16")
+    assert {name: torch.equal(p, before[name]) for name, p in model.named_parameters()} == dict.fromkeys(before, True)
+    stored = advise(TINY_LLAMA, "chat", learning_rate=1e-3)
+    assert told.first_step == pytest.approx(stored.first_step, rel=1e-6)
+    assert (told.lora, told.layers, told.memory) == (stored.lora, stored.layers, stored.memory)
+
+
+def test_without_weights_the_first_step_is_an_upper_bound(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_bytes((TINY_LLAMA / "config.json").read_bytes())
+    bare, full = (advise(path, "chat", learning_rate=1e-3) for path in (tmp_path / "config.json", TINY_LLAMA))
+    assert (bare.base_norms_from, bare.easy_learning_rate) == ("initializer", None)
+    assert bare.first_step is not None and full.first_step is not None  # noqa: PT018
+    assert bare.first_step > full.first_step
+    assert "at most" in str(bare)
+    assert any("frozen weights are not there" in note for note in bare.notes)
+
+
+def test_a_model_of_70_billion_needs_no_memory(tmp_path: Path) -> None:
+    config = LlamaConfig(
+        hidden_size=8192,
+        intermediate_size=28672,
+        num_hidden_layers=80,
+        num_attention_heads=64,
+        num_key_value_heads=8,
+        vocab_size=128256,
+        dtype="bfloat16",
+    )
+    told = advise(folder(tmp_path, config, "LlamaForCausalLM"), "continued-pretraining")
+    assert told.model_parameters == 70_553_706_496
+    assert told.memory.frozen == 2 * told.model_parameters
+    assert told.lora["use_rslora"] is True
+    assert told.scale == pytest.approx(1)
+    assert told.trainable_parameters == 64 * 80 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672))
+
+
+def test_an_encoder_gets_the_head_of_a_classifier(tmp_path: Path) -> None:
+    config = BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99)
+    told = advise(folder(tmp_path, config, "BertModel"), "sentiment of reviews")
+    assert told.lora["task_type"] == "SEQ_CLS"
+    assert told.trainable_parameters - told.adapter_parameters == 2 * 32 + 2  # two classes and their bias
+    assert told.notes[0] == "Task 'sentiment of reviews' is read as classification, for 'sentiment'."
+
+
+def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
+    config = MixtralConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99
+    )
+    config.num_key_value_heads = 2
+    told = advise(folder(tmp_path, config, "MixtralForCausalLM"), "chat")
+    assert any("target_parameters" in note for note in told.notes)
+
+
+# -- rank and data -----------------------------------------------------------------------------------------------------
+def test_more_data_allows_a_higher_rank_within_the_range() -> None:
+    a_rank = advise(TINY_LLAMA, "chat", rank=1).adapter_parameters
+    ranks = [advise(TINY_LLAMA, "chat", tokens=n * a_rank).lora["r"] for n in (1, 31, 32, 64, 10_000)]
+    assert ranks == [16, 16, 32, 64, 64]
+
+
+def test_what_is_not_known_is_said() -> None:
+    told = advise(TINY_LLAMA)
+    assert told.task == "unknown"
+    assert told.lora["r"] == 8
+    assert any("amount of data is not known" in note for note in told.notes)
+    assert any("No learning rate" in note for note in told.notes)
+    assert told.first_step is None
+
+
+def test_a_rank_of_ones_own_is_judged() -> None:
+    told = advise(TINY_LLAMA, "continued-pretraining", rank=4, target_modules=["q_proj", "v_proj"])
+    assert told.lora["r"] == 4
+    assert [alert.rule for alert in told.findings] == ["LW405"]
+    assert [kind.name for kind in told.layers] == [f"model.layers.*.self_attn.{x}_proj" for x in "qv"]
+    assert config_of(told.code()).target_modules == {"q_proj", "v_proj"}
+
+
+@pytest.mark.parametrize(
+    ("model", "settings", "says"),
+    [
+        (TINY_LLAMA / "nowhere", {}, "no config.json"),
+        (TINY_LLAMA, {"task": "frobnicate"}, "classification, continued-pretraining"),
+        (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
+        (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
+        (TINY_LLAMA, {"dtype": "int4"}, "dtype='int4'"),
+        (TINY_LLAMA, {"target_modules": ["query"]}, "PEFT does not take this"),
+    ],
+)
+def test_bad_input_is_named(model: Path, settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        advise(model, **settings)
+
+
+def test_a_folder_that_is_no_model_and_a_model_with_adapters(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
+    with pytest.raises(ValueError, match="cannot make a model"):
+        advise(tmp_path)
+    with pytest.raises(ValueError, match="has adapters already"):
+        advise(lora(tiny_model()))
+
+
+# -- from one model to another -----------------------------------------------------------------------------------------
+def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Path) -> None:
+    config = LlamaConfig(hidden_size=512, intermediate_size=1024, num_hidden_layers=8, vocab_size=1024)
+    config.num_attention_heads = config.num_key_value_heads = 8
+    wide = folder(tmp_path, config, "LlamaForCausalLM")
+    told = transfer(TINY_LLAMA, wide, 8, alpha=16)
+    assert (told.widths, told.ranks, told.blocks) == ((128, 512), (8, 16), (4, 8))
+    assert told.lora["lora_alpha"] == 32
+    assert told.step_factor is None  # no weights in the second folder
+    assert any("without the frozen weights" in lost for lost in told.does_not_transfer)
+    rooted = transfer(TINY_LLAMA, wide, 8, alpha=16, use_rslora=True)
+    for each in (told, rooted):
+        model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(each.code()))
+        assert {a.scale for a in find_adapters(model)} == pytest.approx({each.scale}, rel=1e-3)
+
+
+def test_the_learning_rate_that_keeps_the_first_step(tmp_path: Path) -> None:
+    model = tiny_model()
+    for name, p in model.named_parameters():
+        if "_proj" in name:
+            p.data *= 4
+    model.save_pretrained(tmp_path)
+    told = transfer(TINY_LLAMA, tmp_path, 8, learning_rate=1e-3)
+    assert told.ranks == (8, 8)
+    assert told.step_factor == pytest.approx(0.25, rel=1e-3)
+    assert told.learning_rates == (1e-3, pytest.approx(5e-3))
+    assert transfer(TINY_LLAMA, model, 8).step_factor == pytest.approx(0.25, rel=1e-3)
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+def test_the_command_prints_the_table_and_the_code() -> None:
+    shown = command(str(TINY_LLAMA), "--task", "chat", "--lr", "1e-3", "--tokens", "1e6")
+    assert shown.exit_code == 0
+    assert "model.layers.*.mlp.down_proj" in shown.output
+    assert "630,784 trainable parameters" in shown.output
+    code = shown.output[shown.output.index("from peft") :]
+    assert config_of("\n".join(line.rstrip() for line in code.splitlines())).r == 64
+
+
+def test_the_json_is_the_schemas() -> None:
+    told = json.loads(command(str(TINY_LLAMA), "--task", "chat", "--lr", "0.05", "--json").output)
+    assert errors("advice.json", told) == []
+    assert told["findings"]
+    moved = command(
+        "--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--lr", "1", "--json"
+    )
+    told = json.loads(moved.output)
+    assert errors("transfer.json", told) == []
+    assert told["ranks"] == [8, 8]
+    assert told["learning_rates"] == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        ([], "give the folder of a model"),
+        ([str(TINY_LLAMA / "x")], "no config.json"),
+        ([str(TINY_LLAMA), "--alpha", "16"], "preflight"),
+        (["--from-model", str(TINY_LLAMA)], "--to-model"),
+        ([str(TINY_LLAMA), "--rank", "0"], "rank=0"),
+    ],
+)
+def test_misuse_is_one_line(arguments: list[str], says: str) -> None:
+    shown = command(*arguments)
+    assert shown.exit_code == 2
+    assert says in shown.stderr
+    assert shown.stderr.count("\n") == 1
