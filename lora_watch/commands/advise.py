@@ -75,7 +75,7 @@ def advise(
     """
     from lora_watch import advice
 
-    target_modules = targets.split(",") if "," in targets else targets
+    target_modules = "all-linear" if targets == "all-linear" else targets.split(",")
     told: Advice | Transfer
     try:
         if from_model is not None or to_model is not None:
