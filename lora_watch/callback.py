@@ -26,6 +26,20 @@ from lora_watch.sinks import ConsoleSink, ReportSink, Sink, TensorBoardSink
 
 _KEY = "lora_watch"
 
+_POLICY_GRADIENT = frozenset(
+    {
+        "A2POTrainer",
+        "AsyncGRPOTrainer",
+        "GRPOTrainer",
+        "IWOPDTrainer",
+        "OnlineDPOTrainer",
+        "PPOTrainer",
+        "RLOOTrainer",
+        "SDPOTrainer",
+    }
+)
+"""TRL's trainers whose loss is no measure of success; what is derived from them (GMPO, Nash-MD, XPO …) counts too."""
+
 
 class LoraWatchCallback(TrainerCallback):
     """Watches every LoRA adapter of a Trainer's run. Add it, and nothing else changes::
@@ -195,6 +209,12 @@ class LoraWatchCallback(TrainerCallback):
         compiled = bool(getattr(args, "torch_compile", False))
         if compiled:
             notes.append("output_ratio is unavailable: the model is compiled")
+        judge_loss = not is_policy_gradient(trainer)
+        if not judge_loss:
+            notes.append(
+                f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
+                "stand down (LW104, LW202 to LW206), all but LW201, NaN and infinity"
+            )
         monitor = Monitor(
             model,
             optimizer,
@@ -209,7 +229,8 @@ class LoraWatchCallback(TrainerCallback):
             sinks=self._sinks(trainer) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
-            config=_config(args, model) | self._purpose,
+            config=_config(args, model) | _classes(trainer, model) | self._purpose,
+            judge_loss=judge_loss,
             notes=notes,
         )
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
@@ -371,6 +392,32 @@ def _output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:
 
 def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
     return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
+
+
+def is_policy_gradient(trainer: Trainer | None) -> bool:
+    """Whether the trainer's loss is a policy gradient's: its value hovers around 0 however well the training goes."""
+    return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
+
+
+def _classes(trainer: Trainer | None, model: Any) -> dict[str, int]:
+    """``{"classes": n}`` where the loss is the usual cross-entropy over n classes, as far as anybody can see."""
+    if trainer is None or getattr(trainer, "compute_loss_func", None) is not None:
+        return {}
+    owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
+    if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
+        return {}
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config, kind = getattr(bare, "config", None), type(bare).__name__
+    if kind.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
+        count = getattr(config, "vocab_size", None)
+    elif kind.endswith("ForTokenClassification") or (
+        kind.endswith("ForSequenceClassification")
+        and getattr(config, "problem_type", None) in (None, "single_label_classification")
+    ):
+        count = getattr(config, "num_labels", None)
+    else:
+        count = None
+    return {"classes": count} if isinstance(count, int) and count > 1 else {}
 
 
 def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:

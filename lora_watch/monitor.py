@@ -92,7 +92,10 @@ class Monitor:
         sinks: where records and alerts are written.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
-        config: settings for the report and the dashboards.
+        config: settings for the report and the dashboards. ``classes``, the number of classes of a cross-entropy (a
+            language model's vocabulary), lets LW205 judge the first loss.
+        judge_loss: False where the loss does not fall as the model gets better (GRPO, PPO): of the rules that read it
+            only LW201, NaN and infinity, is left.
 
     Raises:
         ValueError: for a ``fail_on``, ``patience`` or ``mute`` that makes no sense.
@@ -115,6 +118,7 @@ class Monitor:
         max_steps: int | None = None,
         lr_fraction: Callable[[int], float | None] | None = None,
         config: Mapping[str, Any] | None = None,
+        judge_loss: bool = True,
         notes: Sequence[str] = (),
     ):
         if every < 1:
@@ -131,7 +135,7 @@ class Monitor:
         self._sinks = list(sinks)
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
         self._lr_fraction = lr_fraction
-        self._loss = LossSignals()
+        self._loss, self._judge_loss = LossSignals(), judge_loss
         self._adapters: list[Adapter] = []
         self._bank = AdapterBank([])
         self._groups = ParameterGroups(optimizer, [])
@@ -463,6 +467,7 @@ class Monitor:
             metrics,
             known,
             lr=lr,
+            weight_decay=self._groups.weight_decay,
             lr_fraction=self._fraction(step),
             wiring=self._wiring(),
             updated=updated,
@@ -500,7 +505,7 @@ class Monitor:
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
-            scalars=self._loss.update(loss),
+            scalars=self._loss.update(loss) if self._judge_loss else {},
         )
 
     def _wiring(self) -> dict[str, BoolArray]:

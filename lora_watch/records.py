@@ -41,6 +41,8 @@ class AdapterInfo:
     """σ₁(W₀); NaN when unknown."""
     zero_magnitudes: int = 0
     """Under DoRA: number of magnitudes that are exactly zero at the start, each one an all-zero row of W₀."""
+    magnitude_trainable: bool = False
+    """Under DoRA: whether the magnitudes get a gradient."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,8 @@ class StepRecord:
     """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
     lr: tuple[float, ...] = ()
     """Learning rate of each parameter group as used by this step."""
+    weight_decay: tuple[float, ...] = ()
+    """Weight decay of each parameter group at this step."""
     lr_fraction: float | None = None
     """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
     overhead: float | None = None

@@ -50,6 +50,7 @@ def save(path: Path, trace: Trace) -> None:
             "step": record.step,
             "loss": record.loss,
             "lr": record.lr,
+            "weight_decay": record.weight_decay,
             "lr_fraction": record.lr_fraction,
             "scalars": {k: v for k, v in record.scalars.items() if not k.startswith("loss_")},
             "updated": record.updated,
@@ -87,7 +88,8 @@ def load(path: Path) -> Trace:
             arrays_of = {
                 field: {name: rows[i] for name, (rows, there) in found[field].items() if there[i]} for field in _FIELDS
             }
-            records.append(StepRecord(run, **{**plain, "lr": tuple(plain["lr"])}, **arrays_of))
+            groups = {name: tuple(plain.get(name, ())) for name in ("lr", "weight_decay")}
+            records.append(StepRecord(run, **{**plain, **groups}, **arrays_of))
     return Trace(head["spec"], head["before"], head["after"], grad_norm, records)
 
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
+from lora_watch.adapters.tensors import gathered
+
 
 class Block(NamedTuple):
     """One low-rank product: this part of the layer's change is ``scale · b @ diag(middle) @ a``.
@@ -107,9 +109,16 @@ class Adapter(ABC):
         """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
 
     @property
-    def magnitude(self) -> Tensor | None:
-        """DoRA's magnitude vector, None otherwise. ‖s·B·A‖ is then not the whole change of the layer."""
+    def magnitude_parameter(self) -> Tensor | None:
+        """The parameter that holds DoRA's magnitudes, None otherwise."""
         return None
+
+    @property
+    def magnitude(self) -> Tensor | None:
+        """DoRA's magnitudes, as many as the layer has outputs, in whatever layout the library stores them; detached.
+        None otherwise. With them ‖s·B·A‖ is not the whole change of the layer."""
+        parameter = self.magnitude_parameter
+        return None if parameter is None else gathered(parameter)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -29,6 +29,7 @@ def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: f
         base_norm=float(norm),
         base_spectral_norm=float(top),
         zero_magnitudes=_zeros(adapter.magnitude),
+        magnitude_trainable=(m := adapter.magnitude_parameter) is not None and m.requires_grad,
     )
 
 

@@ -251,12 +251,11 @@ class TorchtuneAdapter(Adapter):
 
     @property
     def variant(self) -> str:
-        return "lora" if self.magnitude is None else "dora"
+        return "lora" if self.magnitude_parameter is None else "dora"
 
     @property
-    def magnitude(self) -> Tensor | None:
-        magnitude = self._layer._parameters.get("magnitude")
-        return None if magnitude is None else gathered(magnitude)
+    def magnitude_parameter(self) -> Tensor | None:
+        return self._layer._parameters.get("magnitude")
 
 
 def _numbers(weight: Any) -> Tensor | None:

@@ -30,6 +30,20 @@ def layer_index(name: str) -> int | None:
     It is the number after the first ``layers``, ``layer``, ``blocks``, ``block`` or ``h``, or else the first number.
     """
     parts = name.split(".")
-    numbers = [(i, int(part)) for i, part in enumerate(parts) if part.isdecimal()]
-    in_stack = [number for i, number in numbers if i and parts[i - 1] in _STACKS]
-    return next(iter(in_stack or [number for _, number in numbers]), None)
+    place = _place_of_index(parts)
+    return None if place is None else int(parts[place])
+
+
+def module_family(name: str) -> str:
+    """The clean name with ``*`` for the block's index: the same for one module in every block."""
+    parts = name.split(".")
+    place = _place_of_index(parts)
+    if place is not None:
+        parts[place] = "*"
+    return ".".join(parts)
+
+
+def _place_of_index(parts: list[str]) -> int | None:
+    numbers = [i for i, part in enumerate(parts) if part.isdecimal()]
+    in_stack = [i for i in numbers if i and parts[i - 1] in _STACKS]
+    return next(iter(in_stack or numbers), None)

@@ -232,12 +232,9 @@ class PeftAdapter(PeftLayer, Adapter):
         return "dora" if (getattr(self._layer, "use_dora", None) or {}).get(self._key) else "lora"
 
     @property
-    def magnitude(self) -> Tensor | None:
-        """DoRA's magnitudes in the layout PEFT stores them in, as many as the layer has outputs."""
+    def magnitude_parameter(self) -> Tensor | None:
         vectors = self._layer._modules.get("lora_magnitude_vector")
-        if vectors is None or self._key not in vectors:
-            return None
-        return gathered(_weight(vectors[self._key]))
+        return None if vectors is None or self._key not in vectors else _weight(vectors[self._key])
 
 
 class AdaLoraAdapter(PeftAdapter):

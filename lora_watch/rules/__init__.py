@@ -8,7 +8,15 @@ from collections.abc import Iterable, Sequence
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.fit import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
-from lora_watch.rules.loss import LossDivergence, LossSpike, NonFiniteLoss
+from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
+from lora_watch.rules.loss import (
+    FirstLossTooHigh,
+    LossDivergence,
+    LossExactlyZero,
+    LossNotDecreasing,
+    LossSpike,
+    NonFiniteLoss,
+)
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.wiring import AdapterNotInOptimizer, BStillZero, NoTrainableAdapter
@@ -32,6 +40,12 @@ def catalogue() -> list[Rule]:
         BarelyMoves(),
         LossDivergence(),
         LossSpike(),
+        LossExactlyZero(),
+        FirstLossTooHigh(),
+        AdapterDecays(),
+        LayerOutlier(),
+        MagnitudeOff(),
+        LossNotDecreasing(),
         AggressiveScale(),
         FadingScale(),
         RankStabilisedTooLow(),

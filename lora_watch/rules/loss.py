@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.strength import weaker
-from lora_watch.signals.loss import DECISIVE, SPIKE
+from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 
 @dataclass
@@ -122,5 +122,152 @@ class LossSpike(Rule):
             remedies=[
                 "look at the batch of this step",
                 "lower max_grad_norm (1.0 → 0.3) so that one batch cannot move the adapter far",
+            ],
+        )
+
+
+@dataclass
+class LossExactlyZero(Rule):
+    """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
+
+    Fires when all of the last five losses, or the first three, are exactly 0. A loss that has merely become small is
+    not exactly zero, unless every target's probability has rounded to 1.
+    """
+
+    id = "LW204"
+    name = "loss-exactly-zero"
+    severity = Severity.WARNING
+    yields_to = ("LW201",)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
+            return None
+        return Finding(
+            f"The loss has been exactly 0.0 for several steps up to step {record.step}: nothing is being learned.",
+            metric="loss",
+            limit=0.0,
+            causes=[
+                "every label is -100: the prompt template or the response marker that masks them does not match the "
+                "text, or truncation cut the answers off",
+                "labels do not fit the logits: a single class, or one that the loss ignores",
+                "the few examples there are have been learned by heart",
+            ],
+            remedies=[
+                "print one batch of the data collator: (labels != -100).sum() must not be 0",
+                "raise max_length so that answers are not cut off",
+            ],
+        )
+
+
+@dataclass
+class FirstLossTooHigh(Rule):
+    """The run starts with a loss far above that of guessing: the model is confident of what is wrong.
+
+    A model that knows nothing of n classes has a cross-entropy of ln n. Fires at the third step when the lower of the
+    first loss and the median of the first three to five is above ``factor`` · ln n, and holds while the last five are.
+    n is the vocabulary of a language model or the number of labels of a classifier; where the loss is not known to be a
+    cross-entropy (a Trainer's own ``compute_loss`` or ``compute_loss_func``) the rule is silent. A plain loop says it:
+    ``Monitor(config={"classes": n})``.
+
+    The limit: first losses of the corpus were 0.41 to 1.01 · ln n, the highest with a new classifier's head.
+    """
+
+    id = "LW205"
+    name = "first-loss-too-high"
+    severity = Severity.WARNING
+    yields_to = ("LW101", "LW102", "LW201")
+
+    factor: float = 1.5
+
+    def check(self, record: StepRecord) -> Finding | None:
+        classes, start = record.run.config.get("classes"), record.scalars.get("loss_start")
+        if not isinstance(classes, int) or classes < 2 or start is None or record.loss is None:
+            return None
+        limit = self.factor * math.log(classes)
+        if not (start > limit and record.scalars["loss_recent"] > limit):
+            return None
+        return Finding(
+            f"The run began with a loss of {start:.4g}, where guessing among {classes} classes costs "
+            f"{math.log(classes):.3g} (limit {limit:.3g}).",
+            metric="loss",
+            limit=limit,
+            causes=[
+                "tokenizer and model do not belong together, or labels are shifted, so that targets are other tokens",
+                "the checkpoint was loaded wrongly: look for 'newly initialized' and for a wrong dtype or quantisation",
+                "the loss is a sum over micro-batches or tokens instead of their mean",
+            ],
+            remedies=[
+                "evaluate the base model without adapters on a batch: its loss should be below ln n",
+                "decode one batch of input_ids and labels and read it",
+            ],
+        )
+
+
+@dataclass
+class LossNotDecreasing(Rule):
+    """The run has ended and its loss has not fallen, although its noise would have let a fall be seen.
+
+    Judged once, at the end of a run that was not stopped. Fires when the mean of the last third is less than two
+    standard errors below that of the first, a fall of ``fall`` of its start would have been more than that, and the
+    last five losses lie no further below the start than their noise. So a run whose noise hides such a fall is not
+    judged. Of the 160 runs of the corpus on which limits are chosen this holds for 16, all of them wasted, and LW104
+    has spoken of each already.
+    """
+
+    id = "LW206"
+    name = "loss-not-decreasing"
+    severity = Severity.INFO
+    lasting = True
+    yields_to = (
+        *("LW101", "LW102", "LW103", "LW104", "LW201", "LW202", "LW203", "LW204"),
+        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+    )
+
+    fall: float = 0.05
+    """Share of the start by which a loss that falls at all can be expected to fall."""
+    steps: int = 20
+    """Least number of losses to judge by."""
+    means: list[float] = field(default_factory=list, init=False)
+    """Means of the losses so far, ``width`` steps each; the last may be of fewer."""
+    width: int = field(default=1, init=False)
+    filled: int = field(default=0, init=False)
+    """Losses in the last of them."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if record.loss is None or not math.isfinite(record.loss) or not record.scalars:
+            return None
+        if not self.means or self.filled == self.width:
+            if len(self.means) == 96:  # half as many, twice as wide: the whole run in bounded space
+                self.means = [(a + b) / 2.0 for a, b in zip(self.means[::2], self.means[1::2])]
+                self.width *= 2
+            self.means, self.filled = [*self.means, 0.0], 0
+        self.filled += 1
+        last = self.means[-1]
+        self.means = [*self.means[:-1], last + (record.loss - last) / self.filled]
+        return None
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        if (len(self.means) - 1) * self.width + self.filled < self.steps:
+            return None
+        whole = self.means if self.filled == self.width else self.means[:-1]
+        early, late, error = trend(whole)
+        if early - late >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
+            return None
+        if record.scalars.get("loss_improved", 0.0) > 0:
+            return None
+        return Finding(
+            f"The loss has not fallen in {record.step} steps: {early:.4g} on average in the first third, {late:.4g} in "
+            f"the last, and a fall of {100 * self.fall:.0f} % would have been seen.",
+            metric="loss",
+            limit=self.fall,
+            causes=[
+                "the gradients do not point anywhere: labels that do not belong to their inputs, a loss that is not of "
+                "these outputs",
+                "the model already knows this data: there is nothing left to learn",
+                "the learning rate or the scale is too low, or far too high, for any progress",
+            ],
+            remedies=[
+                "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is "
+                "broken",
             ],
         )

@@ -223,6 +223,14 @@ class LossProgress:
         self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
 
 
+def trend(losses: Sequence[float]) -> tuple[float, float, float]:
+    """``(early, late, error)``: the means of the first and the last third of ``losses``, and the standard error of
+    their difference, from the differences of neighbours, so that the trend itself does not count as noise."""
+    third = max(len(losses) // 3, 1)
+    sd = 0.5 * math.sqrt(math.pi) * sum(abs(b - a) for a, b in pairwise(losses)) / max(len(losses) - 1, 1)
+    return sum(losses[:third]) / third, sum(losses[-third:]) / third, sd * math.sqrt(2.0 / third)
+
+
 @dataclass
 class LossSignals:
     """Detector and progress together: the numbers of a ``StepRecord`` that rules read of the loss."""

@@ -58,6 +58,11 @@ class ParameterGroups:
         """The rate each group was built with: schedulers keep it as ``initial_lr``."""
         return tuple(float(group.get("initial_lr", group["lr"])) for group in self._groups)
 
+    @property
+    def weight_decay(self) -> tuple[float, ...]:
+        """The weight decay of each group now; 0 for a group that has none."""
+        return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
+
     def per_adapter(self, rates: Sequence[float]) -> FloatArray:
         """``rates`` (one a group) spread over the adapters: float64 ``[n_adapters]``, NaN where no group is known."""
         return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in self.group])

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
+import pytest
+from datasets import Dataset
+from peft import LoraConfig, get_peft_model
+
+from benchmarks.corpus.faults import FAULTS
+from lora_watch import LoraWatchCallback
+from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor import Monitor
+from lora_watch.rules.loss import LossNotDecreasing
 from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
+from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 def nan_at_seven(step: int, loss):  # type: ignore[no-untyped-def]
@@ -64,3 +74,139 @@ def test_corrupted_batches_are_found_at_batch_size_one() -> None:
 
 def test_loss_rules_are_silent_at_batch_size_one() -> None:
     assert ids(at_batch_size_one(lambda step: False)) == []
+
+
+# -- LW204 to LW206 ----------------------------------------------------------------------------------------------------
+
+
+def faulty(fault: str, step: int = 20) -> Monitor:
+    return run(steps=40, per_device_train_batch_size=8, prepare=lambda trainer: FAULTS[fault].inject(trainer, step))
+
+
+@pytest.mark.parametrize(("begins", "found"), [(1, 3), (20, 24)])
+def test_loss_exactly_zero_when_no_target_is_left(begins: int, found: int) -> None:
+    monitor = faulty("no-targets", begins)
+    assert the("LW204", monitor).step == found
+    assert len([alert for alert in monitor.alerts if alert.closed_step is None]) <= 2
+
+
+def test_two_steps_without_a_target_are_no_fault() -> None:
+    monitor = run(steps=12, trainer_class=trainer_with_loss(lambda n, loss: loss * (n not in (6, 7))))
+    assert "LW204" not in ids(monitor)
+
+
+def test_first_loss_too_high() -> None:
+    monitor = faulty("loud-head")
+    alert = the("LW205", monitor)
+    assert alert.step == 3
+    assert "guessing among 1024 classes costs 6.93" in alert.message
+    assert len(monitor.alerts) == 1
+
+
+def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
+    tenfold = run(steps=6, trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss))
+    assert "classes" not in tenfold.run.config
+    assert "LW205" not in ids(tenfold)
+
+
+def test_an_explosion_on_the_way_is_no_high_first_loss() -> None:
+    assert "LW205" not in ids(run(lora(tiny_model(), alpha=128), steps=20, lr=5e-2))
+
+
+def test_loss_not_decreasing() -> None:
+    monitor = faulty("noise-gradients")
+    alert = the("LW206", monitor)
+    assert (alert.step, alert.severity.name) == (40, "INFO")
+    assert ids(monitor) == ["LW206"]
+
+
+def test_loss_not_decreasing_is_left_to_the_rule_that_knows_why() -> None:
+    assert ids(run(steps=40, lr=1e-5)) == ["LW104"]
+
+
+def test_the_trend_of_a_long_run_is_kept_in_bounded_space() -> None:
+    rule = LossNotDecreasing(fall=10.0)  # no noise hides a fall: the trend alone decides
+    monitor = run(steps=210, per_device_train_batch_size=1, rules=[rule])
+    assert len(rule.means) <= 96
+    assert rule.width == 4
+    assert "LW206" not in ids(monitor)
+
+
+def test_all_three_are_silent_on_the_twin() -> None:
+    assert healthy().run.config["classes"] == 1024
+    assert ids(healthy()) == []
+
+
+# -- losses that mean something else -----------------------------------------------------------------------------------
+
+
+def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
+    """A real GRPOTrainer, whose loss is 0 at first and hovers around it: only NaN and infinity are judged."""
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    model, tokenizer = tiny_llama()[0], tiny_tokenizer()
+    trainer = trl.GRPOTrainer(
+        model=get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")),
+        reward_funcs=lambda completions, **rest: [float(len(set(text))) for text in completions],
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list([{"prompt": "It is a truth universally"}] * 8),
+        args=trl.GRPOConfig(
+            output_dir=str(tmp_path),
+            max_steps=5,
+            learning_rate=1e-3,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=12,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+        callbacks=[callback],
+    )
+    trainer.train()
+    monitor = callback.monitor
+    assert monitor is not None
+    assert monitor.last is not None
+    assert ids(monitor) == []
+    assert monitor.last.loss is not None
+    assert not monitor.last.scalars
+    assert any("GRPOTrainer" in note and "LW202 to LW206" in note for note in monitor.run.notes)
+
+
+def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=Dataset.from_list([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path),
+            max_steps=4,
+            use_cpu=True,
+            bf16=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+        callbacks=[callback],
+    )
+    trainer.train()
+    monitor = callback.monitor
+    assert monitor is not None
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_start"] > 0
+    assert monitor.run.notes == ()
+    assert monitor.run.config["classes"] == 1024
+
+
+def test_a_plain_loop_says_so_itself() -> None:
+    monitor = Monitor(lora(tiny_model()), judge_loss=False)
+    monitor.start()
+    for loss in (0.0, 0.0, 0.0, 0.0):
+        monitor.step(loss=loss)
+    assert "LW204" not in ids(monitor)
+    monitor.step(loss=math.nan)
+    assert "LW201" in ids(monitor)

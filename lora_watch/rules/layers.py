@@ -1,0 +1,237 @@
+"""LW107 to LW109: adapters that shrink, a layer apart from its kind, DoRA's magnitudes."""
+
+from __future__ import annotations
+
+import functools
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_watch.adapters.names import module_family
+from lora_watch.alerts import Severity
+from lora_watch.records import FloatArray, StepRecord
+from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+
+
+def _of_groups(record: StepRecord, values: tuple[float, ...]) -> FloatArray:
+    """One value a parameter group, spread over the adapters, ``[n_adapters]``; NaN where no group is known."""
+    groups = [adapter.group for adapter in record.run.adapters]
+    return np.array([values[g] if g is not None and g < len(values) else math.nan for g in groups])
+
+
+@dataclass
+class AdapterDecays(Rule):
+    """Weight decay takes more from the adapters than learning adds: they shrink while they train.
+
+    Fires when ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far, and the decay
+    since then accounts for at least half of that: every step with learning rate lr and decay λ takes lr·λ of A and of
+    B, 2·lr·λ of their product. That is AdamW's decay, the usual one, and plain SGD's; what Adam does with a decay
+    inside the gradient is not counted.
+
+    The limit: in the 160 runs of the corpus on which limits are chosen, one of them with decay, no median layer fell
+    by more than 3 %. Raise it where shrinking is meant.
+    """
+
+    id = "LW107"
+    name = "adapter-decays"
+    severity = Severity.WARNING
+    yields_to = ("LW101", "LW102", "LW103", "LW201", "LW301", "LW302")
+
+    shrunk: float = 0.1
+    """Share of the highest ‖B·A‖ that must be gone."""
+    peaks: list[float] = field(default_factory=list, init=False)
+    """The highest ‖B·A‖ of each adapter."""
+    decayed: list[float] = field(default_factory=list, init=False)
+    """Σ 2·lr·λ of each adapter since then."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        total = len(record.run.adapters)
+        if len(self.peaks) != total:
+            self.peaks, self.decayed = [0.0] * total, [0.0] * total
+        peaks, decayed = np.array(self.peaks), np.array(self.decayed)
+        taken = np.nan_to_num(_of_groups(record, record.lr) * _of_groups(record, record.weight_decay))
+        if record.updated:
+            decayed += 2.0 * taken
+            self.decayed = decayed.tolist()
+        now = known_values(record, "product_norm")
+        if now is None or not total:
+            return None
+        higher = now > peaks
+        peaks, decayed = np.where(higher, now, peaks), np.where(higher, 0.0, decayed)
+        self.peaks, self.decayed = peaks.tolist(), decayed.tolist()
+        with np.errstate(all="ignore"):
+            left = now / peaks
+            lost = -np.log(left)
+        known = np.isfinite(lost)
+        if not known.any() or np.median(left[known]) >= 1.0 - self.shrunk:
+            return None
+        if np.median(decayed[known]) < 0.5 * np.median(lost[known]):
+            return None
+        decay = max(record.weight_decay)
+        gone = 1.0 - left
+        return Finding(
+            f"The adapters shrink while they train: ‖B·A‖ of the median layer is {100 * np.median(gone[known]):.0f} % "
+            f"below its highest (limit {100 * self.shrunk:.0f} %), and weight decay has taken at least half of that.",
+            adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
+            metric="product_norm",
+            limit=self.shrunk,
+            causes=[
+                f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
+                "the gradients have become small, so that the decay alone is left: nothing more is being learned",
+            ],
+            remedies=[f"weight_decay {decay:g} → 0.01 or 0, as is usual for adapters"],
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _families(names: tuple[str, ...], least: int) -> tuple[NDArray[np.intp], ...]:
+    """The columns of each family of at least ``least`` modules that differ in their block alone."""
+    members: dict[str, list[int]] = {}
+    for column, name in enumerate(names):
+        members.setdefault(module_family(name), []).append(column)
+    return tuple(np.array(columns) for columns in members.values() if len(columns) >= least)
+
+
+@dataclass
+class LayerOutlier(Rule):
+    """One layer's adapter has become far larger, beside its frozen weight, than its siblings in other blocks.
+
+    Siblings are modules of the same name in at least ``siblings`` blocks, such as every ``self_attn.q_proj``. Their
+    log(relative_norm) are compared by robust z: the distance from the family's median over 1.4826·MAD, which is taken
+    to be at least ``spread``. Fires when a layer is above ``z`` at ``lasting_for`` measured steps in a row.
+
+    The limits: a z of 9 with a spread of 0.25 is a layer at least 9.5 times as large as its siblings. In the good runs
+    of the corpus on which limits are chosen none was above 5.6 times, the highest under plain SGD, where the size of a
+    step follows the gradient's (Adam: 3.9). A layer that is too small does no harm and is left to LW303 and LW305.
+    """
+
+    id = "LW108"
+    name = "layer-outlier"
+    severity = Severity.WARNING
+    needs = "relative_norm"
+    yields_to = ("LW101", "LW102", "LW103", "LW201")
+
+    z: float = 9.0
+    spread: float = 0.25
+    """Least standard deviation of log(relative_norm) within a family that is believed."""
+    siblings: int = 4
+    lasting_for: int = 5
+    streaks: list[int] = field(default_factory=list, init=False)
+    """For how many measured steps each adapter has been above ``z``."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        sizes = known_values(record, "relative_norm")
+        if sizes is None or record.step == 0:
+            return None
+        scores, times = np.zeros(len(sizes)), np.ones(len(sizes))
+        with np.errstate(all="ignore"):
+            logs = np.log(sizes)
+        for columns in _families(record.run.names, self.siblings):
+            values = logs[columns]
+            known = np.isfinite(values)
+            if known.sum() < self.siblings:
+                continue
+            middle = np.median(values[known])
+            spread = max(1.4826 * float(np.median(np.abs(values[known] - middle))), self.spread)
+            scores[columns[known]] = (values[known] - middle) / spread
+            times[columns[known]] = np.exp(values[known] - middle)
+        far = scores > self.z
+        before = self.streaks if len(self.streaks) == len(far) else [0] * len(far)
+        self.streaks = [streak + 1 if out else 0 for streak, out in zip(before, far.tolist())]
+        lasting = np.array(self.streaks) >= self.lasting_for
+        if not lasting.any():
+            return None
+        worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
+        name = record.run.names[worst]
+        return Finding(
+            f"{name} is {times[worst]:.3g} times as large beside its frozen weight as the median of its siblings in "
+            f"other blocks (robust z {scores[worst]:.3g}, limit {self.z:g}), for {self.streaks[worst]} measured steps.",
+            adapters=worst_first(record, sizes, lasting),
+            metric="relative_norm",
+            limit=self.z,
+            causes=[
+                *_set_apart(record, worst),
+                "its frozen weight is damaged or far smaller than those of its siblings",
+                "few tokens reach it, and those drive it alone",
+            ],
+            remedies=[
+                f"give {name} the learning rate, rank and alpha of its siblings, or take it out of target_modules"
+            ],
+        )
+
+
+def _set_apart(record: StepRecord, column: int) -> list[str]:
+    """In which settings an adapter differs from most of its family, in words."""
+    adapters, rates = record.run.adapters, _of_groups(record, record.run.peak_lr or record.lr)
+    family = [i for i, a in enumerate(adapters) if module_family(a.name) == module_family(adapters[column].name)]
+    usual_lr, usual_scale = np.median(rates[family]), float(np.median([adapters[i].scale for i in family]))
+    found = []
+    if np.isfinite(usual_lr) and rates[column] > 1.5 * usual_lr:
+        found.append(f"its parameter group has the learning rate {rates[column]:g}, its siblings {usual_lr:g}")
+    if adapters[column].scale > 1.5 * usual_scale:
+        found.append(f"its scale is {adapters[column].scale:g}, that of its siblings {usual_scale:g} (alpha_pattern)")
+    return found
+
+
+@dataclass
+class MagnitudeOff(Rule):
+    """DoRA's magnitudes do not move at all, or have gone far from the sizes they began with.
+
+    ``magnitude_drift`` is max|mᵢ − m₀ᵢ|/|m₀ᵢ| of a layer. Fires when
+
+    - it is exactly zero in a layer whose magnitudes are trainable, after ``updates`` optimizer steps with lr > 0, or
+    - in the median layer it is above ``drift``: in half of the layers an output has changed by its own first size.
+
+    The limit: DoRA on the packaged model, 40 steps, ended at 0.02 to 0.15 for the learning rates at which LoRA is good
+    there (5e-4 to 5e-3), at 0.48 for ten times the usual one, still among the useful, and at 1.3 for thirty times.
+    """
+
+    id = "LW109"
+    name = "magnitude-off"
+    severity = Severity.WARNING
+    needs = "magnitude_drift"
+    yields_to = ("LW101", "LW102", "LW103", "LW201", "LW301", "LW408")
+
+    updates: int = 3
+    """Optimizer steps with lr > 0 to wait for."""
+    drift: float = 1.0
+    done: int = field(default=0, init=False)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        drift = known_values(record, "magnitude_drift")
+        if drift is None or record.step == 0:
+            return None
+        self.done += int(record.updated and max(record.lr, default=1.0) > 0)
+        trainable = np.array([adapter.magnitude_trainable for adapter in record.run.adapters])
+        frozen = trainable & (drift == 0) & (self.done >= self.updates)
+        if frozen.any():
+            return Finding(
+                f"DoRA's magnitudes have not moved at all after {self.done} real updates in {int(frozen.sum())} of "
+                f"{len(frozen)} layers, although they are trainable: there only the direction is learned.",
+                adapters=worst_first(record, drift, frozen),
+                metric="magnitude_drift",
+                limit=0.0,
+                causes=[
+                    "the optimizer does not hold them: a parameter list that picks lora_A and lora_B by name leaves "
+                    "lora_magnitude_vector out",
+                    "they are kept in bf16 or fp16, where an update below a half-thousandth of their size is lost",
+                ],
+                remedies=[
+                    "build the optimizer from [p for p in model.parameters() if p.requires_grad]",
+                    "keep trainable parameters in fp32 (autocast_adapter_dtype=True in get_peft_model)",
+                ],
+            )
+        known = np.isfinite(drift)
+        if not known.any() or not np.median(drift[known]) > self.drift:
+            return None
+        return Finding(
+            f"DoRA's magnitudes have drifted far: in half of the layers an output's magnitude has changed by more than "
+            f"{np.median(drift[known]):.3g} times what it was (magnitude_drift, limit {self.drift:g}).",
+            adapters=worst_first(record, drift, known & (drift > self.drift)),
+            metric="magnitude_drift",
+            limit=self.drift,
+            causes=["the learning rate of the magnitudes is too high: under Adam each moves by about lr a step"],
+            remedies=["a parameter group of its own for lora_magnitude_vector, with a tenth of its learning rate"],
+        )

@@ -1,0 +1,122 @@
+"""LW107 to LW109 on real runs: each must fire on the sick run, and stay silent on its twin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+
+from benchmarks.corpus.faults import FAULTS, victim
+from lora_watch.monitor import Monitor
+from lora_watch.rules.layers import LayerOutlier
+from tests.rules.runs import healthy, ids, run, the
+from tests.support import lora, tiny_model
+
+# -- LW107 -------------------------------------------------------------------------------------------------------------
+
+
+def test_adapter_decays() -> None:
+    monitor = run(steps=40, prepare=lambda trainer: FAULTS["decay-eats"].inject(trainer, 20))
+    alert = the("LW107", monitor)
+    assert 20 <= alert.step <= 30
+    assert "weight_decay 47" in alert.causes[0]
+    assert "of A and of B at every step" in alert.causes[0]
+    assert ids(monitor) == ["LW107"]
+
+
+def test_decay_of_the_usual_size_is_silent() -> None:
+    assert ids(run(steps=40, weight_decay=0.1)) == []
+
+
+def test_shrinking_without_decay_is_not_blamed_on_it() -> None:
+    """A decay so small that it explains nothing, and a hand that takes a tenth off every B at each step."""
+
+    class Shrink(TrainerCallback):
+        def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            with torch.no_grad():
+                for name, parameter in model.named_parameters():
+                    if state.global_step >= 20 and "lora_B" in name:
+                        parameter.mul_(0.9)
+
+    monitor = run(steps=40, before=(Shrink(),), weight_decay=0.01)
+    assert "LW107" not in ids(monitor)
+
+
+# -- LW108 -------------------------------------------------------------------------------------------------------------
+
+
+def hot_layer(trainer: Trainer) -> None:
+    FAULTS["one-hot-layer"].inject(trainer, 0)
+
+
+def test_layer_outlier_names_the_layer_and_its_group() -> None:
+    model = lora(tiny_model())
+    name = victim(model).name
+    monitor = run(model, steps=20, prepare=hot_layer)
+    alert = the("LW108", monitor)
+    assert alert.adapters[0][0] == name
+    assert len(alert.adapters) == 1
+    assert "learning rate 0.2, its siblings 0.002" in alert.causes[0]
+    assert alert.step == 5
+    assert len(monitor.alerts) <= 2
+
+
+def test_a_layer_is_no_outlier_where_it_has_too_few_siblings() -> None:
+    assert "LW108" not in ids(run(steps=12, prepare=hot_layer, rules=[LayerOutlier(siblings=5)]))
+
+
+@pytest.mark.parametrize("settings", [{}, {"optim": "sgd", "lr": 1.0}, {"per_device_train_batch_size": 1}])
+def test_layer_outlier_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
+    assert "LW108" not in ids(run(steps=40, **settings))
+
+
+# -- LW109 -------------------------------------------------------------------------------------------------------------
+
+
+def dora(**rest: Any) -> Monitor:
+    return run(lora(tiny_model(), use_dora=True), **rest)
+
+
+def own_optimizer(lr_of_magnitudes: float | None) -> Any:
+    """AdamW with the magnitudes at a learning rate of their own, or without them."""
+
+    def prepare(trainer: Trainer) -> None:
+        named = [(n, p) for n, p in trainer.model.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
+        groups: list[dict[str, Any]] = [{"params": [p for n, p in named if "magnitude" not in n]}]
+        if lr_of_magnitudes is not None:
+            groups.append({"params": [p for n, p in named if "magnitude" in n], "lr": lr_of_magnitudes})
+        trainer.optimizer = torch.optim.AdamW(groups, lr=2e-3, weight_decay=0.0)
+
+    return prepare
+
+
+def test_magnitudes_that_no_optimizer_holds() -> None:
+    monitor = dora(steps=10, prepare=own_optimizer(None))
+    alert = the("LW109", monitor)
+    assert alert.step == 3
+    assert "28 of 28 layers" in alert.message
+    assert ids(monitor) == ["LW109"]
+
+
+def test_magnitudes_that_drift_far() -> None:
+    monitor = dora(steps=40, prepare=own_optimizer(0.06))
+    alert = the("LW109", monitor)
+    assert "drifted far" in alert.message
+    assert alert.adapters[0][1] > alert.limit == 1.0
+
+
+def test_magnitudes_that_are_frozen_on_purpose_or_learn_are_silent() -> None:
+    def freeze(trainer: Trainer) -> None:
+        for name, parameter in trainer.model.named_parameters():  # type: ignore[union-attr]
+            if "magnitude" in name:
+                parameter.requires_grad_(False)
+
+    assert ids(dora(steps=10, prepare=freeze)) == []
+    assert ids(dora(steps=40)) == []
+    assert ids(dora(steps=40, prepare=own_optimizer(2e-3))) == []
+
+
+def test_all_are_silent_on_the_twin() -> None:
+    assert ids(healthy()) == []
