@@ -11,6 +11,8 @@ from lora_watch.commands.advise import EXAMPLES as ADVISE_EXAMPLES
 from lora_watch.commands.advise import advise
 from lora_watch.commands.check import EXAMPLES as CHECK_EXAMPLES
 from lora_watch.commands.check import check
+from lora_watch.commands.compare import EXAMPLES as COMPARE_EXAMPLES
+from lora_watch.commands.compare import compare
 from lora_watch.commands.demo import EXAMPLES, demo
 from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
@@ -44,6 +46,8 @@ This command shows what that does, and explains the rules.""",
 
   [cyan]lora-watch plan --lr 2e-4[/]  what to try for the rank, then the scale
 
+  [cyan]lora-watch compare runs[/]    runs side by side: which rank is enough
+
   [cyan]lora-watch rules[/]           what is checked
 
   [cyan]lora-watch rules LW102[/]     one rule: when it fires and its limits""",
@@ -71,6 +75,7 @@ app.command(epilog=RUN_EXAMPLES, context_settings=RUN_SETTINGS)(run)
 app.command(epilog=CHECK_EXAMPLES)(check)
 app.command(epilog=ADVISE_EXAMPLES)(advise)
 app.command(epilog=PLAN_EXAMPLES)(plan)
+app.command(epilog=COMPARE_EXAMPLES)(compare)
 
 
 def main() -> None:

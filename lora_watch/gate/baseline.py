@@ -110,9 +110,7 @@ def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
         if not run.log and "delta_norm" in adapter.last:
             curve = {run.step: adapter.last["delta_norm"]}
         adapters[name] = Kept(adapter.r, adapter.last.get("scale"), curve)
-    tail = run.log.series("loss", trained[-max(1, len(trained) // 10) :])
-    loss = statistics.fmean(tail.values()) if tail else run.loss_ends[1]
-    return Baseline(run.name, run.step, loss, run.trainable_parameters, adapters)
+    return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, adapters)
 
 
 def curve_steps(steps: Sequence[int]) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -27,6 +28,9 @@ class AdapterState:
 
     r: int | None
     trainable: int | None
+    alpha: float | None
+    scale: float | None
+    """When watching began; the live one is in ``last``."""
     last: Mapping[str, float]
     """By metric, as last measured."""
     highest: Mapping[str, float] = field(default_factory=dict)
@@ -55,6 +59,12 @@ class FinishedRun:
     """What could not be watched, and what of the files could not be read."""
     loss_ends: tuple[float | None, float | None] = (None, None)
     """First and last loss."""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings of the run, as ``RunInfo`` has them."""
+    peak_lr: tuple[float, ...] = ()
+    """Highest learning rate of each parameter group."""
+    evaluation: Mapping[str, float] = field(default_factory=dict)
+    """What the last evaluation found, by name; empty where only event files are left."""
     log: EventLog = field(default_factory=lambda: EventLog(()))
     incident: Any = None
     """The parsed content of incident.json; None without one."""
@@ -65,6 +75,13 @@ class FinishedRun:
         steps = [step for step in self.log.steps if step > 0]
         stride = max(1, len(steps) // POINTS)
         return sorted(self.log.series("loss", steps[stride - 1 :: stride]).items())
+
+    @cached_property
+    def final_loss(self) -> float | None:
+        """Mean over the last tenth of the steps; the last one's where only a report was left."""
+        trained = [step for step in self.log.steps if step > 0]
+        tail = self.log.series("loss", trained[-max(1, len(trained) // 10) :])
+        return statistics.fmean(tail.values()) if tail else self.loss_ends[1]
 
     def loudest(self) -> tuple[str, float] | None:
         """The adapter with the highest ``output_ratio`` (else ``relative_norm``) of the run, and that value."""
@@ -112,7 +129,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
     loss = report.get("loss") or {}
     adapters = {
-        clean(a["name"]): AdapterState(a.get("r"), a.get("trainable"), _numbers(a["last"]), _numbers(a["max"]))
+        clean(a["name"]): AdapterState(**_fixed(a), last=_numbers(a["last"]), highest=_numbers(a["max"]))
         for a in report["adapters"]
     }
     return FinishedRun(
@@ -128,6 +145,13 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
         notes=[clean(note) for note in report.get("notes") or ()],
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        config=_clean(report.get("config") or {}),
+        peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
+        evaluation={
+            clean(metric): float(found["last"]["value"])
+            for metric, found in (report.get("evaluation") or {}).items()
+            if found.get("last")
+        },
         log=log,
     )
 
@@ -163,9 +187,8 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
             last.setdefault(metric, values)
     adapters = {
         clean(a["name"]): AdapterState(
-            a.get("r"),
-            a.get("trainable"),
-            {metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
+            **_fixed(a),
+            last={metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
         )
         for a in schema["adapters"]
     }
@@ -186,6 +209,8 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         rules={clean(rule["id"]): clean(rule["name"]) for rule in schema.get("rules") or ()},
         notes=[clean(note) for note in schema.get("notes") or ()],
         loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
+        config=_clean(schema.get("config") or {}),
+        peak_lr=tuple(float(lr) for lr in schema.get("peak_lr") or ()),
         log=log,
     )
 
@@ -223,6 +248,22 @@ def _load(path: Path) -> Any:
 
 def _first_line(message: Any) -> str | None:
     return None if message is None else clean(str(message).partition("\n")[0])
+
+
+def _fixed(adapter: Mapping[str, Any]) -> dict[str, Any]:
+    """What is fixed about an adapter, of what ``AdapterState`` has."""
+    numbers = {name: adapter.get(name) for name in ("r", "trainable", "alpha", "scale")}
+    return {name: None if value is None else float(value) if name in ("alpha", "scale") else int(value)
+            for name, value in numbers.items()}  # fmt: skip
+
+
+def _clean(told: Any) -> Any:
+    """Plain data with every text in it ``clean``."""
+    if isinstance(told, Mapping):
+        return {clean(key): _clean(value) for key, value in told.items()}
+    if isinstance(told, list):
+        return [_clean(value) for value in told]
+    return clean(told) if isinstance(told, str) else told
 
 
 def _numbers(by_metric: Mapping[str, Any]) -> dict[str, float]:

@@ -104,12 +104,7 @@ class _Decider:
             if verdict != "open" or seeds == plan.most_seeds:
                 break
             seeds += 1
-        because = {
-            "flat": f"flat, less than the {100 * plan.worth:g} % that the larger rank must gain",
-            "climbs": "it pays",
-            "open": "open: there is too much noise to call it flat",
-        }[verdict]
-        self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {because}.")
+        self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(plan.worth)}.")
         return verdict
 
     def _choose_rank(self, reached: list[Configuration]) -> None:

@@ -42,6 +42,16 @@ class Gain:
             return "flat"
         return "climbs" if self.low > 0 and self.mean >= worth else "open"
 
+    def because(self, worth: float) -> str:
+        """The verdict in words."""
+        if self.high < 0:
+            return "worse"
+        return {
+            "flat": f"flat, less than the {100 * worth:g} % that the larger rank must gain",
+            "climbs": "it pays",
+            "open": "open: there is too much noise to call it flat",
+        }[self.verdict(worth)]
+
     def __str__(self) -> str:
         width = (self.high - self.low) / 2
         noise = f" ± {100 * width:.2g}" if math.isfinite(width) else ""

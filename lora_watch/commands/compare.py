@@ -1,0 +1,84 @@
+"""``lora-watch compare``: runs side by side, from the files they left."""
+
+from __future__ import annotations
+
+import enum
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lora_watch.commands.misuse import misuse
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch compare runs[/]                            every run below a folder
+
+  [cyan]lora-watch compare r8 r16 r32 --figure ranks.svg[/]   the curve as a picture
+
+  [cyan]lora-watch compare runs --metric eval_accuracy[/]     by another of the evaluation's numbers
+
+  [cyan]lora-watch compare runs --json[/]                     for a program"""
+
+
+class Better(enum.Enum):
+    """Which way the metric is good."""
+
+    higher = "higher"
+    lower = "lower"
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
+            "or a folder of runs.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="What to compare by. Default: eval_loss, else train_loss, the training loss at the end."),
+    ] = None,
+    better: Annotated[
+        Better | None, typer.Option(help="Default: lower for a metric whose name ends with loss, else higher.")
+    ] = None,
+    worth: Annotated[float, typer.Option(help="What a larger rank must gain, in percent of the metric.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
+    figure: Annotated[
+        Path | None, typer.Option(help="Also draw the curves: .svg, or .png with matplotlib.", metavar="FILE")
+    ] = None,
+) -> None:
+    """Compare finished runs: quality against rank with the plateau marked, norms and scales, and what else differs.
+
+    Runs that differ in their seed alone are one configuration. A gain is judged by seed, with a t-interval; what keeps
+    it from being put down to the rank alone is named: s that changes with r, s·lr that is not constant, other settings.
+
+    Exits with 0, or with 2 when there is no run or one that cannot be read.
+    """
+    from lora_watch.comparison import compare as compare_runs
+    from lora_watch.comparison.text import text
+
+    if not 0 < worth < 100:
+        raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
+    if figure is not None and figure.suffix not in (".svg", ".png"):
+        raise misuse(f"--figure {figure}: a name that ends with .svg or .png")
+    try:
+        told = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
+    typer.echo(told.to_json().decode() if json else text(told), nl=not json)
+    if figure is not None:
+        from lora_watch.comparison.figure import draw
+
+        try:
+            draw(told, figure)
+        except (OSError, ImportError, ValueError) as error:
+            raise misuse(f"{figure} cannot be written: {error}") from None
+    raise typer.Exit(told.exit_code)

@@ -1,0 +1,141 @@
+"""A comparison for a terminal or a build log."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterator, Sequence
+
+from lora_watch.comparison.comparing import Comparison
+from lora_watch.comparison.curves import Configuration, Curve, differences, number, runs
+from lora_watch.comparison.trials import TRAIN_LOSS
+from lora_watch.gate.wording import count, short
+
+_COLUMNS = {
+    "delta_norm": "‖ΔW‖",
+    "relative_norm": "‖ΔW‖/‖W₀‖",
+    "output_ratio": "output_ratio",
+    "stable_rank": "stable rank",
+    "effective_rank": "effective rank",
+}
+
+
+_TEXTS = ("", "alerts", "folder")
+"""Headings of columns of text."""
+
+
+def text(told: Comparison) -> str:
+    """The tables, what follows of them, and what stands against it."""
+    blocks: list[list[str]] = []
+    found = told.configurations
+    if found:
+        better = "higher" if told.higher_is_better else "lower"
+        blocks.append([f"{runs(found)}, by {told.metric} ({better} is better)", "", *_qualities(told)])
+        blocks.append(["At the end, median adapter (largest), mean over the runs:", "", *_norms(found)])
+    if len(found) > 1 and (different := differences(found)):
+        blocks.append(["Other settings that differ:", *(f"  {name}: {_values(v)}" for name, v in different.items())])
+    blocks += [list(_curve(curve, told.worth)) for curve in told.curves]
+    if found and not told.curves:
+        blocks.append(["There are no two ranks and no two scales with a quality to compare."])
+    if told.notes:
+        blocks.append([f"note: {note}" for note in told.notes])
+    blocks += [[f"UNREADABLE {reason}"] for reason in told.unreadable]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _qualities(told: Comparison) -> list[str]:
+    metrics = [told.metric, *([TRAIN_LOSS] if told.metric != TRAIN_LOSS else [])]
+    rows = [["r", "α", "s", "lr", "s·lr", "trainable", "runs", *metrics, "alerts", "", "folder"]]
+    marks = {id(curve.chosen): curve for curve in reversed(told.curves)}
+    for each in told.configurations:
+        here = marks.get(id(each))
+        size = next((t.trainable_parameters for t in each.trials if t.trainable_parameters is not None), None)
+        rows.append(
+            [
+                *_head(each),
+                number(each.lr),
+                number(each.effective_lr),
+                "?" if size is None else f"{size:,}",
+                str(len(each.trials)),
+                *(_spread(list(each.values(metric).values())) for metric in metrics),
+                _alerts(each),
+                "" if here is None else "← smallest that is as good" if here.chosen is not here.best else "← best",
+                each.label,
+            ]
+        )
+    return table(rows)
+
+
+def _norms(found: Sequence[Configuration]) -> list[str]:
+    shown = [name for name in _COLUMNS if any(name in trial.norms for each in found for trial in each.trials)]
+    rows = [["r", "α", "s", *(_COLUMNS[name] for name in shown)]]
+    for each in found:
+        row = _head(each)
+        for name in shown:
+            values = [trial.norms[name] for trial in each.trials if name in trial.norms]
+            middle, most = [statistics.fmean(v) for v in zip(*values)] if values else [None, None]
+            row.append(f"{short(middle)} ({short(most)})" if values else "?")
+        rows.append(row)
+    return table(rows)
+
+
+def _curve(curve: Curve, worth: float) -> Iterator[str]:
+    what, unit = ("Rank", "r") if curve.along == "r" else ("Scale", "s")
+    held = curve.held()
+    yield (
+        f"{what}, {unit} from {_place(curve, curve.configurations[0])} to {_place(curve, curve.configurations[-1])}"
+        + (f" with {held}:" if held else ":")
+    )
+    for pair in curve.pairs:
+        because = f", {pair.gain.because(worth)}" if curve.along == "r" else ""
+        yield (
+            f"  {_place(curve, pair.before)} → {_place(curve, pair.after)}: {pair.gain} over "
+            f"{count(pair.gain.pairs, 'pair')} of runs{because}"
+        )
+    chosen, best = _place(curve, curve.chosen), _place(curve, curve.best)
+    if curve.along == "scale":
+        yield f"  s = {best} is the best of {len(curve.configurations)}."
+    else:
+        if curve.plateau is not None:
+            yield f"  Plateau from rank {_place(curve, curve.plateau)} on."
+        else:
+            yield f"  No plateau is proven up to rank {_place(curve, curve.configurations[-1])}."
+        better = "the best" if chosen == best else f"the smallest that is as good as {best}"
+        yield f"  Rank {chosen} is {better}."
+    yield from (f"  confound: {confound}" for confound in curve.confounds)
+
+
+def _head(each: Configuration) -> list[str]:
+    return ["?" if each.r is None else str(each.r), number(each.alpha), number(each.scale)]
+
+
+def _place(curve: Curve, each: Configuration) -> str:
+    return number(getattr(each, curve.along))
+
+
+def _spread(values: Sequence[float]) -> str:
+    """The mean, and the standard deviation from run to run."""
+    if not values:
+        return "–"
+    return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
+
+
+def _alerts(each: Configuration) -> str:
+    names = {name for trial in each.trials for name in trial.alerts}
+    sums = {name: sum(trial.alerts.get(name, 0) for trial in each.trials) for name in ("error", "warning", "info")}
+    told = ", ".join(f"{n} {name}" for name, n in sums.items() if name in names)
+    out = sum(trial.out is not None for trial in each.trials)
+    return "; ".join(part for part in (told, f"{out} left out" if out else "") if part)
+
+
+def _values(by_value: dict[str, list[Configuration]]) -> str:
+    return "; ".join(f"{value} ({', '.join(c.label for c in having)})" for value, having in by_value.items())
+
+
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Columns under their headings, to the right, texts to the left; empty ones are left out."""
+    columns = [column for column in zip(*rows) if any(column[1:])]
+    aligned = [
+        [cell.ljust(width) if column[0] in _TEXTS else cell.rjust(width) for cell in column]
+        for column, width in ((column, max(map(len, column))) for column in columns)
+    ]
+    return ["  ".join(row).rstrip() for row in zip(*aligned)]

@@ -1,0 +1,208 @@
+"""``lora-watch compare`` on real runs: ranks and seeds of the packaged model, trained and evaluated by the Trainer."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from typer.testing import CliRunner, Result
+
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.cli import app
+from tests.sinks.made_up import parse
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1, 2), 20
+LR = 2e-2
+"""So high that rank 32 comes out worse than 8, in each seed by a tenth or more."""
+
+
+def train_into(folder: Path, r: int, alpha: float, seed: int = 0, fail_on: str = "never", **arguments: Any) -> float:
+    """A real run with an evaluation at its end, and what that found; NaN where the policy has ended it."""
+    torch.manual_seed(seed)
+    data = stdlib_blocks(288, 64)
+    trainer = build_trainer(
+        lora(tiny_model(), r=r, alpha=alpha),
+        data[:256],
+        STEPS,
+        callbacks=[LoraWatchCallback(fail_on=fail_on, console=False)],
+        seed=seed,
+        eval_dataset=data[256:],
+        output_dir=str(folder),
+        **{"lr": LR, "report_to": "tensorboard", **arguments},
+    )
+    try:
+        trainer.train()
+    except LoraWatchError:
+        return math.nan
+    return trainer.evaluate()["eval_loss"]
+
+
+Sweep = tuple[Path, dict[tuple[int, int], float]]
+
+
+@pytest.fixture(scope="module")
+def sweep(tmp_path_factory: pytest.TempPathFactory) -> Sweep:
+    """A folder of nine runs, α = r, and ``eval_loss`` by rank and seed."""
+    folder = tmp_path_factory.mktemp("sweep")
+    return folder, {(r, s): train_into(folder / f"r{r}-seed{s}", r, r, s) for r in RANKS for s in SEEDS}
+
+
+@pytest.fixture(scope="module")
+def muddle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two ranks with the same α, and another batch size and warm-up for the second."""
+    folder = tmp_path_factory.mktemp("muddle")
+    train_into(folder / "small", 2, 16, lr=2e-3)
+    train_into(folder / "large", 8, 16, lr=2e-3, per_device_train_batch_size=2, warmup_steps=5)
+    return folder
+
+
+def compare(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(app, ["compare", *map(str, arguments)], catch_exceptions=False)
+
+
+def as_json(*arguments: str | Path) -> dict[str, Any]:
+    return parse(compare(*arguments, "--json").stdout.encode())
+
+
+def test_quality_against_rank(sweep: Sweep) -> None:
+    folder, losses = sweep
+    told = as_json(folder)
+    assert (told["metric"], told["higher_is_better"]) == ("eval_loss", False)
+    for each, r in zip(told["configurations"], RANKS, strict=True):
+        assert (each["r"], each["alpha"], each["scale"], each["learning_rate"]) == (r, r, 1, LR)
+        assert {run["seed"]: run["quality"]["eval_loss"] for run in each["runs"]} == {s: losses[r, s] for s in SEEDS}
+        assert each["mean"] == pytest.approx(statistics.fmean(losses[r, s] for s in SEEDS))
+    (curve,) = told["curves"]
+    assert (curve["along"], curve["held"]) == ("r", "s = 1, lr = 0.02")
+    (broken,) = curve["confounds"]  # rank 32 has exploded
+    assert broken.startswith("At r = 32 ")
+    assert "had an alert that is an error" in broken
+    for pair, (before, after) in zip(curve["pairs"], ((2, 8), (8, 32)), strict=True):
+        gains = [losses[before, s] - losses[after, s] for s in SEEDS]
+        assert pair["gain"] == pytest.approx(
+            statistics.fmean(gains) / statistics.fmean(losses[before, s] for s in SEEDS)
+        )
+    assert [pair["verdict"] for pair in curve["pairs"]] == ["climbs", "flat"]
+    assert (curve["plateau"], curve["chosen"]) == (1, 1)
+
+
+def test_the_text_says_what_to_take(sweep: Sweep) -> None:
+    done = compare(sweep[0])
+    assert done.exit_code == 0
+    assert "9 runs in 3 configurations, by eval_loss (lower is better)" in done.stdout
+    assert "Plateau from rank 8 on.\n  Rank 8 is the best." in done.stdout
+    assert "8 → 32: -" in done.stdout
+    assert "pairs of runs, worse" in done.stdout
+    assert "differ:" not in done.stdout
+
+
+def test_norms_side_by_side_are_those_of_the_reports(sweep: Sweep) -> None:
+    for each in as_json(sweep[0])["configurations"]:
+        for run in each["runs"]:
+            report = json.loads((Path(run["name"]) / "lora_watch" / "report.json").read_text())
+            for metric in ("delta_norm", "output_ratio", "effective_rank"):
+                values = [adapter["last"][metric] for adapter in report["adapters"]]
+                assert run["norms"][metric] == {
+                    "median": pytest.approx(statistics.median(values)),
+                    "max": pytest.approx(max(values)),
+                }
+
+
+def test_confounds_are_named(muddle: Path) -> None:
+    (curve,) = as_json(muddle)["curves"]
+    said = "\n".join(curve["confounds"])
+    assert "s changes together with r, because α stayed 16 (8 at r = 2, 2 at r = 8)" in said
+    assert "s·lr is not constant, 0.016 at r = 2 and 0.004 at r = 8" in said
+    assert "per_device_train_batch_size is not the same: 4 at r = 2; 2 at r = 8" in said
+    assert "warmup_steps" in said
+    assert "nobody can tell a difference from noise" in said
+    assert curve["plateau"] is None
+    text = compare(muddle).stdout
+    assert "Other settings that differ:" in text
+    assert "  per_device_train_batch_size: 4 (small); 2 (large)" in text
+
+
+def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
+    train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
+    told = as_json(sweep[0], tmp_path)
+    assert len(told["curves"]) == 1
+    assert any("broken ended at step" in note and "LW102" in note for note in told["notes"])
+    (broken,) = [run for c in told["configurations"] for run in c["runs"] if run["left_out"]]
+    assert broken["alerts"]["error"] >= 1
+
+
+def test_event_files_alone_give_the_training_loss(sweep: Sweep, tmp_path: Path) -> None:
+    for r in RANKS:
+        shutil.copytree(sweep[0] / f"r{r}-seed0" / "runs", tmp_path / f"r{r}")
+    told, whole = as_json(tmp_path), as_json(sweep[0])
+    assert told["metric"] == "train_loss"
+    assert any("Evaluate each run at its end" in note for note in told["notes"])
+    for each, full in zip(told["configurations"], whole["configurations"], strict=True):
+        (run,), first = each["runs"], full["runs"][0]
+        assert [each[k] for k in ("r", "scale", "effective_lr")] == [full[k] for k in ("r", "scale", "effective_lr")]
+        assert run["seed"] == 0
+        assert run["quality"]["train_loss"] == first["quality"]["train_loss"]
+        assert run["norms"]["delta_norm"]["median"] == pytest.approx(first["norms"]["delta_norm"]["median"], rel=1e-6)
+
+
+def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
+    told = as_json(sweep[0], "--metric", "train_loss", "--better", "higher")
+    assert (told["metric"], told["higher_is_better"]) == ("train_loss", True)
+    assert told["curves"][0]["pairs"][0]["gain"] < 0
+    done = compare(sweep[0], "--metric", "eval_f1")
+    assert done.exit_code == 2
+    assert "eval_loss, train_loss" in done.stderr.replace("\n", " ")
+
+
+def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
+    assert compare(tmp_path).exit_code == 2
+    assert "no run of lora_watch" in compare(tmp_path).stdout
+    shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "cut")
+    report = tmp_path / "cut" / "lora_watch" / "report.json"
+    report.write_bytes(report.read_bytes()[:1000])
+    done = compare(sweep[0], report)
+    assert done.exit_code == 2
+    assert "UNREADABLE" in done.stdout
+    assert "Rank 8 is the best" in done.stdout  # what can be read is compared all the same
+
+
+@pytest.mark.parametrize("arguments", [["--worth", "0"], ["--figure", "curve.pdf"]])
+def test_misuse_is_one_line(sweep: Sweep, arguments: list[str]) -> None:
+    done = compare(sweep[0], *arguments)
+    assert done.exit_code == 2
+    assert done.stderr.startswith("lora-watch: " + arguments[0])
+    assert done.stdout == ""
+
+
+def test_figures(sweep: Sweep, tmp_path: Path) -> None:
+    assert compare(sweep[0], "--figure", tmp_path / "c.svg").exit_code == 0
+    drawing = ElementTree.parse(tmp_path / "c.svg").getroot()
+    found = {kind: drawing.findall(f".//{{*}}*[@class='{kind}']") for kind in ("plateau", "chosen")}
+    assert len(found["plateau"]) == len(found["chosen"]) == 1
+    assert float(found["plateau"][0].attrib["x"]) == pytest.approx(float(found["chosen"][0].attrib["cx"]))  # rank 8
+    assert len(drawing.findall(".//{*}circle[@r='3']")) == 9 + 3 * 3  # runs, and three norms at three ranks
+    assert compare(sweep[0], "--figure", tmp_path / "c.png").exit_code == 0
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+    assert compare(sweep[0] / "r2-seed0", "--figure", tmp_path / "one.svg").exit_code == 2  # a point is no curve
+
+
+def test_without_torch(sweep: Sweep) -> None:
+    code = (
+        "import sys\nfrom lora_watch.cli import main\n"
+        f"sys.argv = ['lora-watch', 'compare', {str(sweep[0])!r}]\n"
+        "try:\n    main()\n"
+        "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft', 'optuna'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "heavy: []" in done.stdout

@@ -1,0 +1,127 @@
+"""Which runs make a curve, and what is said against it. Trials are plain data here."""
+
+from __future__ import annotations
+
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+from lora_watch.comparison.comparing import Comparison
+from lora_watch.comparison.curves import Curve, configurations, curves, differences
+from lora_watch.comparison.figure import panels, svg
+from lora_watch.comparison.text import text
+from lora_watch.comparison.trials import Trial
+from lora_watch.search.plan import Configuration, Plan
+
+
+def trial(of: Configuration, value: float, seed: int | None = None, out: str | None = None, **settings: str) -> Trial:
+    return Trial(
+        of.name, of.r, of.lora_alpha, of.scale, of.learning_rate, of.seed if seed is None else seed,
+        {"optim": "adamw", **settings}, {"eval_loss": value}, {"delta_norm": (1.0, 2.0)}, 1000, 20, {}, out,
+    )  # fmt: skip
+
+
+def curves_of(trials: list[Trial]) -> list[Curve]:
+    return curves(configurations(trials), "eval_loss", 0.01, False)
+
+
+def made(plan: Plan, value: Any, rank: int | None = None) -> list[Trial]:
+    """The runs of a stage of ``plan``, each with ``value(configuration)``, better by a little in the later seeds."""
+    return [trial(each, value(each) - 0.001 * each.seed) for each in plan.configurations(rank)]
+
+
+def test_both_stages_of_a_plan_in_one_folder() -> None:
+    plan = Plan(2e-4)
+    ranks = made(plan, lambda c: 1 + 4 / min(c.r, 32))
+    scales = [t for t in made(plan, lambda c: 1.1 + abs(c.scale - 2), rank=32) if t.scale != 1]
+    rank, scale = curves_of(ranks + scales)
+    assert [c.r for c in rank.configurations] == [8, 16, 32, 64, 128]
+    assert rank.plateau is not None
+    assert (rank.plateau.r, rank.chosen.r, rank.confounds) == (32, 32, [])
+    assert [c.scale for c in scale.configurations] == [0.5, 1, 2, 4]
+    assert (scale.best.scale, scale.held(), scale.confounds) == (2, "r = 32, lr = 0.0002", [])
+
+
+def test_scales_with_a_held_effective_lr() -> None:
+    (scale,) = curves_of(made(Plan(2e-4, keep_effective_lr=True), lambda c: 1.0, rank=8))
+    assert len(scale.configurations) == 4
+    (said,) = scale.confounds
+    assert said.startswith("The learning rate is not the same (0.0004 at s = 0.5")
+
+
+def test_a_held_alpha_under_rslora_still_changes_s() -> None:
+    (rank,) = curves_of(made(Plan(2e-4, use_rslora=True, alpha=16), lambda c: 1.0))
+    assert [said.partition(" (")[0] for said in rank.confounds] == [
+        "s changes together with r, because α stayed 16",
+        "s·lr is not constant, 0.00113 at r = 8 and 0.000283 at r = 128: under Adam it sets how fast ‖ΔW‖ grows.",
+    ]
+
+
+def test_the_same_s_by_another_formula_is_the_same_curve() -> None:
+    plain, rslora = Plan(2e-4, ranks=(8, 32)), Plan(2e-4, ranks=(16, 64), use_rslora=True)
+    (rank,) = curves_of(made(plain, lambda c: 1.0) + made(rslora, lambda c: 1.0))
+    assert [c.r for c in rank.configurations] == [8, 16, 32, 64]
+    assert rank.confounds == []
+
+
+def test_a_grid_makes_one_clean_curve_a_scale() -> None:
+    grid = [t for s in (1, 2) for t in made(Plan(2e-4, ranks=(8, 16), scale=s), lambda c: c.scale + 1 / c.r)]
+    found = curves_of(grid)
+    assert [(c.along, c.held()) for c in found] == [
+        ("r", "s = 1, lr = 0.0002"), ("r", "s = 2, lr = 0.0002"), ("scale", "r = 8, lr = 0.0002"),
+        ("scale", "r = 16, lr = 0.0002"),
+    ]  # fmt: skip
+    assert not any(c.confounds for c in found)
+
+
+def test_where_nothing_is_held_the_best_stands_for_its_rank() -> None:
+    a, b, c = (Configuration(8, 8, False, 1e-4), Configuration(8, 32, False, 3e-4), Configuration(16, 8, False, 2e-4))
+    (rank,) = curves_of([trial(a, 2.0), trial(b, 1.5), trial(c, 1.4)])
+    assert [each.scale for each in rank.configurations] == [4, 0.5]
+    assert any("the best of several configurations stands for it (2 at 8)" in said for said in rank.confounds)
+    assert any(said.startswith("The learning rate is not the same") for said in rank.confounds)
+
+
+def test_another_setting_makes_another_curve_or_a_confound() -> None:
+    plan = Plan(2e-4, ranks=(8, 16))
+    adam = made(plan, lambda c: 1.0)
+    sgd = [trial(c, 2.0, optim="sgd") for c in plan.configurations()]
+    assert [len(c.configurations) for c in curves_of(adam + sgd)] == [2, 2]
+    assert list(differences(configurations(adam + sgd))) == ["optim"]
+    (rank,) = curves_of([t for t in adam if t.r == 8] + [t for t in sgd if t.r == 16])
+    assert rank.confounds == ["optim is not the same: adamw at r = 8; sgd at r = 16."]
+
+
+def test_seeds_that_are_not_shared_are_paired_in_order_and_it_is_said() -> None:
+    a, b = Configuration(8, 8, False, 1e-4), Configuration(16, 16, False, 1e-4)
+    (rank,) = curves_of([trial(a, 2.0, 0), trial(a, 2.2, 1), trial(b, 1.0, 5), trial(b, 1.1, 6)])
+    assert rank.pairs[0].gain.pairs == 2
+    assert any("share no seed" in said for said in rank.confounds)
+
+
+def test_one_run_each_proves_nothing() -> None:
+    (rank,) = curves_of([trial(c, 1.0) for c in Plan(2e-4, ranks=(8, 16)).configurations()[::3]])
+    assert rank.plateau is None
+    assert any("nobody can tell a difference from noise" in said for said in rank.confounds)
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf")])
+def test_what_is_left_out_or_not_finite_has_no_quality(broken: float) -> None:
+    runs = Plan(2e-4, ranks=(8, 16, 32), seeds=2).configurations()
+    trials = [trial(c, broken if c.r == 32 else 1.0, out="ended" if c.r == 16 else None) for c in runs]
+    assert curves_of(trials) == []
+    assert len(configurations(trials)) == 3
+
+
+def test_hostile_names_stay_text_in_the_picture() -> None:
+    trials = made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 / c.r)
+    found = configurations(trials)
+    told = Comparison("<script>&", False, 0.01, found, curves_of(trials), [], [])
+    for each in told.curves[0].configurations:
+        for one in each.trials:
+            one.quality["<script>&"] = 1.0  # type: ignore[index]
+    drawn = ElementTree.fromstring(svg(panels(told)))
+    assert "<script>&" in [node.text for node in drawn.iter()]
+    assert not list(drawn.iter("{http://www.w3.org/2000/svg}script"))
+    assert "<script>&" in text(told)
