@@ -174,6 +174,7 @@ def _curve(curve: Curve, place: dict[int, int], worth: float) -> dict[str, Any]:
             for pair in curve.pairs
         ],
         "plateau": None if curve.plateau is None else place[id(curve.plateau)],
+        "turns": curve.turns,
         "chosen": place[id(curve.chosen)],
         "best": place[id(curve.best)],
         "confounds": curve.confounds,

@@ -72,7 +72,9 @@ class Curve:
     """The smallest that is as good as the best; with the scale, the best."""
     best: Configuration
     plateau: Configuration | None = None
-    """From here on twice the rank gains less than it must; None where that is not proven, and along the scale."""
+    """From here on a larger rank gains less than it must; None where that is not proven, and along the scale."""
+    turns: bool = False
+    """Beyond it it is even worse."""
     confounds: list[str] = field(default_factory=list)
     """What keeps a difference from being put down to ``along`` alone."""
 
@@ -170,7 +172,8 @@ def _curve(
     curve = Curve(along, line, pairs, best, best)
     if along == "r":
         flat = next((pair for pair in pairs if pair.gain.verdict(worth) == "flat"), None)
-        curve.plateau = flat.before if flat else None
+        if flat is not None:
+            curve.plateau, curve.turns = flat.before, flat.gain.high < 0
         by_rank = {c.r: values[id(c)] for c in line if c.r is not None}
         small, _ = smallest_good(by_rank, worth, higher_is_better)
         curve.chosen = next(c for c in line if c.r == small)
@@ -215,8 +218,8 @@ def _broken(curve: Curve) -> Iterable[str]:
         broken = sum(trial.alerts.get("error", 0) > 0 for trial in ended)
         if broken:
             yield (
-                f"At {_place(curve, each)} {broken} of {count(len(ended), 'run')} had an alert that is an error: a broken "
-                "run says little of its rank or scale. lora-watch check names the cause."
+                f"At {_place(curve, each)} {broken} of {count(len(ended), 'run')} had an alert that is an error: a "
+                "broken run says little of its rank or scale. lora-watch check names the cause."
             )
 
 

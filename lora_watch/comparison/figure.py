@@ -29,7 +29,9 @@ class Line:
     """Single runs."""
     chosen: tuple[float, float] | None = None
     plateau: tuple[float, float] | None = None
-    """From and to which x the curve is flat."""
+    """From and to which x a larger one does not pay."""
+    beyond: str = ""
+    """What is written there."""
 
 
 @dataclass
@@ -85,6 +87,7 @@ def _quality(curve: Curve, metric: str) -> Line:
         [(x, value) for x, here in values.items() for value in here.values()],
         (chosen, means[chosen]),
         None if curve.plateau is None else (_x(curve, curve.plateau), max(means)),
+        "no gain" if curve.turns else "plateau",
     )
 
 
@@ -144,7 +147,7 @@ def _panel(panel: Panel) -> Iterator[str]:
             yield (
                 f'<rect class="plateau" x="{left:.1f}" y="{_TOP}" width="{right - left:.1f}" height="{height}" '
                 f'fill="{colour}" opacity="0.1"/><text x="{(left + right) / 2:.1f}" y="{_HEIGHT - _BOTTOM - 8}" '
-                f'text-anchor="middle" fill="{colour}">plateau</text>'
+                f'text-anchor="middle" fill="{colour}">{line.beyond}</text>'
             )
         path = " ".join(f"{to_x(x):.1f},{to_y(y):.1f}" for x, y in line.points)
         yield f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
@@ -208,7 +211,7 @@ def _png(shown: Sequence[Panel], path: Path) -> None:
             axes.plot(*zip(*line.points), color=colour, label=line.label)
             axes.plot(*zip(*(line.dots or line.points)), "o", color=colour, markersize=4, alpha=0.7)
             if line.plateau:
-                axes.axvspan(*line.plateau, color=colour, alpha=0.1)
+                axes.axvspan(*line.plateau, color=colour, alpha=0.1, label=line.beyond)
             if line.chosen:
                 axes.plot(*line.chosen, "o", color=colour, markersize=12, fillstyle="none")
         axes.legend(frameon=False)

@@ -96,7 +96,8 @@ def _curve(curve: Curve, worth: float) -> Iterator[str]:
         yield f"  s = {best} is the best of {len(curve.configurations)}."
     else:
         if curve.plateau is not None:
-            yield f"  Plateau from rank {_place(curve, curve.plateau)} on."
+            beyond = "a larger one is worse" if curve.turns else "the curve is flat"
+            yield f"  Plateau: from rank {_place(curve, curve.plateau)} on {beyond}."
         else:
             yield f"  No plateau is proven up to rank {_place(curve, curve.configurations[-1])}."
         better = "the best" if chosen == best else f"the smallest that is as good as {best}"

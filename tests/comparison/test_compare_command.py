@@ -84,7 +84,7 @@ def test_quality_against_rank(sweep: Sweep) -> None:
         assert each["mean"] == pytest.approx(statistics.fmean(losses[r, s] for s in SEEDS))
     (curve,) = told["curves"]
     assert (curve["along"], curve["held"]) == ("r", "s = 1, lr = 0.02")
-    (broken,) = curve["confounds"]  # rank 32 has exploded
+    (broken,) = curve["confounds"]
     assert broken.startswith("At r = 32 ")
     assert "had an alert that is an error" in broken
     for pair, (before, after) in zip(curve["pairs"], ((2, 8), (8, 32)), strict=True):
@@ -94,13 +94,14 @@ def test_quality_against_rank(sweep: Sweep) -> None:
         )
     assert [pair["verdict"] for pair in curve["pairs"]] == ["climbs", "flat"]
     assert (curve["plateau"], curve["chosen"]) == (1, 1)
+    assert curve["turns"]  # rank 32 has exploded
 
 
 def test_the_text_says_what_to_take(sweep: Sweep) -> None:
     done = compare(sweep[0])
     assert done.exit_code == 0
     assert "9 runs in 3 configurations, by eval_loss (lower is better)" in done.stdout
-    assert "Plateau from rank 8 on.\n  Rank 8 is the best." in done.stdout
+    assert "Plateau: from rank 8 on a larger one is worse.\n  Rank 8 is the best." in done.stdout
     assert "8 → 32: -" in done.stdout
     assert "pairs of runs, worse" in done.stdout
     assert "differ:" not in done.stdout

@@ -39,6 +39,7 @@ def test_both_stages_of_a_plan_in_one_folder() -> None:
     assert [c.r for c in rank.configurations] == [8, 16, 32, 64, 128]
     assert rank.plateau is not None
     assert (rank.plateau.r, rank.chosen.r, rank.confounds) == (32, 32, [])
+    assert not rank.turns
     assert [c.scale for c in scale.configurations] == [0.5, 1, 2, 4]
     assert (scale.best.scale, scale.held(), scale.confounds) == (2, "r = 32, lr = 0.0002", [])
 
