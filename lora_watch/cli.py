@@ -16,6 +16,8 @@ from lora_watch.commands.compare import compare
 from lora_watch.commands.demo import EXAMPLES, demo
 from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
+from lora_watch.commands.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
+from lora_watch.commands.preflight import preflight
 from lora_watch.commands.rules import rules
 from lora_watch.commands.run import EXAMPLES as RUN_EXAMPLES
 from lora_watch.commands.run import SETTINGS as RUN_SETTINGS
@@ -43,6 +45,8 @@ This command shows what that does, and explains the rules.""",
   [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
 
   [cyan]lora-watch advise MODEL[/]    which rank and alpha to start from, and what they cost
+
+  [cyan]lora-watch preflight sft.yaml[/]   settings judged before the run
 
   [cyan]lora-watch plan --lr 2e-4[/]  what to try for the rank, then the scale
 
@@ -74,6 +78,7 @@ app.command()(rules)
 app.command(epilog=RUN_EXAMPLES, context_settings=RUN_SETTINGS)(run)
 app.command(epilog=CHECK_EXAMPLES)(check)
 app.command(epilog=ADVISE_EXAMPLES)(advise)
+app.command(epilog=PREFLIGHT_EXAMPLES)(preflight)
 app.command(epilog=PLAN_EXAMPLES)(plan)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 

@@ -1,0 +1,143 @@
+"""LoRA and training settings from files: JSON, YAML, and the folders that PEFT and the Trainer write."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+LORA_FIELDS = frozenset(
+    [
+        "r",
+        "lora_alpha",
+        "use_rslora",
+        "use_dora",
+        "rank_pattern",
+        "alpha_pattern",
+        "target_modules",
+        "exclude_modules",
+        "target_parameters",
+        "layers_to_transform",
+        "layers_pattern",
+        "modules_to_save",
+        "task_type",
+        "peft_type",
+        "init_lora_weights",
+        "fan_in_fan_out",
+        "init_r",
+        "target_r",
+        "tinit",
+        "tfinal",
+        "deltaT",
+        "total_step",
+    ]
+)
+"""Fields of PEFT's LoraConfig and AdaLoraConfig that a judgement depends on."""
+ARGUMENT_FIELDS = frozenset(("learning_rate", "optim", "max_steps"))
+"""The same of TrainingArguments."""
+ALIASES = {
+    "lora_r": "r",
+    "lora_rank": "r",
+    "lora_target_modules": "target_modules",
+    "peft_use_rslora": "use_rslora",
+    "peft_use_dora": "use_dora",
+    "optimizer": "optim",
+}
+"""What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
+PICKLE = "training_args.bin"
+_SECTIONS = {"lora": LORA_FIELDS, "arguments": ARGUMENT_FIELDS}
+
+
+@dataclass
+class Settings:
+    """What the files say, with PEFT's and TrainingArguments' names for it."""
+
+    lora: dict[str, Any] = field(default_factory=dict)
+    arguments: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    """What was there and not read."""
+
+
+def read_settings(paths: Iterable[Path], allow_pickle: bool = False) -> Settings:
+    """What all of ``paths`` say together; where two say the same, the later one counts.
+
+    A path is a JSON or YAML file, or a folder with ``adapter_config.json`` or ``training_args.json``. A file holds the
+    settings side by side, or in two sections, ``lora`` and ``arguments``; names that it needs for other things are
+    passed over. With ``allow_pickle`` the Trainer's ``training_args.bin`` is read too, which runs code that is in it.
+
+    Raises ValueError, which names the file, for one that cannot be read or holds no such setting.
+    """
+    out = Settings()
+    for path in paths:
+        for file in _files(path, allow_pickle, out.notes):
+            _merge(out, file, _pickled(file, allow_pickle) if file.suffix == ".bin" else _plain(file))
+    return out
+
+
+def _files(path: Path, allow_pickle: bool, notes: list[str]) -> list[Path]:
+    if not path.is_dir():
+        return [path]
+    found = [file for name in ("adapter_config.json", "training_args.json") if (file := path / name).is_file()]
+    pickle = path / PICKLE
+    if pickle.is_file() and not (path / "training_args.json").is_file():
+        if allow_pickle:
+            found.append(pickle)
+        else:
+            notes.append(f"{pickle} was not read: {_WHY_NOT}")
+    if not found:
+        raise ValueError(f"{path}: no adapter_config.json and no training_args.json is there")
+    return found
+
+
+_WHY_NOT = (
+    "it is a pickle, and reading it runs what is in it. --allow-pickle reads one that you trust; "
+    "training_args.json, written by args.to_json_string(), needs no trust"
+)
+
+
+def _pickled(file: Path, allow_pickle: bool) -> Mapping[str, Any]:
+    if not allow_pickle:
+        raise ValueError(f"{file}: {_WHY_NOT}")
+    import torch
+
+    try:
+        return vars(torch.load(file, map_location="cpu", weights_only=False))
+    except Exception as error:  # whatever unpickling may do
+        raise ValueError(f"{file}: not a readable training_args.bin: {error}") from None
+
+
+def _plain(file: Path) -> Mapping[str, Any]:
+    try:
+        text = file.read_text(encoding="utf-8")
+        if file.suffix in (".yaml", ".yml"):
+            import yaml
+
+            told = yaml.safe_load(text)
+        else:
+            told = json.loads(text)
+    except OSError as error:
+        raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file}: not JSON: {error}; a YAML file ends in .yaml") from None
+    except Exception as error:
+        raise ValueError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(told, dict):
+        raise ValueError(f"{file}: holds a {type(told).__name__}, and names with values are needed")
+    return told
+
+
+def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
+    parts = {"lora": out.lora, "arguments": out.arguments}
+    used = 0
+    for section, names in _SECTIONS.items():
+        within = told.get(section)
+        source = within if isinstance(within, dict) else told
+        for name, value in source.items():
+            known = ALIASES.get(name, name)
+            if known in names:
+                parts[section][known] = getattr(value, "value", value)  # enumerations of a pickle
+                used += 1
+    if not used:
+        raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")

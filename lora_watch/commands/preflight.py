@@ -1,0 +1,124 @@
+"""``lora-watch preflight``: judges settings before a run."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lora_watch.commands.check import FailOn
+from lora_watch.commands.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.advice.preflight import Preflight
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch preflight sft.yaml[/]                                one file with both (TRL's, Axolotl's …)
+
+  [cyan]lora-watch preflight adapter_config.json training_args.json[/]  PEFT's and the Trainer's own
+
+  [cyan]lora-watch preflight sft.yaml --model ./Llama-3-8B[/]           with the layers, and the size of the first step
+
+  [cyan]lora-watch preflight sft.yaml --task classification[/]          does the rank suit the task?
+
+  [cyan]lora-watch preflight sft.yaml --model ./70B --reference 7b-run[/]   do the settings carry over?
+
+[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."""
+
+
+class Format(str, enum.Enum):
+    """How findings are written to standard output."""
+
+    text = "text"
+    json = "json"
+
+
+def preflight(
+    settings: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="JSON or YAML with r, lora_alpha, learning_rate …, or a folder with adapter_config.json or "
+            "training_args.json. Of several, the later counts more.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        Path | None, typer.Option(help="Folder of the model, or its config.json.", show_default=False)
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What it is to learn, in words (LW405).", show_default=False)] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="The run that these settings come from: its output_dir (LW406).", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps of the run, where the file gives epochs.", show_default=False)
+    ] = None,
+    mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
+    fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the exit code 1.")] = FailOn.warning,
+    format: Annotated[Format, typer.Option(help="How findings are printed.")] = Format.text,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Also read training_args.bin, which runs the code in it.")
+    ] = False,
+) -> None:
+    """Judge a LoraConfig and TrainingArguments before anything is loaded: is the scale what was meant?
+
+    Runs rules LW401 to LW408, which the callback runs before the first step. A high α/r alone is no fault: with the
+    model's weights the size of the first step decides.
+
+    Exits with 0 when all is well, 1 when there are findings of the severity of --fail-on or worse, and 2 when the
+    settings cannot be read.
+    """
+    from lora_watch.advice.preflight import preflight as judge
+    from lora_watch.advice.reading import read_settings
+    from lora_watch.alerts import Severity
+
+    try:
+        told = read_settings(settings, allow_pickle)
+        judged = judge(
+            told.lora,
+            told.arguments,
+            model=model,
+            task=task,
+            reference=reference,
+            max_steps=steps,
+            mute=mute or (),
+        )
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    limit = Severity.parse(fail_on.value)
+    if format is Format.json:
+        from lora_watch.sinks.strict_json import strict_json
+
+        content = judged.to_dict(limit) | {"notes": [*told.notes, *judged.notes]}
+        typer.echo(strict_json(content).decode())
+    else:
+        _print(judged, told.notes, limit.name.lower())
+    raise typer.Exit(judged.exit_code(limit))
+
+
+def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
+    from lora_watch.gate.wording import clean, count
+
+    colours = {"ERROR": "red", "WARNING": "yellow"}
+    for alert in judged.findings:
+        for line in str(alert).replace(" at step 0", "", 1).splitlines():
+            typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
+    for note in (*notes, *judged.notes):
+        typer.echo(f"note: {clean(note)}")
+    told = judged.settings
+    parts = [
+        f"r {_all(told['r'])}",
+        f"lora_alpha {_all(told['lora_alpha'])}",
+        f"scale {_all(told['scale'])} ({', '.join(told['scale_formula'])})",
+    ]
+    if told["learning_rate"] is not None:
+        parts.append(f"learning rate {told['learning_rate']:g}")
+    typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
+
+
+def _all(values: list[float]) -> str:
+    return "/".join(f"{value:.4g}" for value in values)
