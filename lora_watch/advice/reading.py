@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 LORA_FIELDS = frozenset(
-    [
+    (
         "r",
         "lora_alpha",
         "use_rslora",
@@ -32,7 +32,7 @@ LORA_FIELDS = frozenset(
         "tfinal",
         "deltaT",
         "total_step",
-    ]
+    )
 )
 """Fields of PEFT's LoraConfig and AdaLoraConfig that a judgement depends on."""
 ARGUMENT_FIELDS = frozenset(("learning_rate", "optim", "max_steps"))

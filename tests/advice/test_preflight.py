@@ -1,0 +1,218 @@
+"""Settings in files are judged as the callback judges them in a run, and files that are no settings are named."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import AdaLoraConfig, LoraConfig
+from transformers import TrainingArguments
+from typer.testing import CliRunner, Result
+
+from lora_watch import LoraWatchCallback
+from lora_watch.advice import preflight
+from lora_watch.advice.reading import read_settings
+from lora_watch.cli import app
+from lora_watch.demo.models import TINY_LLAMA
+from tests.gate.test_schemas import errors
+from tests.support import lora, tiny_model, train
+
+
+def command(*arguments: Any) -> Result:
+    words = ["preflight", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def written(path: Path, **settings: Any) -> Path:
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def rules_of(judged: Any) -> list[str]:
+    return sorted(alert.rule for alert in judged.findings)
+
+
+# -- the same as in a run ----------------------------------------------------------------------------------------------
+SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
+    ({"r": 8, "lora_alpha": 16}, 1e-3, []),
+    ({"r": 8, "lora_alpha": 64}, 1e-3, ["LW401"]),
+    ({"r": 8, "lora_alpha": 16}, 5e-2, ["LW401"]),
+    ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW402"]),
+    ({"r": 1, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
+    ({"r": 64, "lora_alpha": 128, "use_rslora": True}, 1e-4, ["LW404"]),
+    ({"r": 8, "lora_alpha": 8, "rank_pattern": {"v_proj": 128}}, 1e-3, ["LW402"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
+def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
+    told = {"target_modules": ["q_proj", "v_proj"], **settings}
+    judged = preflight(told, {"learning_rate": lr}, model=TINY_LLAMA)
+    assert rules_of(judged) == rules
+    callback = LoraWatchCallback(console=False)
+    given = {"r": told["r"], "alpha": told["lora_alpha"], "targets": told["target_modules"]}
+    rest = {name: value for name, value in settings.items() if name not in ("r", "lora_alpha")}
+    train(lora(tiny_model(), **given, **rest), steps=1, lr=lr, callbacks=[callback])
+    assert callback.monitor is not None
+    in_run = {alert.rule: alert for alert in callback.monitor.alerts if alert.step == 0}
+    assert sorted(in_run) == rules
+    for alert in judged.findings:
+        assert alert.severity == in_run[alert.rule].severity
+        assert alert.settings == in_run[alert.rule].settings
+
+
+@pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
+def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
+    judged = preflight(settings, {"learning_rate": lr})
+    if lr != 5e-2:  # there the size of the step is all that is wrong
+        assert rules_of(judged) == rules
+    assert any("No model" in note for note in judged.notes)
+
+
+def test_objects_of_the_libraries_are_taken_as_they_are(tmp_path: Path) -> None:
+    arguments = TrainingArguments(str(tmp_path), learning_rate=0.05, max_steps=7)
+    judged = preflight(LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"), arguments, model=tiny_model())
+    assert rules_of(judged) == ["LW401"]
+    assert judged.settings["adapters"] == 28
+    assert (judged.settings["max_steps"], judged.settings["learning_rate"]) == (7, 0.05)
+    slow = TrainingArguments(str(tmp_path), learning_rate=0.05, optim="sgd")
+    assert preflight(LoraConfig(r=8, lora_alpha=16), slow, model=tiny_model()).findings == ()
+
+
+def test_adaloras_schedule() -> None:
+    config = AdaLoraConfig(
+        init_r=6, target_r=4, lora_alpha=8, total_step=1000, tinit=100, tfinal=200, deltaT=10, target_modules=["q_proj"]
+    )
+    for model in (None, TINY_LLAMA):
+        assert rules_of(preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=100)) == ["LW407"]
+        assert rules_of(preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=1000)) == []
+        assert preflight(config, model=model).settings["scale"] == pytest.approx([8 / 6], rel=1e-4)
+
+
+def test_dora_over_a_zero_row(tmp_path: Path) -> None:
+    model = tiny_model()
+    settings = {"r": 8, "lora_alpha": 8, "use_dora": True, "target_modules": ["q_proj"]}
+    assert rules_of(preflight(settings, model=model)) == []
+    model.model.layers[2].self_attn.q_proj.weight.data[5] = 0
+    model.save_pretrained(tmp_path)
+    for place in (model, tmp_path):
+        alert = preflight(settings, model=place).findings[0]
+        assert (alert.rule, alert.severity.name) == ("LW408", "ERROR")
+        assert alert.adapters == [("model.layers.2.self_attn.q_proj", 1.0)]
+    (tmp_path / "model.safetensors").unlink()
+    assert any("LW408" in note for note in preflight(settings, model=tmp_path).notes)
+
+
+def test_task_and_reference(tmp_path: Path) -> None:
+    assert rules_of(preflight({"r": 64, "lora_alpha": 64}, task="ner")) == ["LW405"]
+    train(lora(tiny_model()), steps=1, callbacks=[LoraWatchCallback(console=False, report_dir=tmp_path)])
+    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
+    same = preflight(settings, {"learning_rate": 2e-3}, model=TINY_LLAMA, reference=tmp_path)
+    assert rules_of(same) == []
+    model = tiny_model()
+    for p in model.parameters():
+        p.data *= 5
+    other = preflight(settings, {"learning_rate": 2e-3}, model=model, reference=tmp_path)
+    assert rules_of(other) == ["LW406"]
+    with pytest.raises(ValueError, match="give the model's folder"):
+        preflight(settings, reference=tmp_path)
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
+    LoraConfig(r=4, lora_alpha=32, use_rslora=True, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    arguments = TrainingArguments(str(tmp_path), learning_rate=3e-4, max_steps=50)
+    (tmp_path / "training_args.json").write_text(arguments.to_json_string())
+    shown = command(tmp_path)
+    assert shown.exit_code == 1
+    assert "WARNING LW403 rslora-at-low-rank: " in shown.output
+    assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
+    assert command(tmp_path, "--fail-on", "error").exit_code == 0
+    assert command(tmp_path, "--mute", "LW403").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lora_r: 64\nlora_alpha: 128\nuse_rslora: true\nlearning_rate: 2e-4\n",  # TRL
+        "adapter: lora\nlora_r: 64\nlora_alpha: 128\npeft_use_rslora: true\nlearning_rate: 0.0002\noptimizer: adamw_8bit",
+        "lora_rank: 64\nlora_alpha: 128\nuse_rslora: true\nlearning_rate: 2.0e-4\nfinetuning_type: lora",
+        "lora: {r: 64, lora_alpha: 128, use_rslora: true}\narguments: {learning_rate: 2e-4}",
+    ],
+    ids=["trl", "axolotl", "llama-factory", "sections"],
+)
+def test_configuration_files_of_other_programs(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    told = read_settings([tmp_path / "sft.yaml"])
+    judged = preflight(told.lora, told.arguments)
+    assert rules_of(judged) == ["LW404"]
+    assert judged.settings["learning_rate"] == pytest.approx(2e-4)
+
+
+def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
+    LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    torch.save(TrainingArguments(str(tmp_path), learning_rate=1e-3), tmp_path / "training_args.bin")
+    shown = command(tmp_path)
+    assert shown.exit_code == 0
+    assert "is a pickle, and reading it runs what is in it" in shown.output
+    assert "No learning rate was given" in shown.output
+    named = command(tmp_path, tmp_path / "training_args.bin")
+    assert named.exit_code == 2
+    assert "--allow-pickle" in named.stderr
+    trusted = command(tmp_path, "--allow-pickle", "--format", "json")
+    assert [alert["rule"] for alert in json.loads(trusted.output)["findings"]] == ["LW401"]
+
+
+def test_the_json_is_the_schemas(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.json", r=8, lora_alpha=16, learning_rate=0.05)
+    for arguments in ((file,), (file, "--model", TINY_LLAMA)):
+        shown = command(*arguments, "--format", "json")
+        told = json.loads(shown.output)
+        assert errors("preflight.json", told) == []
+        assert told["exit_code"] == shown.exit_code == (1 if "--model" in arguments else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[" * 100_000, "not JSON"),
+        ("a.json", "[1]", "holds a list"),
+        ("a.json", '{"model": 1}', "holds neither"),
+        ("a.json", '{"r": 0}', "r is 0"),
+        ("a.json", '{"r": 2.5}', "r is 2.5"),
+        ("a.json", '{"r": true}', "r is True"),
+        ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
+        ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
+        ("a.json", '{"r": 8, "rank_pattern": 3}', "rank_pattern is 3"),
+        ("a.json", '{"lora_alpha": 8}', "no rank is given"),
+        ("a.yaml", "a: [", "not YAML"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
+        ("a.json", None, "cannot be read"),
+    ],
+)
+def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None, says: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    shown = command(tmp_path / name)
+    assert shown.exit_code == 2
+    assert says in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_model_that_does_not_fit_the_settings(tmp_path: Path) -> None:
+    shown = command(written(tmp_path / "a.json", r=8, target_modules=["query"]), "--model", TINY_LLAMA)
+    assert shown.exit_code == 2
+    assert "PEFT does not take this" in shown.stderr
+    assert command(tmp_path).exit_code == 2
+
+
+def test_a_missing_alpha_is_pefts() -> None:
+    judged = preflight({"r": 16})
+    assert judged.settings["lora_alpha"] == [LoraConfig().lora_alpha]
+    assert any("PEFT's default 8" in note for note in judged.notes)
+    assert math.isclose(judged.settings["scale"][0], 0.5)
