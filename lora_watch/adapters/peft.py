@@ -255,6 +255,8 @@ class AdaLoraAdapter(PeftAdapter):
     def _denominator(self) -> float:
         # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
         ranknum = self._layer.ranknum[self._key]
+        if ranknum.is_meta:
+            return self.r + 1e-5  # a model without numbers: no rank has been cut
         if self._ranknum is None or self._ranknum[0] is not ranknum or self._ranknum[1] != ranknum._version:
             self._ranknum = ranknum, ranknum._version, float(ranknum.detach() + 1e-5)
         return self._ranknum[2]
