@@ -20,8 +20,9 @@
 | `measured_at` | by metric, the step of its `last` |
 | `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
 
-It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is
-so slow that this would take more than 1 % of the time), at an evaluation, also one after the end, and at the end.
+It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is so
+slow, or the adapters so many, that this would take more than 0.1 % of the time), at an evaluation, also one after the
+end, and at the end.
 
 `alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`. What happens to an episode in
 between is in its closing line, or in `report.json` if it never closed.
@@ -54,7 +55,7 @@ from lora_watch.sinks.strict_json import adapter_fields, strict_json
 
 REPORT_VERSION = 1
 SECONDS_BETWEEN_WRITES = 10.0
-LARGEST_SHARE_OF_TIME = 0.01
+LARGEST_SHARE_OF_TIME = 0.001
 
 
 class ReportSink:

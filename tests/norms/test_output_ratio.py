@@ -214,3 +214,24 @@ def test_another_hook_that_changes_the_output_is_not_seen() -> None:
     model(**inputs)
     first = probe.read().now()[0][0]
     assert first == pytest.approx(expected[0], rel=1e-4)  # the layers after it see other inputs
+
+
+def test_a_failure_inside_a_layer_is_no_failure_of_training(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    model, inputs = trained(targets=["q_proj"]), batch()
+    probe = probe_of(model)
+    real = probe._look
+    calls = iter(range(100))
+
+    def second_one_breaks(*args: Any) -> Any:
+        if next(calls) == 1:
+            raise RuntimeError("on another device")
+        return real(*args)
+
+    monkeypatch.setattr(probe, "_look", second_one_breaks)
+    expected = model(**inputs).loss
+    probe.arm(0)
+    assert torch.equal(model(**inputs).loss, expected)
+    assert probe.read().now()[1].tolist() == [True, False, True, True]
+    assert "on another device" in caplog.text

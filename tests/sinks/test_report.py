@@ -175,11 +175,11 @@ def test_a_slow_disk_is_written_less_often(tmp_path: Path, monkeypatch: pytest.M
     run = run_of()
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
-    for step in range(1, 1000):
+    for step in range(1, 10_000):
         clock[0] += 1.0
         sink.write(record_of(run, step), [])
-    waiting = clock[0] - 999
-    assert 3 * 2.0 <= waiting <= 0.01 * clock[0] + 2 * 2.0  # it is still written, and never more than the share
+    waiting = clock[0] - 9_999
+    assert 3 * 2.0 <= waiting <= 0.001 * clock[0] + 2 * 2.0  # it is still written, and never more than the share
     sink.finish("ok", None)
 
 
