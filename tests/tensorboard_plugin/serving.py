@@ -7,8 +7,9 @@ import socket
 import subprocess
 import sys
 import time
+import urllib.parse
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,20 +85,32 @@ def routes(logdir: Path, loader: str = "python", *flags: str) -> Iterator[Tab]:
             board._ingester._stdin_handle.close()  # the server ends with its standard input
 
 
+WITHOUT_US = """
+import sys
+sys.modules["lora_watch"] = None  # as where it is not installed: it cannot be imported, and no entry point names it
+from tensorboard import default, main
+default.get_dynamic_plugins = lambda: []
+main.run_main()
+"""
+
+
 @contextmanager
-def server(logdir: Path, loader: str, *flags: str, prefix: str = "") -> Iterator[str]:
-    """The address of a TensorBoard process over ``logdir``, once it has found a run of ours."""
+def server(
+    logdir: Path, loader: str, *flags: str, prefix: str = "", ready: str = "data/plugin/lora_watch/runs",
+    program: Sequence[str] = ("-m", "tensorboard.main"),
+) -> Iterator[str]:  # fmt: skip
+    """The address of a TensorBoard process over ``logdir``, once the route ``ready`` has something to say."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
+    command = [sys.executable, *program, f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
     address = f"http://localhost:{port}{prefix}"
     with subprocess.Popen(
         [*command, "--reload_interval=1", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as process:
         try:
             deadline = time.monotonic() + 60
-            while not _runs(address):
+            while not fetch(address, ready):
                 if process.poll() is not None or time.monotonic() > deadline:
                     process.kill()
                     raise RuntimeError(f"TensorBoard did not serve the runs:\n{process.communicate()[1]}")
@@ -107,9 +120,13 @@ def server(logdir: Path, loader: str, *flags: str, prefix: str = "") -> Iterator
             process.terminate()
 
 
-def _runs(address: str) -> Any:
+def fetch(address: str, route: str, content: Any = None, **query: str) -> Any:
+    """The JSON that ``route`` answers, to a POST of ``content`` if there is any; None where nobody answers it."""
+    url = f"{address}/{route}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
+    data = None if content is None else json.dumps(content).encode()
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(f"{address}/data/plugin/lora_watch/runs", timeout=5) as reply:
+        with urllib.request.urlopen(request, timeout=5) as reply:
             return json.load(reply)
     except OSError:
         return None

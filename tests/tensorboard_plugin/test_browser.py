@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,47 +18,14 @@ from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.strict_json import strict_json
 from lora_watch.sinks.tensorboard import schema
 from tests.sinks.backend import LOADERS
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write_broken_run
-from tests.tensorboard_plugin.real_runs import HEALTHY, SICK, train_pair
+from tests.tensorboard_plugin.conftest import STEPS
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of
+from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
 from tests.tensorboard_plugin.serving import server
 
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-ARGUMENTS += ["--disable-component-update"]
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
-STEPS = 30
 WAIT = 10_000
 MAGENTA = [255, 0, 168]
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Where no browser can be started: a failure in CI, a skip elsewhere."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        _no_browser(f"Playwright is not installed: {error}")
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        except Error as error:
-            _no_browser(f"Chromium did not start from {CHROMIUM}: {error}")
-        yield found
-        found.close()
-
-
-def _no_browser(why: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
-
-
-@pytest.fixture(scope="session")
-def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("runs")
-    train_pair(folder, STEPS)
-    write_broken_run(folder / f"broken {HOSTILE}")
-    return folder
 
 
 @dataclass

@@ -1,0 +1,50 @@
+"""A log directory that the tests of this folder share, and the browser."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
+from tests.tensorboard_plugin.real_runs import train_pair
+
+STEPS = 30
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
+ARGUMENTS += ["--disable-component-update"]
+
+
+@pytest.fixture(scope="session")
+def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A healthy run and its sick twin, both real, and a broken one that is made up."""
+    folder = tmp_path_factory.mktemp("runs")
+    train_pair(folder, STEPS)
+    write_broken_run(folder / f"broken {HOSTILE}")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Any]:
+    """Where no browser can be started: a failure in CI, a skip elsewhere."""
+    try:
+        from playwright.sync_api import Error, sync_playwright
+    except ImportError as error:
+        _no_browser(f"Playwright is not installed: {error}")
+    with sync_playwright() as playwright:
+        try:
+            found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        except Error as error:
+            _no_browser(f"Chromium did not start from {CHROMIUM}: {error}")
+        yield found
+        found.close()
+
+
+def _no_browser(why: str) -> None:
+    if os.environ.get("CI"):
+        pytest.fail(why)
+    pytest.skip(why)
