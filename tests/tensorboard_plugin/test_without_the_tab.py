@@ -83,7 +83,7 @@ def test_custom_scalars_are_drawn_in_a_browser(address: str, browser: Any) -> No
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{address}/#custom_scalars")
-    page.wait_for_selector("tf-custom-scalar-margin-chart-card svg .line, vz-line-chart2 svg", state="attached")
-    page.get_by_text("output_ratio").first.wait_for()
+    page.locator(".heading-label", has_text="output_ratio").first.wait_for()
+    page.wait_for_selector("vz-line-chart2 svg .main .line, vz-line-chart2 path", state="attached")
     page.close()
     assert errors == []
