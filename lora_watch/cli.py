@@ -14,6 +14,8 @@ from lora_watch.commands.check import check
 from lora_watch.commands.compare import EXAMPLES as COMPARE_EXAMPLES
 from lora_watch.commands.compare import compare
 from lora_watch.commands.demo import EXAMPLES, demo
+from lora_watch.commands.inspect import EXAMPLES as INSPECT_EXAMPLES
+from lora_watch.commands.inspect import inspect
 from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
 from lora_watch.commands.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
@@ -52,6 +54,8 @@ This command shows what that does, and explains the rules.""",
 
   [cyan]lora-watch compare runs[/]    runs side by side: which rank is enough
 
+  [cyan]lora-watch inspect ADAPTER[/]   what is in a saved adapter
+
   [cyan]lora-watch rules[/]           what is checked
 
   [cyan]lora-watch rules LW102[/]     one rule: when it fires and its limits""",
@@ -80,6 +84,7 @@ app.command(epilog=CHECK_EXAMPLES)(check)
 app.command(epilog=ADVISE_EXAMPLES)(advise)
 app.command(epilog=PREFLIGHT_EXAMPLES)(preflight)
 app.command(epilog=PLAN_EXAMPLES)(plan)
+app.command(epilog=INSPECT_EXAMPLES)(inspect)
 app.command(epilog=COMPARE_EXAMPLES)(compare)
 
 

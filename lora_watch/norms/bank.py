@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Adapter, Block
+from lora_watch.adapters.adapter import Block
 from lora_watch.norms.grams import HOST_STAGING, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
@@ -17,6 +17,18 @@ from lora_watch.transfer import Deferred
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
+
+
+class Factored(Protocol):
+    """What can be measured: a change s·B·diag(middle)·A. See ``Adapter`` for what each of these is."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def middle(self) -> Tensor | None: ...
+
+    def blocks(self) -> Sequence[Block]: ...
 
 
 class _Entry(NamedTuple):
@@ -43,7 +55,7 @@ class AdapterBank:
     adapters. On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
-    def __init__(self, adapters: Sequence[Adapter]):
+    def __init__(self, adapters: Sequence[Factored]):
         self._adapters = list(adapters)
         self._staging = torch.empty(HOST_STAGING // 8, dtype=torch.float64)
         self._small = False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
@@ -20,16 +20,17 @@ class StoredError(ValueError):
 class StoredWeights(Mapping[str, Tensor]):
     """The tensors of a folder or file by their names in it; each is read when asked for, and not kept.
 
-    Only names are read at the start. A file that cannot be read raises StoredError then; a tensor that is named and not
-    there, when it is asked for.
+    Names and shapes are all that is read at the start. Raises StoredError for a file that cannot be read.
     """
 
-    def __init__(self, path: Path):
-        self.path = path
+    def __init__(self, files: Iterable[Path]):
         self._file_of: dict[str, Path] = {}
-        for file in _files(path):
+        self.shapes: dict[str, tuple[int, ...]] = {}
+        for file in files:
             with opened(file) as content:
-                self._file_of |= dict.fromkeys(content.keys(), file)
+                for name in content.keys():  # noqa: SIM118 (this is no dict)
+                    self._file_of[name] = file
+                    self.shapes[name] = tuple(content.get_slice(name).get_shape())
 
     def __getitem__(self, name: str) -> Tensor:
         file = self._file_of[name]
@@ -48,7 +49,8 @@ class StoredWeights(Mapping[str, Tensor]):
 
 def stored_weights(path: Path) -> StoredWeights | None:
     """The weights in a model's folder; None where it has none in safetensors. Raises StoredError for broken files."""
-    return StoredWeights(path) if _files(path) else None
+    files = _files(path)
+    return StoredWeights(files) if files else None
 
 
 def opened(file: Path):  # safetensors' own type is not public

@@ -1,0 +1,153 @@
+"""``lora-watch inspect``: what is in a saved adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from lora_watch.commands.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.stored.inspecting import Difference, Inspection
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch inspect out/checkpoint-500[/]                  each layer: rank, scale, norms, spectrum
+
+  [cyan]lora-watch inspect my-adapter --base ./Llama-3-8B[/]      beside the weights it changes
+
+  [cyan]lora-watch inspect a --against b[/]                       what training on, or another seed, has changed
+
+  [cyan]lora-watch inspect my-adapter --figure adapter.png[/]     where its energy lies
+
+No model is loaded and one layer is in memory at a time."""
+
+
+def inspect(
+    adapter: Annotated[
+        Path,
+        typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.", show_default=False),
+    ],
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the model it was trained on: relative norms as well.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another adapter to compare it with.", show_default=False)
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Layers to show, those with most energy first; 0: all.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
+    figure: Annotated[
+        Path | None,
+        typer.Option(help="Also draw it: .png, .svg, .pdf (with matplotlib).", metavar="FILE", show_default=False),
+    ] = None,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Also read adapter_model.bin, weights only.")
+    ] = False,
+) -> None:
+    """Measure a saved adapter: of each layer the rank, the scale, every norm, the spectrum and its share of the whole.
+
+    [bold]s[/] is the scale, α/r or α/√r; [bold]‖ΔW‖[/] = s·‖B·A‖ how large the change is, [bold]σ₁[/] how large its
+    strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) say over how many
+    directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
+    """
+    from lora_watch.stored.figure import draw
+    from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
+
+    try:
+        told = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
+        difference = None
+        if against is not None:
+            difference = compare_adapters(told, inspect_adapter(against, allow_pickle=allow_pickle))
+        if figure is not None:
+            draw(told, figure)
+    except (ValueError, ImportError) as error:
+        raise misuse(str(error)) from None
+    except OSError as error:
+        raise misuse(f"{error.filename or figure}: {error.strerror}") from None
+    if json:
+        from lora_watch.sinks.strict_json import strict_json
+
+        content = told.to_dict() | {"against": None if difference is None else difference.to_dict()}
+        typer.echo(strict_json(content).decode())
+        return
+    console = Console(highlight=False)
+    _print(console, told, rows)
+    if difference is not None:
+        _print_difference(console, difference, adapter, against, rows)
+    if figure is not None:
+        console.print(Text(f"drawn to {figure}"))
+
+
+def _print(console: Console, told: Inspection, rows: int) -> None:
+    measured = told.measurement
+    relative = bool((measured.relative_norm == measured.relative_norm).any())
+    columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
+    headings = ["layer", "r", "s", "from", "‖B·A‖", "‖ΔW‖", "σ₁", "stable", "effective", "energy"]
+    if relative:
+        columns += ["relative_norm", "relative_spectral_norm"]
+        headings += ["‖ΔW‖/‖W₀‖", "σ₁/σ₁(W₀)"]
+    order = sorted(range(len(measured.names)), key=lambda i: _rank(told.energy[i]))
+    lines = []
+    for i in order[: rows or None]:
+        adapter = told.saved.adapters[i]
+        label = adapter.name if adapter.variant == "lora" else f"{adapter.name} ({adapter.variant})"
+        values = [_cell(getattr(measured, column)[i]) for column in columns]
+        cells = [label, str(adapter.r), f"{adapter.scale:.4g}", adapter.scale_formula.replace("alpha", "α")]
+        lines.append([*cells, *values[:5], f"{100 * told.energy[i]:.3g} %", *values[5:]])
+    console.print(_table(headings, lines, text_columns=(0, 3)))
+    if len(lines) < len(order):
+        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    ranks = sorted({adapter.r for adapter in told.saved.adapters})
+    span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
+    console.print(
+        Text(
+            f"{len(order)} layers, {told.saved.parameters:,} parameters, rank {span}, ‖ΔW‖ of all {told.delta_norm:.4g}, "
+            f"largest σ₁ {_cell(max(measured.spectral_norm, key=_rank_up))}"
+        )
+    )
+    if told.not_finite:
+        console.print(Text(f"NOT FINITE: {', '.join(told.not_finite[:5])}: this adapter is broken", style="red"))
+    for note in told.notes:
+        console.print(Text(f"note: {note}"))
+
+
+def _print_difference(console: Console, told: Difference, first: Path, second: Path | None, rows: int) -> None:
+    console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
+    order = sorted(range(len(told.names)), key=lambda i: _rank(told.distance[i]))
+    lines = [
+        [told.names[i], *(f"{column[i]:.4g}" for column in (told.ratio, told.cosine, told.distance))]
+        for i in order[: rows or None]
+    ]
+    console.print(_table(["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines, text_columns=(0,)))
+    for where, names in (("first", told.only_first), ("second", told.only_second)):
+        if names:
+            console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
+
+
+def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], text_columns: Sequence[int]) -> Table:
+    table = Table(box=None, pad_edge=False)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i in text_columns else "right", overflow="fold")
+    for line in lines:
+        table.add_row(*map(Text, line))
+    return table
+
+
+def _rank(value: Any) -> float:
+    """Sorts NaN first, then the largest."""
+    return -_rank_up(value)
+
+
+def _rank_up(value: Any) -> float:
+    return float("inf") if value != value else float(value)
+
+
+def _cell(value: float) -> str:
+    return f"{value:.4g}"

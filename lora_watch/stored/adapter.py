@@ -1,0 +1,256 @@
+"""A saved adapter as PEFT writes it: ``adapter_config.json`` beside ``adapter_model.safetensors``."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lora_watch.adapters import Block, clean_name
+from lora_watch.gate.wording import clean
+from lora_watch.stored.weights import StoredError, StoredWeights
+
+CONFIG = "adapter_config.json"
+SAFE = "adapter_model.safetensors"
+PICKLE = "adapter_model.bin"
+HIGHEST_RANK = 4096
+"""Nothing is measured beyond: the work grows with the cube of the rank."""
+
+_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
+_PARTS = {"lora_embedding_A": "a", "lora_embedding_B": "b", "lora_A": "a", "lora_B": "b", "lora_E": "middle"}
+# Options with which the change is not s·B·A, or the file does not tell what A and B are.
+_OTHERWISE = ("arrow_config", "kasa_config", "monteclora_config", "use_bdlora", "use_qalora")
+
+
+@dataclass(frozen=True)
+class StoredAdapter:
+    """One adapter of one layer. Its factors are read when they are asked for, and not kept."""
+
+    name: str
+    """Module path without wrapper prefixes, printable."""
+    module: str
+    """The same as it is stored."""
+    variant: str
+    """``lora``, ``dora`` or ``adalora``."""
+    r: int
+    alpha: float
+    scale: float
+    """What PEFT will use when it loads the file."""
+    scale_formula: str
+    shape: tuple[int, int]
+    """``(d_out, d_in)``, experts stacked."""
+    experts: int
+    tensors: Mapping[str, Tensor]
+    keys: Mapping[str, str]
+    """Where ``a``, ``b`` and perhaps ``middle`` are in ``tensors``."""
+
+    @property
+    def middle(self) -> Tensor | None:
+        """AdaLoRA's E, ``[r]``."""
+        return self.tensors[self.keys["middle"]].flatten() if "middle" in self.keys else None
+
+    def blocks(self) -> Sequence[Block]:
+        """One block; one an expert where there are several: A's rows go expert by expert, B's columns rank by rank."""
+        a, b = (self.tensors[self.keys[part]].flatten(1) for part in "ab")
+        if self.experts == 1:
+            return (Block(a, b),)
+        by_expert = b.reshape(b.shape[0], -1, self.experts).permute(2, 0, 1).unbind()
+        return tuple(map(Block, a.reshape(self.experts, -1, a.shape[1]).unbind(), by_expert))
+
+
+@dataclass(frozen=True)
+class SavedAdapters:
+    """Everything in one folder."""
+
+    path: Path
+    config: Mapping[str, Any]
+    adapters: tuple[StoredAdapter, ...]
+    parameters: int
+    """Numbers in A, B and what belongs to them."""
+    others: tuple[str, ...]
+    """Names of tensors beside the adapters: heads that were trained whole, embeddings, biases."""
+
+
+def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
+    """The adapters saved at ``path``: a folder, or its ``adapter_model.safetensors``. Only names and shapes are read.
+
+    ``adapter_model.bin`` is a pickle; with ``allow_pickle`` it is read as weights only, which runs no code of its own.
+
+    Raises StoredError, which names the file and what to do, for anything that is not such a folder: files that are
+    missing, damaged or do not fit each other, methods that are not LoRA or AdaLoRA, and variants of LoRA of which the
+    file does not tell what they do to the layer.
+    """
+    folder = path if path.is_dir() else path.parent
+    config = _config(folder / CONFIG, folder)
+    tensors, shapes, file = _tensors(path, folder, allow_pickle)
+    found: dict[str, dict[str, str]] = {}
+    others, parameters = [], 0
+    for key in tensors:
+        match = _KEY.fullmatch(key)
+        if match is None:
+            others.append(clean(key))
+            continue
+        parameters += math.prod(shapes[key])
+        if (part := _PARTS.get(match[2])) is not None:
+            found.setdefault(match[1], {})[part] = key
+    if not found:
+        first = f"; the first name in it is {others[0]}" if others else ""
+        raise StoredError(f"{file}: no lora_A and lora_B in it, so not an adapter that PEFT has saved{first}")
+    adapters = [
+        _adapter(module, keys, tensors, shapes, config, file) for module, keys in sorted(found.items(), key=_order)
+    ]
+    return SavedAdapters(path, config, tuple(_unique(adapters)), parameters, tuple(others))
+
+
+def _order(item: tuple[str, Any]) -> list[Any]:
+    """As layers are numbered: 2 before 10."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
+
+
+def _unique(adapters: Sequence[StoredAdapter]) -> list[StoredAdapter]:
+    """Two parameters of one module have one name in the file: the second is given a number."""
+    times: dict[str, int] = {}
+    out = []
+    for adapter in adapters:
+        times[adapter.name] = times.get(adapter.name, 0) + 1
+        again = times[adapter.name]
+        out.append(adapter if again == 1 else replace(adapter, name=f"{adapter.name}#{again}"))
+    return out
+
+
+def _tensors(
+    path: Path, folder: Path, allow_pickle: bool
+) -> tuple[Mapping[str, Tensor], Mapping[str, tuple[int, ...]], Path]:
+    file = path if path.is_file() else folder / SAFE
+    if file.suffix != ".bin" and file.is_file():
+        stored = StoredWeights([file])
+        return stored, stored.shapes, file
+    pickle = path if path.is_file() else folder / PICKLE
+    if not pickle.is_file():
+        raise StoredError(f"{folder}: {SAFE} is not there{_instead(folder)}")
+    if not allow_pickle:
+        raise StoredError(
+            f"{pickle}: a pickle, which can run code when it is read; save the adapter as safetensors, or allow it "
+            "with --allow-pickle (weights only: no code is run)"
+        )
+    try:
+        loaded = torch.load(pickle, map_location="cpu", weights_only=True, mmap=True)
+        tensors = {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, Tensor)}
+    except Exception as error:  # whatever is in there
+        raise StoredError(f"{pickle}: not a file of weights alone: {clean(error)}") from None
+    return tensors, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, pickle
+
+
+def _instead(folder: Path) -> str:
+    below = sorted(each.parent.name for each in folder.glob(f"*/{SAFE}")) if folder.is_dir() else []
+    return f"; below it {', '.join(below[-3:])} have one" if below else "; give the folder that save_pretrained wrote"
+
+
+def _config(file: Path, folder: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise StoredError(f"{file}: not there, and without it the scale is not known{_instead(folder)}")
+    try:
+        config = json.loads(file.read_bytes())
+    except (OSError, ValueError, RecursionError) as error:
+        raise StoredError(f"{file}: not readable as JSON: {clean(error)}") from None
+    if not isinstance(config, dict):
+        raise StoredError(f"{file}: not an adapter's configuration")
+    kind = str(config.get("peft_type", "LORA")).upper()
+    if kind not in ("LORA", "ADALORA"):
+        raise StoredError(
+            f"{file}: peft_type is {clean(kind)}, and only LORA and ADALORA are read from files; "
+            "lora_watch.measure(model) measures others in a loaded model"
+        )
+    for option in _OTHERWISE:
+        if config.get(option):
+            raise StoredError(
+                f"{file}: with {option} the file alone does not tell how the layer changes; "
+                "load the model and use lora_watch.measure(model)"
+            )
+    return config
+
+
+def _adapter(
+    module: str,
+    keys: dict[str, str],
+    tensors: Mapping[str, Tensor],
+    shapes: Mapping[str, tuple[int, ...]],
+    config: Mapping[str, Any],
+    file: Path,
+) -> StoredAdapter:
+    name = clean_name(module)
+    shown = clean(name)
+    if missing := {"a", "b"} - keys.keys():
+        raise StoredError(f"{file}: {shown} has no lora_{missing.pop().upper()}; the file is damaged or incomplete")
+    a, b = shapes[keys["a"]], shapes[keys["b"]]
+    rows = a[0] if a else 0
+    if len(a) < 2 or len(b) < 2 or 0 in (*a, *b):
+        raise StoredError(
+            f"{file}: {shown} holds A {_size(a)} and B {_size(b)}, no matrices: saved from one shard of FSDP or "
+            "ZeRO-3; gather before saving"
+        )
+    if b[1] != rows:
+        raise StoredError(
+            f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
+            "the model and use lora_watch.measure(model)"
+        )
+    adalora = str(config.get("peft_type")).upper() == "ADALORA"
+    alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
+    # AdaLoRA's rank is what is left in the file.
+    expected = rows if adalora else _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
+    # Experts share one A and one B: r rows each.
+    experts = (
+        rows // int(expected) if config.get("target_parameters") and rows > expected and rows % expected == 0 else 1
+    )
+    r = rows // experts
+    if r != expected:
+        raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")
+    if r > HIGHEST_RANK:
+        raise StoredError(f"{file}: {shown} has rank {r}; nothing above {HIGHEST_RANK} is measured")
+    if adalora and shapes.get(keys.get("middle", ""), (0,))[0] != rows:
+        raise StoredError(f"{file}: {shown} has no lora_E of {rows} numbers, which AdaLoRA needs")
+    rooted = bool(config.get("use_rslora")) and not adalora
+    # PEFT adds the small number to AdaLoRA's rank.
+    scale = alpha / (r + 1e-5) if adalora else alpha / (math.sqrt(r) if rooted else r)
+    return StoredAdapter(
+        name=shown,
+        module=name,
+        variant="adalora" if adalora else "dora" if config.get("use_dora") else "lora",
+        r=r,
+        alpha=alpha,
+        scale=scale,
+        scale_formula="alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r",
+        shape=(b[0] * experts, math.prod(a[1:])),
+        experts=experts,
+        tensors=tensors,
+        keys=keys,
+    )
+
+
+def _by_pattern(config: Mapping[str, Any], option: str, name: str, default: Any) -> Any:
+    """PEFT's reading of ``rank_pattern`` and ``alpha_pattern``: the first key that the end of the name matches."""
+    pattern = config.get(option)
+    for key, value in pattern.items() if isinstance(pattern, dict) else ():
+        try:
+            if re.match(rf"(.*\.)?({key})$", name):
+                return value
+        except re.error as error:
+            raise StoredError(f"{CONFIG}: {option} has the key {clean(key)}, no regular expression: {error}") from None
+    return default
+
+
+def _number(name: str, value: Any, module: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 1e-9:
+        raise StoredError(f"{CONFIG}: {name} of {module} is {clean(value)}: a positive number is needed")
+    return float(value)
+
+
+def _size(shape: tuple[int, ...]) -> str:
+    return " × ".join(map(str, shape)) or "a single number"

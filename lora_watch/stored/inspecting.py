@@ -1,0 +1,229 @@
+"""What is in a saved adapter: every norm and spectrum, one layer at a time."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lora_watch.norms import AdapterBank, Measurement
+from lora_watch.norms.base import matrix_norms
+from lora_watch.records import FloatArray
+from lora_watch.stored.adapter import SavedAdapters, StoredAdapter, read_adapters
+from lora_watch.stored.weights import StoredError, stored_weights, weight_of
+
+log = logging.getLogger("lora_watch")
+
+INSPECTION_VERSION = 1
+_SAY_EVERY = 10.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A saved adapter, measured. Arrays are in the order of ``saved.adapters``."""
+
+    saved: SavedAdapters
+    measurement: Measurement
+    spectra: tuple[FloatArray, ...]
+    """Every singular value of each ΔW, the largest first."""
+    energy: FloatArray
+    """Share of each adapter in Σ‖ΔW‖_F²."""
+    notes: tuple[str, ...]
+
+    @property
+    def delta_norm(self) -> float:
+        """‖ΔW‖_F of all layers together, √Σ‖ΔW‖_F²."""
+        return float(np.linalg.norm(self.measurement.delta_norm))
+
+    @property
+    def not_finite(self) -> list[str]:
+        """Names of the adapters that hold a NaN or an infinity."""
+        return [
+            name for name, norm in zip(self.measurement.names, self.measurement.delta_norm) if not np.isfinite(norm)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data; its schema is ``lora_watch/schema/inspect.json``. None means unknown, NaN was measured."""
+        told = self.measurement.to_dict()
+        columns = [key for key in told if key not in ("names", "methods", "r")]
+        base = self.saved.config.get("base_model_name_or_path")
+        return {
+            "version": INSPECTION_VERSION,
+            "path": str(self.saved.path),
+            "base_model": None if base is None else str(base),
+            "parameters": self.saved.parameters,
+            "delta_norm": self.delta_norm,
+            "not_finite": self.not_finite,
+            "others": list(self.saved.others),
+            "notes": list(self.notes),
+            "adapters": [
+                {
+                    "name": adapter.name,
+                    "method": adapter.variant,
+                    "shape": list(adapter.shape),
+                    "r": adapter.r,
+                    "lora_alpha": adapter.alpha,
+                    "scale_formula": adapter.scale_formula,
+                    "energy": float(self.energy[i]),
+                    "spectrum": self.spectra[i].tolist(),
+                    **{column: told[column][i] for column in columns},
+                }
+                for i, adapter in enumerate(self.saved.adapters)
+            ],
+        }
+
+
+def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_pickle: bool = False) -> Inspection:
+    """Measure the adapter saved at ``path``, without loading a model.
+
+    One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
+    norms beside the frozen weights as well: each of these is then read some dozens of times.
+
+    Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
+    """
+    saved = read_adapters(Path(path), allow_pickle)
+    weights = None
+    notes = []
+    if base is not None:
+        weights = stored_weights(Path(base))
+        if weights is None:
+            raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
+    rows: list[dict[str, float]] = []
+    spectra: list[FloatArray] = []
+    norms: list[tuple[float, float]] = []
+    said = time.monotonic()
+    for i, adapter in enumerate(saved.adapters):
+        bank = AdapterBank([adapter])
+        rows.append({name: float(values[0]) for name, values in bank.measure().items()})
+        assert bank.spectrum is not None
+        spectra.append(bank.spectrum[0])
+        norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            log.warning("%d of %d layers measured", i + 1, len(saved.adapters))
+    if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
+        notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
+    if any(adapter.variant == "dora" for adapter in saved.adapters):
+        notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
+    if saved.others:
+        notes.append(f"Beside the adapters: {_some(saved.others)}.")
+    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    base_norm, base_top = np.array(norms).T
+    square = np.square(values["delta_norm"])
+    with np.errstate(all="ignore"):
+        energy = square / square.sum() if square.sum() != 0 else np.zeros(len(square))
+    measurement = Measurement(
+        names=tuple(adapter.name for adapter in saved.adapters),
+        methods=tuple(adapter.variant for adapter in saved.adapters),
+        r=tuple(adapter.r for adapter in saved.adapters),
+        known=np.ones(len(rows), dtype=bool),
+        **values,
+        relative_norm=values["delta_norm"] / base_norm,
+        relative_spectral_norm=values["spectral_norm"] / base_top,
+    )
+    return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
+
+
+def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
+    name = weight_of(weights, adapter.module)
+    if name is None:
+        return np.nan, np.nan
+    weight = weights[name]
+    if not weight.is_floating_point() or weight.ndim < 2:
+        return np.nan, np.nan
+    weight = weight.flatten(1)
+    if weight.numel() != np.prod(adapter.shape):
+        raise StoredError(
+            f"{name} of the base model is {' × '.join(map(str, weight.shape))}, and the adapter is for "
+            f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
+        )
+    return matrix_norms(weight)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+# -- two adapters ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Difference:
+    """Two saved adapters, layer by layer. Arrays are float64, in the order of ``names``."""
+
+    names: tuple[str, ...]
+    """Layers that both have."""
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    ratio: FloatArray
+    """‖ΔW‖_F of the second beside that of the first."""
+    cosine: FloatArray
+    """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
+    distance: FloatArray
+    """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F."""
+
+    def to_dict(self) -> dict[str, Any]:
+        return {
+            "only_first": list(self.only_first),
+            "only_second": list(self.only_second),
+            "layers": [
+                {"name": name, "ratio": float(ratio), "cosine": float(cosine), "distance": float(distance)}
+                for name, ratio, cosine, distance in zip(self.names, self.ratio, self.cosine, self.distance)
+            ],
+        }
+
+
+def compare_adapters(first: Inspection, second: Inspection) -> Difference:
+    """How two adapters of one model differ, from their factors: no ΔW is formed. One layer is in memory at a time.
+
+    Raises StoredError when a layer has two shapes, and when no layer is in both.
+    """
+    others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
+    names, rows = [], []
+    for i, adapter in enumerate(first.saved.adapters):
+        if adapter.name not in others:
+            continue
+        other, j = others[adapter.name]
+        if adapter.shape != other.shape or adapter.experts != other.experts:
+            raise StoredError(f"{adapter.name} is {adapter.shape} in the one and {other.shape} in the other")
+        one, two = float(first.measurement.delta_norm[i]), float(second.measurement.delta_norm[j])
+        inner = _inner(adapter, other)
+        names.append(adapter.name)
+        with np.errstate(all="ignore"):
+            rows.append(
+                (
+                    np.float64(two) / one,
+                    np.float64(inner) / (one * two),
+                    np.sqrt(np.maximum(one**2 + two**2 - 2 * inner, 0.0)) / np.float64(one),
+                )
+            )
+    if not names:
+        raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
+    ratio, cosine, distance = np.array(rows).T
+    known = {adapter.name for adapter in first.saved.adapters}
+    return Difference(
+        tuple(names),
+        tuple(sorted(known - set(names))),
+        tuple(sorted(others.keys() - known)),
+        ratio,
+        cosine,
+        distance,
+    )
+
+
+@torch.no_grad()
+def _inner(one: StoredAdapter, two: StoredAdapter) -> float:
+    """⟨ΔW₁, ΔW₂⟩ = s₁s₂·Σ(B₁ᵀB₂)∘(A₁A₂ᵀ), in float64."""
+    total = 0.0
+    for (a1, b1), (a2, b2) in zip(one.blocks(), two.blocks()):
+        a1, a2, b1, b2 = (factor.double() for factor in (a1, a2, b1, b2))
+        b1 = b1 if one.middle is None else b1 * one.middle
+        b2 = b2 if two.middle is None else b2 * two.middle
+        total += float(((b1.T @ b2) * (a1 @ a2.T)).sum())
+    return one.scale * two.scale * total
