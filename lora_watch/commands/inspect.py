@@ -106,12 +106,8 @@ def _print(console: Console, told: Inspection, rows: int) -> None:
         console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
     ranks = sorted({adapter.r for adapter in told.saved.adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
-    console.print(
-        Text(
-            f"{len(order)} layers, {told.saved.parameters:,} parameters, rank {span}, ‖ΔW‖ of all {told.delta_norm:.4g}, "
-            f"largest σ₁ {_cell(max(measured.spectral_norm, key=_rank_up))}"
-        )
-    )
+    whole = f"‖ΔW‖ of all {told.delta_norm:.4g}, largest σ₁ {_cell(max(measured.spectral_norm, key=_rank_up))}"
+    console.print(Text(f"{len(order)} layers, {told.saved.parameters:,} parameters, rank {span}, {whole}"))
     if told.not_finite:
         console.print(Text(f"NOT FINITE: {', '.join(told.not_finite[:5])}: this adapter is broken", style="red"))
     for note in told.notes:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from lora_watch.adapters import layer_index
+from lora_watch.records import FloatArray
 from lora_watch.stored.inspecting import Inspection
 
 
@@ -21,12 +22,14 @@ def draw(told: Inspection, path: Path) -> None:
         raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
     if path.suffix not in (".png", ".svg", ".pdf"):
         raise ValueError(f"{path}: name a .png, .svg or .pdf")
-    kinds, grid = by_place(told)
+    kinds, blocks, grid = by_place(told)
     figure = Figure(figsize=(11, 1.6 + 0.34 * max(len(kinds), 7)), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     image = left.imshow(grid, aspect="auto", cmap="viridis", interpolation="nearest")
     left.set(title="‖ΔW‖ of each layer", xlabel="transformer block")
     left.set_yticks(range(len(kinds)), kinds)
+    every = -(-len(blocks) // 16)
+    left.set_xticks(range(0, len(blocks), every), blocks[::every])
     figure.colorbar(image, ax=left)
     for spectrum in told.spectra:
         known = spectrum[spectrum > 0]
@@ -36,8 +39,8 @@ def draw(told: Inspection, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def by_place(told: Inspection) -> tuple[list[str], np.ndarray]:
-    """Kinds of layers, and ‖ΔW‖_F ``[kinds, blocks]`` with NaN where there is no adapter.
+def by_place(told: Inspection) -> tuple[list[str], list[str], FloatArray]:
+    """Kinds of layers, blocks, and ‖ΔW‖_F ``[kinds, blocks]`` with NaN where there is no adapter.
 
     Layers outside of any block are in a column of their own, the first.
     """
@@ -49,4 +52,4 @@ def by_place(told: Inspection) -> tuple[list[str], np.ndarray]:
     grid = np.full((len(kinds), len(columns)), np.nan)
     for ending, place, norm in zip(endings, places, told.measurement.delta_norm):
         grid[kinds.index(ending), columns.index(-1 if place is None else place)] = norm
-    return kinds, grid
+    return kinds, ["none" if column < 0 else str(column) for column in columns], grid

@@ -1,0 +1,336 @@
+"""A file is measured as the loaded model is, in little memory; and what is no adapter is one clear error."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import AdaLoraConfig, LoHaConfig, LoraConfig, get_peft_model
+from safetensors.torch import load_file, save_file
+from torch import nn
+from typer.testing import CliRunner, Result
+
+from lora_watch import find_adapters, measure
+from lora_watch.cli import app
+from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.stored.figure import by_place
+from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
+from lora_watch.stored.weights import StoredError
+from tests.adapters.zoo import Experts, Net, adapted
+from tests.gate.test_schemas import errors
+from tests.support import lora, tiny_model
+
+COLUMNS = ["scale", "product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "a_norm", "b_norm", "relative_norm", "relative_spectral_norm"]
+
+
+def command(*arguments: Any) -> Result:
+    words = ["inspect", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def random_lora(model: nn.Module | None = None, seed: int = 0, **config: Any) -> Any:
+    torch.manual_seed(seed)
+    return lora(model if model is not None else tiny_model(), init_lora_weights=False, **config)
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("adapter")
+    random_lora().save_pretrained(folder)
+    return folder
+
+
+def adalora() -> Any:
+    config = AdaLoraConfig(
+        init_r=6, target_r=4, lora_alpha=9, total_step=10, tinit=1, tfinal=2, target_modules=["q_proj"]
+    )
+    model = get_peft_model(tiny_model(), config)
+    for name, p in model.named_parameters():
+        if "lora_" in name:
+            nn.init.normal_(p)
+    return model
+
+
+# -- the same as the loaded model --------------------------------------------------------------------------------------
+KINDS: dict[str, Callable[[], Any]] = {
+    "plain": random_lora,
+    "rslora": lambda: random_lora(r=6, use_rslora=True),
+    "patterns": lambda: random_lora(
+        rank_pattern={"v_proj": 4, "layers.0.mlp.up_proj": 2},
+        alpha_pattern={"layers.1.*": 3, "^model.layers.2.mlp.*": 5},
+    ),
+    "dora": lambda: random_lora(use_dora=True, targets=["q_proj", "up_proj"]),
+    "embeddings": lambda: random_lora(targets=["embed_tokens", "q_proj"]),
+    "bfloat16": lambda: random_lora(tiny_model().bfloat16(), targets=["q_proj"]),
+    "bias": lambda: random_lora(targets=["q_proj"], lora_bias=True),
+    "adalora": adalora,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.filterwarnings("ignore")
+def test_a_file_is_measured_as_the_model_is(kind: str, tmp_path: Path) -> None:
+    model = KINDS[kind]()
+    model.save_pretrained(tmp_path)
+    told, truth = inspect_adapter(tmp_path, TINY_LLAMA), measure(model)
+    place = {name: i for i, name in enumerate(told.measurement.names)}
+    order = [place[name] for name in truth.names]
+    assert len(place) == len(truth.names)
+    for column in COLUMNS:
+        ours, theirs = getattr(told.measurement, column)[order], getattr(truth, column)
+        assert np.isfinite(theirs).all()
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6, err_msg=column)
+    assert [told.measurement.methods[i] for i in order] == list(truth.methods)
+    adapters = {a.name: a for a in find_adapters(model)}
+    for each in told.saved.adapters:
+        live = adapters[each.name]
+        assert (each.r, each.alpha, each.scale_formula, each.shape) == (
+            live.r,
+            live.alpha,
+            live.scale_formula,
+            live.shape,
+        )
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_convolutions_and_experts(tmp_path: Path) -> None:
+    convolution = adapted(Net(nn.Conv2d(4, 6, 3)))
+    experts = adapted(Net(Experts()), target_parameters=["layer.up", "layer.down"])
+    for name, model in (("convolution", convolution), ("experts", experts)):
+        model.save_pretrained(tmp_path / name)
+        ours, truth = inspect_adapter(tmp_path / name).measurement, measure(model)
+        for column in ("delta_norm", "spectral_norm", "effective_rank"):
+            np.testing.assert_allclose(sorted(getattr(ours, column)), sorted(getattr(truth, column)), rtol=1e-6)
+
+
+def test_energy_and_spectrum_add_up(saved: Path) -> None:
+    told = inspect_adapter(saved)
+    assert told.energy.sum() == pytest.approx(1)
+    norms = [math.sqrt((spectrum**2).sum()) for spectrum in told.spectra]
+    np.testing.assert_allclose(norms, told.measurement.delta_norm, rtol=1e-9)
+    assert told.delta_norm == pytest.approx(math.sqrt(sum(norm**2 for norm in norms)))
+
+
+def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
+    tiny_model().save_pretrained(tmp_path, max_shard_size="1MB")
+    assert (tmp_path / "model.safetensors.index.json").is_file()
+    one, many = (inspect_adapter(saved, base).measurement.relative_norm for base in (TINY_LLAMA, tmp_path))
+    assert np.isfinite(one).all()
+    np.testing.assert_allclose(many, one, rtol=1e-3)  # that of the package is stored in 16 bits
+    next(tmp_path.glob("model-00002*")).unlink()
+    with pytest.raises(StoredError, match="complete the download"):
+        inspect_adapter(saved, tmp_path)
+
+
+def test_an_index_names_no_file_elsewhere(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
+    with pytest.raises(StoredError, match="not beside it"):
+        inspect_adapter(saved, tmp_path)
+
+
+def test_another_base_is_noticed(saved: Path, tmp_path: Path) -> None:
+    weights = load_file(TINY_LLAMA / "model.safetensors")
+    name = "model.layers.0.self_attn.q_proj.weight"
+    save_file({name: weights[name]}, tmp_path / "model.safetensors")
+    assert any("27 of 28" in note for note in inspect_adapter(saved, tmp_path).notes)
+    save_file({name: torch.ones(64, 64)}, tmp_path / "model.safetensors")
+    with pytest.raises(StoredError, match="another model"):
+        inspect_adapter(saved, tmp_path)
+    with pytest.raises(StoredError, match="no model.safetensors"):
+        inspect_adapter(saved, tmp_path / "nowhere")
+
+
+def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
+    """Sixteen layers of 16 MiB: the peak holds a few of them, not all."""
+    settings = {"peft_type": "LORA", "r": 64, "lora_alpha": 64}
+    (tmp_path / "adapter_config.json").write_text(json.dumps(settings))
+    a, b = torch.randn(64, 32768), torch.randn(32768, 64)
+    content = {}
+    for i in range(16):
+        content[f"base_model.model.layers.{i}.q.lora_A.weight"] = a + i
+        content[f"base_model.model.layers.{i}.q.lora_B.weight"] = b + i
+    save_file(content, tmp_path / "adapter_model.safetensors")
+    size = (tmp_path / "adapter_model.safetensors").stat().st_size / 2**20
+    code = (
+        "import resource, sys\n"
+        "from lora_watch.stored.inspecting import inspect_adapter\n"
+        "from lora_watch.norms import AdapterBank\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        "told = inspect_adapter(sys.argv[1])\n"
+        "print(len(told.energy), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    layers, grown = done.stdout.split()
+    assert int(layers) == 16
+    assert size > 250
+    assert float(grown) < 64
+
+
+# -- two adapters ------------------------------------------------------------------------------------------------------
+def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Path) -> None:
+    first = random_lora()
+    second = random_lora(seed=1, r=4, alpha=4, targets=["q_proj", "v_proj"])
+    second.save_pretrained(tmp_path)
+    told = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
+    assert len(told.names) == 8
+    assert len(told.only_first) == 20
+    products = [
+        {a.name: a.scale * (a.blocks()[0].b.double() @ a.blocks()[0].a.double()) for a in find_adapters(model)}
+        for model in (first, second)
+    ]
+    for i, name in enumerate(told.names):
+        one, two = (each[name] for each in products)
+        assert told.ratio[i] == pytest.approx(float(two.norm() / one.norm()), rel=1e-6)
+        assert told.cosine[i] == pytest.approx(float((one * two).sum() / one.norm() / two.norm()), abs=1e-7)
+        assert told.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
+
+
+def test_an_adapter_and_itself(saved: Path) -> None:
+    told = compare_adapters(inspect_adapter(saved), inspect_adapter(saved))
+    np.testing.assert_allclose(told.cosine, 1, rtol=1e-12)
+    assert (told.distance < 1e-6).all()
+
+
+# -- the command -------------------------------------------------------------------------------------------------------
+def test_the_command_shows_the_layers_and_the_whole(saved: Path, tmp_path: Path) -> None:
+    shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved, "--figure", tmp_path / "a.svg")
+    assert shown.exit_code == 0, shown.output
+    assert "σ₁/σ₁(W₀)" in shown.output
+    assert "… and 25 more" in shown.output
+    assert "28 layers, 78,848 parameters, rank 8" in shown.output
+    assert "<svg" in (tmp_path / "a.svg").read_text()
+    kinds, blocks, grid = by_place(inspect_adapter(saved))
+    assert (len(kinds), blocks, grid.shape) == (7, ["0", "1", "2", "3"], (7, 4))
+    assert command(saved, "--figure", tmp_path / "a.gif").exit_code == 2
+
+
+def test_the_json_is_the_schemas(saved: Path) -> None:
+    for more in ((), ("--base", TINY_LLAMA, "--against", saved)):
+        told = json.loads(command(saved, "--json", *more).output)
+        assert errors("inspect.json", told) == []
+        assert len(told["adapters"][0]["spectrum"]) == 8
+
+
+def test_a_nan_is_told(tmp_path: Path) -> None:
+    model = random_lora(targets=["q_proj"])
+    find_adapters(model)[2].parameters[1].data[0, 0] = math.nan
+    model.save_pretrained(tmp_path)
+    shown = command(tmp_path)
+    assert shown.exit_code == 0
+    assert "NOT FINITE: model.layers.2.self_attn.q_proj" in shown.output
+    told = json.loads(command(tmp_path, "--json").output)
+    assert errors("inspect.json", told) == []
+    assert told["not_finite"] == ["model.layers.2.self_attn.q_proj"]
+
+
+def test_an_untrained_adapter_is_zero(tmp_path: Path) -> None:
+    lora(tiny_model(), targets=["q_proj"]).save_pretrained(tmp_path)
+    told = inspect_adapter(tmp_path)
+    assert told.delta_norm == 0
+    assert (told.energy == 0).all()
+    assert command(tmp_path).exit_code == 0
+
+
+# -- files that are none -----------------------------------------------------------------------------------------------
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """``change`` the tensors of the adapter in ``folder``."""
+    content = load_file(folder / "adapter_model.safetensors")
+    change(content)
+    save_file({name: tensor.contiguous() for name, tensor in content.items()}, folder / "adapter_model.safetensors")
+
+
+def configure(folder: Path, **changes: Any) -> None:
+    file = folder / "adapter_config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "no configuration": (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json: not there"),
+    "broken configuration": (lambda f: (f / "adapter_config.json").write_text("{"), "not readable as JSON"),
+    "deep configuration": (lambda f: (f / "adapter_config.json").write_text("[" * 10**5), "not readable as JSON"),
+    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is not there"),
+    "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "not a readable safetensors"),
+    "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "not a readable safetensors"),
+    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "not a readable safetensors"),
+    "no B": (lambda f: rewrite(f, lambda c: c.pop(f"{Q}B.weight")), "has no lora_B"),
+    "no pair": (lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"), "no lora_A and lora_B"),
+    "a shard": (lambda f: rewrite(f, lambda c: c.update({f"{Q}A.weight": torch.ones(7)})), "gather before saving"),
+    "sizes": (lambda f: rewrite(f, lambda c: c.update({f"{Q}B.weight": torch.ones(128, 5)})), "do not multiply"),
+    "rank": (lambda f: configure(f, r=9), "do not belong together"),
+    "alpha": (lambda f: configure(f, lora_alpha="much"), "lora_alpha of"),
+    "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "no regular expression"),
+    "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
+    "variant": (lambda f: configure(f, use_qalora=True), "use_qalora"),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_file_is_one_line(damage: str, tmp_path: Path) -> None:
+    random_lora().save_pretrained(tmp_path)
+    harm, says = DAMAGES[damage]
+    harm(tmp_path)
+    shown = command(tmp_path)
+    assert shown.exit_code == 2
+    assert says in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_name_cannot_move_the_cursor(tmp_path: Path) -> None:
+    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
+    names = [f"base_model.model.\x1b[2Jq.lora_{part}.weight" for part in "AB"]
+    save_file({names[0]: torch.ones(1, 3), names[1]: torch.ones(3, 1)}, tmp_path / "adapter_model.safetensors")
+    shown = command(tmp_path)
+    assert shown.exit_code == 0
+    assert "\x1b" not in shown.output
+    assert "\\x1b[2Jq" in shown.output
+
+
+def test_another_method_saved_by_peft(tmp_path: Path) -> None:
+    get_peft_model(tiny_model(), LoHaConfig(target_modules=["q_proj"])).save_pretrained(tmp_path)
+    shown = command(tmp_path)
+    assert (shown.exit_code, shown.stderr.count("\n")) == (2, 1)
+    assert "lora_watch.measure(model)" in shown.stderr
+
+
+def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj"]).save_pretrained(tmp_path / "checkpoint-10")
+    assert "below it checkpoint-10 have one" in command(tmp_path).stderr
+
+
+class Evil:
+    def __reduce__(self) -> Any:
+        return os.system, ("touch /tmp/lora-watch-was-here",)
+
+
+def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
+    model = random_lora(targets=["q_proj"])
+    model.save_pretrained(tmp_path, safe_serialization=False)
+    if not (tmp_path / "adapter_model.bin").is_file():  # newer versions of PEFT write no pickles
+        model.save_pretrained(tmp_path)
+        torch.save(load_file(tmp_path / "adapter_model.safetensors"), tmp_path / "adapter_model.bin")
+        (tmp_path / "adapter_model.safetensors").unlink()
+    refused = command(tmp_path)
+    assert refused.exit_code == 2
+    assert "--allow-pickle" in refused.stderr
+    told = inspect_adapter(tmp_path, allow_pickle=True)
+    assert told.delta_norm == pytest.approx(float(np.linalg.norm(measure(model).delta_norm)), rel=1e-6)
+    torch.save({"x": Evil()}, tmp_path / "adapter_model.bin")
+    evil = command(tmp_path, "--allow-pickle")
+    assert evil.exit_code == 2
+    assert "not a file of weights alone" in evil.stderr
+    assert not Path("/tmp/lora-watch-was-here").exists()
+
+
+def test_lora_config_of_peft_is_what_is_read(saved: Path) -> None:
+    config = LoraConfig.from_pretrained(saved)
+    assert inspect_adapter(saved).saved.adapters[0].scale == config.lora_alpha / config.r
