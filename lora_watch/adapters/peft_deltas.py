@@ -109,7 +109,7 @@ def read_layer(path: str, module: nn.Module) -> list[DenseAdapter]:
     ``path`` is the module's path from the root of the model, wrapper parts included.
     """
     layer_class = tuner(module)
-    if layer_class is None or layer_class == "LoraLayer":
+    if layer_class in (None, "LoraLayer", "AdaLoraLayer"):  # peft.py reads these
         return []
     # A tuner keeps an adapter's parameters under the adapter's name in some of several dictionaries (LoKr: one or both
     # of w1 and its factors), and only then has the adapter something in this layer.
