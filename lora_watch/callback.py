@@ -138,9 +138,7 @@ class LoraWatchCallback(TrainerCallback):
         optimizer = kwargs.get("optimizer")
         self._tap.reduce()
         self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
-        # A loss scaler meets overflows by skipping the step: not a fault, and the gradients may still be scaled.
-        scaled = getattr(optimizer, "scaler", None) is not None
-        failures = self.monitor.before_update(self._tap.loss, check_gradients=not scaled)
+        failures = self.monitor.before_update(self._tap.loss)
         if _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
             if all(alert.step > state.global_step for alert in failures):  # else the adapter itself is spoiled already
                 self._keep(args, state, kwargs["model"])

@@ -74,6 +74,8 @@ class Monitor:
     Args:
         model: the model that is being trained, with its adapters.
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
+        scaler: the ``torch.amp.GradScaler`` of a loop under fp16: steps that it skips are then no fault (LW308 counts
+            them). Accelerate's optimizer brings its own.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
             ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment variables
             that are asked where this, ``patience`` or ``mute`` is not given.
@@ -106,6 +108,7 @@ class Monitor:
         model: nn.Module,
         optimizer: Any = None,
         *,
+        scaler: Any = None,
         fail_on: FailOn | None = None,
         patience: int | None = None,
         every: int = 1,
@@ -131,7 +134,7 @@ class Monitor:
         self.run = RunInfo(())
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""
-        self._model, self._optimizer = model, optimizer
+        self._model, self._optimizer, self._scaler = model, optimizer, scaler
         self._sinks = list(sinks)
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
         self._lr_fraction = lr_fraction
@@ -149,6 +152,9 @@ class Monitor:
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
         self._found_state: list[tuple[bool, bool, bool]] = []
+        self._trained: dict[str, Adapter] = {}
+        """Every adapter that has been able to learn in this run, by its name."""
+        self._retired: dict[str, str] = {}
         self._gradients: Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]] | None = None
         """Of the coming step, once they have been looked at."""
         self._courier = Courier()
@@ -167,6 +173,11 @@ class Monitor:
     def alerts(self) -> list[Alert]:
         """Every alert so far, in order of opening."""
         return self.episodes.alerts
+
+    @property
+    def _scaled(self) -> bool:
+        """A loss scaler stands between the gradients and the optimizer. Looked up each time: it may come late."""
+        return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
 
     @property
     def failures(self) -> list[Alert]:
@@ -214,7 +225,7 @@ class Monitor:
             self._arm()
         self._began, self._spent = time.perf_counter(), 0.0
 
-    def before_update(self, loss: float | Tensor | None, *, check_gradients: bool = True) -> list[Alert]:
+    def before_update(self, loss: float | Tensor | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
 
         Optional, for loops that want to stop before a non-finite update is applied. Returns those of ``failures`` for
@@ -225,16 +236,16 @@ class Monitor:
             far = [tensor for tensor in (*self._gradients.tensors, loss) if _is_far(tensor)]
             if not far or self.policy.can_end_a_run:
                 self._judge_waiting()
-                self._look_before(loss, check_gradients)
+                self._look_before(loss)
         return [alert for alert in self.failures if alert.rule in BEFORE_UPDATE]
 
-    def _look_before(self, loss: float | Tensor | None, check_gradients: bool) -> None:
+    def _look_before(self, loss: float | Tensor | None) -> None:
         there = self._courier.send({"gradients": self._gradients or gradient_norms([]), "loss": _deferred(loss)}).read()
         (gradients, has_gradient), value = there["gradients"], there["loss"]
         self._gradients = Deferred((), lambda _: there["gradients"])
         sick = value is not None and not np.isfinite(value)
-        broken = any((has_gradient[name] & ~np.isfinite(norms)).any() for name, norms in gradients.items())
-        if sick or (broken and check_gradients):
+        # A loss scaler meets overflows by skipping the step: not a fault.
+        if sick or (_overflow(gradients, has_gradient) and not self._scaled):
             # Behind a non-finite loss every gradient is: the loss is what to report.
             metrics = {} if sick else gradients
             record = StepRecord(self.run, self._step + 1, metrics, has_gradient, loss=value)
@@ -361,7 +372,10 @@ class Monitor:
             self._notes.append(str(error))
             others = tuple(sorted({adapter.method for adapter in find_other_adapters(self._model)}))
         # Frozen and inactive adapters beside a training one (DPO's reference, say) are not what is being trained.
-        watched = [a for a in found if a.active and a.trainable and not a.merged] or found
+        learning = [a for a in found if a.active and a.trainable and not a.merged]
+        watched = learning or found
+        self._trained.update((adapter.name, adapter) for adapter in learning)
+        self._retired = _retired(self._trained, found)
         self._adapters, self._bank = watched, AdapterBank(watched)
         self._groups = ParameterGroups(self._optimizer, watched)
         if self._lr_sum.shape != (len(watched),):
@@ -470,6 +484,7 @@ class Monitor:
             weight_decay=self._groups.weight_decay,
             lr_fraction=self._fraction(step),
             wiring=self._wiring(),
+            retired=self._retired,
             updated=updated,
         )
         return _Taken(record, self._base, self._courier.send(parcels))
@@ -478,10 +493,13 @@ class Monitor:
         """The whole record of a step: waits for what is still on its way."""
         there = taken.arrival.read()
         metrics, known = dict(taken.record.metrics), dict(taken.record.known)
+        updated = taken.record.updated
         if "gradients" in there:
             gradients, has_gradient = there["gradients"]
             metrics.update(gradients)
             known.update(has_gradient)
+            # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
+            updated = updated and not (self._scaled and _overflow(gradients, has_gradient))
         if "norms" in there:
             values, readable = there["norms"], self._bank.known
             metrics.update(values)
@@ -505,6 +523,7 @@ class Monitor:
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
+            updated=updated,
             scalars=self._loss.update(loss) if self._judge_loss else {},
         )
 
@@ -570,6 +589,24 @@ class Monitor:
                         remedies=["the traceback is in the log; training is not affected"],
                     )
                 )
+
+
+def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[str, str]:
+    """Which adapters that have trained do so no longer, and why, in the words of ``StepRecord.retired``."""
+    here, taken = {a.name for a in found}, {id(a.module) for a in found if a.active}
+
+    def why(adapter: Adapter) -> str:
+        if adapter.name not in here:
+            return "gone"
+        if not adapter.active:
+            return "replaced" if id(adapter.module) in taken else "off"
+        return "merged" if adapter.merged else ""
+
+    return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
+
+
+def _overflow(gradients: Mapping[str, FloatArray], there: Mapping[str, BoolArray]) -> bool:
+    return any((there[name] & ~np.isfinite(norms)).any() for name, norms in gradients.items())
 
 
 def _is_far(value: Any) -> bool:

@@ -99,5 +99,8 @@ class StepRecord:
     """Other numbers of the step, such as ``loss_spike_score``."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
     """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown)."""
+    retired: Mapping[str, str] = field(default_factory=dict)
+    """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
+    (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
     updated: bool = True
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""

@@ -53,6 +53,7 @@ def save(path: Path, trace: Trace) -> None:
             "weight_decay": record.weight_decay,
             "lr_fraction": record.lr_fraction,
             "scalars": {k: v for k, v in record.scalars.items() if not k.startswith("loss_")},
+            "retired": dict(record.retired),
             "updated": record.updated,
         }
         for record in records

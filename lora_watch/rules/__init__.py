@@ -19,7 +19,8 @@ from lora_watch.rules.loss import (
 )
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
-from lora_watch.rules.wiring import AdapterNotInOptimizer, BStillZero, NoTrainableAdapter
+from lora_watch.rules.updates import LearningRateIsZero, StepsSkipped
+from lora_watch.rules.wiring import AdapterNotInOptimizer, AdapterSwitched, BStillZero, NoTrainableAdapter
 
 __all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose", "rule_called"]
 
@@ -30,6 +31,7 @@ def catalogue() -> list[Rule]:
     The order matters where one cause shows in several signs: a rule that explains others stands before them.
     """
     return [
+        AdapterSwitched(),
         NoTrainableAdapter(),
         AdapterNotInOptimizer(),
         NonFiniteLoss(),
@@ -37,6 +39,8 @@ def catalogue() -> list[Rule]:
         NormExplosion(),
         NormRunaway(),
         BStillZero(),
+        LearningRateIsZero(),
+        StepsSkipped(),
         BarelyMoves(),
         LossDivergence(),
         LossSpike(),

@@ -54,6 +54,8 @@ class NonFiniteAdapter(Rule):
         total = len(record.run.adapters)
         for names, what in ((("b_norm", "a_norm"), "The adapter"), (("b_grad_norm", "a_grad_norm"), "The gradient")):
             bad = np.zeros(total, dtype=bool)
+            if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
+                continue
             for name in names:
                 values = record.metrics.get(name)
                 if values is not None:
@@ -234,7 +236,7 @@ class BarelyMoves(Rule):
     needs = "output_ratio"
     severity = Severity.WARNING
     lasting = True
-    yields_to = ("LW301", "LW302", "LW303")
+    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306")
 
     reach: float = 0.12
     fall: float = 0.05

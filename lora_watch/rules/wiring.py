@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -16,17 +17,82 @@ def _share(count: int, total: int) -> str:
 
 
 @dataclass
+class AdapterSwitched(Rule):
+    """Adapters that have trained no longer do: something has switched them off, merged or taken them out half-way.
+
+    Read from the layers themselves at every step. Training goes on with what is left, or with nothing, and the loss
+    may go on falling through other parameters. Changing over to another adapter of the same layers is a fault only
+    where the optimizer does not hold the new one: training several in turn is not. Freezing (``requires_grad``) may be
+    meant and is left to LW301, and so is what was off before the first step. There is no limit to set;
+    ``mute=["LW304"]`` where merging is part of the method (ReLoRA).
+    """
+
+    id = "LW304"
+    name = "adapter-switched"
+    severity = Severity.ERROR
+
+    def check(self, record: StepRecord) -> Finding | None:
+        held = record.wiring.get("in_optimizer")
+        in_turn = held is None or bool(held.all())
+        lost = [name for name, why in record.retired.items() if not (why == "replaced" and in_turn)]
+        if not lost:
+            return None
+        reasons = [why for why in _RETIRED if any(record.retired[name] == why for name in lost)]
+        counts = {why: sum(record.retired[name] == why for name in lost) for why in reasons}
+        return Finding(
+            "Adapters that had been training no longer are: "
+            + "; ".join(f"{counts[why]} {_RETIRED[why].what}" for why in reasons)
+            + f" (seen after step {record.step}).",
+            adapters=[(name, 0.0) for name in lost],
+            causes=[_RETIRED[why].cause for why in reasons],
+            remedies=[_RETIRED[why].remedy for why in reasons],
+        )
+
+
+class _Retired(NamedTuple):
+    what: str
+    cause: str
+    remedy: str
+
+
+_RETIRED = {
+    "merged": _Retired(
+        "merged into the frozen weights",
+        "an evaluation, a sampling or a saving step merges the adapter and does not take it out again",
+        "model.unmerge_adapter() when it is done, or merge a copy; keep merging for the end of the run",
+    ),
+    "off": _Retired(
+        "inactive or disabled",
+        "disable_adapter_layers() or set_adapter() was called and not undone, perhaps after an exception",
+        "use the context manager, with model.disable_adapter(): …, or call model.enable_adapter_layers()",
+    ),
+    "replaced": _Retired(
+        "replaced by another adapter that the optimizer does not hold",
+        "add_adapter, load_adapter or set_adapter has made another adapter the active one",
+        "model.set_adapter(name) of the one that is trained, or give the new one's tensors to the optimizer",
+    ),
+    "gone": _Retired(
+        "gone from the model",
+        "delete_adapter, unload or merge_and_unload was called while training goes on",
+        "do that when training has ended, or on a copy of the model",
+    ),
+}
+"""In words, what ``StepRecord.retired`` says."""
+
+
+@dataclass
 class NoTrainableAdapter(Rule):
     """No adapter is active, trainable and unmerged while the run goes on: whatever trains, it is not LoRA.
 
     A merged adapter's product sits in the frozen weight and its A and B are no longer used; a disabled or inactive
-    one is skipped in the forward pass; a frozen one gets no gradient. Read from the layers themselves at every step,
-    so switching everything off half-way through is found as well.
+    one is skipped in the forward pass; a frozen one gets no gradient. Read from the layers themselves at every step;
+    what had trained before and was then switched off or merged is LW304's.
     """
 
     id = "LW301"
     name = "no-trainable-adapter"
     severity = Severity.ERROR
+    yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
         if not record.run.adapters and record.run.other_methods:
@@ -67,7 +133,7 @@ class AdapterNotInOptimizer(Rule):
     id = "LW302"
     name = "adapter-not-in-optimizer"
     severity = Severity.ERROR
-    yields_to = ("LW301",)
+    yields_to = ("LW304", "LW301")
 
     def check(self, record: StepRecord) -> Finding | None:
         held, active, trainable = (record.wiring.get(k) for k in ("in_optimizer", "active", "trainable"))
@@ -102,7 +168,7 @@ class BStillZero(Rule):
     id = "LW303"
     name = "b-still-zero"
     severity = Severity.ERROR
-    yields_to = ("LW301", "LW302")
+    yields_to = ("LW304", "LW301", "LW302")
 
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""
