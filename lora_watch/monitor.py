@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters
+from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters, unmatched
 from lora_watch.adapters.describe import describe
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
@@ -145,6 +145,8 @@ class Monitor:
         self._looks_inside = output_ratio
         self._probe: OutputRatioProbe | None = None
         self._lr_sum: FloatArray = np.zeros(0)
+        self._skipped = 0
+        """Steps that the optimizer has skipped."""
         self._snapshots = (Snapshot([]), Snapshot([])) if drift else None
         """The adapters as they were when first seen, and before the coming step."""
         self._magnitudes = Magnitudes()
@@ -275,6 +277,7 @@ class Monitor:
             if self._state != self._found_state:  # switched, merged or frozen: another one may be training now
                 self._find()
                 self._tell_sinks()
+                self._gradients = None  # they are those of the adapters before
             rates = tuple(self._groups.lr if lr is None else lr)
             if updated:
                 self._lr_sum = self._lr_sum + np.nan_to_num(self._groups.per_adapter(rates))
@@ -352,6 +355,7 @@ class Monitor:
             "episodes": self.episodes.state_dict(),
             "loss": self._loss.state_dict(),
             "lr_sum": self._lr_sum.tolist(),
+            "skipped": self._skipped,
             "frozen": {name: list(norms) for name, norms in self._frozen.items() if np.isfinite(norms).all()},
         }
 
@@ -360,6 +364,7 @@ class Monitor:
         self.episodes.load_state_dict(state.get("episodes", {}))
         self._loss.load_state_dict(state.get("loss", {}))
         self._lr_sum = np.array(state.get("lr_sum", []), dtype=np.float64)
+        self._skipped = state.get("skipped", 0)
         self._frozen = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
     # -- finding -----------------------------------------------------------------------------------------------------
@@ -403,6 +408,7 @@ class Monitor:
             optimizer=self._groups.name,
             peak_lr=self._groups.peak_lr,
             other_methods=others,
+            unmatched=tuple(unmatched(self._model)),
             notes=tuple(notes),
         )
         self._base: BaseNorms = base
@@ -482,7 +488,6 @@ class Monitor:
             known,
             lr=lr,
             weight_decay=self._groups.weight_decay,
-            lr_fraction=self._fraction(step),
             wiring=self._wiring(),
             retired=self._retired,
             updated=updated,
@@ -516,6 +521,7 @@ class Monitor:
         if "output_ratio" in there:
             metrics["output_ratio"], known["output_ratio"] = there["output_ratio"]
         loss = there["loss"]
+        self._skipped += not updated
         return replace(
             taken.record,
             metrics=metrics,
@@ -523,6 +529,7 @@ class Monitor:
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
+            lr_fraction=self._fraction(taken.record.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=self._loss.update(loss) if self._judge_loss else {},
         )

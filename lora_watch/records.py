@@ -62,6 +62,8 @@ class RunInfo:
     """Highest learning rate of each parameter group, before warm-up and decay."""
     other_methods: tuple[str, ...] = ()
     """Adapters of methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter to watch."""
+    unmatched: tuple[str, ...] = ()
+    """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()
     """What could not be watched, in words."""
 

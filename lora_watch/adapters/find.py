@@ -39,6 +39,11 @@ def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
     return found
 
 
+def unmatched(model: nn.Module) -> list[str]:
+    """Names in the LoRA configurations of ``model`` that matched no module, in words; empty for other libraries."""
+    return peft.unmatched(walk(model))
+
+
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
     """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
     seen = set() if seen is None else seen

@@ -10,9 +10,10 @@ and ``ranknum``. Used where present: ``lora_variant`` (0.16), ``parameter_name``
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -35,15 +36,11 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
 
     ``path`` is the module's path from the root of the model, wrapper parts included.
     """
-    # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
-    children = dict(module.named_children())
-    adapters: list[Adapter] = []
-    for pair in _PAIRS:
-        a, b = (children.get(name) for name in pair)
-        if isinstance(a, (nn.ModuleDict, nn.ParameterDict)) and isinstance(b, (nn.ModuleDict, nn.ParameterDict)):
-            kind_of_adapter = _class_for(module)
-            adapters += [kind_of_adapter(path, module, key, a, b) for key in a if key in b]
-    return adapters
+    return [
+        _class_for(module)(path, module, key, module._modules[a], module._modules[b])  # type: ignore[arg-type]
+        for a, b in _PAIRS
+        for key in _keys(module, (a, b))
+    ]
 
 
 def tuner(module: nn.Module) -> str | None:
@@ -62,6 +59,62 @@ def methods(model: nn.Module) -> list[str]:
         return []
     types = [getattr(config, "peft_type", None) for config in configs.values()]
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
+
+
+def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
+    """Names in a model's LoRA configurations that none of its adapters comes from, in words.
+
+    Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
+    and ``alpha_pattern``, compared with the layers' paths as PEFT does. ``modules``: every module of the model by its
+    path, from the root on.
+    """
+    named = [(clean_name(path), module) for path, module in modules]
+    configs = next((c for _, m in named if isinstance(c := getattr(m, "peft_config", None), dict)), {})
+    adapted = [(name, module, key) for name, module in named for pair in _PAIRS for key in _keys(module, pair)]
+    there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
+    out = []
+    for key, config in configs.items():
+        names = {name for name, _, own in adapted if own == key}
+        if not names:
+            continue  # not of LoRA's family
+        names |= {
+            f"{name}.{module.parameter_name}"
+            for name, module, own in adapted
+            if own == key and hasattr(module, "parameter_name")
+        }
+        for setting, matches in _MATCHES.items():
+            wanted = getattr(config, setting, None)
+            for word in () if isinstance(wanted, str) else sorted(wanted or ()):
+                if not any(matches(word, name) for name in names):
+                    near = difflib.get_close_matches(word.rpartition(".")[2], there, n=1)
+                    out.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
+    return out
+
+
+def _is_named(word: str, name: str) -> bool:
+    return name == word or name.endswith(f".{word}")
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return re.match(rf"(.*\.)?({pattern})$", name) is not None
+
+
+_MATCHES = {
+    "target_modules": _is_named,
+    "target_parameters": _is_named,
+    "rank_pattern": _fits,
+    "alpha_pattern": _fits,
+}
+"""Settings of a LoraConfig that name modules, and when such a name and a layer's path go together."""
+
+
+def _keys(module: nn.Module, pair: tuple[str, str]) -> list[str]:
+    """Names of the adapters that ``module`` itself holds in the factors called ``pair``."""
+    # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
+    a, b = (module._modules.get(name) for name in pair)
+    if not (isinstance(a, (nn.ModuleDict, nn.ParameterDict)) and isinstance(b, (nn.ModuleDict, nn.ParameterDict))):
+        return []
+    return [key for key in a if key in b]
 
 
 class PeftLayer:

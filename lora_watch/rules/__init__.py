@@ -20,7 +20,14 @@ from lora_watch.rules.loss import (
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.updates import LearningRateIsZero, StepsSkipped
-from lora_watch.rules.wiring import AdapterNotInOptimizer, AdapterSwitched, BStillZero, NoTrainableAdapter
+from lora_watch.rules.wiring import (
+    AdapterNotInOptimizer,
+    AdapterSwitched,
+    BStillZero,
+    NoGradientInLayers,
+    NoTrainableAdapter,
+    TargetMatchedNothing,
+)
 
 __all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose", "rule_called"]
 
@@ -39,6 +46,7 @@ def catalogue() -> list[Rule]:
         NormExplosion(),
         NormRunaway(),
         BStillZero(),
+        NoGradientInLayers(),
         LearningRateIsZero(),
         StepsSkipped(),
         BarelyMoves(),
@@ -58,6 +66,7 @@ def catalogue() -> list[Rule]:
         CopiedAcrossSizes(),
         AdaLoraSchedule(),
         DoraOverZeroRows(),
+        TargetMatchedNothing(),
     ]
 
 

@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.records import BoolArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 
 
 def _share(count: int, total: int) -> str:
     return f"all {total} adapters" if count == total else f"{count} of {total} adapters"
+
+
+@functools.lru_cache(maxsize=8)
+def _expert_groups(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+    """The places in ``names`` of those that belong to the numbered experts of one layer."""
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
+            groups.setdefault(found[1], []).append(place)
+    return tuple(map(tuple, groups.values()))
+
+
+def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
+    """``alive``, and every expert that has a living one beside it: an expert may see no token for a long time."""
+    out = alive.copy()
+    for group in _expert_groups(record.run.names):
+        places = list(group)
+        out[places] = alive[places].any()
+    return out
 
 
 @dataclass
@@ -162,7 +183,8 @@ class BStillZero(Rule):
 
     At the start B = 0 is right: the adapter begins as no change at all. B receives a gradient from the first step
     on, so after ``updates`` optimizer steps with a learning rate above zero an exact zero means that no gradient
-    reaches the layer or that its update is lost.
+    reaches the layer or that its update is lost. Experts of a layer that have seen no token yet are no fault while
+    others beside them learn.
     """
 
     id = "LW303"
@@ -188,7 +210,7 @@ class BStillZero(Rule):
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:
             return None
-        zero = ((a == 0) | (b == 0)) & (np.array(self.done) >= self.updates)
+        zero = ~_with_experts(record, (a != 0) & (b != 0)) & (np.array(self.done) >= self.updates)
         if active is not None and trainable is not None:
             zero &= active & trainable
         if not zero.any():
@@ -209,4 +231,86 @@ class BStillZero(Rule):
                 "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
                 "take modules that the forward pass never reaches out of target_modules",
             ],
+        )
+
+
+@dataclass
+class NoGradientInLayers(Rule):
+    """Some active, trainable adapters get no gradient while others do: None, or exactly 0 for A and for B.
+
+    ``updates`` real updates in a row are waited for, since layers may be left out at random (LayerDrop at 0.1 leaves
+    one out ten times in a row once in 10¹⁰). Where no adapter shows a gradient nothing is known: DeepSpeed keeps them
+    elsewhere. The experts of one layer count as one: a rare expert sees no token for a long time.
+    """
+
+    id = "LW305"
+    name = "no-gradient-in-layers"
+    severity = Severity.WARNING
+    yields_to = ("LW304", "LW301", "LW302", "LW303")
+
+    updates: int = 10
+    without: list[int] = field(default_factory=list, init=False)
+    """Real updates in a row without a gradient, of each adapter."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        norms = [record.metrics.get(name) for name in ("a_grad_norm", "b_grad_norm")]
+        active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
+        if record.step == 0 or not record.updated or active is None or trainable is None:
+            return None
+        a, b = norms
+        if a is None or b is None:
+            return None
+        reached = ~(np.isnan(a) | (a == 0)) | ~(np.isnan(b) | (b == 0))
+        reached |= ~(active & trainable)
+        total = len(reached)
+        if len(self.without) != total:
+            self.without = [0] * total
+        if not (reached & active & trainable).any():
+            return None
+        alive = _with_experts(record, reached)
+        self.without = [0 if there else n + 1 for n, there in zip(self.without, alive.tolist())]
+        cut = np.array(self.without) >= self.updates
+        if not cut.any():
+            return None
+        longest = max(self.without)
+        since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
+        return Finding(
+            f"{_share(int(cut.sum()), total).capitalize()} have received no gradient {since}, while the others have: "
+            "nothing is learned there any more.",
+            adapters=[(adapter.name, 0.0) for adapter, is_cut in zip(record.run.adapters, cut) if is_cut],
+            causes=[
+                "something cuts the graph behind these layers: a detach, torch.no_grad, a hook, or gradient "
+                "checkpointing whose inputs need no gradient",
+                "the loss does not depend on them: modules that this data does not reach, such as a vision tower "
+                "without images",
+            ],
+            remedies=[
+                "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
+                "take modules that the forward pass never reaches out of target_modules",
+            ],
+        )
+
+
+@dataclass
+class TargetMatchedNothing(Rule):
+    """One of several names in the LoRA configuration matches no module, so that part of what was meant is not there.
+
+    Looked at are the names in ``target_modules`` and ``target_parameters`` and the keys of ``rank_pattern`` and
+    ``alpha_pattern``, each compared the way PEFT does, before the first step. PEFT raises only when nothing matches
+    at all. A regular expression as ``target_modules`` is one name.
+    """
+
+    id = "LW310"
+    name = "target-matched-nothing"
+    severity = Severity.WARNING
+    lasting = True
+
+    def check(self, record: StepRecord) -> Finding | None:
+        unmatched = record.run.unmatched
+        if record.step != 0 or not unmatched:
+            return None
+        return Finding(
+            "The LoRA configuration names what the model does not have: " + "; ".join(unmatched) + ".",
+            causes=["a mistyped name", "a name that another model's layers have"],
+            remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists what there is"],
         )

@@ -6,10 +6,13 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from transformers import Trainer, TrainerCallback
 
+from lora_watch import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
-from tests.support import lora, tiny_model
+from tests.support import lora, stdlib_blocks, tiny_model
 
 
 def test_the_healthy_twin_raises_nothing() -> None:
@@ -60,12 +63,6 @@ def test_no_trainable_adapter(fault: Any, words: str) -> None:
 
 def test_no_trainable_adapter_is_silent_while_other_parameters_train_as_well() -> None:
     assert ids(run(with_trainable_norms(lora(tiny_model())), steps=4)) == []
-
-
-def test_merging_in_the_middle_of_a_run_is_found_at_that_step() -> None:
-    model = with_trainable_norms(lora(tiny_model()))
-    monitor = run(model, steps=6, before=(At(3, lambda model: model.merge_adapter()),))
-    assert the("LW301", monitor).step == 3
 
 
 def test_a_frozen_reference_adapter_beside_the_trained_one_is_no_fault() -> None:
@@ -149,7 +146,7 @@ def test_b_still_zero_in_some_layers() -> None:
 
 def test_b_still_zero_waits_for_real_updates() -> None:
     monitor = run(cut_after_block_1(lora(tiny_model())), steps=6, lr=0.0)
-    assert ids(monitor) == []
+    assert ids(monitor) == ["LW306"]
 
 
 def test_b_still_zero_is_silent_under_checkpointing_done_right() -> None:
@@ -160,3 +157,162 @@ def test_b_still_zero_is_silent_under_checkpointing_done_right() -> None:
 
 def test_embeddings_start_with_a_zero_and_are_no_fault() -> None:
     assert ids(run(lora(tiny_model(), targets=["embed_tokens", "q_proj"]), steps=6)) == []
+
+
+# -- LW304 -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("fault", "words"),
+    [
+        (lambda model: model.merge_adapter(), "28 merged into the frozen weights"),
+        (lambda model: model.base_model.disable_adapter_layers(), "28 inactive or disabled"),
+        (lambda model: model.merge_and_unload(), "28 gone from the model"),
+    ],
+    ids=["merged", "off", "unloaded"],
+)
+def test_what_trained_and_is_switched_off_is_found_at_that_step(fault: Any, words: str) -> None:
+    monitor = run(with_trainable_norms(lora(tiny_model())), steps=6, before=(At(3, fault),))
+    alert = the("LW304", monitor)
+    assert alert.step == 3
+    assert words in alert.message
+    assert ids(monitor) == ["LW304"], "one cause, one alert"
+    assert alert.closed_step is None
+
+
+def test_one_layer_that_is_merged_is_named() -> None:
+    def merge_one(model: Any) -> None:
+        model.base_model.model.model.layers[2].mlp.down_proj.merge()
+
+    monitor = run(steps=6, before=(At(3, merge_one),))
+    assert [name for name, _ in the("LW304", monitor).adapters] == ["model.layers.2.mlp.down_proj"]
+    assert ids(monitor) == ["LW304"]
+
+
+def test_another_adapter_that_the_optimizer_does_not_hold_is_named_as_that() -> None:
+    def switch(model: Any) -> None:
+        with torch.enable_grad():
+            model.add_adapter("other", model.peft_config["default"])
+            model.set_adapter("other")
+
+    monitor = run(steps=12, before=(At(3, switch),))
+    assert "replaced by another adapter" in the("LW304", monitor).message
+    assert ids(monitor) == ["LW304"]
+
+
+def test_adapters_that_train_in_turn_are_no_fault() -> None:
+    model = lora(tiny_model())
+    model.add_adapter("second", model.peft_config["default"])
+    optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=1e-3)
+    data = torch.tensor([stdlib_blocks()[i]["input_ids"] for i in range(4)])
+    with Monitor(model, optimizer) as monitor:
+        for step in range(8):
+            model.set_adapter("second" if step % 2 else "default")
+            loss = model(input_ids=data, labels=data).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    assert ids(monitor) == []
+
+
+def test_merging_for_an_evaluation_and_unmerging_is_no_fault() -> None:
+    class MergedEvaluation(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            model.merge_adapter()
+            model(input_ids=torch.tensor([stdlib_blocks()[0]["input_ids"]]))
+            model.unmerge_adapter()
+
+    assert ids(run(steps=8, before=(MergedEvaluation(),))) == []
+
+
+def test_freezing_on_purpose_is_left_alone_while_others_train() -> None:
+    def freeze_first_block(model: Any) -> None:
+        for name, parameter in model.named_parameters():
+            if ".layers.0." in name:
+                parameter.requires_grad_(False)
+
+    assert ids(run(steps=16, before=(At(3, freeze_first_block),))) == []
+
+
+# -- LW305 -------------------------------------------------------------------------------------------------------------
+
+
+def test_layers_that_no_gradient_reaches_any_more_are_named() -> None:
+    monitor = run(steps=24, before=(At(5, cut_after_block_1),))
+    alert = the("LW305", monitor)
+    assert alert.step == 15, "ten updates without"
+    assert "since step 6" in alert.message
+    assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
+    assert ids(monitor) == ["LW305"]
+
+
+def test_layers_that_are_left_out_now_and_then_are_no_fault() -> None:
+    class LayerDrop(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            layer = model.base_model.model.model.layers[1]
+            # Nine steps out of ten the block passes on what it gets, and its adapters see no gradient.
+            layer.forward = (lambda x, *a, **k: x) if state.global_step % 10 else type(layer).forward.__get__(layer)
+
+    assert ids(run(steps=31, before=(LayerDrop(),))) == []
+
+
+class Experts(nn.Module):
+    """Token t goes to expert t mod 4; ``reached`` says which of them see any."""
+
+    def __init__(self, reached: int):
+        super().__init__()
+        self.experts = nn.ModuleList(nn.Linear(8, 8) for _ in range(4))
+        self.gate = nn.Linear(8, 8)
+        self.reached = reached
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        parts = [expert(x[i :: self.reached]) for i, expert in enumerate(self.experts) if i < self.reached]
+        return self.gate(x) + torch.cat(parts or [x])
+
+    @staticmethod
+    def train(reached: int, steps: int, **config: Any) -> Monitor:
+        torch.manual_seed(0)
+        targets = r".*(gate|experts\.\d)"
+        model = get_peft_model(nn.Sequential(Experts(reached)), LoraConfig(target_modules=targets, **config))
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+        with Monitor(model, optimizer) as monitor:
+            for _ in range(steps):
+                loss = model(torch.randn(12, 8)).square().mean()
+                loss.backward()
+                optimizer.step()
+                monitor.step(loss=loss)
+                optimizer.zero_grad()
+        return monitor
+
+
+def test_an_expert_that_sees_no_token_is_no_fault_but_experts_that_none_reaches_are() -> None:
+    assert not {"LW303", "LW305"} & set(ids(Experts.train(reached=3, steps=14)))
+    assert not {"LW303", "LW305"} & set(ids(Experts.train(reached=3, steps=14, init_lora_weights=False)))
+    unreached = [f"0.experts.{i}" for i in range(4)]
+    for rule, monitor in (
+        ("LW303", Experts.train(reached=0, steps=14)),
+        ("LW305", Experts.train(reached=0, steps=14, init_lora_weights=False)),
+    ):
+        assert [name for name, _ in the(rule, monitor).adapters] == unreached
+
+
+# -- LW310 -------------------------------------------------------------------------------------------------------------
+
+
+def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
+    model = lora(
+        tiny_model(),
+        alpha=8,
+        targets=["q_proj", "v_prjo"],
+        rank_pattern={"layers.0.self_attn.q_proj": 4, "layers.9.self_attn.q_proj": 4},
+        alpha_pattern={"k_proj": 4},
+    )
+    monitor = run(model, steps=2)
+    alert = the("LW310", monitor)
+    assert alert.step == 0
+    assert "target_modules 'v_prjo' (is 'v_proj' meant?)" in alert.message
+    assert "rank_pattern 'layers.9.self_attn.q_proj'" in alert.message
+    assert "alpha_pattern 'k_proj'" in alert.message
+    assert "layers.0" not in alert.message
+    assert ids(monitor) == ["LW310"]

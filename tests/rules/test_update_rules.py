@@ -1,0 +1,94 @@
+"""LW306 and its kin on real runs: each must fire where updates come to nothing and stay silent on a healthy twin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer
+
+from lora_watch import Monitor
+from tests.rules.runs import ids, run, the
+from tests.support import lora, stdlib_blocks, tiny_model
+
+
+def schedule(factor: Callable[[int], float]) -> Callable[[Trainer], None]:
+    """A learning rate of ``factor(updates so far)`` times the configured one."""
+
+    def prepare(trainer: Trainer) -> None:
+        trainer.create_optimizer()
+        assert trainer.optimizer is not None
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, factor)
+
+    return prepare
+
+
+# -- LW306 -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_schedule_that_ends_long_before_the_run_does() -> None:
+    monitor = run(steps=20, prepare=schedule(lambda step: max(0.0, 1 - step / 8)))
+    alert = the("LW306", monitor)
+    assert alert.step == 11, "the third update at zero"
+    assert "9 of 20 steps to go" in alert.message
+    assert alert.closed_step is None
+    assert ids(monitor) == ["LW306"]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"lr_scheduler_type": "linear", "warmup_steps": 3},
+        {"lr_scheduler_type": "cosine"},
+        {"prepare": schedule(lambda step: max(0.0, 1 - step / 18.5))},
+    ],
+    ids=["warm-up", "cosine", "ends a little early"],
+)
+def test_a_rate_that_touches_zero_is_no_fault(arguments: dict[str, Any]) -> None:
+    assert ids(run(steps=20, **arguments)) == []
+
+
+# -- LW308 -------------------------------------------------------------------------------------------------------------
+
+
+def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -> Monitor:
+    """A plain loop under a real loss scaler; the loss is infinite to the backward pass at the steps named."""
+    torch.manual_seed(0)
+    model = lora(tiny_model()).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)  # type: ignore[attr-defined]
+    ids = torch.tensor([stdlib_blocks()[i]["input_ids"] for i in range(4)])
+    with Monitor(model, optimizer, scaler=scaler, max_steps=steps, **settings) as monitor:
+        for step in range(1, steps + 1):
+            loss = model(input_ids=ids, labels=ids).loss
+            scaler.scale(loss * (float("inf") if overflows(step) else 1.0)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    return monitor
+
+
+def test_steps_that_go_on_being_skipped_are_counted_to_the_end() -> None:
+    monitor = scaled_loop(lambda step: step % 3 == 0, steps=24)
+    alert = the("LW308", monitor)
+    assert alert.step == 15, "the fifth"
+    assert "skipped 8 of 24 steps: the run had 16 real updates" in alert.message, "the last word"
+    assert ids(monitor) == ["LW308"]
+
+
+def test_the_scalers_search_at_the_start_is_no_fault() -> None:
+    assert ids(scaled_loop(lambda step: step <= 12, steps=30)) == []
+
+
+def test_a_search_that_never_ends_is_one() -> None:
+    assert the("LW308", scaled_loop(lambda step: True, steps=24)).step == 21
+
+
+def test_many_single_skips_are_told_at_the_end_alone() -> None:
+    monitor = scaled_loop(lambda step: step % 8 == 0, steps=48)
+    alert = the("LW308", monitor)
+    assert (alert.step, "6 of 48" in alert.message) == (48, True)
+    assert ids(scaled_loop(lambda step: step in (20, 40), steps=48)) == [], "a scaler that tries a larger scale"
