@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 import os
 import sys
@@ -22,7 +23,8 @@ from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
-from lora_watch.sinks import ConsoleSink, ReportSink, Sink, TensorBoardSink
+from lora_watch.signals.batches import hash_batch
+from lora_watch.sinks import ConsoleSink, FlightRecorder, ReportSink, Sink, TensorBoardSink
 
 _KEY = "lora_watch"
 
@@ -68,6 +70,8 @@ class LoraWatchCallback(TrainerCallback):
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
             ``<output_dir>/runs``.
         console: print alerts to standard error.
+        record_batches: have the SHA-256 of each step's batch in incident.json, to find what a run choked on. Waits for
+            batches that are on an accelerator.
         task: what the fine-tuning is for, to judge the rank by (LW405): ``classification``, ``domain-adaptation``,
             ``instruction-tuning``, ``continued-pretraining``, or words that say which of them.
         reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
@@ -89,6 +93,7 @@ class LoraWatchCallback(TrainerCallback):
         report_dir: str | os.PathLike[str] | None = None,
         tensorboard: bool = True,
         console: bool = True,
+        record_batches: bool = False,
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
     ):
@@ -104,7 +109,8 @@ class LoraWatchCallback(TrainerCallback):
             self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
         self.monitor: Monitor | None = None
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
-        self._tap = _LossTap()
+        self.record_batches = record_batches
+        self._tap = _LossTap(record_batches)
         self._rates: tuple[float, ...] = ()
         self._output = Path(".")
         self._trainer: weakref.ref[Trainer] | None = None
@@ -140,8 +146,6 @@ class LoraWatchCallback(TrainerCallback):
         self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
         failures = self.monitor.before_update(self._tap.loss)
         if _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
-            if all(alert.step > state.global_step for alert in failures):  # else the adapter itself is spoiled already
-                self._keep(args, state, kwargs["model"])
             self._fail(self.monitor)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -224,7 +228,7 @@ class LoraWatchCallback(TrainerCallback):
             drift=self.drift,
             rules=self.rules,
             mute=self.mute,
-            sinks=self._sinks(trainer) if state.is_world_process_zero else (),
+            sinks=self._sinks(trainer, model) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
             config=_config(args, model) | _classes(trainer, model) | self._purpose,
@@ -254,18 +258,11 @@ class LoraWatchCallback(TrainerCallback):
     def _folder(self) -> Path:
         return Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
 
-    def _keep(self, args: TrainingArguments, state: TrainerState, model: Any) -> None:
-        """Save the adapter as it was before the update that is not going to be applied."""
-        if not state.is_world_process_zero or not hasattr(model, "save_pretrained"):
-            return
-        try:
-            model.save_pretrained(self._folder() / "last_good")
-        except Exception:
-            log.exception("the last good adapter could not be saved")
-
-    def _sinks(self, trainer: Trainer | None) -> list[Sink]:
+    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         sinks: list[Sink] = [ConsoleSink()] if self.console else []
-        sinks.append(ReportSink(self._folder()))
+        report = ReportSink(self._folder())
+        batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
+        sinks += [report, FlightRecorder(report, model, self.policy, batch)]
         if self.tensorboard:
             # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
             if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
@@ -292,8 +289,10 @@ class _LossTap:
     ``compute_loss`` and TRL's trainers. It is wrapped on the instance only and put back at the end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, hash_batches: bool) -> None:
         self._sum: torch.Tensor | None = None
+        self._hash_batches = hash_batches
+        self._hash: Any = None
         self._trainer: weakref.ref[Trainer] | None = None
 
     def attach(self, trainer: Trainer | None) -> None:
@@ -305,6 +304,8 @@ class _LossTap:
 
         @functools.wraps(inner)
         def training_step(*args: Any, **kwargs: Any) -> Any:
+            if self._hash_batches:  # before a loss takes the labels out of it
+                self._add_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
             loss = inner(*args, **kwargs)
             self._add(loss)
             return loss
@@ -326,7 +327,20 @@ class _LossTap:
         self._sum = value.clone() if self._sum is None else self._sum + value
 
     def reset(self) -> None:
-        self._sum = None
+        self._sum = self._hash = None
+
+    def _add_batch(self, inputs: Any) -> None:
+        try:
+            self._hash = self._hash or hashlib.sha256()
+            hash_batch(self._hash, inputs)
+        except Exception:
+            self._hash_batches, self._hash = False, None
+            log.exception("batches cannot be hashed; training goes on without it")
+
+    @property
+    def batch_sha256(self) -> str | None:
+        """Of the micro-batches since ``reset``, in order; None if there were none."""
+        return self._hash.hexdigest() if self._hash is not None else None
 
     @property
     def device(self) -> torch.device:

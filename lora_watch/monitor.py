@@ -20,13 +20,13 @@ from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.policy import FailOn, policy
+from lora_watch.policy import MONITOR_FAILURE, FailOn, policy
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
-from lora_watch.sinks import EvaluationSink, Sink, Verdict
+from lora_watch.sinks import EvaluationSink, Sink, UpdateSink, Verdict
 from lora_watch.transfer import Arrival, Courier, Deferred, is_far
 
 log = logging.getLogger("lora_watch")
@@ -35,8 +35,6 @@ CLOSE_LOOK = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
 BEFORE_UPDATE = ("LW101", "LW201")
 """Rules that can judge a step before the optimizer's update."""
-MONITOR_FAILURE = "LW901"
-"""Id of the finding that says that the monitor itself failed. It never ends a run."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +134,7 @@ class Monitor:
         """The record of the latest step that has been judged."""
         self._model, self._optimizer, self._scaler = model, optimizer, scaler
         self._sinks = list(sinks)
+        self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
         self._lr_fraction = lr_fraction
         self._loss, self._judge_loss = LossSignals(), judge_loss
@@ -184,7 +183,7 @@ class Monitor:
     @property
     def failures(self) -> list[Alert]:
         """The open alerts for which the policy ends the run, worst first."""
-        return self.policy.failures(alert for alert in self.episodes.open if alert.rule != MONITOR_FAILURE)
+        return self.policy.failures(self.episodes.open)
 
     @property
     def overhead(self) -> float:
@@ -222,6 +221,7 @@ class Monitor:
             self._find()
             self._started = True
             self._tell_sinks()
+            self._updated()
             if step == 0:  # a resumed run was judged before its first step already
                 self._judge(self._take(step, None, measured=True))
             self._arm()
@@ -273,6 +273,7 @@ class Monitor:
         self._step = self._step + 1 if step is None else step
         with self._timed(), self._unharmed("measuring"):
             self._judge_waiting()
+            self._updated()
             self._state = self._look_at_state()
             if self._state != self._found_state:  # switched, merged or frozen: another one may be training now
                 self._find()
@@ -561,6 +562,11 @@ class Monitor:
         for sink in self._sinks:
             with self._unharmed(f"starting {type(sink).__name__}"):
                 sink.start(self.run, self._step)
+
+    def _updated(self) -> None:
+        for sink in self._update_sinks:
+            with self._unharmed(f"showing the weights to {type(sink).__name__}"):
+                sink.updated(self._step)
 
     def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
         alerts, self._unwritten = [*self._unwritten, *alerts], []

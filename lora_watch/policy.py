@@ -22,6 +22,8 @@ from lora_watch.alerts import Alert, Severity
 from lora_watch.rules import Rule, choose, rule_called
 
 NEVER, DEFAULT = "never", "default"
+MONITOR_FAILURE = "LW901"
+"""Id of the finding that says that the monitor itself failed. It never ends a run."""
 FailOn = str | Mapping[str, str]
 
 
@@ -44,6 +46,8 @@ class Policy:
 
     def counts(self, alert: Alert) -> bool:
         """``alert`` is bad enough to end the run, now or when it has lasted."""
+        if alert.rule == MONITOR_FAILURE:
+            return False
         least = self.by_rule.get(alert.rule, self.default)
         return least is not None and alert.severity >= least
 

@@ -91,7 +91,7 @@ class Courier:
         buffers.append(buffer)
         target = buffer[: source.numel()]
         target.copy_(source, non_blocking=True)
-        arrived = _event(device)
+        arrived = arrival_on(device)
 
         def wait() -> Tensor:
             arrived()
@@ -100,8 +100,8 @@ class Courier:
         return wait
 
 
-def _event(device: torch.device) -> Callable[[], None]:
-    """Waits for all that has been asked of ``device`` so far. Every torch backend names these alike (CUDA, XPU …)."""
+def arrival_on(device: torch.device) -> Callable[[], None]:
+    """A function that waits for all that has been asked of ``device`` so far. Every torch backend names these alike."""
     if device.type == "cpu":
         return lambda: None
     backend = getattr(torch, device.type)

@@ -57,6 +57,8 @@ class FinishedRun:
     """The rules that were watching: id and name."""
     notes: list[str]
     """What could not be watched, and what of the files could not be read."""
+    run_id: str | None = None
+    """Of its latest session; None where only event files are left."""
     loss_ends: tuple[float | None, float | None] = (None, None)
     """First and last loss."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -110,9 +112,12 @@ def read_run(place: Place) -> FinishedRun:
     run.notes += [clean(damage) for damage in log.damage]
     if place.incident is not None:
         try:
-            run.incident = _load(place.incident)
+            incident = _load(place.incident)
         except UnreadableError as error:
             run.notes.append(clean(error))
+        else:  # one of a session before says nothing of this run
+            others = isinstance(incident, dict) and incident.get("run_id", run.run_id) != run.run_id
+            run.incident = None if others else incident
     return run
 
 
@@ -144,6 +149,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         trainable_parameters=_trainable(report.get("config") or {}, adapters),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
         notes=[clean(note) for note in report.get("notes") or ()],
+        run_id=report.get("run_id"),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
         config=_clean(report.get("config") or {}),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),

@@ -67,6 +67,8 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     good = incident.get("last_good")
     if isinstance(good, Mapping) and isinstance(good.get("step"), int):
         lines.append(f"{clean(good.get('folder'))}/ beside it has the adapter as it was at step {good['step']}.")
+    elif (why := incident.get("last_good_unavailable")) is not None:
+        lines.append(f"The last good adapter was not kept: {clean(why)}.")
     return lines
 
 

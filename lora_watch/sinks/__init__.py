@@ -13,10 +13,20 @@ if TYPE_CHECKING:
     from lora_watch.alerts import Alert
     from lora_watch.records import RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
+    from lora_watch.sinks.recorder import FlightRecorder
     from lora_watch.sinks.report import ReportSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
 
-__all__ = ["ConsoleSink", "EvaluationSink", "ReportSink", "Sink", "TensorBoardSink", "Verdict"]
+__all__ = [
+    "ConsoleSink",
+    "EvaluationSink",
+    "FlightRecorder",
+    "ReportSink",
+    "Sink",
+    "TensorBoardSink",
+    "UpdateSink",
+    "Verdict",
+]
 
 Verdict = Literal["ok", "failed", "interrupted"]
 
@@ -46,8 +56,18 @@ class EvaluationSink(Protocol):
         ...
 
 
+@runtime_checkable
+class UpdateSink(Protocol):
+    """What a sink has in addition that wants to see the weights, which ``write`` may be too late for."""
+
+    def updated(self, step: int) -> None:
+        """The weights now have ``step`` optimizer steps behind them, the last of which is yet to be judged."""
+        ...
+
+
 _HOMES = {
     "ConsoleSink": "lora_watch.sinks.console",
+    "FlightRecorder": "lora_watch.sinks.recorder",
     "ReportSink": "lora_watch.sinks.report",
     "TensorBoardSink": "lora_watch.sinks.tensorboard",
 }

@@ -38,10 +38,8 @@ import json
 import os
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +48,7 @@ import numpy as np
 from lora_watch.alerts import Alert
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
+from lora_watch.sinks.files import names_the_path, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.sinks.strict_json import adapter_fields, strict_json
 
@@ -70,11 +69,16 @@ class ReportSink:
         self._latest: _Session | None = None  # the same, also after its end
         self._next_write = 0.0  # time.monotonic()
 
+    @property
+    def run_id(self) -> str | None:
+        """Of the latest session; None before the first."""
+        return self._latest.run_id if self._latest is not None else None
+
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
             self._session.change_run(run)
         else:
-            with _names_the_path(self.directory, "cannot make the folder of the report"):
+            with names_the_path(self.directory, "cannot make the folder of the report"):
                 self.directory.mkdir(parents=True, exist_ok=True)
             self._session = self._latest = _Session(run, step, number=self._keep_previous() + 1)
         self._write_report(self._session)
@@ -105,17 +109,17 @@ class ReportSink:
         began = time.monotonic()
         # Set before anything can fail: a full disk is tried again later, not at each step.
         self._next_write = began + SECONDS_BETWEEN_WRITES
-        _replace_file(self.directory / "report.json", strict_json(session.report()))
+        replace_file(self.directory / "report.json", strict_json(session.report()))
         cost = time.monotonic() - began
         self._next_write = max(self._next_write, began + cost / LARGEST_SHARE_OF_TIME)
 
     def _append(self, session: _Session, news: Sequence[News]) -> None:
         path = self.directory / "alerts.jsonl"
         lines = [
-            strict_json({"event": event, "run_id": session.run_id, "time": _now(), **alert.to_dict()}) + b"\n"
+            strict_json({"event": event, "run_id": session.run_id, "time": now(), **alert.to_dict()}) + b"\n"
             for event, alert in news
         ]
-        with _names_the_path(path, "cannot write the alerts"), open(path, "ab+") as file:
+        with names_the_path(path, "cannot write the alerts"), open(path, "ab+") as file:
             if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                 lines.insert(0, b"\n")  # a killed session left half a line: it must not spoil ours
             file.write(b"".join(lines))
@@ -123,11 +127,11 @@ class ReportSink:
     def _keep_previous(self) -> int:
         """Moves the last session's report aside and returns how many sessions there have been."""
         path = self.directory / "report.json"
-        with _names_the_path(path, "cannot read the last session's report"):
+        with names_the_path(path, "cannot read the last session's report"):
             if not path.exists():
                 return 0
             old = path.read_bytes()
-        _replace_file(self.directory / "report.previous.json", old)
+        replace_file(self.directory / "report.previous.json", old)
         try:
             return int(json.loads(old)["session"])
         except (ValueError, TypeError, KeyError):  # not ours, or of another version
@@ -142,7 +146,7 @@ class _Session:
     step: int
     number: int
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
-    started: str = field(default_factory=lambda: _now())
+    started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"
     message: str | None = None
     overhead: float | None = None
@@ -198,7 +202,7 @@ class _Session:
             "run_id": self.run_id,
             "session": self.number,
             "started": self.started,
-            "updated": _now(),
+            "updated": now(),
             "step": self.step,
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
@@ -265,31 +269,3 @@ def _or_none(values: FloatArray, known: BoolArray) -> list[float | None]:
 
 def _value(point: Mapping[str, Any]) -> float:
     return point["value"]
-
-
-def _now() -> str:
-    return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
-
-
-def _replace_file(path: Path, content: bytes) -> None:
-    """All of ``content`` or the old file, whatever happens in between. Raises OSError with ``path``."""
-    part = path.with_name(path.name + ".part")
-    with _names_the_path(path, "cannot write the report"):
-        try:
-            with open(part, "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, path)
-        except BaseException:
-            with suppress(OSError):
-                part.unlink()
-            raise
-
-
-@contextmanager
-def _names_the_path(path: Path, failure: str) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OSError(error.errno, f"{failure} ({error.strerror})", str(path)) from error

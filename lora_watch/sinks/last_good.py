@@ -1,0 +1,158 @@
+"""The adapter as it was when it was last found healthy: held in host memory, written down when it no longer is."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from torch import Tensor, nn
+
+from lora_watch.transfer import arrival_on, is_far
+
+LARGEST_SHARE_OF_TIME = 0.002
+"""Copies are so far apart that making them takes no more of the training time than this."""
+LARGEST_COPY = 1 << 30
+"""Bytes of trained parameters up to which copies are kept. Two of them are in memory."""
+
+
+class _Copy(NamedTuple):
+    step: int
+    """Optimizer steps done when it was made."""
+    tensors: dict[str, Tensor]
+    """On the host, by the names of ``model.named_parameters()``."""
+    wait: list[Callable[[], None]]
+    """What to call before reading: the copies from accelerators are asynchronous."""
+
+
+class LastGood:
+    """Copies of a model's trained parameters, the latest of which was made at a healthy step.
+
+    A copy is made with ``take`` when a step has been applied, and counts once ``judged`` has said that the step was
+    healthy, which for adapters on an accelerator is a step later: hence two copies, and no third. Only what is trained
+    is copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
+    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
+    """
+
+    def __init__(self, model: nn.Module):
+        self._model: Any = _what_can_save(model)
+        self._trained: dict[str, Tensor] = {}
+        self._good: _Copy | None = None
+        self._new: _Copy | None = None
+        self._spare: list[dict[str, Tensor]] = []
+        self._due = 0.0  # time.perf_counter()
+        self._saved: tuple[Path, int] | None = None
+        self.why_unavailable: str | None = None
+
+    def begin(self) -> None:
+        """Look what is trained, and make room for the copies: when watching begins or the adapters have changed.
+
+        A copy of what was trained before is kept only while the names and shapes are the same.
+        """
+        trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        self.why_unavailable = _why_not(self._model, trained)
+        if self.why_unavailable is not None:
+            trained = {}
+        if {n: p.shape for n, p in trained.items()} != {n: p.shape for n, p in self._trained.items()}:
+            self._good = self._new = None
+            self._spare = [{name: _room_for(p) for name, p in trained.items()} for _ in range(2)] if trained else []
+        self._trained = trained
+
+    @property
+    def step(self) -> int | None:
+        """The optimizer steps that the good copy has behind it; None while there is no good copy."""
+        return self._good.step if self._good is not None else None
+
+    def take(self, step: int, at_once: bool = False) -> None:
+        """Copy the parameters, which have ``step`` steps behind them, unless the last copy is too recent.
+
+        ``at_once``: however recent.
+        """
+        began = time.perf_counter()
+        if not self._trained or (began < self._due and not at_once):
+            return
+        self.judged(step, False)  # one that nobody has judged
+        room = self._spare.pop()
+        for name, tensor in self._trained.items():
+            room[name].copy_(tensor.detach(), non_blocking=True)
+        devices = {tensor.device for tensor in self._trained.values() if is_far(tensor.device)}
+        self._new = _Copy(step, room, [arrival_on(device) for device in devices])
+        self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
+
+    def judged(self, step: int, healthy: bool) -> None:
+        """All steps up to ``step`` have been judged, and it was ``healthy`` or not."""
+        if self._new is None:
+            return
+        if healthy and self._new.step == step:
+            self._good, self._new, old = self._new, None, self._good
+        else:
+            old, self._new = self._new, None
+        if old is not None:
+            self._spare.append(old.tensors)
+
+    def save(self, folder: Path) -> None:
+        """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.
+
+        Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
+        """
+        if self._good is None or self._saved == (folder, self._good.step):
+            return
+        for wait in self._good.wait:
+            wait()
+        part = folder.with_name(folder.name + ".part")
+        shutil.rmtree(part, ignore_errors=True)
+        try:
+            with _settings_unchanged(self._model):
+                self._model.save_pretrained(part, state_dict={**self._model.state_dict(), **self._good.tensors})
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(part, folder)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
+        self._saved = folder, self._good.step
+
+    def is_saved(self, folder: Path) -> bool:
+        """Whether ``folder`` holds what was last good."""
+        return self._good is not None and self._saved == (folder, self._good.step) and folder.is_dir()
+
+
+def _what_can_save(model: Any) -> Any:
+    """The model inside the wrappers of ``torch.compile`` and of data parallelism."""
+    model = getattr(model, "_orig_mod", model)
+    return model if hasattr(model, "save_pretrained") else getattr(model, "module", model)
+
+
+def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
+    if not hasattr(model, "save_pretrained"):
+        return f"{type(model).__name__} has no save_pretrained"
+    # To gather what is sharded all ranks would have to take part, and only one of them writes.
+    if any(hasattr(p, "full_tensor") or hasattr(p, "ds_id") or p.is_meta or not p.numel() for p in trained.values()):
+        return "the trained parameters are spread over processes"
+    if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
+        return "the trained parameters are spread over processes"
+    size = sum(p.numel() * p.element_size() for p in trained.values())
+    if size > LARGEST_COPY:
+        return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
+    return None
+
+
+def _room_for(tensor: Tensor) -> Tensor:
+    room = tensor.detach().to("cpu", copy=True)  # written to, so that the first copy takes no longer than the others
+    return room.pin_memory() if is_far(tensor.device) else room
+
+
+@contextmanager
+def _settings_unchanged(model: Any) -> Iterator[None]:
+    """PEFT changes its settings while it saves, AdaLoRA's ranks by name for good: training goes on with its own."""
+    configs = list((getattr(model, "peft_config", None) or {}).values())
+    before = [dict(vars(config)) for config in configs]
+    try:
+        yield
+    finally:
+        for config, fields in zip(configs, before):
+            vars(config).clear()
+            vars(config).update(fields)

@@ -1,0 +1,234 @@
+"""The flight recorder: when a run goes wrong, `incident.json` and `last_good/` beside its report.
+
+An incident begins when an error opens, or an alert for which the policy ends the run, and ends when none of them is
+open any more. `incident.json`, version 1, strict JSON as in `report.json`, has of the latest incident:
+
+| key | what |
+|---|---|
+| `version`, `run_id`, `time` | 1; of the session, as in `report.json`; UTC, when it was written |
+| `step` | the one at which the incident began |
+| `verdict`, `message` | how the run ended and why; null where it has not |
+| `alert`, `alerts` | the alert that began it; every alert that was open during it |
+| `last_good` | `folder` and `step` of the saved adapter; null if there is none |
+| `last_good_unavailable` | why there can be none; null if there can |
+| `adapters` | as in `report.json`, in the order of every vector |
+| `steps` | up to 64 before the incident, the one at which it began, and up to 64 after it |
+| `loss`, `lr`, `scalars` | `[steps]`, `[steps][groups]`, and by name `[steps]` |
+| `metrics` | by name `[steps][adapters]`; null in place of a vector that was not measured |
+| `inputs_sha256` | `[steps]`, only if asked for: of each step's batch on the rank that writes, micro-batches in order |
+| `rng` | `step`, and the random state after that step, with which the step that went wrong began |
+| `config`, `versions` | of `RunInfo` |
+
+`rng` has the base64 of `torch.get_rng_state()`, of `torch.cuda.get_rng_state_all()` where CUDA is in use, of NumPy's
+Mersenne Twister with its position, and of Python's, its words as little-endian uint32. Nothing is drawn to get them.
+
+It is written when an incident begins, when it gets worse, when it ends, and when the run does; in between never twice
+in a time of which writing would take more than 1 %.
+"""
+
+from __future__ import annotations
+
+import base64
+import random
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import Policy
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import Verdict
+from lora_watch.sinks.files import now, replace_file
+from lora_watch.sinks.history import AlertHistory
+from lora_watch.sinks.last_good import LastGood
+from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
+from lora_watch.sinks.strict_json import adapter_fields, strict_json
+
+INCIDENT_VERSION = 1
+STEPS = 64
+"""Steps that are remembered before an incident, and again after it began. LW202 looks back 48."""
+FILE, FOLDER = "incident.json", "last_good"
+
+
+class _Kept(NamedTuple):
+    record: StepRecord
+    inputs: str | None
+
+
+class FlightRecorder:
+    """Remembers the last steps and the last good adapter, and writes both when the run goes wrong.
+
+    Args:
+        report: whose folder it writes to.
+        model: whose trained parameters to keep; None keeps none.
+        policy: what ends the run, besides errors.
+        inputs: the SHA-256 of the latest step's batch, None if unknown; without it ``inputs_sha256`` is left out.
+
+    Its methods raise OSError when a file cannot be written, and what the model's ``save_pretrained`` raises.
+    """
+
+    def __init__(
+        self,
+        report: ReportSink,
+        model: nn.Module | None = None,
+        policy: Policy | None = None,
+        inputs: Callable[[], str | None] | None = None,
+    ):
+        self._report, self._policy, self._inputs = report, policy or Policy(), inputs
+        self._last_good = LastGood(model) if model is not None else None
+        self._run = RunInfo(())
+        self._kept: deque[_Kept] = deque()
+        # Of three steps: one is judged after the next at the latest.
+        self._random: deque[tuple[int, dict[str, Any]]] = deque(maxlen=3)
+        self._hashes: deque[tuple[int, str | None]] = deque(maxlen=3)
+        self._history = AlertHistory()
+        self._at = self._healthy_at = -1
+        """Steps whose update has been applied; the latest of them that was judged healthy."""
+        self._incident: Alert | None = None
+        self._known = 0  # alerts of the incident that have been written
+        self._next_write = 0.0  # time.monotonic()
+
+    def start(self, run: RunInfo, step: int) -> None:
+        self._run = run
+        if self._last_good is not None and run.adapters:
+            self._last_good.begin()
+
+    def updated(self, step: int) -> None:
+        self._at = step
+        self._random.append((step, random_state()))
+        if self._inputs is not None:
+            self._hashes.append((step, self._inputs()))
+        if self._last_good is not None and self._incident is None:
+            self._last_good.take(step)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self._history.update(alerts)
+        self._remember(record)
+        serious = [alert for alert in self._history if alert.closed_step is None and self._is_serious(alert)]
+        if not serious:
+            self._is_well(record)
+            return
+        if self._incident is None:
+            self._incident, self._known = serious[0], 0
+            if self._last_good is not None and record.step - 1 == self._at == self._healthy_at:
+                # Found before its update was applied: what is there now is what the step before has left.
+                self._last_good.take(self._at, at_once=True)
+                self._last_good.judged(self._at, True)
+        if len(serious) > self._known and time.monotonic() >= self._next_write:
+            self._known = len(serious)
+            self._save(None, None)
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        if self._incident is not None or verdict == "failed":
+            self._save(verdict, message)
+
+    def _is_serious(self, alert: Alert) -> bool:
+        return alert.severity >= Severity.ERROR or self._policy.counts(alert)
+
+    def _remember(self, record: StepRecord) -> None:
+        if self._incident is None or len(self._kept) <= 2 * STEPS:
+            step = record.step
+            known = dict(self._hashes)
+            inputs = known[step] if step in known else self._inputs() if self._inputs is not None else None
+            self._kept.append(_Kept(record, inputs))
+        while self._incident is None and len(self._kept) > STEPS + 1:
+            self._kept.popleft()
+
+    def _is_well(self, record: StepRecord) -> None:
+        if self._incident is not None:
+            if time.monotonic() >= self._next_write:
+                self._save(None, None)
+            self._incident = None
+        norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
+        known = record.known.get("product_norm", slice(None))
+        healthy = norms is not None and bool(np.isfinite(norms[known]).all())  # also where LW101 is muted
+        if healthy:
+            self._healthy_at = record.step
+        if self._last_good is not None:
+            self._last_good.judged(record.step, healthy)
+
+    def _save(self, verdict: Verdict | None, message: str | None) -> None:
+        began = time.monotonic()
+        folder = self._report.directory
+        try:
+            if self._last_good is not None:
+                self._last_good.save(folder / FOLDER)
+        finally:  # the record is worth having without the adapter
+            replace_file(folder / FILE, strict_json(self._told(folder, verdict, message)))
+            self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
+
+    def _told(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
+        latest = self._kept[-1].record.run.names if self._kept else ()
+        kept = [entry for entry in self._kept if entry.record.run.names == latest]  # a vector has one order
+        records = [entry.record for entry in kept]
+        began = self._incident.step if self._incident is not None else self._at
+        good = self._last_good
+        saved = good is not None and good.is_saved(folder / FOLDER)
+        return {
+            "version": INCIDENT_VERSION,
+            "run_id": self._report.run_id,
+            "time": now(),
+            "step": began,
+            "verdict": verdict,
+            "message": message,
+            "alert": self._incident.to_dict() if self._incident is not None else None,
+            "alerts": [a.to_dict() for a in self._history if a.closed_step is None or a.closed_step >= began],
+            "last_good": {"folder": FOLDER, "step": good.step} if good is not None and saved else None,
+            "last_good_unavailable": good.why_unavailable if good is not None else "it was not asked for",
+            "adapters": [adapter_fields(adapter) for adapter in (records[-1].run if records else self._run).adapters],
+            "steps": [record.step for record in records],
+            "loss": [record.loss for record in records],
+            "lr": [record.lr for record in records],
+            "scalars": {
+                name: [record.scalars.get(name) for record in records] for name in _names(r.scalars for r in records)
+            },
+            "metrics": {
+                name: [_known(record, name) for record in records] for name in _names(r.metrics for r in records)
+            },
+            **({"inputs_sha256": [entry.inputs for entry in kept]} if self._inputs is not None else {}),
+            "rng": next(({"step": at, **_plain(state)} for at, state in self._random if at == began - 1), {}),
+            "config": self._run.config,
+            "versions": self._run.versions,
+        }
+
+
+def random_state() -> dict[str, Any]:
+    """The state of every source of random numbers that a training may use. Draws nothing, wakes no device."""
+    out: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        out["cuda"] = torch.cuda.get_rng_state_all()
+    return out
+
+
+def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
+    kind, words, position, has_gauss, gauss = state["numpy"]
+    version, (*mersenne, place), following = state["python"]
+    return {
+        "torch": _base64(state["torch"].numpy().tobytes()),
+        "cuda": [_base64(device.numpy().tobytes()) for device in state.get("cuda", ())],
+        "numpy": [kind, _base64(words.astype("<u4").tobytes()), position, has_gauss, gauss],
+        "python": [version, _base64(np.array(mersenne, "<u4").tobytes()), place, following],
+    }
+
+
+def _base64(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")
+
+
+def _names(mappings: Any) -> list[str]:
+    """Every key, in the order of their first appearance."""
+    return list(dict.fromkeys(name for mapping in mappings for name in mapping))
+
+
+def _known(record: StepRecord, name: str) -> list[float | None] | None:
+    if name not in record.metrics:
+        return None
+    values = record.metrics[name].tolist()
+    known = record.known.get(name)
+    return values if known is None else [value if there else None for value, there in zip(values, known.tolist())]
