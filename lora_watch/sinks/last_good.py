@@ -16,6 +16,9 @@ from lora_watch.transfer import arrival_on, is_far
 
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""
+CONFIRMED_AFTER = 5
+"""Steps that must follow a copy without an error before it counts as good. Rules need time to be sure, LW102 a mean of
+five losses: at the step before its alert the adapter is ruined already."""
 LARGEST_COPY = 1 << 30
 """Bytes of trained parameters up to which copies are kept. Two of them are in memory."""
 
@@ -32,10 +35,10 @@ class _Copy(NamedTuple):
 class LastGood:
     """Copies of a model's trained parameters, the latest of which was made at a healthy step.
 
-    A copy is made with ``take`` when a step has been applied, and counts once ``judged`` has said that the step was
-    healthy, which for adapters on an accelerator is a step later: hence two copies, and no third. Only what is trained
-    is copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
-    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
+    A copy made with ``take`` counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps: what is good is
+    about twice that old at most, or as old as the share of the time allows. Two copies are in memory at most. Only
+    what is trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's
+    magnitudes, ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
     """
 
     def __init__(self, model: nn.Module):
@@ -67,32 +70,43 @@ class LastGood:
         """The optimizer steps that the good copy has behind it; None while there is no good copy."""
         return self._good.step if self._good is not None else None
 
-    def take(self, step: int, at_once: bool = False) -> None:
-        """Copy the parameters, which have ``step`` steps behind them, unless the last copy is too recent.
+    def take(self, step: int) -> None:
+        """Copy the parameters, which have ``step`` steps behind them, unless it is too early for another copy."""
+        if self._trained and self._new is None and time.perf_counter() >= self._due:
+            self._new = self._copy(step)
 
-        ``at_once``: however recent.
-        """
-        began = time.perf_counter()
-        if not self._trained or (began < self._due and not at_once):
+    def take_good(self, step: int) -> None:
+        """Copy the parameters, which are known to be good."""
+        if self._trained:
+            self._drop(self._new)
+            self._new = None
+            self._drop(self._good)
+            self._good = self._copy(step)
+
+    def judged(self, step: int, healthy: bool) -> None:
+        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not."""
+        if self._new is None:
             return
-        self.judged(step, False)  # one that nobody has judged
+        if not healthy:
+            self._drop(self._new)
+            self._new = None
+        elif step >= self._new.step + CONFIRMED_AFTER:
+            self._drop(self._good)
+            self._good, self._new = self._new, None
+
+    def _copy(self, step: int) -> _Copy:
+        began = time.perf_counter()
         room = self._spare.pop()
         for name, tensor in self._trained.items():
             room[name].copy_(tensor.detach(), non_blocking=True)
         devices = {tensor.device for tensor in self._trained.values() if is_far(tensor.device)}
-        self._new = _Copy(step, room, [arrival_on(device) for device in devices])
+        waits = [arrival_on(device) for device in devices]
         self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
+        return _Copy(step, room, waits)
 
-    def judged(self, step: int, healthy: bool) -> None:
-        """All steps up to ``step`` have been judged, and it was ``healthy`` or not."""
-        if self._new is None:
-            return
-        if healthy and self._new.step == step:
-            self._good, self._new, old = self._new, None, self._good
-        else:
-            old, self._new = self._new, None
-        if old is not None:
-            self._spare.append(old.tensors)
+    def _drop(self, copy: _Copy | None) -> None:
+        if copy is not None:
+            self._spare.append(copy.tensors)
 
     def save(self, folder: Path) -> None:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.

@@ -118,8 +118,9 @@ class FlightRecorder:
             self._incident, self._known = serious[0], 0
             if self._last_good is not None and record.step - 1 == self._at == self._healthy_at:
                 # Found before its update was applied: what is there now is what the step before has left.
-                self._last_good.take(self._at, at_once=True)
-                self._last_good.judged(self._at, True)
+                self._last_good.take_good(self._at)
+            elif self._last_good is not None:
+                self._last_good.judged(record.step, False)
         if len(serious) > self._known and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)
@@ -133,10 +134,10 @@ class FlightRecorder:
 
     def _remember(self, record: StepRecord) -> None:
         if self._incident is None or len(self._kept) <= 2 * STEPS:
-            step = record.step
-            known = dict(self._hashes)
-            inputs = known[step] if step in known else self._inputs() if self._inputs is not None else None
-            self._kept.append(_Kept(record, inputs))
+            hashes = dict(self._hashes)
+            if self._inputs is not None and record.step > self._at:  # judged before its update
+                hashes[record.step] = self._inputs()
+            self._kept.append(_Kept(record, hashes.get(record.step)))
         while self._incident is None and len(self._kept) > STEPS + 1:
             self._kept.popleft()
 
@@ -147,11 +148,13 @@ class FlightRecorder:
             self._incident = None
         norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
         known = record.known.get("product_norm", slice(None))
-        healthy = norms is not None and bool(np.isfinite(norms[known]).all())  # also where LW101 is muted
-        if healthy:
+        finite = norms is None or bool(np.isfinite(norms[known]).all())  # also where LW101 is muted
+        if norms is not None and finite:
             self._healthy_at = record.step
         if self._last_good is not None:
-            self._last_good.judged(record.step, healthy)
+            self._last_good.judged(record.step, finite)
+            if record.step == self._at == self._healthy_at == 0:  # no training has been here that could have spoiled it
+                self._last_good.take_good(0)
 
     def _save(self, verdict: Verdict | None, message: str | None) -> None:
         began = time.monotonic()

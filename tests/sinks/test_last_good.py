@@ -1,0 +1,211 @@
+"""The adapter that is kept loads with PEFT and is as good as the run was when it was last healthy."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import AdaLoraConfig, PeftModel, get_peft_model
+from torch import nn
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.sinks import last_good
+from lora_watch.sinks.last_good import LastGood
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
+
+
+def held_out_loss(model: Any) -> float:
+    training = model.training
+    model.eval()
+    with torch.no_grad():
+        loss = model(input_ids=HELD_OUT, labels=HELD_OUT).loss.item()
+    model.train(training)
+    return loss
+
+
+class Judge(TrainerCallback):
+    """What the model is worth after each step."""
+
+    def __init__(self) -> None:
+        self.losses: dict[int, float] = {}
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.losses[0] = held_out_loss(model)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        self.losses[state.global_step] = held_out_loss(model)
+
+
+class NanLoss(Trainer):
+    at = 7
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        loss = model(**inputs).loss
+        loss = loss * float("nan") if self.state.global_step + 1 == self.at else loss
+        return (loss, None) if return_outputs else loss
+
+
+def incident_in(folder: Path) -> Any:
+    return json.loads((folder / "lora_watch" / "incident.json").read_text())
+
+
+CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
+    "explosion": ("LW102", Trainer, {"alpha": 128}, 2e-2),
+    "nan": ("LW201", NanLoss, {}, 2e-3),
+    "nan with more than factors": ("LW201", NanLoss, {"use_dora": True, "modules_to_save": ["lm_head"]}, 2e-3),
+}
+
+
+@pytest.mark.parametrize("fail_on", ["error", "never"])
+@pytest.mark.parametrize("case", CASES)
+def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tmp_path: Path) -> None:
+    rule, trainer_class, config, lr = CASES[case]
+    judge = Judge()
+    torch.manual_seed(0)
+    trainer = build_trainer(
+        lora(tiny_model(), **config),
+        None,
+        12,
+        callbacks=[judge, LoraWatchCallback(fail_on=fail_on, console=False)],
+        lr=lr,
+        trainer_class=trainer_class,
+        output_dir=str(tmp_path),
+    )
+    if fail_on == "error":
+        with pytest.raises(LoraWatchError, match=rule):
+            trainer.train()
+    else:
+        trainer.train()
+
+    incident = incident_in(tmp_path)
+    assert incident["alert"]["rule"] == rule
+    step = incident["last_good"]["step"]
+    assert step < incident["step"]
+    restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / incident["last_good"]["folder"]))
+    loss = held_out_loss(restored)
+    assert loss == pytest.approx(judge.losses[step], abs=1e-5)
+    if rule == "LW201" and fail_on == "error":  # found before the update: not a step is lost
+        assert step == NanLoss.at - 1
+    end = held_out_loss(trainer.model)
+    if fail_on == "never":
+        assert math.isnan(end) or loss < end
+
+
+def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path) -> None:
+    """An explosion that nobody stops, with AdaLoRA, whose settings PEFT changes when it saves."""
+
+    def run(callbacks: list[Any]) -> tuple[Any, Any]:
+        torch.manual_seed(0)
+        settings: dict[str, Any] = {"tinit": 1, "tfinal": 3, "deltaT": 1, "total_step": 12, "task_type": "CAUSAL_LM"}
+        config = AdaLoraConfig(init_r=6, target_r=3, lora_alpha=512, target_modules=["q_proj", "v_proj"], **settings)
+
+        class Allocate(TrainerCallback):
+            def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+                kwargs["model"].base_model.update_and_allocate(state.global_step)
+
+        model = get_peft_model(tiny_model(), config)
+        trainer = build_trainer(model, None, 12, callbacks=[Allocate(), *callbacks], lr=0.1, output_dir=str(tmp_path))
+        trainer.train()
+        weights = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
+        return weights, vars(model.peft_config["default"])
+
+    watched, their_settings = run([LoraWatchCallback(fail_on="never", console=False)])
+    assert incident_in(tmp_path)["last_good"] is not None
+    plain, settings = run([])
+    assert all(torch.equal(watched[name], plain[name]) for name in plain)
+    assert str(their_settings) == str(settings)
+
+
+def kept_of(model: Any) -> LastGood:
+    kept = LastGood(model)
+    kept.begin()
+    return kept
+
+
+def small() -> Any:
+    model: Any = nn.Linear(2, 2)
+    model.save_pretrained = lambda *_, **__: None
+    return model
+
+
+def test_a_copy_counts_once_the_run_stayed_healthy() -> None:
+    kept, goods = kept_of(small()), []
+    sick = (9, 10)
+    for step in range(20):
+        if step not in sick:
+            kept._due = 0.0
+            kept.take(step)
+        kept.judged(step, step not in sick)
+        goods.append(kept.step)
+    # 0 is good at 5; the next one, of 6, is dropped at 9; that of 11 is good at 16.
+    assert goods == [None] * 5 + [0] * 11 + [11] * 4
+
+
+def test_copies_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = kept_of(small())
+    clock, goods, cost, pace = [0.0], set(), 0.01, 0.1
+    copy = torch.Tensor.copy_
+
+    def slow_copy(self: Any, *args: Any, **kwargs: Any) -> Any:
+        clock[0] += cost / 2  # weight and bias
+        return copy(self, *args, **kwargs)
+
+    monkeypatch.setattr(torch.Tensor, "copy_", slow_copy)
+    monkeypatch.setattr(last_good.time, "perf_counter", lambda: clock[0])
+    for step in range(1, 1001):
+        clock[0] += pace
+        kept.take(step)
+        kept.judged(step, True)
+        goods.add(kept.step)
+    assert len(goods) > 10
+    assert cost * len(goods) <= last_good.LARGEST_SHARE_OF_TIME * clock[0] + 2 * cost
+
+
+def test_a_sharded_adapter_is_not_gathered(tmp_path: Path) -> None:
+    """It would take all ranks, and one of them writes."""
+    import torch.distributed as dist
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor import Shard, distribute_tensor
+
+    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        model = lora(tiny_model(), r=2)
+        layer = model.base_model.model.model.layers[0].self_attn.q_proj.lora_A["default"]
+        mesh = init_device_mesh("cpu", (1,))
+        layer.weight = nn.Parameter(distribute_tensor(layer.weight.detach(), mesh, [Shard(0)]))
+        kept = kept_of(model)
+        kept.take_good(1)
+        assert kept.step is None
+        assert kept.why_unavailable == "the trained parameters are spread over processes"
+    finally:
+        dist.destroy_process_group()
+
+
+def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(last_good, "LARGEST_COPY", 1000)
+    kept = kept_of(lora(tiny_model(), r=2))
+    kept.take_good(1)
+    assert kept.step is None
+    assert "are trained, and no more than" in str(kept.why_unavailable)
+
+
+def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = kept_of(lora(tiny_model(), r=2))
+    kept.take_good(1)
+    kept.save(tmp_path / "last_good")
+    before = sorted(path.name for path in (tmp_path / "last_good").iterdir())
+
+    kept.take_good(2)
+    monkeypatch.setattr("peft.peft_model.safe_save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
+    with pytest.raises(OSError, match="full"):
+        kept.save(tmp_path / "last_good")
+    assert sorted(path.name for path in (tmp_path / "last_good").iterdir()) == before
+    assert [path.name for path in tmp_path.iterdir()] == ["last_good"]
+    assert not kept.is_saved(tmp_path / "last_good")
