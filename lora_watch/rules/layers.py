@@ -51,8 +51,9 @@ class AdapterDecays(Rule):
         if len(self.peaks) != total:
             self.peaks, self.decayed = [0.0] * total, [0.0] * total
         peaks, decayed = np.array(self.peaks), np.array(self.decayed)
-        taken = np.nan_to_num(_of_groups(record, record.lr) * _of_groups(record, record.weight_decay))
-        if record.updated:
+        taken = np.zeros(total)
+        if record.updated and any(record.weight_decay):
+            taken = np.nan_to_num(_of_groups(record, record.lr) * _of_groups(record, record.weight_decay))
             decayed += 2.0 * taken
             self.decayed = decayed.tolist()
         now = known_values(record, "product_norm")
@@ -61,6 +62,8 @@ class AdapterDecays(Rule):
         higher = now > peaks
         peaks, decayed = np.where(higher, now, peaks), np.where(higher, 0.0, decayed)
         self.peaks, self.decayed = peaks.tolist(), decayed.tolist()
+        if not decayed.any():
+            return None
         with np.errstate(all="ignore"):
             left = now / peaks
             lost = -np.log(left)
@@ -87,11 +90,15 @@ class AdapterDecays(Rule):
 
 @functools.lru_cache(maxsize=8)
 def _families(names: tuple[str, ...], least: int) -> tuple[NDArray[np.intp], ...]:
-    """The columns of each family of at least ``least`` modules that differ in their block alone."""
+    """The columns of the families of at least ``least`` modules that differ in their block alone: an array
+    ``[families, members]`` for each number of members."""
     members: dict[str, list[int]] = {}
     for column, name in enumerate(names):
         members.setdefault(module_family(name), []).append(column)
-    return tuple(np.array(columns) for columns in members.values() if len(columns) >= least)
+    by_size: dict[int, list[list[int]]] = {}
+    for columns in members.values():
+        by_size.setdefault(len(columns), []).append(columns)
+    return tuple(np.array(families) for size, families in by_size.items() if size >= least)
 
 
 @dataclass
@@ -125,18 +132,15 @@ class LayerOutlier(Rule):
         sizes = known_values(record, "relative_norm")
         if sizes is None or record.step == 0:
             return None
-        scores, times = np.zeros(len(sizes)), np.ones(len(sizes))
-        with np.errstate(all="ignore"):
+        scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
+        with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
             logs = np.log(sizes)
-        for columns in _families(record.run.names, self.siblings):
-            values = logs[columns]
-            known = np.isfinite(values)
-            if known.sum() < self.siblings:
-                continue
-            middle = np.median(values[known])
-            spread = max(1.4826 * float(np.median(np.abs(values[known] - middle))), self.spread)
-            scores[columns[known]] = (values[known] - middle) / spread
-            times[columns[known]] = np.exp(values[known] - middle)
+            for columns in _families(record.run.names, self.siblings):
+                distance = logs[columns] - np.median(logs[columns], axis=1, keepdims=True)
+                spread = 1.4826 * np.median(np.abs(distance), axis=1, keepdims=True)
+                score = distance / np.maximum(spread, self.spread)
+                scores[columns] = np.where(np.isfinite(score), score, 0.0)
+                distances[columns] = distance
         far = scores > self.z
         before = self.streaks if len(self.streaks) == len(far) else [0] * len(far)
         self.streaks = [streak + 1 if out else 0 for streak, out in zip(before, far.tolist())]
@@ -146,8 +150,9 @@ class LayerOutlier(Rule):
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
         name = record.run.names[worst]
         return Finding(
-            f"{name} is {times[worst]:.3g} times as large beside its frozen weight as the median of its siblings in "
-            f"other blocks (robust z {scores[worst]:.3g}, limit {self.z:g}), for {self.streaks[worst]} measured steps.",
+            f"{name} is {math.exp(distances[worst]):.3g} times as large beside its frozen weight as the median of its "
+            f"siblings in other blocks (robust z {scores[worst]:.3g}, limit {self.z:g}), for {self.streaks[worst]} "
+            "measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
             limit=self.z,
