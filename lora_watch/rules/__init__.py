@@ -19,6 +19,7 @@ from lora_watch.rules.loss import (
 )
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
+from lora_watch.rules.rank import RankSaturated, RankUnderused
 from lora_watch.rules.updates import LearningRateIsZero, StepsSkipped
 from lora_watch.rules.wiring import (
     AdapterNotInOptimizer,
@@ -58,6 +59,8 @@ def catalogue() -> list[Rule]:
         LayerOutlier(),
         MagnitudeOff(),
         LossNotDecreasing(),
+        RankUnderused(),
+        RankSaturated(),
         AggressiveScale(),
         FadingScale(),
         RankStabilisedTooLow(),

@@ -112,6 +112,7 @@ class LayerOutlier(Rule):
     The limits: a z of 9 with a spread of 0.25 is a layer at least 9.5 times as large as its siblings. In the good runs
     of the corpus on which limits are chosen none was above 5.6 times, the highest under plain SGD, where the size of a
     step follows the gradient's (Adam: 3.9). A layer that is too small does no harm and is left to LW303 and LW305.
+    AdaLoRA, which takes directions from some layers on purpose, is not judged.
     """
 
     id = "LW108"
@@ -130,7 +131,7 @@ class LayerOutlier(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         sizes = known_values(record, "relative_norm")
-        if sizes is None or record.step == 0:
+        if sizes is None or record.step == 0 or any(a.scale_formula == "alpha/ranknum" for a in record.run.adapters):
             return None
         scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
         with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores

@@ -18,13 +18,15 @@ class Ran:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], folder: Path):
         self._monkeypatch, self._capsys, self.folder = monkeypatch, capsys, folder
+        self.errors = ""
         monkeypatch.chdir(folder)
 
     def __call__(self, script: str, *arguments: str) -> str:
         self._monkeypatch.setattr(sys, "argv", [script, *arguments])
         self._capsys.readouterr()
         runpy.run_path(str(EXAMPLES / script), run_name="__main__")
-        return self._capsys.readouterr().out
+        out, self.errors = self._capsys.readouterr()
+        return out
 
 
 @pytest.fixture
@@ -80,6 +82,13 @@ def test_dora_has_two_parts_that_move(ran: Ran):
     (magnitude,) = numbers(r"\|m - m0\|/\|m0\| #", out)
     assert direction > 0.01
     assert magnitude > 0
+
+
+def test_a_rule_of_ones_own_fires_beyond_its_limit_alone(ran: Ran):
+    out = ran("own_rule.py", "--steps", "10", "--limit", "0.02")
+    assert "layers have changed by more than 0.02 of their weight" in ran.errors
+    assert numbers(r"alerts: \[\('TEAM1', #\)\]", out)[0] <= 10
+    assert "alerts: []" in ran("own_rule.py", "--steps", "10", "--limit", "0.5")
 
 
 def test_a_plain_loop_is_watched(ran: Ran):

@@ -20,12 +20,13 @@ def run(
     before: tuple[TrainerCallback, ...] = (),
     prepare: Callable[[Trainer], None] | None = None,
     rules: Any = None,
+    dataset: Any = None,
     **arguments: Any,
 ) -> Monitor:
     """Train under a callback that never raises; the finished monitor. ``before`` run ahead of it at each event."""
     callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False, rules=rules)
     trainer = build_trainer(
-        lora(tiny_model()) if model is None else model, None, steps, callbacks=[*before, callback], **arguments
+        lora(tiny_model()) if model is None else model, dataset, steps, callbacks=[*before, callback], **arguments
     )
     if prepare is not None:
         prepare(trainer)
