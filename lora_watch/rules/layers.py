@@ -192,6 +192,7 @@ class MagnitudeOff(Rule):
 
     The limit: DoRA on the packaged model, 40 steps, ended at 0.02 to 0.15 for the learning rates at which LoRA is good
     there (5e-4 to 5e-3), at 0.48 for ten times the usual one, still among the useful, and at 1.3 for thirty times.
+    A resumed run's drift counts from where it went on.
     """
 
     id = "LW109"

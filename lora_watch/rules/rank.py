@@ -94,7 +94,7 @@ class RankSaturated(Rule):
     more than its power ``growth`` (1 would be in proportion to Σ lr, ½ a random walk, 0 a standstill). For a task of
     much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged.
 
-    The limits: no run of the corpus has a share above 0.9, those of rank 2 aside. On the packaged model, 200 steps of
+    The limits: of the 160 runs of the corpus on which limits are chosen none has a share above 0.9. On the packaged model, 200 steps of
     news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise too spreads evenly over all
     directions, so take it with caution.
     """
