@@ -13,7 +13,7 @@ from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 
 _SICK = (
     *("LW101", "LW102", "LW103", "LW104", "LW107", "LW201", "LW202", "LW204", "LW206"),
-    *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+    *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306"),
 )
 """Rules after whose alerts the spectrum says nothing of the task."""
 
@@ -94,9 +94,9 @@ class RankSaturated(Rule):
     more than its power ``growth`` (1 would be in proportion to Σ lr, ½ a random walk, 0 a standstill). For a task of
     much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged.
 
-    The limits: of the 160 runs of the corpus on which limits are chosen none has a share above 0.9. On the packaged model, 200 steps of
-    news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise too spreads evenly over all
-    directions, so take it with caution.
+    The limits: of the 160 runs of the corpus on which limits are chosen none has a share above 0.9. On the packaged
+    model, 200 steps of news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise too fills
+    all directions evenly, so take it with caution.
     """
 
     id = "LW106"
