@@ -1,0 +1,62 @@
+"""For a project's own tests: this training stays healthy.
+
+::
+
+    from lora_watch.testing import stays_healthy
+
+    def test_our_fine_tune_stays_healthy(tmp_path):
+        with stays_healthy():
+            our_project.fine_tune(output_dir=tmp_path, max_steps=30)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from lora_watch.alerts import LoraWatchError, Severity
+from lora_watch.attach import attach_to_every_trainer
+from lora_watch.policy import MONITOR_FAILURE
+
+
+@contextmanager
+def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> Iterator[None]:
+    """Watches every ``Trainer`` that trains inside the ``with``, TRL's too, and fails the test for its alerts.
+
+    A training is ended at its first alert of this severity, and what the failure says is that alert: what happened, in
+    which layers, why, and what to try. It fails as well where nothing was trained, or nothing watched.
+
+    Args:
+        trainers: Trainers that were built before the ``with``; those that are built inside are found.
+        fail_on: ``error`` or ``warning``: the least severity of an alert that fails the test.
+        settings: further arguments of ``LoraWatchCallback`` (``mute=["LW104"]``, ``task=…``). Unlike there, neither
+            TensorBoard nor the console is written to unless asked for. A Trainer that brings a callback of its own
+            keeps that one's settings.
+
+    Raises:
+        AssertionError: there are such alerts, or nothing was watched.
+        ValueError: ``fail_on`` is no severity.
+    """
+    __tracebackhide__ = True
+    from lora_watch.callback import LoraWatchCallback, callbacks_of, watch
+
+    least = Severity.parse(fail_on)
+    settings = {"tensorboard": False, "console": False, **settings, "fail_on": fail_on}
+    attached = attach_to_every_trainer(settings)
+    for trainer in trainers:
+        own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
+        attached.expect(next(own, None) or watch(trainer, **settings))
+    try:
+        yield
+    except LoraWatchError as error:
+        raise AssertionError(f"\n{error}") from None
+    finally:
+        attached.detach()
+    attached.collect()
+    if not attached.monitors:
+        raise AssertionError("no Trainer has trained inside stays_healthy(): nothing was watched")
+    alerts = [alert for monitor in attached.monitors for alert in monitor.alerts]
+    bad = [alert for alert in alerts if alert.severity >= least or alert.rule == MONITOR_FAILURE]
+    if bad:
+        raise AssertionError("\n" + "\n".join(map(str, sorted(bad, key=lambda alert: -alert.severity))))

@@ -1,0 +1,114 @@
+"""``stays_healthy`` in tests as a project would write them, run by a real pytest."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.testing import stays_healthy
+from tests.support import build_trainer, lora, tiny_model, train
+
+SICK: dict[str, Any] = {"lr": 5e-2, "steps": 12}
+
+
+def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
+    from transformers import trainer as module
+
+    before = list(module.DEFAULT_CALLBACKS)
+    with stays_healthy():
+        trained = train(lora(tiny_model()), steps=4)
+    assert before == module.DEFAULT_CALLBACKS
+    assert trained.state.global_step == 4
+    assert not any(
+        isinstance(c, LoraWatchCallback) for c in build_trainer(lora(tiny_model())).callback_handler.callbacks
+    )
+
+
+def test_a_sick_one_fails_with_the_alert() -> None:
+    with pytest.raises(AssertionError, match=r"ERROR LW102 norm-explosion at step \d") as caught, stays_healthy():
+        train(lora(tiny_model(), alpha=128), **SICK)
+    assert "try: lora_alpha 128 →" in str(caught.value)
+
+
+def test_a_trainer_built_before() -> None:
+    trainer = build_trainer(lora(tiny_model(), alpha=128), **SICK)
+    with pytest.raises(AssertionError, match="LW102"), stays_healthy(trainer):
+        trainer.train()
+
+
+def test_the_severity_is_a_choice() -> None:
+    """A scale of 64 is a warning before the first step (LW401), and harmless within one."""
+
+    def run() -> None:
+        train(lora(tiny_model(), alpha=512), steps=1, lr=5e-3)
+
+    with pytest.raises(AssertionError, match="WARNING LW401"), stays_healthy(fail_on="warning"):
+        run()
+    with stays_healthy(mute=["LW104"]):
+        run()
+    with stays_healthy(fail_on="warning", mute=["LW401", "LW104"]):
+        run()
+
+
+def test_a_stop_that_the_training_code_swallows_is_no_pass() -> None:
+    def swallows() -> None:
+        with pytest.raises(LoraWatchError):
+            train(lora(tiny_model(), alpha=128), **SICK)
+
+    with pytest.raises(AssertionError, match="LW102"), stays_healthy():
+        swallows()
+
+
+def test_a_callback_of_its_own_that_never_stops_is_judged_by_its_alerts() -> None:
+    own = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+    with pytest.raises(AssertionError, match="LW102"), stays_healthy():
+        train(lora(tiny_model(), alpha=128), callbacks=[own], **SICK)
+
+
+def test_each_training_of_one_trainer_counts() -> None:
+    trainer = build_trainer(lora(tiny_model(), alpha=128), **SICK)
+    own = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+    trainer.add_callback(own)
+
+    def twice() -> None:
+        trainer.train()
+        trainer.args.learning_rate = 0.0
+        trainer.args.max_steps = 1
+        trainer.optimizer = trainer.lr_scheduler = None
+        trainer.train()
+
+    with pytest.raises(AssertionError, match="LW102"), stays_healthy(trainer):
+        twice()
+
+
+def test_nothing_trained_is_no_pass() -> None:
+    with pytest.raises(AssertionError, match="nothing was watched"), stays_healthy():
+        pass
+
+
+def test_an_error_of_the_training_itself_is_left_as_it_is() -> None:
+    with pytest.raises(ZeroDivisionError), stays_healthy():
+        raise ZeroDivisionError
+
+
+def test_what_pytest_shows(tmp_path: Path) -> None:
+    (tmp_path / "test_ours.py").write_text(
+        "from lora_watch.testing import stays_healthy\n"
+        "from tests.support import lora, tiny_model, train\n\n"
+        "def test_our_fine_tune_stays_healthy():\n"
+        "    with stays_healthy():\n"
+        "        train(lora(tiny_model(), alpha=128), steps=12, lr=5e-2)\n"
+    )
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(tmp_path)]
+    root = Path(__file__).parent.parent
+    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=300)
+    assert done.returncode == 1, done.stdout + done.stderr
+    shown = [line for line in done.stdout.splitlines() if line.startswith("E ")]
+    assert "ERROR LW102 norm-explosion at step" in shown[1], done.stdout
+    assert any("try: lora_alpha 128 →" in line for line in shown)
+    assert "lora_watch/testing.py" not in done.stdout
