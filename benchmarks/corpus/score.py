@@ -126,7 +126,7 @@ def faults(runs: Runs) -> str:
                 name,
                 fault.rules[0],
                 share(len(named), len(some)),
-                f"{statistics.median(delays):g}" if delays else "at the start",
+                f"{statistics.median(delays):g}" if delays else "at the start" if named else "–",
                 layer,
                 max(most_open(alerts[s]) for s in some),
                 ", ".join(others) or "–",
