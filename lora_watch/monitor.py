@@ -8,16 +8,24 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters, find_other_adapters, unmatched
+from lora_watch.adapters import (
+    Adapter,
+    DenseAdapter,
+    NoAdaptersError,
+    find_adapters,
+    find_other_adapters,
+    unmatched,
+)
 from lora_watch.adapters.describe import describe
+from lora_watch.adapters.find import listed
 from lora_watch.alerts import Alert, LoraWatchError, Severity
-from lora_watch.norms import AdapterBank, BaseNorms, Snapshot, base_norms
+from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.policy import MONITOR_FAILURE, FailOn, policy
@@ -31,8 +39,14 @@ from lora_watch.transfer import Arrival, Courier, Deferred, is_far
 
 log = logging.getLogger("lora_watch")
 
+AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
+
 CLOSE_LOOK = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
+LONGEST = 16
+"""Measurements of the norms to one of everything, at most."""
+LONGEST_DENSE = 256
+"""The same where a measurement has to make whole matrices."""
 BEFORE_UPDATE = ("LW101", "LW201")
 """Rules that can judge a step before the optimizer's update."""
 
@@ -82,7 +96,7 @@ class Monitor:
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
             and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
-            16th.
+            16th. Of methods that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: look into forward passes; False where hooks would spoil a compiled graph. The rules then compare
             weights.
         drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
@@ -138,8 +152,8 @@ class Monitor:
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
         self._lr_fraction = lr_fraction
         self._loss, self._judge_loss = LossSignals(), judge_loss
-        self._adapters: list[Adapter] = []
-        self._bank = AdapterBank([])
+        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._bank: AdapterBank | DenseBank = AdapterBank([])
         self._groups = ParameterGroups(optimizer, [])
         self._looks_inside = output_ratio
         self._probe: OutputRatioProbe | None = None
@@ -153,7 +167,7 @@ class Monitor:
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
         self._found_state: list[tuple[bool, bool, bool]] = []
-        self._trained: dict[str, Adapter] = {}
+        self._trained: dict[str, Adapter | DenseAdapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
         self._retired: dict[str, str] = {}
         self._gradients: Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]] | None = None
@@ -166,6 +180,7 @@ class Monitor:
         self._step = self._first_step = 0
         self._full = True
         """The coming step is measured in full."""
+        self._last_full = 0
         self._began, self._spent = time.perf_counter(), 0.0
         self._started = self._concluded = False
 
@@ -215,7 +230,7 @@ class Monitor:
     # -- a run -----------------------------------------------------------------------------------------------------
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
-        self._step = self._first_step = step
+        self._step = self._first_step = self._last_full = step
         self._concluded = False
         with self._unharmed("looking for adapters"):
             self._find()
@@ -370,19 +385,19 @@ class Monitor:
 
     # -- finding -----------------------------------------------------------------------------------------------------
     def _find(self) -> None:
-        others: tuple[str, ...] = ()
+        others: list[DenseAdapter] = []
+        found: Sequence[Adapter | DenseAdapter]
+        watched: Sequence[Adapter | DenseAdapter]
         try:
             found = find_adapters(self._model)
+            self._bank = AdapterBank(watched := _being_trained(found))
         except NoAdaptersError as error:
-            found = []
-            self._notes.append(str(error))
-            others = tuple(sorted({adapter.method for adapter in find_other_adapters(self._model)}))
-        # Frozen and inactive adapters beside a training one (DPO's reference, say) are not what is being trained.
-        learning = [a for a in found if a.active and a.trainable and not a.merged]
-        watched = learning or found
-        self._trained.update((adapter.name, adapter) for adapter in learning)
+            others = find_other_adapters(self._model)
+            found = self._measurable(others, str(error))
+            self._bank = DenseBank(watched := _being_trained(found))
+        self._trained.update((adapter.name, adapter) for adapter in watched if _trains(adapter))
         self._retired = _retired(self._trained, found)
-        self._adapters, self._bank = watched, AdapterBank(watched)
+        self._adapters = watched
         self._groups = ParameterGroups(self._optimizer, watched)
         if self._lr_sum.shape != (len(watched),):
             self._lr_sum = np.zeros(len(watched))
@@ -408,7 +423,7 @@ class Monitor:
             versions=_versions(),
             optimizer=self._groups.name,
             peak_lr=self._groups.peak_lr,
-            other_methods=others,
+            other_methods=tuple(sorted({adapter.method for adapter in others})),
             unmatched=tuple(unmatched(self._model)),
             notes=tuple(notes),
         )
@@ -416,7 +431,18 @@ class Monitor:
         self._reach = np.sqrt([a.d_out * a.r / 3.0 for a in self.run.adapters])
         self._state = self._found_state = self._look_at_state()
 
-    def _base_norms(self, adapters: Sequence[Adapter]) -> BaseNorms:
+    def _measurable(self, others: Sequence[DenseAdapter], why_no_lora: str) -> list[DenseAdapter]:
+        """Those of ``others`` that can be measured; and a note."""
+        found = [adapter for adapter in others if adapter.merged or adapter.why_not is None]
+        self._notes.append(
+            f"not LoRA ({listed(others)}): looked at as often as max_overhead allows, and after 1, 2, 4, 8 … steps; "
+            "there are no norms of A and B, and no scale"
+            if found
+            else why_no_lora
+        )
+        return found
+
+    def _base_norms(self, adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
         """Read once a run: it takes time, and a weight that something has been merged into is no longer W₀."""
         new = [a for a in adapters if a.name not in self._frozen]
         norms = base_norms(new)
@@ -430,9 +456,18 @@ class Monitor:
 
     def _arm(self) -> None:
         """Decide whether the coming step is measured in full, and have its forward pass looked at if so."""
+        self._full = self._dense_due() if isinstance(self._bank, DenseBank) else self._due()
+        if self._full:
+            self._last_full = self._step + 1
+        if self._full and self._probe is not None:
+            self._probe.arm(self._step)
+        if self._full and self._snapshots is not None:
+            self._snapshots[1].update(self._adapters)
+
+    def _due(self) -> bool:
         # Judged anew the longer the cadence, so that it has had time to show.
         due = self._step - self._first_step >= CLOSE_LOOK * self.full_every // self.every
-        longest = 16 * self.every
+        longest = LONGEST * self.every
         if due and self.overhead > self.max_overhead and self.full_every < longest:
             wanted = self.full_every * self.overhead / max(self.max_overhead, 1e-9)
             while self.full_every < min(wanted, longest):
@@ -444,11 +479,13 @@ class Monitor:
                 self.max_overhead,
                 self.full_every,
             )
-        self._full = (self._step + 1) % self.full_every == 0
-        if self._full and self._probe is not None:
-            self._probe.arm(self._step)
-        if self._full and self._snapshots is not None:
-            self._snapshots[1].update(self._adapters)
+        return (self._step + 1) % self.full_every == 0
+
+    def _dense_due(self) -> bool:
+        """Whole matrices cost more: no ten close looks, but one at twice the steps of the last at the latest."""
+        longest = min(self._last_full - self._first_step, LONGEST_DENSE * self.every)
+        late = self._step + 1 - self._last_full >= longest
+        return (self._step + 1) % self.every == 0 and (late or self.overhead <= self.max_overhead)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
     def _take(
@@ -481,7 +518,8 @@ class Monitor:
             rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
             metrics["effective_lr"] = scale * rates
             known["effective_lr"] = ~np.isnan(rates)
-            metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
+            if not self.run.other_methods:
+                metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
         record = StepRecord(
             self.run,
             step,
@@ -604,11 +642,11 @@ class Monitor:
                 )
 
 
-def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[str, str]:
+def _retired(trained: Mapping[str, Adapter | DenseAdapter], found: Sequence[Adapter | DenseAdapter]) -> dict[str, str]:
     """Which adapters that have trained do so no longer, and why, in the words of ``StepRecord.retired``."""
     here, taken = {a.name for a in found}, {id(a.module) for a in found if a.active}
 
-    def why(adapter: Adapter) -> str:
+    def why(adapter: Adapter | DenseAdapter) -> str:
         if adapter.name not in here:
             return "gone"
         if not adapter.active:
@@ -624,6 +662,15 @@ def _overflow(gradients: Mapping[str, FloatArray], there: Mapping[str, BoolArray
 
 def _is_far(value: Any) -> bool:
     return isinstance(value, Tensor) and is_far(value.device)
+
+
+def _trains(adapter: Adapter | DenseAdapter) -> bool:
+    return adapter.active and adapter.trainable and not adapter.merged
+
+
+def _being_trained(found: Sequence[AnyAdapter]) -> Sequence[AnyAdapter]:
+    """Without frozen and inactive adapters beside a training one (DPO's reference, say); all where none trains."""
+    return [adapter for adapter in found if _trains(adapter)] or found
 
 
 def _deferred(loss: float | Tensor | None) -> Deferred[float | None]:

@@ -61,7 +61,8 @@ class RunInfo:
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group, before warm-up and decay."""
     other_methods: tuple[str, ...] = ()
-    """Adapters of methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter to watch."""
+    """Methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter. ``adapters`` are then those
+    that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()

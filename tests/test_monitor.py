@@ -140,16 +140,17 @@ def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
         assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
 
 
-def test_another_method_is_not_watched_and_is_no_fault() -> None:
-    from peft import LoHaConfig, get_peft_model
+def test_a_method_that_adds_nothing_is_not_watched_and_is_no_fault() -> None:
+    from peft import IA3Config, get_peft_model
 
-    model = get_peft_model(tiny_model(), LoHaConfig(target_modules=["q_proj"]))
+    model = get_peft_model(tiny_model(), IA3Config(target_modules=["q_proj"], feedforward_modules=[]))
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer, fail_on="error") as monitor:
         records = loop(monitor, model, optimizer, 2)
     assert monitor.alerts == []
-    assert monitor.run.other_methods == ("LoHa",)
-    assert "LoHa" in " ".join(monitor.run.notes)
+    assert monitor.run.other_methods == ("IA3",)
+    assert monitor.run.adapters == ()
+    assert "IA3" in " ".join(monitor.run.notes)
     assert records[-1].loss is not None, "the loss is still watched"
 
 

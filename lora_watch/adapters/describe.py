@@ -8,10 +8,13 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.names import layer_index
+from lora_watch.adapters.peft_deltas import DenseAdapter
 from lora_watch.records import AdapterInfo
 
 
-def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: float = math.nan) -> AdapterInfo:
+def describe(
+    adapter: Adapter | DenseAdapter, group: int | None, norm: float = math.nan, top: float = math.nan
+) -> AdapterInfo:
     """``adapter`` as rules and sinks know it; ``norm`` and ``top`` are ‖W₀‖_F and σ₁(W₀), NaN where unknown."""
     d_out, d_in = adapter.shape
     return AdapterInfo(

@@ -84,8 +84,8 @@ def _why_none(model: nn.Module) -> str:
     foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
     if others:
         what = (
-            f"and adapters of another method, which has no matrices A and B ({_listed(others)}). Use peft.LoraConfig "
-            "or peft.AdaLoraConfig, or train without watching."
+            f"and adapters of another method, which has no matrices A and B ({listed(others)}). Use peft.LoraConfig "
+            "or peft.AdaLoraConfig for what needs them."
         )
     elif peft.methods(model):
         what = (
@@ -106,10 +106,10 @@ def _why_none(model: nn.Module) -> str:
     return f"No LoRA adapter found. {looked}. {has}, {what}"
 
 
-def _listed(adapters: Sequence[DenseAdapter]) -> str:
-    """``2 LoHa: lora_watch.measure(model) can measure them; 1 OFT: not measured, it multiplies …``"""
+def listed(adapters: Sequence[DenseAdapter]) -> str:
+    """``2 LoHa: measured as whole matrices; 1 OFT: not measured, it multiplies …``"""
     counts = Counter((adapter.method, adapter.why_not) for adapter in adapters)
     return "; ".join(
-        f"{count} {method}: " + (f"not measured, {why}" if why else "lora_watch.measure(model) can measure them")
+        f"{count} {method}: " + (f"not measured, {why}" if why else "measured as whole matrices")
         for (method, why), count in counts.items()
     )

@@ -7,10 +7,12 @@ Relied on beside what ``peft.py`` names: the dictionaries of parameters that ``a
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from lora_watch.adapters.adapter import Block
 from lora_watch.adapters.peft import PeftLayer, tuner
 from lora_watch.adapters.tensors import gathered
 
@@ -69,6 +71,8 @@ class DenseAdapter(PeftLayer):
 
     method: str
     """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
+    scale, alpha, r, middle, magnitude, magnitude_parameter = 1.0, None, 0, None, None, None
+    """What only products of two factors have: here the strength is part of ΔW."""
 
     def __init__(self, path: str, module: nn.Module, key: str, layer_class: str):
         super().__init__(path, module, key)
@@ -87,13 +91,44 @@ class DenseAdapter(PeftLayer):
             return "its parameters are not here (sharded, or on no device)"
         return None
 
+    def blocks(self) -> Sequence[Block]:
+        """None: ``delta_blocks`` is what there is."""
+        return ()
+
+    @property
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What is its own: not what it shares with other layers, such as VeRA's projections."""
+        own = [holder[self._key] for holder in _holders(self.module) if self._key in holder]
+        parts = [(part,) if isinstance(part, nn.Parameter) else part.parameters() for part in own]
+        return tuple(p for part in parts for p in part)
+
+    @property
+    def trainable(self) -> bool:
+        return any(p.requires_grad for p in self.parameters)
+
+    @property
+    def scale_formula(self) -> str:
+        return f"{self.method}'s own"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """``(d_out, d_in)`` of the frozen weight seen as one matrix; zeros where that is not readable."""
+        blocks = self.base_blocks()
+        return (sum(len(block) for block in blocks), blocks[0].shape[1]) if blocks else (0, 0)
+
     @torch.no_grad()
     def delta_blocks(self) -> Sequence[Tensor]:
         """ΔW as matrices ``[d_out, d_in]`` that lie on a block diagonal like those of ``base_blocks``, as PEFT computes
-        them and in its dtype; made anew at each call. A collective for DTensors. Empty when ``why_not`` says so."""
+        them for merging and in its dtype; made anew at each call. A collective for DTensors. Empty when ``why_not``
+        says so."""
         if self.why_not is not None:
             return ()
-        delta = self._layer.get_delta_weight(self._key)
+        training = self.module.training
+        self.module.training = False  # some tuners drop rows of ΔW while training, at random
+        try:
+            delta = self._layer.get_delta_weight(self._key)
+        finally:
+            self.module.training = training
         if delta.layout != torch.strided:  # SHiRA
             delta = delta.to_dense()
         delta = gathered(delta)
@@ -111,10 +146,15 @@ def read_layer(path: str, module: nn.Module) -> list[DenseAdapter]:
     layer_class = tuner(module)
     if layer_class in (None, "LoraLayer", "AdaLoraLayer"):  # peft.py reads these
         return []
-    # A tuner keeps an adapter's parameters under the adapter's name in some of several dictionaries (LoKr: one or both
-    # of w1 and its factors), and only then has the adapter something in this layer.
+    keys = dict.fromkeys(key for holder in _holders(module) for key in holder)
+    return [DenseAdapter(path, module, key, layer_class) for key in keys]
+
+
+def _holders(module: nn.Module) -> list[Any]:
+    """The dictionaries in which a tuner's layer keeps adapters' parameters under the adapters' names.
+
+    Some of several (LoKr: one or both of w1 and its factors): an adapter that is in none has nothing in this layer.
+    """
     names: Sequence[str] = type(module).adapter_layer_names  # pyright: ignore[reportAttributeAccessIssue]
     children = dict(module.named_children())
-    holders = [children[name] for name in names if name in children]
-    keys = dict.fromkeys(key for holder in holders if isinstance(holder, _DICTS) for key in holder)
-    return [DenseAdapter(path, module, key, layer_class) for key in keys]
+    return [children[name] for name in names if isinstance(children.get(name), _DICTS)]

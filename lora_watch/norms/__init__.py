@@ -2,7 +2,8 @@
 
 from lora_watch.norms.bank import AdapterBank
 from lora_watch.norms.base import BaseNorms, base_norms
+from lora_watch.norms.dense import DenseBank
 from lora_watch.norms.drift import Snapshot
 from lora_watch.norms.measurement import Measurement, measure
 
-__all__ = ["AdapterBank", "BaseNorms", "Measurement", "Snapshot", "base_norms", "measure"]
+__all__ = ["AdapterBank", "BaseNorms", "DenseBank", "Measurement", "Snapshot", "base_norms", "measure"]

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Adapter, Block
+from lora_watch.adapters import Adapter, Block, DenseAdapter
 from lora_watch.norms.grams import HOST_STAGING, difference_gram
 from lora_watch.norms.spectrum import F2, product_square, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
@@ -37,22 +37,22 @@ class Snapshot:
     buffer of 2 MiB on the host while measuring. Adapters are told apart by ``name``.
     """
 
-    def __init__(self, adapters: Sequence[Adapter]):
+    def __init__(self, adapters: Sequence[Adapter | DenseAdapter]):
         self._held: dict[str, _Held] = {}
         self.add(adapters)
 
-    def add(self, adapters: Sequence[Adapter]) -> None:
+    def add(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
         """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
         for adapter in adapters:
             if adapter.name not in self._held:
                 self._held[adapter.name] = _hold(adapter, None)
 
-    def update(self, adapters: Sequence[Adapter]) -> None:
+    def update(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
         """Hold ``adapters`` as they are now, and no others."""
         self._held = {adapter.name: _hold(adapter, self._held.get(adapter.name)) for adapter in adapters}
 
     @torch.no_grad()
-    def distance(self, adapters: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
+    def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> tuple[FloatArray, BoolArray]:
         """‖ΔW − ΔW_held‖_F, float64 ``[n_adapters]``, and where it is known.
 
         Good to 1e-6, relative, also where the two differ in their last digits, in ``scale`` or in ``middle`` alone; two
@@ -98,7 +98,7 @@ def _precise_square(now: Block, c: FloatArray, then: Block, c0: FloatArray) -> f
 
 
 @torch.no_grad()
-def _hold(adapter: Adapter, old: _Held | None) -> _Held:
+def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
     """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
     blocks = adapter.blocks()
     strength = _strength(adapter, blocks)
@@ -110,7 +110,7 @@ def _hold(adapter: Adapter, old: _Held | None) -> _Held:
     return _Held(old.blocks, strength)
 
 
-def _strength(adapter: Adapter, blocks: Sequence[Block]) -> FloatArray:
+def _strength(adapter: Adapter | DenseAdapter, blocks: Sequence[Block]) -> FloatArray:
     middle = adapter.middle if blocks else None
     if middle is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))

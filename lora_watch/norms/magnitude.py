@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred
 
@@ -23,14 +23,14 @@ class Magnitudes:
         self._start: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def add(self, adapters: Sequence[Adapter]) -> None:
+    def add(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
         """Copy the vectors that are not held yet. Adapters without one are passed over."""
         for adapter in adapters:
             if adapter.name not in self._start and (m := adapter.magnitude) is not None:
                 self._start[adapter.name] = m.detach().to(torch.float32, copy=True)
 
     @torch.no_grad()
-    def measure(self, adapters: Sequence[Adapter]) -> Deferred[tuple[dict[str, FloatArray], BoolArray]]:
+    def measure(self, adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[tuple[dict[str, FloatArray], BoolArray]]:
         """``magnitude_norm`` ‖m‖ and ``magnitude_drift`` max|mᵢ − m₀ᵢ|/|m₀ᵢ|, float64 ``[n_adapters]`` by name, and
         which adapters have a magnitude; no names where none has.
 

@@ -6,18 +6,16 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
 
-from lora_watch.adapters import DenseAdapter, NoAdaptersError, find_adapters, find_other_adapters
+from lora_watch.adapters import NoAdaptersError, find_adapters, find_other_adapters
 from lora_watch.norms.bank import AdapterBank
-from lora_watch.norms.base import base_norms, matrix_norms
+from lora_watch.norms.base import base_norms
+from lora_watch.norms.dense import dense_norms
 from lora_watch.records import BoolArray, FloatArray
 
 _ROWS = 20
 _OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
-_SPECTRUM_UP_TO = 512
-"""Smaller side of a dense change up to which all its singular values are computed: below a second on one core."""
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
 
 
@@ -118,7 +116,7 @@ def measure(model: nn.Module) -> Measurement:
             raise
         adapters = []
     bank, base = AdapterBank(adapters), base_norms([*adapters, *others])
-    metrics, dense = bank.measure(), [_dense_norms(other) for other in others]
+    metrics, dense = bank.measure(), [dense_norms(other, effective_rank=True) for other in others]
     values = {name: np.append(metrics[name], [norms.get(name, np.nan) for norms in dense]) for name in metrics}
     return Measurement(
         names=tuple(adapter.name for adapter in (*adapters, *others)),
@@ -129,18 +127,3 @@ def measure(model: nn.Module) -> Measurement:
         relative_norm=values["delta_norm"] / base.norm,
         relative_spectral_norm=values["spectral_norm"] / base.spectral_norm,
     )
-
-
-@torch.no_grad()
-def _dense_norms(adapter: DenseAdapter) -> dict[str, float]:
-    """The metrics of a change that is a whole matrix; empty where it cannot be had."""
-    blocks = adapter.delta_blocks()
-    if not blocks:
-        return {}
-    norms = np.array([matrix_norms(block) for block in blocks])
-    norm, top = float(np.linalg.norm(norms[:, 0])), float(norms[:, 1].max())
-    out = {"delta_norm": norm, "spectral_norm": top, "stable_rank": (norm / top) ** 2 if top else 0.0}
-    if np.isfinite(norm) and max(min(block.shape) for block in blocks) <= _SPECTRUM_UP_TO:
-        sigma = torch.cat([torch.linalg.svdvals(block.double()) for block in blocks])
-        out["effective_rank"] = float(torch.special.entr(sigma / sigma.sum()).sum().exp()) if top else 0.0
-    return out

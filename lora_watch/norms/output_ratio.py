@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, walk
+from lora_watch.adapters import Adapter, DenseAdapter, walk
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred, is_far
 
@@ -23,16 +23,6 @@ TOKENS = 64
 _GOLDEN = 0.6180339887498949
 
 log = logging.getLogger("lora_watch")
-
-
-class _Factors(NamedTuple):
-    """An adapter as it was when the probe was armed; views of the live parameters."""
-
-    a: Tensor
-    b: Tensor
-    middle: Tensor | None
-    scale: float
-    embedding: bool
 
 
 class OutputRatioProbe:
@@ -50,17 +40,17 @@ class OutputRatioProbe:
     experts, fused projections, sharded parameters, merged adapters, compiled models) the adapter is unknown, not zero.
 
     Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, on an accelerator some ten operations a layer, in
-    float64, and no synchronisation.
+    float64, and no synchronisation. Where the change is no product of two factors, it is made whole.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 
-    def __init__(self, model: nn.Module, adapters: Sequence[Adapter], tokens: int = TOKENS):
+    def __init__(self, model: nn.Module, adapters: Sequence[Adapter | DenseAdapter], tokens: int = TOKENS):
         self._model = model
         self._adapters = list(adapters)
         self._tokens = tokens
-        self._due: dict[int, _Factors] = {}
-        """Adapters that are to be looked at in the coming forward pass."""
+        self._due: dict[int, Sequence[Tensor]] = {}
+        """A and B of the adapters that are to be looked at in the coming forward pass; nothing of dense ones."""
         self._seen: dict[int, tuple[float, Tensor, Tensor]] = {}
         """Adapters looked at since ``arm()``: scale, ‖B·A·x‖ and ‖W₀·x‖, the norms still on their device."""
         self._failed = False
@@ -84,7 +74,8 @@ class OutputRatioProbe:
         for index, adapter in enumerate(self._adapters):
             layer = adapter.base_layer
             sharded = any(hasattr(p, "full_tensor") for p in adapter.parameters)  # would need a collective in the hook
-            if layer is not None and adapter.kind in self.KINDS and not sharded and len(adapter.blocks()) == 1:
+            one = adapter.why_not is None if isinstance(adapter, DenseAdapter) else len(adapter.blocks()) == 1
+            if layer is not None and adapter.kind in self.KINDS and not sharded and one:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
@@ -98,8 +89,8 @@ class OutputRatioProbe:
         # Read here, all at once: between two layers every line of Python waits for caches that the layers have emptied.
         for index in self._hooked:
             adapter = self._adapters[index]
-            if (blocks := adapter.blocks()) and not adapter.merged:
-                self._due[index] = _Factors(*blocks[0], adapter.middle, adapter.scale, adapter.kind == "Embedding")
+            if not adapter.merged and ((blocks := adapter.blocks()) or isinstance(adapter, DenseAdapter)):
+                self._due[index] = blocks[0] if blocks else ()
         self._phase = (step * _GOLDEN) % 1.0
         if self._hooks and not self._handles:
             # First in line: another hook may change the output.
@@ -153,8 +144,8 @@ class OutputRatioProbe:
                 half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
                 with torch.no_grad(), torch.autocast(device, enabled=False) if half else nullcontext():
                     for index in indices:
-                        if (factors := self._due.pop(index, None)) is not None:
-                            self._seen[index] = self._look(factors, layer, args[0], output)
+                        if index in self._due:
+                            self._seen[index] = self._look(index, layer, args[0], output)
             except Exception:  # the layer's own output is what it is without us
                 if not self._failed:
                     log.exception("lora_watch could not measure output_ratio in a layer; training goes on")
@@ -163,29 +154,30 @@ class OutputRatioProbe:
 
         return hook
 
-    def _look(self, factors: _Factors, layer: nn.Module, x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
-        a, b, middle, scale, embedding = factors
-        if is_far(a.device):  # in float64 there is no TF32, whatever the global switch says
-            a, b = a.double(), b.double()
-        elif a.dtype in (torch.float16, torch.bfloat16):
-            a, b = a.float(), b.float()
+    def _look(self, index: int, layer: nn.Module, x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
+        adapter = self._adapters[index]
+        # What x is multiplied by, one after the other: A and B, or ΔW.
+        factors = [_wide(factor) for factor in self._due.pop(index) or _whole(adapter)]
+        kind = factors[0].dtype
+        embedding = adapter.kind == "Embedding"
         rows = x.reshape(-1) if embedding else x.reshape(-1, x.shape[-1])
         count = rows.shape[0]
         stride = max(1, count // self._tokens)
         first = int(self._phase * stride)
         sample = slice(first, first + stride * self._tokens, stride)
-        xs, ys = rows[sample], y.reshape(count, -1)[sample].to(a.dtype)
-        h = F.embedding(xs, a.t()) if embedding else F.linear(xs.to(a.dtype), a)
-        if middle is not None:
-            h = h * middle.flatten().to(a.dtype)
-        spoken = F.linear(h, b)
+        xs, ys = rows[sample], y.reshape(count, -1)[sample].to(kind)
+        spoken = F.embedding(xs, factors[0].t()) if embedding else F.linear(xs.to(kind), factors[0])
+        if (middle := adapter.middle) is not None:
+            spoken = spoken * middle.flatten().to(kind)
+        if len(factors) == 2:
+            spoken = F.linear(spoken, factors[1])
         bias: Any = getattr(layer, "bias", None)  # HQQ's is no parameter
         if bias is not None:
-            ys = ys - bias.to(a.dtype)
-        if (weight := self._weight(count, sample, a.dtype)) is not None:
+            ys = ys - bias.to(kind)
+        if (weight := self._weight(count, sample, kind)) is not None:
             spoken, ys = spoken * weight, ys * weight
         # A copy side by side and its norm take a third of the time of the norm of rows that lie apart.
-        return scale, torch.linalg.vector_norm(spoken), torch.linalg.vector_norm(ys.contiguous())
+        return adapter.scale, torch.linalg.vector_norm(spoken), torch.linalg.vector_norm(ys.contiguous())
 
     def _weight(self, count: int, sample: slice, dtype: torch.dtype) -> Tensor | None:
         """``[rows, 1]``: 0 for the sampled rows that are padding; None where none is known to be."""
@@ -196,6 +188,17 @@ class OutputRatioProbe:
             # Asking an accelerator whether all are ones would wait for it.
             self._weights[count] = None if weight.device.type == "cpu" and bool(weight.all()) else weight
         return self._weights[count]
+
+
+def _whole(adapter: Adapter | DenseAdapter) -> Sequence[Tensor]:
+    return adapter.delta_blocks() if isinstance(adapter, DenseAdapter) else ()
+
+
+def _wide(factor: Tensor) -> Tensor:
+    """In float64 on an accelerator, where TF32 may be on whatever we say; else in single precision at least."""
+    if is_far(factor.device):
+        return factor.double()
+    return factor.float() if factor.dtype in (torch.float16, torch.bfloat16) else factor
 
 
 def _is_compiled(model: nn.Module) -> bool:

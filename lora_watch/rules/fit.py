@@ -41,7 +41,7 @@ class RankForTask(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         words = record.run.config.get("task")
-        if record.step != 0 or not record.run.adapters or not words:
+        if record.step != 0 or not record.run.adapters or record.run.other_methods or not words:
             return None
         try:
             task, _ = find_task(str(words))
@@ -82,7 +82,7 @@ class CopiedAcrossSizes(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         old = Reference.from_plain(record.run.config.get("reference"))
-        if record.step != 0 or old is None or not record.run.adapters:
+        if record.step != 0 or old is None or not record.run.adapters or record.run.other_methods:
             return None
         new = reference_of(record.run)
         ratio = new.width / old.width

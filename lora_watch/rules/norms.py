@@ -15,6 +15,13 @@ EARLY = 20
 """Steps in which a loss above its start is blamed on the adapters; later on other causes are likelier (LW202)."""
 
 
+_PLACES = (
+    (("b_norm", "a_norm", "delta_norm"), "The adapter"),
+    (("b_grad_norm", "a_grad_norm", "grad_norm"), "The gradient"),
+)
+"""Where a number that is not finite shows first; the last of each is all that methods without A and B have."""
+
+
 @dataclass
 class NonFiniteAdapter(Rule):
     """A NaN or an infinity in an adapter, or in the gradient that is about to reach it.
@@ -52,7 +59,7 @@ class NonFiniteAdapter(Rule):
     @staticmethod
     def _where(record: StepRecord) -> tuple[np.ndarray, str, str]:
         total = len(record.run.adapters)
-        for names, what in ((("b_norm", "a_norm"), "The adapter"), (("b_grad_norm", "a_grad_norm"), "The gradient")):
+        for names, what in _PLACES:
             bad = np.zeros(total, dtype=bool)
             if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
@@ -61,7 +68,7 @@ class NonFiniteAdapter(Rule):
                 if values is not None:
                     bad |= ~np.isfinite(values) & record.known.get(name, np.ones(total, dtype=bool))
             if bad.any():
-                return bad, what, names[0]
+                return bad, what, next(name for name in names if name in record.metrics)
         return np.zeros(total, dtype=bool), "", ""
 
 
@@ -162,7 +169,7 @@ class NormExplosion(Rule):
             return None
         self.holds = True
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
-        scale = max(a.scale for a in record.run.adapters)
+        scale, other = max(a.scale for a in record.run.adapters), record.run.other_methods
         change = weaker(record, weaker_by(record, size.overall))
         return Finding(
             f"The adapters have exploded {beside}: {metric} is {why} (limit {limit:g}).",
@@ -172,7 +179,7 @@ class NormExplosion(Rule):
             causes=[
                 f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"
                 if scale > 2.0
-                else f"the learning rate is too high: the scale {scale:g} is ordinary",
+                else f"the learning rate is too high{'' if other else f': the scale {scale:g} is ordinary'}",
                 "no warm-up, so that the first updates go at full speed in unsure directions",
             ],
             remedies=change.words,
@@ -263,7 +270,9 @@ class BarelyMoves(Rule):
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             limit=self.reach,
-            causes=[
+            causes=["the learning rate is too low for this method"]
+            if record.run.other_methods
+            else [
                 "the learning rate is that of full fine-tuning: LoRA wants about ten times more",
                 "the scale is small: alpha was kept while r was raised",
             ],

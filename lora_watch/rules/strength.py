@@ -141,9 +141,14 @@ def _change(record: StepRecord, factor: float) -> Change:
         return Change([], {})
     adapter = max(record.run.adapters, key=lambda a: a.scale)
     lr = _lr_of(record, adapter)
-    if lr is None or adapter.alpha is None or not adapter.scale > 0:
+    other = record.run.other_methods
+    if lr is None or not (other or adapter.alpha) or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
-        return Change([f"{word} lora_alpha or the learning rate by about {max(factor, 1 / factor):.0f}×"], {})
+        what = "the learning rate" if other else "lora_alpha or the learning rate"
+        return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {})
+    if other:
+        new_lr = typed(lr / factor, (1, 2, 3, 5), 10)
+        return Change([f"learning rate {lr:g} → {new_lr:g}"], {"learning_rate": new_lr})
     alpha, scale, new_lr = rescaled(adapter, lr, factor)
     words, settings = [], {}
     if alpha != adapter.alpha:

@@ -8,38 +8,43 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred
 
 
 @torch.no_grad()
-def gradient_norms(adapters: Sequence[Adapter]) -> Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]]:
+def gradient_norms(
+    adapters: Sequence[Adapter | DenseAdapter],
+) -> Deferred[tuple[dict[str, FloatArray], dict[str, BoolArray]]]:
     """``a_grad_norm`` and ``b_grad_norm``, float64 ``[n_adapters]`` each, and where there is a gradient.
 
-    A factor without one (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. Squares are added in float64,
-    so that they neither vanish nor overflow. Two operations for each device and dtype that holds adapters, however many
-    they are; nothing waits.
+    Where the adapters are not LoRA's: ``grad_norm``, of all of an adapter's own parameters together. A factor without a
+    gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. Squares are added in float64, so that they
+    neither vanish nor overflow. Two operations for each device and dtype that holds adapters, however many they are;
+    nothing waits.
     """
-    there = np.zeros((2, len(adapters)), dtype=bool)
+    whole = any(isinstance(adapter, DenseAdapter) for adapter in adapters)
+    names = ("grad_norm",) if whole else ("a_grad_norm", "b_grad_norm")
+    there = np.zeros((len(names), len(adapters)), dtype=bool)
     kinds: dict[tuple[torch.device, torch.dtype], tuple[list[tuple[int, int]], list[Tensor]]] = {}
     for column, adapter in enumerate(adapters):
-        for row, parameter in enumerate(adapter.parameters):
+        for place, parameter in enumerate(adapter.parameters):
             grad = parameter.grad
             if grad is None:
                 continue
             if hasattr(grad, "full_tensor"):
                 grad = grad.full_tensor()  # type: ignore[attr-defined]
+            row = 0 if whole else place
             places, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
             places.append((row, column))
             grads.append(grad)
             there[row, column] = True
 
     def finish(values: Sequence[FloatArray]) -> tuple[dict[str, FloatArray], dict[str, BoolArray]]:
-        norms = np.full((2, len(adapters)), np.nan)
+        norms = np.where(there, 0.0, np.nan)
         for (places, _), numbers in zip(kinds.values(), values):
-            norms[tuple(np.array(places).T)] = numbers
-        names = ("a_grad_norm", "b_grad_norm")
+            np.hypot.at(norms, tuple(np.array(places).T), numbers)
         return dict(zip(names, norms)), dict(zip(names, there))
 
     return Deferred([_norms(grads) for _, grads in kinds.values()], finish)

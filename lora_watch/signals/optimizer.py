@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.records import BoolArray, FloatArray
 
 
@@ -18,11 +18,11 @@ class ParameterGroups:
     is known of it.
     """
 
-    def __init__(self, optimizer: Any, adapters: Sequence[Adapter]):
+    def __init__(self, optimizer: Any, adapters: Sequence[Adapter | DenseAdapter]):
         self._optimizer = optimizer
         place = {id(parameter): index for index, group in enumerate(self._groups) for parameter in group["params"]}
         pairs = [adapter.parameters for adapter in adapters]
-        found = [place.get(id(b), place.get(id(a))) for a, b in pairs]
+        found = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
         self.group: list[int | None] = found
         """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
         self.in_optimizer: BoolArray = np.array(

@@ -20,13 +20,7 @@ class ConsoleSink:
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and len(run.adapters) != self._adapters:
             self._adapters = len(run.adapters)
-            scales = sorted({(a.scale, a.scale_formula) for a in run.adapters})
-            shown = ", ".join(f"{scale:g} ({formula})" for scale, formula in scales[:3])
-            ranks = sorted({a.r for a in run.adapters})
-            self._print(
-                f"lora_watch: {self._adapters} adapters, r {', '.join(map(str, ranks[:5]))}, scale {shown}"
-                + (" …" if len(scales) > 3 else "")
-            )
+            self._print(f"lora_watch: {self._adapters} adapters{_settings(run)}")
         for note in run.notes:
             self._print(f"lora_watch: {note}")
 
@@ -47,3 +41,12 @@ class ConsoleSink:
         if sys.stderr.isatty():
             console.print()  # off the progress bar's line
         console.print(text, style=style, markup=False, soft_wrap=True)
+
+
+def _settings(run: RunInfo) -> str:
+    if run.other_methods:
+        return f" of {', '.join(run.other_methods)}"
+    scales = sorted({(a.scale, a.scale_formula) for a in run.adapters})
+    shown = ", ".join(f"{scale:g} ({formula})" for scale, formula in scales[:3])
+    ranks = sorted({a.r for a in run.adapters})
+    return f", r {', '.join(map(str, ranks[:5]))}, scale {shown}" + (" …" if len(scales) > 3 else "")

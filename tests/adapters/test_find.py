@@ -164,8 +164,8 @@ class TestNoAdapters:
                 peft.IA3Config(target_modules=["layer"], feedforward_modules=[]),
                 "(1 IA3: not measured, it rescales what the layer computes)",
             ),
-            (peft.LoHaConfig(target_modules=["layer"]), "(1 LoHa: lora_watch.measure(model) can measure them)"),
-            (peft.LoKrConfig(target_modules=["layer"]), "(1 LoKr: lora_watch.measure(model) can measure them)"),
+            (peft.LoHaConfig(target_modules=["layer"]), "(1 LoHa: measured as whole matrices)"),
+            (peft.LoKrConfig(target_modules=["layer"]), "(1 LoKr: measured as whole matrices)"),
         ],
     )
     def test_other_methods(self, config: Any, listed: str) -> None:
