@@ -28,6 +28,7 @@ from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.policy import MONITOR_FAILURE, FailOn, policy
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule
@@ -163,6 +164,7 @@ class Monitor:
         self._snapshots = (Snapshot([]), Snapshot([])) if drift else None
         """The adapters as they were when first seen, and before the coming step."""
         self._magnitudes = Magnitudes()
+        self._changed, self._weights = Changed([]), FrozenWeights()
         self._frozen: dict[str, tuple[float, float]] = {}
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
@@ -177,7 +179,7 @@ class Monitor:
         """The latest step, while its numbers are still on their way."""
         self._said: set[str] = set()
         self._unwritten: list[Alert] = []
-        self._step = self._first_step = 0
+        self._step = self._first_step = self._found_step = 0
         self._full = True
         """The coming step is measured in full."""
         self._last_full = 0
@@ -404,6 +406,8 @@ class Monitor:
         if self._snapshots is not None:
             self._snapshots[0].add(watched)
         self._magnitudes.add(watched)
+        self._changed, self._found_step = Changed(watched), self._step
+        self._weights.add(watched)
         base = self._base_norms(watched)
         if self._probe is not None:
             self._probe.close()
@@ -506,8 +510,11 @@ class Monitor:
             parcels["gradients"] = self._gradients or gradient_norms(self._adapters)
         if measured and total:
             parcels["norms"] = self._bank.begin(spectrum=self._full)
+            if step != self._found_step:  # else they are compared with themselves
+                parcels["changed"] = self._changed.measure()
             if self._full:
                 parcels["magnitudes"] = self._magnitudes.measure(self._adapters)
+                parcels["base_drift"] = self._weights.measure(self._adapters)
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 parcels["output_ratio"] = self._probe.read() if self._probe else Deferred((), lambda _: unknown)
@@ -527,7 +534,7 @@ class Monitor:
             known,
             lr=lr,
             weight_decay=self._groups.weight_decay,
-            wiring=self._wiring(),
+            wiring=self._wiring(base="base_drift" in parcels),
             retired=self._retired,
             updated=updated,
         )
@@ -557,6 +564,11 @@ class Monitor:
             magnitudes, has_magnitude = there["magnitudes"]
             metrics.update(magnitudes)
             known.update(dict.fromkeys(magnitudes, has_magnitude))
+        if "changed" in there:
+            metrics.update(there["changed"])
+            known.update((name, ~np.isnan(shares)) for name, shares in there["changed"].items())
+        if "base_drift" in there:
+            metrics["base_drift"], known["base_drift"] = there["base_drift"]
         if "output_ratio" in there:
             metrics["output_ratio"], known["output_ratio"] = there["output_ratio"]
         loss = there["loss"]
@@ -573,12 +585,15 @@ class Monitor:
             scalars=self._loss.update(loss) if self._judge_loss else {},
         )
 
-    def _wiring(self) -> dict[str, BoolArray]:
+    def _wiring(self, base: bool) -> dict[str, BoolArray]:
         state = np.array(self._state, dtype=bool).reshape(-1, 3)
         wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
         # Where factors are sharded away the optimizer holds other tensors than the model shows.
         if self._groups.known and self._bank.known.all():
             wiring["in_optimizer"] = self._groups.in_optimizer
+        if base:
+            weights = (adapter.base_weight for adapter in self._adapters)
+            wiring["base_trainable"] = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
         return wiring
 
     def _fraction(self, step: int) -> float | None:

@@ -101,7 +101,8 @@ class StepRecord:
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
-    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown)."""
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
+    where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""

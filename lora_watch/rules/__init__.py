@@ -20,7 +20,7 @@ from lora_watch.rules.loss import (
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.rank import RankSaturated, RankUnderused
-from lora_watch.rules.updates import LearningRateIsZero, StepsSkipped
+from lora_watch.rules.updates import BaseWeightsMoved, LearningRateIsZero, StepsSkipped, UpdatesLostToRounding
 from lora_watch.rules.wiring import (
     AdapterNotInOptimizer,
     AdapterSwitched,
@@ -49,7 +49,9 @@ def catalogue() -> list[Rule]:
         BStillZero(),
         NoGradientInLayers(),
         LearningRateIsZero(),
+        UpdatesLostToRounding(),
         StepsSkipped(),
+        BaseWeightsMoved(),
         BarelyMoves(),
         LossDivergence(),
         LossSpike(),

@@ -220,7 +220,7 @@ class LossNotDecreasing(Rule):
     lasting = True
     yields_to = (
         *("LW101", "LW102", "LW103", "LW104", "LW201", "LW202", "LW203", "LW204"),
-        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306"),
+        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
     fall: float = 0.05

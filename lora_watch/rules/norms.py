@@ -243,7 +243,7 @@ class BarelyMoves(Rule):
     needs = "output_ratio"
     severity = Severity.WARNING
     lasting = True
-    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306")
+    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
 
     reach: float = 0.12
     fall: float = 0.05

@@ -8,7 +8,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -70,6 +70,78 @@ class LearningRateIsZero(Rule):
 
 
 @dataclass
+class UpdatesLostToRounding(Rule):
+    """Adapters in half precision whose updates are too small to change them: most elements stay bit for bit.
+
+    In bf16 a number has 8 binary digits: a step smaller than about a 512th of an element leaves it where it was, at
+    every step anew, although the gradient is there. Compared are 64 elements of A and of B, before and after each
+    update; factors in float32, the default of PEFT, lose nothing and are not looked at. Fires when in at least half of
+    the adapters fewer than ``changed`` of the elements of A, or of B, have moved in each of ``updates`` updates at half
+    the peak learning rate or more: in warm-up and at the end of a decay small steps are meant to be small.
+
+    It does not know optimizers that make up for it by Kahan summation or stochastic rounding: ``mute=["LW307"]`` there.
+    """
+
+    id = "LW307"
+    name = "updates-lost-to-rounding"
+    severity = Severity.WARNING
+    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306")
+
+    changed: float = 0.5
+    updates: int = 5
+    lost: int = field(default=0, init=False)
+    """Such updates in a row so far."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
+        shares = [self._moved(record, factor) for factor in "ab"]
+        a, b = shares
+        if a is None or b is None or not record.updated or not len(rates) or not rates.max() > 0:
+            return None
+        least = np.fmin(a, b)
+        known = np.isfinite(least)
+        if not known.any() or np.median(least[known]) >= self.changed:
+            self.lost = 0
+            return None
+        if rates.max() >= 0.5 * peak.max(initial=0.0):
+            self.lost += 1
+        if self.lost < self.updates:
+            return None
+        factor, moved = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
+        size = float(np.nanmedian(_element(record, factor)))
+        return Finding(
+            f"Updates are lost to rounding: at a learning rate of {rates.max():.3g} only "
+            f"{100 * np.nanmedian(moved):.0f} % of the elements of {factor} changed in the last step, in the median of "
+            f"{int(known.sum())} adapters kept in half precision, whose elements are about {size:.2g}.",
+            adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
+            metric=f"{factor.lower()}_changed",
+            limit=self.changed,
+            causes=[
+                "the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept",
+                "the learning rate is small for numbers with so few digits",
+            ],
+            remedies=[
+                "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
+                " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay",
+                f"a learning rate above {size / 512:.1g}: in bf16 smaller steps do not show on elements of this size",
+            ],
+        )
+
+    @staticmethod
+    def _moved(record: StepRecord, factor: str) -> FloatArray | None:
+        """``[n_adapters]``: the share of the factor's elements that changed; NaN where it had no gradient."""
+        shares, gradient = known_values(record, f"{factor}_changed"), known_values(record, f"{factor}_grad_norm")
+        return None if shares is None or gradient is None else np.where(gradient > 0, shares, np.nan)
+
+
+def _element(record: StepRecord, factor: str) -> FloatArray:
+    """Root mean square of the elements of A or B, ``[n_adapters]``; NaN where it is not measured."""
+    adapters = record.run.adapters
+    norms = record.metrics.get(f"{factor.lower()}_norm", np.full(len(adapters), np.nan))
+    return norms / np.sqrt([a.r * (a.d_in if factor == "A" else a.d_out) for a in adapters])
+
+
+@dataclass
 class StepsSkipped(Rule):
     """The optimizer goes on skipping steps: a loss scaler finds overflowing gradients again and again.
 
@@ -127,4 +199,52 @@ class StepsSkipped(Rule):
                 "the gradients grow: the learning rate or the scale is too high",
             ],
             remedies=["bf16=True instead of fp16=True, or neither", "max_grad_norm=1.0 and a lower learning rate"],
+        )
+
+
+@dataclass
+class BaseWeightsMoved(Rule):
+    """The weights under the adapters change. They are what an adapter belongs to, and they are not saved with it.
+
+    Compared are 64 elements of each, with what they were at the start, whenever the spectrum is measured. Fires when
+    they have moved at all and require a gradient, or when ‖W − W₀‖/‖W₀‖ is above ``drift`` whatever moved them: merging
+    for an evaluation and unmerging rounds twice, which in bf16 changes a number by up to 2⁻⁸ = 0.4 %. Modules in
+    ``modules_to_save`` are copies of their own and do not count; a merge that stays is LW304's. Mute it where the
+    weights are trained on purpose, and save the whole model then.
+    """
+
+    id = "LW309"
+    name = "base-weights-moved"
+    severity = Severity.ERROR
+    needs = "base_drift"
+    yields_to = ("LW304",)
+
+    drift: float = 0.01
+
+    def check(self, record: StepRecord) -> Finding | None:
+        drift, trainable = known_values(record, "base_drift"), record.wiring.get("base_trainable")
+        if drift is None or trainable is None:
+            return None
+        trained = (drift > 0) & trainable
+        moved = trained | (drift > self.drift)
+        if not moved.any():
+            return None
+        causes = [
+            "something unfroze them: requires_grad_(True) over all parameters, or a name filter that matches too much",
+            "bias, embedding or full fine-tuning is meant for layers that carry an adapter as well",
+        ]
+        other = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
+        return Finding(
+            f"The frozen weights under {int(moved.sum())} of {len(moved)} adapters have moved, by up to "
+            f"{100 * drift[moved].max():.2g} %: the adapter alone will not give this model again.",
+            adapters=worst_first(record, drift, moved)[:10],
+            metric="base_drift",
+            limit=0.0 if trained.any() else self.drift,
+            causes=causes if trained.any() else other,
+            remedies=[
+                "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",
+                "if they are meant to train: modules_to_save=[…] for whole layers, which are saved with the adapter",
+            ]
+            if trained.any()
+            else ["leave the weights alone until training has ended, or start anew from them"],
         )

@@ -1,0 +1,151 @@
+"""A few elements of a tensor, always the same ones, to see bit for bit whether it has moved.
+
+Both classes below take one operation a device and dtype to collect the elements of all adapters, and four to compare
+them, however many adapters there are. Nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lora_watch.adapters.adapter import Adapter
+from lora_watch.records import BoolArray, FloatArray
+from lora_watch.transfer import Deferred
+
+ELEMENTS = 64
+"""How many elements of a tensor are looked at."""
+
+Kind = tuple[torch.device, torch.dtype]
+
+
+class _Rows(NamedTuple):
+    places: list[tuple[int, ...]]
+    values: Tensor
+    """``[len(places), ELEMENTS]``."""
+
+
+@torch.no_grad()
+def _collect(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind, _Rows]:
+    """``ELEMENTS`` of each tensor, by device and dtype."""
+    kinds: dict[Kind, tuple[list[tuple[int, ...]], list[Tensor]]] = {}
+    for place, tensor in tensors:
+        places, rows = kinds.setdefault((tensor.device, tensor.dtype), ([], []))
+        places.append(place)
+        rows.append(_elements(tensor))
+    stacked = {kind: _Rows(places, torch.stack(rows)) for kind, (places, rows) in kinds.items()}
+    # MPS has no float64, in which they are compared.
+    return {k: rows._replace(values=rows.values.cpu()) if k[0].type == "mps" else rows for k, rows in stacked.items()}
+
+
+def _elements(tensor: Tensor) -> Tensor:
+    """``[ELEMENTS]``, spread evenly; a view, unless the tensor is small or not contiguous."""
+    flat = tensor.detach().reshape(-1)
+    if flat.numel() < ELEMENTS:
+        return flat.repeat(-(-ELEMENTS // flat.numel()))[:ELEMENTS]
+    stride = flat.numel() // ELEMENTS
+    stride -= stride % 2 == 0  # an odd one does not stay in one column of a matrix
+    return flat[::stride][:ELEMENTS]
+
+
+def _here(tensor: Tensor) -> bool:
+    """Its numbers are all in this process, and there are some."""
+    return tensor.numel() > 0 and not tensor.is_meta and not hasattr(tensor, "full_tensor")
+
+
+class Changed:
+    """Which share of its elements the latest update has changed, of each factor that is kept in half precision.
+
+    There an update smaller than half the distance to the next number leaves the old one standing. Factors in float32
+    are not looked at; nor are those of embeddings and experts, of which an update touches what the batch has used.
+    """
+
+    def __init__(self, adapters: Sequence[Adapter]):
+        self._factors = [
+            (row, i)
+            for i, adapter in enumerate(adapters)
+            if adapter.kind not in ("Embedding", "Experts")
+            for row, factor in enumerate(adapter.parameters)
+            if factor.dtype in (torch.bfloat16, torch.float16)
+        ]
+        self._adapters = adapters
+        self._held = self._now()
+
+    def _now(self) -> dict[Kind, _Rows]:
+        factors = [((row, i), self._adapters[i].parameters[row]) for row, i in self._factors]
+        return _collect([(place, factor) for place, factor in factors if _here(factor)])
+
+    @torch.no_grad()
+    def measure(self) -> Deferred[dict[str, FloatArray]]:
+        """``a_changed`` and ``b_changed`` since the last call, float64 ``[n_adapters]`` by name, NaN where unknown; no
+        names where no factor is in half precision."""
+        before, self._held = self._held, self._now()
+        kinds = [kind for kind, rows in self._held.items() if kind in before and before[kind].places == rows.places]
+        shares = [(before[kind].values != self._held[kind].values).double().mean(1) for kind in kinds]
+        places = [np.array(self._held[kind].places).T for kind in kinds]
+
+        def finish(values: Sequence[FloatArray]) -> dict[str, FloatArray]:
+            out = np.full((2, len(self._adapters)), np.nan)
+            for where, numbers in zip(places, values):
+                out[tuple(where)] = numbers
+            return dict(zip(("a_changed", "b_changed"), out)) if kinds else {}
+
+        return Deferred(shares, finish)
+
+
+class FrozenWeights:
+    """How far the weights under the adapters have moved from where they were when first seen, unmerged.
+
+    A resumed run's weights are compared with those it went on from. Weights that are quantised or sharded are unknown.
+    """
+
+    def __init__(self) -> None:
+        self._start: dict[str, Tensor] = {}
+        """``[ELEMENTS]`` of each adapter's frozen weight, by the adapter's name."""
+
+    def add(self, adapters: Sequence[Adapter]) -> None:
+        """Look at those that have not been seen yet."""
+        new = [a for a in adapters if a.name not in self._start]
+        for rows in self._now(new).values():
+            self._start.update((new[place].name, values) for (place,), values in zip(rows.places, rows.values))
+
+    @staticmethod
+    def _now(adapters: Sequence[Adapter]) -> dict[Kind, _Rows]:
+        weights = [(i, adapter.base_weight) for i, adapter in enumerate(adapters) if not adapter.merged]
+        return _collect([((i,), weight) for i, weight in weights if weight is not None and _here(weight)])
+
+    @torch.no_grad()
+    def measure(self, adapters: Sequence[Adapter]) -> Deferred[tuple[FloatArray, BoolArray]]:
+        """``base_drift``, ‖W − W₀‖/‖W₀‖ over the elements, float64 ``[n_adapters]``: 0 where they are bit for bit what
+        they were. And where it is known."""
+        indices: list[NDArray[np.intp]] = []
+        drifts: list[Tensor] = []
+        for rows in self._now(adapters).values():
+            held = [self._start.get(adapters[place].name) for (place,) in rows.places]
+            same = [n for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
+            if not same:
+                continue
+            start = torch.stack([values for n in same if (values := held[n]) is not None])
+            now = rows.values if len(same) == len(held) else rows.values[same]
+            moved = now.double() - start.double()
+            size = torch.linalg.vector_norm(start.double(), dim=1)
+            drifts.append(torch.linalg.vector_norm(moved, dim=1) / size.clamp_min(torch.finfo(torch.float64).tiny))
+            indices.append(np.array([rows.places[n][0] for n in same]))
+
+        def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, BoolArray]:
+            out = np.full(len(adapters), np.nan)
+            for where, numbers in zip(indices, values):
+                out[where] = numbers
+            return out, ~np.isnan(out)
+
+        return Deferred(drifts, finish)
+
+
+def _alike(held: Tensor, now: Tensor) -> bool:
+    """Neither moved to another device nor cast to another dtype since."""
+    return (held.device, held.dtype) == (now.device, now.dtype)
