@@ -156,7 +156,7 @@ def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
 
 def _room_for(tensor: Tensor) -> Tensor:
     room = tensor.detach().to("cpu", copy=True)  # written to, so that the first copy takes no longer than the others
-    return room.pin_memory() if is_far(tensor.device) else room
+    return room.pin_memory() if is_far(tensor.device) and tensor.device.type != "cpu" else room
 
 
 @contextmanager

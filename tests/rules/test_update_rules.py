@@ -10,7 +10,7 @@ import torch
 from transformers import Trainer
 
 from lora_watch import Monitor
-from tests.rules.runs import ids, run, the
+from tests.rules.runs import At, ids, run, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
 
@@ -48,6 +48,76 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
 )
 def test_a_rate_that_touches_zero_is_no_fault(arguments: dict[str, Any]) -> None:
     assert ids(run(steps=20, **arguments)) == []
+
+
+# -- LW307 -------------------------------------------------------------------------------------------------------------
+
+
+def in_half(model: Any) -> Any:
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.data = parameter.data.to(torch.bfloat16)
+    return model
+
+
+def test_updates_too_small_for_bf16_are_named_with_a_rate_that_is_not() -> None:
+    monitor = run(in_half(lora(tiny_model())), steps=12, lr=1e-5)
+    alert = the("LW307", monitor)
+    assert alert.metric == "a_changed", "B starts at zero, where numbers are fine enough"
+    assert all(share < 0.5 for _, share in alert.adapters)
+    assert ids(monitor) == ["LW307"]
+    needed = float(alert.remedies[1].split()[4].rstrip(":"))
+    assert "LW307" not in ids(run(in_half(lora(tiny_model())), steps=12, lr=4 * needed))
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments"),
+    [
+        (lambda: in_half(lora(tiny_model())), {"lr": 2e-3}),
+        (lambda: in_half(lora(tiny_model())), {"lr": 2e-3, "warmup_steps": 10}),
+        (lambda: lora(tiny_model()), {"lr": 1e-5}),
+    ],
+    ids=["bf16 at a useful rate", "warm-up", "float32"],
+)
+def test_updates_that_show_are_no_fault(model: Callable[[], Any], arguments: dict[str, Any]) -> None:
+    assert "LW307" not in ids(run(model(), steps=12, **arguments))
+
+
+# -- LW309 -------------------------------------------------------------------------------------------------------------
+
+
+def unfrozen(names: str) -> Callable[[Trainer], None]:
+    def prepare(trainer: Trainer) -> None:
+        for name, parameter in trainer.model.named_parameters():  # type: ignore[union-attr]
+            if names in name and "lora_" not in name:
+                parameter.requires_grad_(True)
+
+    return prepare
+
+
+def test_a_weight_that_trains_under_its_adapter_is_named() -> None:
+    monitor = run(steps=4, prepare=unfrozen("layers.2.mlp.down_proj"))
+    alert = the("LW309", monitor)
+    assert alert.step == 1
+    assert [name for name, _ in alert.adapters] == ["model.layers.2.mlp.down_proj"]
+    assert "unfroze" in alert.causes[0]
+    assert ids(monitor) == ["LW309"]
+
+
+def test_a_weight_that_is_overwritten_half_way_is_named() -> None:
+    def overwrite(model: Any) -> None:
+        for name, parameter in model.named_parameters():
+            if "q_proj.base_layer" in name:
+                parameter.mul_(1.05)
+
+    alert = the("LW309", run(steps=6, before=(At(3, overwrite),)))
+    assert (alert.step, len(alert.adapters), alert.limit) == (3, 4, 0.01)
+
+
+def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
+    assert ids(run(steps=4, prepare=unfrozen("norm"))) == []
+    saved = lora(tiny_model(), targets=["q_proj", "v_proj"], modules_to_save=["lm_head"])
+    assert ids(run(saved, steps=4)) == []
 
 
 # -- LW308 -------------------------------------------------------------------------------------------------------------

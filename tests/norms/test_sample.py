@@ -1,0 +1,89 @@
+"""Whether a few elements show that a tensor has moved, bit for bit."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.norms.sample import Changed, FrozenWeights
+from tests.support import lora, tiny_model
+
+
+def adapters(dtype: torch.dtype, **config: Any) -> list[Adapter]:
+    torch.manual_seed(0)
+    found = find_adapters(lora(tiny_model(), **config))
+    for factor in (p for a in found for p in a.parameters):
+        factor.data = factor.data.to(dtype)
+    return found
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_the_share_of_elements_that_changed(dtype: torch.dtype) -> None:
+    watched = adapters(dtype)
+    changed = Changed(watched)
+    a, b = watched[3].parameters
+    a.add_(1.0)
+    b.view(-1)[: b.numel() // 2].add_(1.0)
+    shares = changed.measure().now()
+    assert shares["a_changed"].tolist() == [float(i == 3) for i in range(28)]
+    assert shares["b_changed"][3] == pytest.approx(0.5, abs=0.05)
+    again = changed.measure().now()
+    assert not again["a_changed"].any(), "since the last look"
+    a.add_(torch.finfo(dtype).smallest_normal)  # too little to see
+    assert not changed.measure().now()["a_changed"].any()
+
+
+def test_what_cannot_lose_updates_is_not_looked_at() -> None:
+    assert Changed(adapters(torch.float32)).measure().now() == {}
+    mixed = adapters(torch.bfloat16, targets=["embed_tokens", "q_proj"])
+    shares = Changed(mixed).measure().now()["a_changed"]
+    assert [a.kind for a, known in zip(mixed, shares == shares) if not known] == ["Embedding"]
+
+
+def test_factors_smaller_than_the_sample() -> None:
+    tiny = adapters(torch.bfloat16, r=1, targets=["q_proj"])
+    for adapter in tiny:
+        adapter.parameters[0].data = torch.ones(1, 3, dtype=torch.bfloat16)
+    changed = Changed(tiny)
+    tiny[0].parameters[0].data[0, 1] = 2.0
+    assert changed.measure().now()["a_changed"][0] == pytest.approx(1 / 3, abs=0.02)
+
+
+@torch.no_grad()
+def test_frozen_weights_are_compared_with_the_start() -> None:
+    watched = adapters(torch.float32)
+    frozen = FrozenWeights()
+    frozen.add(watched)
+    drift, known = frozen.measure(watched).now()
+    assert known.all()
+    assert not drift.any()
+    weights = [w for a in watched if (w := a.base_weight) is not None]
+    weights[5].mul_(1.01)
+    weights[6].view(torch.int32).add_(1)  # the last binary digit
+    frozen.add(watched)
+    drift, _ = frozen.measure(watched).now()
+    assert drift[5] == pytest.approx(0.01, rel=1e-4)
+    assert 0 < drift[6] < 2e-7
+    assert not drift[[i for i in range(28) if i not in (5, 6)]].any()
+
+
+def test_what_is_merged_or_has_another_dtype_is_unknown() -> None:
+    model = lora(tiny_model(), init_lora_weights=False)
+    watched = find_adapters(model)
+    frozen = FrozenWeights()
+    frozen.add(watched)
+    model.merge_adapter()
+    assert not frozen.measure(watched).now()[1].any()
+    model.unmerge_adapter()
+    drift, known = frozen.measure(watched).now()
+    assert known.all()
+    assert drift.max() < 1e-5, "rounding alone"
+    layer = watched[0].base_layer
+    assert isinstance(layer, nn.Module)
+    layer.half()
+    assert frozen.measure(watched).now()[1].tolist() == [False] + [True] * 27
