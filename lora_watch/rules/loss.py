@@ -63,7 +63,7 @@ class LossDivergence(Rule):
     id = "LW202"
     name = "loss-divergence"
     severity = Severity.ERROR
-    yields_to = ("LW101", "LW102", "LW201")
+    yields_to = ("LW101", "LW102", "LW201", "LW304")
 
     score: float = DECISIVE
     """Evidence for a rise, in standard errors."""
@@ -101,7 +101,7 @@ class LossSpike(Rule):
     id = "LW203"
     name = "loss-spike"
     severity = Severity.WARNING
-    yields_to = ("LW101", "LW102", "LW201", "LW202")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW304")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
