@@ -406,8 +406,9 @@ class Monitor:
         if self._snapshots is not None:
             self._snapshots[0].add(watched)
         self._magnitudes.add(watched)
-        self._changed, self._found_step = Changed(watched), self._step
-        self._weights.add(watched)
+        factored = [adapter for adapter in watched if isinstance(adapter, Adapter)]
+        self._changed, self._found_step = Changed(factored), self._step
+        self._weights.add(factored)
         base = self._base_norms(watched)
         if self._probe is not None:
             self._probe.close()
@@ -510,11 +511,13 @@ class Monitor:
             parcels["gradients"] = self._gradients or gradient_norms(self._adapters)
         if measured and total:
             parcels["norms"] = self._bank.begin(spectrum=self._full)
-            if step != self._found_step:  # else they are compared with themselves
+            factored = [adapter for adapter in self._adapters if isinstance(adapter, Adapter)]
+            if factored and step != self._found_step:  # else they are compared with themselves
                 parcels["changed"] = self._changed.measure()
             if self._full:
                 parcels["magnitudes"] = self._magnitudes.measure(self._adapters)
-                parcels["base_drift"] = self._weights.measure(self._adapters)
+            if self._full and factored:
+                parcels["base_drift"] = self._weights.measure(factored)
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 parcels["output_ratio"] = self._probe.read() if self._probe else Deferred((), lambda _: unknown)
