@@ -92,7 +92,8 @@ class RankSaturated(Rule):
     Fires when at the last measurement of a run that was not stopped ``effective_rank`` is above ``share`` of the rank
     in nine layers of ten, and ‖ΔW‖ of the median layer still grows: over the last quarter of the schedule's Σ lr by
     more than its power ``growth`` (1 would be in proportion to Σ lr, ½ a random walk, 0 a standstill). For a task of
-    much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged.
+    much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged; nor is a
+    run whose loss has not improved by more than its noise, or is unknown: noise fills all directions as well.
 
     The limits: of the 160 runs of the corpus on which limits are chosen none has a share above 0.9. On the packaged
     model, 200 steps of news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise too fills
@@ -126,6 +127,8 @@ class RankSaturated(Rule):
     def conclude(self, record: StepRecord) -> Finding | None:
         ranks, most, before = np.array(self.last), _largest_ranks(record), np.array(self.before)
         now, spent = known_values(record, "delta_norm"), record.lr_fraction or 0.0
+        if not record.scalars.get("loss_improved", 0.0) > 0:
+            return None
         if now is None or not len(ranks) == len(most) == len(before) or not spent > self.spent > 0:
             return None
         judged = np.isfinite(ranks) & (before > 0) & np.isfinite(now) & (most >= self.least)

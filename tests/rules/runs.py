@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -21,10 +21,11 @@ def run(
     prepare: Callable[[Trainer], None] | None = None,
     rules: Any = None,
     dataset: Any = None,
+    mute: Sequence[str] = (),
     **arguments: Any,
 ) -> Monitor:
     """Train under a callback that never raises; the finished monitor. ``before`` run ahead of it at each event."""
-    callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False, rules=rules)
+    callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False, rules=rules, mute=mute)
     trainer = build_trainer(
         lora(tiny_model()) if model is None else model, dataset, steps, callbacks=[*before, callback], **arguments
     )

@@ -5,6 +5,9 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+from transformers import Trainer
+
+from benchmarks.corpus.faults import FAULTS
 from lora_watch.demo.texts import bbc_news, blocks
 from lora_watch.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the
@@ -49,6 +52,13 @@ def test_rank_saturated() -> None:
 
 def test_rank_saturated_is_silent_with_more_rank() -> None:
     assert "LW106" not in ids(on_news(16))
+
+
+def test_directions_full_of_noise_are_not_taken_for_knowledge() -> None:
+    def inject(trainer: Trainer) -> None:
+        FAULTS["noise-gradients"].inject(trainer, 0)
+
+    assert ids(run(lora(tiny_model(), r=4, alpha=8), steps=40, prepare=inject, mute=["LW206"])) == []
 
 
 def test_both_are_silent_on_the_twin() -> None:
