@@ -48,7 +48,28 @@ class Comparison:
 
     def to_json(self) -> bytes:
         """Strict JSON; a number that is not finite is its name, null is unknown."""
-        return strict_json(_plain(self)) + b"\n"
+        return strict_json(self.to_dict()) + b"\n"
+
+    def to_dict(self) -> dict[str, Any]:
+        """What ``to_json`` writes. Curves name configurations by their place in the list of them."""
+        place = {id(each): index for index, each in enumerate(self.configurations)}
+        return {
+            "version": COMPARISON_VERSION,
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "worth": self.worth,
+            "configurations": [_configuration(each, self.metric) for each in self.configurations],
+            "differences": {
+                name: [
+                    {"value": value, "configurations": [place[id(each)] for each in having]}
+                    for value, having in by_value.items()
+                ]
+                for name, by_value in differences(self.configurations).items()
+            },
+            "curves": [_curve(curve, place, self.worth) for curve in self.curves],
+            "notes": self.notes,
+            "unreadable": self.unreadable,
+        }
 
 
 def compare(
@@ -70,6 +91,17 @@ def compare(
         ValueError: no run has ``metric``; the text lists those that there are.
     """
     trials, unreadable = _read(paths)
+    return of_trials(trials, metric, higher_is_better, worth, unreadable)
+
+
+def of_trials(
+    trials: Sequence[Trial],
+    metric: str | None = None,
+    higher_is_better: bool | None = None,
+    worth: float = Plan.worth,
+    unreadable: Sequence[str] = (),
+) -> Comparison:
+    """``compare`` of runs that have been read."""
     counted = [trial for trial in trials if trial.out is None]
     chosen = metric or (USUAL if counted and all(USUAL in trial.quality for trial in counted) else TRAIN_LOSS)
     there = sorted({name for trial in trials for name in trial.quality})
@@ -77,9 +109,8 @@ def compare(
         raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
     higher = not chosen.endswith("loss") if higher_is_better is None else higher_is_better
     found = configurations(trials)
-    return Comparison(
-        chosen, higher, worth, found, curves(found, chosen, worth, higher), _notes(trials, chosen, metric), unreadable
-    )
+    lines, notes = curves(found, chosen, worth, higher), _notes(trials, chosen, metric)
+    return Comparison(chosen, higher, worth, found, lines, notes, list(unreadable))
 
 
 def _read(paths: Iterable[Path | str]) -> tuple[list[Trial], list[str]]:
@@ -109,26 +140,6 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]
             "Evaluate each run at its end, trainer.evaluate()."
         )
     return notes
-
-
-def _plain(told: Comparison) -> dict[str, Any]:
-    place = {id(each): index for index, each in enumerate(told.configurations)}
-    return {
-        "version": COMPARISON_VERSION,
-        "metric": told.metric,
-        "higher_is_better": told.higher_is_better,
-        "worth": told.worth,
-        "configurations": [_configuration(each, told.metric) for each in told.configurations],
-        "differences": {
-            name: [
-                {"value": value, "configurations": [place[id(c)] for c in having]} for value, having in values.items()
-            ]
-            for name, values in differences(told.configurations).items()
-        },
-        "curves": [_curve(curve, place, told.worth) for curve in told.curves],
-        "notes": told.notes,
-        "unreadable": told.unreadable,
-    }
 
 
 def _configuration(each: Configuration, metric: str) -> dict[str, Any]:

@@ -33,7 +33,7 @@ def text(told: Comparison) -> str:
         blocks.append(["At the end, median adapter (largest), mean over the runs:", "", *_norms(found)])
     if len(found) > 1 and (different := differences(found)):
         blocks.append(["Other settings that differ:", *(f"  {name}: {_values(v)}" for name, v in different.items())])
-    blocks += [list(_curve(curve, told.worth)) for curve in told.curves]
+    blocks += [[*curve_in_words(curve, told.worth), *_confounds(curve)] for curve in told.curves]
     if found and not told.curves:
         blocks.append(["There are no two ranks and no two scales with a quality to compare."])
     if told.notes:
@@ -78,7 +78,8 @@ def _norms(found: Sequence[Configuration]) -> list[str]:
     return table(rows)
 
 
-def _curve(curve: Curve, worth: float) -> Iterator[str]:
+def curve_in_words(curve: Curve, worth: float) -> Iterator[str]:
+    """What is held, the gain of each step along the curve, and what follows, one sentence a line."""
     what, unit = ("Rank", "r") if curve.along == "r" else ("Scale", "s")
     held = curve.held()
     yield (
@@ -102,6 +103,9 @@ def _curve(curve: Curve, worth: float) -> Iterator[str]:
             yield f"  No plateau is proven up to rank {_place(curve, curve.configurations[-1])}."
         better = "the best" if chosen == best else f"the smallest that is as good as {best}"
         yield f"  Rank {chosen} is {better}."
+
+
+def _confounds(curve: Curve) -> Iterator[str]:
     yield from (f"  confound: {confound}" for confound in curve.confounds)
 
 

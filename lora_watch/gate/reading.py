@@ -133,10 +133,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     if report["verdict"] not in ("ok", "failed", "interrupted"):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
     loss = report.get("loss") or {}
-    adapters = {
-        clean(a["name"]): AdapterState(**_fixed(a), last=_numbers(a["last"]), highest=_numbers(a["max"]))
-        for a in report["adapters"]
-    }
+    adapters = {clean(a["name"]): adapter_state(a, _numbers(a["last"]), _numbers(a["max"])) for a in report["adapters"]}
     return FinishedRun(
         name=name,
         verdict=report["verdict"],
@@ -151,7 +148,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=report.get("run_id"),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
-        config=_clean(report.get("config") or {}),
+        config=clean_data(report.get("config") or {}),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={
             clean(metric): float(found["last"]["value"])
@@ -192,9 +189,9 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         for metric, values in log.metrics(step).items():
             last.setdefault(metric, values)
     adapters = {
-        clean(a["name"]): AdapterState(
-            **_fixed(a),
-            last={metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
+        clean(a["name"]): adapter_state(
+            a,
+            {metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
         )
         for a in schema["adapters"]
     }
@@ -215,7 +212,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         rules={clean(rule["id"]): clean(rule["name"]) for rule in schema.get("rules") or ()},
         notes=[clean(note) for note in schema.get("notes") or ()],
         loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
-        config=_clean(schema.get("config") or {}),
+        config=clean_data(schema.get("config") or {}),
         peak_lr=tuple(float(lr) for lr in schema.get("peak_lr") or ()),
         log=log,
     )
@@ -256,19 +253,27 @@ def _first_line(message: Any) -> str | None:
     return None if message is None else clean(str(message).partition("\n")[0])
 
 
-def _fixed(adapter: Mapping[str, Any]) -> dict[str, Any]:
-    """What is fixed about an adapter, of what ``AdapterState`` has."""
-    numbers = {name: adapter.get(name) for name in ("r", "trainable", "alpha", "scale")}
-    return {name: None if value is None else float(value) if name in ("alpha", "scale") else int(value)
-            for name, value in numbers.items()}  # fmt: skip
+def adapter_state(
+    told: Mapping[str, Any], last: Mapping[str, float], highest: Mapping[str, float] | None = None
+) -> AdapterState:
+    """An adapter of a report or a schema. Raises TypeError or ValueError for one that is none."""
+    r, trainable, alpha, scale = (told.get(name) for name in ("r", "trainable", "alpha", "scale"))
+    return AdapterState(
+        r=None if r is None else int(r),
+        trainable=None if trainable is None else int(trainable),
+        alpha=None if alpha is None else float(alpha),
+        scale=None if scale is None else float(scale),
+        last=last,
+        highest=highest or {},
+    )
 
 
-def _clean(told: Any) -> Any:
+def clean_data(told: Any) -> Any:
     """Plain data with every text in it ``clean``."""
     if isinstance(told, Mapping):
-        return {clean(key): _clean(value) for key, value in told.items()}
+        return {clean(key): clean_data(value) for key, value in told.items()}
     if isinstance(told, list):
-        return [_clean(value) for value in told]
+        return [clean_data(value) for value in told]
     return clean(told) if isinstance(told, str) else told
 
 

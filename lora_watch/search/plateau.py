@@ -46,6 +46,8 @@ class Gain:
         """The verdict in words."""
         if self.high < 0:
             return "worse"
+        if self.pairs == 1:
+            return "open: one pair says nothing of the noise"
         return {
             "flat": f"flat, less than the {100 * worth:g} % that the larger rank must gain",
             "climbs": "it pays",

@@ -54,6 +54,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /alerts?run                              {alerts: [episode], notes}
         /verdict?run                             {verdict, message}: what the run says of itself
         /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
+        /sweep                                   what ``lora-watch compare --json`` says of all runs, also in words
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr
@@ -85,6 +86,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
             "/verdict": self._route(lambda request: self._reader.verdict(*_where(request), _run(request))),
             "/spectrum": self._route(self._spectrum),
+            "/sweep": self._route(self._sweep),
             "/metric": self._route(self._metric),
             "/spread": self._route(lambda request: self._window(request, self._reader.spread, "metric")),
             "/scalars": self._route(lambda request: self._window(request, self._reader.series, "name")),
@@ -93,6 +95,11 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def _spectrum(self, request: Request) -> dict[str, Any]:
         adapter, step = _whole_number(request, "adapter"), _whole_number(request, "step")
         return self._reader.spectrum(*_where(request), _run(request), adapter or 0, step)
+
+    def _sweep(self, request: Request) -> dict[str, Any]:
+        from lora_watch.tensorboard_plugin.sweep import sweep
+
+        return sweep(self._reader, *_where(request))
 
     def _metric(self, request: Request) -> bytes:
         return self._window(request, self._reader.metric, "metric", column=_whole_number(request, "adapter"))

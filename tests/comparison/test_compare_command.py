@@ -20,6 +20,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.cli import app
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.tensorboard_plugin.serving import routes
 
 RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1, 2), 20
 LR = 2e-2
@@ -195,6 +196,26 @@ def test_figures(sweep: Sweep, tmp_path: Path) -> None:
     assert compare(sweep[0], "--figure", tmp_path / "c.png").exit_code == 0
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
     assert compare(sweep[0] / "r2-seed0", "--figure", tmp_path / "one.svg").exit_code == 2  # a point is no curve
+
+
+def test_the_tab_says_the_same_from_tensorboards_data(sweep: Sweep) -> None:
+    with routes(sweep[0]) as tab:
+        told = tab.json("sweep")
+    curves, words = as_json(sweep[0])["curves"], compare(sweep[0]).stdout
+    for curve in told["curves"]:
+        for line in curve.pop("words"):
+            assert line in words
+    assert (told["metric"], told["notes"]) == ("eval_loss", [])
+    assert told["curves"] == [approximately(curve) for curve in curves]
+
+
+def approximately(curve: dict[str, Any]) -> dict[str, Any]:
+    """TensorBoard keeps scalars in float32."""
+    numbers = ("gain", "low", "high")
+    return {
+        **curve,
+        "pairs": [pair | {key: pytest.approx(pair[key], abs=1e-4) for key in numbers} for pair in curve["pairs"]],
+    }
 
 
 def test_without_torch(sweep: Sweep) -> None:

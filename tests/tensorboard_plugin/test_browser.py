@@ -19,7 +19,7 @@ from lora_watch.sinks.strict_json import strict_json
 from lora_watch.sinks.tensorboard import schema
 from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
 from tests.tensorboard_plugin.serving import server
 
@@ -159,6 +159,40 @@ def test_the_pictures_regions_are_the_rules_own(tab: Tab) -> None:
         [json.loads(strict_json(schema(run))), places],
     )
     assert [zone if zone in ("overcooked", "barely") else "" for zone in zones] == said
+
+
+def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any) -> None:
+    losses = {2: (2.0, 2.1), 4: (1.5, 1.61), 8: (1.5, 1.611)}  # from rank 4 on nothing is gained
+    for r, values in losses.items():
+        for seed, loss in enumerate(values):
+            run = run_of(4)
+            run = replace(
+                run,
+                adapters=tuple(replace(a, r=r, alpha=float(r), scale=1.0) for a in run.adapters),
+                config={"seed": seed, "learning_rate": 1e-3},
+            )
+            write(tmp_path / f"r{r}-{seed}", run, [record_of(run, step, loss=loss) for step in range(1, 11)])
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open(view="compare", run="r8-1")
+        # Beside the run that is looked at, the run with its seed of each other rank.
+        assert [e.inner_text() for e in frame.query_selector_all("#chosen [aria-pressed=true]")] == [
+            "r2-1",
+            "r4-1",
+            "r8-1",
+        ]
+        assert len(frame.query_selector_all("#sweep .dot")) == 6
+        said = frame.inner_text("#sweep .words")
+        assert "2 → 4: +24 ± " in said
+        assert said.endswith("Rank 4 is the best.")
+        place = "(c) => document.querySelector(`#sweep .${c}`).getAttribute(c === 'chosen' ? 'cx' : 'x')"
+        assert frame.evaluate(place, "plateau") == frame.evaluate(place, "chosen")
+        tab.after(lambda: frame.click("#sweep .dot[aria-label='r2-0']"))
+        tab.shows("overview")
+        assert frame.eval_on_selector("#run", "select => select.value") == "r2-0"
+        page.close()
+        assert tab.errors == []
 
 
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:

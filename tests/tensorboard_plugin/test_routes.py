@@ -262,3 +262,20 @@ def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None
         series, _ = reader.metric(ctx, "", "run", "delta_norm")
         assert len(series.steps) == count
         assert reader.metric(ctx, "", "run", "delta_norm")[0] is series
+
+
+def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path: Path) -> None:
+    with routes(broken) as tab:
+        told = tab.json("sweep")
+    assert len(told["configurations"]) == 1
+    assert told["curves"] == []
+    for name, config in (("list", []), ("text", {"learning_rate": HOSTILE, "lora": {"default": 3}})):
+        schema = {"version": 1, "adapters": [{"name": "a", "r": 8, "alpha": 8, "scale": 1}], "config": config}
+        write_events(
+            tmp_path / name,
+            (0, [events.tensor(tags.SCHEMA, json.dumps(schema).encode(), b"")]),
+            (1, [vector("delta_norm", [1.0])]),
+        )
+    with routes(tmp_path) as tab:
+        told = tab.json("sweep")
+    assert any(note.startswith("text is left out: ") for note in told["notes"])

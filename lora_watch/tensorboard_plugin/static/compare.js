@@ -3,10 +3,17 @@ import {card, h, num, percent, severityIcon, SEVERITIES} from './dom.js';
 import {legend, lineChart} from './chart.js';
 import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
 import {endOf, verdict} from './overview.js';
+import {sweepCard} from './sweep.js';
 
 export const title = 'Compare';
 const MOST = 6;
-const ELSEWHERE = /^(learning_rate|lora\..*\.(r|lora_alpha|peft_version|inference_mode))$/; // said in other rows, or nothing the user set
+const ELSEWHERE = /^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/; // said in other rows, or nothing the user set
+
+/** Names without the folder that the Trainer adds below its output_dir, where they stay different without it. */
+export function shortNames(names) {
+  const short = names.map((name) => name.replace(/\/(runs\/)?[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_[^/]*$/, ''));
+  return new Map(names.map((name, i) => [name, short.indexOf(short[i]) === short.lastIndexOf(short[i]) ? short[i] : name]));
+}
 
 /** Nested settings as {'a.b': text}. */
 export function flatten(value, prefix = '', out = {}) {
@@ -29,11 +36,12 @@ export async function draw(app) {
   const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   let chosen = [];
   try { chosen = JSON.parse(app.state.runs || '[]').filter((name) => name in app.runs); } catch { /* a mistyped address */ }
-  if (!chosen.length) chosen = [app.state.run, ...names.filter((name) => name !== app.state.run)].slice(0, Math.min(4, names.length)).sort((a, b) => names.indexOf(a) - names.indexOf(b));
+  const sweep = await app.data.sweep(), short = shortNames(names);
+  if (!chosen.length) chosen = suggested(sweep, app.state.run, names);
   const toggle = (name) => app.set({runs: JSON.stringify(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(-MOST))});
   const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`;
   const bar = h('div', {class: 'toolbar wrap', id: 'chosen'}, names.map((name, i) => h('button', {id: `pick-${i}`, class: 'chip run', 'aria-pressed': String(chosen.includes(name)),
-    style: chosen.includes(name) ? `--c:${colour(name)}` : null, onclick: () => toggle(name)}, h('i'), name)), h('span', {class: 'note'}, `up to ${MOST} runs`));
+    style: chosen.includes(name) ? `--c:${colour(name)}` : null, title: name, onclick: () => toggle(name)}, h('i'), short.get(name))), h('span', {class: 'note'}, `up to ${MOST} runs`));
 
   const window = {max_cols: 400};
   const found = await Promise.all(chosen.map(async (name) => {
@@ -41,17 +49,18 @@ export async function draw(app) {
       app.data.schema(name), app.data.alerts(name), app.data.verdict(name), pathOf(app, name), ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) => app.series(series, window, name)),
       ...['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'].map((metric) => app.spread(metric, window, name))]);
     const [output_ratio, delta_norm, relative_norm, scale, effective_rank] = spreads;
-    return {name, schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
+    return {name, label: short.get(name), schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
   }));
   const width = app.width, third = Math.floor((width - 32) / 3), range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
-  const lines = (key, column = 0) => found.map((run) => ({name: run.name, matrix: run[key], column, colour: colour(run.name)}));
+  const lines = (key, column = 0) => found.map((run) => ({name: run.label, matrix: run[key], column, colour: colour(run.name)}));
   const chart = (name, note, key, column, options) => card(name, note, lineChart(lines(key, column), {width: third - 26, height: 170, range, step: app.state.step === '' ? null : app.step, onStep: app.setStep, ...options}));
   const limits = limitsOf(app.schema, 'output_ratio');
 
   return h('div', {class: 'compare'}, bar,
     h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px;align-items:start`},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
-      card('Where the runs went', null, picture(found.map((run) => ({name: run.name, colour: colour(run.name), points: run.path.points})), {width: third - 26, height: 560, limits, metric: 'output_ratio'}))),
+      card('Where the runs went', null, picture(found.map((run) => ({name: run.label, colour: colour(run.name), points: run.path.points})), {width: third - 26, height: 560, limits, metric: 'output_ratio'}))),
+    sweepCard(app, sweep, width),
     legend(lines('loss')),
     h('div', {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
       chart('Loss', 'mean of five steps', 'recent', 0), chart('Loudness', 'output_ratio, 90th percentile', 'output_ratio', 1, {log: true}),
@@ -60,7 +69,15 @@ export async function draw(app) {
       chart('s · lr', 'first group', 'effective_lr', 0), chart('Learning rate', 'first group', 'lr', 0), chart('Scale s', 'median', 'scale', 2)));
 }
 
-const head = (found, colour, first) => h('thead', null, h('tr', null, h('th', null, first), found.map(({name}) => h('th', {title: name}, h('i', {class: 'swatch', style: `background:${colour(name)}`}), name))));
+/** The run that is looked at, and one of each other configuration: seeds of the same say little beside one another. */
+function suggested(sweep, run, names) {
+  const seed = sweep.configurations.flatMap(({runs}) => runs).find(({name}) => name === run)?.seed;
+  const others = sweep.configurations.filter(({runs}) => !runs.some(({name}) => name === run)).map(({runs}) => (runs.find((one) => one.seed === seed) ?? runs[0]).name);
+  const wanted = [run, ...others, ...names].filter((name, i, all) => names.includes(name) && all.indexOf(name) === i);
+  return wanted.slice(0, Math.max(2, Math.min(4, 1 + others.length))).sort((a, b) => names.indexOf(a) - names.indexOf(b));
+}
+
+const head = (found, colour, first) => h('thead', null, h('tr', null, h('th', null, first), found.map(({name, label}) => h('th', {title: name}, h('i', {class: 'swatch', style: `background:${colour(name)}`}), label))));
 
 function differences(found, colour) {
   const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))];

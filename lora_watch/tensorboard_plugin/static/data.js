@@ -85,6 +85,7 @@ export class Data {
   schema(run) { return this.#get('schema', {run}, json); }
   alerts(run) { return this.#get('alerts', {run}, json); }
   verdict(run) { return this.#get('verdict', {run}, json); }
+  sweep() { return this.#get('sweep', {}, json); }
   spectrum(run, adapter, step) { return this.#get('spectrum', {run, adapter, step}, json); }
   /** `window`: {from, to, max_cols, adapter}, each optional. */
   metric(run, metric, window) { return this.#get('metric', {run, metric, ...window}, binary); }

@@ -279,18 +279,24 @@ function hatched(dark) {
   return tile;
 }
 
-/** The loss over the same columns, with the alerts on it. */
+/** Where the middle of a step lies on the axis. */
+const middleOf = (matrix, plot) => (step) => ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
+
+/** The loss over the same steps, with the alerts on it. */
 function strip(app, matrix, loss, plot) {
   const height = 44, root = svg('svg', {class: 'strip', width: plot, height});
-  if (loss?.columns) {
-    const values = Array.from({length: matrix.columns}, (_, c) => loss.at(matrix.last[c]));
-    const finite = values.filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+  const X = middleOf(matrix, plot);
+  if (loss?.columns) { // at its own steps, which may be more than the metric's
+    const seen = Array.from({length: loss.columns}, (_, c) => [(loss.first[c] + loss.last[c]) / 2, loss.low[c], loss.high[c]])
+      .filter(([step]) => step >= matrix.first[0] && step <= matrix.stepAt(1));
+    const finite = seen.flatMap(([, ...ends]) => ends).filter(Number.isFinite), low = Math.min(...finite), high = Math.max(...finite);
+    const Y = (value) => (height - 3 - ((value - low) / (high - low || 1)) * (height - 19)).toFixed(1);
     let d = '', pen = false;
-    values.forEach((value, c) => {
-      if (!Number.isFinite(value)) { pen = false; return; }
-      d += `${pen ? 'L' : 'M'}${(((matrix.place(c) + matrix.place(c + 1)) / 2) * plot).toFixed(1)} ${(height - 3 - ((value - low) / (high - low || 1)) * (height - 19)).toFixed(1)}`;
+    for (const [step, least, most] of seen) {
+      if (!Number.isFinite(most)) { pen = false; continue; }
+      d += `${pen ? 'L' : 'M'}${X(step).toFixed(1)} ${Y(most)}${least < most ? `V${Y(least)}` : ''}`;
       pen = true;
-    });
+    }
     root.append(svg('path', {d, class: 'line', style: 'stroke:var(--soft)'}));
   }
   for (const alert of app.alerts) {
@@ -305,9 +311,9 @@ function strip(app, matrix, loss, plot) {
 }
 
 function axis(matrix, plot) {
-  const root = svg('svg', {class: 'axis', width: plot, height: 18});
+  const root = svg('svg', {class: 'axis', width: plot, height: 18}), X = middleOf(matrix, plot);
   for (const step of ticks(matrix.first[0], matrix.last.at(-1), plot / 70).filter(Number.isInteger)) {
-    const x = ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
+    const x = X(step);
     root.append(svg('text', {x, y: 14, 'text-anchor': x < 12 ? 'start' : x > plot - 14 ? 'end' : 'middle'}, step));
   }
   return root;
