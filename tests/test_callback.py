@@ -253,19 +253,25 @@ def test_the_process_exits_with_one_and_says_why(tmp_path: Path) -> None:
 # -- resume and reuse --------------------------------------------------------------------------------------------------
 
 
+def to_nine_digits(state: Any) -> Any:
+    """The last bits of a norm depend on where its factors lie in memory."""
+    return json.loads(json.dumps(state), parse_float=lambda text: f"{float(text):.9g}")
+
+
 def test_a_resumed_run_goes_on_where_it_stopped() -> None:
-    whole = LoraWatchCallback(fail_on="never", console=False)
+    # Everything is measured at every step: which steps are cheap enough is else the clock's to say.
+    whole = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
     trainer = build_trainer(lora(tiny_model()), None, 10, callbacks=[whole], **settings)
     trainer.train()
     assert whole.monitor is not None
     expected = whole.monitor.state_dict()
 
-    resumed = LoraWatchCallback(fail_on="never", console=False)
+    resumed = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
     again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert resumed.monitor is not None
-    assert json.dumps(resumed.monitor.state_dict(), sort_keys=True) == json.dumps(expected, sort_keys=True)
+    assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
 
 
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -346,4 +347,5 @@ def test_an_adapter_that_a_last_step_has_spoiled_fails_the_run(tmp_path: Path) -
     with pytest.raises(LoraWatchError, match="LW101"):
         trainer.train()
     assert json.loads((tmp_path / "report.json").read_text())["alerts"][0]["step"] == 3
-    assert not (tmp_path / "last_good").exists(), "what is spoiled is not kept as good"
+    kept = load_file(tmp_path / "last_good" / "adapter_model.safetensors")
+    assert all(torch.isfinite(tensor).all() for tensor in kept.values()), "what is spoiled is not kept as good"
