@@ -10,9 +10,7 @@ from typing import Any
 
 from lora_watch.comparison.curves import Configuration, Curve, configurations, curves, differences
 from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
-from lora_watch.gate.places import UnreadableError, find_runs
-from lora_watch.gate.reading import read_run
-from lora_watch.gate.wording import clean
+from lora_watch.gate.reading import read_runs
 from lora_watch.search.plan import Plan
 from lora_watch.sinks.strict_json import strict_json
 
@@ -116,17 +114,8 @@ def of_trials(
 def _read(paths: Iterable[Path | str]) -> tuple[list[Trial], list[str]]:
     trials: dict[str, Trial] = {}  # a run that is named twice counts once
     unreadable: list[str] = []
-    for path in paths:
-        try:
-            places = find_runs(Path(path))
-        except UnreadableError as error:
-            unreadable.append(clean(error))
-            continue
-        for place in places:
-            try:
-                trials.setdefault(str(place.path.resolve()), trial_of(read_run(place)))
-            except UnreadableError as error:
-                unreadable.append(clean(error))
+    for place, run in read_runs(paths, unreadable):
+        trials.setdefault(str(place.path.resolve()), trial_of(run))
     return list(trials.values()), unreadable
 
 

@@ -18,10 +18,8 @@ from pathlib import Path
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.baseline import Baseline, compare
-from lora_watch.gate.places import UnreadableError, find_runs
-from lora_watch.gate.reading import FinishedRun, read_run
+from lora_watch.gate.reading import FinishedRun, read_runs
 from lora_watch.gate.story import tell
-from lora_watch.gate.wording import clean
 
 GATE_RULES = {"LW801": "broke-off", "LW802": "stopped-early", "LW803": "ended-by-policy"}
 
@@ -68,21 +66,10 @@ def judge(
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
-    for path in paths:
-        try:
-            places = find_runs(Path(path))
-        except UnreadableError as error:
-            unreadable.append(clean(error))
-            continue
-        for place in places:
-            try:
-                run = read_run(place)
-            except UnreadableError as error:
-                unreadable.append(clean(error))
-                continue
-            findings = [*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
-            findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
-            runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+    for _, run in read_runs(paths, unreadable):
+        findings = [*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
+        findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
+        runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
     return Judgement(runs, unreadable, Severity.parse(fail_on))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.events import EventLog
-from lora_watch.gate.places import Place, UnreadableError
+from lora_watch.gate.places import Place, UnreadableError, find_runs
 from lora_watch.gate.wording import clean
 from lora_watch.sinks import Verdict, tags
 from lora_watch.sinks.report import REPORT_VERSION
@@ -96,6 +96,23 @@ class FinishedRun:
             if values:
                 return max(values.items(), key=lambda item: (item[1] != item[1], item[1]))
         return None
+
+
+def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tuple[Place, FinishedRun]]:
+    """Every run at ``paths`` and where it lies, one at a time. What cannot be read goes to ``unreadable``, in words."""
+    for path in paths:
+        try:
+            places = find_runs(Path(path))
+        except UnreadableError as error:
+            unreadable.append(clean(error))
+            continue
+        for place in places:
+            try:
+                run = read_run(place)
+            except UnreadableError as error:
+                unreadable.append(clean(error))
+                continue
+            yield place, run
 
 
 def read_run(place: Place) -> FinishedRun:
