@@ -38,10 +38,11 @@ def peak_rates(run: RunInfo) -> FloatArray:
 def first_steps(run: RunInfo) -> FloatArray:
     """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
 
-    ``[n_adapters]``, NaN where unknown. For the optimizers of ``ADAPTIVE``; measured within 0.98–1.14 under Adam.
+    ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
+    0.98–1.14 under Adam.
     """
-    reach = np.array([abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / a.base_norm for a in run.adapters])
-    return peak_rates(run) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+    reach = [abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / (a.base_norm or math.nan) for a in run.adapters]
+    return peak_rates(run) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
 def blocks(run: RunInfo) -> int:
