@@ -1,4 +1,4 @@
-"""Every metric of a step's record, on real PEFT layers of whatever shape, dtype and size, against extended precision."""
+"""Every metric of a step's record, on real PEFT layers of any shape, dtype and size, against extended precision."""
 
 from __future__ import annotations
 
@@ -272,7 +272,6 @@ def outputs_of(model: Any, adapters: Sequence[Adapter], inputs: Sequence[Tensor]
     return out
 
 
-@np.errstate(invalid="ignore")  # NaN is among what is drawn
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(
     drawn=st.lists(layers(), min_size=1, max_size=3),
@@ -280,6 +279,7 @@ def outputs_of(model: Any, adapters: Sequence[Adapter], inputs: Sequence[Tensor]
     lr=st.sampled_from([1e-5, 0.1]),
     rows=st.integers(1, 40),
 )
+@np.errstate(invalid="ignore")  # NaN is among what is drawn
 def test_every_metric_is_true(drawn: list[Drawn], method: str, lr: float, rows: int) -> None:
     model = build(drawn, method)
     adapters = find_adapters(model)
@@ -325,12 +325,8 @@ def check(record: StepRecord, i: int, d: Drawn, seen: list[Seen], x: Tensor, y: 
     spoken, own = length(before.b @ inside), length(y)
     if not own:
         assert not record.known["output_ratio"][i]
-    elif all(
-        1e-18 < size < 1e18 for size in (length(inside), spoken, own)
-    ):  # single precision, whose squares are summed
+    elif all(1e-18 < size < 1e18 for size in (length(inside), spoken, own)):  # squares fit into single precision
         terms = length(before.b) * length(before.middle[:, None] * before.a) * length(wide(x))
         want, rounding = abs(before.scale) * spoken / own, abs(before.scale) * 1e-7 * terms / own
-        assert close(got("output_ratio"), want, rel=1e-3, absolute=float(rounding)), (
-            "output_ratio",
-            got("output_ratio"),
-        )
+        value = got("output_ratio")
+        assert close(value, want, rel=1e-3, absolute=float(rounding)), ("output_ratio", value, want)
