@@ -269,7 +269,7 @@ class LoraWatchCallback(TrainerCallback):
             if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
                 sinks.append(TensorBoardSink(_shared_writer(trainer)))
             else:
-                folder = time.strftime("%b%d_%H-%M-%S_lora_watch")
+                folder = time.strftime(f"%b%d_%H-%M-%S_{os.getpid()}_lora_watch")  # two may start in one second
                 sinks.append(TensorBoardSink(directory=self._output / "runs" / folder))
         return sinks
 

@@ -26,7 +26,6 @@ from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
-from lora_watch.norms.base import relative
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
@@ -563,7 +562,7 @@ class Monitor:
             sizes = {"relative_norm": taken.base.norm, "relative_spectral_norm": taken.base.spectral_norm}
             for (name, size), change in zip(sizes.items(), ("delta_norm", "spectral_norm")):
                 if change in values:
-                    metrics[name], known[name] = relative(values[change], size), readable & (size > 0)
+                    metrics[name], known[name] = values[change] / size, readable & np.isfinite(size)
         if "magnitudes" in there:
             magnitudes, has_magnitude = there["magnitudes"]
             metrics.update(magnitudes)
@@ -645,20 +644,25 @@ class Monitor:
         try:
             with torch.no_grad():
                 yield
+        except OSError as error:  # the disk's fault, not ours: one line is enough, whichever files it meets
+            said = f"lora_watch could not write: {error}"
+            if self._is_new(f"errno {error.errno}"):
+                log.warning("%s; training goes on, what could not be written is lost", said)
+                self._confess(said, "free the space, or name a folder that can be written to (report_dir, output_dir)")
         except Exception as error:
-            if doing not in self._said:
-                self._said.add(doing)
+            if self._is_new(doing):
                 log.exception("lora_watch failed while %s; training goes on without it", doing)
-                self._unwritten += self.episodes.say(
-                    Alert(
-                        MONITOR_FAILURE,
-                        "monitor-failure",
-                        Severity.WARNING,
-                        self._step,
-                        f"lora_watch itself failed while {doing}: {type(error).__name__}: {error}",
-                        remedies=["the traceback is in the log; training is not affected"],
-                    )
-                )
+                said = f"lora_watch itself failed while {doing}: {type(error).__name__}: {error}"
+                self._confess(said, "the traceback is in the log; training is not affected")
+
+    def _is_new(self, failure: str) -> bool:
+        new = failure not in self._said
+        self._said.add(failure)
+        return new
+
+    def _confess(self, message: str, remedy: str) -> None:
+        alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self._step, message, remedies=[remedy])
+        self._unwritten += self.episodes.say(alert)
 
 
 def _retired(trained: Mapping[str, Adapter | DenseAdapter], found: Sequence[Adapter | DenseAdapter]) -> dict[str, str]:

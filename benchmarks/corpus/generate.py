@@ -48,8 +48,7 @@ class Recorder(Sink):
         pass
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        if not self.records or record.step > self.records[-1].step:  # the last may come again, with the final word
-            self.records.append(record)
+        self.records.append(record)
 
     def finish(self, verdict: Verdict, message: str | None = None) -> None:
         pass

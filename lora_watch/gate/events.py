@@ -188,7 +188,7 @@ def scan(file: Path) -> tuple[list[Record], str | None]:
                     return records, f"the last record of {file.name} is incomplete"
                 if length < 9 or head[12] != 0x09:  # field 1, the time: every event begins with it
                     return records, f"{file.name} is damaged from byte {offset:,} on"
-                if kind := _kind(head):
+                if kind := _kind(head[: 12 + length]):  # a short event of others must not lend the next one's tag
                     records.append(
                         Record(kind, _step(head), struct.unpack_from("<d", head, 13)[0], file, offset + 12, length)
                     )

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import MONITOR_FAILURE
 from lora_watch.records import RunInfo, StepRecord
 
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
@@ -26,7 +27,7 @@ class ConsoleSink:
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for alert in alerts:
-            if alert.closed_step is None:
+            if alert.closed_step is None and alert.rule != MONITOR_FAILURE:  # the log has said that
                 self._print(str(alert), _COLOURS[alert.severity])
 
     def finish(self, verdict: str, message: str | None) -> None:

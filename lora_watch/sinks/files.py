@@ -1,12 +1,18 @@
-"""Files that are whole or not there, and errors that name them."""
+"""Files that are whole or not there, errors that name them, and folders that one process at a time writes to."""
 
 from __future__ import annotations
 
+import errno
 import os
+import sys
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import BinaryIO
+
+LOCK = ".lock"
 
 
 def now() -> str:
@@ -41,3 +47,40 @@ def names_the_path(path: Path, failure: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise OSError(error.errno, f"{failure} ({error.strerror})", str(path)) from error
+
+
+class Claim:
+    """This process writes to a folder, for as long as somebody holds this."""
+
+    def __init__(self, file: BinaryIO | None):
+        if file is not None:
+            weakref.finalize(self, file.close)
+
+
+_claims: weakref.WeakValueDictionary[tuple[int, Path], Claim] = weakref.WeakValueDictionary()
+
+
+def claim(folder: Path) -> Claim | None:
+    """Claims ``folder``, which must exist, for this process; None if another one that is alive has it.
+
+    Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on Windows and on
+    some network file systems, whoever asks gets it.
+    """
+    key = os.getpid(), folder.resolve()
+    if (ours := _claims.get(key)) is not None:  # a lock of this kind ends when any file on it is closed: one for all
+        return ours
+    file: BinaryIO | None = None
+    if sys.platform != "win32":
+        import fcntl
+
+        try:
+            file = open(folder / LOCK, "ab")  # noqa: SIM115  the lock lasts as long as it is open
+            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if file is not None:
+                file.close()
+            if file is not None and error.errno in (errno.EACCES, errno.EAGAIN):
+                return None
+            file = None
+    _claims[key] = claimed = Claim(file)
+    return claimed

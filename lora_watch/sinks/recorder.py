@@ -23,16 +23,19 @@ open any more. `incident.json`, version 1, strict JSON as in `report.json`, has 
 Mersenne Twister with its position, and of Python's, its words as little-endian uint32. Nothing is drawn to get them.
 
 It is written when an incident begins, when it gets worse, when it ends, and when the run does; in between never twice
-in a time of which writing would take more than 1 %.
+in a time of which writing would take more than 0.1 %. What the session before has left is kept as
+`incident.previous.json`, `last_good/` until there is another.
 """
 
 from __future__ import annotations
 
 import base64
+import os
 import random
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,7 +56,7 @@ from lora_watch.sinks.strict_json import adapter_fields, strict_json
 INCIDENT_VERSION = 1
 STEPS = 64
 """Steps that are remembered before an incident, and again after it began. LW202 looks back 48."""
-FILE, FOLDER = "incident.json", "last_good"
+FILE, PREVIOUS, FOLDER = "incident.json", "incident.previous.json", "last_good"
 
 
 class _Kept(NamedTuple):
@@ -83,6 +86,7 @@ class FlightRecorder:
         self._report, self._policy, self._inputs = report, policy or Policy(), inputs
         self._last_good = LastGood(model) if model is not None else None
         self._run = RunInfo(())
+        self._session: str | None = None
         self._kept: deque[_Kept] = deque()
         # Of three steps: one is judged after the next at the latest.
         self._random: deque[tuple[int, dict[str, Any]]] = deque(maxlen=3)
@@ -95,6 +99,10 @@ class FlightRecorder:
         self._next_write = 0.0  # time.monotonic()
 
     def start(self, run: RunInfo, step: int) -> None:
+        if self._session != self._report.run_id:
+            self._session = self._report.run_id
+            with suppress(FileNotFoundError):
+                os.replace(self._report.directory / FILE, self._report.directory / PREVIOUS)
         self._run = run
         if self._last_good is not None and run.adapters:
             self._last_good.begin()

@@ -30,11 +30,15 @@ between is in its closing line, or in `report.json` if it never closed.
 Sessions. A run that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`.
 `report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
 come or go in the middle of a session, those that stay keep their numbers and those that left are no longer listed.
+
+While another process is writing to the folder a run goes to `lora_watch-2` beside it (or `-3` …), and says so.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import os
 import time
 import uuid
@@ -48,9 +52,11 @@ import numpy as np
 from lora_watch.alerts import Alert
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
-from lora_watch.sinks.files import names_the_path, now, replace_file
+from lora_watch.sinks.files import Claim, claim, names_the_path, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.sinks.strict_json import adapter_fields, strict_json
+
+log = logging.getLogger("lora_watch")
 
 REPORT_VERSION = 1
 SECONDS_BETWEEN_WRITES = 10.0
@@ -60,11 +66,13 @@ LARGEST_SHARE_OF_TIME = 0.001
 class ReportSink:
     """Keeps ``report.json`` and ``alerts.jsonl`` in ``directory``, which is made if it does not exist.
 
-    Its methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
+    While another process is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …) at the start. Its
+    methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
-        self.directory = Path(directory)
+        self.directory = self._wanted = Path(directory)
+        self._claim: Claim | None = None
         self._session: _Session | None = None
         self._latest: _Session | None = None  # the same, also after its end
         self._next_write = 0.0  # time.monotonic()
@@ -78,9 +86,8 @@ class ReportSink:
         if self._session is not None:
             self._session.change_run(run)
         else:
-            with names_the_path(self.directory, "cannot make the folder of the report"):
-                self.directory.mkdir(parents=True, exist_ok=True)
-            self._session = self._latest = _Session(run, step, number=self._keep_previous() + 1)
+            notes = self._take_a_folder()
+            self._session = self._latest = _Session(run, step, self._keep_previous() + 1, notes)
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -97,13 +104,15 @@ class ReportSink:
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         if self._latest is not None:
             self._latest.take_evaluation(step, metrics)
-            self._write_report(self._latest)
+            if self._session is not None or self._is_still_ours(self._latest):
+                self._write_report(self._latest)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         session, self._session = self._session, None
         if session is not None:
             session.verdict, session.message = verdict, message
             self._write_report(session)
+        self._claim = None
 
     def _write_report(self, session: _Session) -> None:
         began = time.monotonic()
@@ -119,10 +128,41 @@ class ReportSink:
             strict_json({"event": event, "run_id": session.run_id, "time": now(), **alert.to_dict()}) + b"\n"
             for event, alert in news
         ]
-        with names_the_path(path, "cannot write the alerts"), open(path, "ab+") as file:
-            if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
-                lines.insert(0, b"\n")  # a killed session left half a line: it must not spoil ours
-            file.write(b"".join(lines))
+        with names_the_path(path, "cannot write the alerts"):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with open(path, "ab+") as file:
+                if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
+                    lines.insert(0, b"\n")  # a killed session left half a line: it must not spoil ours
+                file.write(b"".join(lines))
+
+    def _take_a_folder(self) -> Sequence[str]:
+        """Makes ``directory`` the first of the wanted folder and its neighbours that no other process is writing to.
+
+        Returns what is to be said of it.
+        """
+        for number in itertools.count(1):
+            self.directory = self._wanted if number == 1 else self._wanted.with_name(f"{self._wanted.name}-{number}")
+            with names_the_path(self.directory, "cannot make the folder of the report"):
+                self.directory.mkdir(parents=True, exist_ok=True)
+            self._claim = claim(self.directory)
+            if self._claim is not None:
+                break
+        if self.directory == self._wanted:
+            return ()
+        note = (
+            f"another process was writing to {self._wanted} when this run began, so this report is in "
+            f"{self.directory.name}. Give each run an output_dir of its own: their checkpoints overwrite each other, "
+            "and lora-watch check judges both for as long as both folders are there"
+        )
+        log.warning("%s", note)
+        return (note,)
+
+    def _is_still_ours(self, session: _Session) -> bool:
+        """Nobody has begun another run in the folder since this one ended."""
+        try:
+            return json.loads((self.directory / "report.json").read_bytes())["run_id"] == session.run_id
+        except (OSError, ValueError, TypeError, KeyError):
+            return True  # gone or spoiled: better ours than nothing
 
     def _keep_previous(self) -> int:
         """Moves the last session's report aside and returns how many sessions there have been."""
@@ -145,6 +185,8 @@ class _Session:
     run: RunInfo
     step: int
     number: int
+    notes: Sequence[str] = ()
+    """What the sink has to add to those of ``run``."""
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
     started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"
@@ -223,7 +265,7 @@ class _Session:
             "rules": self.run.rules,
             "config": self.run.config,
             "versions": self.run.versions,
-            "notes": self.run.notes,
+            "notes": [*self.run.notes, *self.notes],
         }
 
 

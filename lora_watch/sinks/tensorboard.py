@@ -25,11 +25,15 @@ the plugin's name and DATA_CLASS_TENSOR on every event, because some readers tak
 from __future__ import annotations
 
 import atexit
+import errno
 import os
+import shutil
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -39,6 +43,7 @@ from lora_watch.alerts import Alert, Severity
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.sinks import Verdict, events, tags
 from lora_watch.sinks.background import Background
+from lora_watch.sinks.files import names_the_path
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.sinks.strict_json import adapter_fields, strict_json
 from lora_watch.sinks.thinning import Thinning
@@ -59,6 +64,9 @@ HPARAM_METRICS = (
 """Scalars shown beside the hyperparameters, by the tags under which they are written anyway."""
 SPECTRA = 100
 """How often the whole spectrum is written in a run, at even distances, besides at steps of alerts."""
+RETRY_SECONDS = 10.0
+SPARE_BYTES = 1 << 20
+"""What is left of a disk's room belongs to the checkpoints."""
 FLUSH_SECONDS = 2.0
 """What a killed run may lose. A writer's own pace, with the Trainer two minutes, is too slow to be followed."""
 
@@ -72,6 +80,10 @@ class TensorBoardSink:
     disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own pace. Closing
     the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs thin out (see
     ``thinning``). What goes wrong in the background is raised by the next call.
+
+    A writer of TensorBoard's that has failed once raises that for ever, to all who share it. So the disk is asked
+    before each event, which is dropped where there is no room. Where the writer fails all the same, or its directory is
+    gone, the file is given up; another one begins when its owner writes again, the sink after ``RETRY_SECONDS``.
 
     Args:
         writer_source: Returns the ``torch.utils.tensorboard.SummaryWriter`` to share. It is asked at each write,
@@ -97,6 +109,7 @@ class TensorBoardSink:
         self._writer: SummaryWriter | None = None
         """The one that ``_file`` belongs to."""
         self._file: _EventFile | None = None
+        self._next_try = 0.0  # time.monotonic()
         self._background = Background("lora_watch-tensorboard")
         self._thinning: Thinning[_Step] = Thinning()
         self._history = AlertHistory()
@@ -110,17 +123,14 @@ class TensorBoardSink:
         atexit.register(self._at_exit)
         nothing_to_share = self._file is None and (self._source is None or self._source() is None)
         if nothing_to_share and self._directory is not None:
-            from torch.utils.tensorboard import SummaryWriter
-
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
-            purge_step = step + 1 if step else 0
-            self._own = SummaryWriter(self._directory, purge_step=purge_step)
+            self._own = self._new_writer(self._directory, purge_step=step + 1 if step else 0)
         if (known := self._file) is not None:  # the set of adapters has changed
             self._hand_over(self._thinning.rest())
             self._background.do(partial(known.begin, run, step))
         self._run, self._start_step, self._next_spectrum = run, step, step
         self._find_file()
-        self._background.check()
+        self._check()
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         news = self._history.update(alerts)
@@ -147,7 +157,7 @@ class TensorBoardSink:
         self._hand_over(self._thinning.take(step, record.step, worth=worth, keep=keep))
         if news:
             self._settle()
-        self._background.check()
+        self._check()
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
@@ -156,11 +166,13 @@ class TensorBoardSink:
             self._hand_over(self._thinning.rest())
             self._background.do(partial(file.end, verdict, message, self._step))
         self._settle()
-        self._let_go()
-        if self._own is not None:
-            self._own.close()
-        self._own = None
-        self._background.check()
+        try:
+            self._check()
+        finally:
+            self._let_go()
+            if self._own is not None:
+                self._own.close()
+            self._own = None
 
     def _hand_over(self, steps: Sequence[_Step]) -> None:
         if (file := self._file) is not None:
@@ -173,8 +185,31 @@ class TensorBoardSink:
             self._background.do(file.flush)
         self._background.settle(timeout=60.0)
 
+    def _new_writer(self, directory: str | os.PathLike[str], purge_step: int | None = None) -> SummaryWriter:
+        self._next_try = time.monotonic() + RETRY_SECONDS
+        with names_the_path(Path(directory), "cannot write TensorBoard's events"):
+            os.makedirs(directory, exist_ok=True)
+            _ask_the_disk(directory)
+            from torch.utils.tensorboard import SummaryWriter
+
+            return SummaryWriter(directory, purge_step=purge_step)
+
+    def _check(self) -> None:
+        """Raises what went wrong in the background, and gives up a file that could not be written."""
+        with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
+            try:
+                self._background.check()
+            finally:
+                if self._file is not None and self._file.failed and self._writer is not None:
+                    writer = self._writer
+                    self._let_go()
+                    writer.file_writer = writer.all_writers = None  # as if it were closed
+
     def _find_file(self) -> _EventFile | None:
         """The file to write to now, None when there is none or it is closed. A new one gets its own header."""
+        if self._own is not None and self._own.file_writer is None and time.monotonic() >= self._next_try:
+            with suppress(OSError):  # has been said
+                self._own = self._new_writer(self._own.log_dir)
         writer = self._own
         if writer is None and self._source is not None:
             writer = self._source()
@@ -234,6 +269,8 @@ class _EventFile:
         self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
         self._counts: Counter[Severity] | None = None
         self._flushed = time.monotonic()
+        self.failed = False
+        """It could not be written to, and nothing more is tried."""
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
@@ -273,7 +310,9 @@ class _EventFile:
         self.flush()
 
     def flush(self) -> None:
-        self.handle.flush()
+        with self._giving_up_if_it_fails():
+            if not self.failed:
+                self.handle.flush()
         self._flushed = time.monotonic()
 
     def _verdict(self, verdict: str, message: str | None) -> Any:
@@ -286,7 +325,33 @@ class _EventFile:
         return events.tensor(tag, content, explanation)
 
     def _add(self, values: Sequence[Any], step: int) -> None:
-        self.handle.add_event(events.event(values), step)
+        event = events.event(values)
+        if not self.failed:
+            try:
+                _ask_the_disk(self.handle.get_logdir())
+            except FileNotFoundError:
+                self.failed = True
+                raise
+            with self._giving_up_if_it_fails():
+                self.handle.add_event(event, step)
+
+    @contextmanager
+    def _giving_up_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.failed = True
+            raise
+
+
+def _ask_the_disk(directory: str | os.PathLike[str]) -> None:
+    """Raises OSError where nothing can be written, without trying to."""
+    if "://" in str(directory):  # TensorBoard writes to object stores, too
+        return
+    if shutil.disk_usage(directory).free < SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not os.access(directory, os.W_OK):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
 
 
 # -- what is written, as plain numbers ---------------------------------------------------------------------------

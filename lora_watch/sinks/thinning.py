@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 Item = TypeVar("Item")
 
@@ -16,8 +15,7 @@ def stride(step: int) -> int:
     return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
 
 
-@dataclass(frozen=True)
-class _Seen(Generic[Item]):
+class _Seen(NamedTuple, Generic[Item]):
     item: Item
     worth: int
 

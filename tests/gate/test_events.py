@@ -42,6 +42,22 @@ def test_it_reads_what_tensorboards_reader_reads(healthy: Path) -> None:
     assert ours.damage == []
 
 
+def test_a_short_event_of_others_before_ours_is_not_taken_for_ours(tmp_path: Path) -> None:
+    from torch.utils.tensorboard import SummaryWriter
+
+    with SummaryWriter(str(tmp_path)) as writer:  # the Trainer's, that logs at every step
+        sink = TensorBoardSink(lambda: writer)
+        sink.start(run_of(), 0)
+        for step in range(1, 6):
+            sink.write(record_of(run_of(), step), [])
+            sink._settle()
+            writer.add_scalar("train/epoch", 0.5, step)
+        sink.finish("ok", None)
+    log = log_of(tmp_path)
+    assert log.steps == [1, 2, 3, 4, 5]
+    assert list(log.metric("delta_norm", log.steps)) == log.steps
+
+
 def test_steps_beyond_what_two_bytes_hold(tmp_path: Path) -> None:
     sink = TensorBoardSink(directory=tmp_path)
     sink.start(run_of(), 0)

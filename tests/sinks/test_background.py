@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
@@ -71,25 +72,58 @@ def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, mo
         assert board.scalars("theirs") == [(60, 1.0)]
 
 
-def test_a_full_disk_is_said_by_the_next_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    sink = TensorBoardSink(directory=tmp_path)
+def test_a_full_disk_is_said_by_the_next_write_and_costs_what_could_not_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writer = SummaryWriter(str(tmp_path))  # somebody else's, who must not be hurt
+    sink = TensorBoardSink(lambda: writer)
     sink.start(run_of(), 0)
     sink._settle()
-    monkeypatch.setattr("lora_watch.sinks.tensorboard.events.event", full)
-    sink.write(record_of(run_of(), 1), [])
-    sink._background.settle()
-    with pytest.raises(OSError, match="No space left"):
-        sink.write(record_of(run_of(), 2), [])
-    sink._background.settle()
-    monkeypatch.undo()  # there is room again
+    usage = shutil.disk_usage(tmp_path)
+    with monkeypatch.context() as disk:
+        disk.setattr("lora_watch.sinks.tensorboard.shutil.disk_usage", lambda _: usage._replace(free=4096))
+        sink.write(record_of(run_of(), 1), [])
+        sink._background.settle()
+        with pytest.raises(OSError, match=f"No space left.*{tmp_path}"):
+            sink.write(record_of(run_of(), 2), [])
+        writer.add_scalar("theirs", 1.0, 2)
+        sink._background.settle()
     with suppress(OSError):  # that of step 2, unless it came before the first was raised
         sink.write(record_of(run_of(), 3), [])
     sink.finish("ok", None)
+    writer.close()
     with tensorboard(tmp_path, "python") as board:
         assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [3]
+        assert board.scalars("theirs") == [(2, 1.0)]
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lora_watch.sinks.tensorboard.RETRY_SECONDS", 0.0)
+    writer = SummaryWriter(str(tmp_path)) if shared else None
+    sink = TensorBoardSink(lambda: writer, tmp_path)
+    sink.start(run_of(), 0)
+    sink.write(record_of(run_of(), 1), [])
+    sink._settle()
+    with monkeypatch.context() as disk:
+        disk.setattr(RecordWriter, "write", full)
+        sink.write(record_of(run_of(), 2), [])
+        sink._settle()
+        with pytest.raises(OSError, match="events are lost"):
+            sink.write(record_of(run_of(), 3), [])
+    if writer is not None:
+        writer.add_scalar("theirs", 1.0, 3)
+    sink.write(record_of(run_of(), 4), [])
+    sink.finish("ok", None)
+    if writer is not None:
+        writer.close()
+    with tensorboard(tmp_path, "python") as board:
+        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [1, 4]
+        assert [told["verdict"] for _, told in board.json(tags.VERDICT)][-1] == "ok"
 
 
 def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path) -> None:

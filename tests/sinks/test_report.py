@@ -13,6 +13,7 @@ import pytest
 
 from lora_watch.alerts import Severity
 from lora_watch.sinks import ReportSink, report
+from lora_watch.sinks.files import LOCK
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 
 NAN, INF = math.nan, math.inf
@@ -49,7 +50,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert (told["config"], told["versions"], told["notes"]) == ({"model": "made-up"}, {"torch": "2"}, ["a note"])
     assert told["started"] <= told["updated"]
     assert not (tmp_path / "new" / "folder" / "alerts.jsonl").exists()
-    assert list((tmp_path / "new" / "folder").iterdir()) == [tmp_path / "new" / "folder" / "report.json"]
+    assert {file.name for file in (tmp_path / "new" / "folder").iterdir()} == {"report.json", LOCK}
 
 
 def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:

@@ -1,0 +1,145 @@
+"""Several runs with one ``output_dir``: at once, one after the other, and resumed. Real Trainers, real processes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lora_watch import LoraWatchCallback
+from lora_watch.gate import judge
+from tests.gate.test_schemas import errors
+from tests.sinks.made_up import parse
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+# The first run waits in its second step until the second one has come and gone; the third comes when both are over.
+AT_ONCE = """
+import os, sys, time
+from pathlib import Path
+from transformers import TrainerCallback
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+import torch.utils.tensorboard
+
+out, signs = Path(sys.argv[1]), Path(sys.argv[2])
+
+class Waits(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if state.global_step == 2:
+            (signs / "here").touch()
+            while not (signs / "go").exists():
+                time.sleep(0.01)
+
+def begin(lr, *callbacks, alpha=16):
+    child = os.fork()
+    if child == 0:
+        watch = LoraWatchCallback(console=False)
+        trainer = build_trainer(lora(tiny_model(), r=2, alpha=alpha), stdlib_blocks(32, 32), 12,
+                                callbacks=[*callbacks, watch], lr=lr, output_dir=str(out))
+        trainer.train()
+        os._exit(0)
+    return child
+
+def end(child):
+    assert os.waitpid(child, 0)[1] == 0
+
+tiny_model()
+first = begin(1e-3, Waits())
+while not (signs / "here").exists():
+    time.sleep(0.01)
+end(begin(5e-2, alpha=128))
+(signs / "go").touch()
+end(first)
+end(begin(2e-3))
+"""
+
+
+def report_in(folder: Path, name: str = "report.json") -> dict[str, Any]:
+    report = parse((folder / name).read_bytes())
+    assert errors("report.json", report) == []
+    return report
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no locks")
+def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
+    out, signs = tmp_path / "out", tmp_path / "signs"
+    signs.mkdir()
+    command = [sys.executable, "-c", AT_ONCE, str(out), str(signs)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+    first, second = report_in(out / "lora_watch", "report.previous.json"), report_in(out / "lora_watch-2")
+    third = report_in(out / "lora_watch")
+    assert [run["config"]["learning_rate"] for run in (first, second, third)] == [1e-3, 5e-2, 2e-3]
+    assert [(run["verdict"], run["step"], run["session"]) for run in (first, second, third)] == [
+        ("ok", 12, 1),
+        ("ok", 12, 1),
+        ("ok", 12, 2),
+    ]
+    assert first["notes"] == third["notes"] == []
+    assert "LW102" in {alert["rule"] for alert in second["alerts"]}
+    told = [parse(line)["run_id"] for line in (out / "lora_watch" / "alerts.jsonl").read_bytes().splitlines()]
+    assert second["run_id"] not in told
+    assert not (out / "lora_watch" / "incident.json").exists()
+    assert parse((out / "lora_watch-2" / "incident.json").read_bytes())["run_id"] == second["run_id"]
+    assert len(list((out / "runs").iterdir())) == 3
+
+    (note,) = second["notes"]
+    assert note.startswith(f"another process was writing to {out / 'lora_watch'} when this run began")
+    assert done.stderr.count(note) == 1  # the second process is the one to be told
+    judgement = judge([out])
+    assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
+    assert [judged.run.verdict for judged in judgement.runs] == ["ok", "ok"]
+    assert judgement.exit_code == 1
+
+
+def training(folder: Path, steps: int, lr: float = 2e-3, alpha: float = 16, **arguments: Any) -> Any:
+    return build_trainer(
+        lora(tiny_model(), r=2, alpha=alpha),
+        stdlib_blocks(32, 32),
+        steps,
+        callbacks=[LoraWatchCallback(console=False)],
+        lr=lr,
+        output_dir=str(folder),
+        **arguments,
+    )
+
+
+def test_a_run_after_another_replaces_it(tmp_path: Path) -> None:
+    training(tmp_path, 12, lr=5e-2, alpha=128).train()
+    assert judge([tmp_path]).exit_code == 1
+    bad = report_in(tmp_path / "lora_watch")
+
+    again = training(tmp_path, 6, eval_dataset=stdlib_blocks(8, 32))
+    again.train()
+    judgement = judge([tmp_path])
+    (judged,) = judgement.runs
+    assert judgement.exit_code == 0
+    assert (judged.run.verdict, judged.run.step, judged.run.log.steps) == ("ok", 6, list(range(7)))
+    assert judged.story == []
+    assert "LW102" in {alert["rule"] for alert in bad["alerts"]} - {alert.rule for alert in judged.findings}
+    assert report_in(tmp_path / "lora_watch", "report.previous.json") == bad
+    old = parse((tmp_path / "lora_watch" / "incident.previous.json").read_bytes())
+    assert old["run_id"] == bad["run_id"]
+    assert not (tmp_path / "lora_watch" / "incident.json").exists()
+
+    training(tmp_path, 3).train()
+    latest = (tmp_path / "lora_watch" / "report.json").read_bytes()
+    again.evaluate()  # the report is another run's by now
+    assert (tmp_path / "lora_watch" / "report.json").read_bytes() == latest
+
+
+def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
+    training(tmp_path, 8, save_strategy="steps", save_steps=4).train()
+    began = report_in(tmp_path / "lora_watch")
+    training(tmp_path, 8).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
+    ended = report_in(tmp_path / "lora_watch")
+    assert (ended["session"], ended["verdict"], ended["step"]) == (2, "ok", 8)
+    assert ended["run_id"] != began["run_id"]
+    assert not (tmp_path / "lora_watch-2").exists()
+    (judged,) = judge([tmp_path]).runs
+    assert judged.run.log.steps == list(range(9))
