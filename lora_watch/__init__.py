@@ -6,28 +6,11 @@ neither torch, transformers nor tensorboard: TensorBoard imports this package at
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lora_watch.lazy import lazily
 
 __version__ = "0.1.0"
-
-_HOMES = {
-    "Adapter": "lora_watch.adapters",
-    "find_adapters": "lora_watch.adapters",
-    "NoAdaptersError": "lora_watch.adapters",
-    "Measurement": "lora_watch.norms",
-    "measure": "lora_watch.norms",
-    "Rule": "lora_watch.rules",
-    "Finding": "lora_watch.rules",
-    "StepRecord": "lora_watch.records",
-    "Alert": "lora_watch.alerts",
-    "Severity": "lora_watch.alerts",
-    "LoraWatchError": "lora_watch.alerts",
-    "Monitor": "lora_watch.monitor",
-    "LoraWatchCallback": "lora_watch.callback",
-    "watch": "lora_watch.callback",
-    "advise": "lora_watch.advice",
-}
 
 __all__ = [
     "Adapter",
@@ -59,12 +42,19 @@ if TYPE_CHECKING:
     from lora_watch.rules import Finding, Rule
 
 
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'lora_watch' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOMES[name]), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
+        "advice": ("advise",),
+        "alerts": ("Alert", "LoraWatchError", "Severity"),
+        "callback": ("LoraWatchCallback", "watch"),
+        "monitor": ("Monitor",),
+        "norms": ("Measurement", "measure"),
+        "records": ("StepRecord",),
+        "rules": ("Finding", "Rule"),
+    },
+)
 
 
 def __dir__() -> list[str]:

@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.adapters import walk
+from lora_watch.norms import base
 from tests.rules.test_episodes import Whole
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -258,7 +259,10 @@ def to_nine_digits(state: Any) -> Any:
     return json.loads(json.dumps(state), parse_float=lambda text: f"{float(text):.9g}")
 
 
-def test_a_resumed_run_goes_on_where_it_stopped() -> None:
+def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = base.matrix_norms
+    monkeypatch.setattr(base, "matrix_norms", lambda weight: read.append(1) or real(weight))
     # Everything is measured at every step: which steps are cheap enough is else the clock's to say.
     whole = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
@@ -266,11 +270,13 @@ def test_a_resumed_run_goes_on_where_it_stopped() -> None:
     trainer.train()
     assert whole.monitor is not None
     expected = whole.monitor.state_dict()
+    assert len(read) == 28, "each frozen weight is read once a run"
 
     resumed = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
     again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert resumed.monitor is not None
+    assert len(read) == 28, "and not again when it is resumed"
     assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
 
 

@@ -5,8 +5,9 @@ Names are imported on first use: rules read ``lora_watch.adapters.names``, and w
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.adapters.adapter import Adapter, Block, NoAdaptersError
@@ -27,23 +28,12 @@ __all__ = [
     "walk",
 ]
 
-_HOMES = {
-    "Adapter": "adapter",
-    "Block": "adapter",
-    "DenseAdapter": "peft_deltas",
-    "NoAdaptersError": "adapter",
-    "clean_name": "names",
-    "find_adapters": "find",
-    "find_other_adapters": "find",
-    "layer_index": "names",
-    "unmatched": "find",
-    "walk": "find",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = lazily(
+    __name__,
+    {
+        "adapter": ("Adapter", "Block", "NoAdaptersError"),
+        "find": ("find_adapters", "find_other_adapters", "unmatched", "walk"),
+        "names": ("clean_name", "layer_index"),
+        "peft_deltas": ("DenseAdapter",),
+    },
+)

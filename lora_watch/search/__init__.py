@@ -6,8 +6,9 @@ and ``trainer`` is a Trainer's part in it. Names are imported on first use: a pl
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from lora_watch.lazy import lazily
 
 __all__ = ["Attempt", "Configuration", "LoraSpace", "Outcome", "Plan", "SearchCallback", "SearchResult", "search"]
 
@@ -17,19 +18,12 @@ if TYPE_CHECKING:
     from lora_watch.search.plan import Configuration, Plan
     from lora_watch.search.trainer import LoraSpace, SearchCallback
 
-_HOMES = {
-    "Outcome": "lora_watch.search.deciding",
-    "Attempt": "lora_watch.search.driver",
-    "SearchResult": "lora_watch.search.driver",
-    "search": "lora_watch.search.driver",
-    "Configuration": "lora_watch.search.plan",
-    "Plan": "lora_watch.search.plan",
-    "LoraSpace": "lora_watch.search.trainer",
-    "SearchCallback": "lora_watch.search.trainer",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "deciding": ("Outcome",),
+        "driver": ("Attempt", "SearchResult", "search"),
+        "plan": ("Configuration", "Plan"),
+        "trainer": ("LoraSpace", "SearchCallback"),
+    },
+)

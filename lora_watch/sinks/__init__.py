@@ -5,9 +5,10 @@ Names are imported on first use: a dashboard reads ``lora_watch.sinks.tags`` and
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.alerts import Alert
@@ -65,15 +66,12 @@ class UpdateSink(Protocol):
         ...
 
 
-_HOMES = {
-    "ConsoleSink": "lora_watch.sinks.console",
-    "FlightRecorder": "lora_watch.sinks.recorder",
-    "ReportSink": "lora_watch.sinks.report",
-    "TensorBoardSink": "lora_watch.sinks.tensorboard",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__ = lazily(
+    __name__,
+    {
+        "console": ("ConsoleSink",),
+        "recorder": ("FlightRecorder",),
+        "report": ("ReportSink",),
+        "tensorboard": ("TensorBoardSink",),
+    },
+)
