@@ -1,8 +1,6 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
-import {h, num, severityClass, severityShape, svg, tip, tipRow} from './dom.js';
+import {em, h, num, severityClass, severityShape, svg, tickText, tip, tipRow} from './dom.js';
 import {INF, NAN} from './data.js';
-
-const PAD = {left: 48, right: 12, top: 10, bottom: 20};
 
 /** Round tick values, about `count` of them. */
 export function ticks(low, high, count) {
@@ -15,15 +13,18 @@ export function ticks(low, high, count) {
   return out;
 }
 
-export function logTicks(low, high) {
-  const out = [];
-  for (let e = Math.ceil(low - 1e-9); e <= high + 1e-9; e++) out.push(10 ** e);
-  if (out.length >= 3) return out.length > 6 ? out.filter((_, i) => i % Math.ceil(out.length / 6) === 0) : out;
-  const fine = [];
-  for (let e = Math.floor(low); e <= Math.ceil(high); e++) {
-    for (const m of [1, 2, 5]) if (Math.log10(m) + e >= low && Math.log10(m) + e <= high) fine.push(m * 10 ** e);
-  }
-  return fine;
+/** Ticks of a logarithmic axis from 10^low to 10^high: at most `most` of them, decades where those are enough. */
+export function logTicks(low, high, most = 6) {
+  const between = (steps) => {
+    const out = [];
+    for (let e = Math.floor(low); e <= Math.ceil(high); e++) {
+      for (const m of steps) if (Math.log10(m) + e >= low - 1e-9 && Math.log10(m) + e <= high + 1e-9) out.push(Number(`${m}e${e}`));
+    }
+    return out;
+  };
+  const decades = between([1]);
+  if (decades.length >= 3) return decades.filter((_, i) => i % Math.ceil(decades.length / most) === 0);
+  return [[1, 2, 5], [1, 3]].map(between).find((fine) => fine.length > 1 && fine.length <= most) ?? (decades.length > 1 ? decades : ticks(10 ** low, 10 ** high, most / 2));
 }
 
 /**
@@ -31,7 +32,7 @@ export function logTicks(low, high) {
  * options: width, height, log, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert, limits: [{value, name}], zero
  */
 export function lineChart(lines, options) {
-  const {width, height, log = false, step, onStep, alerts = [], limits = [], dots = []} = options;
+  const {width, height, step, onStep, alerts = [], limits = [], dots = []} = options;
   const used = lines.filter((line) => line.matrix?.columns);
   const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
     'aria-label': lines.map((line) => line.name).join(', ')});
@@ -39,8 +40,10 @@ export function lineChart(lines, options) {
     root.append(svg('text', {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, options.empty ?? 'not logged in this run'));
     return root;
   }
-  const pad = {...PAD, top: alerts.length ? 20 : PAD.top};
+  const pad = {left: em(46), right: em(12), top: alerts.length ? 20 : 10, bottom: em(20)};
   const [x0, x1] = options.range ?? [Math.min(...used.map((l) => l.matrix.first[0])), Math.max(...used.map((l) => l.matrix.last.at(-1)))];
+  const positive = ({matrix, column = 0}) => Array.from({length: matrix.columns}, (_, c) => matrix.high[c * matrix.n + column]).some((v) => v > 0 && v < Infinity);
+  const log = options.log && used.some(positive); // what is zero throughout has no logarithm, but a line
   const to = log ? (v) => (v > 0 ? Math.log10(v) : NaN) : (v) => v;
 
   let low = Infinity, high = -Infinity;
@@ -62,7 +65,7 @@ export function lineChart(lines, options) {
   if (log && high - low > 8) low = high - 8;
   if (high - low < 1e-9 * Math.max(1, Math.abs(high))) {
     const room = log ? 0.3 : Math.abs(high) * 0.1 || 1;
-    [low, high] = [low - room, high + room];
+    [low, high] = [high === 0 ? 0 : low - room, high + room];
   } else {
     const room = (high - low) * 0.06;
     high += room;
@@ -72,12 +75,12 @@ export function lineChart(lines, options) {
   const X = (s) => pad.left + (x1 === x0 ? W / 2 : ((s - x0) / (x1 - x0)) * W);
   const Y = (v) => pad.top + H - ((Math.max(low, Math.min(high, v)) - low) / (high - low)) * H;
 
-  for (const value of log ? logTicks(low, high) : ticks(low, high, Math.max(2, H / 32))) {
+  for (const value of log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)))) {
     const y = Y(to(value));
     root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
-      svg('text', {x: pad.left - 6, y: y + 3.5, 'text-anchor': 'end'}, num(value)));
+      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, tickText(value)));
   }
-  for (const value of ticks(x0, x1, W / 62).filter(Number.isInteger)) {
+  for (const value of ticks(x0, x1, W / em(62)).filter(Number.isInteger)) {
     root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
   }
   for (const {value, name} of limits) {
@@ -132,7 +135,7 @@ export function lineChart(lines, options) {
 /** One line: its band of extremes if pooled, its path with gaps, a mark at the foot for every non-finite column. */
 function draw(line, X, Y, to, [x0, x1], foot) {
   const {matrix, column = 0, colour, dash, thin} = line;
-  let path = '', marks = '', down = false;
+  let path = '', marks = '', down = false, lone = '', alone = ''; // a point without neighbours shows as a dot
   const upper = [], lower = [], bands = [];
   const close = () => {
     if (upper.length > 1) bands.push(`M${upper.join('L')}L${lower.reverse().join('L')}Z`);
@@ -144,10 +147,11 @@ function draw(line, X, Y, to, [x0, x1], foot) {
     const k = c * matrix.n + column, x = X(middle).toFixed(1);
     if (!dash && matrix.flags[k] & (NAN | INF)) marks += `M${x} ${foot - 7}v7`;
     const a = to(matrix.low[k]), b = to(matrix.high[k]);
-    if (!Number.isFinite(b)) { down = false; close(); continue; }
+    if (!Number.isFinite(b)) { down = false; alone += lone; lone = ''; close(); continue; }
     const y = Number.isFinite(a) ? Y((a + b) / 2) : Y(b);
     path += `${down ? 'L' : 'M'}${x} ${y.toFixed(1)}`;
-    if (!down) path += 'h.01'; // a lone point shows as a dot
+    if (!down) lone = `M${x} ${y.toFixed(1)}h.01`;
+    else lone = '';
     down = true;
     if (matrix.pooled) { upper.push(`${x} ${Y(b).toFixed(1)}`); lower.push(`${x} ${(Number.isFinite(a) ? Y(a) : foot).toFixed(1)}`); }
   }
@@ -155,6 +159,7 @@ function draw(line, X, Y, to, [x0, x1], foot) {
   return [
     bands.length && svg('path', {d: bands.join(''), class: 'band', style: `fill:${colour};stroke:${colour}`}),
     svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
+    alone + lone && svg('path', {d: alone + lone, class: 'lone', style: `stroke:${colour}`}),
     marks && svg('path', {d: marks, class: 'broken'}),
   ].filter(Boolean);
 }

@@ -46,15 +46,18 @@ export class Matrix {
     return this.high[this.columnOf(step) * this.n + i];
   }
 
+  /** The last step of the axis: until then the last column lasts. */
+  get end() { return Math.max(this.until ?? 0, this.last[this.columns - 1]); }
+
   /** How far along the axis of steps a column begins, 0 to 1; 1 for the one after the last. Each lasts until the next. */
   place(column) {
-    const from = this.first[0], bins = Math.ceil((this.last[this.columns - 1] - from + 1) / this.width);
+    const from = this.first[0], bins = Math.ceil((this.end - from + 1) / this.width);
     return column >= this.columns ? 1 : (this.first[column] - from) / (bins * this.width);
   }
 
   /** The step at a share of that axis. */
   stepAt(share) {
-    const from = this.first[0], bins = Math.ceil((this.last[this.columns - 1] - from + 1) / this.width);
+    const from = this.first[0], bins = Math.ceil((this.end - from + 1) / this.width);
     return Math.floor(from + Math.max(0, Math.min(0.999999, share)) * bins * this.width);
   }
 

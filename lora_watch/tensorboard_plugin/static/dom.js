@@ -12,23 +12,29 @@ function fill(element, attributes, children) {
   return element;
 }
 
+/** Pixels on a page of 1280: more on a wide one, where the text is larger, too (see style.css). */
+export const em = (pixels) => Math.round((pixels / 13) * parseFloat(getComputedStyle(document.documentElement).fontSize));
+
 export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
 /** Three significant digits, as short as they can be written. */
-export function num(value) {
+export function num(value, smallest = 1e-3) {
   if (value == null) return '–';
   if (Number.isNaN(value)) return 'NaN';
   if (!Number.isFinite(value)) return value > 0 ? '∞' : '−∞';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e6 || size < 1e-3) {
+  if (size >= 1e6 || size < smallest) {
     const [mantissa, exponent] = value.toExponential(size >= 9.995e5 ? 2 : 1).split('e');
     return `${mantissa.replace(/\.?0+$/, '')}e${exponent.replace('+', '')}`.replaceAll('-', '−');
   }
   const text = size >= 1000 ? String(Math.round(value)) : String(Number(value.toPrecision(3)));
   return text.replace('-', '−');
 }
+
+/** The same beside an axis, where 0.0005 stands between 0 and 0.001. */
+export const tickText = (value) => num(value, 1e-4);
 
 export const percent = (share, digits = 0) =>
   `${share > 0 ? '' : share < 0 ? '−' : ''}${Math.abs(share * 100).toFixed(digits)} %`;

@@ -1,5 +1,5 @@
 // Every adapter at every step, for one metric. One row an adapter; a column lasts until the next one was logged.
-import {card, h, num, severityClass, severityShape, svg, tip, words} from './dom.js';
+import {card, em, h, num, severityClass, severityShape, svg, tip, words} from './dom.js';
 import {ticks} from './chart.js';
 import {gradient, table} from './colours.js';
 import {flagWords, INF, NAN, UNKNOWN} from './data.js';
@@ -8,7 +8,7 @@ export const title = 'Heatmap';
 export const COLOURS = {relative: 'against its own median', absolute: 'value', rank: 'rank among adapters'};
 export const ROWS = {type: 'by module', depth: 'by depth'};
 const BROKEN = '#ff00a8';
-const SIDE = 268, GUTTER = 104;
+const side = () => em(268), gutterWidth = () => em(108);
 
 /** [{name, adapters}], in the order in which they are drawn. */
 export function groups(adapters, by) {
@@ -87,7 +87,7 @@ export async function draw(app) {
   const {state, adapters} = app;
   const controls = toolbar(app);
   if (!adapters.length || !state.metric) return h('p', {class: 'empty-page'}, 'This run watches no adapter.');
-  const width = app.width - SIDE - 16 - 28, plot = width - GUTTER - 4;
+  const width = app.width - side() - 16 - 28, plot = width - gutterWidth() - 4;
   const max_cols = Math.max(100, Math.floor(plot / 50) * 50);
   const zoomed = state.from !== '' || state.to !== '';
   const whole = await app.metric(state.metric, {max_cols});
@@ -97,11 +97,13 @@ export async function draw(app) {
   if (!matrix.columns) return h('div', null, controls, h('p', {class: 'empty-page'}, 'No step of this metric lies in the chosen range.'));
   if (app.data.prefetched !== state.run) prefetch(app, max_cols);
 
+  whole.until = app.lastStep; // a metric that is measured now and then is still what it was
+  matrix.until = Math.min(app.lastStep, state.to === '' ? Infinity : Number(state.to));
   const middles = memo(whole, 'middles', () => medians(whole));
   const painted = memo(matrix, `${state.colour}`, () => shade(matrix, state.colour, middles));
   const heat = plotOf(app, matrix, loss, painted, middles, {width, plot});
   return h('div', {class: 'heat'}, controls,
-    h('div', {class: 'columns', style: `grid-template-columns:minmax(0,1fr) ${SIDE}px`},
+    h('div', {class: 'columns', style: `grid-template-columns:minmax(0,1fr) ${side()}px`},
       h('section', {class: 'card'}, legendOf(app, matrix, painted), heat),
       h('section', {class: 'card side'}, h('header', null, h('h2', null, `Stand out at ${matrix.steps(matrix.columnOf(app.step))}`)), standOut(app, matrix, middles))));
 }
@@ -132,8 +134,8 @@ function legendOf(app, matrix, painted) {
 
 function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
   const {columns, n} = matrix, grouped = groups(app.adapters, app.state.rows);
-  const room = Math.max(300, innerHeight - 252), gap = grouped.length > 40 ? 1 : 3;
-  const size = Math.max(1, Math.min(22, Math.floor((room - gap * grouped.length) / n)));
+  const room = Math.max(300, innerHeight - em(252)), gap = grouped.length > 40 ? 1 : 3;
+  const size = Math.max(1, Math.min(em(30), Math.floor((room - gap * grouped.length) / n)));
   const rows = []; // [{adapter, y}]
   const labels = [];
   let y = 0;
@@ -196,21 +198,21 @@ function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
     }
   });
 
-  const gutter = svg('svg', {class: 'gutter', width: GUTTER - 6, height});
-  const every = size >= 11 && grouped.length < n;
+  const GUTTER = gutterWidth(), gutter = svg('svg', {class: 'gutter', width: GUTTER - 6, height});
+  const every = size >= em(11) && grouped.length < n;
   let free = -99;
   for (const label of labels) {
-    if (label.y - free < 11) continue;
+    if (label.y - free < em(12)) continue;
     free = label.y;
-    gutter.append(svg('text', {x: every ? GUTTER - 34 : GUTTER - 12, y: label.y + 4, 'text-anchor': 'end', class: 'group'}, label.name));
+    gutter.append(svg('text', {x: every ? GUTTER - em(36) : GUTTER - 12, y: label.y + em(4), 'text-anchor': 'end', class: 'group'}, cut(label.name, every ? 11 : 15), svg('title', null, label.name)));
   }
-  if (every) for (const row of rows) gutter.append(svg('text', {x: GUTTER - 12, y: row.y + size / 2 + 3.5, 'text-anchor': 'end', class: 'item'},
-    app.state.rows === 'type' ? row.adapter.layer ?? '' : row.adapter.type.slice(0, 4)));
+  if (every) for (const row of rows) gutter.append(svg('text', {x: GUTTER - 12, y: row.y + size / 2 + em(4), 'text-anchor': 'end', class: 'item'},
+    app.state.rows === 'type' ? row.adapter.layer ?? '' : cut(row.adapter.type.replace(/_proj$/, ''), 5)));
 
   return h('div', {class: 'plot', style: `grid-template-columns:${GUTTER - 4}px ${plot}px`},
     h('span', {class: 'strip-name'}, 'loss'), strip(app, matrix, loss, plot),
     gutter, h('div', {class: 'stage', style: `width:${plot}px;height:${height}px`}, canvas, overlay),
-    h('span'), axis(matrix, plot));
+    h('span', {class: 'strip-name'}, 'step'), axis(matrix, plot));
 }
 
 function paint(canvas, app, matrix, painted, rows, size, ratio) {
@@ -279,6 +281,8 @@ function hatched(dark) {
   return tile;
 }
 
+const cut = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
+
 /** Where the middle of a step lies on the axis. */
 const middleOf = (matrix, plot) => (step) => ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
 
@@ -300,7 +304,7 @@ function strip(app, matrix, loss, plot) {
     root.append(svg('path', {d, class: 'line', style: 'stroke:var(--soft)'}));
   }
   for (const alert of app.alerts) {
-    if (alert.step < matrix.first[0] || alert.step > matrix.last.at(-1)) continue;
+    if (alert.step < matrix.first[0] || alert.step > matrix.end) continue;
     const c = matrix.columnOf(alert.step), x = ((matrix.place(c) + matrix.place(c + 1)) / 2) * plot;
     root.append(svg('g', {class: `mark severity ${severityClass(alert.severity)}`, transform: `translate(${Math.max(7, x)},8)`, tabindex: 0, role: 'button',
       'aria-label': `${alert.name} at step ${alert.step}`, onclick: () => app.openAlert(alert), onkeydown: (event) => { if (event.key === 'Enter') app.openAlert(alert); },
@@ -311,10 +315,10 @@ function strip(app, matrix, loss, plot) {
 }
 
 function axis(matrix, plot) {
-  const root = svg('svg', {class: 'axis', width: plot, height: 18}), X = middleOf(matrix, plot);
-  for (const step of ticks(matrix.first[0], matrix.last.at(-1), plot / 70).filter(Number.isInteger)) {
+  const root = svg('svg', {class: 'axis', width: plot, height: em(18)}), X = middleOf(matrix, plot);
+  for (const step of ticks(matrix.first[0], matrix.end, plot / em(70)).filter(Number.isInteger)) {
     const x = X(step);
-    root.append(svg('text', {x, y: 14, 'text-anchor': x < 12 ? 'start' : x > plot - 14 ? 'end' : 'middle'}, step));
+    root.append(svg('text', {x, y: em(14), 'text-anchor': x < 12 ? 'start' : x > plot - 14 ? 'end' : 'middle'}, step));
   }
   return root;
 }
@@ -327,7 +331,7 @@ function standOut(app, matrix, middles) {
     const k = base + adapter.index, broken = matrix.flags[k] & (NAN | INF);
     return {adapter, value: matrix.high[k], broken, far: broken ? Infinity : Math.log2(matrix.high[k] / middles[adapter.index])};
   }).filter(({far}) => !Number.isNaN(far)).sort((a, b) => Math.abs(b.far) - Math.abs(a.far) || b.value - a.value);
-  return h('ol', {class: 'standout'}, found.slice(0, 14).map(({adapter, value, broken, far}) => h('li', null,
+  return h('ol', {class: 'standout'}, found.slice(0, Math.max(6, Math.floor((innerHeight - em(200)) / em(27)))).map(({adapter, value, broken, far}) => h('li', null,
     h('button', {class: 'row', title: adapter.name, onclick: () => app.set({view: 'layer', adapter: adapter.name})},
       h('span', {class: 'clip'}, adapter.short), h('b', null, broken ? flagWords(broken) : num(value)),
       h('small', {class: broken ? 'broken' : null}, broken ? '' : Number.isFinite(far) ? `${far < 0 ? '÷' : '×'} ${num(2 ** Math.abs(far))}` : '0')))));

@@ -1,5 +1,5 @@
 // The one picture of a run: how loud the adapters are against what the loss has gained, and what that means.
-import {num, percent, svg, tip} from './dom.js';
+import {em, h, num, percent, svg, tickText, tip} from './dom.js';
 import {logTicks, ticks} from './chart.js';
 
 /** What LW102 to LW104 go by where a run does not say. */
@@ -61,10 +61,21 @@ function smooth(points) {
   });
 }
 
-/** paths: [{name, colour, points}]; options: width, height, limits, metric, blocks, step, onStep. */
+/** On which side of a point of the path there is room for words, -1 or 1, and how far down: away from where the path goes. */
+function beside(path, p, X, Y, left, right) {
+  const x = X(p.gain), y = Y(p.loudness), near = path.filter((q) => Math.abs(Y(q.loudness) - y) < em(14));
+  const crowded = (side) => near.filter((q) => (X(q.gain) - x) * side > 2 && (X(q.gain) - x) * side < em(70)).length;
+  const fits = (side) => (side > 0 ? x + em(70) < right : x - em(70) > left);
+  const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
+  if (!crowded(side)) return [side, 0];
+  const lines = near.filter((q) => (X(q.gain) - x) * side > 2).map((q) => Y(q.loudness) - y), mean = lines.reduce((a, b) => a + b, 0) / lines.length;
+  return [side, mean > 0 ? -em(11) : em(11)];
+}
+
+/** paths: [{name, letter, colour, points}], with letters at the ends where there are several; options: width, height, limits, metric, blocks, step, onStep. */
 export function picture(paths, options) {
   const {width, height, limits, metric, blocks, step, onStep} = options;
-  const pad = {left: 52, right: 14, top: 12, bottom: 40};
+  const pad = {left: em(52), right: em(20), top: em(12), bottom: em(40)};
   const W = width - pad.left - pad.right, H = height - pad.top - pad.bottom;
   const smoothed = paths.map((path) => smooth(path.points));
   const all = smoothed.flat();
@@ -89,51 +100,56 @@ export function picture(paths, options) {
     svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
   for (const value of logTicks(y0, y1)) {
     root.append(svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: left - 6, y: Y(value) + 3.5, 'text-anchor': 'end'}, num(value)));
+      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, tickText(value)));
   }
-  for (const value of ticks(x0, x1, W / 80)) {
-    root.append(svg('text', {x: X(value), y: bottom + 15, 'text-anchor': 'middle'}, value === 0 ? '0' : `${value > 0 ? '−' : '+'}${Math.round(Math.abs(value) * 100)} %`));
+  for (const value of ticks(x0, x1, W / em(70))) {
+    root.append(svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, value === 0 ? '0' : `${value > 0 ? '−' : '+'}${Math.round(Math.abs(value) * 100)} %`));
   }
   root.append(svg('line', {x1: mid, x2: mid, y1: top, y2: bottom, class: 'axis'}),
     svg('text', {x: left, y: height - 6, class: 'axis-name'}, '← loss above its start'),
     svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'loss below its start →'),
-    svg('text', {x: 12, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'axis-name', transform: `rotate(-90 12 ${(top + bottom) / 2})`},
+    svg('text', {x: em(12), y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'axis-name', transform: `rotate(-90 ${em(12)} ${(top + bottom) / 2})`},
       `${metric === 'output_ratio' ? 'loudness: output_ratio, 90th percentile' : 'size: σ₁(ΔW) / σ₁(W₀), 90th percentile'} × ${blocks ?? 'number of'} blocks`));
   const label = (name, x, y, anchor, cls) => svg('text', {x, y, 'text-anchor': anchor, class: `zone-name ${cls}`}, name);
-  root.append(...[label('OVERCOOKED', left + 10, top + 18, 'start', 'overcooked'),
-    label('HEALTHY', right - 10, quiet - 10, 'end', 'healthy'), label('BARELY MOVES', left + 10, bottom - 10, 'start', 'barely'),
-    drowned - most > 14 && label('very loud', right - 10, (most + drowned) / 2 + 4, 'end', 'minor'), label('no gain yet', left + 10, (raised + quiet) / 2 + 4, 'start', 'minor'),
-    label('quiet, yet learning', right - 10, bottom - 10, 'end', 'minor')].filter(Boolean));
+  root.append(...[label('OVERCOOKED', left + em(10), top + em(18), 'start', 'overcooked'),
+    label('HEALTHY', right - em(10), quiet - em(10), 'end', 'healthy'), label('BARELY MOVES', left + em(10), bottom - em(10), 'start', 'barely'),
+    drowned - most > em(14) && label('very loud', right - em(10), (most + drowned) / 2 + em(4), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
+    label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')].filter(Boolean));
 
-  paths.forEach(({name, colour, points}, which) => {
+  paths.forEach(({colour, letter, points}, which) => {
     const path = smoothed[which];
     if (!path.length) return;
     root.append(svg('path', {class: 'trace-raw', style: `stroke:${colour}`, d: points.map((p) => `M${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}h.01`).join('')}));
     const d = path.map((p, i) => `${i ? 'L' : 'M'}${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}`).join('');
     root.append(svg('path', {d, class: 'trace-halo'}), svg('path', {d, class: 'trace', style: `stroke:${colour}`}));
-    const dot = (p, r, cls, text) => svg('g', {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.loudness).toFixed(1)})`},
-      svg('circle', {r}), text && svg('text', {x: X(p.gain) > right - 90 ? -9 : 9, y: -7, 'text-anchor': X(p.gain) > right - 90 ? 'end' : 'start'}, text));
+    const dot = (p, r, cls, text) => {
+      const [side, drop] = beside(path, p, X, Y, left, right);
+      return svg('g', {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.loudness).toFixed(1)})`},
+        svg('circle', {r: em(r)}), text && svg('text', {x: side * em(r + 5), y: em(4) + drop, 'text-anchor': side < 0 ? 'end' : 'start'}, text));
+    };
     const taken = [path[0], path.at(-1)];
     for (const share of paths.length > 1 || path.length < 12 ? [] : [0.1, 0.25, 0.5, 0.75]) {
       const p = path[Math.round((path.length - 1) * share)];
-      if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.loudness) - Y(p.loudness)) < 44)) continue;
+      if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.loudness) - Y(p.loudness)) < em(44))) continue;
       taken.push(p);
-      root.append(dot(p, 2.6, 'stop', `${p.step}`));
+      root.append(dot(p, 2.6, 'stop', `step ${p.step}`));
     }
-    root.append(dot(path[0], 3.5, 'begin', paths.length > 1 ? null : 'start'));
-    root.append(dot(path.at(-1), 6, 'end', paths.length > 1 ? null : `step ${path.at(-1).step}`));
+    if (path.length > 1) root.append(dot(path[0], 3.5, 'begin', letter ? null : 'start'));
+    if (!letter) root.append(dot(path.at(-1), 6, 'end', `step ${path.at(-1).step}`));
     const now = step == null ? null : path.findLast((p) => p.step <= step);
     if (now && now !== path.at(-1)) root.append(dot(now, 5, 'now', `step ${step}`));
   });
-  if (paths.length > 1) { // names beside the ends, moved apart where they would meet
-    let free = top;
-    const ends = paths.map(({name}, i) => ({name, end: smoothed[i].at(-1)})).filter(({end}) => end).sort((a, b) => Y(a.end.loudness) - Y(b.end.loudness));
-    for (const {name, end} of ends) {
-      const x = X(end.gain), late = x > (left + right) / 2;
-      free = Math.max(free + 14, Y(end.loudness) + 4);
-      root.append(svg('g', {class: 'end'}, svg('text', {x: x + (late ? -11 : 11), y: free, 'text-anchor': late ? 'end' : 'start'}, name.length > 26 ? `${name.slice(0, 25)}…` : name)));
-    }
-  }
+  const ends = []; // letters, moved apart where they would meet
+  paths.forEach(({colour, letter}, which) => {
+    const end = letter && smoothed[which].at(-1);
+    if (!end) return;
+    const x = X(end.gain), r = em(8);
+    let y = Y(end.loudness);
+    while (ends.some((other) => Math.hypot(other.x - x, other.y - y) < 2 * r)) y += 2;
+    ends.push({x, y});
+    if (y !== Y(end.loudness)) root.append(svg('path', {class: 'line', style: `stroke:${colour}`, d: `M${x} ${Y(end.loudness)}V${y}`}));
+    root.append(svg('g', {class: 'lettered', style: `--c:${colour}`, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`}, svg('circle', {r}), svg('text', {y: em(4), 'text-anchor': 'middle'}, letter)));
+  });
   const nearest = (event) => {
     const box = root.getBoundingClientRect();
     let best = null, least = 30 ** 2;
@@ -145,7 +161,7 @@ export function picture(paths, options) {
   };
   root.addEventListener('pointermove', (event) => {
     const p = nearest(event);
-    if (p) tip.show(event, `${paths.length > 1 ? `${p.name}, ` : ''}step ${p.step}`, `loudness ${num(p.loudness)}`, `loss ${percent(Math.abs(p.gain))} ${p.gain > 0 ? 'below' : 'above'} its start`);
+    if (p) tip.show(event, paths.length > 1 && h('b', null, p.name), `step ${p.step}`, `loudness ${num(p.loudness)}`, `loss ${percent(Math.abs(p.gain))} ${p.gain > 0 ? 'below' : 'above'} its start`);
     else tip.hide();
   });
   root.addEventListener('pointerleave', () => tip.hide());

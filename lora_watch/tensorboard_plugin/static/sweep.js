@@ -1,9 +1,8 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, and what else was changed.
-import {card, h, num, svg, tip} from './dom.js';
+import {card, em, h, num, svg, tickText, tip} from './dom.js';
 import {ticks} from './chart.js';
 
 const MOST = 6;
-const PAD = {left: 52, right: 16, top: 14, bottom: 38};
 
 /** What `lora-watch compare` says of the runs, as a picture and in words; null where nothing lines up. */
 export function sweepCard(app, told, width) {
@@ -23,7 +22,7 @@ export function sweepCard(app, told, width) {
 const colourOf = (i) => `var(--c${1 + (i % 6)})`;
 
 function plot(app, told, curves, along, width) {
-  const height = 230, W = width - PAD.left - PAD.right, H = height - PAD.top - PAD.bottom, foot = PAD.top + H;
+  const PAD = {left: em(52), right: em(16), top: em(14), bottom: em(38)}, height = em(230), W = width - PAD.left - PAD.right, H = height - PAD.top - PAD.bottom, foot = PAD.top + H;
   const place = (i) => Math.log2(told.configurations[i][along === 'r' ? 'r' : 'scale']);
   const runs = (i) => told.configurations[i].runs.filter((run) => run.left_out == null && Number.isFinite(run.quality[told.metric]));
   const values = curves.flatMap((curve) => curve.configurations.flatMap((i) => runs(i).map((run) => run.quality[told.metric])));
@@ -32,11 +31,11 @@ function plot(app, told, curves, along, width) {
   const [x0, x1, y0, y1] = [places[0] - 0.25, places.at(-1) + 0.25, low - room, high + room];
   const X = (x) => PAD.left + ((x - x0) / (x1 - x0)) * W, Y = (y) => foot - ((y - y0) / (y1 - y0)) * H;
   const root = svg('svg', {class: 'chart', width, height, role: 'img', 'aria-label': `${told.metric} against ${along === 'r' ? 'rank' : 'scale'}`});
-  for (const value of ticks(y0, y1, H / 34)) {
+  for (const value of ticks(y0, y1, H / em(34))) {
     root.append(svg('line', {x1: PAD.left, x2: width - PAD.right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: PAD.left - 6, y: Y(value) + 3.5, 'text-anchor': 'end'}, num(value)));
+      svg('text', {x: PAD.left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, tickText(value)));
   }
-  for (const x of places) root.append(svg('text', {x: X(x), y: foot + 15, 'text-anchor': 'middle'}, num(2 ** x)));
+  for (const x of places) root.append(svg('text', {x: X(x), y: foot + em(15), 'text-anchor': 'middle'}, num(2 ** x)));
   root.append(svg('text', {x: PAD.left + W / 2, y: height - 6, 'text-anchor': 'middle', class: 'axis-name'}, along === 'r' ? 'rank r' : 'scale s'));
   curves.forEach((curve, k) => {
     const colour = colourOf(k), mean = (i) => told.configurations[i].mean;
