@@ -21,7 +21,7 @@ from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
-from tests.tensorboard_plugin.serving import server
+from tests.tensorboard_plugin.serving import fetch, server
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
 WAIT = 10_000
@@ -178,10 +178,13 @@ def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any
         frame = tab.open(view="compare", run="r8-1")
         # Beside the run that is looked at, the run with its seed of each other rank.
         assert [e.inner_text() for e in frame.query_selector_all("#chosen [aria-pressed=true]")] == [
-            "r2-1",
-            "r4-1",
-            "r8-1",
+            "A\nr2-1",
+            "B\nr4-1",
+            "C\nr8-1",
         ]
+        assert frame.eval_on_selector_all(".picture .lettered text", "all => all.map(e => e.textContent)") == list(
+            "ABC"
+        )
         assert len(frame.query_selector_all("#sweep .dot")) == 6
         said = frame.inner_text("#sweep .words")
         assert "2 → 4: +24 ± " in said
@@ -267,6 +270,29 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
     tab.shows("layer")
     assert frame.eval_on_selector("#adapter", "select => select.value") == "model.layers.0.self_attn.q_proj"
     assert abs(int(frame.inner_text("#step")) - 81) <= 1
+
+    for adapter, said in ((3, "NaN"), (7, "Inf")):
+        name = f"model.layers.{adapter // 4}.self_attn.down_proj"
+        frame = tab.open(view="layer", run=run, adapter=name)
+        assert frame.eval_on_selector_all(".broken text", "all => all.map(e => e.textContent)") == [said]
+
+
+def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
+    size = "parseFloat(getComputedStyle(document.querySelector('svg text')).fontSize)"
+    narrow = tab.open(run=HEALTHY).evaluate(size)
+    tab.after(lambda: tab.page.set_viewport_size({"width": 1920, "height": 1080}))
+    assert tab.frame.evaluate(size) > 1.15 * narrow
+    for view in VIEWS:
+        tab.open(view=view, run=HEALTHY)
+        wide, room = tab.frame.evaluate("[document.querySelector('#view').scrollWidth, innerWidth]")
+        assert wide <= room, view
+
+
+def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
+    frame = tab.open(view="alerts", run=HEALTHY)
+    rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
+    assert f"{len(rules)} rules watch this run" in frame.inner_text("#view h2")
+    assert len(frame.query_selector_all(".rules li")) == len(rules)
 
 
 def test_colour_grouping_zoom_and_keys_are_in_the_address(tab: Tab) -> None:

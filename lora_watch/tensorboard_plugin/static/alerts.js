@@ -1,6 +1,7 @@
 // What went wrong, why, and what to do about it.
-import {card, h, num, SEVERITIES, severityClass, severityIcon, words} from './dom.js';
+import {card, em, h, num, SEVERITIES, severityClass, severityIcon, plain, words} from './dom.js';
 import {lineChart} from './chart.js';
+import {noAlert} from './overview.js';
 import {blocksOf} from './picture.js';
 
 export const title = 'Alerts';
@@ -15,10 +16,11 @@ const COLUMNS = {
 };
 const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
-const held = (alert) => (alert.closed_step == null ? 'still open' : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`);
+const held = (alert, ended) => (alert.closed_step == null ? (ended ? 'to the end' : 'still open') : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`);
 
 export async function draw(app) {
   const {state, alerts} = app;
+  const ended = !['running', null].includes((await app.data.verdict(state.run)).verdict);
   const [by, direction] = (state.sort || 'severity.up').split('.');
   const key = (COLUMNS[by] ?? COLUMNS.severity)[1], sign = direction === 'down' ? -1 : 1;
   const needle = state.find.toLowerCase();
@@ -48,13 +50,21 @@ export async function draw(app) {
         }
       }},
     h('td', null, h('span', {class: `tag ${severityClass(alert.severity)}`}, severityIcon(alert.severity, 11), alert.severity.toLowerCase())),
-    h('td', {class: 'mono'}, alert.rule), h('td', null, words(alert.name)), h('td', {class: 'number'}, alert.step), h('td', null, held(alert)),
+    h('td', {class: 'mono'}, alert.rule), h('td', null, words(alert.name)), h('td', {class: 'number'}, alert.step), h('td', null, held(alert, ended)),
     h('td', null, alert.adapters?.length ? [h('span', {class: 'mono clip'}, short(app, alert.adapters[0].name)), alert.adapters.length > 1 && h('small', null, ` +${alert.adapters.length - 1}`)] : '–')))));
-  if (!alerts.length) return h('div', null, bar, h('p', {class: 'empty-page'}, '✓ No alert in this run.'));
+  if (!alerts.length) return h('div', null, watchers(app));
   const narrow = Math.round(app.width * 0.52);
   return h('div', null, bar, h('div', {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr);align-items:start`},
     card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
-    chosen ? await detail(app, chosen, app.width - narrow - 16) : h('div')));
+    chosen ? await detail(app, chosen, ended, app.width - narrow - 16) : h('div')));
+}
+
+/** What would have spoken: the rules of a run without an alert. */
+function watchers({schema}) {
+  const rules = [...(schema.rules ?? [])].filter(({id, name}) => id && name).sort((a, b) => (a.id < b.id ? -1 : 1));
+  const first = ({explains}) => String(explains ?? '').split('\n')[0];
+  return card(`✓ ${noAlert(schema)}`, null, h('ul', {class: 'rules'}, rules.map((rule) => h('li', {title: rule.explains},
+    severityIcon(rule.severity, 11), h('span', {class: 'mono'}, rule.id), h('div', null, h('b', null, words(rule.name)), h('p', {class: 'note'}, first(rule)))))));
 }
 
 /** Where the limit lies for a single layer: the rules of loudness compare the sum over all blocks, save one of them. */
@@ -65,34 +75,37 @@ function limitOf({schema}, {rule, limit}) {
 }
 
 /** The new settings as one would type them, beside the run's own; null where the alert has none. */
-function settingsOf(app, alert) {
+function settingsOf(app, alert, inWords) {
   const given = Object.entries(alert.settings ?? {}).filter(([, value]) => typeof value === 'number');
   if (!given.length) return null;
   const own = {lora_alpha: app.adapters[0]?.alpha, learning_rate: app.schema.peak_lr?.[0]};
   const text = given.map(([name, value]) => `${name}=${value}`).join(', ');
   return h('div', {class: 'settings', id: 'settings'}, h('h3', null, 'Run again with'),
     given.map(([name, value]) => h('div', {class: 'setting'}, h('span', {class: 'mono'}, name),
-      Number.isFinite(own[name]) && own[name] !== value && [h('s', null, num(own[name])), h('span', {'aria-hidden': 'true'}, '→')], h('b', null, num(value)))),
+      Number.isFinite(own[name]) && own[name] !== value && [h('s', null, plain(own[name])), h('span', {'aria-hidden': 'true'}, '→')], h('b', null, plain(value)))),
     h('button', {class: 'quiet', id: 'copy', title: text, onclick: async (event) => {
       const button = event.currentTarget;
       try { await navigator.clipboard.writeText(text); button.textContent = 'copied'; } catch { button.textContent = text; } // no clipboard over plain http
-    }}, 'copy'), alert.remedies?.[0] && h('p', {class: 'note'}, String(alert.remedies[0])));
+    }}, 'copy'), inWords && h('p', {class: 'note'}, inWords));
 }
 
 const short = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
 
-async function detail(app, alert, width) {
+async function detail(app, alert, ended, width) {
   const worst = alert.adapters?.[0] && app.adapters.find(({name}) => name === alert.adapters[0].name);
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
   let line = null;
   if (metric && worst) line = {name: `${metric}, ${worst.short}`, matrix: await app.metric(metric, {adapter: worst.index, max_cols: 400})};
   else if (app.run.series.includes(alert.metric)) line = {name: alert.metric, matrix: await app.series(alert.metric, {max_cols: 400})};
+  const remedies = (alert.remedies ?? []).map(String), values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
+  const inWords = values.length ? remedies.findIndex((text) => values.every((value) => text.includes(`→ ${value}`))) : -1; // what the settings say again
+  const again = settingsOf(app, alert, remedies[inWords]), others = remedies.filter((_, i) => i !== inWords);
   const list = (name, items, tag) => items?.length ? [h('h3', null, name), h(tag, {class: 'advice'}, items.map((item) => h('li', null, String(item))))] : null;
   return h('section', {class: `card detail ${severityClass(alert.severity)}`, id: 'detail'},
-    h('header', null, severityIcon(alert.severity, 16), h('h2', null, words(alert.name)), h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert)}`)),
+    h('header', null, severityIcon(alert.severity, 16), h('h2', null, words(alert.name)), h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`)),
     h('p', {class: 'message'}, alert.message),
-    settingsOf(app, alert), list('Try', settingsOf(app, alert) ? alert.remedies.slice(1) : alert.remedies, 'ul'), list('Likely causes', alert.causes, 'ol'),
-    line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: 150, log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
+    ...(inWords > 0 ? [list('Try', others, 'ul'), again] : [again, list('Try', others, 'ul')]), list('Likely causes', alert.causes, 'ol'),
+    line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: em(150), log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
       alerts: [alert], limits: metric && alert.limit > 0 ? [limitOf(app, alert)] : []}),
     line && h('p', {class: 'note caption'}, line.name),
     h('div', {class: 'actions'},

@@ -1,5 +1,5 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
-import {em, h, num, severityClass, severityShape, svg, tickText, tip, tipRow} from './dom.js';
+import {em, h, num, severityClass, severityShape, svg, plain, tip, tipRow} from './dom.js';
 import {INF, NAN} from './data.js';
 
 /** Round tick values, about `count` of them. */
@@ -78,7 +78,7 @@ export function lineChart(lines, options) {
   for (const value of log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)))) {
     const y = Y(to(value));
     root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
-      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, tickText(value)));
+      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)));
   }
   for (const value of ticks(x0, x1, W / em(62)).filter(Number.isInteger)) {
     root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
@@ -89,7 +89,8 @@ export function lineChart(lines, options) {
     root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
       svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name));
   }
-  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top + H));
+  const told = new Set(); // where several lines are not finite, one stripe says it
+  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
 
   for (const {step: at, value, name} of dots.filter((dot) => Number.isFinite(dot.value))) {
     root.append(svg('circle', {class: 'spike', cx: X(at), cy: Y(to(value)), r: 4.5}, svg('title', null, name)));
@@ -132,10 +133,11 @@ export function lineChart(lines, options) {
   return root;
 }
 
-/** One line: its band of extremes if pooled, its path with gaps, a mark at the foot for every non-finite column. */
-function draw(line, X, Y, to, [x0, x1], foot) {
+/** One line: its band of extremes if pooled, its path with gaps, a stripe where it is not finite. */
+function draw(line, X, Y, to, [x0, x1], top, foot, told) {
   const {matrix, column = 0, colour, dash, thin} = line;
-  let path = '', marks = '', down = false, lone = '', alone = ''; // a point without neighbours shows as a dot
+  const broken = [];
+  let path = '', down = false, lone = '', alone = ''; // a point without neighbours shows as a dot
   const upper = [], lower = [], bands = [];
   const close = () => {
     if (upper.length > 1) bands.push(`M${upper.join('L')}L${lower.reverse().join('L')}Z`);
@@ -145,7 +147,10 @@ function draw(line, X, Y, to, [x0, x1], foot) {
     const middle = (matrix.first[c] + matrix.last[c]) / 2;
     if (matrix.last[c] < x0 || matrix.first[c] > x1) continue;
     const k = c * matrix.n + column, x = X(middle).toFixed(1);
-    if (!dash && matrix.flags[k] & (NAN | INF)) marks += `M${x} ${foot - 7}v7`;
+    if (!dash && matrix.flags[k] & (NAN | INF)) {
+      if (broken.at(-1)?.column === c - 1) Object.assign(broken.at(-1), {column: c, to: X(middle)});
+      else broken.push({column: c, from: X(middle), to: X(middle), kind: matrix.flags[k] & NAN ? 'NaN' : 'Inf'});
+    }
     const a = to(matrix.low[k]), b = to(matrix.high[k]);
     if (!Number.isFinite(b)) { down = false; alone += lone; lone = ''; close(); continue; }
     const y = Number.isFinite(a) ? Y((a + b) / 2) : Y(b);
@@ -160,7 +165,8 @@ function draw(line, X, Y, to, [x0, x1], foot) {
     bands.length && svg('path', {d: bands.join(''), class: 'band', style: `fill:${colour};stroke:${colour}`}),
     svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
     alone + lone && svg('path', {d: alone + lone, class: 'lone', style: `stroke:${colour}`}),
-    marks && svg('path', {d: marks, class: 'broken'}),
+    ...broken.filter(({from, to}) => !told.has(`${from} ${to}`) && told.add(`${from} ${to}`)).map(({from, to, kind}) => svg('g', {class: 'broken'}, svg('rect', {x: from - 1.5, width: to - from + 3, y: top, height: foot - top}),
+      svg('rect', {class: 'foot', x: from - 1.5, width: to - from + 3, y: foot - 6, height: 6}), svg('text', {x: from + 3, y: foot - 10}, kind))),
   ].filter(Boolean);
 }
 

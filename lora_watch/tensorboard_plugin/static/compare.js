@@ -1,12 +1,13 @@
 // Two or more runs side by side: what was set differently, and what came of it.
-import {card, h, num, percent, severityIcon, SEVERITIES} from './dom.js';
-import {legend, lineChart} from './chart.js';
+import {card, em, h, num, percent, severityIcon, SEVERITIES} from './dom.js';
+import {lineChart} from './chart.js';
+import {INF, NAN} from './data.js';
 import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
 import {endOf, verdict} from './overview.js';
 import {sweepCard} from './sweep.js';
 
 export const title = 'Compare';
-const MOST = 6;
+const LETTERS = 'ABCDEF', MOST = LETTERS.length; // a colour and a letter a run
 const ELSEWHERE = /^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/; // said in other rows, or nothing the user set
 
 /** Names without the folder that the Trainer adds below its output_dir, where they stay different without it. */
@@ -39,9 +40,9 @@ export async function draw(app) {
   const sweep = await app.data.sweep(), short = shortNames(names);
   if (!chosen.length) chosen = suggested(sweep, app.state.run, names);
   const toggle = (name) => app.set({runs: JSON.stringify(chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(-MOST))});
-  const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`;
+  const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`, letter = (name) => LETTERS[chosen.indexOf(name)];
   const bar = h('div', {class: 'toolbar wrap', id: 'chosen'}, names.map((name, i) => h('button', {id: `pick-${i}`, class: 'chip run', 'aria-pressed': String(chosen.includes(name)),
-    style: chosen.includes(name) ? `--c:${colour(name)}` : null, title: name, onclick: () => toggle(name)}, h('i'), short.get(name))), h('span', {class: 'note'}, `up to ${MOST} runs`));
+    style: chosen.includes(name) ? `--c:${colour(name)}` : null, title: name, onclick: () => toggle(name)}, h('i', {class: 'letter'}, letter(name)), short.get(name))), h('span', {class: 'note'}, `up to ${MOST} runs`));
 
   const window = {max_cols: 400};
   const found = await Promise.all(chosen.map(async (name) => {
@@ -49,19 +50,20 @@ export async function draw(app) {
       app.data.schema(name), app.data.alerts(name), app.data.verdict(name), pathOf(app, name), ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) => app.series(series, window, name)),
       ...['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'].map((metric) => app.spread(metric, window, name))]);
     const [output_ratio, delta_norm, relative_norm, scale, effective_rank] = spreads;
-    return {name, label: short.get(name), schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
+    return {name, label: short.get(name), letter: letter(name), schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
   }));
   const width = app.width, third = Math.floor((width - 32) / 3), range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
   const lines = (key, column = 0) => found.map((run) => ({name: run.label, matrix: run[key], column, colour: colour(run.name)}));
-  const chart = (name, note, key, column, options) => card(name, note, lineChart(lines(key, column), {width: third - 26, height: 170, range, step: app.state.step === '' ? null : app.step, onStep: app.setStep, ...options}));
+  const chart = (name, note, key, column, options) => card(name, note, lineChart(lines(key, column), {width: third - 26, height: em(170), range, step: app.state.step === '' ? null : app.step, onStep: app.setStep, ...options}));
   const limits = limitsOf(app.schema, 'output_ratio');
 
   return h('div', {class: 'compare'}, bar,
-    h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px;align-items:start`},
+    h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px`},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
-      card('Where the runs went', null, picture(found.map((run) => ({name: run.label, colour: colour(run.name), points: run.path.points})), {width: third - 26, height: 560, limits, metric: 'output_ratio'}))),
+      card('Where the runs went', null, h('div', {class: 'rest', 'data-after': true, onplaced: ({target}) => target.append(picture( // as high as the tables beside it
+        found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path})), {width: third - 26, height: Math.max(em(380), target.clientHeight), limits, metric: 'output_ratio'}))}))),
     sweepCard(app, sweep, width),
-    legend(lines('loss')),
+    h('div', {class: 'legend lettered'}, found.map((run) => h('span', null, h('i', {class: 'letter', style: `--c:${colour(run.name)}`}, run.letter), run.label))),
     h('div', {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
       chart('Loss', 'mean of five steps', 'recent', 0), chart('Loudness', 'output_ratio, 90th percentile', 'output_ratio', 1, {log: true}),
       chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 2, {log: true}), chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 0, {log: true}),
@@ -74,10 +76,10 @@ function suggested(sweep, run, names) {
   const seed = sweep.configurations.flatMap(({runs}) => runs).find(({name}) => name === run)?.seed;
   const others = sweep.configurations.filter(({runs}) => !runs.some(({name}) => name === run)).map(({runs}) => (runs.find((one) => one.seed === seed) ?? runs[0]).name);
   const wanted = [run, ...others, ...names].filter((name, i, all) => names.includes(name) && all.indexOf(name) === i);
-  return wanted.slice(0, Math.max(2, Math.min(4, 1 + others.length))).sort((a, b) => names.indexOf(a) - names.indexOf(b));
+  return wanted.slice(0, Math.max(2, Math.min(MOST, 1 + others.length))).sort((a, b) => names.indexOf(a) - names.indexOf(b));
 }
 
-const head = (found, colour, first) => h('thead', null, h('tr', null, h('th', null, first), found.map(({name, label}) => h('th', {title: name}, h('i', {class: 'swatch', style: `background:${colour(name)}`}), label))));
+const head = (found, colour, first) => h('thead', null, h('tr', null, h('th', null, first), found.map(({name, label, letter}) => h('th', {title: name}, h('i', {class: 'letter', style: `--c:${colour(name)}`}, letter), label))));
 
 function differences(found, colour) {
   const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))];
@@ -89,18 +91,19 @@ function differences(found, colour) {
 }
 
 function outcomes(app, found, colour) {
+  const lost = (matrix) => matrix?.columns > 0 && (matrix.flags[(matrix.columns - 1) * matrix.n] & (NAN | INF));
   const last = (matrix, column = 0) => (matrix?.columns ? matrix.high[(matrix.columns - 1) * matrix.n + column] : NaN);
   const rows = [
     ['verdict', ({schema, alerts, path}) => { const end = path.points.at(-1), says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown');
       return [says.level === 'OK' ? '✓' : severityIcon(says.level, 11), ' ', says.head]; }],
     ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
-    ['loss, mean of five', ({recent, start}) => { const gain = 1 - last(recent) / last(start); return [num(last(recent)), Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`)]; }],
-    ['loudness over all blocks', ({path}) => num(path.points.at(-1)?.loudness)],
+    ['loss, mean of five', ({loss, recent, start}) => { const gain = 1 - last(recent) / last(start); return lost(loss) ? 'NaN' : [num(last(recent)), Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`)]; }],
+    ['loudness over all blocks', ({path}) => (path.broken > path.points.at(-1)?.step ? 'NaN' : num(path.points.at(-1)?.loudness))],
     ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
     ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
-    ['alerts', ({alerts}) => SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length]).filter(([, count]) => count)
-      .map(([severity, count]) => h('span', {class: 'tally'}, severityIcon(severity, 11), count))],
+    ['alerts', ({alerts}) => (alerts.length ? SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length]).filter(([, count]) => count)
+      .map(([severity, count]) => h('span', {class: 'tally'}, severityIcon(severity, 11), count)) : 'none')],
   ];
   return card('What came of it', null, h('div', {class: 'scroll'}, h('table', {class: 'grid sets', id: 'outcomes'}, head(found, colour, ''), h('tbody', null,
     rows.map(([name, cell]) => h('tr', null, h('th', {scope: 'row'}, name), found.map((run) => h('td', {class: 'number'}, [cell(run)].flat()))))))));

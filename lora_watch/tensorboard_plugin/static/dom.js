@@ -33,14 +33,18 @@ export function num(value, smallest = 1e-3) {
   return text.replace('-', '−');
 }
 
-/** The same beside an axis, where 0.0005 stands between 0 and 0.001. */
-export const tickText = (value) => num(value, 1e-4);
+/** The same, without an exponent for 0.0005: beside an axis, or where it is to be typed. */
+export const plain = (value) => num(value, 1e-4);
 
 export const percent = (share, digits = 0) =>
   `${share > 0 ? '' : share < 0 ? '−' : ''}${Math.abs(share * 100).toFixed(digits)} %`;
 
-/** `norm-explosion` → `Norm explosion`. */
-export const words = (name) => (name.charAt(0).toUpperCase() + name.slice(1)).replaceAll(/[-_]/g, ' ');
+const SPELT = {lr: 'learning rate', b: 'B', rslora: 'rsLoRA', dora: 'DoRA', adalora: 'AdaLoRA', non: 'non-'};
+/** `norm-explosion` → `Norm explosion`, `dora-over-zero-rows` → `DoRA over zero rows`. */
+export const words = (name) => {
+  const text = name.split(/[-_]/).map((word) => SPELT[word] ?? word).join(' ').replace('- ', '-');
+  return /[A-Z]/.test(text.split(' ')[0]) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+};
 
 const bubble = h('div', {id: 'tip', role: 'status'});
 

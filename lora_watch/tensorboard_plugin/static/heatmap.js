@@ -126,7 +126,7 @@ function legendOf(app, matrix, painted) {
   return h('div', {class: 'scale'},
     h('span', {class: 'bar'}, h('i', {style: `background:${gradient(painted.scale, app.dark)}`}),
       h('span', null, painted.ends.map((end) => h('span', null, end)))),
-    h('span', {class: 'key'}, h('i', {style: `background:${BROKEN}`}), 'NaN or Inf'),
+    h('span', {class: 'key'}, h('i', {class: 'nan'}), 'NaN or Inf'),
     h('span', {class: 'key'}, h('i', {class: 'hatched'}), 'not measured'),
     h('span', {class: 'grow'}),
     h('span', {class: 'note'}, matrix.pooled ? `${matrix.rows} steps in ${matrix.columns} columns; extremes and NaN kept` : `${matrix.rows} steps were logged`));
@@ -184,6 +184,7 @@ function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
       Number.isFinite(value) && middles[row.adapter.index] > 0 && `${num(value / middles[row.adapter.index])} × its median`,
       flag & (NAN | INF) ? h('strong', null, flagWords(flag)) : null);
   });
+  canvas.addEventListener('keydown', (event) => { if (event.key === 'Enter') app.set({view: 'layer'}); });
   canvas.addEventListener('pointerleave', () => { cross.style.display = down.style.display = 'none'; tip.hide(); });
   canvas.addEventListener('pointerdown', (event) => { pressed = cell(event).px; canvas.setPointerCapture(event.pointerId); });
   canvas.addEventListener('pointercancel', () => { pressed = null; });
@@ -238,24 +239,23 @@ function paint(canvas, app, matrix, painted, rows, size, ratio) {
     paper.drawImage(source, 0, start, across, row - start, 0, rows[start].y, wide, (row - start) * size);
     start = row;
   }
-  const hatch = paper.createPattern(hatched(app.dark), 'repeat');
+  const hatch = paper.createPattern(tile(...(app.dark ? ['#2b2f37', '#4b515c'] : ['#eceef1', '#c3c8d0']), 6), 'repeat');
   rows.forEach(({adapter, y}) => {
     runs(matrix, adapter.index, UNKNOWN, (from, to) => {
       paper.fillStyle = hatch;
       paper.fillRect(X(from), y, X(to) - X(from), size);
     });
   });
+  const stripes = paper.createPattern(tile(null, '#fff', 8), 'repeat');
   // Last and on top, and never smaller than the eye can find.
   rows.forEach(({adapter, y}) => {
     runs(matrix, adapter.index, NAN | INF, (from, to) => {
       const length = X(to) - X(from), w = Math.round(Math.max(7, length)), tall = Math.max(7, size);
       const left = Math.round(Math.max(0, Math.min(wide - w, (X(from) + X(to)) / 2 - w / 2))), top = Math.round(y + size / 2 - tall / 2);
-      if (size < 7 || length < 7) {
-        paper.fillStyle = '#fff';
-        paper.fillRect(left - 1.5, top - 1.5, w + 3, tall + 3);
-      }
-      paper.fillStyle = BROKEN;
-      paper.fillRect(left, top, w, tall);
+      const small = size < 7 || length < 7; // has a frame; the others have stripes, for who does not see the colour
+      paper.fillStyle = '#fff';
+      if (small) paper.fillRect(left - 1.5, top - 1.5, w + 3, tall + 3);
+      for (paper.fillStyle of small ? [BROKEN] : [BROKEN, stripes]) paper.fillRect(left, top, w, tall);
     });
   });
 }
@@ -270,15 +270,18 @@ function runs(matrix, i, mask, found) {
   }
 }
 
-function hatched(dark) {
-  const tile = new OffscreenCanvas(6, 6), paper = tile.getContext('2d');
-  paper.fillStyle = dark ? '#2b2f37' : '#eceef1';
-  paper.fillRect(0, 0, 6, 6);
-  paper.strokeStyle = dark ? '#4b515c' : '#c3c8d0';
+/** Diagonal lines, to be repeated; on nothing where there is no ground. */
+function tile(ground, line, size) {
+  const canvas = new OffscreenCanvas(size, size), paper = canvas.getContext('2d');
+  if (ground) {
+    paper.fillStyle = ground;
+    paper.fillRect(0, 0, size, size);
+  }
+  paper.strokeStyle = line;
   paper.beginPath();
-  for (const shift of [-6, 0, 6]) { paper.moveTo(shift, 6); paper.lineTo(shift + 6, 0); }
+  for (const shift of [-size, 0, size]) { paper.moveTo(shift, size); paper.lineTo(shift + size, 0); }
   paper.stroke();
-  return tile;
+  return canvas;
 }
 
 const cut = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);

@@ -1,5 +1,5 @@
 // Everything about one adapter.
-import {card, em, h, num, percent, severityIcon, svg, tickText, tip, words} from './dom.js';
+import {card, em, h, num, percent, severityIcon, svg, plain, tip, words} from './dom.js';
 import {legend, lineChart, logTicks} from './chart.js';
 
 export const title = 'Layer';
@@ -81,23 +81,23 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
   return card(`Spectrum at step ${at ?? step}`, r > 0 ? `σ of ΔW, r = ${r}` : 'of ΔW', h('div', {class: 'figures'},
     h('div', null, h('b', null, known(effective)), 'effective rank'), h('div', null, h('b', null, known(stable)), 'stable rank'),
     h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁')),
-  bars(sigma, firstStep === at ? null : firstSigma, firstStep, W));
+  bars(sigma, firstStep === at ? null : firstSigma, firstStep, W, adapter.r ? 'not written up to this step' : 'of this method σ₁ alone is measured'));
 }
 
 /** σ₁ to σ_r as bars on a log scale, with a line where they were first. */
-function bars(sigma, before, firstStep, W) {
+function bars(sigma, before, firstStep, W, empty) {
   const height = em(112), pad = {left: em(40), bottom: em(16), top: em(12)}, H = height - pad.top - pad.bottom;
   const root = svg('svg', {class: 'spectrum', id: 'spectrum', width: W, height, role: 'img', 'aria-label': 'singular values of ΔW, largest first'});
   const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
   if (!known.length) {
-    root.append(svg('text', {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, sigma?.length ? 'ΔW is zero' : 'not written up to this step'));
+    root.append(svg('text', {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, sigma?.length ? 'ΔW is zero' : empty));
     return root;
   }
   const high = Math.log10(Math.max(...known)) + 0.1, low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
   const Y = (s) => pad.top + H - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * H;
   const slot = (W - pad.left) / sigma.length, gap = slot > 6 ? 2 : slot > 3 ? 1 : 0;
   for (const tick of logTicks(low, high, H / em(18))) {
-    root.append(svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}), svg('text', {x: pad.left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, tickText(tick)));
+    root.append(svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}), svg('text', {x: pad.left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)));
   }
   sigma.forEach((s, i) => {
     const y = s > 0 ? Y(s) : pad.top + H;

@@ -1,5 +1,5 @@
 // How is the run? One verdict, the numbers behind it, the picture, the loss.
-import {card, h, num, percent, severityIcon, severityClass, SEVERITIES, words} from './dom.js';
+import {card, em, h, num, percent, severityIcon, severityClass, SEVERITIES, words} from './dom.js';
 import {legend, lineChart} from './chart.js';
 import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
 
@@ -52,14 +52,14 @@ export async function draw(app) {
     banner(app, says, endOf(ended, app.run)),
     h('div', {class: 'tiles'}, tiles(app, {loss, start, recent, effective, overhead, loudness, path})),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
-      card('Where the run is', 'its path, step by step', picture([{name: app.state.run, colour: 'var(--trace)', points: path.points}],
-        {width: left - 26, height: 470, limits, metric: path.metric, blocks: path.blocks, step: app.step, onStep: app.setStep})),
+      card('Where the run is', 'its path, step by step', picture([{name: app.state.run, colour: 'var(--trace)', ...path}],
+        {width: left - 26, height: em(470), limits, metric: path.metric, blocks: path.blocks, step: app.step, onStep: app.setStep})),
       h('div', {class: 'stack'},
-        card('Loss', legend(lossLines), lineChart(lossLines, {...go, width: right - 26, height: 214, alerts: shownAlerts, dots: spikes, onAlert: (alert) => app.openAlert(alert, 'alerts'), empty: 'the loss is unknown in this run'})),
+        card('Loss', legend(lossLines), lineChart(lossLines, {...go, width: right - 26, height: em(212), alerts: shownAlerts, dots: spikes, onAlert: (alert) => app.openAlert(alert, 'alerts'), empty: 'the loss is unknown in this run'})),
         h('div', {class: 'pair'},
-          card('Loudness', legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: 190, log: true,
+          card('Loudness', legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: em(190), log: true,
             limits: [{value: Math.min(limits.drowned, limits.most) / (path.blocks ?? 1), name: 'too loud'}, {value: limits.quiet / (path.blocks ?? 1), name: 'too quiet'}]})),
-          card('s · lr', 'scale × learning rate, per group', lineChart(groupLines(effective), {...go, width: (right - 16) / 2 - 26, height: 190, zero: true}))))),
+          card('s · lr', 'scale × learning rate, per group', lineChart(groupLines(effective), {...go, width: (right - 16) / 2 - 26, height: em(190), zero: true}))))),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
       card('Loudest adapters', measured == null ? null : `${path.metric} at step ${measured}`, bars(app, worstOf))));
@@ -125,17 +125,19 @@ function tiles(app, {loss, start, recent, effective, overhead, loudness, path}) 
   return [
     tile('Step', [String(step), total && h('small', null, ` / ${total}`)], share == null ? null : `${percent(share)} of the schedule`,
       share != null && h('i', {class: 'progress', style: `--share:${share}`})),
-    tile('Loss', num(loss?.at(step)), Number.isFinite(gain) ? `last five ${percent(Math.abs(gain))} ${gain >= 0 ? 'below' : 'above'} the start` : null),
+    tile('Loss', num(loss?.at(step)), Number.isFinite(gain) && !Number.isNaN(loss?.at(step)) ? `last five ${percent(Math.abs(gain))} ${gain >= 0 ? 'below' : 'above'} the start` : null),
     tile('Loudness', num((path.blocks ?? 1) * loudness?.at(step, 1)), `${num(loudness?.at(step, 1))} × ${path.blocks ?? 1} blocks`),
     tile('s · lr', num(rates.length ? Math.max(...rates) : null), schema.peak_lr?.length ? `lr peaks at ${num(Math.max(...schema.peak_lr))}` : null),
-    tile('r / α / s', `${most(adapters.map((a) => a.r))} / ${most(adapters.map((a) => a.alpha))} / ${most(adapters.map((a) => a.scale))}`, formula ? `s = ${formula.replace('alpha', 'α').replace('sqrt(r)', '√r')}` : null),
+    adapters.every((a) => !a.r) ? tile('Method', formula?.replace("'s own", '') ?? '–', 'has no A, B and scale') : tile('r / α / s', `${most(adapters.map((a) => a.r))} / ${most(adapters.map((a) => a.alpha))} / ${most(adapters.map((a) => a.scale))}`, formula ? `s = ${formula.replace('alpha', 'α').replace('sqrt(r)', '√r')}` : null),
     tile('Adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile('Overhead', overhead ? percent(overhead.at(step), 1) : '–', 'of the wall time'),
   ];
 }
 
+export const noAlert = ({rules}) => (rules?.length ? `No alert: ${rules.length} rules watch this run.` : 'No alert in this run.');
+
 function alertList(app) {
-  if (!app.alerts.length) return h('p', {class: 'none'}, '✓ No alert in this run.');
+  if (!app.alerts.length) return h('p', {class: 'none'}, `✓ ${noAlert(app.schema)}`);
   const order = [...app.alerts].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.step - b.step);
   return h('ol', {class: 'alert-list'}, order.slice(0, 6).map((alert) => h('li', null, h('button', {class: 'row', onclick: () => app.openAlert(alert, 'alerts')},
     severityIcon(alert.severity), h('b', null, words(alert.name)), h('span', {class: 'note'}, `step ${alert.step}`), h('span', {class: 'clip'}, alert.message)))));

@@ -1,6 +1,7 @@
 // The one picture of a run: how loud the adapters are against what the loss has gained, and what that means.
-import {em, h, num, percent, svg, tickText, tip} from './dom.js';
+import {em, h, num, percent, svg, plain, tip} from './dom.js';
 import {logTicks, ticks} from './chart.js';
+import {INF, NAN} from './data.js';
 
 /** What LW102 to LW104 go by where a run does not say. */
 const FALLBACK = {LW102: {raised: 1.5, drowned: 12, layer: 3, loss_factor: 1.1, spectral_raised: 5, spectral_drowned: 20, spectral_layer: 5},
@@ -33,7 +34,7 @@ export function zoneOf({gain, improved = gain > 0, loudness, reach = loudness}, 
   return loudness > drowned ? 'loud' : 'healthy';
 }
 
-/** [{step, gain, improved, loudness, reach}] of a run, from where its loss has a start to compare with. */
+/** {points: [{step, gain, improved, loudness, reach}]} of a run, from where its loss has a start; `broken`: the step of its first NaN. */
 export async function pathOf(app, run) {
   const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
   if (!metric) return {metric: 'output_ratio', points: []};
@@ -41,6 +42,7 @@ export async function pathOf(app, run) {
   const [schema, spread, start, recent, improved, spent] = await Promise.all([app.data.schema(run),
     app.spread(metric, window, run), ...['loss_start', 'loss_recent', 'loss_improved', 'lr_fraction'].map((name) => app.series(name, window, run))]);
   const points = [], blocks = blocksOf(schema);
+  const broken = spread.first[Array.from({length: spread.columns}, (_, c) => c).find((c) => spread.flags[c * spread.n] & (NAN | INF))];
   // A point wherever the loudness was measured, and where the run is now.
   const steps = recent && start ? [...new Set([...spread.last, recent.last.at(-1)])].filter((step) => step >= recent.first[0]) : [];
   for (const step of steps) {
@@ -49,7 +51,7 @@ export async function pathOf(app, run) {
       points.push({step, gain, loudness, improved: improved ? improved.at(step) > 0 : gain > 0, reach: share > 0 ? loudness / share : loudness});
     }
   }
-  return {metric, points, blocks};
+  return {metric, points, blocks, broken};
 }
 
 function smooth(points) {
@@ -61,18 +63,18 @@ function smooth(points) {
   });
 }
 
-/** On which side of a point of the path there is room for words, -1 or 1, and how far down: away from where the path goes. */
-function beside(path, p, X, Y, left, right) {
+/** On which side of a point of the path there is `room` for words, -1 or 1, and how far down: away from where the path goes. */
+function beside(path, p, room, X, Y, left, right) {
   const x = X(p.gain), y = Y(p.loudness), near = path.filter((q) => Math.abs(Y(q.loudness) - y) < em(14));
-  const crowded = (side) => near.filter((q) => (X(q.gain) - x) * side > 2 && (X(q.gain) - x) * side < em(70)).length;
-  const fits = (side) => (side > 0 ? x + em(70) < right : x - em(70) > left);
+  const crowded = (side) => near.filter((q) => (X(q.gain) - x) * side > 2 && (X(q.gain) - x) * side < room).length;
+  const fits = (side) => (side > 0 ? x + room < right : x - room > left);
   const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
   if (!crowded(side)) return [side, 0];
   const lines = near.filter((q) => (X(q.gain) - x) * side > 2).map((q) => Y(q.loudness) - y), mean = lines.reduce((a, b) => a + b, 0) / lines.length;
   return [side, mean > 0 ? -em(11) : em(11)];
 }
 
-/** paths: [{name, letter, colour, points}], with letters at the ends where there are several; options: width, height, limits, metric, blocks, step, onStep. */
+/** paths: [{name, letter, colour, points, broken}], with letters at the ends where there are several; options: width, height, limits, metric, blocks, step, onStep. */
 export function picture(paths, options) {
   const {width, height, limits, metric, blocks, step, onStep} = options;
   const pad = {left: em(52), right: em(20), top: em(12), bottom: em(40)};
@@ -100,7 +102,7 @@ export function picture(paths, options) {
     svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
   for (const value of logTicks(y0, y1)) {
     root.append(svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, tickText(value)));
+      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)));
   }
   for (const value of ticks(x0, x1, W / em(70))) {
     root.append(svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, value === 0 ? '0' : `${value > 0 ? '−' : '+'}${Math.round(Math.abs(value) * 100)} %`));
@@ -116,14 +118,14 @@ export function picture(paths, options) {
     drowned - most > em(14) && label('very loud', right - em(10), (most + drowned) / 2 + em(4), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
     label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')].filter(Boolean));
 
-  paths.forEach(({colour, letter, points}, which) => {
+  paths.forEach(({colour, letter, points, broken}, which) => {
     const path = smoothed[which];
     if (!path.length) return;
     root.append(svg('path', {class: 'trace-raw', style: `stroke:${colour}`, d: points.map((p) => `M${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}h.01`).join('')}));
     const d = path.map((p, i) => `${i ? 'L' : 'M'}${X(p.gain).toFixed(1)} ${Y(p.loudness).toFixed(1)}`).join('');
     root.append(svg('path', {d, class: 'trace-halo'}), svg('path', {d, class: 'trace', style: `stroke:${colour}`}));
     const dot = (p, r, cls, text) => {
-      const [side, drop] = beside(path, p, X, Y, left, right);
+      const [side, drop] = beside(path, p, em(14) + (text?.length ?? 0) * em(7), X, Y, left, right);
       return svg('g', {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.loudness).toFixed(1)})`},
         svg('circle', {r: em(r)}), text && svg('text', {x: side * em(r + 5), y: em(4) + drop, 'text-anchor': side < 0 ? 'end' : 'start'}, text));
     };
@@ -135,7 +137,7 @@ export function picture(paths, options) {
       root.append(dot(p, 2.6, 'stop', `step ${p.step}`));
     }
     if (path.length > 1) root.append(dot(path[0], 3.5, 'begin', letter ? null : 'start'));
-    if (!letter) root.append(dot(path.at(-1), 6, 'end', `step ${path.at(-1).step}`));
+    if (!letter) root.append(dot(path.at(-1), 6, broken > path.at(-1).step ? 'end gone' : 'end', `step ${path.at(-1).step}${broken > path.at(-1).step ? ', then NaN' : ''}`));
     const now = step == null ? null : path.findLast((p) => p.step <= step);
     if (now && now !== path.at(-1)) root.append(dot(now, 5, 'now', `step ${step}`));
   });

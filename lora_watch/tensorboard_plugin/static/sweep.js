@@ -1,5 +1,5 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, and what else was changed.
-import {card, em, h, num, svg, tickText, tip} from './dom.js';
+import {card, em, h, num, svg, plain, tip} from './dom.js';
 import {ticks} from './chart.js';
 
 const MOST = 6;
@@ -33,7 +33,7 @@ function plot(app, told, curves, along, width) {
   const root = svg('svg', {class: 'chart', width, height, role: 'img', 'aria-label': `${told.metric} against ${along === 'r' ? 'rank' : 'scale'}`});
   for (const value of ticks(y0, y1, H / em(34))) {
     root.append(svg('line', {x1: PAD.left, x2: width - PAD.right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: PAD.left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, tickText(value)));
+      svg('text', {x: PAD.left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)));
   }
   for (const x of places) root.append(svg('text', {x: X(x), y: foot + em(15), 'text-anchor': 'middle'}, num(2 ** x)));
   root.append(svg('text', {x: PAD.left + W / 2, y: height - 6, 'text-anchor': 'middle', class: 'axis-name'}, along === 'r' ? 'rank r' : 'scale s'));
