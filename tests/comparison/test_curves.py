@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -105,6 +106,13 @@ def test_one_run_each_proves_nothing() -> None:
     (rank,) = curves_of([trial(c, 1.0) for c in Plan(2e-4, ranks=(8, 16)).configurations()[::3]])
     assert rank.plateau is None
     assert any("nobody can tell a difference from noise" in said for said in rank.confounds)
+
+
+def test_a_method_without_a_rank_is_in_no_curve() -> None:
+    trials = made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 / c.r)
+    loha = replace(trials[0], name="LoHa", r=0, alpha=None, scale=1.0)
+    (curve,) = curves_of([*trials, loha])
+    assert [c.r for c in curve.configurations] == [8, 16]
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])

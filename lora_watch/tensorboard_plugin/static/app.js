@@ -115,8 +115,12 @@ export class App {
       const {n} = await this.data.metric(this.state.run, this.run.metrics[0], {max_cols: 1});
       adapters = Array.from({length: n}, (_, i) => ({name: `adapter ${i}`}));
     }
+    const given = Object.keys(schema.config?.lora ?? {}).filter((key) => key !== 'default'); // names of adapters, at the end of theirs
+    const ownName = ({name}) => given.find((key) => name.endsWith(`.${key}`)) ?? '';
+    const several = new Set(adapters.map(ownName)).size > 1;
     return adapters.map((adapter, index) => {
-      const type = adapter.name.split('.').filter((part) => !/^\d+$/.test(part)).at(-1) ?? adapter.name;
+      const own = ownName(adapter), path = own ? adapter.name.slice(0, -own.length - 1) : adapter.name;
+      const last = path.split('.').filter((part) => !/^\d+$/.test(part)).at(-1) ?? path, type = several && own ? `${last} ${own}` : last;
       return {...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${type}`};
     });
   }

@@ -61,7 +61,7 @@ export async function draw(app) {
     h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px`},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
       card('Where the runs went', null, h('div', {class: 'rest', 'data-after': true, onplaced: ({target}) => target.append(picture( // as high as the tables beside it
-        found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path})), {width: third - 26, height: Math.max(em(380), target.clientHeight), limits, metric: 'output_ratio'}))}))),
+        found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path})), {width: third - 26, height: Math.max(em(380), Math.min(em(640), target.clientHeight)), limits, metric: 'output_ratio'}))}))),
     sweepCard(app, sweep, width),
     h('div', {class: 'legend lettered'}, found.map((run) => h('span', null, h('i', {class: 'letter', style: `--c:${colour(run.name)}`}, run.letter), run.label))),
     h('div', {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
