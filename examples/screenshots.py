@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from real runs: trains a healthy and a too strong adapter, opens the LoRA tab.
+"""Makes the pictures of the README from real runs: a healthy adapter, one that is too strong, a sweep over the rank.
 
 Run from the repository's root; needs the packages of the ``dev`` extra and Chromium (``CHROMIUM`` names another one).
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import io
+import json
 import os
 import shutil
 import sys
@@ -21,6 +22,14 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
+RANKS, SEEDS = (2, 4, 8, 16, 32, 64), (0, 1, 2)
+
+
+def sweep_run(r: int, seed: int) -> str:
+    return f"rank {r}, seed {seed}"
+
+
+SWEEP = {"run": sweep_run(8, 0), "runs": json.dumps([sweep_run(r, 0) for r in RANKS])}
 
 
 def take(logdir: Path, out: Path) -> None:
@@ -36,7 +45,10 @@ def take(logdir: Path, out: Path) -> None:
         for view in VIEWS:
             for mode, run in (("light", SICK), ("dark", HEALTHY)) if view == "overview" else (("light", SICK),):
                 page = browser.new_page(viewport={"width": 1280, "height": 940}, device_scale_factor=1.5)
-                page.goto(f"{address}/#lora_watch&p.lora_watch.view={view}&p.lora_watch.run={quote(run)}")
+                state = {"view": view, "run": run} if view != "compare" else {"view": view, **SWEEP}
+                page.goto(
+                    "&".join([f"{address}/#lora_watch", *(f"p.lora_watch.{k}={quote(v)}" for k, v in state.items())])
+                )
                 frame = page.wait_for_selector("iframe").content_frame()
                 assert frame is not None
                 frame.wait_for_selector(f"body[data-ready={view}]")
@@ -69,8 +81,9 @@ def main() -> None:
             from tests.tensorboard_plugin.real_runs import train_into, train_pair
 
             train_pair(logdir, options.steps)
-            train_into(logdir / "rsLoRA r32 α32", options.steps, r=32, alpha=32, lr=1e-3, use_rslora=True)
-            train_into(logdir / "timid r8 α8", options.steps, r=8, alpha=8, lr=2e-5)
+            for seed in SEEDS:
+                for r in RANKS:
+                    train_into(logdir / sweep_run(r, seed), options.steps, r=r, alpha=2 * r, lr=2e-3, seed=seed)
         take(logdir, options.out)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter
+from transformers import set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from lora_watch import LoraWatchCallback
@@ -13,15 +14,22 @@ from tests.support import lora, stdlib_blocks, tiny_model, train
 HEALTHY, SICK = "healthy r8 α16", "sick r8 α64"
 
 
-def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, **config: object) -> None:
+def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0) -> None:
+    """``steps`` of four blocks each, and an evaluation on 64 others at the end."""
+    set_seed(seed)
+    texts = stdlib_blocks(max(64, 4 * min(steps, 128)) + 64, 64)
     train(
-        lora(tiny_model(), r=r, alpha=alpha, **config),
-        stdlib_blocks(max(64, 4 * min(steps, 128)), 64),
+        lora(tiny_model(), r=r, alpha=alpha),
+        texts[64:],
         steps=steps,
         lr=lr,
         callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), LoraWatchCallback(fail_on="never", console=False)],
         logging_steps=1,
         warmup_steps=5,
+        seed=seed,
+        eval_dataset=texts[:64],
+        eval_strategy="steps",
+        eval_steps=steps,
     )
 
 

@@ -118,6 +118,10 @@ def server(
             yield address
         finally:
             process.terminate()
+            try:
+                process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
 
 
 def fetch(address: str, route: str, content: Any = None, **query: str) -> Any:
