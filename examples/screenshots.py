@@ -14,6 +14,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ RANKS, SEEDS = (2, 4, 8, 16, 32, 64), (0, 1, 2)
 
 
 def sweep_run(r: int, seed: int) -> str:
-    return f"rank {r}, seed {seed}"
+    return f"r{r}, seed {seed}"
 
 
 SWEEP = {"run": sweep_run(8, 0), "runs": json.dumps([sweep_run(r, 0) for r in RANKS])}
@@ -37,14 +38,20 @@ def take(logdir: Path, out: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
-    from tests.tensorboard_plugin.serving import server
+    from tests.tensorboard_plugin.serving import fetch, server
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
     with server(logdir, "python") as address, sync_playwright() as playwright:
+        expected = {str(file.parent.relative_to(logdir)) for file in logdir.rglob("events.*")}
+        while not expected <= set(fetch(address, "data/plugin/lora_watch/runs") or ()):
+            time.sleep(0.5)
+        time.sleep(3)  # the last of them is read to its end
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for view in VIEWS:
             for mode, run in (("light", SICK), ("dark", HEALTHY)) if view == "overview" else (("light", SICK),):
-                page = browser.new_page(viewport={"width": 1280, "height": 940}, device_scale_factor=1.5)
+                page = browser.new_page(
+                    viewport={"width": 1280, "height": 1030 if view == "compare" else 940}, device_scale_factor=1.5
+                )
                 state = {"view": view, "run": run} if view != "compare" else {"view": view, **SWEEP}
                 page.goto(
                     "&".join([f"{address}/#lora_watch", *(f"p.lora_watch.{k}={quote(v)}" for k, v in state.items())])
@@ -65,7 +72,8 @@ def take(logdir: Path, out: Path) -> None:
 def save(png: bytes, path: Path) -> None:
     """A third of the size: these pictures have few colours. The method keeps the rare ones, such as that of a NaN."""
     picture = Image.open(io.BytesIO(png)).convert("RGB")
-    picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(path, optimize=True)
+    few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE, kmeans=2)
+    few.save(path, optimize=True)
 
 
 def main() -> None:
