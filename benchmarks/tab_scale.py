@@ -159,7 +159,9 @@ def main() -> None:
                 seconds = wait_until_loaded(options.steps)
                 print(f"\n{loader} loader: TensorBoard has loaded the run after {seconds:.1f} s")
                 measure()
-                print(f"memory of TensorBoard's process: {private_memory_mb(Path(f'/proc/{server.pid}/status')):.0f} MB")
+                print(
+                    f"memory of TensorBoard's process: {private_memory_mb(Path(f'/proc/{server.pid}/status')):.0f} MB"
+                )
             finally:
                 server.terminate()
 
