@@ -78,9 +78,10 @@ class Alert:
     def __str__(self) -> str:
         lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
         if self.adapters:
-            shown = (f"{name} ({value:.3g})" if self.metric else name for name, value in self.adapters[:5])
+            ranked = self.metric is not None and any(value for _, value in self.adapters)
+            shown = (f"{name} ({value:.3g})" if ranked else name for name, value in self.adapters[:5])
             more = f" and {len(self.adapters) - 5} more" if len(self.adapters) > 5 else ""
-            lines.append(f"  {'worst' if self.metric else 'where'}: {', '.join(shown)}{more}")
+            lines.append(f"  {'worst' if ranked else 'where'}: {', '.join(shown)}{more}")
         lines += [f"  likely cause: {cause}" for cause in self.causes]
         lines += [f"  try: {remedy}" for remedy in self.remedies]
         return "\n".join(lines)

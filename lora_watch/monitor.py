@@ -26,6 +26,7 @@ from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
+from lora_watch.norms.base import relative
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
@@ -562,7 +563,7 @@ class Monitor:
             sizes = {"relative_norm": taken.base.norm, "relative_spectral_norm": taken.base.spectral_norm}
             for (name, size), change in zip(sizes.items(), ("delta_norm", "spectral_norm")):
                 if change in values:
-                    metrics[name], known[name] = values[change] / size, readable & np.isfinite(size)
+                    metrics[name], known[name] = relative(values[change], size), readable & (size > 0)
         if "magnitudes" in there:
             magnitudes, has_magnitude = there["magnitudes"]
             metrics.update(magnitudes)

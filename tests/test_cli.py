@@ -69,6 +69,9 @@ def test_each_rule_is_explained_with_its_limits(rule):
     assert rule.name in by_id.output
     for name, value in rule.limits.items():
         assert f"{name} = {value}" in by_id.output
+    if rule.limits:
+        assert f"rules=[{type(rule).__name__}(" in " ".join(by_id.output.split())
+    assert f'mute=["{rule.id}"]' in by_id.output
 
 
 @pytest.mark.parametrize(

@@ -277,8 +277,8 @@ def _list() -> list[Fault]:
     return [
         Fault("nan-in-one-layer", ("LW101",), True, _at(_spoil_weight, after_update=True)),
         Fault("nan-loss", ("LW201",), False, _loss(_nan_loss)),
-        Fault("lr-x30", ("LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 30.0))),
-        Fault("lr-x100", ("LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 100.0))),
+        Fault("lr-x30", ("LW311", "LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 30.0))),
+        Fault("lr-x100", ("LW311", "LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 100.0))),
         Fault("lr-zero", ("LW306",), False, _at(lambda m, o, s: _scale_lr(s, o, 0.0))),
         Fault("corrupted-batches", ("LW202", "LW203"), False, _loss(_corrupted_batches)),
         Fault("noise-gradients", ("LW206",), False, _noise_gradients),

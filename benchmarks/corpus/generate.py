@@ -48,7 +48,8 @@ class Recorder(Sink):
         pass
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self.records.append(record)
+        if not self.records or record.step > self.records[-1].step:  # the last may come again, with the final word
+            self.records.append(record)
 
     def finish(self, verdict: Verdict, message: str | None = None) -> None:
         pass

@@ -45,7 +45,7 @@ class Comparison:
         return 2 if self.unreadable or not self.configurations else 0
 
     def to_json(self) -> bytes:
-        """Strict JSON; a number that is not finite is its name, null is unknown."""
+        """Strict JSON; a number that is not finite is its name, null is unknown. Its schema is ``compare.json``."""
         return strict_json(self.to_dict()) + b"\n"
 
     def to_dict(self) -> dict[str, Any]:

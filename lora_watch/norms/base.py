@@ -37,6 +37,11 @@ class BaseNorms:
     """σ₁(W₀)."""
 
 
+def relative(change: FloatArray, size: FloatArray) -> FloatArray:
+    """``change / size`` for norms of changes and of the weights they change; NaN where a weight is unknown or zero."""
+    return np.divide(change, size, out=np.full(len(size), np.nan), where=size > 0)
+
+
 @torch.no_grad()
 def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.

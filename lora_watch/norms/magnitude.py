@@ -14,7 +14,7 @@ from lora_watch.transfer import Deferred
 
 
 class Magnitudes:
-    """Remembers each adapter's magnitude vector m as it was when first seen (one float32 copy), by the adapter's name.
+    """Remembers each adapter's magnitude vector m as it was when first seen (one copy), by the adapter's name.
 
     A resumed run's drift counts from where it went on.
     """
@@ -27,7 +27,7 @@ class Magnitudes:
         """Copy the vectors that are not held yet. Adapters without one are passed over."""
         for adapter in adapters:
             if adapter.name not in self._start and (m := adapter.magnitude) is not None:
-                self._start[adapter.name] = m.detach().to(torch.float32, copy=True)
+                self._start[adapter.name] = m.detach().clone()
 
     @torch.no_grad()
     def measure(self, adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[tuple[dict[str, FloatArray], BoolArray]]:

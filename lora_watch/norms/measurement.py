@@ -10,7 +10,7 @@ from torch import nn
 
 from lora_watch.adapters import NoAdaptersError, find_adapters, find_other_adapters
 from lora_watch.norms.bank import AdapterBank
-from lora_watch.norms.base import base_norms
+from lora_watch.norms.base import base_norms, relative
 from lora_watch.norms.dense import dense_norms
 from lora_watch.records import BoolArray, FloatArray
 
@@ -52,9 +52,9 @@ class Measurement:
     b_norm: FloatArray
     """‖B‖_F."""
     relative_norm: FloatArray
-    """‖ΔW‖_F/‖W₀‖_F; NaN where the frozen weight is unknown (sharded away, say)."""
+    """‖ΔW‖_F/‖W₀‖_F; NaN where the frozen weight is unknown (sharded away, say) or zero."""
     relative_spectral_norm: FloatArray
-    """σ₁(ΔW)/σ₁(W₀); NaN where the frozen weight is unknown."""
+    """σ₁(ΔW)/σ₁(W₀); NaN where the frozen weight is unknown or zero."""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists by name: ``names``, ``methods``, ``r``, and each metric, where None means unknown and NaN was
@@ -124,6 +124,6 @@ def measure(model: nn.Module) -> Measurement:
         r=(*(adapter.r for adapter in adapters), *(0 for _ in others)),
         known=np.append(bank.known, np.array([bool(norms) for norms in dense], dtype=bool)),
         **values,
-        relative_norm=values["delta_norm"] / base.norm,
-        relative_spectral_norm=values["spectral_norm"] / base.spectral_norm,
+        relative_norm=relative(values["delta_norm"], base.norm),
+        relative_spectral_norm=relative(values["spectral_norm"], base.spectral_norm),
     )

@@ -20,7 +20,13 @@ from lora_watch.rules.loss import (
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.rank import RankSaturated, RankUnderused
-from lora_watch.rules.updates import BaseWeightsMoved, LearningRateIsZero, StepsSkipped, UpdatesLostToRounding
+from lora_watch.rules.updates import (
+    BaseWeightsMoved,
+    LearningRateIsZero,
+    LearningRateRaised,
+    StepsSkipped,
+    UpdatesLostToRounding,
+)
 from lora_watch.rules.wiring import (
     AdapterNotInOptimizer,
     AdapterSwitched,
@@ -49,6 +55,7 @@ def catalogue() -> list[Rule]:
         BStillZero(),
         NoGradientInLayers(),
         LearningRateIsZero(),
+        LearningRateRaised(),
         UpdatesLostToRounding(),
         StepsSkipped(),
         BaseWeightsMoved(),

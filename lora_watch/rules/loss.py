@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.strength import weaker
+from lora_watch.rules.strength import in_wider_numbers, typed, weaker, why_strong
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 
@@ -36,12 +36,12 @@ class NonFiniteLoss(Rule):
             metric="loss",
             causes=[
                 "a batch with no target token left (all labels -100), or a division by zero in the loss",
-                "numbers out of range in half precision (fp16 above 65504)",
+                "numbers out of range in half precision: fp16 ends at 65504",
                 "weights that an earlier update made non-finite or huge",
             ],
             remedies=[
                 "look at the batch of this step; drop samples without targets",
-                "train in bf16 or fp32 instead of fp16",
+                *in_wider_numbers(record),
                 *change.words,
             ],
             settings=change.settings,
@@ -81,10 +81,10 @@ class LossDivergence(Rule):
             metric="loss",
             limit=self.score,
             causes=[
-                "the learning rate is too high for this scale, or has just been raised",
+                *why_strong(record),
                 "the data changed: another domain, corrupted batches, a new epoch's order",
             ],
-            remedies=change.words,
+            remedies=[*change.words, "if the settings are not new to this data: look at the batches of the last steps"],
             settings=change.settings,
         )
 
@@ -101,7 +101,7 @@ class LossSpike(Rule):
     id = "LW203"
     name = "loss-spike"
     severity = Severity.WARNING
-    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW304")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW304", "LW311")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
@@ -121,9 +121,16 @@ class LossSpike(Rule):
             ],
             remedies=[
                 "look at the batch of this step",
-                "lower max_grad_norm (1.0 → 0.3) so that one batch cannot move the adapter far",
+                f"{_tighter(record.run.config.get('max_grad_norm'))}, so that one batch cannot move the adapter far",
             ],
         )
+
+
+def _tighter(clipping: object) -> str:
+    """A clipping of gradients that is tighter than ``clipping``, in words."""
+    if isinstance(clipping, (int, float)) and clipping > 0:
+        return f"max_grad_norm {clipping:g} → {typed(0.3 * clipping, (1, 2, 3, 5), 10):g}"
+    return "max_grad_norm=0.3"
 
 
 @dataclass
@@ -197,7 +204,8 @@ class FirstLossTooHigh(Rule):
                 "the loss is a sum over micro-batches or tokens instead of their mean",
             ],
             remedies=[
-                "evaluate the base model without adapters on a batch: its loss should be below ln n",
+                "evaluate the base model without adapters on a batch: its loss should be below "
+                f"{math.log(classes):.3g}",
                 "decode one batch of input_ids and labels and read it",
             ],
         )

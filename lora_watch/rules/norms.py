@@ -9,7 +9,16 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.strength import blocks, stronger, stronger_by, weaker, weaker_by
+from lora_watch.rules.strength import (
+    ORDINARY_SCALE,
+    blocks,
+    in_wider_numbers,
+    stronger,
+    stronger_by,
+    weaker,
+    weaker_by,
+    why_strong,
+)
 
 EARLY = 20
 """Steps in which a loss above its start is blamed on the adapters; later on other causes are likelier (LW202)."""
@@ -43,16 +52,16 @@ class NonFiniteAdapter(Rule):
             return None
         first = record.run.adapters[int(np.argmax(bad))]
         change = weaker(record, 10.0)
+        overflow = "an overflow in half precision, or a division by zero, in the backward pass of this layer"
+        update = "a learning rate so high that the update itself overflows"
         return Finding(
-            f"{what} of {first.name} (the first of {int(bad.sum())} in {len(bad)} adapters) is NaN or infinite "
-            f"at step {record.step}.",
+            f"{what} of {first.name} is NaN or infinite at step {record.step}: "
+            + (f"the first of {int(bad.sum())} such" if bad.sum() > 1 else "the only one")
+            + f" among {len(bad)} adapters.",
             adapters=[(record.run.adapters[i].name, float("nan")) for i in np.flatnonzero(bad)],
             metric=metric,
-            causes=[
-                "an overflow in half precision, or a division by zero, in the backward pass of this layer",
-                "a learning rate so high that the update itself overflows",
-            ],
-            remedies=["train in bf16 or fp32 instead of fp16", "set max_grad_norm=1.0", *change.words],
+            causes=[overflow, update] if what == "The gradient" else [update, overflow],
+            remedies=[*in_wider_numbers(record), *change.words],
             settings=change.settings,
         )
 
@@ -169,19 +178,15 @@ class NormExplosion(Rule):
             return None
         self.holds = True
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
-        scale, other = max(a.scale for a in record.run.adapters), record.run.other_methods
-        change = weaker(record, weaker_by(record, size.overall))
+        change, causes = weaker(record, weaker_by(record, size.overall)), why_strong(record)
+        if record.step <= EARLY:
+            causes.append("no warm-up, so that the first updates go at full speed in unsure directions")
         return Finding(
             f"The adapters have exploded {beside}: {metric} is {why} (limit {limit:g}).",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric=metric,
             limit=limit,
-            causes=[
-                f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"
-                if scale > 2.0
-                else f"the learning rate is too high{'' if other else f': the scale {scale:g} is ordinary'}",
-                "no warm-up, so that the first updates go at full speed in unsure directions",
-            ],
+            causes=causes,
             remedies=change.words,
             settings=change.settings,
         )
@@ -222,7 +227,7 @@ class NormRunaway(Rule):
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric="output_ratio",
             limit=self.size,
-            causes=["s·lr is high: at this pace the adapters drown the layers they adapt"],
+            causes=why_strong(record),
             remedies=change.words,
             settings=change.settings,
         )
@@ -263,6 +268,12 @@ class BarelyMoves(Rule):
         if reach >= self.reach or (_improved(record) and start - recent > self.fall * abs(start)):
             return None
         change = stronger(record, stronger_by(record, reach))
+        if record.run.other_methods:
+            causes = ["the learning rate is too low for this method"]
+        else:
+            causes = ["the learning rate is that of full fine-tuning: LoRA wants about ten times more"]
+            if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
+                causes.append("the scale is small: alpha was kept while r was raised")
         return Finding(
             f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers and at most "
             f"{reach:.2g} over {size.blocks} blocks by the end of the schedule (limit {self.reach:g}), and the loss "
@@ -270,12 +281,7 @@ class BarelyMoves(Rule):
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             limit=self.reach,
-            causes=["the learning rate is too low for this method"]
-            if record.run.other_methods
-            else [
-                "the learning rate is that of full fine-tuning: LoRA wants about ten times more",
-                "the scale is small: alpha was kept while r was raised",
-            ],
+            causes=causes,
             remedies=change.words,
             settings=change.settings,
         )

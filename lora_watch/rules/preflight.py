@@ -69,7 +69,9 @@ class AggressiveScale(Rule):
             else worst_first(record, scale * lr, hot),
             metric="relative_norm" if leaps else "effective_lr",
             limit=self.first_step if leaps else self.scale * self.lr,
-            causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"],
+            causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
+            if scale[worst] > ORDINARY_SCALE
+            else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
             remedies=change.words,
             settings=change.settings,
             severity=Severity.WARNING if leaps else Severity.INFO,

@@ -38,10 +38,11 @@ def peak_rates(run: RunInfo) -> FloatArray:
 def first_steps(run: RunInfo) -> FloatArray:
     """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
 
-    ``[n_adapters]``, NaN where unknown. For the optimizers of ``ADAPTIVE``; measured within 0.98–1.14 under Adam.
+    ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
+    0.98–1.14 under Adam.
     """
-    reach = np.array([abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / a.base_norm for a in run.adapters])
-    return peak_rates(run) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+    reach = [abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / (a.base_norm or math.nan) for a in run.adapters]
+    return peak_rates(run) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
 def blocks(run: RunInfo) -> int:
@@ -136,10 +137,48 @@ def stronger(record: StepRecord, factor: float) -> Change:
     return _change(record, 1.0 / factor)
 
 
+def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:
+    """``(now, planned)`` of a learning rate that is more than ``factor`` times the highest of its schedule.
+
+    None without a Trainer's settings: a plain loop may warm up by hand, and what it plans is not known.
+    """
+    if "learning_rate" not in record.run.config:
+        return None
+    rates = zip(record.lr, record.run.peak_lr)
+    return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
+
+
+def why_strong(record: StepRecord) -> list[str]:
+    """Why the adapters grow too fast, likeliest first."""
+    if raised := raised_to(record):
+        return [f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"]
+    if record.run.other_methods or not record.run.adapters:
+        return ["the learning rate is too high"]
+    scale = _strongest(record).scale
+    if scale > ORDINARY_SCALE:
+        return [f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"]
+    return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
+
+
+def in_wider_numbers(record: StepRecord) -> list[str]:
+    """What helps against numbers that are not finite and is not done yet."""
+    fp16, clipping = (record.run.config.get(name) for name in ("fp16", "max_grad_norm"))
+    out = [] if fp16 is False else ["train in bf16 or fp32 instead of fp16"]
+    if not isinstance(clipping, (int, float)) or not 0 < clipping <= 1:
+        out.append("set max_grad_norm=1.0")
+    return out
+
+
+def _strongest(record: StepRecord) -> AdapterInfo:
+    return max(record.run.adapters, key=lambda a: a.scale)
+
+
 def _change(record: StepRecord, factor: float) -> Change:
     if not record.run.adapters:
         return Change([], {})
-    adapter = max(record.run.adapters, key=lambda a: a.scale)
+    if factor > 1 and (raised := raised_to(record)):
+        return Change([f"learning rate {raised[0]:.3g} → {raised[1]:g} again: find what raised it"], {})
+    adapter = _strongest(record)
     lr = _lr_of(record, adapter)
     other = record.run.other_methods
     if lr is None or not (other or adapter.alpha) or not adapter.scale > 0:

@@ -1,4 +1,4 @@
-"""LW306 and its kin: the gradients are there, and the updates come to nothing."""
+"""LW306 and its kin: the gradients are there, and the updates come to nothing, or are not those that were planned."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.rules.strength import raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -70,6 +71,40 @@ class LearningRateIsZero(Rule):
 
 
 @dataclass
+class LearningRateRaised(Rule):
+    """The learning rate is far above the highest of its schedule: something has raised it while the run goes on.
+
+    Schedules scale the rate that the optimizer was built with by 1 at most, or say how far they go (OneCycleLR), so
+    that ``factor`` times as much is no schedule's doing. It speaks before the adapters and the loss show what comes of
+    it, and also where a run survives it. Under a Trainer alone: what a plain loop plans is not known.
+    """
+
+    id = "LW311"
+    name = "lr-above-schedule"
+    severity = Severity.WARNING
+    yields_to = ("LW102", "LW103", "LW202")
+
+    factor: float = 2.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        raised = raised_to(record, self.factor) if record.step else None
+        if raised is None:
+            return None
+        now, planned = raised
+        return Finding(
+            f"The learning rate is {now:.3g}, {now / planned:.3g} times the highest of its schedule, {planned:g} "
+            f"(limit {self.factor:g} times).",
+            metric="lr",
+            limit=self.factor * planned,
+            causes=[
+                "a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs",
+                "the schedule itself multiplies by more than 1",
+            ],
+            remedies=[f"learning rate {now:.3g} → {planned:g} again; mute this rule where the rise is meant"],
+        )
+
+
+@dataclass
 class UpdatesLostToRounding(Rule):
     """Adapters in half precision whose updates are too small to change them: most elements stay bit for bit.
 
@@ -110,7 +145,7 @@ class UpdatesLostToRounding(Rule):
         factor, moved = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
         size = float(np.nanmedian(_element(record, factor)))
         return Finding(
-            f"Updates are lost to rounding: at a learning rate of {rates.max():.3g} only "
+            f"Updates are lost to rounding: at a learning rate of {rates.max():.3g} "
             f"{100 * np.nanmedian(moved):.0f} % of the elements of {factor} changed in the last step, in the median of "
             f"{int(known.sum())} adapters kept in half precision, whose elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],

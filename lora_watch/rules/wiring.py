@@ -128,19 +128,25 @@ class NoTrainableAdapter(Rule):
         if active is None or merged is None or trainable is None or (active & trainable & ~merged).any():
             return None
         total = len(record.run.adapters)
-        causes, remedies = [], []
+        says, causes, remedies = [], [], []
         if not active.all():
-            causes.append(f"{_share(int((~active).sum()), total)} inactive or disabled")
+            says.append(f"{_share(int((~active).sum()), total)} inactive or disabled")
+            causes.append("disable_adapter_layers() or set_adapter() of another adapter was called and not undone")
             remedies.append("model.enable_adapter_layers() and model.set_adapter(name)")
         if merged.any():
-            causes.append(f"{_share(int(merged.sum()), total)} merged into the frozen weights")
+            says.append(f"{_share(int(merged.sum()), total)} merged into the frozen weights")
+            causes.append("merge_adapter() was called, for an evaluation perhaps, and not undone")
             remedies.append("model.unmerge_adapter() before training")
         if not trainable.all():
-            causes.append(f"{_share(int((~trainable).sum()), total)} frozen (requires_grad is False)")
+            says.append(f"{_share(int((~trainable).sum()), total)} frozen (requires_grad is False)")
+            causes.append(
+                "the adapter was loaded for inference, as PeftModel.from_pretrained does unless told otherwise, or "
+                "requires_grad_(False) went over all parameters after it was made"
+            )
             remedies.append(
                 "PeftModel.from_pretrained(..., is_trainable=True), or inference_mode=False in the LoraConfig"
             )
-        return Finding("No adapter can learn: " + "; ".join(causes) + ".", causes=causes, remedies=remedies)
+        return Finding("No adapter can learn: " + "; ".join(says) + ".", causes=causes, remedies=remedies)
 
 
 @dataclass

@@ -55,8 +55,10 @@ class ParameterGroups:
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
-        """The rate each group was built with: schedulers keep it as ``initial_lr``."""
-        return tuple(float(group.get("initial_lr", group["lr"])) for group in self._groups)
+        """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
+        ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
+        groups = self._groups
+        return tuple(float(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in groups)
 
     @property
     def weight_decay(self) -> tuple[float, ...]:

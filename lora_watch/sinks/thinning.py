@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Generic, NamedTuple, TypeVar
+from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
 
@@ -15,7 +16,8 @@ def stride(step: int) -> int:
     return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
 
 
-class _Seen(NamedTuple, Generic[Item]):
+@dataclass(frozen=True)
+class _Seen(Generic[Item]):
     item: Item
     worth: int
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.norms import AdapterBank, Measurement
-from lora_watch.norms.base import matrix_norms
+from lora_watch.norms.base import matrix_norms, relative
 from lora_watch.records import FloatArray
 from lora_watch.stored.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.stored.weights import StoredError, stored_weights, weight_of
@@ -125,8 +125,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
         r=tuple(adapter.r for adapter in saved.adapters),
         known=np.ones(len(rows), dtype=bool),
         **values,
-        relative_norm=values["delta_norm"] / base_norm,
-        relative_spectral_norm=values["spectral_norm"] / base_top,
+        relative_norm=relative(values["delta_norm"], base_norm),
+        relative_spectral_norm=relative(values["spectral_norm"], base_top),
     )
     return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
+import functools
 import json
 import math
+import operator
 import shutil
 import statistics
 import subprocess
@@ -18,6 +21,7 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.cli import app
+from tests.gate.test_schemas import errors
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 from tests.tensorboard_plugin.serving import routes
@@ -72,7 +76,9 @@ def compare(*arguments: str | Path) -> Result:
 
 
 def as_json(*arguments: str | Path) -> dict[str, Any]:
-    return parse(compare(*arguments, "--json").stdout.encode())
+    told = parse(compare(*arguments, "--json").stdout.encode())
+    assert errors("compare.json", told) == []  # whatever was compared
+    return told
 
 
 def test_quality_against_rank(sweep: Sweep) -> None:
@@ -166,15 +172,28 @@ def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
     assert "eval_loss, train_loss" in done.stderr.replace("\n", " ")
 
 
+def test_its_schema_notices_what_is_wrong(sweep: Sweep) -> None:
+    told = as_json(sweep[0])
+    for key in told:
+        assert errors("compare.json", {name: value for name, value in told.items() if name != key}), key
+    for path in (("configurations", 0, "mean"), ("curves", 0, "plateau"), ("curves", 0, "pairs", 0, "verdict")):
+        wrong = copy.deepcopy(told)
+        inside = functools.reduce(operator.getitem, path[:-1], wrong)
+        inside[path[-1]] = "splendid"
+        assert errors("compare.json", wrong), path
+
+
 def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
     assert compare(tmp_path).exit_code == 2
     assert "no run of lora_watch" in compare(tmp_path).stdout
+    assert as_json(tmp_path)["configurations"] == []
     shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "cut")
     report = tmp_path / "cut" / "lora_watch" / "report.json"
     report.write_bytes(report.read_bytes()[:1000])
     done = compare(sweep[0], report)
     assert done.exit_code == 2
     assert "UNREADABLE" in done.stdout
+    assert len(as_json(sweep[0], report)["unreadable"]) == 1
     assert "Rank 8 is the best" in done.stdout  # what can be read is compared all the same
 
 

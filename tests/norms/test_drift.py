@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, find_adapters
@@ -21,7 +19,6 @@ from tests.adapters.zoo import Experts, Net, adapted, attention, conv1d, linear
 from tests.norms.factors import Bare, pair
 
 PROMISE = 1e-6
-DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 def product(adapter: Adapter) -> Tensor:
@@ -42,39 +39,6 @@ def distance(snapshot: Snapshot, adapter: Adapter) -> float:
 
 
 # -- made-up factors -------------------------------------------------------------------------------------------------
-@given(
-    shape=st.tuples(st.integers(1, 40), st.integers(1, 40), st.integers(1, 12)),
-    dtype=st.sampled_from(DTYPES),
-    size=st.sampled_from([0.0, 1e-2, 1.0]),
-    moved=st.sets(st.sampled_from(["a", "b", "scale", "middle"])),
-    has_middle=st.booleans(),
-    magnitude=st.sampled_from([1.0, 1e-3, 1e3]),
-)
-@settings(max_examples=150, deadline=None)
-def test_equals_the_explicit_difference(
-    shape: tuple[int, int, int], dtype: torch.dtype, size: float, moved: set[str], has_middle: bool, magnitude: float
-) -> None:
-    blocks = [tuple(x * magnitude for x in pair(*shape, seed=s)) for s in (1, 2)]
-    adapter = Bare(*((a.to(dtype), b.to(dtype)) for a, b in blocks), scale=2.0)
-    if has_middle:
-        adapter.middle = torch.linspace(-1, 2, shape[2], dtype=dtype)
-    snapshot, before = Snapshot([adapter]), product(adapter)
-    for seed, (a, b) in enumerate(adapter.blocks()):
-        da, db = pair(*shape, seed=10 + seed)
-        if "a" in moved:
-            a += (size * magnitude * da).to(dtype)
-        if "b" in moved:
-            b += (size * magnitude * db).to(dtype)
-    if "scale" in moved:
-        adapter.scale *= -(1 + size)
-    if "middle" in moved and adapter.middle is not None:
-        adapter.middle = adapter.middle * (1 + size)
-    expected = float(torch.linalg.matrix_norm(product(adapter) - before))
-    # The explicit difference is itself known to a few eps of the products only.
-    rounding = 1e-14 * float(torch.linalg.matrix_norm(before) + torch.linalg.matrix_norm(product(adapter)))
-    assert distance(snapshot, adapter) == pytest.approx(expected, rel=PROMISE, abs=rounding)
-
-
 @pytest.mark.parametrize("eps", [1e-4, 1e-8, 1e-12])
 def test_a_step_much_smaller_than_the_weights_keeps_its_digits(eps: float) -> None:
     a, b = (x.double() for x in pair(30, 20, 4))
@@ -103,16 +67,6 @@ def test_one_product_written_in_two_ways_has_not_moved() -> None:
 def test_nothing_moved_is_exactly_zero() -> None:
     adapter = Bare(pair(30, 20, 4), scale=3.0)
     assert distance(Snapshot([adapter]), adapter) == 0.0
-
-
-def test_far_magnitudes() -> None:
-    for magnitude in (1e-30, 1e30):
-        a, b = (x * magnitude for x in pair(30, 20, 4))
-        adapter = Bare((a, b))
-        snapshot = Snapshot([adapter])
-        b.mul_(1.5)
-        expected = 0.5 * AdapterBank([Bare(pair(30, 20, 4))]).measure()["delta_norm"][0] * magnitude**2
-        assert distance(snapshot, adapter) == pytest.approx(expected, rel=PROMISE)
 
 
 def test_pieces_and_layouts_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:

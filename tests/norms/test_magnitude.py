@@ -41,7 +41,6 @@ def test_norm_and_drift_of_those_that_have_one(dtype: torch.dtype, size: float) 
     assert np.isnan(values["magnitude_drift"][0])
     now = moved.m.double().numpy()
     assert values["magnitude_norm"][1] == pytest.approx(np.linalg.norm(now / size) * size, rel=1e-6)
-    # The start is kept in float32.
     assert values["magnitude_drift"][1] == pytest.approx(np.abs(now / start - 1).max(), rel=1e-6)
 
 

@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import torch
+from transformers import Trainer
 
+from benchmarks.corpus.faults import FAULTS
 from lora_watch.monitor import Monitor
 from lora_watch.rules.norms import BarelyMoves, NormExplosion, NormRunaway
 from tests.rules.runs import At, healthy, ids, run, the
@@ -27,7 +30,7 @@ def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None
     alert = the("LW101", monitor)
     assert alert.step == 5
     assert alert.adapters[0][0] == "model.layers.2.self_attn.v_proj"
-    assert "(the first of 1 in 28 adapters)" in alert.message
+    assert "the only one among 28 adapters" in alert.message
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
@@ -92,6 +95,27 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 def test_limits_can_be_changed() -> None:
     strict = run(steps=20, rules=[NormExplosion(layer=0.05)])
     assert the("LW102", strict).limit == 0.05
+
+
+def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> None:
+    monitor = run(steps=20, prepare=lambda trainer: FAULTS["lr-x100"].inject(trainer, 8), lr_scheduler_type="constant")
+    alert = the("LW102", monitor)
+    assert "the learning rate is 0.2 now, and its schedule's highest is 0.002" in alert.causes[0]
+    assert "learning rate 0.2 → 0.002 again" in alert.remedies[0]
+    assert not alert.settings
+    assert [(a.rule, a.step, a.closed_step) for a in monitor.alerts[:1]] == [("LW311", 8, alert.step)]
+
+
+def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None:
+    def one_cycle(trainer: Trainer) -> None:
+        trainer.optimizer = torch.optim.AdamW([p for p in trainer.model.parameters() if p.requires_grad])  # type: ignore[union-attr]
+        trainer.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.1, total_steps=20)
+
+    monitor = run(lora(tiny_model(), alpha=64), steps=20, prepare=one_cycle)
+    assert set(monitor.run.peak_lr) == {0.1}
+    assert "LW311" not in ids(monitor)
+    assert "scale 8 is too high" in the("LW102", monitor).causes[0]
+    assert "learning rate 0.1 → " in the("LW102", monitor).remedies[0]
 
 
 # -- LW103 -------------------------------------------------------------------------------------------------------------
