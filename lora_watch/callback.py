@@ -17,7 +17,7 @@ import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
-from lora_watch.alerts import LoraWatchError
+from lora_watch.alerts import Alert
 from lora_watch.monitor import Monitor, log
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
@@ -127,6 +127,10 @@ class LoraWatchCallback(TrainerCallback):
             self.monitor = self._build(args, state, kwargs)
         except Exception:  # a monitor does no harm
             log.exception("lora_watch could not start; training goes on without it")
+        # Ranks that wait for one that does not watch hang.
+        if _any_rank(self.monitor is None, True, args.device) or self.monitor is None:
+            self._tap.detach()
+            self.monitor = None
             return
         self.monitor.start(state.global_step)
         if self.monitor.failures:  # nothing has been trained yet: nothing to save
@@ -145,8 +149,7 @@ class LoraWatchCallback(TrainerCallback):
         optimizer = kwargs.get("optimizer")
         self._tap.reduce()
         self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
-        failures = self.monitor.before_update(self._tap.loss)
-        if _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
+        if self._agree(self.monitor, self.monitor.before_update(self._tap.loss)):
             self._fail(self.monitor)
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -158,7 +161,8 @@ class LoraWatchCallback(TrainerCallback):
             failures = self.monitor.flush() or failures
         if control.should_save or failures:
             self._remember(state)
-        if not _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
+        failures = self._agree(self.monitor, failures)
+        if not failures:
             return
         control.should_training_stop = True
         control.should_log = True
@@ -171,10 +175,10 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
             return
         self.monitor.conclude()
-        if not _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
-            self.monitor.finish("ok")
-        elif self.monitor.failures:
+        if self._agree(self.monitor, self.monitor.failures):
             self.monitor.finish("failed", str(self.monitor.error()))
+        else:
+            self.monitor.finish("ok")
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -183,7 +187,7 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None:
             return
         self.monitor.conclude()
-        if _any_rank(bool(self.monitor.failures), self.policy.can_end_a_run, self._tap.device):
+        if self._agree(self.monitor, self.monitor.failures):
             self._fail(self.monitor)
         self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
 
@@ -252,9 +256,21 @@ class LoraWatchCallback(TrainerCallback):
 
     def _fail(self, monitor: Monitor) -> None:
         self._tap.detach()
-        error = monitor.error() if monitor.failures else LoraWatchError("the policy ended the run on another rank")
+        error = monitor.error()
         monitor.finish("failed", str(error))
         raise error
+
+    def _agree(self, monitor: Monitor, failures: list[Alert]) -> list[Alert]:
+        """The failures of all ranks. Each rank sees its own tokens, and one that saw nothing learns why it has to stop:
+        all decide alike, and the one that writes can say why."""
+        if not _any_rank(bool(failures), self.policy.can_end_a_run, self._tap.device):
+            return []
+        if _world_size() > 1:
+            by_rank: list[Any] = [None] * _world_size()
+            torch.distributed.all_gather_object(by_rank, failures)
+            failures = [alert for theirs in by_rank for alert in theirs]
+            monitor.adopt(failures)
+        return failures
 
     def _folder(self) -> Path:
         return Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"

@@ -337,6 +337,13 @@ class Monitor:
                 self._write(record, alerts)
         return self.failures
 
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Take over alerts that another rank has opened and this one has not."""
+        with self._unharmed("taking over alerts of another rank"):
+            new = [alert for theirs in alerts for alert in self.episodes.say(theirs)]
+            if new and self.last is not None:
+                self._write(self.last, new)
+
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
         """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
 

@@ -32,13 +32,16 @@ class Faulty(Trainer):
             loss = loss * float("nan")
         return (loss, None) if return_outputs else loss
 
-callback = LoraWatchCallback(fail_on="error", console=False)
+blind = fault == "explosion-that-one-rank-sees" and rank == 0
+callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [])
+if fault == "one-rank-cannot-start" and rank == 0:
+    callback._sinks = lambda *_: 1 / 0
 from transformers import TrainerCallback
 class Collect(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):
-        losses.append(callback.monitor.last.loss)
-trainer = build_trainer(lora(tiny_model(), alpha=128 if fault == "explosion" else 16), stdlib_blocks(64, 32), 8,
-    callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if fault == "explosion" else 2e-3,
+        losses.append(callback.monitor and callback.monitor.last.loss)
+trainer = build_trainer(lora(tiny_model(), alpha=128 if "explosion" in fault else 16), stdlib_blocks(64, 32), 8,
+    callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if "explosion" in fault else 2e-3,
     output_dir=str(out / "run"), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
 try:
     trainer.train()
@@ -48,7 +51,7 @@ except LoraWatchError as error:
 logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
 (out / f"rank{rank}.json").write_text(json.dumps(
     {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
-     "norm": float(callback.monitor.last.metrics["delta_norm"].sum())}))
+     "norm": callback.monitor and float(callback.monitor.last.metrics["delta_norm"].sum())}))
 sys.exit(0 if ended == "ok" else 1)
 """
 
@@ -77,7 +80,10 @@ def test_ranks_agree_on_the_mean_loss_and_one_of_them_writes(tmp_path: Path) -> 
     assert (report["verdict"], report["session"], report["step"]) == ("ok", 1, 8)
 
 
-@pytest.mark.parametrize(("fault", "rule"), [("nan-on-one-rank", "LW201"), ("explosion", "LW102")])
+@pytest.mark.parametrize(
+    ("fault", "rule"),
+    [("nan-on-one-rank", "LW201"), ("explosion-that-one-rank-sees", "LW102")],
+)
 def test_all_ranks_stop_together(tmp_path: Path, fault: str, rule: str) -> None:
     code, (zero, one) = two_ranks(tmp_path, fault)
     assert code == 1
@@ -85,3 +91,12 @@ def test_all_ranks_stop_together(tmp_path: Path, fault: str, rule: str) -> None:
     assert zero["step"] == one["step"]
     report = json.loads((tmp_path / "run" / "lora_watch" / "report.json").read_text())
     assert report["verdict"] == "failed"
+    assert report["message"].startswith(f"ERROR {rule}")  # also where the rank that writes has not seen it itself
+    assert rule in {alert["rule"] for alert in report["alerts"]}
+    assert json.loads((tmp_path / "run" / "lora_watch" / "incident.json").read_text())["alert"]["rule"] == rule
+
+
+def test_where_one_rank_cannot_watch_none_waits_for_it(tmp_path: Path) -> None:
+    code, (zero, one) = two_ranks(tmp_path, "one-rank-cannot-start")
+    assert code == 0
+    assert zero["losses"] == one["losses"] == [None] * 8

@@ -6,7 +6,7 @@ Findings are alerts. Those of the run keep the ids of its rules; the gate's own 
 |---|---|---|---|
 | LW801 | broke-off | error | there is no verdict: killed, out of memory, an exception, or still going |
 | LW802 | stopped-early | warning | training ended by itself before its planned steps |
-| LW803 | ended-by-policy | error | the run's own ``fail_on`` ended it for less than an error, or on another rank |
+| LW803 | ended-by-policy | error | the run's own ``fail_on`` ended it for less than an error |
 | LW811–LW816 | | error | it differs from the baseline: see ``lora_watch.gate.baseline`` |
 """
 
