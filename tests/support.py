@@ -15,6 +15,9 @@ import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import peft
+import pytest
+from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
@@ -47,6 +50,11 @@ def lora(model: Any, r: int = 8, alpha: float = 16, targets: Any = "all-linear",
     """``model`` wrapped by PEFT; further keywords go to LoraConfig (``use_rslora=True``, ``rank_pattern=…``)."""
     config.setdefault("task_type", "CAUSAL_LM")
     return get_peft_model(model, LoraConfig(r=r, lora_alpha=alpha, target_modules=targets, **config))
+
+
+def needs_peft(version: str) -> pytest.MarkDecorator:
+    """For a test of what PEFT has since ``version`` only."""
+    return pytest.mark.skipif(Version(peft.__version__) < Version(version), reason=f"since PEFT {version}")
 
 
 def build_trainer(

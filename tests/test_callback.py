@@ -11,6 +11,7 @@ import textwrap
 import time
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import pytest
 import torch
@@ -434,6 +435,7 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert not any(module._forward_hooks for _, module in walk(trainer.model))
 
 
+@mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows
 def test_a_compiled_model_is_watched_by_its_weights() -> None:
     def run(alpha: float, lr: float) -> LoraWatchCallback:
         callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)

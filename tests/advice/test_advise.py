@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import torch
 from peft import get_peft_model
-from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, MixtralConfig
+from torch.nn import ModuleList
+from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, MixtralConfig, MixtralForCausalLM
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
@@ -143,6 +144,10 @@ def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99
     )
     config.num_key_value_heads = 2
+    if any(
+        isinstance(m, ModuleList) and name.endswith("experts") for name, m in MixtralForCausalLM(config).named_modules()
+    ):
+        pytest.skip("in this transformers the experts are ordinary modules with names")
     told = advise(folder(tmp_path, config, "MixtralForCausalLM"), "chat")
     assert any("target_parameters" in note for note in told.notes)
 

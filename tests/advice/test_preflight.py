@@ -42,7 +42,7 @@ SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
     ({"r": 8, "lora_alpha": 64}, 1e-3, ["LW401"]),
     ({"r": 8, "lora_alpha": 16}, 5e-2, ["LW401"]),
     ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW402"]),
-    ({"r": 1, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
+    ({"r": 2, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
     ({"r": 64, "lora_alpha": 128, "use_rslora": True}, 1e-4, ["LW404"]),
     ({"r": 8, "lora_alpha": 8, "rank_pattern": {"v_proj": 128}}, 1e-3, ["LW402"]),
 ]

@@ -17,6 +17,7 @@ from lora_watch.norms.drift import Snapshot
 from lora_watch.norms.spectrum import product_square
 from tests.adapters.zoo import Experts, Net, adapted, attention, conv1d, linear
 from tests.norms.factors import Bare, pair
+from tests.support import needs_peft
 
 PROMISE = 1e-6
 
@@ -166,7 +167,9 @@ def train(model: Any, steps: int) -> None:
         optimizer.zero_grad()
 
 
-@pytest.mark.parametrize("start", [True, False, "pissa", "olora", "gaussian", "orthogonal"])
+@pytest.mark.parametrize(
+    "start", [True, False, "pissa", "olora", "gaussian", pytest.param("orthogonal", marks=needs_peft("0.16"))]
+)
 def test_drift_and_step_equal_what_merging_would_change(start: Any) -> None:
     torch.manual_seed(0)
     model = adapted(Net(linear()).float(), init_lora_weights=start).double()  # PiSSA and OLoRA refuse float64

@@ -62,9 +62,9 @@ def test_the_twin_is_silent() -> None:
     ("rule", "config", "lr", "severity", "words"),
     [
         ("LW402", {"r": 64, "alpha": 16}, 2e-3, Severity.INFO, ["only 0.25", "use_rslora=True (scale 0.25 → 2"]),
-        ("LW403", {"r": 1, "alpha": 16, "use_rslora": True}, 2e-3, Severity.WARNING, ["is 16", "alpha 16 → 2"]),
+        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 2e-3, Severity.WARNING, ["is 11.3", "alpha 16 → 3"]),
         ("LW403", {"r": 4, "alpha": 4, "use_rslora": True}, 2e-3, Severity.INFO, ["is 2", "use_rslora=False"]),
-        ("LW403", {"r": 1, "alpha": 16, "use_rslora": True}, 1e-5, Severity.INFO, ["is 16"]),
+        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 1e-5, Severity.INFO, ["is 11.3"]),
         ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 2e-3, Severity.WARNING, ["= 16", "alpha 128 → 16"]),
         ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 1e-5, Severity.INFO, ["2 × r"]),
     ],

@@ -172,7 +172,11 @@ def test_a_sharded_adapter_is_not_gathered(tmp_path: Path) -> None:
     """It would take all ranks, and one of them writes."""
     import torch.distributed as dist
     from torch.distributed.device_mesh import init_device_mesh
-    from torch.distributed.tensor import Shard, distribute_tensor
+
+    try:
+        from torch.distributed.tensor import Shard, distribute_tensor
+    except ImportError:
+        pytest.skip("before torch 2.5 these names are private")
 
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:

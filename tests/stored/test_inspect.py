@@ -28,7 +28,7 @@ from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 from lora_watch.stored.weights import StoredError
 from tests.adapters.zoo import Experts, Net, adapted
 from tests.gate.test_schemas import errors
-from tests.support import lora, tiny_model
+from tests.support import lora, needs_peft, tiny_model
 
 COLUMNS = [field for field in Measurement.__dataclass_fields__ if field not in ("names", "methods", "r", "known")]
 
@@ -77,7 +77,7 @@ KINDS: dict[str, Callable[[], Any]] = {
 }
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=needs_peft("0.15") if k == "patterns" else ()) for k in KINDS])
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_is_measured_as_the_model_is(kind: str, tmp_path: Path) -> None:
     model = KINDS[kind]()
