@@ -23,10 +23,32 @@ PICKLE = "adapter_model.bin"
 HIGHEST_RANK = 4096
 """Nothing is measured beyond: the work grows with the cube of the rank."""
 
-_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
-_PARTS = {"lora_embedding_A": "a", "lora_embedding_B": "b", "lora_A": "a", "lora_B": "b", "lora_E": "middle"}
-# Options with which the change is not s·B·A, or the file does not tell what A and B are.
-_OTHERWISE = ("arrow_config", "kasa_config", "monteclora_config", "use_bdlora", "use_qalora")
+_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_diag|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
+_PARTS = {
+    "lora_embedding_A": "a",
+    "lora_embedding_B": "b",
+    "lora_A": "a",
+    "lora_B": "b",
+    "lora_E": "middle",
+    "lora_diag": "middle",
+}
+_VARIANTS = {
+    "use_dora": "dora",
+    "kasa_config": "kasa",
+    "use_bdlora": "bdlora",
+    # What it samples is for training: evaluation and merging take s·B·A.
+    "monteclora_config": "monteclora",
+}
+"""Options of a LoraConfig, and what the layers are called with them. One at most is set."""
+_WITHOUT_CHANGE = {
+    "arrow_config": "Arrow adds what other adapters do, chosen for each token: inspect those adapters",
+    "use_qalora": (
+        "QA-LoRA's A reads inputs that are pooled in groups, and only where the base model is quantised by GPTQ, which "
+        "the file does not tell: compare the loaded model's outputs with and without the adapter, "
+        "model.disable_adapter()"
+    ),
+}
+"""Options with which there is no s·B·A to measure, why, and what to do."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +60,7 @@ class StoredAdapter:
     module: str
     """The same as it is stored."""
     variant: str
-    """``lora``, ``dora`` or ``adalora``."""
+    """``lora``, ``dora``, ``adalora``, ``kasa``, ``bdlora`` or ``monteclora``."""
     r: int
     alpha: float
     scale: float
@@ -50,19 +72,26 @@ class StoredAdapter:
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
     """Where ``a``, ``b`` and perhaps ``middle`` are in ``tensors``."""
+    diagonal: Mapping[str, int]
+    """Of ``a`` and ``b``: the number of blocks on the diagonal that the stored rows are cut into; 1 but in BD-LoRA."""
 
     @property
     def middle(self) -> Tensor | None:
-        """AdaLoRA's E, ``[r]``."""
+        """AdaLoRA's E or KaSA's Σ, ``[r]``."""
         return self.tensors[self.keys["middle"]].flatten() if "middle" in self.keys else None
 
     def blocks(self) -> Sequence[Block]:
         """One block; one an expert where there are several: A's rows go expert by expert, B's columns rank by rank."""
-        a, b = (self.tensors[self.keys[part]].flatten(1) for part in "ab")
+        a, b = (self._matrix(part) for part in "ab")
         if self.experts == 1:
             return (Block(a, b),)
         by_expert = b.reshape(b.shape[0], -1, self.experts).permute(2, 0, 1).unbind()
         return tuple(map(Block, a.reshape(self.experts, -1, a.shape[1]).unbind(), by_expert))
+
+    def _matrix(self, part: str) -> Tensor:
+        stored = self.tensors[self.keys[part]].flatten(1)
+        blocks = self.diagonal[part]
+        return stored if blocks == 1 else torch.block_diag(*stored.chunk(blocks))
 
 
 @dataclass(frozen=True)
@@ -84,8 +113,8 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
     ``adapter_model.bin`` is a pickle; with ``allow_pickle`` it is read as weights only, which runs no code of its own.
 
     Raises StoredError, which names the file and what to do, for anything that is not such a folder: files that are
-    missing, damaged or do not fit each other, methods that are not LoRA or AdaLoRA, and variants of LoRA of which the
-    file does not tell what they do to the layer.
+    missing, damaged or do not fit each other, methods that are not LoRA or AdaLoRA, and variants of LoRA that add no
+    s·B·A to the layer.
     """
     folder = path if path.is_dir() else path.parent
     config = _config(folder / CONFIG, folder)
@@ -168,12 +197,9 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
             f"{file}: peft_type is {clean(kind)}, and only LORA and ADALORA are read from files; "
             "lora_watch.measure(model) measures others in a loaded model"
         )
-    for option in _OTHERWISE:
+    for option, why in _WITHOUT_CHANGE.items():
         if config.get(option):
-            raise StoredError(
-                f"{file}: with {option} the file alone does not tell how the layer changes; "
-                "load the model and use lora_watch.measure(model)"
-            )
+            raise StoredError(f"{file}: with {option} there is no ΔW to measure. {why}")
     return config
 
 
@@ -196,7 +222,8 @@ def _adapter(
             f"{file}: {shown} holds A {_size(a)} and B {_size(b)}, no matrices: saved from one shard of FSDP or "
             "ZeRO-3; gather before saving"
         )
-    if b[1] != rows:
+    diagonal = _diagonal(config, name)
+    if b[1] * diagonal["b"] != rows or rows % diagonal["a"] or b[0] % diagonal["b"]:
         raise StoredError(
             f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
             "the model and use lora_watch.measure(model)"
@@ -214,24 +241,38 @@ def _adapter(
         raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")
     if r > HIGHEST_RANK:
         raise StoredError(f"{file}: {shown} has rank {r}; nothing above {HIGHEST_RANK} is measured")
-    if adalora and shapes.get(keys.get("middle", ""), (0,))[0] != rows:
-        raise StoredError(f"{file}: {shown} has no lora_E of {rows} numbers, which AdaLoRA needs")
+    variant = "adalora" if adalora else next((v for option, v in _VARIANTS.items() if config.get(option)), "lora")
+    needed = {"adalora": "lora_E", "kasa": "lora_diag"}.get(variant)
+    if needed and math.prod(shapes.get(keys.get("middle", ""), (0,))) != rows:
+        raise StoredError(f"{file}: {shown} has no {needed} of {rows} numbers, which {variant} needs")
     rooted = bool(config.get("use_rslora")) and not adalora
     # PEFT adds the small number to AdaLoRA's rank.
     scale = alpha / (r + 1e-5) if adalora else alpha / (math.sqrt(r) if rooted else r)
     return StoredAdapter(
         name=shown,
         module=name,
-        variant="adalora" if adalora else "dora" if config.get("use_dora") else "lora",
+        variant=variant,
         r=r,
         alpha=alpha,
         scale=scale,
         scale_formula="alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r",
-        shape=(b[0] * experts, math.prod(a[1:])),
+        shape=(b[0] * experts, math.prod(a[1:]) * diagonal["a"]),
         experts=experts,
         tensors=tensors,
         keys=keys,
+        diagonal=diagonal,
     )
+
+
+def _diagonal(config: Mapping[str, Any], name: str) -> dict[str, int]:
+    """PEFT's reading of ``use_bdlora``: how many blocks each factor of the layer ``name`` has on its diagonal."""
+    option = config.get("use_bdlora")
+    blocks = {"a": 1, "b": 1}
+    for part in blocks if isinstance(option, dict) else ():
+        patterns = option.get(f"target_modules_bd_{part}")
+        if isinstance(patterns, list) and any(str(pattern) in name for pattern in patterns):
+            blocks[part] = max(1, int(_number("use_bdlora.nblocks", option.get("nblocks"), clean(name))))
+    return blocks
 
 
 def _by_pattern(config: Mapping[str, Any], option: str, name: str, default: Any) -> Any:

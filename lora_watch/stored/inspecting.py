@@ -112,6 +112,11 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
         notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
     if any(adapter.variant == "dora" for adapter in saved.adapters):
         notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
+    if any(adapter.variant == "kasa" for adapter in saved.adapters):
+        notes.append(
+            "KaSA also takes the r smallest singular values out of the frozen weight: ‖s·B·Σ·A‖ is not the whole "
+            "change of a layer."
+        )
     if saved.others:
         notes.append(f"Beside the adapters: {_some(saved.others)}.")
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
