@@ -268,7 +268,9 @@ def _diagonal(config: Mapping[str, Any], name: str) -> dict[str, int]:
     """PEFT's reading of ``use_bdlora``: how many blocks each factor of the layer ``name`` has on its diagonal."""
     option = config.get("use_bdlora")
     blocks = {"a": 1, "b": 1}
-    for part in blocks if isinstance(option, dict) else ():
+    if not isinstance(option, dict):
+        return blocks
+    for part in blocks:
         patterns = option.get(f"target_modules_bd_{part}")
         if isinstance(patterns, list) and any(str(pattern) in name for pattern in patterns):
             blocks[part] = max(1, int(_number("use_bdlora.nblocks", option.get("nblocks"), clean(name))))
