@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
@@ -38,7 +39,8 @@ In a training script one line is enough:
   [cyan]trainer = Trainer(…, callbacks=[LoraWatchCallback(fail_on="error")])[/]
 
 This command shows what that does, and explains the rules.""",
-    epilog="""Examples:
+    epilog="""
+Examples:
 
   [cyan]lora-watch demo --quick[/]    a healthy run and a broken one, in half a minute
 
@@ -77,15 +79,22 @@ def _options(
     pass
 
 
-app.command(epilog=EXAMPLES)(demo)
-app.command()(rules)
-app.command(epilog=RUN_EXAMPLES, context_settings=RUN_SETTINGS)(run)
-app.command(epilog=CHECK_EXAMPLES)(check)
-app.command(epilog=ADVISE_EXAMPLES)(advise)
-app.command(epilog=PREFLIGHT_EXAMPLES)(preflight)
-app.command(epilog=PLAN_EXAMPLES)(plan)
-app.command(epilog=INSPECT_EXAMPLES)(inspect)
-app.command(epilog=COMPARE_EXAMPLES)(compare)
+def _add(command: Callable[..., None], examples: str = "", **settings: Any) -> None:
+    """Add a subcommand. Its docstring's paragraphs are joined, since typer breaks a line wherever the source does."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n")]
+    # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
+    app.command(help="\n\n".join(paragraphs), epilog=f"\n{examples}", **settings)(command)
+
+
+_add(demo, EXAMPLES)
+_add(rules)
+_add(run, RUN_EXAMPLES, context_settings=RUN_SETTINGS)
+_add(check, CHECK_EXAMPLES)
+_add(advise, ADVISE_EXAMPLES)
+_add(preflight, PREFLIGHT_EXAMPLES)
+_add(plan, PLAN_EXAMPLES)
+_add(inspect, INSPECT_EXAMPLES)
+_add(compare, COMPARE_EXAMPLES)
 
 
 def main() -> None:

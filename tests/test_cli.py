@@ -25,6 +25,14 @@ def test_help_teaches():
         assert part in shown.output
 
 
+@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
+def test_help_is_set_in_paragraphs(command: str):
+    wide = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000", "TERM": "dumb"}).output
+    prose = wide[wide.index("Usage:") : wide.index("╭")].strip().splitlines()[1:]
+    assert all(line.rstrip().endswith((".", "?")) for line in prose if line.strip())
+    assert all(line.startswith("   lora-watch") for line in wide.splitlines() if line.strip().startswith("lora-watch "))
+
+
 def test_no_arguments_show_the_help():
     assert "lora-watch demo --quick" in lora_watch().output
 
