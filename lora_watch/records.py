@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from lora_watch.adapters.names import module_family
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -71,6 +74,18 @@ class RunInfo:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
+
+    @cached_property
+    def nearly_silent(self) -> BoolArray:
+        """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
+
+        Blocks that were inserted, or projections that began at zero: whatever is trained there is loud beside them.
+        """
+        families: dict[str, list[float]] = {}
+        for adapter in self.adapters:
+            families.setdefault(module_family(adapter.name), []).append(adapter.base_norm)
+        usual = {family: float(np.median(norms)) for family, norms in families.items()}
+        return np.array([a.base_norm < 0.1 * usual[module_family(a.name)] for a in self.adapters], dtype=bool)
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,15 @@ class _Size:
 
 
 def _size(record: StepRecord, metric: str) -> _Size | None:
-    """``metric`` over the layers where it is known, if those are at least half of them."""
+    """``metric`` over the layers where it is known, if those are at least half of them.
+
+    Without those whose frozen weight is ``nearly_silent``: beside it a useful adapter is as loud as a broken one.
+    """
     values = known_values(record, metric)
     if values is None:
         return None
+    if record.run.nearly_silent.any():
+        values = np.where(record.run.nearly_silent, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
     if 2 * len(finite) < len(values) or not len(finite):
         return None
@@ -127,7 +132,8 @@ class NormExplosion(Rule):
 
     The size is ``output_ratio`` (‖s·B·A·x‖/‖W₀·x‖ on the step's own tokens), its 90th percentile over layers. Times the
     number of transformer blocks it meant the same on every model of the corpus, from 4 blocks to 30; alone it did not.
-    Where it is unavailable, ``relative_spectral_norm`` stands in. Fires when
+    Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose frozen weight is less than a tenth of
+    their siblings' in other blocks do not count. Fires when
 
     - within the first 20 steps, the size over all blocks passes ``raised`` while the mean of the last five losses lies
       more than 10 % and its noise above the start, or

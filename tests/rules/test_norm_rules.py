@@ -38,6 +38,16 @@ def test_non_finite_adapter_is_silent_on_the_twin() -> None:
     assert ids(healthy()) == []
 
 
+def nearly_silent(factor: float) -> Any:
+    """A tenth and more of the layers answer next to nothing by themselves, as in blocks that were inserted."""
+    model = tiny_model()
+    with torch.no_grad():
+        for name in ("self_attn.o_proj", "mlp.down_proj"):
+            for block in (1, 2):
+                model.get_submodule(f"model.layers.{block}.{name}").weight.mul_(factor)
+    return model
+
+
 # -- LW102 -------------------------------------------------------------------------------------------------------------
 
 SICK = [
@@ -58,6 +68,12 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
     values = [value for _, value in alert.adapters]
     assert values == sorted(values, reverse=True)
     assert "lora_alpha" in alert.remedies[0]
+
+
+@pytest.mark.parametrize("factor", [1e-3, 0.0])
+def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> None:
+    assert not {"LW102", "LW103"} & set(ids(run(lora(nearly_silent(factor)), steps=20)))
+    assert "LW102" in ids(run(lora(nearly_silent(factor), alpha=128), steps=10, lr=5e-2))
 
 
 TWINS = [
