@@ -591,6 +591,7 @@ class Monitor:
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
+            full_every=self.full_every if isinstance(self._bank, AdapterBank) else None,
             lr_fraction=self._fraction(taken.record.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=self._loss.update(loss) if self._judge_loss else {},

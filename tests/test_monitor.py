@@ -92,10 +92,11 @@ def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
     assert untrained.alerts == []
 
 
-def test_it_measures_less_often_when_it_costs_too_much() -> None:
+def test_it_measures_less_often_when_it_costs_too_much(tmp_path: Path) -> None:
     model, optimizer = built()
-    with Monitor(model, optimizer, max_overhead=0.0) as monitor:
+    with Monitor(model, optimizer, max_overhead=0.0, sinks=[ReportSink(tmp_path)]) as monitor:
         records = loop(monitor, model, optimizer, 50)
+    assert json.loads((tmp_path / "report.json").read_text())["full_every"] == 16, "and says so"
     looked = [record.step for record in records if "output_ratio" in record.metrics]
     assert looked[:10] == list(range(1, 11)), "the first steps are always looked at"
     assert looked[10:] == [16, 32, 48]

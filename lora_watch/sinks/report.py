@@ -13,6 +13,7 @@
 | `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
+| `full_every` | steps between two looks at everything: more where it had to back off; null where there is no rhythm |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
@@ -192,6 +193,7 @@ class _Session:
     verdict: Verdict = "interrupted"
     message: str | None = None
     overhead: float | None = None
+    full_every: int | None = None
     loss: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
     evaluation: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
@@ -201,6 +203,7 @@ class _Session:
         self.step = record.step
         if record.overhead is not None:
             self.overhead = record.overhead
+        self.full_every = record.full_every
         if record.loss is not None:
             self._take_loss(record.step, record.loss)
         for name, values in record.metrics.items():
@@ -248,6 +251,7 @@ class _Session:
             "step": self.step,
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
+            "full_every": self.full_every,
             "loss": self.loss,
             "evaluation": self.evaluation,
             "alerts": [alert.to_dict() for alert in self.history],
