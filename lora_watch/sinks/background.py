@@ -39,6 +39,11 @@ class Background:
             self._jobs.put(done.set)
             done.wait(timeout)
 
+    @property
+    def failed(self) -> bool:
+        """``check`` would raise."""
+        return bool(self._errors)
+
     def check(self) -> None:
         """Raises the first error of a job since the last call, if there was one."""
         if self._errors:

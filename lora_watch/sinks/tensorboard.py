@@ -196,6 +196,8 @@ class TensorBoardSink:
 
     def _check(self) -> None:
         """Raises what went wrong in the background, and gives up a file that could not be written."""
+        if not self._background.failed and not (self._file is not None and self._file.failed):
+            return  # at every step: the path alone would cost as much as all else here
         with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
             try:
                 self._background.check()
