@@ -263,6 +263,11 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
 
     tab.after(lambda: frame.select_option("#metric", "output_ratio"))
     box = frame.query_selector("#heat").bounding_box()
+    tab.after(lambda: frame.press("#heat", "ArrowDown"))
+    tab.after(lambda: frame.press("#heat", "Enter"))
+    tab.shows("layer")
+    assert frame.eval_on_selector("#adapter", "select => select.value") != "model.layers.0.self_attn.q_proj"
+    tab.press("2")
     frame.hover("#heat", position={"x": 5, "y": 2})
     assert "model.layers.0.self_attn.q_proj" in frame.inner_text("#tip")
     assert "its median" in frame.inner_text("#tip")

@@ -14,7 +14,7 @@ const DEFAULTS = {view: 'overview', run: '', metric: '', colour: 'relative', row
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
 const KEYS = [['1 – 5', 'switch the view'], ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
   ['↑ ↓', 'adapter before or after'], ['[ ]', 'metric before or after'], ['c', 'colour of the heatmap'],
-  ['g', 'grouping of the heatmap'], ['End', 'follow the latest step'], ['Esc', 'leave the zoom, close this'], ['?', 'this help']];
+  ['g', 'grouping of the heatmap'], ['Enter', 'from the heatmap to its adapter'], ['End', 'follow the latest step'], ['Esc', 'leave the zoom, close this'], ['?', 'this help']];
 
 export class App {
   constructor(body) {

@@ -89,7 +89,7 @@ export function lineChart(lines, options) {
     root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
       svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name));
   }
-  const told = new Set(); // where several lines are not finite, one stripe says it
+  const told = []; // where several lines are not finite, one stripe says it
   for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
 
   for (const {step: at, value, name} of dots.filter((dot) => Number.isFinite(dot.value))) {
@@ -165,7 +165,7 @@ function draw(line, X, Y, to, [x0, x1], top, foot, told) {
     bands.length && svg('path', {d: bands.join(''), class: 'band', style: `fill:${colour};stroke:${colour}`}),
     svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
     alone + lone && svg('path', {d: alone + lone, class: 'lone', style: `stroke:${colour}`}),
-    ...broken.filter(({from, to}) => !told.has(`${from} ${to}`) && told.add(`${from} ${to}`)).map(({from, to, kind}) => svg('g', {class: 'broken'}, svg('rect', {x: from - 1.5, width: to - from + 3, y: top, height: foot - top}),
+    ...broken.filter(({from, to}) => !told.some((one) => one.from <= from && to <= one.to) && told.push({from, to})).map(({from, to, kind}) => svg('g', {class: 'broken'}, svg('rect', {x: from - 1.5, width: to - from + 3, y: top, height: foot - top}),
       svg('rect', {class: 'foot', x: from - 1.5, width: to - from + 3, y: foot - 6, height: 6}), svg('text', {x: from + 3, y: foot - 10}, kind))),
   ].filter(Boolean);
 }

@@ -134,7 +134,7 @@ function legendOf(app, matrix, painted) {
 
 function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
   const {columns, n} = matrix, grouped = groups(app.adapters, app.state.rows);
-  const room = Math.max(300, innerHeight - em(252)), gap = grouped.length > 40 ? 1 : 3;
+  const room = Math.max(300, innerHeight - em(252)), gap = grouped.length <= 40 ? 3 : n + grouped.length <= room ? 1 : 0;
   const size = Math.max(1, Math.min(em(30), Math.floor((room - gap * grouped.length) / n)));
   const rows = []; // [{adapter, y}]
   const labels = [];
