@@ -66,7 +66,9 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     lines += [f"Step {alert.step}: {alert.rule} {alert.name} opened." for alert in errors if alert.step >= steps[0]]
     good = incident.get("last_good")
     if isinstance(good, Mapping) and isinstance(good.get("step"), int):
-        lines.append(f"{clean(good.get('folder'))}/ beside it has the adapter as it was at step {good['step']}.")
+        lines.append(
+            f"{clean(good.get('folder'))}/, beside incident.json, has the adapter as it was at step {good['step']}."
+        )
     elif (why := incident.get("last_good_unavailable")) is not None:
         lines.append(f"The last good adapter was not kept: {clean(why)}.")
     return lines

@@ -92,7 +92,8 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
 
 def test_text_ends_with_the_sum(plain: Judgement) -> None:
     assert text(plain).splitlines()[-1] == ("2 runs checked: 1 with findings at or above error; 1 could not be judged")
-    assert text(Judgement([], [], Severity.ERROR)).endswith("0 runs checked: no findings at or above error")
+    assert text(Judgement([], [], Severity.ERROR)) == "0 runs checked: there is nothing to judge"
+    assert text(Judgement([], ["x: gone"], Severity.ERROR)).endswith("0 runs checked: 1 could not be judged")
 
 
 def test_text_shows_the_loss_and_the_loudest_layer(healthy: Path) -> None:

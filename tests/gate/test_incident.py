@@ -24,5 +24,5 @@ def test_its_story(exploded: Path) -> None:
     first = next(line for line in judged.story if line.startswith("Beyond LW102's limit first: "))
     assert f"{alert.metric} of model.layers." in first
     assert f"Step {alert.step}: LW102 norm-explosion opened." in judged.story
-    assert any(line.startswith("last_good/") for line in judged.story)
+    assert any(line.startswith("last_good/, beside incident.json,") for line in judged.story)
     assert "What happened:" in text(judgement)

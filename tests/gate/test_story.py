@@ -104,7 +104,7 @@ def test_the_alerts_limit_and_the_adapter_that_is_saved() -> None:
     lines = tell(incident, [alert_of(20, metric="output_ratio", limit=4.2)])
     assert "Beyond LW102's limit first: step 19, output_ratio of layers.1.q was 5; then 1 more at that step." in lines
     assert "Step 20: LW102 norm-explosion opened." in lines
-    assert lines[-1] == "last_good/ beside it has the adapter as it was at step 17."
+    assert lines[-1] == "last_good/, beside incident.json, has the adapter as it was at step 17."
 
 
 def test_a_metric_that_was_measured_now_and_then() -> None:

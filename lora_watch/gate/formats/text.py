@@ -23,9 +23,12 @@ def summary(judgement: Judgement) -> str:
     """One line: how many runs, how many of them are at fault."""
     failing = sum(bool(judged.failures(judgement.fail_on)) for judged in judgement.runs)
     level = judgement.fail_on.name.lower()
-    line = f"{count(len(judgement.runs), 'run')} checked: "
-    line += f"{failing} with findings at or above {level}" if failing else f"no findings at or above {level}"
-    return line + (f"; {len(judgement.unreadable)} could not be judged" if judgement.unreadable else "")
+    parts = [f"{len(judgement.unreadable)} could not be judged"] if judgement.unreadable else []
+    if judgement.runs:
+        parts.insert(
+            0, f"{failing} with findings at or above {level}" if failing else f"no findings at or above {level}"
+        )
+    return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
 
 
 def facts(judged: Judged) -> str:
