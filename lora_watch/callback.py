@@ -64,7 +64,8 @@ class LoraWatchCallback(TrainerCallback):
         max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
             measured less often after the first 10 steps (down to every 16th). The norms are not. Of methods that are
             not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
-        drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters.
+        drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters, and takes some six times
+            as long as the other norms together.
         rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
