@@ -66,19 +66,22 @@ def write_run(folder: Path, adapters: int, metrics: int, steps: int) -> int:
     report.start(run, 0)
     # The sink's own events, repeated: its writer's checksums in Python would take minutes.
     events: list[Any] = []
-    writer = SimpleNamespace(add_event=lambda event, step: events.append(event), flush=lambda: None)
+    writer = SimpleNamespace(
+        add_event=lambda event, step: events.append(event), flush=lambda: None, get_logdir=lambda: str(folder)
+    )
     sink = TensorBoardSink(lambda: SimpleNamespace(file_writer=writer, flush=writer.flush))  # type: ignore[arg-type,return-value]
     sink.start(run, 0)
     for record in records:
         sink.write(record, [])
         report.write(replace(record, step=steps), [])
-    report.finish("ok", None)
-    header, _, *pattern = events  # the second one also has the layout of the charts
+    for each in (sink, report):
+        each.finish("ok", None)
+    header, _, *pattern, end = events  # the second one also has the layout of the charts
 
     def serialised() -> Iterator[bytes]:
         began = time.time()
-        for step in range(steps + 1):
-            event = pattern[step % len(pattern)] if step else header
+        for step in range(steps + 2):
+            event = end if step > steps else pattern[step % len(pattern)] if step else header
             event.step, event.wall_time = step, began + step
             yield event.SerializeToString()
 
