@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import textwrap
@@ -153,12 +154,19 @@ def test_every_trainer_is_watched_once(tmp_path: Path) -> None:
         assert (report["verdict"], report["session"]) == ("ok", 2)
 
 
+def free_port() -> int:
+    """A port to name: older versions of accelerate wait for ever where they are given 0."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
 @pytest.mark.parametrize(
     "launcher",
     [("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
      # Its way for several GPUs; on CPUs alone it would want MPI. The script then asks for a CPU.
      ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
-      "--dynamo_backend=no", "--main_process_port=0")],
+      "--dynamo_backend=no", f"--main_process_port={free_port()}")],
     ids=["torchrun", "accelerate launch"],
 )  # fmt: skip
 def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
