@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.adapters import Adapter, find_adapters, unmatched
 from lora_watch.advice.settings import first_step_at, foresee, planned_run
 from lora_watch.advice.skeleton import Skeleton, skeleton
 from lora_watch.alerts import Alert
@@ -121,8 +122,13 @@ class Advice:
         r, alpha, s = self.lora["r"], self.lora["lora_alpha"], self.scale
         plain, rooted = self.same_scale["alpha/r"], self.same_scale["alpha/sqrt(r)"]
         formula = "α/√r" if self.lora.get("use_rslora") else "α/r"
+        where = (
+            f"Rank {low} to {high}, starting at {r}"
+            if low <= r <= high
+            else f"Rank {r}, where {low} to {high} is usual"
+        )
         said = [
-            f"Rank {low} to {high}, starting at {r}: {self.why} ({self.source}).",
+            f"{where}: {self.why} ({self.source}).",
             f"Scale {formula} = {s:.3g}. The same scale is α = {plain:.4g} without rsLoRA, α = {rooted:.4g} with it; "
             f"α = {alpha:g} read the other way would be {_other_scale(self.lora):.3g}.",
         ]
@@ -201,10 +207,11 @@ def advise(
     low, high = meant.ranks
     # r·(d_out + d_in) for every layer: what one rank costs.
     probe = find_adapters(bare.adapted({**shape, "r": 1, "lora_alpha": 1}))
-    narrowest = min(min(adapter.shape) for adapter in probe)
-    if high > narrowest:
-        low, high = min(low, narrowest), narrowest
-        notes.append(f"Ranks end at {narrowest}, the smaller side of the narrowest adapted layer.")
+    # Of most layers: a router or a head may be far narrower than all that matters.
+    width = statistics.median_low(min(adapter.shape) for adapter in probe)
+    if high > width:
+        low, high = min(low, width), width
+        notes.append(f"Ranks end at {width}, the smaller side of the median adapted layer.")
     r = rank or _start((low, high), sum(map(_size, probe)), tokens, notes)
     lora = {"r": r, **_alpha(r), **shape}
 
@@ -217,7 +224,9 @@ def advise(
     relative = None
     if learning_rate is not None and source is not None:
         relative = step * learning_rate / blocks(run)
-    notes += _left_out(bare)
+    notes += _left_out(bare, adapters)
+    if names := unmatched(adapted):
+        notes.append(f"The model has no such module: {'; '.join(names)}.")
     if learning_rate is None:
         notes.append("No learning rate was given: the size of the first step grows in proportion to it.")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
@@ -312,10 +321,10 @@ def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, 
     return first_step_at(replace(run, adapters=as_made), 1.0), "initializer"
 
 
-def _left_out(bare: Skeleton) -> list[str]:
-    """Weights of three dimensions are experts, which are parameters and not layers: no target_modules names them."""
+def _left_out(bare: Skeleton, adapters: Sequence[Adapter]) -> list[str]:
+    """Weights of three dimensions are experts, which are parameters and not layers: few target_modules reach them."""
     experts = sum(p.numel() for p in bare.model.parameters() if p.ndim == 3)
-    if experts <= bare.parameters // 10:
+    if experts <= bare.parameters // 10 or any(adapter.kind == "Experts" for adapter in adapters):
         return []
     return [
         f"{experts:,} parameters are experts of an MoE layer, which target_modules does not reach: "

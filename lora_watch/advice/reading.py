@@ -130,6 +130,7 @@ def _plain(file: Path) -> Mapping[str, Any]:
 
 def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
     parts = {"lora": out.lora, "arguments": out.arguments}
+    told = _translated(told)
     used = 0
     for section, names in _SECTIONS.items():
         within = told.get(section)
@@ -141,3 +142,17 @@ def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
                 used += 1
     if not used:
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")
+
+
+def _translated(told: Mapping[str, Any]) -> dict[str, Any]:
+    """``told`` with what is not only called otherwise, but said otherwise, in PEFT's words."""
+    out = dict(told)
+    if out.get("lora_target_linear"):  # Axolotl
+        out.setdefault("target_modules", "all-linear")
+    if isinstance(target := out.get("lora_target"), str):  # LLaMA-Factory
+        names = [name.strip() for name in target.split(",")]
+        out.setdefault("target_modules", "all-linear" if names == ["all"] else names)
+    rank = out.get("lora_rank")
+    if isinstance(rank, int) and out.get("lora_alpha") is None:  # LLaMA-Factory's default
+        out["lora_alpha"] = 2 * rank
+    return out

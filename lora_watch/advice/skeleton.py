@@ -146,7 +146,8 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
                 auto = AutoModelForSequenceClassification if classifies else AutoModel
                 model = auto.from_config(config).to(_dtype(told))
     except Exception as error:  # configurations fail in as many ways as there are models
-        raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {error}") from None
+        why = " ".join(str(error).partition("\n\n")[0].split())
+        raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
     return Skeleton(str(path), model, stored_weights(folder), _initializer_range(config))
 
 

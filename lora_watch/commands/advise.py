@@ -169,7 +169,7 @@ def _layers(told: Advice) -> Table:
             str(kind.count),
             f"{kind.d_out} × {kind.d_in}",
             f"{kind.parameters:,}",
-            f"{100 * kind.share:.2g} %",
+            f"{100 * kind.share:.2g} %" if kind.share < 1 else f"{100 * kind.share:,.0f} %",
             f"{kind.count * kind.parameters:,}",
         )
     return table

@@ -148,8 +148,20 @@ def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
         isinstance(m, ModuleList) and name.endswith("experts") for name, m in MixtralForCausalLM(config).named_modules()
     ):
         pytest.skip("in this transformers the experts are ordinary modules with names")
-    told = advise(folder(tmp_path, config, "MixtralForCausalLM"), "chat")
+    model = folder(tmp_path, config, "MixtralForCausalLM")
+    told = advise(model, "chat", target_modules=["q_proj"])
     assert any("target_parameters" in note for note in told.notes)
+    # What PEFT takes for linear differs between versions: the experts are in the table, or in a note.
+    told = advise(model, "chat")
+    in_the_table = any("experts" in kind.name for kind in told.layers)
+    assert in_the_table is not any("target_parameters" in note for note in told.notes)
+    assert told.ranks == (16, 32)  # the router, eight wide, does not count
+
+
+def test_a_rank_of_ones_own_and_names_that_are_not_there() -> None:
+    told = advise(TINY_LLAMA, "classification", rank=32, target_modules=["q_proj", "up_prj"])
+    assert str(told).splitlines()[1].startswith("Rank 32, where 4 to 8 is usual")
+    assert "The model has no such module: target_modules 'up_prj' (is 'up_proj' meant?)." in told.notes
 
 
 # -- rank and data -----------------------------------------------------------------------------------------------------

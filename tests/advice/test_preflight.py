@@ -153,6 +153,23 @@ def test_configuration_files_of_other_programs(text: str, tmp_path: Path) -> Non
     assert judged.settings["learning_rate"] == pytest.approx(2e-4)
 
 
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lora_r: 8\nlora_target_linear: true", {"target_modules": "all-linear"}),
+        ("lora_rank: 8\nlora_target: all", {"target_modules": "all-linear", "lora_alpha": 16}),
+        (
+            "lora_rank: 8\nlora_alpha: 8\nlora_target: q_proj, v_proj",
+            {"target_modules": ["q_proj", "v_proj"], "lora_alpha": 8},
+        ),
+    ],
+    ids=["axolotl", "llama-factory", "names"],
+)
+def test_what_other_programs_say_otherwise(text: str, says: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    assert read_settings([tmp_path / "sft.yaml"]).lora == {"r": 8, **says}
+
+
 def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
     LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj"]).save_pretrained(tmp_path)
     torch.save(TrainingArguments(str(tmp_path), learning_rate=1e-3), tmp_path / "training_args.bin")
