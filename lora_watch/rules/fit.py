@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import AdapterInfo, StepRecord
+from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.reference import Reference, reference_of
-from lora_watch.rules.strength import nearest, round_alpha
+from lora_watch.rules.strength import nearest, with_rank
 from lora_watch.rules.tasks import SOURCES, find_task
 
 
@@ -58,7 +58,7 @@ class RankForTask(Rule):
             metric="r",
             limit=float(better),
             causes=[f"{task.why}: {task.source}"],
-            remedies=[_same_scale(adapter, better), "or let a held-out set decide: double r until the quality stays"],
+            remedies=[with_rank(adapter, better), "or let a held-out set decide: double r until the quality stays"],
         )
 
 
@@ -96,7 +96,7 @@ class CopiedAcrossSizes(Rule):
         if same_rank:
             says.append(f"rank {new.r} is that of a model {old.width} wide, and this one is {new.width} wide")
             median = min(record.run.adapters, key=lambda a: abs(a.r - new.r))
-            remedies.append(_same_scale(median, nearest_rank(new.r * math.sqrt(ratio))))
+            remedies.append(with_rank(median, nearest_rank(new.r * math.sqrt(ratio))))
         if moved:
             says.append(
                 f"with the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
@@ -205,16 +205,6 @@ class DoraOverZeroRows(Rule):
 def nearest_rank(value: float) -> int:
     """The nearest rank, by ratio, of 1, 2, 3, 4, 6, 8, 12, 16 …"""
     return max(int(nearest(value, (1, 3), 2)), 1)
-
-
-def _same_scale(adapter: AdapterInfo, r: int) -> str:
-    """Words for another rank with the scale kept."""
-    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
-        return f"r {adapter.r} → {r}, with the scale kept"
-    ratio = r / adapter.r
-    alpha = adapter.alpha * (ratio if adapter.scale_formula == "alpha/r" else math.sqrt(ratio))
-    alpha = alpha if alpha.is_integer() else round_alpha(alpha)
-    return f"r {adapter.r} → {r} and lora_alpha {adapter.alpha:g} → {alpha:g} (scale about {adapter.scale:g}, as it is)"
 
 
 def _peft_configs(record: StepRecord) -> list[dict[str, Any]]:

@@ -95,7 +95,8 @@ class LossSpike(Rule):
 
     Fires when the log loss lies more than ``score`` standard deviations of its own noise (from the differences of
     neighbouring losses over 128 steps, at least 2 %) above the mean of the last 16, and twice as far as the highest
-    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on.
+    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on. The limit
+    is one that clean losses do not reach, batch size 1 included: ``benchmarks/loss_detection.py``.
     """
 
     id = "LW203"

@@ -141,6 +141,10 @@ class NormExplosion(Rule):
     - a tenth of the layers are above ``layer``, three times as loud as what they adapt: decisive alone.
 
     Having fired, it holds as long as the size over all blocks stays above ``raised`` and the loss has not improved.
+
+    The limits: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on MiniLM
+    and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights alone, in
+    ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22.
     """
 
     id = "LW102"
@@ -205,6 +209,8 @@ class NormRunaway(Rule):
     Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
     ``size`` and has grown by more than ``growth`` over the last ``window`` measured steps. Says so even while the loss
     falls: a run that only creeps back after an explosion ends far behind.
+
+    The limit is LW102's ``drowned``: within ten steps the largest good run of the corpus reached 10.
     """
 
     id = "LW103"
@@ -247,6 +253,8 @@ class BarelyMoves(Rule):
     Σ lr / Σ lr so far), over all transformer blocks as in LW102. Judged once, when ``spent`` of the schedule's Σ lr and
     at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
     more than its noise and more than ``fall`` of its start.
+
+    The limit: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones.
     """
 
     id = "LW104"

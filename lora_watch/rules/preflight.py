@@ -20,6 +20,7 @@ from lora_watch.rules.strength import (
     peak_rates,
     round_alpha,
     weaker,
+    with_alpha,
 )
 from lora_watch.rules.tasks import SOURCES
 
@@ -117,7 +118,7 @@ class FadingScale(Rule):
             remedies=[
                 f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), and look at the learning "
                 "rate again",
-                f"lora_alpha {worst.alpha or 0:g} → {worst.r} (scale 1)",
+                f"lora_alpha={worst.r} (scale 1)" if worst.alpha is None else with_alpha(worst, worst.r),
             ],
         )
 
@@ -160,7 +161,6 @@ class RankStabilisedTooLow(Rule):
             return None
         alpha = round_alpha(ORDINARY_SCALE * math.sqrt(worst.r))
         plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
-        lower = f"lora_alpha {worst.alpha:g} → {alpha:g} (scale {worst.scale:.3g} → {alpha / math.sqrt(worst.r):.3g})"
         return Finding(
             f"rsLoRA at rank {worst.r}: the scale alpha/√r is {worst.scale:.3g}, and below rank {self.rank} there is "
             "nothing to stabilise.",
@@ -168,7 +168,7 @@ class RankStabilisedTooLow(Rule):
             metric="scale",
             limit=self.scale if high else None,
             causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
-            remedies=[lower, plain] if high else [plain],
+            remedies=[with_alpha(worst, alpha), plain] if high else [plain],
             settings={"lora_alpha": alpha} if high else {},
             severity=_unless_gentle(record) if high else Severity.INFO,
         )
@@ -209,10 +209,7 @@ class AlphaMeantForVanilla(Rule):
             metric="scale",
             limit=self.scale,
             causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
-            remedies=[
-                f"lora_alpha {worst.alpha:g} → {alpha:g} (scale {worst.scale:.3g} → {alpha / math.sqrt(worst.r):.3g})",
-                "use_rslora=False",
-            ],
+            remedies=[with_alpha(worst, alpha), "use_rslora=False"],
             settings={"lora_alpha": alpha},
             severity=_unless_gentle(record),
         )

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import AdapterInfo, FloatArray, StepRecord
+from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.rules.strength import with_rank
 
 _SICK = (
     *("LW101", "LW102", "LW103", "LW104", "LW107", "LW201", "LW202", "LW204", "LW206"),
@@ -18,20 +19,14 @@ _SICK = (
 """Rules after whose alerts the spectrum says nothing of the task."""
 
 
+_WIDEST = 576
+"""Width of the widest model on which a full rank was seen to mean something."""
+
+
 def _largest_ranks(record: StepRecord) -> FloatArray:
     """The rank that each ΔW can have at most, ``[n_adapters]``; 0 under AdaLoRA, which sees to its ranks itself."""
     ranks = [0 if a.scale_formula == "alpha/ranknum" else min(a.r, a.d_out, a.d_in) for a in record.run.adapters]
     return np.array(ranks, dtype=np.float64)
-
-
-def _with_rank(adapter: AdapterInfo, r: int) -> str:
-    """Another rank at the same scale, in words."""
-    words = f"r {adapter.r} → {r}"
-    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
-        return words + ", at the same scale"
-    ratio = r / adapter.r
-    alpha = adapter.alpha * (ratio if adapter.scale_formula == "alpha/r" else math.sqrt(ratio))
-    return words + f" and lora_alpha {adapter.alpha:g} → {alpha:.4g}, which keeps the scale at {adapter.scale:.3g}"
 
 
 @dataclass
@@ -72,7 +67,7 @@ class RankUnderused(Rule):
         adapter = record.run.adapters[int(np.argmax(np.where(wide, most, 0.0)))]
         used = float(np.percentile(ranks[wide], 90))
         enough = 2 ** math.ceil(math.log2(max(2.0 * used, 2.0)))
-        remedies = [f"try {_with_rank(adapter, enough)}: twice what a layer in ten uses, and compare held-out quality"]
+        remedies = [f"try {with_rank(adapter, enough)}: twice what a layer in ten uses, and compare held-out quality"]
         return Finding(
             f"The adapters use far fewer directions than they have: the effective rank of the median layer is "
             f"{np.median(ranks[wide]):.2g} of {np.median(most[wide]):g} (limit {self.share:g}). Small singular values "
@@ -139,6 +134,9 @@ class RankSaturated(Rule):
         if not used > self.share or not grown > self.growth * math.log(spent / self.spent):
             return None
         adapter = record.run.adapters[int(np.argmax(np.where(judged, most, 0.0)))]
+        causes = ["the data hold more than r directions can take up, as in continued pretraining"]
+        if any(min(a.d_in, a.d_out) > _WIDEST for a in record.run.adapters):
+            causes.append(f"noise, which fills all directions of wide layers; nobody has measured any beyond {_WIDEST}")
         rest = 1.0 - self.spent / spent
         return Finding(
             f"Nine layers of ten use more than {100 * used:.0f} % of their directions (limit {100 * self.share:.0f} %) "
@@ -147,6 +145,6 @@ class RankSaturated(Rule):
             adapters=worst_first(record, ranks, judged)[:10],
             metric="effective_rank",
             limit=self.share,
-            causes=["the data hold more than r directions can take up, as in continued pretraining"],
-            remedies=[f"try {_with_rank(adapter, 2 * adapter.r)}, and compare held-out quality"],
+            causes=causes,
+            remedies=[f"try {with_rank(adapter, 2 * adapter.r)}, and compare held-out quality"],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -110,12 +110,33 @@ def rescaled(adapter: AdapterInfo, lr: float, factor: float) -> tuple[float, flo
     assert adapter.alpha is not None
     alpha, scale = adapter.alpha, adapter.scale
     if factor > 1 and scale > ORDINARY_SCALE:
-        root = adapter.scale_formula == "alpha/sqrt(r)"
-        per_scale = math.sqrt(adapter.r) if root else float(adapter.r)
-        alpha = typed(max(scale / factor, ORDINARY_SCALE) * per_scale, (1, 3), 2)
-        scale = alpha / per_scale
+        alpha = typed(max(scale / factor, ORDINARY_SCALE) * per_scale(adapter), (1, 3), 2)
+        scale = alpha / per_scale(adapter)
     left = factor * scale / adapter.scale
     return alpha, scale, lr if factor >= 1 and left <= 1.0 else typed(lr / left, (1, 2, 3, 5), 10)
+
+
+def per_scale(adapter: AdapterInfo) -> float:
+    """What alpha is divided by: r, or √r with rsLoRA."""
+    return math.sqrt(adapter.r) if adapter.scale_formula == "alpha/sqrt(r)" else float(adapter.r)
+
+
+def with_alpha(adapter: AdapterInfo, alpha: float) -> str:
+    """Another alpha, in words. The adapter's own must be known."""
+    scale = alpha / per_scale(adapter)
+    return f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})"
+
+
+def with_rank(adapter: AdapterInfo, r: int) -> str:
+    """Another rank at the same scale, in words."""
+    words = f"r {adapter.r} → {r}"
+    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
+        return f"{words}, at the same scale"
+    alpha = adapter.alpha * per_scale(replace(adapter, r=r)) / per_scale(adapter)
+    exact = alpha.is_integer()
+    alpha = alpha if exact else round_alpha(alpha)
+    near = "at" if exact else "near"
+    return f"{words} and lora_alpha {adapter.alpha:g} → {alpha:g}, which keeps the scale {near} {adapter.scale:.3g}"
 
 
 @dataclass(frozen=True)
@@ -188,10 +209,10 @@ def _change(record: StepRecord, factor: float) -> Change:
     if other:
         new_lr = typed(lr / factor, (1, 2, 3, 5), 10)
         return Change([f"learning rate {lr:g} → {new_lr:g}"], {"learning_rate": new_lr})
-    alpha, scale, new_lr = rescaled(adapter, lr, factor)
+    alpha, _, new_lr = rescaled(adapter, lr, factor)
     words, settings = [], {}
     if alpha != adapter.alpha:
-        words.append(f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})")
+        words.append(with_alpha(adapter, alpha))
         settings["lora_alpha"] = alpha
     if new_lr != lr:
         words.append(f"learning rate {lr:g} → {new_lr:g}")

@@ -29,6 +29,10 @@ _LONGEST = BASELINES[-1]
 _KEPT = WINDOWS[-1] + _LONGEST
 _FREEDOM = 0.6
 """Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
+_RECENT = 32
+"""Differences whose noise is looked at by itself: it grows where a classifier becomes sure of itself, and errs."""
+_GROWN = 0.8
+"""How much of it is believed. It is uncertain by a sixth, so that steady noise seldom looks like growing."""
 _THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
 
 
@@ -62,13 +66,15 @@ class LossDetector:
     fall continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a
     fall that merely ends is no alarm.
 
-    sd comes from the differences of neighbouring losses (0.886 × their mean size, over 128 steps), which a trend hardly
-    touches. Each u enters clipped around the mean of the 16 before it, so far out that three such steps in a row are
-    decisive and two are not: one bad batch is no divergence and does not become the baseline it is compared with.
-    Below the mean the second in a row is believed, so that a sudden fall is followed at once. Where far outliers are
-    usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's inequality, with m by how
-    much the highest outlier of the steps before passes 3 sd, about what noise without a tail shows. And a spike is
-    measured in a quarter of that outlier where this is more than sd.
+    sd comes from the differences of neighbouring losses, which a trend hardly touches: their root mean square over √2,
+    of 128 steps (von Neumann 1941). Their mean size would say the same of Gaussian noise and too little where a few
+    large jumps are most of it, as for a classifier that errs in one step of ten. Where the last 32 are noisier by more
+    than chance, theirs counts. Each u enters clipped around the mean of the 16 before it, so far out that three such
+    steps in a row are decisive and two are not: one bad batch is no divergence and does not become the baseline it is
+    compared with. Below the mean the second in a row is believed, so that a sudden fall is followed at once. Where far
+    outliers are usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's inequality, with
+    m by how much the highest outlier of the steps before passes 3 sd, about what noise without a tail shows. And a
+    spike is measured in a quarter of that outlier where this is more than sd.
 
     Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
     nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 40 µs a step.
@@ -126,8 +132,10 @@ class LossDetector:
 def _noise(values: Sequence[float]) -> tuple[float, float]:
     """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
     count = max(len(values) - 1, 1)
-    steps = sum(abs(b - a) for a, b in pairwise(values))
-    return max(0.5 * math.sqrt(math.pi) * steps / count, FLOOR), max(_FREEDOM * count, 1.0)
+    squares = [(b - a) * (b - a) for a, b in pairwise(values)]
+    recent = squares[-_RECENT:]
+    variance = max(sum(squares) / count, _GROWN * _GROWN * sum(recent) / max(len(recent), 1)) / 2.0
+    return max(math.sqrt(variance), FLOOR), max(_FREEDOM * count, 1.0)
 
 
 def _scan(values: Sequence[float], outliers: Sequence[float], sd: float) -> tuple[float, float]:

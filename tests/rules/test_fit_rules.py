@@ -99,7 +99,7 @@ def test_copied_across_sizes(report: Path) -> None:
     alert = the("LW406", settle(lora(wide_model(32)), reference=report))
     assert alert.severity == Severity.INFO
     assert "rank 8 is that of a model 128 wide, and this one is 32 wide" in alert.message
-    assert "r 8 → 4 and lora_alpha 16 → 8 (scale about 2" in alert.remedies[0]
+    assert "r 8 → 4 and lora_alpha 16 → 8, which keeps the scale at 2" in alert.remedies[0]
 
 
 def test_the_same_strength_on_smaller_weights_is_a_larger_step(report: Path) -> None:

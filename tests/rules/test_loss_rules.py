@@ -202,6 +202,46 @@ def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
     assert monitor.run.config["classes"] == 1024
 
 
+@pytest.mark.parametrize("kind", ["DPO", "KTO"])
+def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path) -> None:
+    """It begins at ln 2 or a half whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
+    trl = pytest.importorskip("trl")
+    texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
+    pairs = [
+        {"prompt": text[:20], "chosen": text[20:60], "rejected": other[40:70]}
+        for text, other in zip(texts, [*texts[5:], *texts[:5]])
+    ]
+    single = [
+        {"prompt": pair["prompt"], "completion": pair["chosen" if i % 2 else "rejected"], "label": bool(i % 2)}
+        for i, pair in enumerate(pairs)
+    ]
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=Dataset.from_list(pairs if kind == "DPO" else single),
+        args=getattr(trl, f"{kind}Config")(
+            output_dir=str(tmp_path),
+            max_steps=60,
+            learning_rate=2e-3,
+            per_device_train_batch_size=4,
+            use_cpu=True,
+            bf16=False,
+            gradient_checkpointing=False,
+            report_to="none",
+            save_strategy="no",
+            disable_tqdm=True,
+        ),
+        callbacks=[callback],
+    )
+    trainer.train()
+    monitor = callback.monitor
+    assert monitor is not None
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_recent"] < 0.3 < 0.45 < monitor.last.scalars["loss_start"] < 0.8
+    assert ids(monitor) == []
+
+
 def test_a_plain_loop_says_so_itself() -> None:
     monitor = Monitor(lora(tiny_model()), judge_loss=False)
     monitor.start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,11 @@ import pytest
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
+from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.replay import records
 from lora_watch import LoraWatchCallback
+from lora_watch.records import StepRecord
+from lora_watch.rules import Episodes, catalogue
 from tests.support import build_trainer, lora, tiny_model
 
 
@@ -47,3 +52,30 @@ def test_a_resumed_run_ends_with_the_same_word() -> None:
     assert [alert["rule"] for alert in alerts] == ["LW206"]
     _, resumed = watched(None, resume_from=Path(str(trainer.args.output_dir)) / "checkpoint-16", lr=1e-6)
     assert resumed == alerts
+
+
+def resumed_at(cut: int | None, recorded: list[StepRecord]) -> Episodes:
+    """What the rules say of a recorded run, broken off after ``cut`` and taken up by new ones from a checkpoint."""
+    episodes = Episodes(catalogue())
+    for record in recorded:
+        if record.step - 1 == cut:
+            state = json.loads(json.dumps(episodes.state_dict()))
+            episodes = Episodes(catalogue())
+            episodes.load_state_dict(state)
+        episodes.check(record)
+    episodes.conclude(recorded[-1])
+    return episodes
+
+
+def test_every_rule_goes_on_where_it_stood_on_every_fault_of_the_corpus() -> None:
+    touched: set[str] = set()
+    for trace in (trace for spec, trace in load_all().items() if spec.fault and spec.held_out):
+        recorded = list(records(trace))
+        whole = resumed_at(None, recorded)
+        for cut in (2, 12, 26):
+            again = resumed_at(cut, recorded)
+            assert [a.to_dict() for a in again.alerts] == [a.to_dict() for a in whole.alerts], (trace.spec, cut)
+            assert json.dumps(again.state_dict()) == json.dumps(whole.state_dict()), (trace.spec, cut)
+        touched |= {rule.id for rule, fresh in zip(whole.rules, catalogue()) if rule.state_dict() != fresh.state_dict()}
+    with_state = {rule.id for rule in catalogue() if rule.state_dict()}
+    assert with_state - touched == {"LW109"}, "no run of the corpus is DoRA's; all others must have something to keep"
