@@ -69,6 +69,15 @@ def variant(option: str, called: str, **settings: Any) -> dict[str, Any]:
     return {option: getattr(peft.tuners.lora.config, called)(**settings)}
 
 
+def bdlora() -> Any:
+    settings = {"target_modules_bd_a": ["o_proj"], "target_modules_bd_b": ["self_attn.q_proj"]}
+    option = variant("use_bdlora", "BdLoraConfig", **settings, nblocks=4, match_strict=False)
+    model = random_lora(targets=["q_proj", "o_proj", "up_proj"], **option)
+    for adapter in find_adapters(model):
+        nn.init.normal_(adapter.parameters[1])  # PEFT begins with zeros in a B that is block-diagonal
+    return model
+
+
 # -- the same as the loaded model --------------------------------------------------------------------------------------
 KINDS: dict[str, Callable[[], Any]] = {
     "plain": random_lora,
@@ -83,17 +92,7 @@ KINDS: dict[str, Callable[[], Any]] = {
     "bias": lambda: random_lora(targets=["q_proj"], lora_bias=True),
     "adalora": adalora,
     "kasa": lambda: random_lora(targets=["q_proj", "up_proj"], **variant("kasa_config", "KasaConfig")),
-    "bdlora": lambda: random_lora(
-        targets=["q_proj", "o_proj", "up_proj"],
-        **variant(
-            "use_bdlora",
-            "BdLoraConfig",
-            target_modules_bd_a=["o_proj"],
-            target_modules_bd_b=["self_attn.q_proj"],
-            nblocks=4,
-            match_strict=False,
-        ),
-    ),
+    "bdlora": bdlora,
     "monteclora": lambda: random_lora(targets=["q_proj"], **variant("monteclora_config", "MontecloraConfig")),
 }
 
