@@ -1,6 +1,6 @@
 """Reads the LoRA layers of Hugging Face PEFT by their attributes, without importing it.
 
-This file and ``peft_deltas.py`` are the only ones that know PEFT's attribute names. Relied on, from PEFT 0.14 to 0.21:
+This file and ``peft_deltas.py`` are the only ones that know PEFT's attribute names. Relied on, from PEFT 0.13 to 0.21:
 ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``, ``lora_embedding_A``/``lora_embedding_B``, ``r``,
 ``lora_alpha``, ``scaling``, ``active_adapters``, ``disable_adapters``, ``merged_adapters``,
 ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``, ``lora_magnitude_vector`` and AdaLoRA's ``lora_E``

@@ -178,8 +178,8 @@ def with_adapters(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
     if isinstance(known.get("init_lora_weights"), str):
         known["init_lora_weights"] = True
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # PEFT's words on training, which nobody is about to do
-            return peft.get_peft_model(model, classes[kind](**known), low_cpu_mem_usage=True)  # type: ignore[arg-type]
+            return peft.get_peft_model(model, classes[kind](**known))  # type: ignore[arg-type]
     except Exception as error:
         raise ValueError(f"PEFT does not take this configuration for {type(model).__name__}: {error}") from None
