@@ -31,8 +31,8 @@ class NonFiniteLoss(Rule):
             return None
         change = weaker(record, 10.0)
         return Finding(
-            f"The loss of step {record.step} is {record.loss}. The Trainer's log can show 0.0 or a plausible average "
-            "here: logging_nan_inf_filter hides it.",
+            f"The loss of step {record.step} is {'NaN' if math.isnan(record.loss) else 'infinite'}. The Trainer's log "
+            "can show 0.0 or a plausible average here: logging_nan_inf_filter hides it.",
             metric="loss",
             causes=[
                 "a batch with no target token left (all labels -100), or a division by zero in the loss",

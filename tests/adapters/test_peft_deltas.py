@@ -14,6 +14,7 @@ from transformers.pytorch_utils import Conv1D
 
 from lora_watch.adapters import DenseAdapter, find_adapters, find_other_adapters
 from tests.adapters.zoo import Net, adapted, linear
+from tests.support import needs_peft
 
 VERA = {"r": 4, "projection_prng_key": 0}
 MEASURED: dict[str, list[dict[str, Any]]] = {
@@ -104,7 +105,9 @@ def test_what_is_measured_is_what_merging_adds(name: str, options: dict[str, Any
     assert adapter.delta_blocks() == ()
 
 
-@pytest.mark.parametrize("name", LISTED)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=needs_peft("0.14") if name == "OFT" else ()) for name in LISTED]
+)
 def test_what_is_not_a_delta_is_listed(name: str) -> None:
     config = {"vocab_size": 32, "hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
     config |= {"num_attention_heads": 2, "num_key_value_heads": 1}

@@ -49,12 +49,14 @@ def test_a_classifier_learns_and_its_report_is_there(ran: Ran):
 
 
 def test_trl_trains(ran: Ran):
+    pytest.importorskip("trl")
     loss, moved = numbers("step 12: loss #, median [^ ]* #", ran("trl_sft.py", "--steps", "12"))
     assert 3 < loss < 6.5
     assert 0.001 < moved < 1
 
 
 def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
+    pytest.importorskip("trl")
     with pytest.raises(Exception, match="LW102 norm-explosion"):
         ran("trl_sft.py", "--steps", "12", "--lr", "3e-2", "--alpha", "128")
     report = json.loads((ran.folder / "sft" / "lora_watch" / "report.json").read_text())

