@@ -127,12 +127,12 @@ def test_a_run_that_shows_signs_of_life_is_left_alone(tmp_path: Path, monkeypatc
     def slow(config: Configuration) -> float:
         first.append(config.name)
         if len(first) == 1:
-            time.sleep(6)
+            time.sleep(12)
         return metric(config)
 
     from lora_watch.search import driver
 
-    settings: Any = {"storage": storage, "show": False, "patience": 3}
+    settings: Any = {"storage": storage, "show": False, "patience": 8}  # a busy disk may hold up a sign for seconds
     other = threading.Thread(target=search, args=(slow, PLAN), kwargs=settings)
     other.start()
     wait_for(lambda: first)
