@@ -88,7 +88,7 @@ def main() -> None:
         if not list(logdir.rglob("events.*")):
             from tests.tensorboard_plugin.real_runs import train_into, train_pair
 
-            train_pair(logdir, options.steps)
+            train_pair(logdir, options.steps, batch=16)
             for seed in SEEDS:
                 for r in RANKS:
                     train_into(logdir / sweep_run(r, seed), options.steps, r=r, alpha=2 * r, lr=2e-3, seed=seed)

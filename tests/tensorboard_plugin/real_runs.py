@@ -14,16 +14,17 @@ from tests.support import lora, stdlib_blocks, tiny_model, train
 HEALTHY, SICK = "healthy r8 α16", "sick r8 α64"
 
 
-def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0) -> None:
-    """``steps`` of four blocks each, and an evaluation on 64 others at the end."""
+def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0, batch: int = 4) -> None:
+    """``steps`` of ``batch`` blocks each, and an evaluation on 64 others at the end."""
     set_seed(seed)
-    texts = stdlib_blocks(max(64, 4 * min(steps, 128)) + 64, 64)
+    texts = stdlib_blocks(max(64, batch * min(steps, 128)) + 64, 64)
     train(
         lora(tiny_model(), r=r, alpha=alpha),
         texts[64:],
         steps=steps,
         lr=lr,
         callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), LoraWatchCallback(fail_on="never", console=False)],
+        per_device_train_batch_size=batch,
         logging_steps=1,
         warmup_steps=5,
         seed=seed,
@@ -33,7 +34,7 @@ def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: 
     )
 
 
-def train_pair(folder: Path, steps: int) -> None:
+def train_pair(folder: Path, steps: int, batch: int = 4) -> None:
     """A healthy run and its sick twin: four times the scale, ten times the learning rate."""
-    train_into(folder / HEALTHY, steps, r=8, alpha=16, lr=2e-3)
-    train_into(folder / SICK, steps, r=8, alpha=64, lr=2e-2)
+    train_into(folder / HEALTHY, steps, r=8, alpha=16, lr=2e-3, batch=batch)
+    train_into(folder / SICK, steps, r=8, alpha=64, lr=2e-2, batch=batch)
