@@ -5,15 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from datasets import Dataset
 from peft import LoraConfig, get_peft_model
+from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor import Monitor
+from lora_watch.records import StepRecord
 from lora_watch.rules.loss import LossNotDecreasing
 from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
@@ -138,6 +141,22 @@ def test_all_three_are_silent_on_the_twin() -> None:
 
 
 # -- losses that mean something else -----------------------------------------------------------------------------------
+QUIET: dict[str, Any] = {
+    "use_cpu": True,
+    "bf16": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+"""For TRL's trainers: on the CPU, nothing saved, nothing shown."""
+
+
+def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, StepRecord]:
+    """Trains; the callback's monitor, and the record of its last step."""
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    return callback.monitor, callback.monitor.last
 
 
 def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
@@ -157,21 +176,14 @@ def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
             per_device_train_batch_size=4,
             num_generations=4,
             max_completion_length=12,
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
+            **QUIET,
         ),
         callbacks=[callback],
     )
-    trainer.train()
-    monitor = callback.monitor
-    assert monitor is not None
-    assert monitor.last is not None
+    monitor, last = trained(trainer, callback)
     assert ids(monitor) == []
-    assert monitor.last.loss is not None
-    assert not monitor.last.scalars
+    assert last.loss is not None
+    assert not last.scalars
     assert any("GRPOTrainer" in note and "LW202 to LW206" in note for note in monitor.run.notes)
 
 
@@ -185,19 +197,12 @@ def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
         args=trl.SFTConfig(
             output_dir=str(tmp_path),
             max_steps=4,
-            use_cpu=True,
-            bf16=False,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
+            **QUIET,
         ),
         callbacks=[callback],
     )
-    trainer.train()
-    monitor = callback.monitor
-    assert monitor is not None
-    assert monitor.last is not None
-    assert monitor.last.scalars["loss_start"] > 0
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_start"] > 0
     assert monitor.run.notes == ()
     assert monitor.run.config["classes"] == 1024
 
@@ -225,20 +230,13 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path
             max_steps=60,
             learning_rate=2e-3,
             per_device_train_batch_size=4,
-            use_cpu=True,
-            bf16=False,
             gradient_checkpointing=False,
-            report_to="none",
-            save_strategy="no",
-            disable_tqdm=True,
+            **QUIET,
         ),
         callbacks=[callback],
     )
-    trainer.train()
-    monitor = callback.monitor
-    assert monitor is not None
-    assert monitor.last is not None
-    assert monitor.last.scalars["loss_recent"] < 0.3 < 0.45 < monitor.last.scalars["loss_start"] < 0.8
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_recent"] < 0.3 < 0.45 < last.scalars["loss_start"] < 0.8
     assert ids(monitor) == []
 
 
