@@ -70,7 +70,8 @@ class Snapshot:
                 known[i] = True
                 strength = _strength(adapter, blocks)
                 pairs = zip(blocks, held.blocks)
-                out[i] = np.sqrt(sum(_square(now, strength, then, held.strength, staging) for now, then in pairs))
+                square = sum(_square(now, strength, then, held.strength, staging) for now, then in pairs)
+                out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
         return out, known
 
 

@@ -103,6 +103,14 @@ def test_broken_factors_are_nan_and_known(bad: float) -> None:
     assert values[1] == pytest.approx(float(product(good).norm()) / 2, rel=PROMISE)
 
 
+def test_an_infinite_product_is_nan_even_where_it_has_a_sign() -> None:
+    """One by one, ∞·A − B₀·A₀ = ∞ is no NaN of arithmetic; every metric calls a broken factor NaN."""
+    adapter = Bare(pair(1, 1, 1))
+    snapshot = Snapshot([adapter])
+    adapter.blocks()[0].b.fill_(math.inf)
+    assert math.isnan(distance(snapshot, adapter))
+
+
 def test_unknown_and_added_and_updated() -> None:
     first, later, hidden = Bare(pair(9, 8, 2)), Bare(pair(9, 8, 2)), Bare()
     first.name, later.name, hidden.name = "first", "later", "hidden"
