@@ -18,6 +18,8 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
+from lora_watch.alerts import LoraWatchError
+
 _TRAINER = "transformers.trainer"
 
 
@@ -28,8 +30,9 @@ class Attached:
         self.settings = settings
         self.trainers = 0
         """How often training began under the watch."""
-        self.monitors: list[Any] = []
-        """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer."""
+        self.monitors: dict[Any, Any] = {}
+        """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
+        the callback whose it is."""
         self._callbacks: list[Any] = []
 
     def begins(self, callback: Any) -> None:
@@ -45,8 +48,21 @@ class Attached:
 
     def collect(self) -> None:
         """Bring ``monitors`` up to date."""
-        latest = (callback.monitor for callback in self._callbacks)
-        self.monitors += [monitor for monitor in latest if monitor is not None and monitor not in self.monitors]
+        self.monitors |= {callback.monitor: callback for callback in self._callbacks if callback.monitor is not None}
+
+    def close(self, error: BaseException | None) -> None:
+        """No training goes on any more. One that has no verdict was broken off, by ``error`` as far as anybody knows."""
+        self.collect()
+        why = "an exception that the script caught, or its own exit"
+        if error is not None and not isinstance(error, SystemExit):
+            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+        for monitor in self.monitors:
+            monitor.finish("interrupted", why)
+
+    def first_failure(self) -> LoraWatchError | None:
+        """Why the first training was ended that an alert has ended, by a policy that is not the script's own."""
+        failed = (m for m, callback in self.monitors.items() if m.failures and callback.fail_on is None)
+        return next((monitor.error() for monitor in failed), None)
 
     def detach(self) -> None:
         """Trainers that are built from now on are not watched."""

@@ -116,6 +116,62 @@ def test_the_alert_is_the_last_thing_printed(tmp_path: Path) -> None:
     assert report_of(tmp_path / "out")["verdict"] == "failed"
 
 
+SWALLOWS = """
+    import runpy, sys
+    try:
+        runpy.run_path(sys.argv[1], run_name="__main__")
+    except Exception as error:
+        print("never mind the", type(error).__name__)
+    sys.exit(0)
+"""
+
+
+def test_a_script_that_catches_everything_fails_nevertheless(tmp_path: Path) -> None:
+    path = script(tmp_path, SWALLOWS.replace("sys.argv[1]", repr(str(GATE))))
+    done = run(tmp_path, path, *EXPLODES)
+    assert done.returncode == 1
+    assert "never mind the LoraWatchError" in done.stdout
+    why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
+    assert why.startswith("the script has ended without an error")
+    assert alert.startswith("ERROR LW102")
+    assert last.startswith("  try: ")
+
+
+BREAKS = """
+    import lora_watch
+    from transformers import TrainerCallback
+    from tests.support import build_trainer, lora, tiny_model
+
+    class Breaks(TrainerCallback):
+        def on_step_begin(self, args, state, control, **_):
+            if state.global_step == 2:
+                raise RuntimeError("out of luck")
+
+    own = lora_watch.LoraWatchCallback(fail_on="error", console=False)
+    trainers = {
+        "expected": build_trainer(lora(tiny_model(), alpha=128), None, 12, [own], lr=0.03, output_dir="expected"),
+        "caught": build_trainer(lora(tiny_model()), None, 3, [Breaks()], output_dir="caught"),
+    }
+    for trainer in trainers.values():
+        try:
+            trainer.train()
+        except Exception:
+            pass
+"""
+
+
+@pytest.mark.parametrize("last", ["", "trainers['caught'].train()"], ids=["caught", "uncaught"])
+def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_its_own(
+    tmp_path: Path, last: str
+) -> None:
+    done = run(tmp_path, script(tmp_path, textwrap.dedent(BREAKS) + last))
+    assert done.returncode == (1 if last else 0), done.stderr
+    assert report_of(tmp_path / "expected")["verdict"] == "failed"
+    report = report_of(tmp_path / "caught")
+    assert (report["verdict"], report["step"]) == ("interrupted", 2)
+    assert ("RuntimeError: out of luck" if last else "that the script caught") in report["message"]
+
+
 def test_options_reach_the_callback_and_the_run_goes_on(tmp_path: Path) -> None:
     options = ("--fail-on", "never", "--mute", "LW103", "--report-dir", tmp_path / "r", "--no-tensorboard", "--drift")
     done = run(tmp_path, *options, "--no-console", GATE, *EXPLODES)

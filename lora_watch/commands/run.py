@@ -81,9 +81,9 @@ def run(
 ) -> None:
     """Run a training script as it is, with every Trainer in it watched, and end it when it goes wrong.
 
-    The exit code is the script's. When an alert ends the run it is 1, and the alert is the last thing printed. A
-    LoraWatchCallback that the script brings itself keeps its arguments; --fail-on, --patience and --mute count where it
-    leaves them open.
+    The exit code is the script's. When an alert ends the run it is 1, and the alert is the last thing printed, also
+    where the script catches every exception and ends as if nothing had been. A LoraWatchCallback that the script brings
+    itself keeps its arguments; --fail-on, --patience and --mute count where it leaves them open.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")
@@ -128,14 +128,21 @@ def start(todo: Handover) -> None:
         else:
             runpy.run_path(todo.script, run_name="__main__")
     except BaseException as error:
+        attached.close(error)
         trace = _of_the_script(error.__traceback__)
         if todo.module and trace is None and isinstance(error, ImportError):
             sys.exit(misuse(str(error)).exit_code)
         if isinstance(error, LoraWatchError):
             sys.excepthook = _the_alert_alone
-        else:
+            raise
+        if not (isinstance(error, SystemExit) and error.code in (None, 0)):
             _show_as_if_alone(trace)
-        raise
+            raise
+    attached.close(None)
+    if (caught := attached.first_failure()) is not None:
+        print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
+        sys.excepthook = _the_alert_alone
+        raise caught
     if not attached.trainers and "lora_watch.monitor" not in sys.modules:
         print("lora-watch: the script has trained nothing with a Trainer: nothing was watched", file=sys.stderr)
 
