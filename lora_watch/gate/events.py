@@ -110,6 +110,10 @@ class EventLog:
         """Every step that was written, in order. 0 is the state before the first."""
         return [record.step for record in self._steps]
 
+    def since(self, wall_time: float) -> list[int]:
+        """Those of ``steps`` that were written at this time, seconds since 1970, or later."""
+        return [record.step for record in self._steps if record.wall_time >= wall_time]
+
     @property
     def last_wall_time(self) -> float | None:
         """When the last event was written, seconds since 1970."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +59,8 @@ class FinishedRun:
     """What could not be watched, and what of the files could not be read."""
     run_id: str | None = None
     """Of its latest session; None where only event files are left."""
+    started: str | None = None
+    """When its latest session began, UTC, ISO 8601; None where only event files are left."""
     loss_ends: tuple[float | None, float | None] = (None, None)
     """First and last loss."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -126,6 +128,8 @@ def read_run(place: Place) -> FinishedRun:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         said = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report or place.path} does not hold what it should ({said})") from error
+    if place.report is not None and run.verdict == "interrupted":
+        _bring_up_to_date(run)
     run.notes += [clean(damage) for damage in log.damage]
     if place.incident is not None:
         try:
@@ -164,6 +168,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=report.get("run_id"),
+        started=report.get("started"),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
         config=clean_data(report.get("config") or {}),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
@@ -194,6 +199,40 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
     return list(known.values())
 
 
+def _bring_up_to_date(run: FinishedRun) -> None:
+    """The events of a run that was killed go on behind its report, which is written every ten seconds."""
+    later = run.log.since(datetime.fromisoformat(run.started).timestamp()) if run.started else []
+    if not later or later[-1] <= run.step:
+        return
+    run.step = later[-1]
+    run.updated = _iso(run.log.last_wall_time)
+    losses = run.log.series("loss", [*later[:2], *later[-1:]])
+    if losses:
+        first = run.loss_ends[0]
+        run.loss_ends = (losses[min(losses)] if first is None else first, losses[max(losses)])
+    last = _last(run.log)
+    for name, adapter in run.adapters.items():
+        new = {metric: values[name] for metric, values in last.items() if name in values}
+        run.adapters[name] = replace(
+            adapter,
+            last={**adapter.last, **new},
+            highest={**new, **{metric: max(old, new.get(metric, old)) for metric, old in adapter.highest.items()}},
+        )
+
+
+def _last(log: EventLog) -> dict[str, dict[str, float]]:
+    """``{metric: {adapter: value}}``, as last measured."""
+    last: dict[str, dict[str, float]] = {}
+    for step in log.steps[:-18:-1]:  # the spectrum is measured at every 16th step at least
+        for metric, values in log.metrics(step).items():
+            last.setdefault(metric, values)
+    return last
+
+
+def _iso(wall_time: float | None) -> str | None:
+    return None if wall_time is None else datetime.fromtimestamp(wall_time, timezone.utc).isoformat("T", "milliseconds")
+
+
 def _from_events(name: str, log: EventLog) -> FinishedRun:
     if not log.schemas:
         raise UnreadableError(f"{name}: the event files hold nothing of lora_watch that can be read")
@@ -201,10 +240,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     if int(schema.get("version", 0)) > tags.FORMAT_VERSION:
         raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
     steps = log.steps
-    last: dict[str, dict[str, float]] = {}
-    for step in steps[:-18:-1]:  # the spectrum is measured at every 16th step at least
-        for metric, values in log.metrics(step).items():
-            last.setdefault(metric, values)
+    last = _last(log)
     adapters = {
         clean(a["name"]): adapter_state(
             a,
@@ -215,14 +251,13 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     step, max_steps = (steps[-1] if steps else 0), schema.get("max_steps")
     verdict, message = log.ended()
     losses = log.series("loss", [*steps[:2], *steps[-1:]])
-    written = log.last_wall_time
     return FinishedRun(
         name=name,
         verdict=verdict or "interrupted",
         message=_first_line(message),
         step=step,
         max_steps=None if max_steps is None else int(max_steps),
-        updated=None if written is None else datetime.fromtimestamp(written, timezone.utc).isoformat("T", "seconds"),
+        updated=_iso(log.last_wall_time),
         alerts=[alert_of(alert) for alert in log.alerts()],
         adapters=adapters,
         trainable_parameters=_trainable(schema.get("config") or {}, adapters),

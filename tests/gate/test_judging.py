@@ -87,6 +87,16 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path, report: bool) -> No
     (finding,) = judgement.runs[0].findings
     assert "no verdict" in finding.message
     assert any("out of memory" in cause for cause in finding.causes)
+    run = judgement.runs[0].run  # the report was written at step 0
+    assert (run.step, run.loss_ends[1]) == (20, run.loss_curve[-1][1])
+    norms = run.log.metric("delta_norm", [20])[20]
+    assert {name: adapter.last["delta_norm"] for name, adapter in run.adapters.items()} == norms
+
+
+def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=30, verdict=None)
+    write_run(tmp_path, steps=9, verdict=None, first_step=10)  # resumed, and killed before its first step
+    assert judge([tmp_path]).runs[0].run.step == 10
 
 
 def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
