@@ -51,7 +51,7 @@ class Attached:
         self.monitors |= {callback.monitor: callback for callback in self._callbacks if callback.monitor is not None}
 
     def close(self, error: BaseException | None) -> None:
-        """No training goes on any more. One that has no verdict was broken off, by ``error`` as far as anybody knows."""
+        """No training goes on any more. One without a verdict was broken off, by ``error`` as far as anybody knows."""
         self.collect()
         why = "an exception that the script caught, or its own exit"
         if error is not None and not isinstance(error, SystemExit):

@@ -79,7 +79,7 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     if run.verdict == "interrupted" and run.message is not None:
         return [_finding("LW801", Severity.ERROR, run, f"Training broke off at {planned}: {run.message}")]
     if run.verdict == "interrupted":
-        written = f" Its files were last written {run.updated}." if run.updated else ""
+        written = f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
         alert = _finding("LW801", Severity.ERROR, run, f"The run has no verdict, its last sign is {planned}.{written}")
         alert.causes = [
             "the process was killed: out of memory, a time limit, a cancelled job",
