@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.syntax import Syntax
-from rich.table import Table
 from rich.text import Text
 
+from lora_watch.commands import layers
 from lora_watch.commands.misuse import misuse
 
 if TYPE_CHECKING:
@@ -111,7 +112,7 @@ def advise(
 
         typer.echo(strict_json(told.to_dict()).decode())
         return
-    console = Console(highlight=False)
+    console = layers.console()
     if isinstance(told, advice.Advice):
         _show(console, told)
     else:
@@ -120,7 +121,10 @@ def advise(
         console.print(Text("What does not carry over:"))
         _list(console, told.does_not_transfer)
     console.print()
-    console.print(Syntax(told.code(), "python", background_color="default"))
+    # Colours alone, which a pipe has not: Syntax fills its lines up with blanks.
+    console.print(
+        Syntax(told.code(), "python", background_color="default") if console.is_terminal else Text(told.code())
+    )
 
 
 def _show(console: Console, told: Advice) -> None:
@@ -128,7 +132,8 @@ def _show(console: Console, told: Advice) -> None:
 
     console.print(Text(f"{told.model}: {told.task}", style="bold"))
     _list(console, told.reasons())
-    console.print(_layers(told))
+    for line in _layers(told, console.width):
+        console.print(Text(line), soft_wrap=True)
     beside = told.trainable_parameters - told.adapter_parameters
     head = f", {beside:,} of them in parts trained whole (a head)" if beside else ""
     share = f"{100 * told.share:.2g} % of the model's {told.model_parameters:,}"
@@ -148,28 +153,24 @@ def _show(console: Console, told: Advice) -> None:
 
 def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
     for sentence in sentences:
-        console.print(Text("- " + sentence))
+        text = textwrap.fill(
+            sentence, console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
+        )
+        console.print(Text(text), soft_wrap=True)
 
 
-def _layers(told: Advice) -> Table:
-    table = Table(box=None, pad_edge=False, show_footer=True)
-    table.add_column("layers", footer="all")
-    columns = {
-        "number": str(sum(kind.count for kind in told.layers)),
-        "d_out × d_in": "",
-        "r·(d_out + d_in)": "",
-        "of the layer": "",
-        "in all": f"{told.adapter_parameters:,}",
-    }
-    for heading, footer in columns.items():
-        table.add_column(heading, justify="right", footer=footer)
-    for kind in told.layers:
-        table.add_row(
+def _layers(told: Advice, width: int) -> list[str]:
+    headings = ["layers", "number", "d_out × d_in", "r·(d_out\n+ d_in)", "of the\nlayer", "in all"]
+    lines = [
+        [
             kind.name,
             str(kind.count),
             f"{kind.d_out} × {kind.d_in}",
             f"{kind.parameters:,}",
             f"{100 * kind.share:.2g} %" if kind.share < 1 else f"{100 * kind.share:,.0f} %",
             f"{kind.count * kind.parameters:,}",
-        )
-    return table
+        ]
+        for kind in told.layers
+    ]
+    total = ["all", str(sum(kind.count for kind in told.layers)), "", "", "", f"{told.adapter_parameters:,}"]
+    return layers.layer_table(headings, lines, width, total)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
+from lora_watch.commands import layers
 from lora_watch.commands.misuse import misuse
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ def inspect(
         content = told.to_dict() | {"against": None if difference is None else difference.to_dict()}
         typer.echo(strict_json(content).decode())
         return
-    console = Console(highlight=False)
+    console = layers.console()
     _print(console, told, rows)
     if difference is not None:
         _print_difference(console, difference, adapter, against, rows)
@@ -89,25 +88,27 @@ def _print(console: Console, told: Inspection, rows: int) -> None:
     measured = told.measurement
     relative = bool((measured.relative_norm == measured.relative_norm).any())
     columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
-    headings = ["layer", "r", "s", "from", "‖B·A‖", "‖ΔW‖", "σ₁", "stable", "effective", "energy"]
+    headings = ["layer", "r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
     if relative:
         columns += ["relative_norm", "relative_spectral_norm"]
-        headings += ["‖ΔW‖/‖W₀‖", "σ₁/σ₁(W₀)"]
+        headings += ["‖ΔW‖\n/‖W₀‖", "σ₁\n/σ₁(W₀)"]
     order = sorted(range(len(measured.names)), key=lambda i: _rank(told.energy[i]))
     lines = []
     for i in order[: rows or None]:
         adapter = told.saved.adapters[i]
-        label = adapter.name if adapter.variant == "lora" else f"{adapter.name} ({adapter.variant})"
         values = [_cell(getattr(measured, column)[i]) for column in columns]
-        cells = [label, str(adapter.r), f"{adapter.scale:.4g}", adapter.scale_formula.replace("alpha", "α")]
-        lines.append([*cells, *values[:5], f"{100 * told.energy[i]:.3g} %", *values[5:]])
-    console.print(_table(headings, lines, text_columns=(0, 3)))
+        head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
+        lines.append([*head, *values[:5], f"{100 * told.energy[i]:.3g} %", *values[5:]])
+    _write(console, headings, lines)
     if len(lines) < len(order):
         console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
     ranks = sorted({adapter.r for adapter in told.saved.adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
-    whole = f"‖ΔW‖ of all {told.delta_norm:.4g}, largest σ₁ {_cell(max(measured.spectral_norm, key=_rank_up))}"
-    console.print(Text(f"{len(order)} layers, {told.saved.parameters:,} parameters, rank {span}, {whole}"))
+    kinds = ", ".join(sorted({adapter.variant for adapter in told.saved.adapters}))
+    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in told.saved.adapters}))
+    whole = f"‖ΔW‖ of all {told.delta_norm:.4g}, largest σ₁ {_cell(min(measured.spectral_norm, key=_rank))}"
+    head = f"{len(order)} layers ({kinds}), {told.saved.parameters:,} parameters, rank {span}, s = {formulas}"
+    console.print(Text(f"{head}, {whole}"))
     if told.not_finite:
         console.print(Text(f"NOT FINITE: {', '.join(told.not_finite[:5])}: this adapter is broken", style="red"))
     for note in told.notes:
@@ -117,33 +118,37 @@ def _print(console: Console, told: Inspection, rows: int) -> None:
 def _print_difference(console: Console, told: Difference, first: Path, second: Path | None, rows: int) -> None:
     console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
     order = sorted(range(len(told.names)), key=lambda i: _rank(told.distance[i]))
+    order = [i for i in order if not told.still[i]]
+    columns = (told.ratio, told.cosine, told.distance)
     lines = [
-        [told.names[i], *(f"{column[i]:.4g}" for column in (told.ratio, told.cosine, told.distance))]
-        for i in order[: rows or None]
+        [told.names[i], *(_quotient(column[i], told.broken[i]) for column in columns)] for i in order[: rows or None]
     ]
-    console.print(_table(["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines, text_columns=(0,)))
+    if lines:
+        _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines)
+    if len(lines) < len(order):
+        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    if still := int(told.still.sum()):
+        console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(told.names)} layers"))
     for where, names in (("first", told.only_first), ("second", told.only_second)):
         if names:
             console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
 
 
-def _table(headings: Sequence[str], lines: Sequence[Sequence[str]], text_columns: Sequence[int]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for i, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if i in text_columns else "right", overflow="fold")
-    for line in lines:
-        table.add_row(*map(Text, line))
-    return table
+def _write(console: Console, headings: list[str], lines: list[list[str]]) -> None:
+    for line in layers.layer_table(headings, lines, console.width):
+        console.print(Text(line), soft_wrap=True)
 
 
-def _rank(value: Any) -> float:
+def _rank(value: Any) -> tuple[bool, float]:
     """Sorts NaN first, then the largest."""
-    return -_rank_up(value)
+    unknown = value != value
+    return not unknown, 0.0 if unknown else -float(value)
 
 
-def _rank_up(value: Any) -> float:
-    return float("inf") if value != value else float(value)
+def _quotient(value: float, broken: bool) -> str:
+    """Four digits; a dash where 0 was to be divided by 0."""
+    return "–" if value != value and not broken else f"{value:.4g}"
 
 
 def _cell(value: float) -> str:
-    return f"{value:.4g}"
+    return f"{value:.3g}"

@@ -116,6 +116,12 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
     missing, damaged or do not fit each other, methods that are not LoRA or AdaLoRA, and variants of LoRA that add no
     s·B·A to the layer.
     """
+    if not path.exists():
+        raise StoredError(f"{path}: no such file or folder")
+    if path.name == CONFIG:
+        path = path.parent
+    if path.is_file() and path.suffix not in (".safetensors", ".bin"):
+        raise StoredError(f"{path}: not a file of weights; give the folder that save_pretrained wrote")
     folder = path if path.is_dir() else path.parent
     config = _config(folder / CONFIG, folder)
     tensors, shapes, file = _tensors(path, folder, allow_pickle)
@@ -178,8 +184,10 @@ def _tensors(
 
 
 def _instead(folder: Path) -> str:
-    below = sorted(each.parent.name for each in folder.glob(f"*/{SAFE}")) if folder.is_dir() else []
-    return f"; below it {', '.join(below[-3:])} have one" if below else "; give the folder that save_pretrained wrote"
+    # The highest checkpoints: 10 is after 5.
+    below = sorted((each.parent.name for each in folder.glob(f"*/{SAFE}")), key=lambda name: (len(name), name))
+    places = " or ".join(str(folder / name) for name in below[-3:])
+    return f"; give {places or 'the folder that save_pretrained wrote'}"
 
 
 def _config(file: Path, folder: Path) -> dict[str, Any]:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.norms import AdapterBank, Measurement
@@ -172,14 +175,32 @@ class Difference:
     """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
     distance: FloatArray
     """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F."""
+    broken: NDArray[np.bool_]
+    """Where one of the two holds a NaN or an infinity. NaN elsewhere is 0/0: a ΔW of 0 has no direction and no size."""
+
+    @property
+    def still(self) -> NDArray[np.bool_]:
+        """Where both ΔW are 0: there is nothing to compare."""
+        return np.isnan(self.ratio) & ~self.broken
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain data, part of ``lora_watch/schema/inspect.json``. None is 0/0, NaN comes from a broken adapter."""
         return {
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),
             "layers": [
-                {"name": name, "ratio": float(ratio), "cosine": float(cosine), "distance": float(distance)}
-                for name, ratio, cosine, distance in zip(self.names, self.ratio, self.cosine, self.distance)
+                {
+                    "name": name,
+                    **{
+                        column: None if np.isnan(values[i]) and not self.broken[i] else float(values[i])
+                        for column, values in (
+                            ("ratio", self.ratio),
+                            ("cosine", self.cosine),
+                            ("distance", self.distance),
+                        )
+                    },
+                }
+                for i, name in enumerate(self.names)
             ],
         }
 
@@ -190,24 +211,19 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
     Raises StoredError when a layer has two shapes, and when no layer is in both.
     """
     others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
-    names, rows = [], []
+    names, rows, broken = [], [], []
     for i, adapter in enumerate(first.saved.adapters):
         if adapter.name not in others:
             continue
         other, j = others[adapter.name]
         if adapter.shape != other.shape or adapter.experts != other.experts:
             raise StoredError(f"{adapter.name} is {adapter.shape} in the one and {other.shape} in the other")
-        one, two = float(first.measurement.delta_norm[i]), float(second.measurement.delta_norm[j])
-        inner = _inner(adapter, other)
+        one, two = np.float64(first.measurement.delta_norm[i]), np.float64(second.measurement.delta_norm[j])
+        inner, apart = _inner(adapter, other), _apart(adapter, other)
         names.append(adapter.name)
+        broken.append(not np.isfinite([one, two]).all())
         with np.errstate(all="ignore"):
-            rows.append(
-                (
-                    np.float64(two) / one,
-                    np.float64(inner) / (one * two),
-                    np.sqrt(np.maximum(one**2 + two**2 - 2 * inner, 0.0)) / np.float64(one),
-                )
-            )
+            rows.append((two / one, inner / (one * two), apart / one))
     if not names:
         raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
     ratio, cosine, distance = np.array(rows).T
@@ -219,16 +235,38 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
         ratio,
         cosine,
         distance,
+        np.array(broken),
     )
 
 
 @torch.no_grad()
 def _inner(one: StoredAdapter, two: StoredAdapter) -> float:
-    """⟨ΔW₁, ΔW₂⟩ = s₁s₂·Σ(B₁ᵀB₂)∘(A₁A₂ᵀ), in float64."""
-    total = 0.0
-    for (a1, b1), (a2, b2) in zip(one.blocks(), two.blocks()):
-        a1, a2, b1, b2 = (factor.double() for factor in (a1, a2, b1, b2))
-        b1 = b1 if one.middle is None else b1 * one.middle
-        b2 = b2 if two.middle is None else b2 * two.middle
-        total += float(((b1.T @ b2) * (a1 @ a2.T)).sum())
-    return one.scale * two.scale * total
+    """⟨ΔW₁, ΔW₂⟩, in float64."""
+    pairs = zip(_factors(one), _factors(two))
+    return sum(_product((b1, a1), (b2, a2)) for (b1, a1), (b2, a2) in pairs)
+
+
+@torch.no_grad()
+def _apart(one: StoredAdapter, two: StoredAdapter) -> float:
+    """‖ΔW₁ − ΔW₂‖_F as ‖(B₁ − B₂)A₁ + B₂(A₁ − A₂)‖_F, in float64: exact where the two are nearly equal, too."""
+    square = 0.0
+    for (b1, a1), (b2, a2) in zip(_factors(one), _factors(two)):
+        rank = max(len(a1), len(a2))
+        b1, b2 = (F.pad(b, (0, rank - b.shape[1])) for b in (b1, b2))
+        a1, a2 = (F.pad(a, (0, 0, 0, rank - len(a))) for a in (a1, a2))
+        both = torch.cat([b1 - b2, b2], 1), torch.cat([a1, a1 - a2])
+        square += _product(both, both)
+    return math.sqrt(max(square, 0.0))
+
+
+def _product(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> float:
+    """⟨B₁A₁, B₂A₂⟩ = Σ(B₁ᵀB₂)∘(A₁A₂ᵀ): neither product is formed."""
+    (b1, a1), (b2, a2) = one, two
+    return float(((b1.T @ b2) * (a1 @ a2.T)).sum())
+
+
+def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:
+    """s·B·E and A of each block, in float64."""
+    for block in adapter.blocks():
+        b = block.b.double() * adapter.scale
+        yield b if adapter.middle is None else b * adapter.middle, block.a.double()

@@ -11,6 +11,7 @@ from torch import Tensor
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+_LFS = b"version https://git-lfs.github.com/spec/"
 
 
 class StoredError(ValueError):
@@ -58,7 +59,17 @@ def opened(file: Path):  # safetensors' own type is not public
     try:
         return safe_open(file, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        raise StoredError(f"{file}: not a readable safetensors file: {error}") from None
+        raise StoredError(f"{file}: {_why(file) or f'not a readable safetensors file: {error}'}") from None
+
+
+def _why(file: Path) -> str | None:
+    """What a clone without Git LFS leaves in the place of weights is a few lines of text."""
+    try:
+        with file.open("rb") as content:
+            pointer = content.read(len(_LFS)) == _LFS
+    except OSError:
+        return None
+    return "a pointer of Git LFS, and not the weights: git lfs pull fetches them" if pointer else None
 
 
 def _files(path: Path) -> list[Path]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -22,8 +24,10 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import find_adapters, measure
 from lora_watch.cli import app
+from lora_watch.commands.layers import layer_table
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.norms import Measurement
+from lora_watch.stored.adapter import read_adapters
 from lora_watch.stored.figure import by_place
 from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 from lora_watch.stored.weights import StoredError
@@ -224,16 +228,110 @@ def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Pa
 def test_an_adapter_and_itself(saved: Path) -> None:
     told = compare_adapters(inspect_adapter(saved), inspect_adapter(saved))
     np.testing.assert_allclose(told.cosine, 1, rtol=1e-12)
-    assert (told.distance < 1e-6).all()
+    assert (told.distance == 0).all()
+
+
+def test_a_small_difference_is_exact(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    rewrite(tmp_path, lambda c: [c[name].view(-1)[:1].mul_(1 + 1e-6) for name in c if "lora_B" in name])
+    told = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
+    one, two = (
+        [s.scale * (s.blocks()[0].b.double() @ s.blocks()[0].a.double()) for s in read_adapters(f).adapters]
+        for f in (saved, tmp_path)
+    )
+    expected = [float((b - a).norm() / a.norm()) for a, b in zip(one, two)]
+    assert 0 < max(expected) < 1e-6
+    np.testing.assert_allclose(told.distance, expected, rtol=1e-6)
+
+
+def test_adapters_that_are_zero(saved: Path, tmp_path: Path) -> None:
+    """0/0 is no measurement and no fault: told as nothing to compare, and as null; a NaN in the file stays NaN."""
+    for name, init in (("one", True), ("two", True), ("broken", False)):
+        lora(tiny_model(), init_lora_weights=init).save_pretrained(tmp_path / name)
+    rewrite(tmp_path / "broken", lambda c: c[f"{Q}B.weight"].fill_(torch.nan))
+
+    def against(one: Path, two: Path) -> tuple[str, dict[str, Any]]:
+        layers = json.loads(command(one, "--against", two, "--json").output)["against"]["layers"]
+        return command(one, "--against", two).output.partition("least alike first")[2], layers[0]
+
+    text, layer = against(tmp_path / "one", tmp_path / "two")
+    assert text.split("\n")[1] == "ΔW is 0 in both, so nothing to compare, in 28 of 28 layers"
+    assert (layer["ratio"], layer["cosine"], layer["distance"]) == (None, None, None)
+    text, layer = against(saved, tmp_path / "one")
+    assert "nan" not in text
+    assert (layer["ratio"], layer["cosine"], layer["distance"]) == (0, None, 1)
+    text, _ = against(tmp_path / "one", tmp_path / "broken")
+    first = text.split("\n")[2].split()
+    assert first == ["model.layers.0.self_attn.q_proj", "nan", "nan", "nan"]
+
+
+@pytest.mark.parametrize("extra", [(), ("--base", TINY_LLAMA), ("--against", "itself")])
+def test_eighty_columns_hold_it(extra: tuple[Any, ...], saved: Path) -> None:
+    words = ["inspect", str(saved), *(str(saved) if word == "itself" else str(word) for word in extra), "--rows", "4"]
+    shown = CliRunner().invoke(app, words, env={"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}).output
+    table = shown[: shown.index("… and")]
+    assert max(map(len, table.splitlines())) <= 80
+    assert len(re.findall(r"self_attn\.\w_proj|mlp\.\w+_proj", table)) == 4
+
+
+NAMES = ["model.layers.0.q_proj", "model.layers.10.mlp.up_proj"]
+
+
+@pytest.mark.parametrize(
+    ("width", "lines"),
+    [
+        (
+            40,
+            [
+                "                             ‖ΔW‖",
+                "layer                         all",
+                "model.layers.0.q_proj        0.25",
+                "model.layers.10.mlp.up_proj     1",
+                "all                           1.3",
+            ],
+        ),
+        (
+            25,
+            [
+                "                ‖ΔW‖",
+                "model.layers.…   all",
+                "0.q_proj        0.25",
+                "10.mlp.up_proj     1",
+                "all              1.3",
+            ],
+        ),
+        (12, ["layer", "  ‖ΔW‖", "   all", NAMES[0], "  0.25", NAMES[1], "     1", "all", "   1.3"]),
+    ],
+)
+def test_a_table_of_layers_in_less_room(width: int, lines: list[str]) -> None:
+    rows = [[NAMES[0], "0.25"], [NAMES[1], "1"]]
+    assert layer_table(["layer", "‖ΔW‖\nall"], rows, width, total=["all", "1.3"]) == lines
+
+
+def test_names_that_share_nothing_and_letters_of_two_columns() -> None:
+    assert layer_table(["layer", "r"], [["模.q", "8"], ["encoder.q", "16"]], 80) == [
+        "layer       r",
+        "模.q        8",
+        "encoder.q  16",
+    ]
+
+
+def test_nothing_is_wrapped_in_a_pipe(saved: Path) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
+    words = [sys.executable, "-m", "lora_watch", "inspect", str(saved), "--base", str(TINY_LLAMA), "--rows", "1"]
+    lines = subprocess.run(words, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:3]] == ["layer", lines[2].split()[0]]
+    assert lines[2].startswith("model.layers.")
+    assert len(lines[2].split()) == len(lines[1].split()) + 1  # energy has a sign after its number
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
 def test_the_command_shows_the_layers_and_the_whole(saved: Path, tmp_path: Path) -> None:
     shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved, "--figure", tmp_path / "a.svg")
     assert shown.exit_code == 0, shown.output
-    assert "σ₁/σ₁(W₀)" in shown.output
+    assert "/σ₁(W₀)\n" in shown.output
     assert "… and 25 more" in shown.output
-    assert "28 layers, 78,848 parameters, rank 8" in shown.output
+    assert "28 layers (lora), 78,848 parameters, rank 8, s = α/r" in shown.output
     assert "<svg" in (tmp_path / "a.svg").read_text()
     kinds, blocks, grid = by_place(inspect_adapter(saved))
     assert (len(kinds), blocks, grid.shape) == (7, ["0", "1", "2", "3"], (7, 4))
@@ -280,6 +378,7 @@ def configure(folder: Path, **changes: Any) -> None:
     file.write_text(json.dumps(json.loads(file.read_text()) | changes))
 
 
+LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no configuration": (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json: not there"),
@@ -288,6 +387,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is not there"),
     "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "not a readable safetensors"),
     "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "not a readable safetensors"),
+    "not pulled": (lambda f: (f / "adapter_model.safetensors").write_text(LFS_POINTER), "git lfs pull"),
     "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "not a readable safetensors"),
     "no B": (lambda f: rewrite(f, lambda c: c.pop(f"{Q}B.weight")), "has no lora_B"),
     "no pair": (lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"), "no lora_A and lora_B"),
@@ -334,8 +434,18 @@ def test_another_method_saved_by_peft(tmp_path: Path) -> None:
 
 
 def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
-    random_lora(targets=["q_proj"]).save_pretrained(tmp_path / "checkpoint-10")
-    assert "below it checkpoint-10 have one" in command(tmp_path).stderr
+    model = random_lora(targets=["q_proj"])
+    for step in (5, 10):
+        model.save_pretrained(tmp_path / f"checkpoint-{step}")
+    assert f"give {tmp_path / 'checkpoint-5'} or {tmp_path / 'checkpoint-10'}\n" in command(tmp_path).stderr
+
+
+def test_a_path_that_is_no_adapter(saved: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    # Not what happens to lie beside it.
+    assert f"{tmp_path / 'none'}: no such file or folder\n" in command(tmp_path / "none").stderr
+    assert "train.py: not a file of weights" in command(tmp_path / "train.py").stderr
+    assert command(saved / "adapter_config.json").output == command(saved).output
 
 
 class Evil:

@@ -1,0 +1,80 @@
+"""Tables of layers: names may be longer than a terminal is wide, and a number is never broken."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from rich.cells import cell_len
+from rich.console import Console
+
+_NO_WIDTH = 10_000
+
+
+def console() -> Console:
+    """Where a command prints. A pipe or a file has no width, so nothing is wrapped there."""
+    made = Console(highlight=False)
+    if not made.is_terminal and "COLUMNS" not in os.environ:
+        made.width = _NO_WIDTH
+    return made
+
+
+def layer_table(
+    headings: Sequence[str],
+    lines: Sequence[Sequence[str]],
+    width: int,
+    total: Sequence[str] | None = None,
+) -> list[str]:
+    """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
+
+    Each of ``lines`` is a layer, its name first. Where the whole is too wide, the beginning that all names share is
+    said in the heading once; where that is still too wide, each name gets a line of its own above its numbers. A
+    heading may hold line breaks. ``total`` is a last line, which is no layer.
+    """
+    rest = [total] if total else []
+    whole = _aligned(headings, [*lines, *rest])
+    if _fits(whole, width):
+        return whole
+    start = _shared([line[0] for line in lines])
+    below = [[line[0].removeprefix(start), *line[1:]] for line in lines]
+    shorter = _aligned([f"{start}…", *headings[1:]], [*below, *rest])
+    if start and _fits(shorter, width):
+        return shorter
+    named = [*lines, *rest]
+    numbers = _aligned(headings[1:], [line[1:] for line in named], first=str.rjust)
+    head = len(numbers) - len(named)
+    out = [headings[0], *(f"  {line}" for line in numbers[:head])]
+    for line, row in zip(named, numbers[head:]):
+        out += [line[0], f"  {row}"]
+    return out
+
+
+def _fits(lines: Sequence[str], width: int) -> bool:
+    return max(map(cell_len, lines)) <= width
+
+
+def _shared(names: Sequence[str]) -> str:
+    """``model.layers.``, where all begin so; empty where nothing is shared. Every name keeps its last part."""
+    start = ""
+    for parts in zip(*(name.split(".")[:-1] for name in names)):
+        if len(set(parts)) > 1:
+            break
+        start += f"{parts[0]}."
+    return start
+
+
+def _aligned(
+    headings: Sequence[str], lines: Sequence[Sequence[str]], first: Callable[[str, int], str] = str.ljust
+) -> list[str]:
+    broken = [heading.split("\n") for heading in headings]
+    high = max(map(len, broken))
+    heads = zip(*([""] * (high - len(each)) + each for each in broken))
+    rows = [*heads, *lines]
+    widths = [max(map(cell_len, column)) for column in zip(*rows)]
+    return ["  ".join(_padded(row, widths, first)).rstrip() for row in rows]
+
+
+def _padded(row: Sequence[str], widths: Sequence[int], first: Callable[[str, int], str]) -> list[str]:
+    # What counts is how wide letters are on the screen: 模 is twice as wide as m.
+    room = [len(cell) + width - cell_len(cell) for cell, width in zip(row, widths)]
+    return [(first if i == 0 else str.rjust)(cell, room[i]) for i, cell in enumerate(row)]
