@@ -213,7 +213,12 @@ class Monitor:
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
         bad = self.failures
-        return LoraWatchError("\n".join(str(alert) for alert in bad), bad)
+        lines = [str(alert) for alert in bad]
+        if self._first_step and self.last is None:  # not a step has been judged: these came with the checkpoint
+            open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
+            first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
+            lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
+        return LoraWatchError("\n".join(lines), bad)
 
     def __enter__(self) -> Monitor:
         self.start()

@@ -281,6 +281,18 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
     assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
 
 
+def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 50, "callbacks": [LoraWatchCallback("error")]}
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=5e-2, **settings)
+    with pytest.raises(LoraWatchError, match=r"^ERROR LW102"):
+        trainer.train()
+    (checkpoint,) = Path(trainer.args.output_dir).glob("checkpoint-*")
+    again = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=1e-4, **settings)
+    step = checkpoint.name.removeprefix("checkpoint-")
+    with pytest.raises(LoraWatchError, match=rf"from step {step}: LW102 .* was open .*(.|\n)*ERROR LW102"):
+        again.train(resume_from_checkpoint=str(checkpoint))
+
+
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
     trainer = build_trainer(lora(tiny_model()), None, 10, **settings)

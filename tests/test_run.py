@@ -104,6 +104,22 @@ def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], sa
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "says"),
+    [
+        ("LORA_WATCH_FAIL_ON", "eror", "LORA_WATCH_FAIL_ON: 'eror' is no severity"),
+        ("LORA_WATCH_MUTE", "LW1O2", "LORA_WATCH_MUTE: no rule is called 'LW1O2'; did you mean LW102"),
+        ("LORA_WATCH_PATIENCE", "-1", "LORA_WATCH_PATIENCE: '-1' is no number of steps"),
+    ],
+)
+def test_a_typo_in_the_environment_is_found_before_the_script_begins(
+    tmp_path: Path, variable: str, value: str, says: str
+) -> None:
+    done = run(tmp_path, script(tmp_path, "print('begun')"), **{variable: value})
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
 # -- watched -----------------------------------------------------------------------------------------------------------
 
 

@@ -83,11 +83,13 @@ def check(
     Inside GitHub Actions the job's summary page gets a table and a chart as well.
     """
     from lora_watch.gate import judge
-    from lora_watch.gate.baseline import load
+    from lora_watch.gate.baseline import load, may_be_replaced
     from lora_watch.gate.places import UnreadableError
 
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")
+    if update_baseline and baseline is not None and not may_be_replaced(baseline):
+        raise misuse(f"{baseline} is there already and no baseline: it is not overwritten")
     kept: Baseline | None = None
     try:
         if baseline is not None and (baseline.exists() or not update_baseline):

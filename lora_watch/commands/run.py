@@ -104,9 +104,10 @@ def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> 
     from lora_watch.policy import policy
 
     try:
-        policy(fail_on or "never", patience or 0, mute or ())
+        policy(fail_on, patience, mute)  # a typo is an error here, not when a model has been loaded
     except ValueError as error:
-        raise misuse(f"--{str(error).replace('_', '-', 1)}") from None
+        said = str(error)
+        raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
     given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute}
     os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
     if not os.environ.get("LORA_WATCH_FAIL_ON"):

@@ -128,6 +128,8 @@ def load(path: Path) -> Baseline:
     Raises UnreadableError.
     """
     content = None
+    if not path.exists():
+        raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
     if path.is_file() and path.suffix == ".json":
         try:
             content = json.loads(path.read_bytes())
@@ -164,6 +166,17 @@ def load(path: Path) -> Baseline:
         raise UnreadableError(
             f"the baseline {path} does not hold what it should ({type(error).__name__}: {error})"
         ) from error
+
+
+def may_be_replaced(path: Path) -> bool:
+    """Nothing is lost by writing a baseline to ``path``: nothing is there, or one, damaged or not."""
+    if not path.exists():
+        return True
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return False
+    return not content or KIND.encode() in content
 
 
 def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
@@ -258,11 +271,12 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
     off = [step for step, shift in typical.items() if not abs(shift) <= typical_limit]
     if off:
         last = max(typical)
+        later = f" and {_times(typical[last])} at step {last}" if last > off[0] else ""
         yield _moved(
             "LW812",
             now,
             f"The adapters' norms ‖ΔW‖ have shifted as a whole: the median layer has {_times(typical[off[0]])} the "
-            f"baseline's at step {off[0]} and {_times(typical[last])} at step {last} "
+            f"baseline's at step {off[0]}{later} "
             f"(tolerance: {before.tolerances['typical_norm']:.0%} either way).",
             step=off[0],
             metric="delta_norm",

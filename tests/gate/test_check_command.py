@@ -113,11 +113,20 @@ def test_junit(exploded: Path, tmp_path: Path) -> None:
     assert "cannot be written" in said.stderr
 
 
+def test_a_baseline_takes_the_place_of_nothing_else(healthy: Path, tmp_path: Path) -> None:
+    file = tmp_path / "settings.json"
+    file.write_text("{}")
+    said = check(healthy, "--baseline", file, "--update-baseline")
+    assert (said.exit_code, file.read_text()) == (2, "{}")
+    assert "not overwritten" in said.stderr
+
+
 def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: Path) -> None:
     file = tmp_path / "ci" / "baseline.json"
     said = check(healthy, "--baseline", file)
     assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
-    assert "no such file" in said.stderr
+    assert "there is no baseline" in said.stderr
+    assert "--update-baseline" in said.stderr
 
     assert check(healthy, "--baseline", file, "--update-baseline").exit_code == 0
     said = check(healthy, "--baseline", file)
@@ -145,7 +154,7 @@ def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) 
     told = json.loads(file.read_text())
     assert told["tolerances"]["loss"] == 0.5
     assert told["loss"] != 9.0
-    file.write_text("{")
+    file.write_text(file.read_text()[:100])
     assert check(tmp_path / "run", "--baseline", file, "--update-baseline").exit_code == 0
     assert check(tmp_path / "run", "--baseline", file).exit_code == 0
 
