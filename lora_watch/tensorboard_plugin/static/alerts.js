@@ -30,8 +30,8 @@ export async function draw(app) {
   const chosen = shown.find((alert) => keyOf(alert) === state.alert) ?? shown[0];
 
   const bar = h('div', {class: 'toolbar'},
-    h('div', {class: 'segment', role: 'radiogroup', 'aria-label': 'severity'}, ['', ...SEVERITIES].map((severity) => h('button', {
-      id: `level-${severity || 'all'}`, role: 'radio', 'aria-checked': String(state.level === severity), onclick: () => app.set({level: severity})},
+    h('div', {class: 'segment', role: 'group', 'aria-label': 'severity'}, ['', ...SEVERITIES].map((severity) => h('button', {
+      id: `level-${severity || 'all'}`, 'aria-pressed': String(state.level === severity), onclick: () => app.set({level: severity})},
     severity && severityIcon(severity, 11), severity ? `${severity.toLowerCase()} ${alerts.filter((alert) => alert.severity === severity).length}` : `all ${alerts.length}`))),
     h('input', {id: 'find', type: 'search', placeholder: 'rule, text or adapter', value: state.find, 'aria-label': 'filter',
       oninput: (event) => app.set({find: event.target.value})}));
@@ -112,5 +112,5 @@ async function detail(app, alert, ended, width) {
       h('button', {id: 'to-layer', disabled: !worst, onclick: () => app.openAlert(alert, 'layer')}, 'See the layer'),
       h('button', {id: 'to-heatmap', disabled: !app.run.metrics.length, onclick: () => app.openAlert(alert, 'heatmap')}, 'See it in the heatmap')),
     alert.adapters?.length ? [h('h3', null, `Adapters, worst first (${alert.adapters.length})`), h('ol', {class: 'named'}, alert.adapters.slice(0, 40).map((adapter) => h('li', null,
-      h('button', {class: 'row', onclick: () => app.set({view: 'layer', adapter: adapter.name, step: alert.step, alert: keyOf(alert)})}, h('span', {class: 'mono clip'}, adapter.name), h('b', null, adapter.value == null ? (adapter.text ?? '–').replace('nan', 'NaN') : num(adapter.value))))))] : null);
+      h('button', {class: 'row', onclick: () => app.set({view: 'layer', adapter: adapter.name, step: alert.step, alert: keyOf(alert)})}, h('span', {class: 'mono'}, adapter.name), h('b', null, adapter.value == null ? (adapter.text ?? '–').replace('nan', 'NaN') : num(adapter.value))))))] : null);
 }

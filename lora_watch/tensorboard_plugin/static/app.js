@@ -6,6 +6,7 @@ import * as alerts from './alerts.js';
 import * as compare from './compare.js';
 import * as heatmap from './heatmap.js';
 import * as layer from './layer.js';
+import {named} from './names.js';
 import * as overview from './overview.js';
 
 const VIEWS = {overview, heatmap, layer, alerts, compare};
@@ -35,7 +36,7 @@ export class App {
       if (this.runs) this.draw();
     });
     this.#take(host.readAddress());
-    host.onAddress((state) => { this.#take(state); this.draw(); });
+    host.onAddress((state) => { this.wanted = null; this.#take(state); this.draw(); });
     host.onReload(() => this.refresh());
     addEventListener('keydown', (event) => this.#key(event));
     let width = innerWidth, timer;
@@ -57,9 +58,12 @@ export class App {
     await this.draw();
   }
 
-  /** Change the state, the address and the picture. */
+  /** Change the state, the address and the picture. Another view or run is another place: "back" leads out of it. */
   set(patch) {
+    const {view, run} = this.state;
+    this.wanted = null;
     this.#take({...this.state, ...patch});
+    this.moved ||= this.state.view !== view || this.state.run !== run;
     return this.draw();
   }
 
@@ -74,7 +78,11 @@ export class App {
       this.runs = await this.data.runs();
       const names = Object.keys(this.runs);
       if (!names.length) return this.#show(turn, h('p', {class: 'empty-page'}, 'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.'));
-      if (!(this.state.run in this.runs)) this.state.run = names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a));
+      if (this.wanted && this.wanted.run in this.runs) [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
+      if (!(this.state.run in this.runs)) {
+        if (this.state.run) this.wanted ??= this.state;
+        this.#take({view: this.state.view, run: names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a))});
+      }
       const run = this.state.run;
       const [schema, found] = await Promise.all([this.data.schema(run), this.data.alerts(run)]);
       if (turn !== this.drawing) return;
@@ -83,14 +91,19 @@ export class App {
       this.notes = [...schema.notes, ...found.notes];
       this.run = this.runs[run];
       this.adapters = await this.#adapters(schema);
+      const {adapter} = this.state;
+      this.missing = this.wanted ? `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`
+        : adapter && !this.adapters.some(({name}) => name === adapter) ? `This run has no adapter “${adapter}”.` : null;
       const metrics = this.run.metrics;
       if (!metrics.includes(this.state.metric)) this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
       this.#drawBar();
-      host.writeAddress(Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])));
+      if (!this.wanted) host.writeAddress(Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])), this.moved);
+      this.moved = false;
       const view = await VIEWS[this.state.view].draw(this);
       this.#show(turn, view);
     } catch (error) {
-      if (turn === this.drawing) this.#show(turn, h('p', {class: 'empty-page', role: 'alert'}, `This view could not be drawn: ${error.message}`));
+      this.#show(turn, h('div', {class: 'empty-page', role: 'alert'}, h('p', null, `This view could not be drawn: ${error.message}`),
+        h('button', {id: 'again', class: 'quiet', onclick: () => this.refresh()}, 'Try again')));
     }
   }
 
@@ -98,10 +111,11 @@ export class App {
     if (turn !== this.drawing) return;
     const id = document.activeElement?.id, scroll = this.main.scrollTop;
     tip.hide();
-    this.main.replaceChildren(...[view].flat());
-    this.main.append(...(this.notes?.length ? [h('ul', {class: 'notes'}, this.notes.map((note) => h('li', null, note)))] : []));
+    const told = (notes) => (notes.length ? [h('ul', {class: 'notes'}, notes.map((note) => h('li', null, note)))] : []);
+    this.main.replaceChildren(...told([this.missing ?? []].flat()), view, ...told(this.notes ?? []));
     for (const element of this.main.querySelectorAll('[data-after]')) element.dispatchEvent(new Event('placed'));
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
+    if (document.activeElement === document.body) this.main.focus({preventScroll: true}); // what had the focus is gone: go on here
     this.main.scrollTop = this.shown === this.state.view ? scroll : 0;
     this.shown = this.state.view;
     document.body.dataset.ready = this.state.view;
@@ -116,19 +130,16 @@ export class App {
       adapters = Array.from({length: n}, (_, i) => ({name: `adapter ${i}`}));
     }
     const given = Object.keys(schema.config?.lora ?? {}).filter((key) => key !== 'default'); // names of adapters, at the end of theirs
-    const ownName = ({name}) => given.find((key) => name.endsWith(`.${key}`)) ?? '';
-    const several = new Set(adapters.map(ownName)).size > 1;
-    return adapters.map((adapter, index) => {
-      const own = ownName(adapter), path = own ? adapter.name.slice(0, -own.length - 1) : adapter.name;
-      const last = path.split('.').filter((part) => !/^\d+$/.test(part)).at(-1) ?? path, type = several && own ? `${last} ${own}` : last;
-      return {...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${type}`};
-    });
+    return named(adapters, given);
   }
 
   // -- what the views ask -------------------------------------------------------------------------------------------
   get lastStep() { return this.run.step; }
-  /** The chosen step; the latest one unless the user chose. */
-  get step() { return this.state.step === '' ? this.lastStep : Number(this.state.step); }
+  /** The chosen step; the latest one unless the user chose one that is there. */
+  get step() {
+    const chosen = Number(this.state.step);
+    return this.state.step !== '' && chosen >= 0 && chosen < this.lastStep ? Math.floor(chosen) : this.lastStep;
+  }
   get adapter() { return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0]; }
   get #suspect() {
     const named = SEVERITIES.map((severity) => this.alerts.find((alert) => alert.severity === severity && alert.adapters?.length)).find(Boolean);
@@ -161,13 +172,13 @@ export class App {
     const worst = counts.find(([, count]) => count)?.[0];
     const names = Object.keys(this.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
     const tabs = Object.entries(VIEWS).map(([name, view], i) => h('button', {
-      id: `tab-${name}`, role: 'tab', 'aria-selected': String(name === this.state.view), title: `key ${i + 1}`,
+      id: `tab-${name}`, 'aria-current': name === this.state.view && 'page', title: `key ${i + 1}`,
       onclick: () => this.set({view: name}),
     }, view.title, name === 'alerts' && this.alerts.length
       ? h('span', {class: `count ${severityClass(worst)}`}, this.alerts.length) : null));
     this.bar.replaceChildren(
-      h('nav', {role: 'tablist'}, tabs),
-      h('label', {class: 'pick'}, 'Run', h('select', {id: 'run', onchange: (event) => this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''})},
+      h('nav', {'aria-label': 'views'}, tabs),
+      h('label', {class: 'pick'}, 'Run', h('select', {id: 'run', title: this.state.run, onchange: (event) => this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''})},
         names.map((name) => h('option', {value: name, selected: name === this.state.run}, name)))),
       h('label', {class: 'pick scrub'}, 'Step',
         h('input', {id: 'scrub', type: 'range', min: 0, max: this.lastStep, value: this.step, 'aria-label': 'step',

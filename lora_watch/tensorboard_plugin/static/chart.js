@@ -33,8 +33,8 @@ export function logTicks(low, high, most = 6) {
  */
 export function lineChart(lines, options) {
   const {width, height, step, onStep, alerts = [], limits = [], dots = []} = options;
-  const used = lines.filter((line) => line.matrix?.columns);
-  const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
+  const used = lines.filter(({matrix, column = 0}) => matrix && Array.from(matrix.first).some((_, c) => Number.isFinite(matrix.high[c * matrix.n + column]) || matrix.flags[c * matrix.n + column] & (NAN | INF)));
+  const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: alerts.length ? 'group' : 'img',
     'aria-label': lines.map((line) => line.name).join(', ')});
   if (!used.length) {
     root.append(svg('text', {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, options.empty ?? 'not logged in this run'));
@@ -59,6 +59,7 @@ export function lineChart(lines, options) {
   for (const {value} of limits) { // a limit is drawn where it is near enough to mean something
     const v = to(value);
     if (log && v > high && v - high < 1) high = v + 0.05;
+    if (log && v < low && low - v < 1) low = v - 0.05;
   }
   if (!(low <= high)) [low, high] = [0, 1];
   if (options.zero && !log) low = Math.min(0, low);

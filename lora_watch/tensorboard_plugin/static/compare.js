@@ -92,9 +92,9 @@ function differences(found, colour) {
 
 function outcomes(app, found, colour) {
   const lost = (matrix) => matrix?.columns > 0 && (matrix.flags[(matrix.columns - 1) * matrix.n] & (NAN | INF));
-  const last = (matrix, column = 0) => (matrix?.columns ? matrix.high[(matrix.columns - 1) * matrix.n + column] : NaN);
+  const last = (matrix, column) => matrix?.at(Infinity, column);
   const rows = [
-    ['verdict', ({schema, alerts, path}) => { const end = path.points.at(-1), says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown');
+    ['verdict', ({schema, alerts, path}) => { const end = path.points.at(-1), says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown', path.missing);
       return [says.level === 'OK' ? '✓' : severityIcon(says.level, 11), ' ', says.head]; }],
     ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],

@@ -40,10 +40,11 @@ export class Matrix {
     return low;
   }
 
-  /** The number of item `i` at or before `step`: the column's highest. NaN if there is none. */
+  /** The number of item `i` at or before `step`: the column's highest. Undefined if none was measured. */
   at(step, i = 0) {
-    if (!this.columns || this.first[0] > step) return NaN;
-    return this.high[this.columnOf(step) * this.n + i];
+    if (!this.columns || this.first[0] > step) return undefined;
+    const k = this.columnOf(step) * this.n + i;
+    return this.flags[k] & UNKNOWN ? undefined : this.high[k];
   }
 
   /** The last step of the axis: until then the last column lasts. */
@@ -105,7 +106,7 @@ export class Data {
       return value;
     }
     const age = this.#age;
-    const promise = fetch(url).then(async (reply) => {
+    const promise = fetch(url).catch(() => { throw new Error('TensorBoard does not answer. Is it still running?'); }).then(async (reply) => {
       if (!reply.ok) throw new Error((await reply.json().catch(() => ({}))).error ?? `${route}: HTTP ${reply.status}`);
       return decode(reply);
     });

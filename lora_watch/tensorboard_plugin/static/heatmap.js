@@ -3,12 +3,16 @@ import {card, em, h, num, severityClass, severityShape, svg, tip, words} from '.
 import {ticks} from './chart.js';
 import {gradient, table} from './colours.js';
 import {flagWords, INF, NAN, UNKNOWN} from './data.js';
+import {cut} from './names.js';
 
 export const title = 'Heatmap';
 export const COLOURS = {relative: 'against its own median', absolute: 'value', rank: 'rank among adapters'};
 export const ROWS = {type: 'by module', depth: 'by depth'};
 const BROKEN = '#ff00a8';
-const side = () => em(268), gutterWidth = () => em(108);
+const side = () => em(268);
+/** Letters that the longest name of a group needs, and the room beside the picture that they take. */
+const letters = (app) => Math.max(11, Math.min(22, Math.max(...app.adapters.map(({type}) => type.length))));
+const gutterWidth = (app) => em(108 + 6 * (letters(app) - 11));
 
 /** [{name, adapters}], in the order in which they are drawn. */
 export function groups(adapters, by) {
@@ -59,7 +63,7 @@ export function shade(matrix, kind, middles) {
     return {cells: out, ends: ['lowest', '', 'highest'], scale: 'sequential'};
   }
   for (let i = 0; i < n; i++) {
-    const middle = kind === 'relative' ? Math.log2(middles[i]) : 0;
+    const middle = (kind === 'relative' && Math.log2(middles[i])) || 0; // has none if it is zero throughout
     for (let k = i; k < out.length; k += n) {
       const up = Math.log2(high[k]) - middle;
       if (kind === 'absolute' || low[k] === high[k]) { out[k] = up; continue; }
@@ -87,7 +91,7 @@ export async function draw(app) {
   const {state, adapters} = app;
   const controls = toolbar(app);
   if (!adapters.length || !state.metric) return h('p', {class: 'empty-page'}, 'This run watches no adapter.');
-  const width = app.width - side() - 16 - 28, plot = width - gutterWidth() - 4;
+  const width = app.width - side() - 16 - 28, plot = width - gutterWidth(app) - 4;
   const max_cols = Math.max(100, Math.floor(plot / 50) * 50);
   const zoomed = state.from !== '' || state.to !== '';
   const whole = await app.metric(state.metric, {max_cols});
@@ -110,8 +114,8 @@ export async function draw(app) {
 
 function toolbar(app) {
   const {state, run} = app;
-  const segment = (key, options) => h('div', {class: 'segment', role: 'radiogroup', 'aria-label': key}, Object.entries(options).map(([value, name]) =>
-    h('button', {id: `${key}-${value}`, role: 'radio', 'aria-checked': String(state[key] === value), onclick: () => app.set({[key]: value})}, name)));
+  const segment = (key, options) => h('div', {class: 'segment', role: 'group', 'aria-label': key}, Object.entries(options).map(([value, name]) =>
+    h('button', {id: `${key}-${value}`, 'aria-pressed': String(state[key] === value), onclick: () => app.set({[key]: value})}, name)));
   return h('div', {class: 'toolbar'},
     h('label', {class: 'pick'}, 'Metric', h('select', {id: 'metric', onchange: (event) => app.set({metric: event.target.value})},
       run.metrics.map((name) => h('option', {value: name, selected: name === state.metric}, name)))),
@@ -129,7 +133,7 @@ function legendOf(app, matrix, painted) {
     h('span', {class: 'key'}, h('i', {class: 'nan'}), 'NaN or Inf'),
     h('span', {class: 'key'}, h('i', {class: 'hatched'}), 'not measured'),
     h('span', {class: 'grow'}),
-    h('span', {class: 'note'}, matrix.pooled ? `${matrix.rows} steps in ${matrix.columns} columns; extremes and NaN kept` : `${matrix.rows} steps were logged`));
+    h('span', {class: 'note'}, matrix.pooled ? `${matrix.rows} steps in ${matrix.columns} columns; extremes and NaN kept` : `${matrix.rows} ${matrix.rows === 1 ? 'step was' : 'steps were'} logged`));
 }
 
 function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
@@ -199,13 +203,13 @@ function plotOf(app, matrix, loss, painted, middles, {width, plot}) {
     }
   });
 
-  const GUTTER = gutterWidth(), gutter = svg('svg', {class: 'gutter', width: GUTTER - 6, height});
+  const GUTTER = gutterWidth(app), gutter = svg('svg', {class: 'gutter', width: GUTTER - 6, height});
   const every = size >= em(11) && grouped.length < n;
   let free = -99;
   for (const label of labels) {
     if (label.y - free < em(12)) continue;
     free = label.y;
-    gutter.append(svg('text', {x: every ? GUTTER - em(36) : GUTTER - 12, y: label.y + em(4), 'text-anchor': 'end', class: 'group'}, cut(label.name, every ? 11 : 15), svg('title', null, label.name)));
+    gutter.append(svg('text', {x: every ? GUTTER - em(36) : GUTTER - 12, y: label.y + em(4), 'text-anchor': 'end', class: 'group'}, cut(label.name, letters(app) + (every ? 0 : 4)), svg('title', null, label.name)));
   }
   if (every) for (const row of rows) gutter.append(svg('text', {x: GUTTER - 12, y: row.y + size / 2 + em(4), 'text-anchor': 'end', class: 'item'},
     app.state.rows === 'type' ? row.adapter.layer ?? '' : cut(row.adapter.type.replace(/_proj$/, ''), 5)));
@@ -284,8 +288,6 @@ function tile(ground, line, size) {
   return canvas;
 }
 
-const cut = (name, most) => (name.length > most ? `${name.slice(0, most - 1)}…` : name);
-
 /** Where the middle of a step lies on the axis. */
 const middleOf = (matrix, plot) => (step) => ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
 
@@ -332,8 +334,9 @@ function standOut(app, matrix, middles) {
   const base = matrix.columnOf(app.step) * matrix.n;
   const found = app.adapters.map((adapter) => {
     const k = base + adapter.index, broken = matrix.flags[k] & (NAN | INF);
-    return {adapter, value: matrix.high[k], broken, far: broken ? Infinity : Math.log2(matrix.high[k] / middles[adapter.index])};
+    return {adapter, value: matrix.high[k], broken, far: broken ? Infinity : matrix.high[k] === 0 ? -Infinity : Math.log2(matrix.high[k] / middles[adapter.index])};
   }).filter(({far}) => !Number.isNaN(far)).sort((a, b) => Math.abs(b.far) - Math.abs(a.far) || b.value - a.value);
+  if (!found.some(({value}) => value !== 0)) return h('p', {class: 'none'}, found.length ? 'Nothing is above zero at this step.' : 'Not measured at this step.');
   return h('ol', {class: 'standout'}, found.slice(0, Math.max(6, Math.floor((innerHeight - em(200)) / em(27)))).map(({adapter, value, broken, far}) => h('li', null,
     h('button', {class: 'row', title: adapter.name, onclick: () => app.set({view: 'layer', adapter: adapter.name})},
       h('span', {class: 'clip'}, adapter.short), h('b', null, broken ? flagWords(broken) : num(value)),

@@ -40,6 +40,8 @@ export function onDark(listener) {
 }
 
 const parts = () => outer().location.hash.replace(/^#/, '').split('&');
+/** Whether the address is this tab's: TensorBoard keeps what it says of one tab while another is open. */
+const ours = () => ['', PLUGIN].includes(parts()[0]);
 
 /** What the address says of this tab: a plain object of strings. */
 export function readAddress() {
@@ -54,19 +56,20 @@ export function readAddress() {
   return found;
 }
 
-/** Puts `state` into the address without a new entry in the history; leaves what belongs to others. */
-export function writeAddress(state) {
+/** Puts `state` into the address, as a new entry of the history if it is a new `place`; leaves what belongs to others. */
+export function writeAddress(state, place) {
+  if (!ours()) return;
   const others = parts().filter((part, i) => i > 0 && part && !part.startsWith(PREFIX));
   const own = Object.entries(state).filter(([, value]) => value !== '' && value != null)
     .map(([key, value]) => `${PREFIX}${key}=${encodeURIComponent(value)}`);
-  const place = outer();
-  place.history.replaceState(place.history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
+  const {history} = outer();
+  history[place ? 'pushState' : 'replaceState'](history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
 }
 
 /** Calls back when somebody else has changed the address to another state of this tab. */
 export function onAddress(listener) {
   const place = outer();
-  const tell = () => { if (parts().some((part) => part.startsWith(PREFIX))) listener(readAddress()); };
+  const tell = () => { if (ours() && parts().some((part) => part.startsWith(PREFIX))) listener(readAddress()); };
   place.addEventListener('hashchange', tell);
   window.addEventListener('pagehide', () => place.removeEventListener('hashchange', tell));
 }

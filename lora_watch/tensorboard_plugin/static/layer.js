@@ -57,7 +57,7 @@ function head(app, own) {
   return h('section', {class: 'card layer-head'},
     h('div', {class: 'title'},
       h('button', {id: 'before', class: 'quiet', title: 'adapter before (↑)', onclick: () => beside(-1)}, '‹'),
-      h('select', {id: 'adapter', 'aria-label': 'adapter', onchange: (event) => app.set({adapter: event.target.value})},
+      h('select', {id: 'adapter', 'aria-label': 'adapter', title: a.name, onchange: (event) => app.set({adapter: event.target.value})},
         adapters.map((found) => h('option', {value: found.name, selected: found === a}, found.name))),
       h('button', {id: 'after', class: 'quiet', title: 'adapter after (↓)', onclick: () => beside(1)}, '›'),
       h('span', {class: 'note'}, `${a.index + 1} of ${adapters.length}`),

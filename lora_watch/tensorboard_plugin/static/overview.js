@@ -9,21 +9,21 @@ const SAYS = {
   healthy: ['Healthy', 'The adapters are heard, and the loss is coming down.'],
   loud: ['Healthy, but very loud', 'The loss is coming down; the adapters are louder than useful ones get.'],
   quiet: ['Quiet, yet learning', 'The loss is coming down while the adapters are still small.'],
-  stuck: ['No gain yet', 'The adapters are heard, but the loss has not improved on its start.'],
-  barely: ['Barely moves so far', 'The adapters are hardly heard, and the loss has not improved on its start.'],
+  stuck: ['No gain yet', 'The adapters are heard, but the loss has not improved on its start by more than its noise.'],
+  barely: ['Barely moves so far', 'The adapters are hardly heard, and the loss has not improved on its start by more than its noise.'],
   overcooked: ['Overcooked', 'The adapters drown the layers they adapt.'],
-  unknown: ['Under way', 'Too little is known yet to say how the run does.'],
+  unknown: ['Not known', 'Too little is known to say how the run does'],
 };
 const CALM = new Set(['healthy', 'quiet', 'loud']);
 
-/** The worst alert speaks; without one, the place in the picture does. */
-export function verdict(alerts, zone) {
+/** The worst alert speaks; without one, the place in the picture does; without a place, what is `missing` for it. */
+export function verdict(alerts, zone, missing) {
   const worst = SEVERITIES.slice(0, 2).map((severity) => alerts.findLast((alert) => alert.severity === severity && alert.step > 0)
     ?? alerts.find((alert) => alert.severity === severity)).find(Boolean);
   if (worst && (worst.severity === 'ERROR' || !CALM.has(zone))) {
     return {level: worst.severity, head: words(worst.name), text: worst.message, fix: worst.remedies?.[0], alert: worst};
   }
-  const [head, text] = SAYS[zone];
+  const [head, text] = zone === 'unknown' ? [SAYS.unknown[0], `${SAYS.unknown[1]}: ${missing ?? 'too few steps'}.`] : SAYS[zone];
   return {level: CALM.has(zone) ? 'OK' : zone === 'overcooked' ? 'ERROR' : 'INFO', head, text, warned: worst};
 }
 
@@ -38,8 +38,9 @@ export async function draw(app) {
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
   const limits = limitsOf(schema, path.metric);
   const here = path.points.findLast((point) => point.step <= app.step);
-  const says = verdict(alerts.filter((alert) => alert.step <= app.step), here ? zoneOf(here, limits) : 'unknown');
+  const says = verdict(alerts.filter((alert) => alert.step <= app.step), here ? zoneOf(here, limits) : 'unknown', path.missing);
 
+  const loud = path.metric === 'output_ratio' ? 'Loudness' : 'Size beside W₀';
   const width = app.width, left = Math.round(width * 0.43), right = width - left - 16;
   const shownAlerts = alerts.filter((alert) => alert.step > 0);
   const spikes = spikesOf(schema, loss, score);
@@ -50,19 +51,19 @@ export async function draw(app) {
 
   return h('div', {class: 'overview'},
     banner(app, says, endOf(ended, app.run)),
-    h('div', {class: 'tiles'}, tiles(app, {loss, start, recent, effective, overhead, loudness, path})),
+    h('div', {class: 'tiles'}, tiles(app, {loss, start, recent, effective, overhead, loudness, path, loud})),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Where the run is', 'its path, step by step', picture([{name: app.state.run, colour: 'var(--trace)', ...path}],
         {width: left - 26, height: em(470), limits, metric: path.metric, blocks: path.blocks, step: app.step, onStep: app.setStep})),
       h('div', {class: 'stack'},
         card('Loss', legend(lossLines), lineChart(lossLines, {...go, width: right - 26, height: em(212), alerts: shownAlerts, dots: spikes, onAlert: (alert) => app.openAlert(alert, 'alerts'), empty: 'the loss is unknown in this run'})),
         h('div', {class: 'pair'},
-          card('Loudness', legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: em(190), log: true,
+          card(loud, legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: em(190), log: true,
             limits: [{value: Math.min(limits.drowned, limits.most) / (path.blocks ?? 1), name: 'too loud'}, {value: limits.quiet / (path.blocks ?? 1), name: 'too quiet'}]})),
           card('s · lr', 'scale × learning rate, per group', lineChart(groupLines(effective), {...go, width: (right - 16) / 2 - 26, height: em(190), zero: true}))))),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
-      card('Loudest adapters', measured == null ? null : `${path.metric} at step ${measured}`, bars(app, worstOf))));
+      card(path.metric === 'output_ratio' ? 'Loudest adapters' : 'Largest adapters', measured == null ? null : `${path.metric} at step ${measured}`, bars(app, worstOf))));
 }
 
 /** The last step up to `step` at which the metric was measured; null if there is none. */
@@ -109,7 +110,7 @@ function banner(app, says, end) {
       onclick: () => app.set({view: 'alerts', level: severity})}, severityIcon(severity, 11), h('b', null, count), severity.toLowerCase()))));
 }
 
-function tiles(app, {loss, start, recent, effective, overhead, loudness, path}) {
+function tiles(app, {loss, start, recent, effective, overhead, loudness, path, loud}) {
   const {schema, adapters, step} = app;
   const most = (values) => {
     const counts = new Map();
@@ -118,6 +119,7 @@ function tiles(app, {loss, start, recent, effective, overhead, loudness, path}) 
     return sorted.length > 1 ? `${num(sorted[0])}…` : num(sorted[0]);
   };
   const now = recent?.at(step), first = start?.at(step), gain = 1 - now / first;
+  const size = loudness?.at(step, 1), spent = overhead?.at(step);
   const total = schema.max_steps, share = total ? Math.min(1, step / total) : null;
   const rates = effective ? Array.from({length: effective.n}, (_, i) => effective.at(step, i)).filter(Number.isFinite) : [];
   const formula = adapters[0]?.scale_formula;
@@ -126,11 +128,11 @@ function tiles(app, {loss, start, recent, effective, overhead, loudness, path}) 
     tile('Step', [String(step), total && h('small', null, ` / ${total}`)], share == null ? null : `${percent(share)} of the schedule`,
       share != null && h('i', {class: 'progress', style: `--share:${share}`})),
     tile('Loss', num(loss?.at(step)), Number.isFinite(gain) && !Number.isNaN(loss?.at(step)) ? `last five ${percent(Math.abs(gain))} ${gain >= 0 ? 'below' : 'above'} the start` : null),
-    tile('Loudness', num((path.blocks ?? 1) * loudness?.at(step, 1)), `${num(loudness?.at(step, 1))} × ${path.blocks ?? 1} blocks`),
+    tile(loud, num(size == null ? null : path.blocks * size), size == null ? 'not measured' : `${num(size)} × ${path.blocks} blocks`),
     tile('s · lr', num(rates.length ? Math.max(...rates) : null), schema.peak_lr?.length ? `lr peaks at ${num(Math.max(...schema.peak_lr))}` : null),
     adapters.every((a) => !a.r) ? tile('Method', formula?.replace("'s own", '') ?? '–', 'has no A, B and scale') : tile('r / α / s', `${most(adapters.map((a) => a.r))} / ${most(adapters.map((a) => a.alpha))} / ${most(adapters.map((a) => a.scale))}`, formula ? `s = ${formula.replace('alpha', 'α').replace('sqrt(r)', '√r')}` : null),
     tile('Adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
-    tile('Overhead', overhead ? percent(overhead.at(step), 1) : '–', 'of the wall time'),
+    tile('Overhead', spent == null ? '–' : percent(spent, 1), 'of the wall time'),
   ];
 }
 

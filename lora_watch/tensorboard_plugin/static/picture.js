@@ -34,10 +34,13 @@ export function zoneOf({gain, improved = gain > 0, loudness, reach = loudness}, 
   return loudness > drowned ? 'loud' : 'healthy';
 }
 
-/** {points: [{step, gain, improved, loudness, reach}]} of a run, from where its loss has a start; `broken`: the step of its first NaN. */
+/**
+ * {points: [{step, gain, improved, loudness, reach}]} of a run, from where its loss has a start; `missing`: why there is none,
+ * `broken`: the step of its first NaN.
+ */
 export async function pathOf(app, run) {
   const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
-  if (!metric) return {metric: 'output_ratio', points: []};
+  if (!metric) return {metric: 'output_ratio', points: [], missing: 'how loud the adapters are was not measured'};
   const window = {max_cols: 400};
   const [schema, spread, start, recent, improved, spent] = await Promise.all([app.data.schema(run),
     app.spread(metric, window, run), ...['loss_start', 'loss_recent', 'loss_improved', 'lr_fraction'].map((name) => app.series(name, window, run))]);
@@ -51,13 +54,15 @@ export async function pathOf(app, run) {
       points.push({step, gain, loudness, improved: improved ? improved.at(step) > 0 : gain > 0, reach: share > 0 ? loudness / share : loudness});
     }
   }
-  return {metric, points, blocks, broken};
+  const missing = points.length ? null : !app.runs[run].series.includes('loss') ? 'the loss is unknown' : broken != null ? `NaN since step ${broken}` : 'too few steps';
+  return {metric, points, blocks, broken, missing};
 }
 
+/** A running mean, which narrows towards the ends: where the run began and where it is now are true. */
 function smooth(points) {
-  const reach = Math.max(1, Math.round(points.length / 30));
+  const wide = Math.max(1, Math.round(points.length / 30));
   return points.map((point, i) => {
-    const near = points.slice(Math.max(0, i - reach), i + reach + 1);
+    const reach = Math.min(wide, i, points.length - 1 - i), near = points.slice(i - reach, i + reach + 1);
     const mean = (f) => near.reduce((sum, p) => sum + f(p), 0) / near.length;
     return {...point, gain: mean((p) => p.gain), loudness: Math.exp(mean((p) => Math.log(p.loudness)))};
   });
@@ -117,6 +122,8 @@ export function picture(paths, options) {
     label('HEALTHY', right - em(10), quiet - em(10), 'end', 'healthy'), label('BARELY MOVES', left + em(10), bottom - em(10), 'start', 'barely'),
     drowned - most > em(14) && label('very loud', right - em(10), (most + drowned) / 2 + em(4), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
     label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')].filter(Boolean));
+
+  if (paths.length === 1 && paths[0].missing) root.append(svg('text', {x: (left + right) / 2, y: (drowned + quiet) / 2, 'text-anchor': 'middle', class: 'empty'}, `no path: ${paths[0].missing}`));
 
   paths.forEach(({colour, letter, points, broken}, which) => {
     const path = smoothed[which];

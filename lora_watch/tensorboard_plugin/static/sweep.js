@@ -30,7 +30,7 @@ function plot(app, told, curves, along, width) {
   const [low, high] = [Math.min(...values), Math.max(...values)], room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
   const [x0, x1, y0, y1] = [places[0] - 0.25, places.at(-1) + 0.25, low - room, high + room];
   const X = (x) => PAD.left + ((x - x0) / (x1 - x0)) * W, Y = (y) => foot - ((y - y0) / (y1 - y0)) * H;
-  const root = svg('svg', {class: 'chart', width, height, role: 'img', 'aria-label': `${told.metric} against ${along === 'r' ? 'rank' : 'scale'}`});
+  const root = svg('svg', {class: 'chart', width, height, role: 'group', 'aria-label': `${told.metric} against ${along === 'r' ? 'rank' : 'scale'}`});
   for (const value of ticks(y0, y1, H / em(34))) {
     root.append(svg('line', {x1: PAD.left, x2: width - PAD.right, y1: Y(value), y2: Y(value), class: 'grid'}),
       svg('text', {x: PAD.left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)));
