@@ -12,6 +12,7 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
+from lora_watch.adapters.names import layer_index
 from lora_watch.records import StepRecord
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.sinks import TensorBoardSink
@@ -85,6 +86,10 @@ class Tab:
 def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Iterator[str]:
     with server(logdir, request.param) as found:
         yield found
+
+
+ONE_LOADER = pytest.mark.parametrize("address", ["python"], indirect=True, scope="module")
+"""For what happens in the browser alone."""
 
 
 @pytest.fixture
@@ -353,6 +358,207 @@ def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
     assert frame.evaluate("document.documentElement.classList.contains('dark')")
     assert dark[0] != light[0]
     assert dark[1] != light[1]
+
+
+@ONE_LOADER
+def test_a_path_begins_and_ends_where_the_run_did(tab: Tab) -> None:
+    ends = tab.open(run=HEALTHY).evaluate(
+        """async () => {
+            const {picture} = await import('./static/picture.js');
+            const limits = {quiet: 0.12, fall: 0.05, raised: 1.5, worse: -0.1, drowned: 12, most: 12};
+            const points = [[0.02, 0.1], [-0.05, 2], [-0.4, 11.7]]
+                .map(([gain, loudness], i) => ({step: i + 2, gain, loudness}));
+            const paths = [points, [points[0]], [points[2]]].map((some) => ({name: '', colour: 'red', points: some}));
+            const all = picture(paths, {width: 600, height: 400, limits, metric: 'output_ratio', blocks: 4});
+            const places = (what) => [...all.querySelectorAll(what)].map((dot) => dot.getAttribute('transform'));
+            return [places('.begin'), places('.end')];
+        }"""
+    )
+    (begin,), (end, first, last) = ends  # of the whole path; of the whole path and of its first and last point alone
+    assert (begin, end) == (first, last)
+
+
+@ONE_LOADER
+def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    tab.press("2")
+    tab.after(lambda: frame.click("#colour-rank"))  # no place of its own
+    tab.press("4")
+    tab.after(lambda: frame.select_option("#run", SICK))
+    for act, view, run in (
+        ("go_back", "alerts", HEALTHY),
+        ("go_back", "heatmap", HEALTHY),
+        ("go_back", "overview", HEALTHY),
+        ("go_forward", "heatmap", HEALTHY),
+    ):
+        tab.after(getattr(tab.page, act))
+        tab.shows(view)
+        assert frame.eval_on_selector("#run", "select => select.value") == run
+    assert frame.get_attribute("#colour-rank", "aria-pressed") == "true"
+
+
+@ONE_LOADER
+def test_the_address_belongs_to_the_tab_that_is_open(tab: Tab) -> None:
+    tab.open(run=HEALTHY)
+    tab.page.click("[data-plugin-id=scalars]")
+    tab.until(lambda: tab.hash().startswith("#scalars"))
+    tab.after(lambda: tab.page.click("app-header-reload button"))  # of which the hidden tab is told, too
+    assert tab.hash().startswith("#scalars")
+
+
+def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Path, browser: Any) -> None:
+    run = run_of(4)
+    write(tmp_path / "here", run, [record_of(run, step) for step in range(1, 6)])
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open(view="layer", run="later", adapter=run.adapters[2].name, step=3)
+        assert "no run “later”" in frame.inner_text("#view .notes")
+        assert frame.eval_on_selector("#run", "select => select.value") == "here"
+        assert "run=later" in tab.hash()
+        write(tmp_path / "later", run, [record_of(run, step) for step in range(1, 6)])
+
+        def arrived() -> bool:
+            tab.after(lambda: frame.click("#refresh"))
+            return frame.eval_on_selector("#run", "select => select.value") == "later"
+
+        tab.until(arrived)
+        assert frame.eval_on_selector("#adapter", "select => select.value") == run.adapters[2].name
+        assert frame.inner_text("#step") == "3"
+        assert frame.query_selector("#view .notes") is None
+
+        frame = tab.open(view="layer", run="here", adapter="gone", step="many")
+        assert "no adapter “gone”" in frame.inner_text("#view .notes")
+        assert frame.inner_text("#step") == "5"
+        page.close()
+        assert tab.errors == []
+
+
+@ONE_LOADER
+def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    tab.page.route("**/plugin/lora_watch/*", lambda route: route.abort())
+    tab.after(lambda: frame.click("#refresh"))
+    assert "TensorBoard does not answer" in frame.inner_text("#view [role=alert]")
+    tab.errors.clear()  # the browser's own words of that
+    tab.page.unroute("**/plugin/lora_watch/*")
+    tab.after(lambda: frame.click("#again"))
+    assert frame.query_selector("#verdict.ok") is not None
+
+
+def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, browser: Any) -> None:
+    run = run_of(8)
+    alive = np.arange(8) != 2
+    write(tmp_path / "a", run, [record_of(run, s, metrics={"delta_norm": 0.1 * s * alive}) for s in range(1, 30)])
+    write(tmp_path / "b", run, [record_of(run, s, loss=None, scalars={}) for s in range(1, 30)])
+    write(tmp_path / "c", run, [record_of(run, 1, metrics={"output_ratio": np.zeros(8)}, scalars={})])
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        for name, why in (
+            ("a", "how loud the adapters are was not measured"),
+            ("b", "loss is unknown"),
+            ("c", "too few steps"),
+        ):
+            frame = tab.open(run=name)
+            assert why in frame.inner_text("#verdict")
+            assert why in frame.text_content(".picture")
+            assert "NaN" not in frame.inner_text("#view")
+        assert tab.open(run="c", view="heatmap").inner_text(".side .none") == "Nothing is above zero at this step."
+        frame = tab.open(run="a", view="heatmap")
+        row = """() => {
+            const canvas = document.querySelector('#heat'), scale = canvas.width / canvas.clientWidth;
+            const paper = canvas.getContext('2d'), items = [...document.querySelectorAll('.gutter .item')];
+            return [0, 4].map((row) => {
+                const y = Number(items[row].getAttribute('y')) - 4;
+                return paper.getImageData(0.9 * canvas.width, y * scale, 1, 1).data.join();
+            });
+        }"""
+        alive_one, dead_one = frame.evaluate(row)
+        assert dead_one == "8,64,129,255"  # the lowest of the scale
+        assert alive_one != dead_one
+        assert frame.inner_text(".standout li >> nth=0").split() == ["0", "·", "up_proj", "0", "0"]
+        page.close()
+        assert tab.errors == []
+
+
+@ONE_LOADER
+def test_names_are_short_and_tell_adapters_apart(tab: Tab) -> None:
+    def named(*names: str) -> list[list[str]]:
+        return frame.evaluate(
+            """async (adapters) => {
+                const {named} = await import('./static/names.js');
+                return named(adapters, []).map(({type, short}) => [type, short]);
+            }""",
+            [{"name": name, "layer": layer_index(name)} for name in names],
+        )
+
+    frame = tab.open(run=HEALTHY)
+    block = "model.layers.3.self_attn"
+    assert named(f"{block}.q_proj", f"{block}.k_proj") == [["q_proj", "3 · q_proj"], ["k_proj", "3 · k_proj"]]
+    assert named("encoder.layers.0.fc1", "decoder.layers.0.fc1", "decoder.layers.0.fc2", "head") == [
+        ["encoder.fc1", "0 · encoder.fc1"],
+        ["decoder.fc1", "0 · decoder.fc1"],
+        ["fc2", "0 · fc2"],
+        ["head", "head"],
+    ]
+    experts = [f"model.layers.1.mlp.experts.{i}.{w}" for i in (0, 1) for w in ("w1", "w2")]
+    assert named(*experts) == [
+        ["w1", "1 · experts.0.w1"],
+        ["w2", "1 · experts.0.w2"],
+        ["w1", "1 · experts.1.w1"],
+        ["w2", "1 · experts.1.w2"],
+    ]
+    cross = [f"model.decoder.layers.0.{kind}.{w}_proj" for kind in ("self_attn", "encoder_attn") for w in "qk"]
+    assert [name for _, name in named(*cross)] == [
+        "0 · self_attn.q_proj", "0 · self_attn.k_proj", "0 · encoder_att…q_proj", "0 · encoder_att…k_proj",
+    ]  # fmt: skip
+
+
+CONTRAST = """() => {
+    // The lowest contrast between a text and what is behind it, as WCAG 2 counts it, and that text.
+    const paper = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    const light = (...layers) => {
+        for (paper.fillStyle of layers) paper.fillRect(0, 0, 1, 1);
+        const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = [...paper.getImageData(0, 0, 1, 1).data].map((v) => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const style = (element, what) => getComputedStyle(element)[what];
+    const behind = (element) => { // a zone of the picture, the disc of a letter, or the page
+        const zone = element.matches('.zone-name') && document.querySelector(`.zone.${element.classList[1]}`);
+        const shape = zone || element.parentElement.querySelector(':scope > circle');
+        if (shape) return [style(shape, 'fill')];
+        const layers = [];
+        for (let at = element; at && !layers[0]?.startsWith('rgb('); at = at.parentElement) {
+            layers.unshift(style(at, 'backgroundColor'));
+        }
+        return layers;
+    };
+    const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    const left_out = ':disabled, option, .stop, .begin, .end, .now'; // those of the path have a rim of their own
+    return [...document.querySelectorAll('#bar *, #view *')]
+        .filter((element) => says(element) && element.getClientRects().length && !element.closest(left_out))
+        .map((element) => {
+            const ground = behind(element), ink = style(element, element instanceof SVGElement ? 'fill' : 'color');
+            const [low, high] = [light(...ground), light(...ground, ink)].sort((a, b) => a - b);
+            return [(high + 0.05) / (low + 0.05), element.textContent.slice(0, 40)];
+        }).sort((a, b) => a[0] - b[0])[0];
+}"""
+
+
+@ONE_LOADER
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_every_text_is_readable(tab: Tab, mode: str) -> None:
+    frame = tab.open(run=SICK)
+    if mode == "dark":
+        tab.page.click("app-header-dark-mode-toggle button")
+        tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())
+    for i, view in enumerate(VIEWS):
+        tab.press(str(i + 1))
+        tab.shows(view)
+        contrast, text = frame.evaluate(CONTRAST)
+        assert contrast >= 4.5, (view, text)  # WCAG 2.2, 1.4.3, level AA
 
 
 @pytest.mark.parametrize("loader", list(LOADERS))

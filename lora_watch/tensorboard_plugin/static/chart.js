@@ -33,7 +33,7 @@ export function logTicks(low, high, most = 6) {
  */
 export function lineChart(lines, options) {
   const {width, height, step, onStep, alerts = [], limits = [], dots = []} = options;
-  const used = lines.filter(({matrix, column = 0}) => matrix && Array.from(matrix.first).some((_, c) => Number.isFinite(matrix.high[c * matrix.n + column]) || matrix.flags[c * matrix.n + column] & (NAN | INF)));
+  const used = lines.filter(({matrix, column = 0, dash}) => matrix && Array.from(matrix.first).some((_, c) => Number.isFinite(matrix.high[c * matrix.n + column]) || (!dash && matrix.flags[c * matrix.n + column] & (NAN | INF))));
   const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: alerts.length ? 'group' : 'img',
     'aria-label': lines.map((line) => line.name).join(', ')});
   if (!used.length) {

@@ -35,7 +35,7 @@ export function named(adapters, given) {
     const full = enough ? types : telling(members, ({front, last}) => [front, last]);
     members.forEach((one, i) => Object.assign(one, {type: types[i] + one.tail, full: full[i] + one.tail}));
   }
-  return taken.map(({adapter, index, type, full}) => ({...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${cut(full, 22)}`}));
+  return taken.map(({adapter, index, type, full}) => ({...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${cut(full, 18)}`}));
 }
 
 const uncounted = (part) => part.replace(/(\.\d+)+$/, '');

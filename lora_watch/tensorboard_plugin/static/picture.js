@@ -70,12 +70,17 @@ function smooth(points) {
 
 /** On which side of a point of the path there is `room` for words, -1 or 1, and how far down: away from where the path goes. */
 function beside(path, p, room, X, Y, left, right) {
-  const x = X(p.gain), y = Y(p.loudness), near = path.filter((q) => Math.abs(Y(q.loudness) - y) < em(14));
-  const crowded = (side) => near.filter((q) => (X(q.gain) - x) * side > 2 && (X(q.gain) - x) * side < room).length;
+  const x = X(p.gain), y = Y(p.loudness), line = []; // as it is drawn, also between two points that are far apart
+  path.forEach((q, i) => {
+    const before = path[i - 1] ?? q, steps = Math.ceil(Math.hypot(X(q.gain) - X(before.gain), Y(q.loudness) - Y(before.loudness)) / 6) || 1;
+    for (let k = 1; k <= steps; k++) line.push({x: X(before.gain) + ((X(q.gain) - X(before.gain)) * k) / steps, y: Y(before.loudness) + ((Y(q.loudness) - Y(before.loudness)) * k) / steps});
+  });
+  const near = line.filter((q) => Math.abs(q.y - y) < em(14));
+  const crowded = (side) => near.filter((q) => (q.x - x) * side > 2 && (q.x - x) * side < room).length;
   const fits = (side) => (side > 0 ? x + room < right : x - room > left);
   const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
   if (!crowded(side)) return [side, 0];
-  const lines = near.filter((q) => (X(q.gain) - x) * side > 2).map((q) => Y(q.loudness) - y), mean = lines.reduce((a, b) => a + b, 0) / lines.length;
+  const lines = near.filter((q) => (q.x - x) * side > 2).map((q) => q.y - y), mean = lines.reduce((a, b) => a + b, 0) / lines.length;
   return [side, mean > 0 ? -em(11) : em(11)];
 }
 
