@@ -38,7 +38,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch.adapters import Adapter, Block
 from lora_watch.norms import AdapterBank
-from lora_watch.norms.grams import HOST_STAGING
+from lora_watch.norms.grams import HOST_PIECE
 
 LLAMA_7B = 32 * ([(4096, 4096)] * 4 + [(11008, 4096)] * 2 + [(4096, 11008)])
 LLAMA_70B = 80 * ([(8192, 8192)] * 2 + [(1024, 8192)] * 2 + [(28672, 8192)] * 2 + [(8192, 28672)])
@@ -196,7 +196,7 @@ def main() -> None:
         f"{platform.processor() or platform.machine()}, torch {torch.__version__}, numpy {np.__version__}, one thread"
     )
     print(
-        f"The bank keeps a buffer of {HOST_STAGING / 2**20:.0f} MiB; naive is {'whole' if options.full else 'sampled'}."
+        f"The bank converts {HOST_PIECE / 2**20:.0f} MiB at a time; naive is {'whole' if options.full else 'sampled'}."
     )
     heads = [
         "",

@@ -470,8 +470,8 @@ class Monitor:
         return BaseNorms(pairs[:, 0], pairs[:, 1])
 
     def _look_at_state(self) -> list[tuple[bool, bool, bool]]:
-        """Of each adapter: active, merged, trainable. ``active`` first: of a deleted one nothing else can be read."""
-        return [(a.active, a.active and a.merged, a.active and a.trainable) for a in self._adapters]
+        """Of each adapter: active, merged, trainable. Of one that is not active, perhaps deleted, no more is asked."""
+        return [(True, a.merged, a.trainable) if a.active else (False, False, False) for a in self._adapters]
 
     def _arm(self) -> None:
         """Decide whether the coming step is measured in full, and have its forward pass looked at if so."""
@@ -521,6 +521,7 @@ class Monitor:
         known: dict[str, BoolArray] = {}
         parcels: dict[str, Deferred[Any]] = {"loss": _deferred(loss)}
         total = len(self._adapters)
+        base_weights: list[Tensor | None] | None = None
         if step != self._first_step:
             parcels["gradients"] = self._gradients or gradient_norms(self._adapters)
         if measured and total:
@@ -531,7 +532,8 @@ class Monitor:
             if self._full:
                 parcels["magnitudes"] = self._magnitudes.measure(self._adapters)
             if self._full and factored:
-                parcels["base_drift"] = self._weights.measure(factored)
+                base_weights = [adapter.base_weight for adapter in factored]
+                parcels["base_drift"] = self._weights.measure(factored, base_weights)
             if self._full and step != self._first_step:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 parcels["output_ratio"] = self._probe.read() if self._probe else Deferred((), lambda _: unknown)
@@ -551,7 +553,7 @@ class Monitor:
             known,
             lr=lr,
             weight_decay=self._groups.weight_decay,
-            wiring=self._wiring(base="base_drift" in parcels),
+            wiring=self._wiring(base_weights),
             retired=self._retired,
             updated=updated,
         )
@@ -603,15 +605,14 @@ class Monitor:
             scalars=self._loss.update(loss) if self._judge_loss else {},
         )
 
-    def _wiring(self, base: bool) -> dict[str, BoolArray]:
+    def _wiring(self, base_weights: Sequence[Tensor | None] | None) -> dict[str, BoolArray]:
         state = np.array(self._state, dtype=bool).reshape(-1, 3)
         wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
         # Where factors are sharded away the optimizer holds other tensors than the model shows.
         if self._groups.known and self._bank.known.all():
             wiring["in_optimizer"] = self._groups.in_optimizer
-        if base:
-            weights = (adapter.base_weight for adapter in self._adapters)
-            wiring["base_trainable"] = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
+        if base_weights is not None:
+            wiring["base_trainable"] = np.array([w is not None and w.requires_grad for w in base_weights], dtype=bool)
         return wiring
 
     def _fraction(self, step: int) -> float | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Block
-from lora_watch.norms.grams import HOST_STAGING, StagedGrams, host_grams, staging_signature, uses_staging
+from lora_watch.norms.grams import HOST_PIECE, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred
@@ -51,15 +51,14 @@ class AdapterBank:
     factors of any magnitude and float64 ones between 1e±70; blocks whose Grams cannot tell so are redone from the
     factors (``redone`` counts them). ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
 
-    Memory on a CPU: buffers of at most 4 MiB that are kept, and less than 4 MiB while measuring, whatever the number of
-    adapters. On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
+    Memory on a CPU: less than 6 MiB while measuring, whatever the number of adapters; for small models 2 MiB are kept.
+    On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
     def __init__(self, adapters: Sequence[Factored]):
         self._adapters = list(adapters)
-        self._staging = torch.empty(HOST_STAGING // 8, dtype=torch.float64)
         self._small = False
-        """All factors would fit into the buffer at once: calls then cost more than the arithmetic, and are batched."""
+        """All factors would fit into one piece: calls then cost more than the arithmetic, and are batched."""
         self._staged: dict[torch.device, StagedGrams] = {}
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
@@ -112,7 +111,7 @@ class AdapterBank:
                         queue.clear()
             for queue in waiting.values():
                 self._add_host(totals, queue, spectrum)
-        self._small = 8 * numbers <= HOST_STAGING
+        self._small = 8 * numbers <= HOST_PIECE
         scale = np.array([adapter.scale for adapter in self._adapters], dtype=np.float64)
         staged = [(self._staging_for(device, entries), entries) for device, entries in on_device.items()]
 
@@ -129,7 +128,7 @@ class AdapterBank:
     def _add_host(self, totals: _Totals, entries: Sequence[_Entry], spectrum: bool) -> None:
         if not entries:
             return
-        grams = host_grams([entry.block for entry in entries], self._staging)
+        grams = host_grams([entry.block for entry in entries])
         middles = [None if e.middle is None else e.middle.detach().to("cpu", torch.float64).numpy() for e in entries]
         self._add(totals, entries, *grams, middles, spectrum)
 
@@ -179,11 +178,11 @@ class AdapterBank:
                 sigmas[i, : len(sigma)] = sigma
         self.redone += int(doubtful.sum())
         places = np.array([entry.adapter for entry in entries])
-        sums = totals.sums
-        tops = sums[:, TOP].copy()
-        np.add.at(sums, places, rows)
-        np.maximum.at(tops, places, rows[:, TOP])
-        sums[:, TOP] = tops
+        first = np.flatnonzero(np.diff(places, prepend=-1))  # of each adapter: its blocks lie side by side
+        whose, sums = places[first], totals.sums
+        tops = np.maximum(sums[whose, TOP], np.maximum.reduceat(rows[:, TOP], first))
+        sums[whose] += np.add.reduceat(rows, first)
+        sums[whose, TOP] = tops
         if spectrum:
             for place, sigma in zip(places.tolist(), sigmas):
                 totals.sigmas[place].append(sigma)

@@ -3,8 +3,8 @@
 float64 because squares must neither overflow (float32 does at 1e20) nor lose the small singular values. Products in
 float32, a few hundred numbers at a time and added up in float64, take half the time and are as good on random numbers;
 on rows of equal numbers, where rounding goes one way, they are off by 3e-6, and nothing would tell. Two ways with
-one result: one matrix at a time through a small buffer that stays in the cache (fastest on a CPU), and many at a time
-through a staging buffer (an accelerator or a small model, where calls are what costs). Neither forms a product B·A.
+one result: one matrix at a time, in pieces that stay in the cache (fastest on a CPU), and many at a time through a
+staging buffer (an accelerator or a small model, where calls are what costs). Neither forms a product B·A.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from lora_watch.adapters.adapter import Block
 from lora_watch.records import FloatArray
 from lora_watch.transfer import is_far
 
-HOST_STAGING = 2 << 20
-"""Bytes of the buffer through which the host converts, a piece at a time."""
+HOST_PIECE = 2 << 20
+"""Bytes in float64 of the pieces in which the host converts a factor: one at a time, of memory that the next reuses."""
 
 DEVICE_STAGING = 64 << 20
 """Bytes of the staging buffer on each accelerator; more only if a single factor is larger in float64."""
@@ -39,30 +39,36 @@ def uses_staging(device: torch.device, small: bool) -> bool:
     return is_far(device) or (small and device.type == "cpu")
 
 
-def host_grams(blocks: Sequence[Block], staging: Tensor) -> tuple[FloatArray, FloatArray]:
-    """A·Aᵀ and Bᵀ·B, each float64 ``[n, r, r]``, of n blocks of one rank r. ``staging`` is float64 on the host."""
+def host_grams(blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
+    """A·Aᵀ and Bᵀ·B, each float64 ``[n, r, r]`` on the host, of n blocks of one rank r."""
     r = blocks[0].a.shape[0]
     grams = np.zeros((2, len(blocks), r, r))
     for i, (a, b) in enumerate(blocks):
-        _gram(a, staging, grams[0, i])
-        _gram(b.T, staging, grams[1, i])
+        _gram(a.detach(), grams[0, i])
+        _gram(b.detach().T, grams[1, i])
     return grams[0], grams[1]
 
 
-def _gram(x: Tensor, staging: Tensor, out: FloatArray) -> None:
-    """``out += x·xᵀ`` for x ``[r, d]`` of any dtype and layout."""
+def _gram(x: Tensor, out: FloatArray) -> None:
+    """``out += x·xᵀ`` for x ``[r, d]`` of any dtype and layout; ``out`` is zero."""
     r, d = x.shape
-    step = max(staging.numel() // max(r, 1), 1)
+    step = _columns(r)
+    # numpy sees that this is symmetric and has BLAS compute one half (syrk): twice as fast as torch.mm.
+    if d <= step:
+        y = x.to("cpu", torch.float64).numpy()
+        np.dot(y, y.T, out=out)
+        return
     for start in range(0, d, step):
-        y = _staged(x[:, start : start + step].to("cpu"), staging).numpy()
-        # numpy sees that this is symmetric and has BLAS compute one half (syrk): twice as fast as torch.mm.
-        if start == 0:
-            np.dot(y, y.T, out=out)
-        else:
-            out += np.dot(y, y.T)
+        y = x[:, start : start + step].to("cpu", torch.float64).numpy()
+        out += np.dot(y, y.T)
 
 
-def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
+def _columns(r: int) -> int:
+    """Of a matrix of r rows, as many as make a piece."""
+    return max(HOST_PIECE // (_SIZE * max(r, 1)), 1)
+
+
+def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
     """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout.
 
     The difference is taken in float64, element by element. On an accelerator x is formed there whole.
@@ -71,14 +77,13 @@ def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
         return _difference_gram_there(now, then)
     r, d = now.shape
     out = np.zeros((2 * r, 2 * r))
-    step = max(staging.numel() // max(2 * r, 1), 1)
+    step = _columns(2 * r)
     for start in range(0, d, step):
-        pieces = [x.detach()[:, start : start + step].to("cpu") for x in (now, then)]
-        new, old = (_staged(piece, half) for piece, half in zip(pieces, staging.chunk(2)))
-        new, old = new.sub_(old).numpy(), old.numpy()
-        out[:r, :r] += np.dot(new, new.T)
+        new, old = (x.detach()[:, start : start + step].to("cpu", torch.float64).numpy() for x in (now, then))
+        moved = new - old
+        out[:r, :r] += np.dot(moved, moved.T)
         out[r:, r:] += np.dot(old, old.T)
-        out[:r, r:] += np.dot(new, old.T)
+        out[:r, r:] += np.dot(moved, old.T)
     out[r:, :r] = out[:r, r:].T
     return out
 
@@ -87,14 +92,6 @@ def _difference_gram_there(now: Tensor, then: Tensor) -> FloatArray:
     y = then.detach().double()
     x = torch.cat((now.detach().double() - y, y))
     return (x @ x.T).cpu().numpy()
-
-
-def _staged(piece: Tensor, staging: Tensor) -> Tensor:
-    """``piece`` in float64, in ``staging``."""
-    flat = staging[: piece.numel()]
-    # The layout of the source is kept: converting and transposing at once would be several times slower.
-    wide = flat.view(piece.shape) if piece.stride(1) == 1 else flat.view(piece.shape[::-1]).T
-    return wide.copy_(piece)
 
 
 class StagedGrams:

@@ -6,14 +6,14 @@ import logging
 import time
 from collections.abc import Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, DenseAdapter, walk
+from lora_watch.adapters import Adapter, Block, DenseAdapter, walk
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred, is_far
 
@@ -25,14 +25,28 @@ _GOLDEN = 0.6180339887498949
 log = logging.getLogger("lora_watch")
 
 
+class _Seen(NamedTuple):
+    """What is kept of one adapter's layer in a forward pass, on its device."""
+
+    scale: float
+    inside: Tensor
+    """h = A·x, ``[r, rows]``; where there is no A, ‖ΔW·x‖, ``[1, rows]``."""
+    own: Tensor
+    """‖W₀·x‖, ``[rows]``."""
+    gram: Tensor | None
+    """BᵀB with what lies between B and A, ``[r, r]``; None where there is no B."""
+    weight: Tensor | None
+    """``[rows]``: False for padding."""
+
+
 class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
     From ``arm()`` to ``read()`` a forward hook on each frozen layer sees the layer's input x and output W₀·x (a bias is
     taken off); no other step has a hook of ours in it. Of the first micro-batch it takes ``tokens`` evenly spaced rows,
-    shifted from step to step so that every position is sampled alike, and works on those alone, through the
-    r-dimensional h = A·x. It draws no random number, keeps no activation, changes no value and returns nothing to the
-    forward pass.
+    shifted from step to step so that every position is sampled alike, and keeps of those no more than h = A·x, ``r``
+    numbers, and ‖W₀·x‖, one. ``read()`` makes ‖B·h‖² of them, as tr(BᵀB·h·hᵀ), for all layers together. It draws no
+    random number, changes no value and returns nothing to the forward pass.
 
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
     forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask``
@@ -43,8 +57,9 @@ class OutputRatioProbe:
     on a CPU the sample is multiplied in single precision. ‖W₀·x‖ is taken from what the layer has answered: in half
     precision a bias that is hundreds of times as large leaves few digits of it.
 
-    Cost: tokens · r · (d_in + d_out) multiply-adds for each adapter, on an accelerator some ten operations a layer, in
-    float64, and no synchronisation. Where the change is no product of two factors, it is made whole.
+    Cost: r · (tokens · d_in + r · d_out) multiply-adds for each adapter; two operations inside a layer, on an
+    accelerator some eight, in float64, and no synchronisation. Where the change is no product of two factors, it is
+    made whole.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
@@ -53,10 +68,12 @@ class OutputRatioProbe:
         self._model = model
         self._adapters = list(adapters)
         self._tokens = tokens
-        self._due: dict[int, Sequence[Tensor]] = {}
-        """A and B of the adapters that are to be looked at in the coming forward pass; nothing of dense ones."""
-        self._seen: dict[int, tuple[float, Tensor, Tensor]] = {}
-        """Adapters looked at since ``arm()``: scale, ‖B·A·x‖ and ‖W₀·x‖, the norms still on their device."""
+        self._due: dict[int, Block | None] = {}
+        """The factors of the adapters that are to be looked at in the coming forward pass; None for dense ones."""
+        self._grams: dict[int, Tensor] | None = None
+        """BᵀB of each, as it is in that pass; None until it has begun."""
+        self._seen: dict[int, _Seen] = {}
+        """Adapters looked at since ``arm()``."""
         self._failed = False
         self._mask: Tensor | None = None
         self._weights: dict[int, Tensor | None] = {}
@@ -94,7 +111,7 @@ class OutputRatioProbe:
         for index in self._hooked:
             adapter = self._adapters[index]
             if not adapter.merged and ((blocks := adapter.blocks()) or isinstance(adapter, DenseAdapter)):
-                self._due[index] = blocks[0] if blocks else ()
+                self._due[index] = blocks[0] if blocks else None
         self._phase = (step * _GOLDEN) % 1.0
         if self._hooks and not self._handles:
             # First in line: another hook may change the output.
@@ -103,19 +120,22 @@ class OutputRatioProbe:
 
     def read(self) -> Deferred[tuple[FloatArray, BoolArray]]:
         """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
-        by_device: dict[torch.device, list[int]] = {}
-        for index, (_, spoken, _) in self._seen.items():
-            by_device.setdefault(spoken.device, []).append(index)
-        norms = [torch.stack([norm for i in same for norm in self._seen[i][1:]]) for same in by_device.values()]
-        scales = [np.array([abs(self._seen[i][0]) for i in same]) for same in by_device.values()]
+        alike: dict[tuple[Any, ...], list[int]] = {}
+        for index, seen in self._seen.items():
+            key = seen.inside.device, seen.inside.dtype, seen.inside.shape, seen.own.shape, id(seen.weight)
+            alike.setdefault(key, []).append(index)
+        groups = list(alike.values())
+        norms = [self._norms(group) for group in groups]
+        scales = [np.array([abs(self._seen[i].scale) for i in group]) for group in groups]
         self._forget()
         self.close()
 
         def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, BoolArray]:
             ratio = np.full(len(self._adapters), np.nan)
             known = np.zeros(len(self._adapters), dtype=bool)
-            for indices, scale, numbers in zip(by_device.values(), scales, values):
-                spoken, own = numbers[0::2], numbers[1::2]
+            for indices, scale, numbers in zip(groups, scales, values):
+                squares, own = numbers.reshape(2, -1)
+                spoken = np.sqrt(np.maximum(squares, 0.0))  # what has cancelled may have become negative
                 # Zero: only padding was sampled, or the layer is silent. Infinite: beyond single precision. Either way
                 # there is nothing to compare with.
                 known[indices] = comparable = (own != 0) & ~np.isinf(own)
@@ -124,6 +144,17 @@ class OutputRatioProbe:
 
         return Deferred(norms, finish)
 
+    def _norms(self, group: Sequence[int]) -> Tensor:
+        """‖B·h‖² of each of the group, and ‖W₀·x‖: ``[2, len(group)]``."""
+        seen = [self._seen[i] for i in group]
+        inside, own = (_precise(torch.stack(parts)) for parts in zip(*((s.inside, s.own) for s in seen)))
+        if (weight := seen[0].weight) is not None:
+            inside, own = inside * weight, own * weight
+        squares = inside @ inside.mT
+        if grams := [s.gram for s in seen if s.gram is not None]:
+            squares = squares * torch.stack(grams)
+        return torch.stack((squares.sum((1, 2)), torch.linalg.vector_norm(own, dim=1)))
+
     def close(self) -> None:
         """Remove every hook, until ``arm`` is called again."""
         for handle in self._handles:
@@ -131,7 +162,7 @@ class OutputRatioProbe:
         self._handles = []
 
     def _forget(self) -> None:
-        self._due, self._seen, self._mask, self._weights = {}, {}, None, {}
+        self._due, self._grams, self._seen, self._mask, self._weights = {}, None, {}, None, {}
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def _see_mask(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
@@ -148,9 +179,11 @@ class OutputRatioProbe:
                 device = output.device.type
                 half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
                 with torch.no_grad(), torch.autocast(device, enabled=False) if half else nullcontext():
+                    if self._grams is None:  # all at once, as the factors in arm()
+                        self._grams = self._read_grams()
                     for index in indices:
                         if index in self._due:
-                            self._seen[index] = self._look(index, layer, args[0], output)
+                            self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
             except Exception:  # the layer's own output is what it is without us
                 if not self._failed:
                     log.exception("lora_watch could not measure output_ratio in a layer; training goes on")
@@ -159,11 +192,22 @@ class OutputRatioProbe:
 
         return hook
 
-    def _look(self, index: int, layer: nn.Module, x: Tensor, y: Tensor) -> tuple[float, Tensor, Tensor]:
-        adapter = self._adapters[index]
-        # What x is multiplied by, one after the other: A and B, or ΔW.
-        factors = [_wide(factor) for factor in self._due.pop(index) or _whole(adapter)]
-        kind = factors[0].dtype
+    def _read_grams(self) -> dict[int, Tensor]:
+        """diag(middle)·BᵀB·diag(middle), ``[r, r]``, of those that are due and have a B."""
+        out = {}
+        for index, block in self._due.items():
+            if block is None:
+                continue
+            b = _precise(block.b)
+            if (middle := self._adapters[index].middle) is not None:
+                b = b * _precise(middle).flatten()
+            out[index] = b.T @ b
+        return out
+
+    def _look(self, index: int, layer: nn.Module, x: Tensor, y: Tensor, gram: Tensor | None) -> _Seen:
+        adapter, block = self._adapters[index], self._due.pop(index)
+        factor = _wide(_whole(adapter) if block is None else block.a)
+        kind = factor.dtype
         embedding = adapter.kind == "Embedding"
         rows = x.reshape(-1) if embedding else x.reshape(-1, x.shape[-1])
         count = rows.shape[0]
@@ -171,32 +215,36 @@ class OutputRatioProbe:
         first = int(self._phase * stride)
         sample = slice(first, first + stride * self._tokens, stride)
         xs, ys = rows[sample], y.reshape(count, -1)[sample].to(kind)
-        spoken = F.embedding(xs, factors[0].t()) if embedding else F.linear(xs.to(kind), factors[0])
-        if (middle := adapter.middle) is not None:
-            spoken = spoken * middle.flatten().to(kind)
-        if len(factors) == 2:
-            spoken = F.linear(spoken, factors[1])
+        # The sample as columns: BLAS takes rows that lie apart as they are, and half the time of F.linear.
+        inside = F.embedding(xs, factor.t()).t() if embedding else factor @ xs.to(kind).t()
+        if block is None:  # it has spoken already
+            inside = torch.linalg.vector_norm(inside, dim=0, keepdim=True)
         bias: Any = getattr(layer, "bias", None)  # HQQ's is no parameter
         if bias is not None:
             ys = ys - bias.to(kind)
-        if (weight := self._weight(count, sample, kind)) is not None:
-            spoken, ys = spoken * weight, ys * weight
-        # A copy side by side and its norm take a third of the time of the norm of rows that lie apart.
-        return adapter.scale, torch.linalg.vector_norm(spoken), torch.linalg.vector_norm(ys.contiguous())
+        return _Seen(adapter.scale, inside, torch.linalg.vector_norm(ys, dim=1), gram, self._weight(count, sample))
 
-    def _weight(self, count: int, sample: slice, dtype: torch.dtype) -> Tensor | None:
-        """``[rows, 1]``: 0 for the sampled rows that are padding; None where none is known to be."""
+    def _weight(self, count: int, sample: slice) -> Tensor | None:
+        """``[rows]``: 0 for the sampled rows that are padding; None where none is known to be."""
         if self._mask is None or self._mask.numel() != count:
             return None
         if count not in self._weights:
-            weight = (self._mask.reshape(-1)[sample] != 0).to(dtype).unsqueeze(1)
+            weight = self._mask.reshape(-1)[sample] != 0
             # Asking an accelerator whether all are ones would wait for it.
             self._weights[count] = None if weight.device.type == "cpu" and bool(weight.all()) else weight
         return self._weights[count]
 
 
-def _whole(adapter: Adapter | DenseAdapter) -> Sequence[Tensor]:
-    return adapter.delta_blocks() if isinstance(adapter, DenseAdapter) else ()
+def _whole(adapter: Adapter | DenseAdapter) -> Tensor:
+    """``[d_out, d_in]``."""
+    assert isinstance(adapter, DenseAdapter)
+    (delta,) = adapter.delta_blocks()
+    return delta
+
+
+def _precise(x: Tensor) -> Tensor:
+    """In float64, which MPS has not."""
+    return x.float() if x.device.type == "mps" else x.double()
 
 
 def _wide(factor: Tensor) -> Tensor:

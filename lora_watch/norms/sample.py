@@ -111,21 +111,23 @@ class FrozenWeights:
     def add(self, adapters: Sequence[Adapter]) -> None:
         """Look at those that have not been seen yet."""
         new = [a for a in adapters if a.name not in self._start]
-        for rows in self._now(new).values():
+        for rows in self._now(new, [a.base_weight for a in new]).values():
             self._start.update((new[place].name, values) for (place,), values in zip(rows.places, rows.values))
 
     @staticmethod
-    def _now(adapters: Sequence[Adapter]) -> dict[Kind, _Rows]:
-        weights = [(i, adapter.base_weight) for i, adapter in enumerate(adapters) if not adapter.merged]
-        return _collect([((i,), weight) for i, weight in weights if weight is not None and _here(weight)])
+    def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Rows]:
+        there = [(i, weight) for i, (a, weight) in enumerate(zip(adapters, weights)) if not a.merged]
+        return _collect([((i,), weight) for i, weight in there if weight is not None and _here(weight)])
 
     @torch.no_grad()
-    def measure(self, adapters: Sequence[Adapter]) -> Deferred[tuple[FloatArray, BoolArray]]:
+    def measure(
+        self, adapters: Sequence[Adapter], weights: Sequence[Tensor | None]
+    ) -> Deferred[tuple[FloatArray, BoolArray]]:
         """``base_drift``, ‖W − W₀‖/‖W₀‖ over the elements, float64 ``[n_adapters]``: 0 where they are bit for bit what
-        they were. And where it is known."""
+        they were. And where it is known. ``weights``: each adapter's ``base_weight``."""
         indices: list[NDArray[np.intp]] = []
         drifts: list[Tensor] = []
-        for rows in self._now(adapters).values():
+        for rows in self._now(adapters, weights).values():
             held = [self._start.get(adapters[place].name) for (place,) in rows.places]
             same = [n for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
             if not same:

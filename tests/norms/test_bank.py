@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch import transfer
-from lora_watch.norms import AdapterBank, bank
+from lora_watch.norms import AdapterBank, bank, grams
 from lora_watch.norms.grams import StagedGrams
 from tests.norms.factors import Bare, pair, truth
 
@@ -77,7 +77,7 @@ def test_singular_values_that_cannot_exist_are_no_noise() -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_long_factors_are_read_in_pieces(dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bank, "HOST_STAGING", 8 * 1000)
+    monkeypatch.setattr(grams, "HOST_PIECE", 8 * 1000)
     assert_true([Bare(pair(700, 333, 6, dtype=dtype)), Bare(pair(20, 1500, 3, 1, dtype))])
 
 
@@ -282,7 +282,7 @@ def test_host_memory_does_not_grow_with_the_number_of_adapters() -> None:
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 4 << 20
-    assert seen.largest <= bank.HOST_STAGING // 8
+    assert seen.largest <= grams.HOST_PIECE // 8
 
 
 def test_a_small_model_is_batched_from_its_second_measurement_on_and_says_the_same() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from torch import nn
 
 from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.norms.sample import Changed, FrozenWeights
+from lora_watch.records import BoolArray, FloatArray
 from tests.support import lora, tiny_model
 
 
@@ -54,19 +56,23 @@ def test_factors_smaller_than_the_sample() -> None:
     assert changed.measure().now()["a_changed"][0] == pytest.approx(1 / 3, abs=0.02)
 
 
+def drift_of(frozen: FrozenWeights, watched: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
+    return frozen.measure(watched, [adapter.base_weight for adapter in watched]).now()
+
+
 @torch.no_grad()
 def test_frozen_weights_are_compared_with_the_start() -> None:
     watched = adapters(torch.float32)
     frozen = FrozenWeights()
     frozen.add(watched)
-    drift, known = frozen.measure(watched).now()
+    drift, known = drift_of(frozen, watched)
     assert known.all()
     assert not drift.any()
     weights = [w for a in watched if (w := a.base_weight) is not None]
     weights[5].mul_(1.01)
     weights[6].view(torch.int32).add_(1)  # the last binary digit
     frozen.add(watched)
-    drift, _ = frozen.measure(watched).now()
+    drift, _ = drift_of(frozen, watched)
     assert drift[5] == pytest.approx(0.01, rel=1e-4)
     assert 0 < drift[6] < 2e-7
     assert not drift[[i for i in range(28) if i not in (5, 6)]].any()
@@ -78,12 +84,12 @@ def test_what_is_merged_or_has_another_dtype_is_unknown() -> None:
     frozen = FrozenWeights()
     frozen.add(watched)
     model.merge_adapter()
-    assert not frozen.measure(watched).now()[1].any()
+    assert not drift_of(frozen, watched)[1].any()
     model.unmerge_adapter()
-    drift, known = frozen.measure(watched).now()
+    drift, known = drift_of(frozen, watched)
     assert known.all()
     assert drift.max() < 1e-5, "rounding alone"
     layer = watched[0].base_layer
     assert isinstance(layer, nn.Module)
     layer.half()
-    assert frozen.measure(watched).now()[1].tolist() == [False] + [True] * 27
+    assert drift_of(frozen, watched)[1].tolist() == [False] + [True] * 27
