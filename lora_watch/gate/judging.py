@@ -4,7 +4,7 @@ Findings are alerts. Those of the run keep the ids of its rules; the gate's own 
 
 | id | name | severity | when |
 |---|---|---|---|
-| LW801 | broke-off | error | there is no verdict: killed, out of memory, an exception, or still going |
+| LW801 | broke-off, still-going | error | there is no verdict: killed, out of memory, an exception; or not yet |
 | LW802 | stopped-early | warning | training ended by itself before its planned steps |
 | LW803 | ended-by-policy | error | the run's own ``fail_on`` ended it for less than an error |
 | LW811–LW816 | | error | it differs from the baseline: see ``lora_watch.gate.baseline`` |
@@ -78,13 +78,18 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
     if run.verdict == "interrupted" and run.message is not None:
         return [_finding("LW801", Severity.ERROR, run, f"Training broke off at {planned}: {run.message}")]
+    if run.going:
+        message = f"The run has no verdict yet and its process is alive, at {planned}: check it when it is done."
+        alert = _finding("LW801", Severity.ERROR, run, message)
+        alert.name = "still-going"
+        return [alert]
     if run.verdict == "interrupted":
         written = f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
         alert = _finding("LW801", Severity.ERROR, run, f"The run has no verdict, its last sign is {planned}.{written}")
         alert.causes = [
             "the process was killed: out of memory, a time limit, a cancelled job",
             "training raised an exception of its own: see its log",
-            "it is still going: check it when it is done",
+            "it is still going, on another machine: check it when it is done",
         ]
         return [alert]
     if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):

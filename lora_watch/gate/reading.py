@@ -16,6 +16,7 @@ from lora_watch.gate.events import EventLog
 from lora_watch.gate.places import Place, UnreadableError, find_runs
 from lora_watch.gate.wording import clean
 from lora_watch.sinks import Verdict, tags
+from lora_watch.sinks.files import is_claimed
 from lora_watch.sinks.report import REPORT_VERSION
 
 POINTS = 60
@@ -70,6 +71,8 @@ class FinishedRun:
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """What the last evaluation found, by name; empty where only event files are left."""
     log: EventLog = field(default_factory=lambda: EventLog(()))
+    going: bool = False
+    """It has no verdict yet, and its process is alive on this machine."""
     incident: Any = None
     """The parsed content of incident.json; None without one."""
 
@@ -130,6 +133,7 @@ def read_run(place: Place) -> FinishedRun:
         raise UnreadableError(f"{place.report or place.path} does not hold what it should ({said})") from error
     if place.report is not None and run.verdict == "interrupted":
         _bring_up_to_date(run)
+        run.going = run.message is None and is_claimed(place.report.parent)
     run.notes += [clean(damage) for damage in log.damage]
     if place.incident is not None:
         try:

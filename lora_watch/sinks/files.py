@@ -84,3 +84,19 @@ def claim(folder: Path) -> Claim | None:
             file = None
     _claims[key] = claimed = Claim(file)
     return claimed
+
+
+def is_claimed(folder: Path) -> bool:
+    """A process that is alive has claimed ``folder``, as far as there are locks that could tell."""
+    if (os.getpid(), folder.resolve()) in _claims:  # to look at the file would end our own lock
+        return True
+    if sys.platform == "win32" or not os.access(folder / LOCK, os.R_OK):
+        return False
+    import fcntl
+
+    try:
+        with open(folder / LOCK, "rb") as file:
+            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in (errno.EACCES, errno.EAGAIN)
+    return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ import os, sys, time
 from pathlib import Path
 from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
+from lora_watch.gate import judge
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 import torch.utils.tensorboard
 
@@ -51,6 +53,7 @@ tiny_model()
 first = begin(1e-3, Waits())
 while not (signs / "here").exists():
     time.sleep(0.01)
+print(*[finding for finding in judge([out]).runs[0].findings])
 end(begin(5e-2, alpha=128))
 (signs / "go").touch()
 end(first)
@@ -71,6 +74,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_ONCE, str(out), str(signs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
+    assert re.search(r"ERROR LW801 still-going at step \d: The run has no verdict yet", done.stdout)
 
     first, second = report_in(out / "lora_watch", "report.previous.json"), report_in(out / "lora_watch-2")
     third = report_in(out / "lora_watch")

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lora_watch.alerts import Alert
-from lora_watch.gate.formats.text import ENDINGS, summary
+from lora_watch.gate.formats.text import ending, summary
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.gate.wording import short, sparkline
 
@@ -81,7 +81,7 @@ def _row(judged: Judged) -> str:
         by_rule.setdefault(alert.rule, f"{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}")
     cells = [
         code(run.name),
-        ENDINGS[run.verdict],
+        ending(run),
         str(run.step) + (f" / {run.max_steps}" if run.max_steps is not None else ""),
         f"{short(run.loss_ends[0])} → {short(run.loss_ends[1])}",
         sparkline([value for _, value in run.loss_curve], width=16),

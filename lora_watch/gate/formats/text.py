@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from lora_watch.alerts import Severity
 from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.gate.reading import FinishedRun
 from lora_watch.gate.wording import count, short, sparkline
 
-ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
-"""A run's verdict in words. Whether it is well is another question."""
+_ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
 
 
 def text(judgement: Judgement) -> str:
@@ -31,11 +31,16 @@ def summary(judgement: Judgement) -> str:
     return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
 
 
+def ending(run: FinishedRun) -> str:
+    """How the run ended, in two words. Whether it is well is another question."""
+    return "still going" if run.going else _ENDINGS[run.verdict]
+
+
 def facts(judged: Judged) -> str:
     """The run in half a line: how it ended, how far it came, its size, its loss."""
     run = judged.run
     steps = f"{run.step} of {run.max_steps} steps" if run.max_steps is not None else count(run.step, "step")
-    parts = [ENDINGS[run.verdict], steps, count(len(run.adapters), "adapter")]
+    parts = [ending(run), steps, count(len(run.adapters), "adapter")]
     if run.loss_ends != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
         parts.append(f"loss {short(run.loss_ends[0])} → {short(run.loss_ends[1])}" + (f" {curve}" if curve else ""))
