@@ -449,9 +449,13 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
 def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, browser: Any) -> None:
     run = run_of(8)
     alive = np.arange(8) != 2
-    write(tmp_path / "a", run, [record_of(run, s, metrics={"delta_norm": 0.1 * s * alive}) for s in range(1, 30)])
-    write(tmp_path / "b", run, [record_of(run, s, loss=None, scalars={}) for s in range(1, 30)])
-    write(tmp_path / "c", run, [record_of(run, 1, metrics={"output_ratio": np.zeros(8)}, scalars={})])
+    written = {
+        "a": [record_of(run, s, metrics={"delta_norm": 0.1 * s * alive}) for s in range(1, 30)],
+        "b": [record_of(run, s, loss=None, scalars={}) for s in range(1, 30)],
+        "c": [record_of(run, 1, metrics={"output_ratio": np.zeros(8)}, scalars={})],
+    }
+    for name, records in written.items():
+        write(tmp_path / name, replace(run, config={"model": f"/home/somebody/models/llama/{name}"}), records)
     with server(tmp_path, "python") as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         tab = Tab(page, address)
@@ -478,6 +482,15 @@ def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, br
         assert dead_one == "8,64,129,255"  # the lowest of the scale
         assert alive_one != dead_one
         assert frame.inner_text(".standout li >> nth=0").split() == ["0", "·", "up_proj", "0", "0"]
+        frame = tab.open(view="compare", runs=json.dumps(list(written)))
+        said = frame.inner_text(".compare .card > .note")
+        assert said.startswith("Without a path: A (how loud")
+        assert "B (the loss is unknown), C (too few steps)" in said
+        clipped = (
+            "all => all.filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1).length"
+        )
+        assert frame.eval_on_selector_all("#differences .value", clipped) == 0
+        assert "llama/c" in frame.inner_text("#differences")
         page.close()
         assert tab.errors == []
 

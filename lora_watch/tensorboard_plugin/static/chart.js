@@ -28,7 +28,7 @@ export function logTicks(low, high, most = 6) {
 }
 
 /**
- * lines: [{name, matrix, column = 0, colour, dash, thin, band: false}]
+ * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
  * options: width, height, log, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert, limits: [{value, name}], zero
  */
 export function lineChart(lines, options) {
@@ -150,7 +150,7 @@ function draw(line, X, Y, to, [x0, x1], top, foot, told) {
     const k = c * matrix.n + column, x = X(middle).toFixed(1);
     if (!dash && matrix.flags[k] & (NAN | INF)) {
       if (broken.at(-1)?.column === c - 1) Object.assign(broken.at(-1), {column: c, to: X(middle)});
-      else broken.push({column: c, from: X(middle), to: X(middle), kind: matrix.flags[k] & NAN ? 'NaN' : 'Inf'});
+      else broken.push({column: c, from: X(middle), to: X(middle), kind: `${line.letter ? `${line.letter}: ` : ''}${matrix.flags[k] & NAN ? 'NaN' : 'Inf'}`});
     }
     const a = to(matrix.low[k]), b = to(matrix.high[k]);
     if (!Number.isFinite(b)) { down = false; alone += lone; lone = ''; close(); continue; }

@@ -53,14 +53,14 @@ export async function draw(app) {
     return {name, label: short.get(name), letter: letter(name), schema, alerts, path, end: endOf(ended, app.runs[name]), loss, recent, start, effective_lr: effective, lr, output_ratio, delta_norm, relative_norm, scale, effective_rank, settings: settings(schema)};
   }));
   const width = app.width, third = Math.floor((width - 32) / 3), range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
-  const lines = (key, column = 0) => found.map((run) => ({name: run.label, matrix: run[key], column, colour: colour(run.name)}));
+  const lines = (key, column = 0) => found.map((run) => ({name: run.label, letter: run.letter, matrix: run[key], column, colour: colour(run.name)}));
   const chart = (name, note, key, column, options) => card(name, note, lineChart(lines(key, column), {width: third - 26, height: em(170), range, step: app.state.step === '' ? null : app.step, onStep: app.setStep, ...options}));
-  const limits = limitsOf(app.schema, 'output_ratio');
+  const limits = limitsOf(app.schema, 'output_ratio'), lost = found.filter(({path}) => path.missing);
 
   return h('div', {class: 'compare'}, bar,
     h('div', {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px`},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
-      card('Where the runs went', null, h('div', {class: 'rest', 'data-after': true, onplaced: ({target}) => target.append(picture( // as high as the tables beside it
+      card('Where the runs went', null, lost.length > 0 && h('p', {class: 'note'}, `Without a path: ${lost.map(({letter, path}) => `${letter} (${path.missing})`).join(', ')}.`), h('div', {class: 'rest', 'data-after': true, onplaced: ({target}) => target.append(picture( // as high as the tables beside it
         found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path})), {width: third - 26, height: Math.max(em(380), Math.min(em(640), target.clientHeight)), limits, metric: 'output_ratio'}))}))),
     sweepCard(app, sweep, width),
     h('div', {class: 'legend lettered'}, found.map((run) => h('span', null, h('i', {class: 'letter', style: `--c:${colour(run.name)}`}, run.letter), run.label))),
@@ -86,7 +86,7 @@ function differences(found, colour) {
   const differ = keys.filter((key) => !ELSEWHERE.test(key) && new Set(found.map((run) => run.settings[key] ?? '–')).size > 1);
   return card('What was set differently', `${keys.length - differ.length} settings are the same`,
     differ.length ? h('div', {class: 'scroll'}, h('table', {class: 'grid sets', id: 'differences'}, head(found, colour, 'Setting'), h('tbody', null,
-      differ.map((key) => h('tr', null, h('th', {scope: 'row', class: 'mono'}, key), found.map((run) => h('td', {class: 'number'}, run.settings[key] ?? '–')))))))
+      differ.map((key) => h('tr', null, h('th', {scope: 'row', class: 'mono', title: key}, key), found.map((run) => h('td', null, h('div', {class: 'value', title: run.settings[key]}, run.settings[key] ?? '–'))))))))
       : h('p', {class: 'none'}, found.length > 1 ? 'Nothing: these runs have the same settings.' : 'Choose another run above.'));
 }
 
@@ -99,7 +99,7 @@ function outcomes(app, found, colour) {
     ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
     ['loss, mean of five', ({loss, recent, start}) => { const gain = 1 - last(recent) / last(start); return lost(loss) ? 'NaN' : [num(last(recent)), Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`)]; }],
-    ['loudness over all blocks', ({path}) => (path.broken > path.points.at(-1)?.step ? 'NaN' : num(path.points.at(-1)?.loudness))],
+    ['loudness over all blocks', ({path}) => (path.broken > (path.points.at(-1)?.step ?? -1) ? 'NaN' : num(path.points.at(-1)?.loudness))],
     ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
     ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
     ['alerts', ({alerts}) => (alerts.length ? SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length]).filter(([, count]) => count)

@@ -124,7 +124,8 @@ export function picture(paths, options) {
       `${metric === 'output_ratio' ? 'loudness: output_ratio, 90th percentile' : 'size: σ₁(ΔW) / σ₁(W₀), 90th percentile'} × ${blocks ?? 'number of'} blocks`));
   const label = (name, x, y, anchor, cls) => svg('text', {x, y, 'text-anchor': anchor, class: `zone-name ${cls}`}, name);
   root.append(...[label('OVERCOOKED', left + em(10), top + em(18), 'start', 'overcooked'),
-    label('HEALTHY', right - em(10), quiet - em(10), 'end', 'healthy'), label('BARELY MOVES', left + em(10), bottom - em(10), 'start', 'barely'),
+    label('HEALTHY', right - em(10), quiet - em(10), 'end', 'healthy'), ...(mid - left < em(120) ? [label('BARELY', left + em(10), bottom - em(26), 'start', 'barely'), label('MOVES', left + em(10), bottom - em(10), 'start', 'barely')] // beside the paths
+      : [label('BARELY MOVES', left + em(10), bottom - em(10), 'start', 'barely')]),
     drowned - most > em(14) && label('very loud', right - em(10), (most + drowned) / 2 + em(4), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
     label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')].filter(Boolean));
 
