@@ -297,6 +297,9 @@ def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
         tab.shows(view)
         wide, room = tab.frame.evaluate("[document.querySelector('#view').scrollWidth, innerWidth]")
         assert wide <= room, view
+    tab.after(lambda: tab.page.set_viewport_size({"width": 960, "height": 1080}))  # half of it: the bar is whole still
+    wide, room = tab.frame.evaluate("[document.querySelector('#bar').scrollWidth, innerWidth]")
+    assert wide <= room
 
 
 def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
