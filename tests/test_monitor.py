@@ -183,6 +183,7 @@ def test_the_live_scale_is_what_is_measured() -> None:
         ({"every": 0}, "every=0: measure every 1, 2"),
         ({"fail_on": "sometimes"}, "'sometimes' is no severity"),
         ({"mute": ["norm-explosoin"]}, r"did you mean LW102 \(norm-explosion\)"),
+        ({"mute": ["LW999"]}, r"no rule is called 'LW999'; known: LW101"),
     ],
 )
 def test_settings_that_make_no_sense_are_one_clear_error(settings: dict[str, Any], message: str) -> None:

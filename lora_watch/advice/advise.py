@@ -25,6 +25,10 @@ from lora_watch.rules.tasks import Task, find_task
 ADVICE_VERSION = 1
 CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"
 """Measured that a language model holds about two bits of knowledge a parameter."""
+CUSTOMARY_RATES = (
+    "QLoRA trained language models of up to 13 B at 2e-4 and larger ones at 1e-4 under Adam (Dettmers et al. 2023, "
+    "arXiv:2305.14314): a place to start, not measured here"
+)
 INITIAL_TOO_SMALL = (2.3, 9.5)
 """How many times larger than at initialisation the median layer's ‖W₀‖_F was in three pretrained models: the tiny
 Llama 2.3, MiniLM 3.2, SmolLM2 9.5."""
@@ -225,10 +229,15 @@ def advise(
     if learning_rate is not None and source is not None:
         relative = step * learning_rate / blocks(run)
     notes += _left_out(bare, adapters)
+    if meant.name == "classification" and bare.task_type == "CAUSAL_LM":
+        notes.append(
+            "The model is taken as the language model that it is, which writes the label. With "
+            "AutoModelForSequenceClassification the task_type is SEQ_CLS, and a head is trained as well."
+        )
     if names := unmatched(adapted):
         notes.append(f"The model has no such module: {'; '.join(names)}.")
     if learning_rate is None:
-        notes.append("No learning rate was given: the size of the first step grows in proportion to it.")
+        notes.append(f"No learning rate was given, and the first step grows in proportion to it. {CUSTOMARY_RATES}.")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     return Advice(
         model=bare.name,
@@ -282,11 +291,17 @@ def _start(ranks: tuple[int, int], a_rank: int, tokens: float | None, notes: lis
         return low
     steps = [low * 2**i for i in range(20) if low * 2**i <= high]
     fitting = [r for r in steps if r * a_rank <= tokens]
+    r = max(fitting or [low])
     notes.append(
-        f"{tokens:,.0f} tokens: an adapter with more numbers than that could not be filled ({CAPACITY}: about two bits "
-        f"a parameter), and rank {max(fitting or [low])} has {max(fitting or [low]) * a_rank:,}."
+        f"{tokens:,.0f} tokens cannot fill an adapter with more numbers than that ({CAPACITY}: about two bits a "
+        f"parameter). Rank {r} has {r * a_rank:,}"
+        + (
+            "."
+            if fitting
+            else ", the lowest of the range too many: watch the held-out loss, and try a lower rank or fewer modules."
+        )
     )
-    return max(fitting or [low])
+    return r
 
 
 def _alpha(r: int) -> dict[str, Any]:

@@ -144,7 +144,8 @@ def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     out = {name: value for name, value in lora.items() if value is not None}
     rank = "init_r" if _is_adalora(out) else "r"
     if rank not in out:
-        raise ValueError(f"no rank is given: {rank} is needed")
+        also = " (in a file lora_r or lora_rank, too)" if rank == "r" else ""
+        raise ValueError(f"no rank is given: {rank} is needed{also}")
     if "lora_alpha" not in out:
         out["lora_alpha"] = DEFAULT_ALPHA
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")

@@ -145,14 +145,17 @@ def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
 
 
 def _translated(told: Mapping[str, Any]) -> dict[str, Any]:
-    """``told`` with what is not only called otherwise, but said otherwise, in PEFT's words."""
+    """``told`` with what other programs say otherwise, or take where nothing is said, in PEFT's words."""
     out = dict(told)
     if out.get("lora_target_linear"):  # Axolotl
         out.setdefault("target_modules", "all-linear")
     if isinstance(target := out.get("lora_target"), str):  # LLaMA-Factory
         names = [name.strip() for name in target.split(",")]
         out.setdefault("target_modules", "all-linear" if names == ["all"] else names)
-    rank = out.get("lora_rank")
-    if isinstance(rank, int) and out.get("lora_alpha") is None:  # LLaMA-Factory's default
-        out["lora_alpha"] = 2 * rank
-    return out
+    defaults: dict[str, Any] = {}
+    if out.get("use_peft"):  # TRL
+        defaults = {"lora_r": 16, "lora_alpha": 32}
+    elif out.get("finetuning_type") == "lora" or "lora_rank" in out:  # LLaMA-Factory
+        rank = out.get("lora_rank") or 8
+        defaults = {"lora_rank": rank} | ({"lora_alpha": 2 * rank} if isinstance(rank, int) else {})
+    return {**defaults, **{name: value for name, value in out.items() if name not in defaults or value is not None}}

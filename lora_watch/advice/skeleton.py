@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lora_watch.stored.weights import stored_weights, weight_of
 
 TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
+    "GPT2LMHeadModel": "CAUSAL_LM",
     "ForSequenceClassification": "SEQ_CLS",
     "ForTokenClassification": "TOKEN_CLS",
     "ForQuestionAnswering": "QUESTION_ANS",
@@ -61,7 +62,12 @@ class Skeleton:
 
     @property
     def task_type(self) -> str | None:
-        """PEFT's ``task_type`` for this class of model; None where its name tells nothing."""
+        """PEFT's ``task_type`` for this class of model; None where its name tells nothing.
+
+        None as well where the model reads no ``input_ids`` (Whisper): PEFT's class for the type would hand it some.
+        """
+        if getattr(self.model, "main_input_name", "input_ids") != "input_ids":
+            return None
         name = type(self.model).__name__
         kind = next((kind for end, kind in TASK_TYPES.items() if name.endswith(end)), None)
         decoder_only = not getattr(getattr(self.model, "config", None), "is_encoder_decoder", True)
@@ -100,8 +106,8 @@ def skeleton(model: nn.Module | str | Path, *, classifies: bool = False) -> Skel
     """``model`` without its weights: a loaded model, or a folder with a ``config.json`` (or that file).
 
     A loaded model is not changed, and its weights are not copied. From a folder nothing is executed, and its weights,
-    where they are safetensors, are read only when they are asked for. With ``classifies`` a bare encoder gets the head
-    that it would be loaded with.
+    where they are safetensors, are read only when they are asked for. The model is of the class that the configuration
+    names; with ``classifies`` an encoder gets the head that it would be loaded with.
 
     Raises ValueError, which names the folder, when there is no model that transformers knows.
     """
@@ -130,25 +136,33 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
         raise ValueError(
             f"{path}: no config.json is there; give the folder of a model (its config.json is enough, without weights)"
         )
-    import transformers
-    from transformers import AutoConfig, AutoModel, AutoModelForSequenceClassification
+    from transformers import AutoConfig
 
     try:
         told = json.loads((folder / "config.json").read_bytes())
         # The folder's own code is not run: trust_remote_code stays off.
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        architecture = next(iter(told.get("architectures") or ()), "")
-        model_class = getattr(transformers, architecture, None) if any(map(architecture.endswith, TASK_TYPES)) else None
+        make = _maker(told, config, classifies)
         with torch.device("meta"):
-            if model_class is not None:
-                model = model_class(config).to(_dtype(told))
-            else:
-                auto = AutoModelForSequenceClassification if classifies else AutoModel
-                model = auto.from_config(config).to(_dtype(told))
+            model = make(config).to(_dtype(told))
     except Exception as error:  # configurations fail in as many ways as there are models
         why = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
     return Skeleton(str(path), model, stored_weights(folder), _initializer_range(config))
+
+
+def _maker(told: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:
+    """What makes a model of ``config``: the class that the file names, with a classifier's head where one is wanted."""
+    import transformers
+    from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModel, AutoModelForSequenceClassification
+
+    architecture = str(next(iter(told.get("architectures") or ()), ""))
+    named = getattr(transformers, architecture, None)
+    known = isinstance(named, type) and issubclass(named, transformers.PreTrainedModel)
+    headed = known and architecture.endswith(tuple(TASK_TYPES))
+    if classifies and not headed and type(config) in MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING:
+        return AutoModelForSequenceClassification.from_config
+    return named if known and named is not None else AutoModel.from_config
 
 
 def _dtype(told: Mapping[str, Any]) -> torch.dtype:

@@ -26,7 +26,8 @@ class Task:
     why: str
     source: str
     words: str
-    """What people call it: beginnings of words, in lower case, with commas between."""
+    """What people call it: beginnings of words, in lower case, with commas between; the first three make good examples.
+    """
 
 
 TASKS = (
@@ -36,30 +37,33 @@ TASKS = (
         "new knowledge needs room: full fine-tuning changes weights at 10 to 100 times the rank of a usual adapter, "
         "and LoRA stays behind it here; weigh full fine-tuning",
         SOURCES["biderman"],
-        "continued, continual, pretrain, pre train, new language, new knowledge, cpt",
+        "pretrain, new language, new knowledge, pre train, continued, continual, cpt, knowledge, facts",
     ),
     Task(
         "instruction-tuning",
         (16, 64),
         "many different behaviours are steered at once",
         f"rule of thumb; {SOURCES['biderman']} compares such ranks",
-        "instruct, chat, assistant, sft, dialog, conversation, tool use, alignment, preference, dpo, reasoning, "
-        "question answering, multi task, multitask",
+        "chat, assistant, instruct, sft, dialog, conversation, alignment, preference, dpo, orpo, kto, "
+        "reason, math, question, q&a, qa, answer, reply, replies, respon, customer, support, email, persona, "
+        "character, role play, roleplay, tool, function call, agent, rag, json, multi task, multitask",
     ),
     Task(
         "classification",
         (4, 8),
         "its intrinsic dimension is very low: the pretrained model knows the structure already",
         SOURCES["intrinsic"],
-        "classif, ner, named entit, sentiment, label, regression, rerank, tagging, intent, detection, similarity, "
-        "entailment, nli",
+        "sentiment, spam, label, classif, categor, ner, entit, regression, rerank, retriev, embedding, tagging, "
+        "intent, detect, similar, entail, nli, toxic, moderat, filter, topic, emotion, fraud",
     ),
     Task(
         "domain-adaptation",
         (8, 16),
         "vocabulary and style move a moderate way",
         f"rule of thumb; {SOURCES['lora']} found lower ranks enough on most of its tasks",
-        "domain, style, medical, clinical, legal, law, financ, scientific, code, translat, summar, adaptation",
+        "medical, legal, code, domain, style, tone, clinical, biolog, chemi, law, financ, scientific, coding, program, "
+        "python, sql, translat, summar, adapt, report, document, writ, rewrit, story, stories, poem, poet, "
+        "novel, caption, transcri, speech",
     ),
 )
 """In the order in which they win where words fit several: the more demanding and the more definite first."""
@@ -76,9 +80,9 @@ def find_task(words: str) -> tuple[Task, str | None]:
             return task, None
     matched = [(task, hit) for task in TASKS if (hit := _hit(task, plain))]
     if not matched:
+        known = ", ".join(f"{task.name} ({', '.join(task.words.split(', ')[:3])} …)" for task in TASKS)
         raise ValueError(
-            f"task {words!r} is none that is known; use one of {', '.join(sorted(task.name for task in TASKS))}, "
-            "or words that say which it is"
+            f"task {words!r} is none that is known. Say which of these is nearest, or name no task: {known}"
         )
     task, hit = matched[0]
     others = ", ".join(other.name for other, _ in matched[1:])

@@ -9,9 +9,19 @@ from typing import Any
 
 import pytest
 import torch
+import transformers
 from peft import get_peft_model
 from torch.nn import ModuleList
-from transformers import AutoModelForCausalLM, BertConfig, LlamaConfig, MixtralConfig, MixtralForCausalLM
+from transformers import (
+    AutoModelForCausalLM,
+    BertConfig,
+    GPT2Config,
+    LlamaConfig,
+    MixtralConfig,
+    MixtralForCausalLM,
+    ViTConfig,
+    WhisperConfig,
+)
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
@@ -22,6 +32,8 @@ from lora_watch.rules.strength import EASY_STEP
 from lora_watch.rules.tasks import TASKS
 from tests.gate.test_schemas import errors
 from tests.support import lora, tiny_model, train
+
+SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}
 
 
 def config_of(code: str) -> Any:
@@ -139,6 +151,33 @@ def test_an_encoder_gets_the_head_of_a_classifier(tmp_path: Path) -> None:
     assert told.notes[0] == "Task 'sentiment of reviews' is read as classification, for 'sentiment'."
 
 
+@pytest.mark.parametrize(
+    ("config", "architecture", "task", "task_type"),
+    [
+        (BertConfig(**SMALL), "BertForMaskedLM", "domain-adaptation", None),
+        (GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=99), "GPT2LMHeadModel", "chat", "CAUSAL_LM"),
+        (ViTConfig(**SMALL, image_size=32), "ViTForImageClassification", "classification", None),
+        # Reads input_features: as SEQ_2_SEQ_LM PEFT would hand it input_ids, and the first batch would fail.
+        (WhisperConfig(d_model=16, encoder_layers=1, decoder_layers=1, encoder_attention_heads=2,
+                       decoder_attention_heads=2, pad_token_id=0), "WhisperForConditionalGeneration", "chat", None),
+    ],
+)  # fmt: skip
+def test_the_numbers_are_those_of_peft_on_the_class_that_the_configuration_names(
+    config: Any, architecture: str, task: str, task_type: str | None, tmp_path: Path
+) -> None:
+    told = advise(folder(tmp_path, config, architecture), task)
+    assert told.lora.get("task_type") == task_type
+    with torch.device("meta"):
+        model = get_peft_model(getattr(transformers, architecture)(config), config_of(told.code()))
+    trainable, everything = model.get_nb_trainable_parameters()
+    assert (told.trainable_parameters, told.model_parameters) == (trainable, everything - trainable)
+
+
+def test_a_language_model_that_classifies_is_told_of_the_head() -> None:
+    assert any("task_type is SEQ_CLS" in note for note in advise(TINY_LLAMA, "spam filter").notes)
+    assert not any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "chat").notes)
+
+
 def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
     config = MixtralConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99
@@ -169,6 +208,9 @@ def test_more_data_allows_a_higher_rank_within_the_range() -> None:
     a_rank = advise(TINY_LLAMA, "chat", rank=1).adapter_parameters
     ranks = [advise(TINY_LLAMA, "chat", tokens=n * a_rank).lora["r"] for n in (1, 31, 32, 64, 10_000)]
     assert ranks == [16, 16, 32, 64, 64]
+    enough, few = (" ".join(advise(TINY_LLAMA, "chat", tokens=n * a_rank).notes) for n in (16, 15))
+    assert "too many" not in enough
+    assert f"Rank 16 has {16 * a_rank:,}, the lowest of the range too many" in few
 
 
 def test_what_is_not_known_is_said() -> None:
@@ -176,7 +218,7 @@ def test_what_is_not_known_is_said() -> None:
     assert told.task == "unknown"
     assert told.lora["r"] == 8
     assert any("amount of data is not known" in note for note in told.notes)
-    assert any("No learning rate" in note for note in told.notes)
+    assert any("No learning rate" in note and "2e-4" in note for note in told.notes)
     assert told.first_step is None
 
 
@@ -192,7 +234,7 @@ def test_a_rank_of_ones_own_is_judged() -> None:
     ("model", "settings", "says"),
     [
         (TINY_LLAMA / "nowhere", {}, "no config.json"),
-        (TINY_LLAMA, {"task": "frobnicate"}, "classification, continued-pretraining"),
+        (TINY_LLAMA, {"task": "frobnicate"}, "classification \\(sentiment, spam, label …\\)"),
         (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
         (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
         (TINY_LLAMA, {"dtype": "int4"}, "dtype='int4'"),

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback
 from lora_watch.advice import preflight
-from lora_watch.advice.reading import read_settings
+from lora_watch.advice.reading import _translated, read_settings
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
 from tests.gate.test_schemas import errors
@@ -168,6 +168,30 @@ def test_configuration_files_of_other_programs(text: str, tmp_path: Path) -> Non
 def test_what_other_programs_say_otherwise(text: str, says: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "sft.yaml").write_text(text)
     assert read_settings([tmp_path / "sft.yaml"]).lora == {"r": 8, **says}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("use_peft: true\nlearning_rate: 2e-4", {"r": 16, "lora_alpha": 32}),
+        ("use_peft: true\nlora_r: 32\nlora_alpha:", {"r": 32, "lora_alpha": 32}),
+        ("use_peft: true\nlora_r: 32\nlora_alpha: 8", {"r": 32, "lora_alpha": 8}),
+        ("finetuning_type: lora\nlora_alpha: 64", {"r": 8, "lora_alpha": 64}),
+        ("finetuning_type: lora\nlora_rank:", {"r": 8, "lora_alpha": 16}),
+    ],
+)
+def test_what_other_programs_take_where_nothing_is_said(text: str, says: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    told = read_settings([tmp_path / "sft.yaml"])
+    assert told.lora == says
+    assert not any("PEFT's default" in note for note in preflight(told.lora, told.arguments).notes)
+
+
+def test_the_defaults_of_trl_are_trls() -> None:
+    config = pytest.importorskip("trl").ModelConfig()
+    assert _translated({"use_peft": True}) | {"lora_r": config.lora_r, "lora_alpha": config.lora_alpha} == _translated(
+        {"use_peft": True}
+    )
 
 
 def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:

@@ -57,6 +57,13 @@ def test_a_rank_near_the_range_or_without_a_task_is_silent(r: int, task: str | N
         ("medical text", "domain-adaptation"),
         ("SFT on dialogues", "instruction-tuning"),
         ("learn a new language", "continued-pretraining"),
+        ("teach it facts about our products", "continued-pretraining"),
+        ("make it answer like a pirate", "instruction-tuning"),
+        ("function calling", "instruction-tuning"),
+        ("spam filter", "classification"),
+        ("extract entities from invoices", "classification"),
+        ("write SQL", "domain-adaptation"),
+        ("machine translation", "domain-adaptation"),
     ],
 )
 def test_words_are_read_and_said_to_be(words: str, name: str) -> None:
@@ -70,6 +77,7 @@ def test_words_that_mean_nothing_are_an_error_that_lists_the_tasks() -> None:
         LoraWatchCallback(task="juggling")
     for task in TASKS:
         assert task.name in str(caught.value)
+    assert "classification (sentiment, spam, label …)" in str(caught.value)
 
 
 # -- another model -----------------------------------------------------------------------------------------------------
