@@ -72,7 +72,7 @@ def rules() -> str:
 RULES = """# Rules
 
 INFO is worth knowing, WARNING worth a look, ERROR means that the run is lost or will be. A limit is a keyword argument
-of its rule: `LoraWatchCallback(rules=[NormExplosion(layer=2.0)])`. Leave a rule out with `mute=["LW203"]`. One cause
+of its rule: `LoraWatchCallback(rules=[NormExplosion(drowned=8.0)])`. Leave a rule out with `mute=["LW203"]`. One cause
 makes one alert: it opens, lasts and closes, and never repeats each step.
 
 | id | name | severity |

@@ -20,6 +20,7 @@ from lora_watch.adapters import (
     NoAdaptersError,
     find_adapters,
     find_other_adapters,
+    moved,
     unmatched,
 )
 from lora_watch.adapters.describe import describe
@@ -443,6 +444,7 @@ class Monitor:
             optimizer=self._groups.name,
             peak_lr=self._groups.peak_lr,
             other_methods=tuple(sorted({adapter.method for adapter in others})),
+            moved=moved(self._model),
             unmatched=tuple(unmatched(self._model)),
             notes=tuple(notes),
         )

@@ -66,6 +66,9 @@ class RunInfo:
     other_methods: tuple[str, ...] = ()
     """Methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter. ``adapters`` are then those
     that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
+    moved: str = ""
+    """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
+    was learned. Empty otherwise."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()

@@ -44,6 +44,11 @@ def unmatched(model: nn.Module) -> list[str]:
     return peft.unmatched(walk(model))
 
 
+def moved(model: nn.Module) -> str:
+    """How adapters of ``model`` were begun (``PiSSA`` …), where that moved a part of W₀ into them; empty otherwise."""
+    return peft.moved(module for _, module in walk(model))
+
+
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
     """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
     seen = set() if seen is None else seen

@@ -91,6 +91,16 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
     return out
 
 
+def moved(modules: Iterable[nn.Module]) -> str:
+    """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
+    configs = next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
+    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in configs.values()]
+    return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
+
+
+_MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
+
+
 def _is_named(word: str, name: str) -> bool:
     return name == word or name.endswith(f".{word}")
 

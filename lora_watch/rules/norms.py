@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -93,14 +94,20 @@ class _Size:
     blocks: int
 
 
-def _size(record: StepRecord, metric: str) -> _Size | None:
+def _size(record: StepRecord, metric: str, began: Sequence[float] = ()) -> _Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
     Without those whose frozen weight is ``nearly_silent``: beside it a useful adapter is as loud as a broken one.
+    Where adapters began with a part of W₀ in them (PiSSA), what has come since, beside the whole layer: ``began`` is
+    ``_began``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
     """
     values = known_values(record, metric)
     if values is None:
         return None
+    if record.run.moved:
+        if metric != "output_ratio" or len(began) != len(values):
+            return None
+        values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
     if record.run.nearly_silent.any():
         values = np.where(record.run.nearly_silent, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
@@ -110,6 +117,24 @@ def _size(record: StepRecord, metric: str) -> _Size | None:
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
     depth = blocks(record.run)
     return _Size(p90, p90 * depth, values, depth)
+
+
+def _began(record: StepRecord, before: list[float]) -> list[float]:
+    """``output_ratio`` of the first forward pass, where the adapters began with a part of W₀ in them; else empty."""
+    values = known_values(record, "output_ratio")
+    return values.tolist() if record.run.moved and record.step == 1 and values is not None else before
+
+
+def _beyond(record: StepRecord) -> str:
+    return f"beyond what {record.run.moved} put into them " if record.run.moved else ""
+
+
+def _many(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _warms_up(record: StepRecord) -> bool:
+    return any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
 
 
 def _improved(record: StepRecord) -> bool:
@@ -137,10 +162,11 @@ class NormExplosion(Rule):
 
     - within the first 20 steps, the size over all blocks passes ``raised`` while the mean of the last five losses lies
       more than 10 % and its noise above the start, or
-    - the size over all blocks passes ``drowned`` and the loss has not improved on its start by more than its noise, or
-    - a tenth of the layers are above ``layer``, three times as loud as what they adapt: decisive alone.
+    - from the third step on, it passes ``drowned`` and the loss has not improved on its start by more than its noise.
 
-    Having fired, it holds as long as the size over all blocks stays above ``raised`` and the loss has not improved.
+    Having fired, it holds as long as the size over all blocks stays above ``raised`` and the loss has not improved. A
+    size alone is no fault: the fewer modules are adapted, the louder is each in the best of runs. Where adapters begin
+    with a part of W₀ in them (PiSSA, OLoRA, CorDA, LoftQ), what they began with does not count.
 
     The limits: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on MiniLM
     and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights alone, in
@@ -155,32 +181,26 @@ class NormExplosion(Rule):
 
     raised: float = 1.5
     drowned: float = 12.0
-    layer: float = 3.0
     loss_factor: float = 1.1
     spectral_raised: float = 5.0
     spectral_drowned: float = 20.0
-    spectral_layer: float = 5.0
     holds: bool = field(default=False, init=False)
+    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        limits, metric = (self.raised, self.drowned, self.layer), "output_ratio"
-        if (size := _size(record, metric)) is None:
-            limits, metric = (
-                (self.spectral_raised, self.spectral_drowned, self.spectral_layer),
-                "relative_spectral_norm",
-            )
+        self.began = _began(record, self.began)
+        raised, drowned, metric = self.raised, self.drowned, "output_ratio"
+        if (size := _size(record, metric, self.began)) is None:
+            raised, drowned, metric = self.spectral_raised, self.spectral_drowned, "relative_spectral_norm"
             size = _size(record, metric)
         if size is None:
             return None
-        raised, drowned, layer = limits
-        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {size.blocks} blocks"
-        if size.p90 > layer:
-            why, limit = f"{size.p90:.3g} in a tenth of the layers", layer
-        elif size.overall > drowned and record.step >= 3 and not _improved(record):
-            why, limit = f"{over}, and the loss has not improved", drowned
-        elif size.overall > raised and _worse(record, self.loss_factor):
+        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {_many(size.blocks, 'block')}"
+        if size.overall > raised and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, limit = f"{over}, and the loss went {start:.3g} → {recent:.3g}", raised
+        elif size.overall > drowned and record.step >= 3 and not _improved(record):
+            why, limit = f"{over}, and the loss has not improved", drowned
         elif self.holds and size.overall > raised and not _improved(record):
             why, limit = over, raised
         else:
@@ -189,10 +209,10 @@ class NormExplosion(Rule):
         self.holds = True
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
         change, causes = weaker(record, weaker_by(record, size.overall)), why_strong(record)
-        if record.step <= EARLY:
+        if record.step <= EARLY and not _warms_up(record):
             causes.append("no warm-up, so that the first updates go at full speed in unsure directions")
         return Finding(
-            f"The adapters have exploded {beside}: {metric} is {why} (limit {limit:g}).",
+            f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (limit {limit:g}).",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric=metric,
             limit=limit,
@@ -207,8 +227,9 @@ class NormRunaway(Rule):
     """The adapters are still growing fast at a size that no useful run of the corpus reached.
 
     Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
-    ``size`` and has grown by more than ``growth`` over the last ``window`` measured steps. Says so even while the loss
-    falls: a run that only creeps back after an explosion ends far behind.
+    ``size`` and grows as fast as by ``growth`` in ``window`` steps, or faster; over more of them where it is measured
+    less often. Says so even while the loss falls: a run that only creeps back after an explosion ends far behind. What
+    PiSSA and its kin began with does not count, as in LW102.
 
     The limit is LW102's ``drowned``: within ten steps the largest good run of the corpus reached 10.
     """
@@ -222,20 +243,28 @@ class NormRunaway(Rule):
     size: float = 12.0
     growth: float = 1.5
     window: int = 5
-    history: list[float] = field(default_factory=list, init=False)
+    history: list[tuple[int, float]] = field(default_factory=list, init=False)
+    """Step and size of the last ``window`` measurements."""
+    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        size = _size(record, "output_ratio")
+        self.began = _began(record, self.began)
+        size = _size(record, "output_ratio", self.began)
         if size is None:
             return None
-        past = self.history[0] if len(self.history) == self.window else None
-        self.history = [*self.history, size.p90][-self.window :]
-        if size.overall <= self.size or past is None or size.p90 <= self.growth * past:
+        earlier = [known for known in self.history if record.step - known[0] >= self.window]
+        self.history = [*self.history, (record.step, size.p90)][-self.window :]
+        if size.overall <= self.size or not earlier:
+            return None
+        step, past = earlier[-1]
+        ago = record.step - step
+        if size.p90 <= self.growth ** (ago / self.window) * past:
             return None
         change = weaker(record, weaker_by(record, size.overall))
         return Finding(
-            f"The adapters grow fast: output_ratio reached {size.p90:.3g} in a tenth of the layers ({size.overall:.3g} "
-            f"over {size.blocks} blocks, limit {self.size:g}), from {past:.3g} {self.window} measured steps ago.",
+            f"The adapters grow fast: output_ratio {_beyond(record)}reached {size.p90:.3g} in a tenth of the layers "
+            f"({size.overall:.3g} over {_many(size.blocks, 'block')}, limit {self.size:g}), from {past:.3g} {ago} "
+            "steps ago.",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric="output_ratio",
             limit=self.size,
@@ -290,8 +319,8 @@ class BarelyMoves(Rule):
                 causes.append("the scale is small: alpha was kept while r was raised")
         return Finding(
             f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers and at most "
-            f"{reach:.2g} over {size.blocks} blocks by the end of the schedule (limit {self.reach:g}), and the loss "
-            f"went {start:.4g} → {recent:.4g}.",
+            f"{reach:.2g} over {_many(size.blocks, 'block')} by the end of the schedule (limit {self.reach:g}), and "
+            f"the loss went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             limit=self.reach,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -191,7 +192,8 @@ def in_wider_numbers(record: StepRecord) -> list[str]:
 
 
 def _strongest(record: StepRecord) -> AdapterInfo:
-    return max(record.run.adapters, key=lambda a: a.scale)
+    """That with the highest s·lr."""
+    return max(record.run.adapters, key=lambda a: a.scale * (_lr_of(record, a) or 0.0))
 
 
 def _change(record: StepRecord, factor: float) -> Change:
@@ -213,11 +215,29 @@ def _change(record: StepRecord, factor: float) -> Change:
     words, settings = [], {}
     if alpha != adapter.alpha:
         words.append(with_alpha(adapter, alpha))
-        settings["lora_alpha"] = alpha
+        if adapter.scale == Counter(a.scale for a in record.run.adapters).most_common(1)[0][0]:
+            settings["lora_alpha"] = alpha
+        else:
+            words[-1] += f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
     if new_lr != lr:
-        words.append(f"learning rate {lr:g} → {new_lr:g}")
-        settings["learning_rate"] = new_lr
+        said, values = _new_rate(record, lr, new_lr)
+        words.append(said)
+        settings.update(values)
     return Change([" and ".join(words)] if words else [], settings)
+
+
+def _new_rate(record: StepRecord, lr: float, new: float) -> tuple[str, dict[str, float]]:
+    """In words and as a setting: a parameter group's ``lr`` becomes ``new``, and the others keep step (LoRA+)."""
+    rates = set(record.run.peak_lr or record.lr)
+    base = record.run.config.get("learning_rate")
+    if len(rates) < 2:
+        return f"learning rate {lr:g} → {new:g}", {"learning_rate": new}
+    if base == lr or base not in rates:
+        word = f"learning rate {lr:g} → {new:g} in the fastest parameter group, the others by the same factor"
+        return word, {"learning_rate": new} if base == lr else {}
+    whole = typed(base * new / lr, (1, 2, 3, 5), 10)
+    word = f"learning_rate {base:g} → {whole:g} ({lr:g} → {lr * whole / base:g} in the fastest parameter group)"
+    return word, {"learning_rate": whole}
 
 
 def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from transformers import Trainer
@@ -56,6 +58,7 @@ SICK = [
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
     pytest.param({"alpha": 256, "r": 32}, {"lr": 1e-2}, id="rank-32"),
     pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora"),
+    pytest.param({"alpha": 64, "init_lora_weights": "pissa"}, {"lr": 2e-2}, id="pissa"),
 ]
 
 
@@ -83,6 +86,8 @@ TWINS = [
     pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32"),
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),
+    pytest.param({"targets": ["v_proj"], "layers_to_transform": [3]}, {"lr": 1e-2}, id="one-module-has-to-be-loud"),
+    pytest.param({"alpha": 64, "r": 64, "init_lora_weights": "pissa"}, {"lr": 5e-4, "warmup_steps": 10}, id="pissa"),
 ]
 
 
@@ -109,8 +114,17 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 
 def test_limits_can_be_changed() -> None:
-    strict = run(steps=20, rules=[NormExplosion(layer=0.05)])
+    strict = run(steps=20, rules=[NormExplosion(drowned=0.05)])
     assert the("LW102", strict).limit == 0.05
+
+
+def test_a_warm_up_that_was_there_is_not_said_to_be_missing() -> None:
+    def why(**settings: Any) -> bool:
+        monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, **settings)
+        return any("no warm-up" in cause for cause in the("LW102", monitor).causes)
+
+    assert why()
+    assert not why(warmup_steps=5)
 
 
 def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> None:
@@ -139,12 +153,24 @@ def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(raised=300.0, drowned=300.0, layer=300.0)
+    patient = NormExplosion(raised=300.0, drowned=300.0)
     monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, rules=[patient, NormRunaway()])
     runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
     assert runaway.step <= 8
     assert not explosion
     assert runaway.remedies
+
+
+@pytest.mark.parametrize(("every", "fires"), [(1, True), (5, True), (16, False)])
+def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fires: bool) -> None:
+    """Twice as loud at each measurement, from far below the limit: in 1, 5 or 16 steps."""
+    last = healthy().last
+    assert last is not None
+    rule, found = NormRunaway(), []
+    for n in range(8):
+        values = np.full(len(last.run.adapters), 0.5 * 2.0**n)
+        found.append(rule.check(replace(last, step=1 + n * every, metrics={"output_ratio": values}, known={})))
+    assert any(found) == fires
 
 
 def test_an_explosion_takes_the_place_of_the_runaway() -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import pytest
+import torch
+from peft.optimizers import create_loraplus_optimizer
+from transformers import Trainer
 
-from lora_watch.records import AdapterInfo
-from lora_watch.rules.strength import rescaled, typed
+from lora_watch.monitor import Monitor
+from lora_watch.records import AdapterInfo, StepRecord
+from lora_watch.rules.strength import rescaled, typed, weaker
 from tests.rules.runs import ids, run, the
 from tests.support import lora, tiny_model
 
@@ -51,3 +55,45 @@ def test_the_advice_cures(rule: str, alpha: float, lr: float) -> None:
     assert ids(cured) == [], advice
     assert cured.last is not None
     assert cured.last.scalars["loss_improved"] == 1.0, advice
+
+
+def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
+    """B's group trains at 16 times the learning rate: what is advised is the new learning rate, and it cures."""
+
+    def trained(lr: float, alpha: float) -> Monitor:
+        model = lora(tiny_model(), alpha=alpha)
+
+        def plus(trainer: Trainer) -> None:
+            trainer.optimizer = create_loraplus_optimizer(model, torch.optim.AdamW, lr=lr, loraplus_lr_ratio=16)
+
+        return run(model, steps=20, lr=lr, prepare=plus)
+
+    alert = the("LW102", trained(2e-3, 64))
+    assert alert.settings == {"lora_alpha": 16, "learning_rate": pytest.approx(1e-4)}
+    assert "learning_rate 0.002 → 0.0001 (0.032 → 0.0016 in the fastest parameter group)" in alert.remedies[0]
+    assert ids(trained(alert.settings["learning_rate"], alert.settings["lora_alpha"])) == []
+
+
+def test_an_alpha_of_a_pattern_is_no_new_lora_alpha() -> None:
+    model = lora(tiny_model(), alpha_pattern={"down_proj": 256})
+    alert = the("LW401", run(model, steps=1, lr=1e-2))
+    assert alert.remedies == ["lora_alpha 256 → 64 (scale 32 → 8) of down_proj (alpha_pattern)"]
+    assert not alert.settings
+
+
+def test_the_advice_is_for_the_fastest_group() -> None:
+    """Equal scales, and one block at a hundred times the rate of the others: that rate has to come down."""
+    model = lora(tiny_model())
+
+    def groups(trainer: Trainer) -> None:
+        fast = [p for name, p in model.named_parameters() if p.requires_grad and ".layers.3." in name]
+        slow = [p for name, p in model.named_parameters() if p.requires_grad and ".layers.3." not in name]
+        trainer.optimizer = torch.optim.AdamW([{"params": slow, "lr": 2e-3}, {"params": fast, "lr": 0.2}])
+
+    change = weaker(_last(run(model, steps=1, prepare=groups)), 10.0)
+    assert change.words == ["learning_rate 0.002 → 0.0002 (0.2 → 0.02 in the fastest parameter group)"]
+
+
+def _last(monitor: Monitor) -> StepRecord:
+    assert monitor.last is not None
+    return monitor.last
