@@ -660,7 +660,7 @@ class Monitor:
     def _unharmed(self, doing: str) -> Iterator[None]:
         """Training goes on whatever happens inside: the failure is logged once and becomes a finding."""
         try:
-            with torch.no_grad():
+            with torch.no_grad(), np.errstate(all="ignore"):  # NaN and infinities are results here
                 yield
         except OSError as error:  # the disk's fault, not ours: one line is enough, whichever files it meets
             said = f"lora_watch could not write: {error}"

@@ -78,6 +78,15 @@ def test_a_loop_that_breaks_by_itself_is_interrupted(tmp_path: Path) -> None:
     assert "KeyError" in report["message"]
 
 
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+def test_an_infinite_learning_rate_is_told_by_alerts_and_not_by_numpy() -> None:
+    model, optimizer = built(lr=float("inf"))
+    with Monitor(model, optimizer, max_steps=3) as monitor:
+        loop(monitor, model, optimizer, 3)
+    assert "LW101" in {alert.rule for alert in monitor.alerts}
+    assert "LW901" not in {alert.rule for alert in monitor.alerts}
+
+
 def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
     model, optimizer = built()
     monitor = Monitor(model, optimizer, rules=[Whole()], fail_on="error", sinks=[ReportSink(tmp_path)])
