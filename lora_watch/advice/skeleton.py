@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import re
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -133,8 +134,13 @@ def _on_meta(model: nn.Module) -> nn.Module:
 def _from_folder(path: Path, classifies: bool) -> Skeleton:
     folder = path.parent if path.name == "config.json" else path
     if not (folder / "config.json").is_file():
+        on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and not path.exists()
+        fetch = (
+            f"; nothing is fetched here: hf download {path} config.json --local-dir {path.name}" if on_the_hub else ""
+        )
         raise ValueError(
             f"{path}: no config.json is there; give the folder of a model (its config.json is enough, without weights)"
+            f"{fetch}"
         )
     from transformers import AutoConfig
 

@@ -76,7 +76,8 @@ def advise(
     """
     from lora_watch import advice
 
-    target_modules = "all-linear" if targets == "all-linear" else targets.split(",")
+    named = [name.strip() for name in targets.split(",") if name.strip()]
+    target_modules = "all-linear" if named == ["all-linear"] else named
     told: Advice | Transfer
     try:
         if from_model is not None or to_model is not None:

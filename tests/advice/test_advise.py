@@ -234,6 +234,7 @@ def test_a_rank_of_ones_own_is_judged() -> None:
     ("model", "settings", "says"),
     [
         (TINY_LLAMA / "nowhere", {}, "no config.json"),
+        (Path("some-org/Some-8B"), {}, "hf download some-org/Some-8B config.json --local-dir Some-8B"),
         (TINY_LLAMA, {"task": "frobnicate"}, "classification \\(sentiment, spam, label …\\)"),
         (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
         (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
@@ -291,6 +292,11 @@ def test_the_command_prints_the_table_and_the_code() -> None:
     assert "630,784 trainable parameters" in shown.output
     code = shown.output[shown.output.index("from peft") :]
     assert config_of("\n".join(line.rstrip() for line in code.splitlines())).r == 64
+
+
+def test_blanks_between_names_of_targets_are_no_part_of_them() -> None:
+    shown = command(str(TINY_LLAMA), "--targets", "q_proj, v_proj,")
+    assert 'target_modules=["q_proj", "v_proj"]' in shown.output
 
 
 def test_the_json_is_the_schemas() -> None:

@@ -242,7 +242,7 @@ def test_another_plan_is_one_clear_error(tmp_path: Path) -> None:
         search(metric, Plan(**{**PLAN.to_dict(), "learning_rate": 2e-3}), storage=storage, show=False)
 
 
-def test_without_optuna_the_error_names_the_extra() -> None:
+def test_without_optuna_the_error_names_what_to_install() -> None:
     code = (
         "import sys; sys.modules['optuna'] = None\n"
         "from lora_watch.search import Plan, search\n"
@@ -250,7 +250,7 @@ def test_without_optuna_the_error_names_the_extra() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 1
-    assert "pip install 'lora-watch[search]'" in done.stderr.splitlines()[-1]
+    assert "pip install optuna psutil" in done.stderr.splitlines()[-1]
 
 
 def test_the_dashboard_reads_it(tmp_path: Path) -> None:
