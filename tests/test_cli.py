@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
+import re
 import subprocess
 import sys
 
@@ -35,6 +37,15 @@ def test_help_is_set_in_paragraphs(command: str):
     if Version(typer.__version__) >= Version("0.28"):  # older ones take the indentation away
         examples = [line for line in wide.splitlines() if line.strip().startswith("lora-watch ")]
         assert all(line.startswith("   lora-watch") for line in examples)
+
+
+@pytest.mark.parametrize("command", ["advise", "preflight", "plan", "inspect", "compare"])
+def test_no_example_is_broken_at_80_columns(command: str):
+    told = importlib.import_module(f"lora_watch.commands.{command}").EXAMPLES
+    plain = re.sub(r"\[/?\w*\]", "", told)
+    lines = [line for line in plain.splitlines() if line.startswith("  ")]
+    assert len(lines) >= 8
+    assert [line for line in lines if len(line) > 78] == []
 
 
 def test_no_arguments_show_the_help():

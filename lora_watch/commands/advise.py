@@ -19,13 +19,17 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch advise ./Llama-3-8B --task "chat assistant"[/]                 what to start from
+  [cyan]lora-watch advise ./Llama-3-8B --task "chat assistant"[/]
+    what to start from
 
-  [cyan]lora-watch advise ./Llama-3-8B --task medical --tokens 3e6 --lr 2e-4[/]   with the data and the learning rate
+  [cyan]lora-watch advise ./Llama-3-8B --task medical --tokens 3e6 --lr 2e-4[/]
+    with the data and the learning rate
 
-  [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]       the numbers of a choice of your own
+  [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]
+    the numbers of a choice of your own
 
-  [cyan]lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16[/]   what tuned settings become
+  [cyan]lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16[/]
+    what tuned settings become
 
 Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), [cyan]instruction-tuning[/] \
 (16 to 64), [cyan]continued-pretraining[/] (64 to 256), or words that say which. Then [cyan]lora-watch plan[/] writes \

@@ -14,13 +14,17 @@ from lora_watch.commands.misuse import misuse
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch compare runs[/]                            every run below a folder
+  [cyan]lora-watch compare runs[/]
+    every run below a folder
 
-  [cyan]lora-watch compare r8 r16 r32 --figure ranks.svg[/]   the curve as a picture
+  [cyan]lora-watch compare r8 r16 r32 --figure ranks.svg[/]
+    the curve as a picture
 
-  [cyan]lora-watch compare runs --metric eval_accuracy[/]     by another of the evaluation's numbers
+  [cyan]lora-watch compare runs --metric eval_accuracy[/]
+    by another of the evaluation's numbers
 
-  [cyan]lora-watch compare runs --json[/]                     for a program"""
+  [cyan]lora-watch compare runs --json[/]
+    for a program"""
 
 
 class Better(enum.Enum):

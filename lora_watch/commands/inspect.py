@@ -17,13 +17,17 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch inspect out/checkpoint-500[/]                  each layer: rank, scale, norms, spectrum
+  [cyan]lora-watch inspect out/checkpoint-500[/]
+    each layer: rank, scale, norms, spectrum
 
-  [cyan]lora-watch inspect my-adapter --base ./Llama-3-8B[/]      beside the weights it changes
+  [cyan]lora-watch inspect my-adapter --base ./Llama-3-8B[/]
+    beside the weights it changes
 
-  [cyan]lora-watch inspect a --against b[/]                       what training on, or another seed, has changed
+  [cyan]lora-watch inspect a --against b[/]
+    what training on, or another seed, has changed
 
-  [cyan]lora-watch inspect my-adapter --figure adapter.png[/]     where its energy lies
+  [cyan]lora-watch inspect my-adapter --figure adapter.png[/]
+    where its energy lies
 
 No model is loaded and one layer is in memory at a time."""
 

@@ -17,15 +17,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch plan --lr 2e-4[/]                                  ranks 8, 16, 32 … with α = r
+  [cyan]lora-watch plan --lr 2e-4[/]
+    ranks 8, 16, 32 … with α = r
 
-  [cyan]lora-watch plan --lr 2e-4 --out ranks.json[/]                 the same as a file, one entry a run
+  [cyan]lora-watch plan --lr 2e-4 --out ranks.json[/]
+    the same as a file, one entry a run
 
-  [cyan]lora-watch compare runs[/]                                    when they have run: where the curve is flat
+  [cyan]lora-watch compare runs[/]
+    when they have run: where the curve is flat
 
-  [cyan]lora-watch plan --lr 2e-4 --at-rank 32 --out scales.json[/]   then the scales at that rank
+  [cyan]lora-watch plan --lr 2e-4 --at-rank 32 --out scales.json[/]
+    then the scales at that rank
 
-  [cyan]lora-watch plan --lr 2e-4 --rslora --alpha 16[/]              hold α under rsLoRA instead of s
+  [cyan]lora-watch plan --lr 2e-4 --rslora --alpha 16[/]
+    hold α under rsLoRA instead of s
 
 From Python [cyan]lora_watch.search.search(train, Plan(learning_rate=2e-4))[/] runs both stages and stops by itself."""
 

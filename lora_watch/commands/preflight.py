@@ -16,15 +16,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch preflight sft.yaml[/]                                one file with both (TRL's, Axolotl's …)
+  [cyan]lora-watch preflight sft.yaml[/]
+    one file with both (TRL's, Axolotl's …)
 
-  [cyan]lora-watch preflight adapter_config.json training_args.json[/]  PEFT's and the Trainer's own
+  [cyan]lora-watch preflight adapter_config.json training_args.json[/]
+    PEFT's and the Trainer's own
 
-  [cyan]lora-watch preflight sft.yaml --model ./Llama-3-8B[/]           with the layers, and the size of the first step
+  [cyan]lora-watch preflight sft.yaml --model ./Llama-3-8B[/]
+    with the layers, and the size of the first step
 
-  [cyan]lora-watch preflight sft.yaml --task classification[/]          does the rank suit the task?
+  [cyan]lora-watch preflight sft.yaml --task classification[/]
+    does the rank suit the task?
 
-  [cyan]lora-watch preflight sft.yaml --model ./70B --reference 7b-run[/]   do the settings carry over?
+  [cyan]lora-watch preflight sft.yaml --model ./70B --reference 7b-run[/]
+    do the settings carry over?
 
 [cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."""
 
