@@ -11,7 +11,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -223,6 +223,7 @@ class LoraWatchCallback(TrainerCallback):
                 f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
                 "stand down (LW104, LW202 to LW206), all but LW201, NaN and infinity"
             )
+        schedule = _read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
         monitor = Monitor(
             model,
             optimizer,
@@ -236,7 +237,8 @@ class LoraWatchCallback(TrainerCallback):
             mute=self.mute,
             sinks=self._sinks(trainer, model) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,
-            lr_fraction=_lr_fraction(kwargs.get("lr_scheduler"), state.max_steps),
+            lr_fraction=schedule.fraction if schedule else None,
+            peak_lr=schedule.peaks if schedule else None,
             config=_config(args, model) | _classes(trainer, model) | self._purpose,
             judge_loss=judge_loss,
             notes=notes,
@@ -462,22 +464,41 @@ def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
     return find
 
 
-def _lr_fraction(scheduler: Any, max_steps: int) -> Callable[[int], float | None] | None:
-    """Share of the schedule's Σ lr spent after n steps, where the schedule is a function of the step (LambdaLR)."""
+class _Schedule(NamedTuple):
+    fraction: Callable[[int], float | None]
+    """Share of Σ lr spent after n steps."""
+    peaks: tuple[float, ...]
+    """The highest learning rate of each parameter group."""
+
+
+def _read_schedule(scheduler: Any, max_steps: int) -> _Schedule | None:
+    """What a schedule holds, where it is a function of the step (LambdaLR) and says so."""
     scheduler = getattr(scheduler, "scheduler", scheduler)
-    lambdas = getattr(scheduler, "lr_lambdas", None)
+    lambdas, base = getattr(scheduler, "lr_lambdas", None), getattr(scheduler, "base_lrs", ())
     if not lambdas or max_steps <= 0:
         return None
     # Long schedules are sampled: they are smooth, and the sum need not be exact.
     points = range(0, max_steps, max(1, max_steps // 2000))
-    rates = [max(float(lambdas[0](t)), 0.0) for t in points]
+    factors = {of: [max(float(of(t)), 0.0) for t in points] for of in dict.fromkeys(lambdas)}
+    highest = {
+        of: _highest(of, points[values.index(max(values))], points.step, max_steps) for of, values in factors.items()
+    }
+    rates = factors[lambdas[0]]
     total = sum(rates)
     if not total > 0:
         return None
     spent = [0.0]
     for rate in rates:
         spent.append(spent[-1] + rate / total)
-    return lambda step: spent[min(-(-step // points.step), len(rates))]
+    return _Schedule(
+        lambda step: spent[min(-(-step // points.step), len(rates))],
+        tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
+    )
+
+
+def _highest(of: Callable[[int], float], around: int, reach: int, end: int) -> float:
+    """The highest value of a schedule at the steps less than ``reach`` away from ``around``."""
+    return max(float(of(t)) for t in range(max(around - reach + 1, 0), min(around + reach, end)))
 
 
 def _config(args: TrainingArguments, model: Any) -> dict[str, Any]:

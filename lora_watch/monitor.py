@@ -21,6 +21,7 @@ from lora_watch.adapters import (
     find_adapters,
     find_other_adapters,
     moved,
+    prompts,
     unmatched,
 )
 from lora_watch.adapters.describe import describe
@@ -110,6 +111,8 @@ class Monitor:
         sinks: where records and alerts are written.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
+        peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
+            the optimizer was built with.
         config: settings for the report and the dashboards. ``classes``, the number of classes of a cross-entropy (a
             language model's vocabulary), lets LW205 judge the first loss.
         judge_loss: False where the loss does not fall as the model gets better (GRPO, PPO): of the rules that read it
@@ -136,6 +139,7 @@ class Monitor:
         sinks: Sequence[Sink] = (),
         max_steps: int | None = None,
         lr_fraction: Callable[[int], float | None] | None = None,
+        peak_lr: Sequence[float] | None = None,
         config: Mapping[str, Any] | None = None,
         judge_loss: bool = True,
         notes: Sequence[str] = (),
@@ -154,7 +158,7 @@ class Monitor:
         self._sinks = list(sinks)
         self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
         self._max_steps, self._config, self._notes = max_steps, dict(config or {}), list(notes)
-        self._lr_fraction = lr_fraction
+        self._lr_fraction, self._peak_lr = lr_fraction, tuple(peak_lr or ())
         self._loss, self._judge_loss = LossSignals(), judge_loss
         self._adapters: Sequence[Adapter | DenseAdapter] = ()
         self._bank: AdapterBank | DenseBank = AdapterBank([])
@@ -403,6 +407,7 @@ class Monitor:
     # -- finding -----------------------------------------------------------------------------------------------------
     def _find(self) -> None:
         others: list[DenseAdapter] = []
+        methods: set[str] = set()
         found: Sequence[Adapter | DenseAdapter]
         watched: Sequence[Adapter | DenseAdapter]
         try:
@@ -410,6 +415,7 @@ class Monitor:
             self._bank = AdapterBank(watched := _being_trained(found))
         except NoAdaptersError as error:
             others = find_other_adapters(self._model)
+            methods = {adapter.method for adapter in others} | set(prompts(self._model))
             found = self._measurable(others, str(error))
             self._bank = DenseBank(watched := _being_trained(found))
         self._trained.update((adapter.name, adapter) for adapter in watched if _trains(adapter))
@@ -442,8 +448,8 @@ class Monitor:
             rules=tuple(rule.describe() for rule in self.episodes.rules),
             versions=_versions(),
             optimizer=self._groups.name,
-            peak_lr=self._groups.peak_lr,
-            other_methods=tuple(sorted({adapter.method for adapter in others})),
+            peak_lr=self._peak_lr or self._groups.peak_lr,
+            other_methods=tuple(sorted(methods)),
             moved=moved(self._model),
             unmatched=tuple(unmatched(self._model)),
             notes=tuple(notes),
@@ -543,7 +549,7 @@ class Monitor:
                     metrics[name], known[name] = snapshot.distance(self._adapters)
         if total:
             scale = np.array([a.scale for a in self._adapters])
-            rates = self._groups.per_adapter(lr if lr else self._groups.peak_lr)
+            rates = self._groups.per_adapter(lr if lr else self.run.peak_lr)
             metrics["effective_lr"] = scale * rates
             known["effective_lr"] = ~np.isnan(rates)
             if not self.run.other_methods:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from transformers import Adafactor
 
 from lora_watch import LoraWatchError, Monitor, StepRecord, monitor
 from lora_watch.adapters import find_adapters
@@ -162,6 +164,27 @@ def test_a_method_that_adds_nothing_is_not_watched_and_is_no_fault() -> None:
     assert monitor.run.adapters == ()
     assert "IA3" in " ".join(monitor.run.notes)
     assert records[-1].loss is not None, "the loss is still watched"
+
+
+def test_a_prompt_that_is_learned_is_another_method_and_no_fault() -> None:
+    from peft import PromptTuningConfig, get_peft_model
+
+    model = get_peft_model(tiny_model(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer, fail_on="error") as monitor:
+        loop(monitor, model, optimizer, 2)
+    assert monitor.alerts == []
+    assert monitor.run.other_methods == ("PROMPT_TUNING",)
+
+
+def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:
+    model = lora(tiny_model())
+    optimizer = Adafactor([p for p in model.parameters() if p.requires_grad], lr=None, relative_step=True)
+    with Monitor(model, optimizer, fail_on="error") as monitor:
+        records = loop(monitor, model, optimizer, 4)
+    assert math.isnan(records[-1].lr[0])
+    assert monitor.alerts == []
+    assert (records[-1].metrics["b_norm"] > 0).all()
 
 
 def test_every_thins_the_norms_but_not_the_loss() -> None:

@@ -11,7 +11,7 @@ from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.adapters.adapter import Adapter, Block, NoAdaptersError
-    from lora_watch.adapters.find import find_adapters, find_other_adapters, moved, unmatched, walk
+    from lora_watch.adapters.find import find_adapters, find_other_adapters, moved, prompts, unmatched, walk
     from lora_watch.adapters.names import clean_name, layer_index
     from lora_watch.adapters.peft_deltas import DenseAdapter
 
@@ -25,6 +25,7 @@ __all__ = [
     "find_other_adapters",
     "layer_index",
     "moved",
+    "prompts",
     "unmatched",
     "walk",
 ]
@@ -33,7 +34,7 @@ __getattr__ = lazily(
     __name__,
     {
         "adapter": ("Adapter", "Block", "NoAdaptersError"),
-        "find": ("find_adapters", "find_other_adapters", "moved", "unmatched", "walk"),
+        "find": ("find_adapters", "find_other_adapters", "moved", "prompts", "unmatched", "walk"),
         "names": ("clean_name", "layer_index"),
         "peft_deltas": ("DenseAdapter",),
     },

@@ -49,6 +49,11 @@ def moved(model: nn.Module) -> str:
     return peft.moved(module for _, module in walk(model))
 
 
+def prompts(model: nn.Module) -> list[str]:
+    """PEFT's methods in ``model`` that learn a prompt and adapt no layer."""
+    return peft.prompts(module for _, module in walk(model))
+
+
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
     """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
     seen = set() if seen is None else seen

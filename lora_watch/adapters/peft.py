@@ -93,12 +93,21 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
 
 def moved(modules: Iterable[nn.Module]) -> str:
     """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
-    configs = next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
-    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in configs.values()]
+    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules)]
     return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
 
 
 _MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
+
+
+def prompts(modules: Iterable[nn.Module]) -> list[str]:
+    """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
+    return [config.peft_type.value for config in _configs(modules) if getattr(config, "is_prompt_learning", False)]
+
+
+def _configs(modules: Iterable[nn.Module]) -> list[Any]:
+    found = (c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict))
+    return list(next(found, {}).values())
 
 
 def _is_named(word: str, name: str) -> bool:

@@ -50,15 +50,15 @@ class ParameterGroups:
 
     @property
     def lr(self) -> tuple[float, ...]:
-        """The learning rate of each group now."""
-        return tuple(float(group["lr"]) for group in self._groups)
+        """The learning rate of each group now; NaN where the optimizer makes its own (Adafactor's relative step)."""
+        return tuple(_number(group["lr"]) for group in self._groups)
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
         """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
         ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
         groups = self._groups
-        return tuple(float(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in groups)
+        return tuple(_number(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in groups)
 
     @property
     def weight_decay(self) -> tuple[float, ...]:
@@ -68,3 +68,7 @@ class ParameterGroups:
     def per_adapter(self, rates: Sequence[float]) -> FloatArray:
         """``rates`` (one a group) spread over the adapters: float64 ``[n_adapters]``, NaN where no group is known."""
         return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in self.group])
+
+
+def _number(rate: Any) -> float:
+    return float("nan") if rate is None else float(rate)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -146,6 +147,24 @@ def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None
     assert "LW311" not in ids(monitor)
     assert "scale 8 is too high" in the("LW102", monitor).causes[0]
     assert "learning rate 0.1 → " in the("LW102", monitor).remedies[0]
+
+
+def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -> None:
+    """The optimizer is built with 1 and the schedule has the rate (Noam's); or with little, and it multiplies."""
+
+    def scheduled(built: float, factor: Callable[[int], float]) -> Monitor:
+        def prepare(trainer: Trainer) -> None:
+            parameters = [p for p in trainer.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
+            trainer.optimizer = torch.optim.AdamW(parameters, lr=built)
+            trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, factor)
+
+        return run(steps=10, prepare=prepare)
+
+    noam = scheduled(1.0, lambda t: 2e-3 * min((t + 1) / 4, (4 / (t + 1)) ** 0.5))
+    rising = scheduled(1e-5, lambda t: 1.0 + 20.0 * t)
+    assert noam.run.peak_lr == (pytest.approx(2e-3),)
+    assert rising.run.peak_lr == (pytest.approx(181e-5),)
+    assert ids(noam) == ids(rising) == []
 
 
 # -- LW103 -------------------------------------------------------------------------------------------------------------
