@@ -236,6 +236,9 @@ def advise(
         )
     if names := unmatched(adapted):
         notes.append(f"The model has no such module: {'; '.join(names)}.")
+    quantised = getattr(getattr(bare.model, "config", None), "quantization_config", None)
+    if quantised and not isinstance(model, nn.Module):
+        notes.append(f"The model is stored quantised and takes less than is said here, which counts {bare.dtype}.")
     if learning_rate is None:
         notes.append(f"No learning rate was given, and the first step grows in proportion to it. {CUSTOMARY_RATES}.")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)

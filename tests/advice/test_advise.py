@@ -173,6 +173,14 @@ def test_the_numbers_are_those_of_peft_on_the_class_that_the_configuration_names
     assert (told.trainable_parameters, told.model_parameters) == (trainable, everything - trainable)
 
 
+def test_a_quantised_model_is_told_to_take_less(tmp_path: Path) -> None:
+    config = json.loads((TINY_LLAMA / "config.json").read_text())
+    stored = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
+    (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": stored}))
+    says = [any("stored quantised" in note for note in advise(path).notes) for path in (tmp_path, TINY_LLAMA)]
+    assert says == [True, False]
+
+
 def test_a_language_model_that_classifies_is_told_of_the_head() -> None:
     assert any("task_type is SEQ_CLS" in note for note in advise(TINY_LLAMA, "spam filter").notes)
     assert not any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "chat").notes)
