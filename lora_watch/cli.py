@@ -42,25 +42,25 @@ This command shows what that does, and explains the rules.""",
     epilog="""
 Examples:
 
-  [cyan]lora-watch demo --quick[/]    a healthy run and a broken one, in half a minute
+  [cyan]lora-watch demo --quick[/]         a healthy run, a broken one, and its cure
 
-  [cyan]lora-watch run train.py[/]    a training script as it is, watched, ended when it goes wrong
+  [cyan]lora-watch run train.py[/]         a training script as it is, under the watch
 
-  [cyan]lora-watch check out[/]       judge a finished run: exit code 0, 1 or 2, and why
+  [cyan]lora-watch check out[/]            judge a finished run: 0, 1 or 2, and why
 
-  [cyan]lora-watch advise MODEL[/]    which rank and alpha to start from, and what they cost
+  [cyan]lora-watch advise MODEL[/]         which rank and alpha to start from
 
   [cyan]lora-watch preflight sft.yaml[/]   settings judged before the run
 
-  [cyan]lora-watch plan --lr 2e-4[/]  what to try for the rank, then the scale
+  [cyan]lora-watch plan --lr 2e-4[/]       what to try for the rank, then the scale
 
-  [cyan]lora-watch compare runs[/]    runs side by side: which rank is enough
+  [cyan]lora-watch compare runs[/]         runs side by side: which rank is enough
 
-  [cyan]lora-watch inspect ADAPTER[/]   what is in a saved adapter
+  [cyan]lora-watch inspect ADAPTER[/]      what is in a saved adapter
 
-  [cyan]lora-watch rules[/]           what is checked
+  [cyan]lora-watch rules[/]                what is checked
 
-  [cyan]lora-watch rules LW102[/]     one rule: when it fires and its limits""",
+  [cyan]lora-watch rules LW102[/]          one rule: when it fires and its limits""",
 )
 
 

@@ -20,15 +20,20 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch check out[/]                                  the run in the Trainer's output_dir
+  [cyan]lora-watch check out[/]
+    the run in the Trainer's output_dir
 
-  [cyan]lora-watch check sweep --fail-on warning[/]              every run below a folder, stricter
+  [cyan]lora-watch check sweep --fail-on warning[/]
+    every run below a folder, stricter
 
-  [cyan]lora-watch check out --junit report.xml[/]               for GitLab, Jenkins …
+  [cyan]lora-watch check out --junit report.xml[/]
+    for GitLab, Jenkins …
 
-  [cyan]lora-watch check out --baseline good.json --update-baseline[/]    keep this run to compare with
+  [cyan]lora-watch check out --baseline good.json --update-baseline[/]
+    keep this run to compare with
 
-  [cyan]lora-watch check out --baseline good.json[/]             what has moved since, in which layer"""
+  [cyan]lora-watch check out --baseline good.json[/]
+    what has moved since, in which layer"""
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 

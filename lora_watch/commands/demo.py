@@ -14,11 +14,14 @@ from lora_watch.demo.models import MissingPackageError
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch demo[/]                    the packaged model, under two minutes
+  [cyan]lora-watch demo[/]
+    the packaged model, under two minutes
 
-  [cyan]lora-watch demo --quick[/]            the same, smaller, under 30 seconds
+  [cyan]lora-watch demo --quick[/]
+    the same, smaller, under 30 seconds
 
-  [cyan]lora-watch demo --model minilm[/]     a real encoder on BBC news (says what to install first)"""
+  [cyan]lora-watch demo --model minilm[/]
+    a real encoder on BBC news (says what to install first)"""
 
 
 class Model(str, enum.Enum):

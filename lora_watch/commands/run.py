@@ -16,11 +16,14 @@ from lora_watch.commands.misuse import misuse
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch run train.py --lr 1e-4[/]                     what follows the script is the script's
+  [cyan]lora-watch run train.py --lr 1e-4[/]
+    what follows the script is the script's
 
-  [cyan]lora-watch run --fail-on warning train.py[/]             stricter
+  [cyan]lora-watch run --fail-on warning train.py[/]
+    stricter
 
-  [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]   a module, as with python -m
+  [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]
+    a module, as with python -m
 
   [cyan]torchrun --nproc_per_node 2 -m lora_watch run train.py[/]
 
