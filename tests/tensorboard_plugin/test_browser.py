@@ -368,7 +368,7 @@ def test_a_path_begins_and_ends_where_the_run_did(tab: Tab) -> None:
     ends = tab.open(run=HEALTHY).evaluate(
         """async () => {
             const {picture} = await import('./static/picture.js');
-            const limits = {quiet: 0.12, fall: 0.05, raised: 1.5, worse: -0.1, drowned: 12, most: 12};
+            const limits = {quiet: 0.12, fall: 0.05, raised: 1.5, worse: -0.1, drowned: 12};
             const points = [[0.02, 0.1], [-0.05, 2], [-0.4, 11.7]]
                 .map(([gain, loudness], i) => ({step: i + 2, gain, loudness}));
             const paths = [points, [points[0]], [points[2]]].map((some) => ({name: '', colour: 'red', points: some}));

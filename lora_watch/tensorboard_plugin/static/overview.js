@@ -59,7 +59,7 @@ export async function draw(app) {
         card('Loss', legend(lossLines), lineChart(lossLines, {...go, width: right - 26, height: em(212), alerts: shownAlerts, dots: spikes, onAlert: (alert) => app.openAlert(alert, 'alerts'), empty: 'the loss is unknown in this run'})),
         h('div', {class: 'pair'},
           card(loud, legend(loudLines), lineChart(loudLines, {...go, width: (right - 16) / 2 - 26, height: em(190), log: true,
-            limits: [{value: Math.min(limits.drowned, limits.most) / (path.blocks ?? 1), name: 'too loud'}, {value: limits.quiet / (path.blocks ?? 1), name: 'too quiet'}]})),
+            limits: [{value: limits.drowned / (path.blocks ?? 1), name: 'too loud'}, {value: limits.quiet / (path.blocks ?? 1), name: 'too quiet'}]})),
           card('s · lr', 'scale × learning rate, per group', lineChart(groupLines(effective), {...go, width: (right - 16) / 2 - 26, height: em(190), zero: true}))))),
     h('div', {class: 'columns', style: `grid-template-columns:${left}px ${right}px`},
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),

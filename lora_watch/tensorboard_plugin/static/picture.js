@@ -4,7 +4,7 @@ import {logTicks, ticks} from './chart.js';
 import {INF, NAN} from './data.js';
 
 /** What LW102 to LW104 go by where a run does not say. */
-const FALLBACK = {LW102: {raised: 1.5, drowned: 12, layer: 3, loss_factor: 1.1, spectral_raised: 5, spectral_drowned: 20, spectral_layer: 5},
+const FALLBACK = {LW102: {raised: 1.5, drowned: 12, loss_factor: 1.1, spectral_raised: 5, spectral_drowned: 20},
   LW104: {reach: 0.12, fall: 0.05}};
 
 /** Number of transformer blocks that hold adapters. What each one adds is carried on by all that follow. */
@@ -18,7 +18,6 @@ export function limitsOf(schema, metric) {
     quiet: barely.reach, fall: barely.fall,
     raised: explosion[`${kind}raised`], worse: 1 - explosion.loss_factor,
     drowned: explosion[`${kind}drowned`],
-    most: explosion[`${kind}layer`] * blocksOf(schema), // one layer in ten that loud is decisive alone
   };
 }
 
@@ -26,9 +25,9 @@ export function limitsOf(schema, metric) {
  * What a place in the picture is called. `gain`: share of its start that the loss has lost; `improved`: by more than its
  * noise; `loudness`: over all blocks; `reach`: what that leads to by the end of the schedule at most.
  */
-export function zoneOf({gain, improved = gain > 0, loudness, reach = loudness}, {quiet, fall, raised, worse, drowned, most}) {
+export function zoneOf({gain, improved = gain > 0, loudness, reach = loudness}, {quiet, fall, raised, worse, drowned}) {
   if (!(loudness >= 0) || Number.isNaN(gain)) return 'unknown';
-  if (loudness > most || (loudness > drowned && !improved) || (loudness > raised && gain < worse)) return 'overcooked';
+  if ((loudness > drowned && !improved) || (loudness > raised && gain < worse)) return 'overcooked';
   if (reach < quiet) return improved && gain > fall ? 'quiet' : 'barely';
   if (!improved) return 'stuck';
   return loudness > drowned ? 'loud' : 'healthy';
@@ -94,19 +93,19 @@ export function picture(paths, options) {
   const gains = all.map((p) => p.gain), sizes = all.map((p) => Math.log10(p.loudness));
   const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))), x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
   const y0 = Math.max(-4, Math.min(Math.log10(limits.quiet) - 0.9, ...sizes.map((v) => v - 0.2)));
-  const y1 = Math.min(5, Math.max(Math.log10(limits.most) + 0.5, ...sizes.map((v) => v + 0.25)));
+  const y1 = Math.min(5, Math.max(Math.log10(limits.drowned) + 0.5, ...sizes.map((v) => v + 0.25)));
   const X = (gain) => pad.left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * W;
   const Y = (loudness) => pad.top + H - ((Math.max(y0, Math.min(y1, Math.log10(loudness))) - y0) / (y1 - y0)) * H;
   const top = pad.top, bottom = pad.top + H, left = pad.left, right = pad.left + W, mid = X(0);
-  const [quiet, raised, drowned, most] = [limits.quiet, limits.raised, Math.min(limits.drowned, limits.most), limits.most].map(Y);
+  const [quiet, raised, drowned] = [limits.quiet, limits.raised, limits.drowned].map(Y);
   const worse = X(limits.worse), slow = X(limits.fall);
   const root = svg('svg', {class: 'picture', width, height, viewBox: `0 0 ${width} ${height}`, role: 'img',
     'aria-label': 'loudness of the adapters against improvement of the loss'});
 
   const zone = (name, d) => svg('path', {d, class: `zone ${name}`});
   root.append(
-    zone('overcooked', `M${left} ${top}H${right}V${most}H${mid}V${drowned}H${worse}V${raised}H${left}Z`),
-    zone('loud', `M${mid} ${most}H${right}V${drowned}H${mid}Z`),
+    zone('overcooked', `M${left} ${top}H${mid}V${drowned}H${worse}V${raised}H${left}Z`),
+    zone('loud', `M${mid} ${top}H${right}V${drowned}H${mid}Z`),
     zone('healthy', `M${mid} ${drowned}H${right}V${quiet}H${mid}Z`),
     zone('barely', `M${left} ${quiet}H${slow}V${bottom}H${left}Z`),
     svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
@@ -126,8 +125,8 @@ export function picture(paths, options) {
   root.append(...[label('OVERCOOKED', left + em(10), top + em(18), 'start', 'overcooked'),
     label('HEALTHY', right - em(10), quiet - em(10), 'end', 'healthy'), ...(mid - left < em(120) ? [label('BARELY', left + em(10), bottom - em(26), 'start', 'barely'), label('MOVES', left + em(10), bottom - em(10), 'start', 'barely')] // beside the paths
       : [label('BARELY MOVES', left + em(10), bottom - em(10), 'start', 'barely')]),
-    drowned - most > em(14) && label('very loud', right - em(10), (most + drowned) / 2 + em(4), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
-    label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')].filter(Boolean));
+    label('very loud', right - em(10), top + em(18), 'end', 'minor'), label('no gain yet', left + em(10), (raised + quiet) / 2 + em(4), 'start', 'minor'),
+    label('quiet, yet learning', right - em(10), bottom - em(10), 'end', 'minor')]);
 
   if (paths.length === 1 && paths[0].missing) root.append(svg('text', {x: (left + right) / 2, y: (drowned + quiet) / 2, 'text-anchor': 'middle', class: 'empty'}, `no path: ${paths[0].missing}`));
 
