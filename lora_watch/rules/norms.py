@@ -164,9 +164,10 @@ class NormExplosion(Rule):
       more than 10 % and its noise above the start, or
     - from the third step on, it passes ``drowned`` and the loss has not improved on its start by more than its noise.
 
-    Having fired, it holds as long as the size over all blocks stays above ``raised`` and the loss has not improved. A
-    size alone is no fault: the fewer modules are adapted, the louder is each in the best of runs. Where adapters begin
-    with a part of W₀ in them (PiSSA, OLoRA, CorDA, LoftQ), what they began with does not count.
+    Having fired, it holds until the size over all blocks is below ``raised``, or below ``drowned`` and the loss has
+    improved: a run that creeps back after an explosion ends far behind. But a size alone is no fault: the fewer modules
+    are adapted, the louder is each in the best of runs. Where adapters begin with a part of W₀ in them (PiSSA, OLoRA,
+    CorDA, LoftQ), what they began with does not count.
 
     The limits: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on MiniLM
     and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights alone, in
@@ -201,8 +202,8 @@ class NormExplosion(Rule):
             why, limit = f"{over}, and the loss went {start:.3g} → {recent:.3g}", raised
         elif size.overall > drowned and record.step >= 3 and not _improved(record):
             why, limit = f"{over}, and the loss has not improved", drowned
-        elif self.holds and size.overall > raised and not _improved(record):
-            why, limit = over, raised
+        elif self.holds and size.overall > (limit := drowned if _improved(record) else raised):
+            why = over
         else:
             self.holds = False
             return None

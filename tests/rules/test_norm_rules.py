@@ -119,6 +119,13 @@ def test_limits_can_be_changed() -> None:
     assert the("LW102", strict).limit == 0.05
 
 
+def test_an_explosion_lasts_while_the_run_creeps_back() -> None:
+    monitor = run(lora(tiny_model(), alpha=64), steps=60, lr=2e-2)
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_improved"] == 1.0
+    assert the("LW102", monitor).closed_step is None
+
+
 def test_a_warm_up_that_was_there_is_not_said_to_be_missing() -> None:
     def why(**settings: Any) -> bool:
         monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, **settings)
