@@ -26,6 +26,7 @@ from lora_watch.adapters import (
 )
 from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
+from lora_watch.adapters.tensors import sharded
 from lora_watch.alerts import Alert, LoraWatchError, Severity
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
 from lora_watch.norms.base import relative
@@ -100,7 +101,8 @@ class Monitor:
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
             and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
-            16th. Of methods that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
+            16th; where adapters are sharded (FSDP2), at every 16th at once, so that all ranks do the same. Of methods
+            that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: look into forward passes; False where hooks would spoil a compiled graph. The rules then compare
             weights.
         drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
@@ -161,6 +163,8 @@ class Monitor:
         self._lr_fraction, self._peak_lr = lr_fraction, tuple(peak_lr or ())
         self._loss, self._judge_loss = LossSignals(), judge_loss
         self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._shared = False
+        """To read the adapters takes every rank: all must do so at the same steps, whatever each of them has spent."""
         self._bank: AdapterBank | DenseBank = AdapterBank([])
         self._groups = ParameterGroups(optimizer, [])
         self._looks_inside = output_ratio
@@ -421,6 +425,7 @@ class Monitor:
         self._trained.update((adapter.name, adapter) for adapter in watched if _trains(adapter))
         self._retired = _retired(self._trained, found)
         self._adapters = watched
+        self._shared = any(sharded(p) for a in watched for p in (*a.parameters, a.magnitude_parameter) if p is not None)
         self._groups = ParameterGroups(self._optimizer, watched)
         if self._lr_sum.shape != (len(watched),):
             self._lr_sum = np.zeros(len(watched))
@@ -495,7 +500,9 @@ class Monitor:
         # Judged anew the longer the cadence, so that it has had time to show.
         due = self._step - self._first_step >= CLOSE_LOOK * self.full_every // self.every
         longest = LONGEST * self.every
-        if due and self.overhead > self.max_overhead and self.full_every < longest:
+        if due and self._shared:
+            self.full_every = longest
+        elif due and self.overhead > self.max_overhead and self.full_every < longest:
             wanted = self.full_every * self.overhead / max(self.max_overhead, 1e-9)
             while self.full_every < min(wanted, longest):
                 self.full_every *= 2
@@ -512,7 +519,8 @@ class Monitor:
         """Whole matrices cost more: no ten close looks, but one at twice the steps of the last at the latest."""
         longest = min(self._last_full - self._first_step, LONGEST_DENSE * self.every)
         late = self._step + 1 - self._last_full >= longest
-        return (self._step + 1) % self.every == 0 and (late or self.overhead <= self.max_overhead)
+        cheap = not self._shared and self.overhead <= self.max_overhead
+        return (self._step + 1) % self.every == 0 and (late or cheap)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
     def _take(

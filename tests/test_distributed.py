@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import torch.distributed.fsdp
 
 ROOT = Path(__file__).parent.parent
 
@@ -56,9 +58,49 @@ sys.exit(0 if ended == "ok" else 1)
 """
 
 
-def two_ranks(tmp_path: Path, fault: str) -> tuple[int, list[dict]]:
+SHARDED = """
+import contextlib, json, sys
+from pathlib import Path
+import torch, torch.distributed as dist
+from lora_watch import Monitor
+from tests.support import lora, stdlib_blocks, tiny_model
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+data = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 30, 32)]).split(2)
+
+def train(watched):
+    torch.manual_seed(0)
+    model = lora(tiny_model(), use_dora=True).train()
+    for layer in model.get_base_model().model.layers:
+        dist.fsdp.fully_shard(layer)
+    dist.fsdp.fully_shard(model)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    losses, metrics = [], []
+    # One rank has time to spare, the other has spent too much of it.
+    watch = Monitor(model, optimizer, drift=True, max_overhead=1.0 if rank else 1e-9) if watched else None
+    with watch or contextlib.nullcontext():
+        for ids in data:
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss))
+            if watch:
+                record = watch.step(loss=losses[-1])
+                metrics.append({name: values.tolist() for name, values in record.metrics.items()})
+            optimizer.zero_grad()
+    return losses, metrics, [str(alert) for alert in watch.alerts] if watch else []
+
+(plain, _, _), (losses, metrics, alerts) = train(False), train(True)
+(Path(sys.argv[1]) / f"rank{rank}.json").write_text(json.dumps(
+    {"plain": plain, "losses": losses, "metrics": metrics, "alerts": alerts}))
+dist.destroy_process_group()
+"""
+
+
+def two_ranks(tmp_path: Path, fault: str, source: str = SCRIPT) -> tuple[int, list[dict]]:
     script = tmp_path / "train.py"
-    script.write_text(textwrap.dedent(SCRIPT))
+    script.write_text(textwrap.dedent(source))
     env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
     done = subprocess.run(
@@ -100,3 +142,19 @@ def test_where_one_rank_cannot_watch_none_waits_for_it(tmp_path: Path) -> None:
     code, (zero, one) = two_ranks(tmp_path, "one-rank-cannot-start")
     assert code == 0
     assert zero["losses"] == one["losses"] == [None] * 8
+
+
+def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(tmp_path: Path) -> None:
+    """Each reading of an FSDP2 factor is a collective: one that a rank leaves out ends the training of all."""
+    if not hasattr(torch.distributed.fsdp, "fully_shard"):
+        pytest.skip("this torch has no fully_shard")
+    code, (zero, one) = two_ranks(tmp_path, "none", SHARDED)
+    assert code == 0
+    assert zero["losses"] == zero["plain"], "watched or not, training is the same"
+    assert zero["metrics"] == one["metrics"]
+    assert zero["alerts"] == one["alerts"] == []
+    full = [step for step, metrics in enumerate(zero["metrics"], start=1) if "drift_norm" in metrics]
+    assert full == [*range(1, 11), 16]
+    last = zero["metrics"][15]
+    assert {"delta_norm", "effective_rank", "magnitude_drift", "drift_norm", "a_grad_norm"} <= last.keys()
+    assert all(math.isfinite(value) for value in last["drift_norm"])

@@ -5,9 +5,14 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 
+def sharded(weight: Tensor) -> bool:
+    """A DTensor: reading it whole takes every rank that holds a part."""
+    return type(weight) is not nn.Parameter and hasattr(weight, "full_tensor")
+
+
 def gathered(weight: Tensor) -> Tensor:
     """Detached; whole if it was a DTensor."""
-    if type(weight) is not nn.Parameter and hasattr(weight, "full_tensor"):
+    if sharded(weight):
         weight = weight.full_tensor()  # pyright: ignore[reportAttributeAccessIssue]
     return weight.detach()
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, Block, DenseAdapter, walk
+from lora_watch.adapters.tensors import sharded
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred, is_far
 
@@ -94,9 +95,9 @@ class OutputRatioProbe:
         by_layer: dict[int, tuple[nn.Module, list[int]]] = {}
         for index, adapter in enumerate(self._adapters):
             layer = adapter.base_layer
-            sharded = any(hasattr(p, "full_tensor") for p in adapter.parameters)  # would need a collective in the hook
+            apart = any(map(sharded, adapter.parameters))  # would need a collective in the hook
             one = adapter.why_not is None if isinstance(adapter, DenseAdapter) else len(adapter.blocks()) == 1
-            if layer is not None and adapter.kind in self.KINDS and not sharded and one:
+            if layer is not None and adapter.kind in self.KINDS and not apart and one:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
