@@ -16,9 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lora_watch.adapters import Adapter, Block, DenseAdapter
-from lora_watch.norms.grams import difference_gram
+from lora_watch.norms.grams import HOST_PIECE, difference_gram
 from lora_watch.norms.spectrum import F2, product_square, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
 
@@ -60,6 +61,9 @@ class Snapshot:
         rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
         """
         out, known = np.full(len(adapters), np.nan), np.zeros(len(adapters), dtype=bool)
+        staging = torch.empty(
+            HOST_PIECE // 8, dtype=torch.float64
+        )  # several pieces at a time: new memory for each is slow
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for i, adapter in enumerate(adapters):
                 held, blocks = self._held.get(adapter.name), adapter.blocks()
@@ -68,17 +72,17 @@ class Snapshot:
                 known[i] = True
                 strength = _strength(adapter, blocks)
                 pairs = zip(blocks, held.blocks)
-                square = sum(_square(now, strength, then, held.strength) for now, then in pairs)
+                square = sum(_square(now, strength, then, held.strength, staging) for now, then in pairs)
                 out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
         return out, known
 
 
-def _square(now: Block, c: FloatArray, then: Block, c0: FloatArray) -> float:
+def _square(now: Block, c: FloatArray, then: Block, c0: FloatArray, staging: Tensor) -> float:
     """‖B·c·A − B₀·c₀·A₀‖_F²."""
     if len(c) != len(c0):
         return _precise_square(now, c, then, c0)
-    gram_a = difference_gram(now.a, then.a)
-    gram_b = difference_gram(now.b.T, then.b.T)
+    gram_a = difference_gram(now.a, then.a, staging)
+    gram_b = difference_gram(now.b.T, then.b.T, staging)
     square, doubtful = product_square(
         gram_a, gram_b, np.block([[np.diag(c), np.diag(c)], [np.diag(c), np.diag(c - c0)]])
     )

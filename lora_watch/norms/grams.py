@@ -68,22 +68,24 @@ def _columns(r: int) -> int:
     return max(HOST_PIECE // (_SIZE * max(r, 1)), 1)
 
 
-def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
+def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
     """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout.
 
-    The difference is taken in float64, element by element. On an accelerator x is formed there whole.
+    The difference is taken in float64, element by element, in ``staging``: float64 on the host, of any length. On an
+    accelerator x is formed there whole.
     """
     if now.device.type not in ("cpu", "mps"):
         return _difference_gram_there(now, then)
     r, d = now.shape
     out = np.zeros((2 * r, 2 * r))
-    step = _columns(2 * r)
+    step = max(staging.numel() // max(2 * r, 1), 1)
     for start in range(0, d, step):
-        new, old = (x.detach()[:, start : start + step].to("cpu", torch.float64).numpy() for x in (now, then))
-        moved = new - old
-        out[:r, :r] += np.dot(moved, moved.T)
+        pieces = [x.detach()[:, start : start + step].to("cpu") for x in (now, then)]
+        new, old = (_staged(piece, half) for piece, half in zip(pieces, staging.chunk(2)))
+        new, old = new.sub_(old).numpy(), old.numpy()
+        out[:r, :r] += np.dot(new, new.T)
         out[r:, r:] += np.dot(old, old.T)
-        out[:r, r:] += np.dot(moved, old.T)
+        out[:r, r:] += np.dot(new, old.T)
     out[r:, :r] = out[:r, r:].T
     return out
 
@@ -92,6 +94,14 @@ def _difference_gram_there(now: Tensor, then: Tensor) -> FloatArray:
     y = then.detach().double()
     x = torch.cat((now.detach().double() - y, y))
     return (x @ x.T).cpu().numpy()
+
+
+def _staged(piece: Tensor, staging: Tensor) -> Tensor:
+    """``piece`` in float64, in ``staging``."""
+    flat = staging[: piece.numel()]
+    # The layout of the source is kept: converting and transposing at once would be several times slower.
+    wide = flat.view(piece.shape) if piece.stride(1) == 1 else flat.view(piece.shape[::-1]).T
+    return wide.copy_(piece)
 
 
 class StagedGrams:
