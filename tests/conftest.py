@@ -16,7 +16,7 @@ for variable in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_PATIENCE", "LORA_WATCH_MUTE",
 from hypothesis import HealthCheck, settings  # noqa: E402
 
 # The suite draws the same examples every time: a change is judged by what it changed. `--hypothesis-profile=explore
-# --timeout=0` looks where no one has looked yet, for an hour or so.
+# --timeout=0` looks where no one has looked yet, for some minutes a test.
 ALL = list(HealthCheck)
 settings.register_profile("suite", max_examples=200, derandomize=True, deadline=None, suppress_health_check=ALL)
 settings.register_profile("explore", max_examples=20_000, print_blob=True, deadline=None, suppress_health_check=ALL)
