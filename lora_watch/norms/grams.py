@@ -28,7 +28,7 @@ DEVICE_STAGING = 64 << 20
 
 _SIZE = 8  # bytes of a float64
 
-_foreach_copy: Callable[[list[Tensor], list[Tensor]], None] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
+_foreach_copy: Callable[[list[Tensor], list[Tensor]], object] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 
 def uses_staging(device: torch.device, small: bool) -> bool:
