@@ -83,7 +83,7 @@ def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> Non
 TWINS = [
     pytest.param({"alpha": 16}, {"lr": 2e-3}, id="ordinary"),
     pytest.param({"alpha": 128}, {"lr": 3e-3}, id="a-high-scale-alone-is-no-fault"),
-    pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1}, id="batch-size-one"),
+    pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1, "steps": 120}, id="batch-size-one"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32"),
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),
@@ -96,7 +96,7 @@ TWINS = [
 def test_norm_explosion_and_runaway_are_silent_on_runs_that_learn(
     config: dict[str, Any], settings: dict[str, Any]
 ) -> None:
-    monitor = run(lora(tiny_model(), **config), steps=40, **settings)
+    monitor = run(lora(tiny_model(), **config), **{"steps": 40} | settings)
     assert not {"LW102", "LW103"} & set(ids(monitor))
     assert monitor.last is not None
     assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
@@ -213,7 +213,7 @@ def test_an_explosion_takes_the_place_of_the_runaway() -> None:
 def test_barely_moves(settings: dict[str, Any]) -> None:
     monitor = run(steps=40, **settings)
     alert = the("LW104", monitor)
-    assert alert.step <= 25
+    assert alert.step <= 30, "while a quarter of the run can still be saved"
     assert "learning rate 1e-05 →" in alert.remedies[0]
     assert ids(monitor) == ["LW104"]
 
