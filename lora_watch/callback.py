@@ -62,9 +62,9 @@ class LoraWatchCallback(TrainerCallback):
             finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
         max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
-            measured less often after the first 10 steps (after 16 at the latest; where adapters are sharded, always
-            after 16). The norms are not. Of methods that are not LoRA all is measured as often as this allows, and
-            after 1, 2, 4, 8 … steps.
+            measured less often after the first 10 steps (down to every 16th; where adapters are sharded, at every 16th
+            at once). The norms are not. Of methods that are not LoRA all is measured as often as this allows, and after
+            1, 2, 4, 8 … steps.
         drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters, and takes some six times
             as long as the other norms together.
         rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.

@@ -100,8 +100,8 @@ class Monitor:
             finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
         max_overhead: share of the wall time that watching may take. The norms are measured at every step; the spectrum
-            and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, but after 16 at
-            the latest; where adapters are sharded (FSDP2) always after 16, so that all ranks do the same. Of methods
+            and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to every
+            16th; where adapters are sharded (FSDP2), at every 16th at once, so that all ranks do the same. Of methods
             that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: look into forward passes; False where hooks would spoil a compiled graph. The rules then compare
             weights.
@@ -151,7 +151,7 @@ class Monitor:
         self.policy = policy(fail_on, patience, mute, rules)
         self.every, self.max_overhead = every, max_overhead
         self.full_every = every
-        """Optimizer steps between the last two full measurements: spectrum and ``output_ratio`` beside the norms."""
+        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` beside the norms."""
         self.episodes = Episodes(self.policy.rules, every)
         self.run = RunInfo(())
         self.last: StepRecord | None = None
@@ -488,34 +488,39 @@ class Monitor:
 
     def _arm(self) -> None:
         """Decide whether the coming step is measured in full, and have its forward pass looked at if so."""
-        coming = self._step + 1
-        self._full = coming % self.every == 0 and (self._must_look(coming) or self._may_look())
-        if not self._full:
-            return
-        self.full_every, self._last_full = coming - self._last_full, coming
-        if self._probe is not None:
+        self._full = self._dense_due() if isinstance(self._bank, DenseBank) else self._due()
+        if self._full:
+            self._last_full = self._step + 1
+        if self._full and self._probe is not None:
             self._probe.arm(self._step)
-        if self._snapshots is not None:
+        if self._full and self._snapshots is not None:
             self._snapshots[1].update(self._adapters)
 
-    def _must_look(self, coming: int) -> bool:
-        """Whatever it costs: at the first steps, and before too much has happened unseen."""
-        if isinstance(self._bank, DenseBank):  # whole matrices: at twice the steps of the last time
-            return coming - self._last_full >= min(self._last_full - self._first_step, LONGEST_DENSE * self.every)
-        return coming - self._first_step <= CLOSE_LOOK or coming - self._last_full >= LONGEST * self.every
-
-    def _may_look(self) -> bool:
-        if self._shared:
-            return False
-        affordable = self.overhead <= self.max_overhead
-        if not affordable and self._is_new("max_overhead"):
+    def _due(self) -> bool:
+        # Judged anew the longer the cadence, so that it has had time to show.
+        due = self._step - self._first_step >= CLOSE_LOOK * self.full_every // self.every
+        longest = LONGEST * self.every
+        if due and self._shared:
+            self.full_every = longest
+        elif due and self.overhead > self.max_overhead and self.full_every < longest:
+            wanted = self.full_every * self.overhead / max(self.max_overhead, 1e-9)
+            while self.full_every < min(wanted, longest):
+                self.full_every *= 2
             log.info(
-                "lora_watch has taken %.1f %% of the time, more than max_overhead=%g: "
-                "spectrum and output_ratio are now measured as often as that allows",
+                "lora_watch takes %.1f %% of the time, more than max_overhead=%g: spectrum and output_ratio are now "
+                "measured every %d steps",
                 100 * self.overhead,
                 self.max_overhead,
+                self.full_every,
             )
-        return affordable
+        return (self._step + 1) % self.full_every == 0
+
+    def _dense_due(self) -> bool:
+        """Whole matrices cost more: no ten close looks, but one at twice the steps of the last at the latest."""
+        longest = min(self._last_full - self._first_step, LONGEST_DENSE * self.every)
+        late = self._step + 1 - self._last_full >= longest
+        cheap = not self._shared and self.overhead <= self.max_overhead
+        return (self._step + 1) % self.every == 0 and (late or cheap)
 
     # -- measuring -----------------------------------------------------------------------------------------------------
     def _take(
@@ -610,7 +615,7 @@ class Monitor:
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,
-            full_every=self.full_every,
+            full_every=self.full_every if isinstance(self._bank, AdapterBank) else None,
             lr_fraction=self._fraction(taken.record.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=self._loss.update(loss) if self._judge_loss else {},

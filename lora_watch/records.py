@@ -117,8 +117,8 @@ class StepRecord:
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
     full_every: int | None = None
-    """Steps between the last two looks at everything, the spectrum and ``output_ratio`` too: more than the monitor's
-    ``every`` where it has had to back off to keep to ``max_overhead``. None if unknown."""
+    """Steps between two looks at everything at present, the spectrum and ``output_ratio`` too: more than the monitor's
+    ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such rhythm."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)

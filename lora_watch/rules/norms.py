@@ -216,7 +216,7 @@ class NormExplosion(Rule):
             f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (limit {limit:g}).",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric=metric,
-            limit=limit,
+            limit=limit / size.blocks,  # as that of one layer, which is what the values are
             causes=causes,
             remedies=change.words,
             settings=change.settings,
@@ -268,7 +268,7 @@ class NormRunaway(Rule):
             "steps ago.",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric="output_ratio",
-            limit=self.size,
+            limit=self.size / size.blocks,
             causes=why_strong(record),
             remedies=change.words,
             settings=change.settings,

@@ -13,7 +13,7 @@
 | `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
-| `full_every` | steps between the last two looks at everything: more where it had to back off; null if unknown |
+| `full_every` | steps between two looks at everything: more where it had to back off; null where there is no rhythm |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
