@@ -116,7 +116,7 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 def test_limits_can_be_changed() -> None:
     strict = run(steps=20, rules=[NormExplosion(drowned=0.05)])
-    assert the("LW102", strict).limit == 0.05
+    assert the("LW102", strict).limit == 0.05 / 4, "a layer's share of it: there are four blocks"
 
 
 def test_an_explosion_lasts_while_the_run_creeps_back() -> None:
