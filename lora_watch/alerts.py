@@ -44,6 +44,7 @@ class Alert:
     metric: str | None = None
     """The name of the number that crossed ``limit`` (a metric of the documentation, ``loss``, ``scale`` …)."""
     limit: float | None = None
+    """What a value in ``adapters`` is compared with; where ``message`` speaks of all blocks, the share of one."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)

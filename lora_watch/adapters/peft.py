@@ -69,7 +69,7 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
     path, from the root on.
     """
     named = [(clean_name(path), module) for path, module in modules]
-    configs = next((c for _, m in named if isinstance(c := getattr(m, "peft_config", None), dict)), {})
+    configs = _configs(module for _, module in named)
     adapted = [(name, module, key) for name, module in named for pair in _PAIRS for key in _keys(module, pair)]
     there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
     out = []
@@ -93,7 +93,7 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
 
 def moved(modules: Iterable[nn.Module]) -> str:
     """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
-    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules)]
+    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules).values()]
     return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
 
 
@@ -102,12 +102,13 @@ _MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
 
 def prompts(modules: Iterable[nn.Module]) -> list[str]:
     """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
-    return [config.peft_type.value for config in _configs(modules) if getattr(config, "is_prompt_learning", False)]
+    configs = _configs(modules).values()
+    return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
 
 
-def _configs(modules: Iterable[nn.Module]) -> list[Any]:
-    found = (c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict))
-    return list(next(found, {}).values())
+def _configs(modules: Iterable[nn.Module]) -> dict[str, Any]:
+    """The configuration of each adapter by its name, from the outermost of ``modules`` that holds any."""
+    return next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
 
 
 def _is_named(word: str, name: str) -> bool:

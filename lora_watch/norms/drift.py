@@ -61,9 +61,8 @@ class Snapshot:
         rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
         """
         out, known = np.full(len(adapters), np.nan), np.zeros(len(adapters), dtype=bool)
-        staging = torch.empty(
-            HOST_PIECE // 8, dtype=torch.float64
-        )  # several pieces at a time: new memory for each is slow
+        # Kept for all of them: two pieces are needed at a time, and new memory for each is slow to come by.
+        staging = torch.empty(HOST_PIECE // 8, dtype=torch.float64)
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for i, adapter in enumerate(adapters):
                 held, blocks = self._held.get(adapter.name), adapter.blocks()

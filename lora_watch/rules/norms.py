@@ -216,7 +216,7 @@ class NormExplosion(Rule):
             f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (limit {limit:g}).",
             adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
             metric=metric,
-            limit=limit / size.blocks,  # as that of one layer, which is what the values are
+            limit=limit / size.blocks,
             causes=causes,
             remedies=change.words,
             settings=change.settings,
@@ -324,7 +324,7 @@ class BarelyMoves(Rule):
             f"the loss went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
-            limit=self.reach,
+            limit=self.reach / size.blocks,
             causes=causes,
             remedies=change.words,
             settings=change.settings,

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters.tensors import gathered, sharded
 from lora_watch.records import BoolArray, FloatArray
 from lora_watch.transfer import Deferred
 
@@ -33,8 +34,8 @@ def gradient_norms(
             grad = parameter.grad
             if grad is None:
                 continue
-            if hasattr(grad, "full_tensor"):
-                grad = grad.full_tensor()  # type: ignore[attr-defined]
+            if sharded(grad):
+                grad = gathered(grad)
             row = 0 if whole else place
             places, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
             places.append((row, column))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
+from lora_watch.adapters.tensors import sharded
 from lora_watch.transfer import arrival_on, is_far
 
 LARGEST_SHARE_OF_TIME = 0.002
@@ -144,7 +145,7 @@ def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
     if not hasattr(model, "save_pretrained"):
         return f"{type(model).__name__} has no save_pretrained"
     # To gather what is sharded all ranks would have to take part, and only one of them writes.
-    if any(hasattr(p, "full_tensor") or hasattr(p, "ds_id") or p.is_meta or not p.numel() for p in trained.values()):
+    if any(sharded(p) or hasattr(p, "ds_id") or p.is_meta or not p.numel() for p in trained.values()):
         return "the trained parameters are spread over processes"
     if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
         return "the trained parameters are spread over processes"

@@ -213,7 +213,7 @@ def test_an_explosion_takes_the_place_of_the_runaway() -> None:
 def test_barely_moves(settings: dict[str, Any]) -> None:
     monitor = run(steps=40, **settings)
     alert = the("LW104", monitor)
-    assert alert.step <= 30, "while a quarter of the run can still be saved"
+    assert alert.step <= 25
     assert "learning rate 1e-05 →" in alert.remedies[0]
     assert ids(monitor) == ["LW104"]
 

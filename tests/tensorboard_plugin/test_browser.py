@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -210,6 +211,8 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     step = row.get_attribute("data-alert").partition("@")[2]
     tab.after(row.click)
     assert "lora_alpha 64" in frame.inner_text("#detail")
+    drawn = re.search(r"limit ([\d.]+) for a layer", frame.text_content("#detail svg.chart"))
+    assert float(drawn[1]) * 4 in (1.5, 12), "LW102's limit is over four blocks"
     assert frame.inner_text("#settings .setting >> nth=0").split() == ["lora_alpha", "64", "→", "16"]
     worst = frame.inner_text("#detail .named .mono >> nth=0")
     tab.after(lambda: frame.click("#to-layer"))

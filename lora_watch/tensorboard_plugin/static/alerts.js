@@ -2,7 +2,6 @@
 import {card, em, h, num, SEVERITIES, severityClass, severityIcon, plain, words} from './dom.js';
 import {lineChart} from './chart.js';
 import {noAlert} from './overview.js';
-import {blocksOf} from './picture.js';
 
 export const title = 'Alerts';
 
@@ -67,13 +66,6 @@ function watchers({schema}) {
     severityIcon(rule.severity, 11), h('span', {class: 'mono'}, rule.id), h('div', null, h('b', null, words(rule.name)), h('p', {class: 'note'}, first(rule)))))));
 }
 
-/** Where the limit lies for a single layer: the rules of loudness compare the sum over all blocks, save one of them. */
-function limitOf({schema}, {rule, limit}) {
-  const own = schema.rules?.find?.((found) => found.id === rule)?.limits ?? {}, blocks = blocksOf(schema);
-  const summed = ['LW102', 'LW103', 'LW104'].includes(rule) && blocks > 1 && ![own.layer, own.spectral_layer].includes(limit);
-  return summed ? {value: limit / blocks, name: `limit ${num(limit)} over ${blocks} blocks`} : {value: limit, name: `limit ${num(limit)}`};
-}
-
 /** The new settings as one would type them, beside the run's own; null where the alert has none. */
 function settingsOf(app, alert, inWords) {
   const given = Object.entries(alert.settings ?? {}).filter(([, value]) => typeof value === 'number');
@@ -106,7 +98,7 @@ async function detail(app, alert, ended, width) {
     h('p', {class: 'message'}, alert.message),
     ...(inWords > 0 ? [list('Try', others, 'ul'), again] : [again, list('Try', others, 'ul')]), list('Likely causes', alert.causes, 'ol'),
     line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: em(150), log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
-      alerts: [alert], limits: metric && alert.limit > 0 ? [limitOf(app, alert)] : []}),
+      alerts: [alert], limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)} for a layer`}] : []}),
     line && h('p', {class: 'note caption'}, line.name),
     h('div', {class: 'actions'},
       h('button', {id: 'to-layer', disabled: !worst, onclick: () => app.openAlert(alert, 'layer')}, 'See the layer'),
