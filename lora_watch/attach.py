@@ -34,15 +34,32 @@ class Attached:
         """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
         the callback whose it is."""
         self._callbacks: list[Any] = []
+        self._followed: list[tuple[Any, Any]] = []
+        """Trainers that were built before, and what has been added to each."""
 
     def begins(self, callback: Any) -> None:
         """Training is about to begin with this LoraWatchCallback."""
         self.trainers += 1
-        self.expect(callback)
+        self._expect(callback)
         self.collect()
 
-    def expect(self, callback: Any) -> None:
-        """``callback`` is going to watch."""
+    def follow(self, trainer: Any, callback: Any) -> None:
+        """``callback`` is going to watch ``trainer``, which has been built already, as often as it trains."""
+        from transformers.trainer_callback import TrainerCallback
+
+        collect = self.collect
+
+        class Collect(TrainerCallback):
+            """At each end: a LoraWatchCallback remembers its latest training alone."""
+
+            def on_train_end(self, *_: Any, **__: Any) -> None:
+                collect()
+
+        self._expect(callback)
+        trainer.add_callback(Collect)
+        self._followed.append((trainer, Collect))
+
+    def _expect(self, callback: Any) -> None:
         if callback not in self._callbacks:
             self._callbacks.append(callback)
 
@@ -69,6 +86,8 @@ class Attached:
         sys.meta_path[:] = [f for f in sys.meta_path if not (isinstance(f, _AfterImport) and f.attached is self)]
         known = getattr(sys.modules.get(_TRAINER), "DEFAULT_CALLBACKS", [])
         known[:] = [callback for callback in known if getattr(callback, "attached", None) is not self]
+        for trainer, added in self._followed:
+            trainer.remove_callback(added)
 
 
 def attach_to_every_trainer(settings: Mapping[str, Any]) -> Attached:

@@ -39,31 +39,20 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
         ValueError: ``fail_on`` is no severity.
     """
     __tracebackhide__ = True
-    from transformers import TrainerCallback
-
     from lora_watch.callback import LoraWatchCallback, callbacks_of, watch
-
-    class Collect(TrainerCallback):
-        """A callback remembers its latest training alone."""
-
-        def on_train_end(self, *_: Any, **__: Any) -> None:
-            attached.collect()
 
     least = Severity.parse(fail_on)
     settings = {"tensorboard": False, "console": False, **settings, "fail_on": fail_on}
     attached = attach_to_every_trainer(settings)
     for trainer in trainers:
         own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
-        attached.expect(next(own, None) or watch(trainer, **settings))
-        trainer.add_callback(Collect)
+        attached.follow(trainer, next(own, None) or watch(trainer, **settings))
     try:
         yield
     except LoraWatchError as error:
         raise AssertionError(f"\n{error}") from None
     finally:
         attached.detach()
-        for trainer in trainers:
-            trainer.remove_callback(Collect)
     attached.collect()
     if not attached.monitors:
         raise AssertionError("no Trainer has trained inside stays_healthy(): nothing was watched")
