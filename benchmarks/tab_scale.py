@@ -22,8 +22,8 @@ import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
 from lora_watch.sinks import events, tags
-from lora_watch.sinks.strict_json import strict_json
 from lora_watch.sinks.tensorboard import schema
+from lora_watch.strict_json import strict_json
 
 METRICS = ("output_ratio", "delta_norm", "spectral_norm", "stable_rank", "a_norm", "b_norm")
 TYPES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from lora_watch.alerts import LoraWatchError, Severity
-from lora_watch.attach import attach_to_every_trainer
-from lora_watch.policy import MONITOR_FAILURE
+from lora_watch.trainer.attach import attach_to_every_trainer
+from lora_watch.watch.policy import MONITOR_FAILURE
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
         ValueError: ``fail_on`` is no severity.
     """
     __tracebackhide__ = True
-    from lora_watch.callback import LoraWatchCallback, callbacks_of, watch
+    from lora_watch.trainer.callback import LoraWatchCallback, callbacks_of, watch
 
     least = Severity.parse(fail_on)
     settings = {"tensorboard": False, "console": False, **settings, "fail_on": fail_on}

@@ -1,6 +1,9 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported."""
 
 import os
+from pathlib import Path
+
+import pytest
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -21,3 +24,19 @@ ALL = list(HealthCheck)
 settings.register_profile("suite", max_examples=200, derandomize=True, deadline=None, suppress_health_check=ALL)
 settings.register_profile("explore", max_examples=20_000, print_blob=True, deadline=None, suppress_health_check=ALL)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session")
+def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``output_dir`` of a run in which all is well."""
+    from tests.runs.written import train_into
+
+    return train_into(tmp_path_factory.mktemp("runs") / "healthy")
+
+
+@pytest.fixture(scope="session")
+def exploded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``output_dir`` of a run that its policy has ended."""
+    from tests.runs.written import LR, train_into
+
+    return train_into(tmp_path_factory.mktemp("runs") / "exploded", lr=15 * LR, alpha=128, fail_on="error")

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert
-from lora_watch.monitor import CLOSE_LOOK
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals.loss import LossSignals
+from lora_watch.watch.monitor import CLOSE_LOOK
 
 FULL_ONLY = (
     "spectral_norm",

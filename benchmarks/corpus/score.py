@@ -27,7 +27,7 @@ from benchmarks.corpus.replay import judge, records
 from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray
-from lora_watch.rules.strength import blocks, leap
+from lora_watch.rules.remedies import blocks, leap
 
 OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16

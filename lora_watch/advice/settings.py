@@ -11,7 +11,7 @@ from lora_watch.adapters.describe import describe
 from lora_watch.alerts import Alert
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
-from lora_watch.rules.strength import leap
+from lora_watch.rules.remedies import leap
 
 
 def planned_run(

@@ -11,13 +11,13 @@ from typing import Any
 from torch import nn
 
 from lora_watch.adapters import find_adapters
-from lora_watch.advice.advise import ADVICE_VERSION, lora_code
 from lora_watch.advice.settings import first_step_at, planned_run
 from lora_watch.advice.skeleton import skeleton
+from lora_watch.advice.start import ADVICE_VERSION, lora_code
 from lora_watch.records import RunInfo
-from lora_watch.rules.fit import nearest_rank
+from lora_watch.rules.configuration import nearest_rank
 from lora_watch.rules.reference import reference_of
-from lora_watch.rules.strength import nearest
+from lora_watch.rules.remedies import nearest
 
 
 @dataclass(frozen=True)

@@ -113,7 +113,7 @@ def advise(
     except ValueError as error:
         raise misuse(str(error)) from None
     if json:
-        from lora_watch.sinks.strict_json import strict_json
+        from lora_watch.strict_json import strict_json
 
         typer.echo(strict_json(told.to_dict()).decode())
         return
@@ -133,7 +133,7 @@ def advise(
 
 
 def _show(console: Console, told: Advice) -> None:
-    from lora_watch.advice.advise import size_text
+    from lora_watch.advice.start import size_text
 
     console.print(Text(f"{told.model}: {told.task}", style="bold"))
     _list(console, told.reasons())

@@ -75,7 +75,7 @@ def inspect(
     except OSError as error:
         raise misuse(f"{error.filename or figure}: {error.strerror}") from None
     if json:
-        from lora_watch.sinks.strict_json import strict_json
+        from lora_watch.strict_json import strict_json
 
         content = told.to_dict() | {"against": None if difference is None else difference.to_dict()}
         typer.echo(strict_json(content).decode())

@@ -77,8 +77,8 @@ def preflight(
     Exits with 0 when all is well, 1 when there are findings of the severity of --fail-on or worse, and 2 when the
     settings cannot be read.
     """
+    from lora_watch.advice.config_files import read_settings
     from lora_watch.advice.preflight import preflight as judge
-    from lora_watch.advice.reading import read_settings
     from lora_watch.alerts import Severity
 
     try:
@@ -96,7 +96,7 @@ def preflight(
         raise misuse(str(error)) from None
     limit = Severity.parse(fail_on.value)
     if format is Format.json:
-        from lora_watch.sinks.strict_json import strict_json
+        from lora_watch.strict_json import strict_json
 
         content = judged.to_dict(limit) | {"notes": [*told.notes, *judged.notes]}
         typer.echo(strict_json(content).decode())
@@ -106,7 +106,7 @@ def preflight(
 
 
 def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
-    from lora_watch.gate.wording import clean, count
+    from lora_watch.text import clean, count
 
     colours = {"ERROR": "red", "WARNING": "yellow"}
     for alert in judged.findings:

@@ -104,7 +104,7 @@ def run(
 
 def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> None:
     """Where callbacks of the script's own and processes it starts find it too: in the environment."""
-    from lora_watch.policy import policy
+    from lora_watch.watch.policy import policy
 
     try:
         policy(fail_on, patience, mute)  # a typo is an error here, not when a model has been loaded
@@ -120,7 +120,7 @@ def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> 
 def start(todo: Handover) -> None:
     """Run the script as ``python SCRIPT`` or ``python -m MODULE`` would, and end as it ends."""
     from lora_watch.alerts import LoraWatchError
-    from lora_watch.attach import attach_to_every_trainer
+    from lora_watch.trainer.attach import attach_to_every_trainer
 
     attached = attach_to_every_trainer(todo.settings)
     sys.argv = [todo.script, *todo.arguments]
@@ -147,7 +147,7 @@ def start(todo: Handover) -> None:
         print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
         sys.excepthook = _the_alert_alone
         raise caught
-    if not attached.trainers and "lora_watch.monitor" not in sys.modules:
+    if not attached.trainers and "lora_watch.watch.monitor" not in sys.modules:
         print("lora-watch: the script has trained nothing with a Trainer: nothing was watched", file=sys.stderr)
 
 

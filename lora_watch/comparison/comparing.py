@@ -10,9 +10,9 @@ from typing import Any
 
 from lora_watch.comparison.curves import Configuration, Curve, configurations, curves, differences
 from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
-from lora_watch.gate.reading import read_runs
+from lora_watch.runs.run import read_runs
 from lora_watch.search.plan import Plan
-from lora_watch.sinks.strict_json import strict_json
+from lora_watch.strict_json import strict_json
 
 COMPARISON_VERSION = 1
 USUAL = "eval_loss"

@@ -12,8 +12,8 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from lora_watch.comparison.trials import Trial
-from lora_watch.gate.wording import count
 from lora_watch.search.plateau import Gain, gain, smallest_good
+from lora_watch.text import count
 
 CONFIDENCE = 0.95
 """Of the statement that a larger rank gains less than it must."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from lora_watch.comparison.comparing import Comparison
 from lora_watch.comparison.curves import Configuration, Curve, differences, number, runs
 from lora_watch.comparison.trials import TRAIN_LOSS
-from lora_watch.gate.wording import count, short
+from lora_watch.text import count, short
 
 _COLUMNS = {
     "delta_norm": "‖ΔW‖",

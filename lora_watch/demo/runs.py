@@ -14,8 +14,8 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from lora_watch.alerts import Alert, LoraWatchError, Severity
-from lora_watch.callback import LoraWatchCallback
 from lora_watch.demo.tasks import Setup, Task
+from lora_watch.trainer.callback import LoraWatchCallback
 
 
 @dataclass(frozen=True)

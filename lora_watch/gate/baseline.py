@@ -29,10 +29,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.gate.places import UnreadableError, find_runs
-from lora_watch.gate.reading import FinishedRun, read_run
-from lora_watch.gate.wording import clean, count, short
-from lora_watch.sinks.strict_json import strict
+from lora_watch.runs.places import UnreadableError, find_runs
+from lora_watch.runs.run import FinishedRun, read_run
+from lora_watch.strict_json import strict
+from lora_watch.text import clean, count, short
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.gate.wording import clean, count, short
+from lora_watch.text import clean, count, short
 
 JUMP = 4.0
 """A number has jumped when it is at least this many times anything recorded before it.

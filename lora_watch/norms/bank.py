@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Block
+from lora_watch.deferred import Deferred
 from lora_watch.norms.grams import HOST_PIECE, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""

@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from lora_watch.adapters import DenseAdapter
+from lora_watch.deferred import Deferred
 from lora_watch.norms.base import matrix_norms
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred
 
 SPECTRUM_UP_TO = 512
 """Smaller side of a change up to which all its singular values are computed: below a second on one core."""

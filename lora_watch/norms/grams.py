@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Block
+from lora_watch.deferred import is_far
 from lora_watch.records import FloatArray
-from lora_watch.transfer import is_far
 
 HOST_PIECE = 2 << 20
 """Bytes in float64 of the pieces in which the host converts a factor: one at a time, of memory that the next reuses."""

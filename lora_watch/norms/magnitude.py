@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.deferred import Deferred
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred
 
 
 class Magnitudes:

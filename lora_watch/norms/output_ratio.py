@@ -15,8 +15,8 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, Block, DenseAdapter, walk
 from lora_watch.adapters.tensors import sharded
+from lora_watch.deferred import Deferred, is_far
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred, is_far
 
 TOKENS = 64
 """Rows of a layer's input that are looked at in a step. The ratio is a quotient of two sums over them."""

@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.tensors import sharded
+from lora_watch.deferred import Deferred
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred
 
 ELEMENTS = 64
 """How many elements of a tensor are looked at."""

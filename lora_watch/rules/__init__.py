@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Iterable, Sequence
 
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.fit import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
 from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
 from lora_watch.rules.loss import (
     FirstLossTooHigh,
@@ -18,8 +18,8 @@ from lora_watch.rules.loss import (
     NonFiniteLoss,
 )
 from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
-from lora_watch.rules.preflight import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.rank import RankSaturated, RankUnderused
+from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
     LearningRateIsZero,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.strength import in_wider_numbers, typed, weaker, why_strong
+from lora_watch.rules.remedies import in_wider_numbers, typed, weaker, why_strong
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 

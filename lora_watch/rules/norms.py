@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.strength import (
+from lora_watch.rules.remedies import (
     ORDINARY_SCALE,
     blocks,
     in_wider_numbers,

@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.strength import with_rank
+from lora_watch.rules.remedies import with_rank
 
 _SICK = (
     *("LW101", "LW102", "LW103", "LW104", "LW107", "LW201", "LW202", "LW204", "LW206"),

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
-from lora_watch.rules.strength import blocks, leap
+from lora_watch.rules.remedies import blocks, leap
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.strength import raised_to
+from lora_watch.rules.remedies import raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:

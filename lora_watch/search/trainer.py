@@ -10,10 +10,10 @@ from typing import Any
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import LoraWatchError
-from lora_watch.callback import LoraWatchCallback
-from lora_watch.monitor import Monitor
 from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration
+from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.watch.monitor import Monitor
 
 
 class SearchCallback(LoraWatchCallback):

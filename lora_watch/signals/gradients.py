@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.adapters.tensors import gathered, sharded
+from lora_watch.deferred import Deferred
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.transfer import Deferred
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lora_watch.alerts import Alert
     from lora_watch.records import RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
-    from lora_watch.sinks.recorder import FlightRecorder
+    from lora_watch.sinks.incident import FlightRecorder
     from lora_watch.sinks.report import ReportSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -70,7 +70,7 @@ __getattr__ = lazily(
     __name__,
     {
         "console": ("ConsoleSink",),
-        "recorder": ("FlightRecorder",),
+        "incident": ("FlightRecorder",),
         "report": ("ReportSink",),
         "tensorboard": ("TensorBoardSink",),
     },

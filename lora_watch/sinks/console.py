@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.policy import MONITOR_FAILURE
 from lora_watch.records import RunInfo, StepRecord
+from lora_watch.watch.policy import MONITOR_FAILURE
 
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from lora_watch.adapters.tensors import sharded
-from lora_watch.transfer import arrival_on, is_far
+from lora_watch.deferred import arrival_on, is_far
 
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""

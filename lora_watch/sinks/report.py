@@ -55,7 +55,7 @@ from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import Claim, claim, names_the_path, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
-from lora_watch.sinks.strict_json import adapter_fields, strict_json
+from lora_watch.strict_json import adapter_fields, strict_json
 
 log = logging.getLogger("lora_watch")
 

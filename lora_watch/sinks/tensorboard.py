@@ -45,8 +45,8 @@ from lora_watch.sinks import Verdict, events, tags
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.files import names_the_path
 from lora_watch.sinks.history import AlertHistory, News
-from lora_watch.sinks.strict_json import adapter_fields, strict_json
 from lora_watch.sinks.thinning import Thinning
+from lora_watch.strict_json import adapter_fields, strict_json
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

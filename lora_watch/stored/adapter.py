@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Block, clean_name
-from lora_watch.gate.wording import clean
 from lora_watch.stored.weights import StoredError, StoredWeights
+from lora_watch.text import clean
 
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"

@@ -68,7 +68,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.reading import Reader
+        from lora_watch.tensorboard_plugin.series import Reader
 
         self._reader = Reader(context.data_provider)
 
@@ -107,7 +107,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def _window(
         self, request: Request, read: Callable[..., tuple[Series, list[str]]], key: str, column: int | None = None
     ) -> bytes:
-        from lora_watch.tensorboard_plugin.reading import NotThereError
+        from lora_watch.tensorboard_plugin.series import NotThereError
 
         columns = _whole_number(request, "max_cols")
         first, last = _whole_number(request, "from"), _whole_number(request, "to")
@@ -126,7 +126,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             from tensorboard.backend import http_util
             from werkzeug.wrappers import Request
 
-            from lora_watch.tensorboard_plugin.reading import NotThereError
+            from lora_watch.tensorboard_plugin.series import NotThereError
 
             request = Request(environ)
             code = 200

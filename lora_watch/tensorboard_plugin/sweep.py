@@ -9,10 +9,10 @@ from lora_watch.alerts import Alert
 from lora_watch.comparison.comparing import of_trials
 from lora_watch.comparison.text import curve_in_words
 from lora_watch.comparison.trials import Trial, trial_of
-from lora_watch.gate.reading import FinishedRun, adapter_state, alert_of, clean_data
-from lora_watch.gate.wording import clean
-from lora_watch.sinks.strict_json import strict
-from lora_watch.tensorboard_plugin.reading import NotThereError, Reader
+from lora_watch.runs.run import FinishedRun, adapter_state, alert_of, clean_data
+from lora_watch.strict_json import strict
+from lora_watch.tensorboard_plugin.series import NotThereError, Reader
+from lora_watch.text import clean
 
 
 def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:

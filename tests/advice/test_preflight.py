@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback
 from lora_watch.advice import preflight
-from lora_watch.advice.reading import _translated, read_settings
+from lora_watch.advice.config_files import _translated, read_settings
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
 from tests.gate.test_schemas import errors

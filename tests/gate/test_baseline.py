@@ -12,8 +12,8 @@ import pytest
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
-from lora_watch.gate.places import UnreadableError
-from tests.gate.runs import LR, edit_json, train_into, write_run
+from lora_watch.runs.places import UnreadableError
+from tests.runs.written import LR, edit_json, train_into, write_run
 from tests.sinks.made_up import run_of
 
 

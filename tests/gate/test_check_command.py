@@ -16,7 +16,7 @@ from lora_watch.alerts import Severity
 from lora_watch.cli import app
 from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner
-from tests.gate.runs import edit_json, incident_of, write_run
+from tests.runs.written import edit_json, incident_of, write_run
 from tests.sinks.made_up import alert_of
 
 OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}

@@ -21,10 +21,10 @@ from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
 from lora_watch.gate.formats.markdown import chart, code, escaped, markdown
 from lora_watch.gate.formats.text import text
-from lora_watch.gate.wording import clean, sparkline
+from lora_watch.text import clean, sparkline
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
-from tests.gate.runs import write_run
+from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse, run_of
 
 HOSTILE = [

@@ -13,9 +13,9 @@ from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
 from lora_watch.alerts import Severity
 from lora_watch.gate import Judgement, judge
-from lora_watch.gate.events import FILES
-from lora_watch.sinks.strict_json import strict_json
-from tests.gate.runs import STEPS, edit_json, incident_of, write_run
+from lora_watch.runs.events import FILES
+from lora_watch.strict_json import strict_json
+from tests.runs.written import STEPS, edit_json, incident_of, write_run
 from tests.sinks.made_up import alert_of, run_of
 from tests.support import lora, stdlib_blocks, tiny_model, train
 

@@ -16,8 +16,8 @@ import lora_watch
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.gate.formats.as_json import as_json
-from lora_watch.sinks.strict_json import strict
-from tests.gate.runs import write_run
+from lora_watch.strict_json import strict
+from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse
 
 FOLDER = Path(lora_watch.__file__).parent / "schema"

@@ -11,7 +11,7 @@ import pytest
 
 from lora_watch.gate import judge
 from lora_watch.gate.story import tell
-from tests.gate.runs import incident_of
+from tests.runs.written import incident_of
 from tests.sinks.made_up import alert_of
 
 NAMES = ["layers.0.q", "layers.1.q", "layers.2.q"]

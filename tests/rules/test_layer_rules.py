@@ -9,8 +9,8 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS, victim
-from lora_watch.monitor import Monitor
 from lora_watch.rules.layers import LayerOutlier
+from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import lora, tiny_model
 

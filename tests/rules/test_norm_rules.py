@@ -12,8 +12,8 @@ import torch
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch.monitor import Monitor
 from lora_watch.rules.norms import BarelyMoves, NormExplosion, NormRunaway
+from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
 from tests.support import lora, tiny_model
 

@@ -17,8 +17,8 @@ from lora_watch.adapters.names import layer_index
 from lora_watch.records import StepRecord
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.sinks import TensorBoardSink
-from lora_watch.sinks.strict_json import strict_json
 from lora_watch.sinks.tensorboard import schema
+from lora_watch.strict_json import strict_json
 from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write

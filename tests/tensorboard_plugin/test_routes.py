@@ -13,7 +13,7 @@ from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from lora_watch.sinks import TensorBoardSink, events, tags
-from lora_watch.sinks.strict_json import strict_json
+from lora_watch.strict_json import strict_json
 from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
 from tests.sinks.backend import BY_EITHER_LOADER
 from tests.sinks.made_up import alert_of
@@ -248,7 +248,7 @@ def test_static_files_are_those_of_one_folder(broken: Path) -> None:
 def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 
-    from lora_watch.tensorboard_plugin.reading import Reader
+    from lora_watch.tensorboard_plugin.series import Reader
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
     reader = Reader(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)))

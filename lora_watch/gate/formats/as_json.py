@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.sinks.strict_json import strict
+from lora_watch.strict_json import strict
 
 CHECK_VERSION = 1
 

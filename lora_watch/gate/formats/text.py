@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 from lora_watch.alerts import Severity
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.gate.reading import FinishedRun
-from lora_watch.gate.wording import count, short, sparkline
+from lora_watch.runs.run import FinishedRun
+from lora_watch.text import count, short, sparkline
 
 _ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
 

@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.signals.batches import hash_batch
 from lora_watch.sinks import FlightRecorder, ReportSink
-from lora_watch.sinks.recorder import STEPS
+from lora_watch.sinks.incident import STEPS
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

@@ -18,13 +18,13 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from lora_watch.adapters import walk
 from lora_watch.alerts import Alert
-from lora_watch.monitor import Monitor, log
-from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
 from lora_watch.signals.batches import hash_batch
 from lora_watch.sinks import ConsoleSink, FlightRecorder, ReportSink, Sink, TensorBoardSink
+from lora_watch.watch.monitor import Monitor, log
+from lora_watch.watch.policy import FailOn, policy
 
 _KEY = "lora_watch"
 

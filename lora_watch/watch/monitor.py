@@ -28,19 +28,19 @@ from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
 from lora_watch.adapters.tensors import sharded
 from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.deferred import Arrival, Courier, Deferred, is_far
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank, Snapshot, base_norms
 from lora_watch.norms.base import relative
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
-from lora_watch.policy import MONITOR_FAILURE, FailOn, policy
 from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import EvaluationSink, Sink, UpdateSink, Verdict
-from lora_watch.transfer import Arrival, Courier, Deferred, is_far
+from lora_watch.watch.policy import MONITOR_FAILURE, FailOn, policy
 
 log = logging.getLogger("lora_watch")
 
@@ -94,8 +94,8 @@ class Monitor:
         scaler: the ``torch.amp.GradScaler`` of a loop under fp16: steps that it skips are then no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
-            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment variables
-            that are asked where this, ``patience`` or ``mute`` is not given.
+            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.watch.policy``, also for the environment
+            variables that are asked where this, ``patience`` or ``mute`` is not given.
         patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
             finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.

@@ -18,8 +18,8 @@ from lora_watch.advice.settings import first_step_at, foresee, planned_run
 from lora_watch.advice.skeleton import Skeleton, skeleton
 from lora_watch.alerts import Alert
 from lora_watch.records import RunInfo
-from lora_watch.rules.preflight import FadingScale
-from lora_watch.rules.strength import EASY_STEP, blocks, round_alpha, typed
+from lora_watch.rules.remedies import EASY_STEP, blocks, round_alpha, typed
+from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
 
 ADVICE_VERSION = 1

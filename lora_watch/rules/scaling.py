@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
-from lora_watch.rules.strength import (
+from lora_watch.rules.remedies import (
     EASY_STEP,
     ORDINARY_SCALE,
     blocks,

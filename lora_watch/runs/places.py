@@ -8,7 +8,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from lora_watch.gate.events import FILES, scan
+from lora_watch.runs.events import FILES, scan
 
 REPORT, INCIDENT, HOME = "report.json", "incident.json", "lora_watch"
 

@@ -19,13 +19,13 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, transfer
+from lora_watch.deferred import Courier, Deferred
 from lora_watch.norms import AdapterBank
 from lora_watch.records import RunInfo
 from lora_watch.sinks import ReportSink
-from lora_watch.transfer import Courier, Deferred
 from tests.norms.factors import Bare, pair
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
-from tests.test_monitor import built, loop
+from tests.watch.test_monitor import built, loop
 
 WAITS: list[int] = []
 """Sizes of the copies that were waited for."""

@@ -12,7 +12,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.reference import Reference, reference_of
-from lora_watch.rules.strength import nearest, with_rank
+from lora_watch.rules.remedies import nearest, with_rank
 from lora_watch.rules.tasks import SOURCES, find_task
 
 

@@ -13,9 +13,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from lora_watch.gate import judge
-from lora_watch.gate.events import FILES, EventLog, scan
+from lora_watch.runs.events import FILES, EventLog, scan
 from lora_watch.sinks import TensorBoardSink, tags
-from tests.gate.runs import STEPS, write_run
+from tests.runs.written import STEPS, write_run
 from tests.sinks.made_up import alert_of, record_of, run_of
 
 
@@ -169,7 +169,8 @@ def test_other_programs_files_are_left_out(tmp_path: Path) -> None:
 
 def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What makes ``lora-watch check`` fast: a head a step, and whole records only where a curve has a point."""
-    from lora_watch.gate import events, judge
+    from lora_watch.gate import judge
+    from lora_watch.runs import events
 
     run = run_of(256, max_steps=600)
     write_run(tmp_path, steps=600, run=run)

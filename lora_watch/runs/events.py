@@ -21,7 +21,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
-from lora_watch.gate.wording import clean
+from lora_watch.text import clean
 from lora_watch.sinks import Verdict, tags
 
 FILES = "events.out.tfevents.*"

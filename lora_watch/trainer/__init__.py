@@ -1,0 +1,1 @@
+"""What knows ``transformers.Trainer``: its events, its true loss, its settings and its ranks."""
