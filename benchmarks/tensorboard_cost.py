@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import ReportSink, TensorBoardSink
 
 # fmt: off
@@ -64,7 +64,7 @@ def made_up_records(adapters: int, metrics: int, steps: int) -> list[StepRecord]
         StepRecord(
             run,
             step,
-            {name: random.lognormal(size=adapters) for name in METRICS[:metrics]},
+            {name: Reading(random.lognormal(size=adapters)) for name in METRICS[:metrics]},
             loss=2.0,
             lr=(2e-4,),
             lr_fraction=step / steps,
@@ -122,8 +122,8 @@ def compare(records: list[StepRecord]) -> None:
         plain = SummaryWriter(f"{root}/scalars")
 
         def one_by_one(record: StepRecord) -> None:
-            for metric, values in record.metrics.items():
-                for name, value in zip(run.names, values):
+            for metric, reading in record.metrics.items():
+                for name, value in zip(run.names, reading.values):
                     plain.add_scalar(f"{metric}/{name}", value, record.step)
 
         theirs = cost(one_by_one, plain.flush, records, Path(root, "scalars"))

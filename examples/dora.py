@@ -47,5 +47,5 @@ trainer.train()
 
 last = watcher.monitor.last
 moved = [float((a.magnitude - start[a.name]).norm() / start[a.name].norm()) for a in find_adapters(model)]
-print(f"direction: median |s*B*A|/|W0| {np.median(last.metrics['relative_norm']):.4f}")
+print(f"direction: median |s*B*A|/|W0| {np.median(last.metrics['relative_norm'].values):.4f}")
 print(f"magnitude: median |m - m0|/|m0| {np.median(moved):.4f}  (|m| at every step: the metric magnitude_norm)")

@@ -33,7 +33,7 @@ class TooFarFromBase(Rule):
     limit: float = 0.1
 
     def check(self, record: StepRecord) -> Finding | None:
-        change = record.metrics["relative_norm"]
+        change = record.metrics["relative_norm"].values
         if not (change > self.limit).any():
             return None
         message = f"{(change > self.limit).sum()} layers have changed by more than {self.limit:g} of their weight."

@@ -40,7 +40,8 @@ try:
             optimizer.zero_grad()
             if record.step % 10 == 0:
                 print(
-                    f"step {record.step}: loss {record.loss:.3f}, largest |dW| {record.metrics['delta_norm'].max():.3f}"
+                    f"step {record.step}: loss {record.loss:.3f}, "
+                    f"largest |dW| {record.metrics['delta_norm'].values.max():.3f}"
                 )
 except LoraWatchError as error:
     raise SystemExit(str(error)) from None  # its text is the alert; the exit code is 1

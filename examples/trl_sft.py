@@ -49,4 +49,5 @@ trainer = SFTTrainer(
 trainer.train()
 
 last = watcher.monitor.last
-print(f"step {last.step}: loss {last.loss:.3f}, median |dW|/|W0| {sorted(last.metrics['relative_norm'])[14]:.4f}")
+changed = sorted(last.metrics["relative_norm"].values)
+print(f"step {last.step}: loss {last.loss:.3f}, median |dW|/|W0| {changed[14]:.4f}")

@@ -91,6 +91,28 @@ class RunInfo:
         return np.array([a.base_norm < 0.1 * usual[module_family(a.name)] for a in self.adapters], dtype=bool)
 
 
+_EVERYWHERE: BoolArray = np.ones(0, dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One metric of every adapter at one step."""
+
+    values: FloatArray
+    """float64 ``[n_adapters]``; NaN is kept."""
+    known: BoolArray = field(default_factory=lambda: _EVERYWHERE)
+    """``[n_adapters]``: where the number is a measurement. Everywhere by default."""
+
+    def __post_init__(self) -> None:
+        if self.known is _EVERYWHERE:
+            object.__setattr__(self, "known", np.ones(len(self.values), dtype=bool))
+
+    @property
+    def measured(self) -> FloatArray:
+        """``values``, NaN where they are no measurement."""
+        return np.where(self.known, self.values, np.nan)
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
@@ -98,11 +120,9 @@ class StepRecord:
     run: RunInfo
     step: int
     """Number of optimizer steps done, this one counted; 0 describes the state before the first."""
-    metrics: Mapping[str, FloatArray]
+    metrics: Mapping[str, Reading]
     """By the names of the documentation's table. A metric that was not measured at this step is absent; an
-    adapter for which it has no meaning or is unknown is NaN and False in ``known``."""
-    known: Mapping[str, BoolArray] = field(default_factory=dict)
-    """For metrics that some adapters cannot have: where the number is a measurement. Absent means everywhere."""
+    adapter for which it has no meaning or is unknown is NaN and False in its reading's ``known``."""
     spectrum: FloatArray | None = None
     """``[n_adapters, r]``: every singular value of each ΔW, the largest first; NaN beyond an adapter's own rank. None
     where it was not measured."""

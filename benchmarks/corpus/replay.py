@@ -29,7 +29,7 @@ def records(trace: Trace, full_every: int = 1) -> Iterator[StepRecord]:
     for record in trace.records:
         metrics: Mapping = record.metrics
         if record.step > CLOSE_LOOK and record.step % full_every:
-            metrics = {name: values for name, values in metrics.items() if name not in FULL_ONLY}
+            metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
         scalars = {**record.scalars, **(signals.update(record.loss) if record.step else {})}
         yield dataclasses.replace(record, metrics=metrics, scalars=scalars)
 

@@ -143,7 +143,7 @@ def _names_victim(alert: Alert | None, trace: Trace) -> bool:
 # -- what separates ----------------------------------------------------------------------------------------------------
 def _within(trace: Trace, metric: str, pick: Callable[[FloatArray], float], steps: int = 10) -> float:
     """The highest of ``pick(metric over layers)`` in the first steps."""
-    values = [r.metrics[metric] for r in records(trace) if 0 < r.step <= steps and metric in r.metrics]
+    values = [r.metrics[metric].values for r in records(trace) if 0 < r.step <= steps and metric in r.metrics]
     picked = [pick(v[np.isfinite(v)]) if np.isfinite(v).any() else math.inf for v in values]
     return max(picked, default=math.nan)
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.records import AdapterInfo, FloatArray, RunInfo, StepRecord
+from lora_watch.records import AdapterInfo, FloatArray, Reading, RunInfo, StepRecord
 
 _FIELDS = ("metrics", "known", "wiring")
 """Of a record: what holds one array a name."""
@@ -90,7 +90,11 @@ def load(path: Path) -> Trace:
                 field: {name: rows[i] for name, (rows, there) in found[field].items() if there[i]} for field in _FIELDS
             }
             groups = {name: tuple(plain.get(name, ())) for name in ("lr", "weight_decay")}
-            records.append(StepRecord(run, **{**plain, **groups}, **arrays_of))
+            metrics = {
+                name: Reading(values) if (known := arrays_of["known"].get(name)) is None else Reading(values, known)
+                for name, values in arrays_of["metrics"].items()
+            }
+            records.append(StepRecord(run, **{**plain, **groups}, metrics=metrics, wiring=arrays_of["wiring"]))
     return Trace(head["spec"], head["before"], head["after"], grad_norm, records)
 
 
@@ -109,10 +113,20 @@ def _plain_run(run: RunInfo) -> dict[str, Any]:
     return dataclasses.asdict(run) | {"rules": []}
 
 
+def _arrays(record: StepRecord, field: str) -> Mapping[str, NDArray[Any]]:
+    """One of ``_FIELDS``; of ``known`` what is not True everywhere."""
+    if field == "wiring":
+        return record.wiring
+    if field == "metrics":
+        return {name: reading.values for name, reading in record.metrics.items()}
+    return {name: reading.known for name, reading in record.metrics.items() if not reading.known.all()}
+
+
 def _pack(records: Sequence[StepRecord], field: str) -> dict[str, NDArray[Any]]:
     out: dict[str, NDArray[Any]] = {}
-    for name in dict.fromkeys(name for record in records for name in getattr(record, field)):
-        rows = [getattr(record, field).get(name) for record in records]
+    found = [_arrays(record, field) for record in records]
+    for name in dict.fromkeys(name for arrays in found for name in arrays):
+        rows = [arrays.get(name) for arrays in found]
         some = next(row for row in rows if row is not None)
         full = np.stack([np.zeros_like(some) if row is None else row for row in rows])
         out[f"{field}/{name}"] = _planes(full) if field == "metrics" else np.packbits(full.astype(bool))

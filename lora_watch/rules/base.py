@@ -90,8 +90,5 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
 
 def known_values(record: StepRecord, metric: str) -> FloatArray | None:
     """``metric`` with NaN where it is no measurement; None when it was not measured at this step."""
-    values = record.metrics.get(metric)
-    if values is None:
-        return None
-    known = record.known.get(metric)
-    return values if known is None else np.where(known, values, np.nan)
+    reading = record.metrics.get(metric)
+    return None if reading is None else reading.measured

@@ -74,9 +74,8 @@ class NonFiniteAdapter(Rule):
             if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
             for name in names:
-                values = record.metrics.get(name)
-                if values is not None:
-                    bad |= ~np.isfinite(values) & record.known.get(name, np.ones(total, dtype=bool))
+                if (reading := record.metrics.get(name)) is not None:
+                    bad |= reading.known & ~np.isfinite(reading.values)
             if bad.any():
                 return bad, what, next(name for name in names if name in record.metrics)
         return np.zeros(total, dtype=bool), "", ""

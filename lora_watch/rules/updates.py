@@ -172,7 +172,9 @@ class UpdatesLostToRounding(Rule):
 def _element(record: StepRecord, factor: str) -> FloatArray:
     """Root mean square of the elements of A or B, ``[n_adapters]``; NaN where it is not measured."""
     adapters = record.run.adapters
-    norms = record.metrics.get(f"{factor.lower()}_norm", np.full(len(adapters), np.nan))
+    norms = known_values(record, f"{factor.lower()}_norm")
+    if norms is None:
+        return np.full(len(adapters), np.nan)
     return norms / np.sqrt([a.r * (a.d_in if factor == "A" else a.d_out) for a in adapters])
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, StepRecord
-from lora_watch.rules.base import Finding, Rule, worst_first
+from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 
 
 def _share(count: int, total: int) -> str:
@@ -207,12 +207,12 @@ class BStillZero(Rule):
         total = len(record.run.adapters)
         if record.step == 0 or not total:
             return None
-        lr = record.metrics.get("effective_lr")
+        lr = known_values(record, "effective_lr")
         moved = record.updated & (np.ones(total, bool) if lr is None else ~(lr == 0))
         if len(self.done) != total:
             self.done = [0] * total
         self.done = [n + int(m) for n, m in zip(self.done, moved)]
-        a, b = record.metrics.get("a_norm"), record.metrics.get("b_norm")
+        a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:
             return None
@@ -259,11 +259,10 @@ class NoGradientInLayers(Rule):
     """Real updates in a row without a gradient, of each adapter."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        norms = [record.metrics.get(name) for name in ("a_grad_norm", "b_grad_norm")]
+        a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if record.step == 0 or not record.updated or active is None or trainable is None:
             return None
-        a, b = norms
         if a is None or b is None:
             return None
         reached = ~(np.isnan(a) | (a == 0)) | ~(np.isnan(b) | (b == 0))

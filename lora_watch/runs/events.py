@@ -21,8 +21,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
-from lora_watch.text import clean
 from lora_watch.sinks import Verdict, tags
+from lora_watch.text import clean
 
 FILES = "events.out.tfevents.*"
 """How TensorBoard's files are called."""

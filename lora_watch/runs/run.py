@@ -14,10 +14,10 @@ from typing import Any
 from lora_watch.alerts import Alert, Severity
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import Place, UnreadableError, find_runs
-from lora_watch.text import clean
 from lora_watch.sinks import Verdict, tags
 from lora_watch.sinks.files import is_claimed
 from lora_watch.sinks.report import REPORT_VERSION
+from lora_watch.text import clean
 
 POINTS = 60
 """Points of a curve that is drawn."""

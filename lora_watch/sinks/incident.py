@@ -155,8 +155,7 @@ class FlightRecorder:
                 self._save(None, None)
             self._incident = None
         norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
-        known = record.known.get("product_norm", slice(None))
-        finite = norms is None or bool(np.isfinite(norms[known]).all())  # also where LW101 is muted
+        finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
         if norms is not None and finite:
             self._healthy_at = record.step
         if self._last_good is not None:
@@ -238,8 +237,6 @@ def _names(mappings: Any) -> list[str]:
 
 
 def _known(record: StepRecord, name: str) -> list[float | None] | None:
-    if name not in record.metrics:
+    if (reading := record.metrics.get(name)) is None:
         return None
-    values = record.metrics[name].tolist()
-    known = record.known.get(name)
-    return values if known is None else [value if there else None for value, there in zip(values, known.tolist())]
+    return [value if there else None for value, there in zip(reading.values.tolist(), reading.known.tolist())]

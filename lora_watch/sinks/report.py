@@ -51,7 +51,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.alerts import Alert
-from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.records import BoolArray, FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import Claim, claim, names_the_path, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
@@ -206,13 +206,10 @@ class _Session:
         self.full_every = record.full_every
         if record.loss is not None:
             self._take_loss(record.step, record.loss)
-        for name, values in record.metrics.items():
-            known = record.known.get(name)
-            if known is None:
-                known = np.ones(len(values), bool)
+        for name, reading in record.metrics.items():
             if name not in self.columns:
-                self.columns[name] = _Column.unknown(len(values))
-            self.columns[name].take(record.step, values, known)
+                self.columns[name] = _Column.unknown(len(reading.values))
+            self.columns[name].take(record.step, reading)
 
     def _take_loss(self, step: int, loss: float) -> None:
         here = {"step": step, "value": loss}
@@ -287,10 +284,10 @@ class _Column:
     def unknown(cls, n: int) -> _Column:
         return cls(None, np.full(n, np.nan), np.zeros(n, bool), np.full(n, np.nan), np.zeros(n, bool))
 
-    def take(self, step: int, values: FloatArray, known: BoolArray) -> None:
-        self.step, self.last, self.known = step, values, known
-        self.highest = np.fmax(self.highest, np.where(known, values, np.nan))
-        self.ever_known = self.ever_known | known
+    def take(self, step: int, reading: Reading) -> None:
+        self.step, self.last, self.known = step, reading.values, reading.known
+        self.highest = np.fmax(self.highest, reading.measured)
+        self.ever_known = self.ever_known | reading.known
 
     def moved(self, places: Sequence[int | None]) -> _Column:
         """The column for other adapters, each of which was at ``places[i]`` or, None, nowhere."""

@@ -40,7 +40,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.records import FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.sinks import Verdict, events, tags
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.files import names_the_path
@@ -284,8 +284,8 @@ class _EventFile:
         record = step.record
         values = [
             *(
-                self._value(tags.METRIC_PREFIX + name, unknown_marked(array, record.known.get(name)))
-                for name, array in record.metrics.items()
+                self._value(tags.METRIC_PREFIX + name, unknown_marked(reading))
+                for name, reading in record.metrics.items()
             ),
             *(self._value(tags.SERIES_PREFIX + name, array) for name, array in series(record).items()),
             *events.scalars(plain_scalars(record, None if step.counts == self._counts else step.counts)),
@@ -372,13 +372,13 @@ def schema(run: RunInfo) -> dict[str, Any]:
     }
 
 
-def unknown_marked(array: FloatArray, known: BoolArray | None) -> FloatArray | NDArray[np.float32]:
-    """``array`` ``[n]`` as float32 with the format's own NaN where a number is unknown, if any is."""
-    if known is None or known.all():
-        return array
+def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
+    """``[n]``, as float32 with the format's own NaN where a number is unknown, if any is."""
+    if reading.known.all():
+        return reading.values
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
-        marked = array.astype(np.float32)
-    marked.view(np.uint32)[~known] = tags.UNKNOWN_BITS
+        marked = reading.values.astype(np.float32)
+    marked.view(np.uint32)[~reading.known] = tags.UNKNOWN_BITS
     return marked
 
 
@@ -394,7 +394,8 @@ def series(record: StepRecord) -> dict[str, FloatArray]:
 def group_effective_lr(record: StepRecord) -> FloatArray:
     """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where it has none."""
     adapters = record.run.adapters
-    scales = np.asarray(record.metrics.get("scale", [adapter.scale for adapter in adapters]), dtype=np.float64)
+    live = record.metrics.get("scale")
+    scales = np.array([adapter.scale for adapter in adapters]) if live is None else live.values
     groups = np.array([-1 if adapter.group is None else adapter.group for adapter in adapters], dtype=int)
     largest = [np.fmax.reduce(scales[groups == group], initial=np.nan) for group in range(len(record.lr))]
     return np.array(largest) * record.lr
@@ -408,13 +409,12 @@ def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
 def plain_scalars(record: StepRecord, alert_counts: Counter[Severity] | None) -> dict[str, float]:
     """The step for viewers without the plugin, by full tag. Adapters a metric cannot have are left out of it."""
     out = {name: value for name, value in _single_numbers(record).items() if name != "lr_fraction"}
-    known = {name: record.known.get(name, np.ones(len(array), bool)) for name, array in record.metrics.items()}
-    names = [name for name in record.metrics if known[name].any()]
-    if names:
-        values = np.stack([record.metrics[name] for name in names])
-        measured = np.stack([known[name] for name in names])
-        out["nonfinite_adapters"] = float(np.any(measured & ~np.isfinite(values), axis=0).sum())
-        for name, numbers in zip(names, quantiles(np.where(measured, values, np.nan)).tolist()):
+    readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}
+    if readings:
+        bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
+        out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
+        measured = np.stack([reading.measured for reading in readings.values()])
+        for name, numbers in zip(readings, quantiles(measured).tolist()):
             by_quantile = dict(zip(QUANTILES, numbers))
             if name in ONE_NUMBER_IS_ENOUGH:
                 out[name] = by_quantile["max"]

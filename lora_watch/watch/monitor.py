@@ -34,7 +34,7 @@ from lora_watch.norms.base import relative
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
-from lora_watch.records import BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.records import BoolArray, FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule
 from lora_watch.signals.gradients import gradient_norms
 from lora_watch.signals.loss import LossSignals
@@ -282,8 +282,8 @@ class Monitor:
         # A loss scaler meets overflows by skipping the step: not a fault.
         if sick or (_overflow(gradients, has_gradient) and not self._scaled):
             # Behind a non-finite loss every gradient is: the loss is what to report.
-            metrics = {} if sick else gradients
-            record = StepRecord(self.run, self._step + 1, metrics, has_gradient, loss=value)
+            metrics = {} if sick else {n: Reading(v, has_gradient[n]) for n, v in gradients.items()}
+            record = StepRecord(self.run, self._step + 1, metrics, loss=value)
             self._unwritten += self.episodes.check(record, only=BEFORE_UPDATE)
             if self.failures:  # else the step goes on, and is written when it is done
                 self._write(record, [])
@@ -533,8 +533,7 @@ class Monitor:
         updated: bool = True,
     ) -> _Taken:
         """Read all that is to be known of this step, without waiting for an accelerator."""
-        metrics: dict[str, FloatArray] = {}
-        known: dict[str, BoolArray] = {}
+        metrics: dict[str, Reading] = {}
         parcels: dict[str, Deferred[Any]] = {"loss": _deferred(loss)}
         total = len(self._adapters)
         base_weights: list[Tensor | None] | None = None
@@ -554,19 +553,17 @@ class Monitor:
                 unknown = np.full(total, np.nan), np.zeros(total, dtype=bool)
                 parcels["output_ratio"] = self._probe.read() if self._probe else Deferred((), lambda _: unknown)
                 for name, snapshot in zip(("drift_norm", "step_norm"), self._snapshots or ()):
-                    metrics[name], known[name] = snapshot.distance(self._adapters)
+                    metrics[name] = Reading(*snapshot.distance(self._adapters))
         if total:
             scale = np.array([a.scale for a in self._adapters])
             rates = self._groups.per_adapter(lr if lr else self.run.peak_lr)
-            metrics["effective_lr"] = scale * rates
-            known["effective_lr"] = ~np.isnan(rates)
+            metrics["effective_lr"] = Reading(scale * rates, ~np.isnan(rates))
             if not self.run.other_methods:
-                metrics["predicted_norm"] = np.abs(scale) * self._lr_sum * self._reach
+                metrics["predicted_norm"] = Reading(np.abs(scale) * self._lr_sum * self._reach)
         record = StepRecord(
             self.run,
             step,
             metrics,
-            known,
             lr=lr,
             weight_decay=self._groups.weight_decay,
             wiring=self._wiring(base_weights),
@@ -578,40 +575,34 @@ class Monitor:
     def _complete(self, taken: _Taken) -> StepRecord:
         """The whole record of a step: waits for what is still on its way."""
         there = taken.arrival.read()
-        metrics, known = dict(taken.record.metrics), dict(taken.record.known)
+        metrics = dict(taken.record.metrics)
         updated = taken.record.updated
         if "gradients" in there:
             gradients, has_gradient = there["gradients"]
-            metrics.update(gradients)
-            known.update(has_gradient)
+            metrics.update((name, Reading(norms, has_gradient[name])) for name, norms in gradients.items())
             # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
             updated = updated and not (self._scaled and _overflow(gradients, has_gradient))
         if "norms" in there:
             values, readable = there["norms"], self._bank.known
-            metrics.update(values)
-            if not readable.all():
-                known.update(dict.fromkeys(values, readable))
+            metrics.update((name, Reading(numbers, readable)) for name, numbers in values.items())
             sizes = {"relative_norm": taken.base.norm, "relative_spectral_norm": taken.base.spectral_norm}
             for (name, size), change in zip(sizes.items(), ("delta_norm", "spectral_norm")):
                 if change in values:
-                    metrics[name], known[name] = relative(values[change], size), readable & (size > 0)
+                    metrics[name] = Reading(relative(values[change], size), readable & (size > 0))
         if "magnitudes" in there:
             magnitudes, has_magnitude = there["magnitudes"]
-            metrics.update(magnitudes)
-            known.update(dict.fromkeys(magnitudes, has_magnitude))
+            metrics.update((name, Reading(numbers, has_magnitude)) for name, numbers in magnitudes.items())
         if "changed" in there:
-            metrics.update(there["changed"])
-            known.update((name, ~np.isnan(shares)) for name, shares in there["changed"].items())
+            metrics.update((name, Reading(shares, ~np.isnan(shares))) for name, shares in there["changed"].items())
         if "base_drift" in there:
-            metrics["base_drift"], known["base_drift"] = there["base_drift"]
+            metrics["base_drift"] = Reading(*there["base_drift"])
         if "output_ratio" in there:
-            metrics["output_ratio"], known["output_ratio"] = there["output_ratio"]
+            metrics["output_ratio"] = Reading(*there["output_ratio"])
         loss = there["loss"]
         self._skipped += not updated
         return replace(
             taken.record,
             metrics=metrics,
-            known=known,
             spectrum=self._bank.spectrum if "norms" in there else None,
             loss=loss,
             overhead=self.overhead,

@@ -118,7 +118,7 @@ class TestLoralib:
             optimizer.step()
             record = monitor.step()
         assert record is not None
-        assert record.metrics["delta_norm"][0] > 0
+        assert record.metrics["delta_norm"].values[0] > 0
         assert not monitor.alerts
 
     def test_a_scale_set_by_hand(self) -> None:

@@ -78,7 +78,7 @@ def test_the_first_step_foretold_is_the_one_that_comes() -> None:
         optimizer.step()
         monitor.step()
     assert monitor.last is not None
-    measured = float(torch.tensor(monitor.last.metrics["relative_norm"]).median())
+    measured = float(torch.tensor(monitor.last.metrics["relative_norm"].values).median())
     assert told.first_step_relative_norm == pytest.approx(measured, rel=0.1)
     assert told.first_step == pytest.approx(4 * told.first_step_relative_norm)
     assert told.base_norms_from == "weights"

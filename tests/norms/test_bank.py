@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_watch import transfer
+from lora_watch import deferred
 from lora_watch.norms import AdapterBank, bank, grams
 from lora_watch.norms.grams import StagedGrams
 from tests.norms.factors import Bare, pair, truth
@@ -23,7 +23,7 @@ DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 @pytest.fixture
 def staged(monkeypatch: pytest.MonkeyPatch) -> None:
     """Take the way of accelerators on the CPU."""
-    monkeypatch.setattr(transfer, "_NEAR", frozenset())
+    monkeypatch.setattr(deferred, "_NEAR", frozenset())
 
 
 def assert_true(adapters: list[Bare]) -> AdapterBank:

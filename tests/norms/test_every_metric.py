@@ -299,13 +299,13 @@ def check(record: StepRecord, i: int, d: Drawn, seen: list[Seen], x: Tensor, y: 
     now, before, start = seen[-1], seen[-2], seen[0]
 
     def got(name: str) -> float:
-        return float(record.metrics[name][i])
+        return float(record.metrics[name].values[i])
 
     if resolvable(now):
         for name, value in truth(now, w).items():
             assert close(got(name), value), (name, got(name), value)
     if not w.any():
-        assert not record.known["relative_norm"][i]
+        assert not record.metrics["relative_norm"].known[i]
     for name, then in (("drift_norm", start), ("step_norm", before)):  # B·R⁻¹ and R·A are one ΔW but for rounding
         want = length(now.delta - then.delta) if now.finite and then.finite else math.nan
         rounding = 1e-15 * (now.size + then.size) if now.finite and then.finite else 0.0
@@ -323,7 +323,7 @@ def check(record: StepRecord, i: int, d: Drawn, seen: list[Seen], x: Tensor, y: 
     inside = (before.middle[:, None] * before.a) @ wide(x).T
     spoken, own = length(before.b @ inside), length(y)
     if not own:
-        assert not record.known["output_ratio"][i]
+        assert not record.metrics["output_ratio"].known[i]
     elif all(1e-18 < size < 1e18 for size in (length(inside), spoken, own)):  # squares fit into single precision
         terms = length(before.b) * length(before.middle[:, None] * before.a) * length(wide(x))
         want, rounding = abs(before.scale) * spoken / own, abs(before.scale) * 1e-7 * terms / own

@@ -163,7 +163,7 @@ def test_gradient_accumulation_looks_at_the_first_micro_batch() -> None:
     assert len(seen) == 6
     assert callback.monitor is not None
     assert callback.monitor.last is not None
-    measured = callback.monitor.last.metrics["output_ratio"]
+    measured = callback.monitor.last.metrics["output_ratio"].values
     then = trained()
     ratios = []
     for state, ids in seen[3:]:

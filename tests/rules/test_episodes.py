@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.records import Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding, Rule, catalogue, choose
 from lora_watch.rules.norms import NormExplosion
 from tests.rules.runs import run, the
@@ -63,13 +63,10 @@ class Listens(Whole):
 
 
 def feed(episodes: Episodes, losses: list[float], measured: list[int] | None = None) -> list[list[Alert]]:
+    metrics = {"delta_norm": Reading(np.ones(1))}
     return [
-        episodes.check(
-            StepRecord(
-                RunInfo(()), step, {"delta_norm": np.ones(1)} if measured is None or step in measured else {}, loss=loss
-            )
-        )
-        for step, loss in enumerate(losses, start=1)
+        episodes.check(StepRecord(RunInfo(()), n, metrics if measured is None or n in measured else {}, loss=loss))
+        for n, loss in enumerate(losses, start=1)
     ]
 
 

@@ -12,6 +12,7 @@ import torch
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
+from lora_watch.records import Reading
 from lora_watch.rules.norms import BarelyMoves, NormExplosion, NormRunaway
 from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
@@ -195,7 +196,7 @@ def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fire
     rule, found = NormRunaway(), []
     for n in range(8):
         values = np.full(len(last.run.adapters), 0.5 * 2.0**n)
-        found.append(rule.check(replace(last, step=1 + n * every, metrics={"output_ratio": values}, known={})))
+        found.append(rule.check(replace(last, step=1 + n * every, metrics={"output_ratio": Reading(values)})))
     assert any(found) == fires
 
 

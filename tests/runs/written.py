@@ -68,7 +68,7 @@ def write_run(
     for step in range(first_step, steps + 1):
         record = record_of(run, step, **fields)
         for place, factor in (factors or {}).items():
-            record.metrics["delta_norm"][place] *= factor
+            record.metrics["delta_norm"].values[place] *= factor
         opened = [alert for alert in alerts if alert.step == step]
         for sink in sinks:
             sink.write(record, opened)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.records import AdapterInfo, BoolArray, FloatArray, Reading, RunInfo, StepRecord
 
 
 def run_of(n: int = 3, **fields: Any) -> RunInfo:
@@ -32,8 +33,17 @@ def run_of(n: int = 3, **fields: Any) -> RunInfo:
     return RunInfo(adapters=adapters, **fields)
 
 
+def readings(metrics: Mapping[str, FloatArray], known: Mapping[str, BoolArray] | None = None) -> dict[str, Reading]:
+    """``metrics``, known everywhere but where ``known`` says otherwise."""
+    everywhere = {name: np.ones(len(values), dtype=bool) for name, values in metrics.items()}
+    return {name: Reading(values, (known or {}).get(name, everywhere[name])) for name, values in metrics.items()}
+
+
 def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
-    """Adapter i has ``delta_norm`` step + i and ``relative_norm`` a tenth of it; loss is 1 / step."""
+    """Adapter i has ``delta_norm`` step + i and ``relative_norm`` a tenth of it; loss is 1 / step.
+
+    ``fields`` replace these; ``metrics`` and ``known`` are what ``readings`` takes.
+    """
     norms = step + np.arange(len(run.adapters), dtype=float)
     fields = {
         "metrics": {"delta_norm": norms, "relative_norm": norms / 10, "scale": np.full(len(norms), 2.0)},
@@ -42,7 +52,8 @@ def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
         "overhead": 0.01,
         "scalars": {"loss_spike_score": 0.5},
     } | fields
-    return StepRecord(run, step, **fields)
+    metrics = readings(fields.pop("metrics"), fields.pop("known", None))
+    return StepRecord(run, step, metrics, **fields)
 
 
 def alert_of(step: int = 2, rule: str = "LW102", severity: Severity = Severity.ERROR, **fields: Any) -> Alert:

@@ -18,7 +18,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch.alerts import Severity
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.records import Reading, RunInfo, StepRecord
 from lora_watch.sinks import TensorBoardSink, tags
 from lora_watch.sinks.tensorboard import QUANTILES, group_effective_lr, quantiles
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
@@ -287,7 +287,7 @@ def test_resuming_at_an_earlier_step_hides_the_steps_after_it(tmp_path: Path, lo
 
 def test_a_run_without_adapters_is_written_too(tmp_path: Path) -> None:
     run = RunInfo(adapters=())
-    empty = {"delta_norm": np.zeros(0)}
+    empty = {"delta_norm": Reading(np.zeros(0))}
     write_run(
         tmp_path, [StepRecord(run, 0, empty), StepRecord(run, 1, empty, loss=2.0, lr=(1e-3,))], {0: [alert_of(0)]}
     )

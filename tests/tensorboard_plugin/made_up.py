@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import TensorBoardSink
-from tests.sinks.made_up import alert_of
+from tests.sinks.made_up import alert_of, readings
 
 TYPES = ("q_proj", "v_proj", "up_proj", "down_proj")
 HOSTILE = "<img src=x onerror=window.pwned=1>"
@@ -47,7 +48,8 @@ def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
         "overhead": 0.01,
         "scalars": {"loss_start": 4.0, "loss_recent": 4.0 - step / 100},
     } | fields
-    return StepRecord(run, step, **fields)
+    metrics = readings(fields.pop("metrics"), fields.pop("known", None))
+    return StepRecord(run, step, metrics, **fields)
 
 
 def write(folder: Path, run: RunInfo, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
@@ -67,11 +69,11 @@ def write_broken_run(folder: Path) -> None:
     records = []
     for step in range(1, 161):
         record = record_of(run, step)
-        values = record.metrics["output_ratio"]
+        values = record.metrics["output_ratio"].values
         values[3] = np.nan if step == 80 else values[3]
         values[7] = np.inf if step >= 120 else values[7]
-        known = np.arange(40) != 11
-        records.append(record_of(run, step, metrics=record.metrics, known={"output_ratio": known}))
+        reading = Reading(values, np.arange(40) != 11)
+        records.append(replace(record, metrics={**record.metrics, "output_ratio": reading}))
     alert = alert_of(
         80,
         adapters=[(run.adapters[5].name, float("nan")), (run.adapters[3].name, 1.0)],

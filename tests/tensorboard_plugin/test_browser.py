@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from lora_watch.adapters.names import layer_index
-from lora_watch.records import StepRecord
+from lora_watch.records import Reading, StepRecord
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.tensorboard import schema
@@ -153,7 +153,9 @@ def test_the_pictures_regions_are_the_rules_own(tab: Tab) -> None:
                     "loss_noise": 0.0,
                     "loss_improved": float(improved),
                 }
-                record = StepRecord(run, 15, {"output_ratio": size}, loss=recent, lr_fraction=0.5, scalars=scalars)
+                record = StepRecord(
+                    run, 15, {"output_ratio": Reading(size)}, loss=recent, lr_fraction=0.5, scalars=scalars
+                )
                 exploded, barely = (rule().check(record) is not None for rule in rules)
                 places.append({"gain": gain, "improved": improved, "loudness": loudness, "reach": loudness / 0.5})
                 said.append("overcooked" if exploded else "barely" if barely else "")

@@ -313,7 +313,7 @@ def test_watch_adds_the_callback_to_a_built_trainer() -> None:
     assert callback.monitor is not None
     assert callback.monitor.last is not None
     assert callback.monitor.last.loss is not None
-    assert callback.monitor.last.metrics["output_ratio"].shape == (28,)
+    assert callback.monitor.last.metrics["output_ratio"].values.shape == (28,)
 
 
 def test_evaluations_reach_the_report_also_those_after_training() -> None:
@@ -468,7 +468,7 @@ def test_a_compiled_model_is_watched_by_its_weights() -> None:
     assert healthy is not None
     assert healthy.last is not None
     assert sick is not None
-    assert not healthy.last.known["output_ratio"].any()
+    assert not healthy.last.metrics["output_ratio"].known.any()
     assert any("compiled" in note for note in healthy.run.notes)
     assert healthy.alerts == []
     found = next(alert for alert in sick.alerts if alert.rule == "LW102")

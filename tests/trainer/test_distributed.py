@@ -53,7 +53,7 @@ except LoraWatchError as error:
 logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
 (out / f"rank{rank}.json").write_text(json.dumps(
     {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
-     "norm": callback.monitor and float(callback.monitor.last.metrics["delta_norm"].sum())}))
+     "norm": callback.monitor and float(callback.monitor.last.metrics["delta_norm"].values.sum())}))
 sys.exit(0 if ended == "ok" else 1)
 """
 
@@ -87,7 +87,7 @@ def train(watched):
             losses.append(float(loss))
             if watch:
                 record = watch.step(loss=losses[-1])
-                metrics.append({name: values.tolist() for name, values in record.metrics.items()})
+                metrics.append({name: reading.values.tolist() for name, reading in record.metrics.items()})
             optimizer.zero_grad()
     return losses, metrics, [str(alert) for alert in watch.alerts] if watch else []
 

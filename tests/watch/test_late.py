@@ -18,7 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, transfer
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, deferred
 from lora_watch.deferred import Courier, Deferred
 from lora_watch.norms import AdapterBank
 from lora_watch.records import RunInfo
@@ -34,7 +34,7 @@ WAITS: list[int] = []
 @pytest.fixture
 def far(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every device is taken for an accelerator."""
-    monkeypatch.setattr(transfer, "_NEAR", frozenset())
+    monkeypatch.setattr(deferred, "_NEAR", frozenset())
 
 
 @pytest.fixture
@@ -173,9 +173,9 @@ def same(one: StepRecord, other: StepRecord) -> None:
     assert (one.loss is None) == (other.loss is None)
     assert one.loss is None or one.loss == pytest.approx(other.loss, rel=1e-12)
     assert one.metrics.keys() == other.metrics.keys()
-    for name, values in one.metrics.items():
-        np.testing.assert_allclose(values, other.metrics[name], rtol=1e-5, err_msg=name)
-    assert one.known.keys() == other.known.keys()
+    for name, reading in one.metrics.items():
+        np.testing.assert_allclose(reading.values, other.metrics[name].values, rtol=1e-5, err_msg=name)
+        assert (reading.known == other.metrics[name].known).all(), name
     assert {k: v for k, v in one.scalars.items() if np.isfinite(v)} == pytest.approx(
         {k: v for k, v in other.scalars.items() if np.isfinite(v)}
     )
@@ -235,7 +235,7 @@ def test_a_bad_run_ends_one_step_later_than_on_a_cpu(tmp_path: Path, monkeypatch
         return monitor._step
 
     late = length(tmp_path / "late")
-    monkeypatch.setattr(transfer, "_NEAR", frozenset({"cpu"}))
+    monkeypatch.setattr(deferred, "_NEAR", frozenset({"cpu"}))
     assert late == length(tmp_path / "cpu") + 1
 
 
@@ -276,7 +276,7 @@ def test_switching_to_another_adapter_is_followed() -> None:
     assert [record.step for record in sink.records] == [0, 1, 2, 3, 4]
     names = [record.run.names[0].endswith(".second") for record in sink.records]
     assert names == [False, False, False, True, True]
-    assert all(np.isfinite(record.metrics["a_norm"]).all() for record in sink.records)
+    assert all(np.isfinite(record.metrics["a_norm"].values).all() for record in sink.records)
 
 
 @pytest.mark.usefixtures("slow")

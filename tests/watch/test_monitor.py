@@ -12,8 +12,9 @@ import pytest
 import torch
 from transformers import Adafactor
 
-from lora_watch import LoraWatchError, Monitor, StepRecord, monitor
+from lora_watch import LoraWatchError, Monitor, StepRecord
 from lora_watch.adapters import find_adapters
+from lora_watch.norms import base
 from lora_watch.sinks import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -45,8 +46,8 @@ def test_a_plain_loop_is_watched(tmp_path: Path) -> None:
         records = loop(monitor, model, optimizer, 5)
     last = records[-1]
     assert [record.step for record in records] == [1, 2, 3, 4, 5]
-    assert all(np.isfinite(record.metrics["output_ratio"]).all() for record in records)
-    assert np.isfinite(last.metrics["b_grad_norm"]).all()
+    assert all(np.isfinite(record.metrics["output_ratio"].values).all() for record in records)
+    assert np.isfinite(last.metrics["b_grad_norm"].values).all()
     assert last.lr == (2e-3,)
     assert last.lr_fraction == 1.0
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "ok"
@@ -141,12 +142,12 @@ def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
     before = [m.detach().clone() for m in vectors]
     with Monitor(model, optimizer) as monitor:
         first, last = (loop(monitor, model, optimizer, 1)[-1] for _ in range(2))
-    assert last.metrics["magnitude_norm"] == pytest.approx([float(m.norm()) for m in vectors])
-    assert (first.metrics["magnitude_norm"] != last.metrics["magnitude_norm"]).any()
+    assert last.metrics["magnitude_norm"].values == pytest.approx([float(m.norm()) for m in vectors])
+    assert (first.metrics["magnitude_norm"].values != last.metrics["magnitude_norm"].values).any()
     drift = [float(((m - b) / b).abs().max()) for m, b in zip(vectors, before)]
-    assert last.metrics["magnitude_drift"] == pytest.approx(drift, rel=1e-5)
-    assert (last.metrics["magnitude_drift"] > 0).all()
-    assert last.known["magnitude_drift"].all()
+    assert last.metrics["magnitude_drift"].values == pytest.approx(drift, rel=1e-5)
+    assert (last.metrics["magnitude_drift"].values > 0).all()
+    assert last.metrics["magnitude_drift"].known.all()
     plain, optimizer = built()
     with Monitor(plain, optimizer) as monitor:
         assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
@@ -184,7 +185,7 @@ def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:
         records = loop(monitor, model, optimizer, 4)
     assert math.isnan(records[-1].lr[0])
     assert monitor.alerts == []
-    assert (records[-1].metrics["b_norm"] > 0).all()
+    assert (records[-1].metrics["b_norm"].values > 0).all()
 
 
 def test_every_thins_the_norms_but_not_the_loss() -> None:
@@ -205,8 +206,8 @@ def test_the_live_scale_is_what_is_measured() -> None:
                 module.scale_layer(0.5)
         after = monitor.step(loss=1.0)
     assert after is not None
-    assert (before.metrics["scale"], after.metrics["scale"]) == (pytest.approx(2.0), pytest.approx(1.0))
-    assert after.metrics["delta_norm"] == pytest.approx(after.metrics["product_norm"])
+    assert (before.metrics["scale"].values, after.metrics["scale"].values) == (pytest.approx(2.0), pytest.approx(1.0))
+    assert after.metrics["delta_norm"].values == pytest.approx(after.metrics["product_norm"].values)
 
 
 @pytest.mark.parametrize(
@@ -256,8 +257,10 @@ def test_drift_counts_from_the_start_and_step_from_the_step_before() -> None:
     assert watch.last is not None
     now, record = products(model), watch.last
     for name, then in (("drift_norm", first), ("step_norm", before)):
-        assert record.known[name].all()
-        assert record.metrics[name] == pytest.approx([float((x - y).norm()) for x, y in zip(now, then)], rel=1e-6)
+        assert record.metrics[name].known.all()
+        assert record.metrics[name].values == pytest.approx(
+            [float((x - y).norm()) for x, y in zip(now, then)], rel=1e-6
+        )
 
 
 def test_drift_is_off_unless_asked_for() -> None:
@@ -274,8 +277,8 @@ def test_a_resumed_run_reads_no_frozen_weight_again(monkeypatch: pytest.MonkeyPa
     watch.start()
     state = json.loads(json.dumps(watch.state_dict(), allow_nan=False))
     read: list[int] = []
-    real = monitor.base_norms
-    monkeypatch.setattr(monitor, "base_norms", lambda adapters: read.extend(map(id, adapters)) or real(adapters))
+    real = base.matrix_norms
+    monkeypatch.setattr(base, "matrix_norms", lambda weight: read.append(id(weight)) or real(weight))
     resumed = Monitor(model, optimizer)
     resumed.load_state_dict(state)
     resumed.start(step=1)
