@@ -37,4 +37,5 @@ fi
 ruff check .
 ruff format --check .
 pyright
+python tests/front_end/check.py
 exec python -m pytest "$@"

@@ -13,7 +13,6 @@ from urllib.parse import quote
 import numpy as np
 import pytest
 
-from lora_watch.adapters.names import layer_index
 from lora_watch.records import Reading, StepRecord
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.sinks import TensorBoardSink
@@ -26,7 +25,7 @@ from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
 from tests.tensorboard_plugin.serving import fetch, server
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
-WAIT = 10_000
+WAIT = 30_000
 MAGENTA = [255, 0, 168]
 
 
@@ -502,39 +501,6 @@ def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, br
         assert "llama/c" in frame.inner_text("#differences")
         page.close()
         assert tab.errors == []
-
-
-@ONE_LOADER
-def test_names_are_short_and_tell_adapters_apart(tab: Tab) -> None:
-    def named(*names: str) -> list[list[str]]:
-        return frame.evaluate(
-            """async (adapters) => {
-                const {named} = await import('./static/names.js');
-                return named(adapters, []).map(({type, short}) => [type, short]);
-            }""",
-            [{"name": name, "layer": layer_index(name)} for name in names],
-        )
-
-    frame = tab.open(run=HEALTHY)
-    block = "model.layers.3.self_attn"
-    assert named(f"{block}.q_proj", f"{block}.k_proj") == [["q_proj", "3 · q_proj"], ["k_proj", "3 · k_proj"]]
-    assert named("encoder.layers.0.fc1", "decoder.layers.0.fc1", "decoder.layers.0.fc2", "head") == [
-        ["encoder.fc1", "0 · encoder.fc1"],
-        ["decoder.fc1", "0 · decoder.fc1"],
-        ["fc2", "0 · fc2"],
-        ["head", "head"],
-    ]
-    experts = [f"model.layers.1.mlp.experts.{i}.{w}" for i in (0, 1) for w in ("w1", "w2")]
-    assert named(*experts) == [
-        ["w1", "1 · experts.0.w1"],
-        ["w2", "1 · experts.0.w2"],
-        ["w1", "1 · experts.1.w1"],
-        ["w2", "1 · experts.1.w2"],
-    ]
-    cross = [f"model.decoder.layers.0.{kind}.{w}_proj" for kind in ("self_attn", "encoder_attn") for w in "qk"]
-    assert [name for _, name in named(*cross)] == [
-        "0 · self_attn.q_proj", "0 · self_attn.k_proj", "0 · encoder_att…q_proj", "0 · encoder_att…k_proj",
-    ]  # fmt: skip
 
 
 CONTRAST = """() => {

@@ -1,6 +1,7 @@
 // What went wrong, why, and what to do about it.
-import {card, em, h, num, SEVERITIES, severityClass, severityIcon, plain, words} from './dom.js';
+
 import {lineChart} from './chart.js';
+import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, words} from './dom.js';
 import {noAlert} from './overview.js';
 
 export const title = 'Alerts';
@@ -15,55 +16,176 @@ const COLUMNS = {
 };
 const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
-const held = (alert, ended) => (alert.closed_step == null ? (ended ? 'to the end' : 'still open') : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`);
+const held = (alert, ended) =>
+  alert.closed_step == null
+    ? ended
+      ? 'to the end'
+      : 'still open'
+    : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`;
 
 export async function draw(app) {
   const {state, alerts} = app;
   const ended = !['running', null].includes((await app.data.verdict(state.run)).verdict);
   const [by, direction] = (state.sort || 'severity.up').split('.');
-  const key = (COLUMNS[by] ?? COLUMNS.severity)[1], sign = direction === 'down' ? -1 : 1;
+  const key = (COLUMNS[by] ?? COLUMNS.severity)[1],
+    sign = direction === 'down' ? -1 : 1;
   const needle = state.find.toLowerCase();
-  const matches = (alert) => !needle || [alert.rule, alert.name, alert.message, ...(alert.adapters ?? []).map(({name}) => name)].some((text) => text.toLowerCase().includes(needle));
+  const matches = (alert) =>
+    !needle ||
+    [alert.rule, alert.name, alert.message, ...(alert.adapters ?? []).map(({name}) => name)].some((text) =>
+      text.toLowerCase().includes(needle),
+    );
   const compare = (a, b) => (key(a) < key(b) ? -1 : key(a) > key(b) ? 1 : 0) * sign || a.step - b.step;
-  const shown = alerts.filter((alert) => (!state.level || alert.severity === state.level) && matches(alert)).sort(compare);
+  const shown = alerts
+    .filter((alert) => (!state.level || alert.severity === state.level) && matches(alert))
+    .sort(compare);
   const chosen = shown.find((alert) => keyOf(alert) === state.alert) ?? shown[0];
 
-  const bar = h('div', {class: 'toolbar'},
-    h('div', {class: 'segment', role: 'group', 'aria-label': 'severity'}, ['', ...SEVERITIES].map((severity) => h('button', {
-      id: `level-${severity || 'all'}`, 'aria-pressed': String(state.level === severity), onclick: () => app.set({level: severity})},
-    severity && severityIcon(severity, 11), severity ? `${severity.toLowerCase()} ${alerts.filter((alert) => alert.severity === severity).length}` : `all ${alerts.length}`))),
-    h('input', {id: 'find', type: 'search', placeholder: 'rule, text or adapter', value: state.find, 'aria-label': 'filter',
-      oninput: (event) => app.set({find: event.target.value})}));
+  const bar = h(
+    'div',
+    {class: 'toolbar'},
+    h(
+      'div',
+      {class: 'segment', role: 'group', 'aria-label': 'severity'},
+      ['', ...SEVERITIES].map((severity) =>
+        h(
+          'button',
+          {
+            id: `level-${severity || 'all'}`,
+            'aria-pressed': String(state.level === severity),
+            onclick: () => app.set({level: severity}),
+          },
+          severity && severityIcon(severity, 11),
+          severity
+            ? `${severity.toLowerCase()} ${alerts.filter((alert) => alert.severity === severity).length}`
+            : `all ${alerts.length}`,
+        ),
+      ),
+    ),
+    h('input', {
+      id: 'find',
+      type: 'search',
+      placeholder: 'rule, text or adapter',
+      value: state.find,
+      'aria-label': 'filter',
+      oninput: (event) => app.set({find: event.target.value}),
+    }),
+  );
   const field = bar.querySelector('#find');
   field.value = state.find;
 
-  const table = h('table', {class: 'grid', id: 'alerts'},
-    h('thead', null, h('tr', null, Object.entries(COLUMNS).map(([name, [label]]) => h('th', {'aria-sort': name === by ? (sign > 0 ? 'ascending' : 'descending') : null},
-      h('button', {id: `sort-${name}`, onclick: () => app.set({sort: `${name}.${name === by && sign > 0 ? 'down' : 'up'}`})}, label, name === by ? (sign > 0 ? ' ↑' : ' ↓') : ''))))),
-    h('tbody', null, shown.map((alert, i) => h('tr', {class: alert === chosen ? 'chosen' : null, tabindex: 0, id: `alert-${i}`, 'data-alert': keyOf(alert),
-      onclick: () => app.openAlert(alert), onkeydown: (event) => {
-        if (event.key === 'Enter') app.openAlert(alert);
-        if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-          event.preventDefault();
-          event.currentTarget[event.key === 'ArrowDown' ? 'nextElementSibling' : 'previousElementSibling']?.focus();
-        }
-      }},
-    h('td', null, h('span', {class: `tag ${severityClass(alert.severity)}`}, severityIcon(alert.severity, 11), alert.severity.toLowerCase())),
-    h('td', {class: 'mono'}, alert.rule), h('td', null, words(alert.name)), h('td', {class: 'number'}, alert.step), h('td', null, held(alert, ended)),
-    h('td', null, alert.adapters?.length ? [h('span', {class: 'mono clip'}, short(app, alert.adapters[0].name)), alert.adapters.length > 1 && h('small', null, ` +${alert.adapters.length - 1}`)] : '–')))));
+  const table = h(
+    'table',
+    {class: 'grid', id: 'alerts'},
+    h(
+      'thead',
+      null,
+      h(
+        'tr',
+        null,
+        Object.entries(COLUMNS).map(([name, [label]]) =>
+          h(
+            'th',
+            {'aria-sort': name === by ? (sign > 0 ? 'ascending' : 'descending') : null},
+            h(
+              'button',
+              {
+                id: `sort-${name}`,
+                onclick: () => app.set({sort: `${name}.${name === by && sign > 0 ? 'down' : 'up'}`}),
+              },
+              label,
+              name === by ? (sign > 0 ? ' ↑' : ' ↓') : '',
+            ),
+          ),
+        ),
+      ),
+    ),
+    h(
+      'tbody',
+      null,
+      shown.map((alert, i) =>
+        h(
+          'tr',
+          {
+            class: alert === chosen ? 'chosen' : null,
+            tabindex: 0,
+            id: `alert-${i}`,
+            'data-alert': keyOf(alert),
+            onclick: () => app.openAlert(alert),
+            onkeydown: (event) => {
+              if (event.key === 'Enter') app.openAlert(alert);
+              if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
+                event.preventDefault();
+                event.currentTarget[
+                  event.key === 'ArrowDown' ? 'nextElementSibling' : 'previousElementSibling'
+                ]?.focus();
+              }
+            },
+          },
+          h(
+            'td',
+            null,
+            h(
+              'span',
+              {class: `tag ${severityClass(alert.severity)}`},
+              severityIcon(alert.severity, 11),
+              alert.severity.toLowerCase(),
+            ),
+          ),
+          h('td', {class: 'mono'}, alert.rule),
+          h('td', null, words(alert.name)),
+          h('td', {class: 'number'}, alert.step),
+          h('td', null, held(alert, ended)),
+          h(
+            'td',
+            null,
+            alert.adapters?.length
+              ? [
+                  h('span', {class: 'mono clip'}, short(app, alert.adapters[0].name)),
+                  alert.adapters.length > 1 && h('small', null, ` +${alert.adapters.length - 1}`),
+                ]
+              : '–',
+          ),
+        ),
+      ),
+    ),
+  );
   if (!alerts.length) return h('div', null, watchers(app));
   const narrow = Math.round(app.width * 0.52);
-  return h('div', null, bar, h('div', {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr);align-items:start`},
-    card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
-    chosen ? await detail(app, chosen, ended, app.width - narrow - 16) : h('div')));
+  return h(
+    'div',
+    null,
+    bar,
+    h(
+      'div',
+      {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr);align-items:start`},
+      card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
+      chosen ? await detail(app, chosen, ended, app.width - narrow - 16) : h('div'),
+    ),
+  );
 }
 
 /** What would have spoken: the rules of a run without an alert. */
 function watchers({schema}) {
   const rules = [...(schema.rules ?? [])].filter(({id, name}) => id && name).sort((a, b) => (a.id < b.id ? -1 : 1));
   const first = ({explains}) => String(explains ?? '').split('\n')[0];
-  return card(`✓ ${noAlert(schema)}`, null, h('ul', {class: 'rules'}, rules.map((rule) => h('li', {title: rule.explains},
-    severityIcon(rule.severity, 11), h('span', {class: 'mono'}, rule.id), h('div', null, h('b', null, words(rule.name)), h('p', {class: 'note'}, first(rule)))))));
+  return card(
+    `✓ ${noAlert(schema)}`,
+    null,
+    h(
+      'ul',
+      {class: 'rules'},
+      rules.map((rule) =>
+        h(
+          'li',
+          {title: rule.explains},
+          severityIcon(rule.severity, 11),
+          h('span', {class: 'mono'}, rule.id),
+          h('div', null, h('b', null, words(rule.name)), h('p', {class: 'note'}, first(rule))),
+        ),
+      ),
+    ),
+  );
 }
 
 /** The new settings as one would type them, beside the run's own; null where the alert has none. */
@@ -72,13 +194,40 @@ function settingsOf(app, alert, inWords) {
   if (!given.length) return null;
   const own = {lora_alpha: app.adapters[0]?.alpha, learning_rate: app.schema.peak_lr?.[0]};
   const text = given.map(([name, value]) => `${name}=${value}`).join(', ');
-  return h('div', {class: 'settings', id: 'settings'}, h('h3', null, 'Run again with'),
-    given.map(([name, value]) => h('div', {class: 'setting'}, h('span', {class: 'mono'}, name),
-      Number.isFinite(own[name]) && own[name] !== value && [h('s', null, plain(own[name])), h('span', {'aria-hidden': 'true'}, '→')], h('b', null, plain(value)))),
-    h('button', {class: 'quiet', id: 'copy', title: text, onclick: async (event) => {
-      const button = event.currentTarget;
-      try { await navigator.clipboard.writeText(text); button.textContent = 'copied'; } catch { button.textContent = text; } // no clipboard over plain http
-    }}, 'copy'), inWords && h('p', {class: 'note'}, inWords));
+  return h(
+    'div',
+    {class: 'settings', id: 'settings'},
+    h('h3', null, 'Run again with'),
+    given.map(([name, value]) =>
+      h(
+        'div',
+        {class: 'setting'},
+        h('span', {class: 'mono'}, name),
+        Number.isFinite(own[name]) &&
+          own[name] !== value && [h('s', null, plain(own[name])), h('span', {'aria-hidden': 'true'}, '→')],
+        h('b', null, plain(value)),
+      ),
+    ),
+    h(
+      'button',
+      {
+        class: 'quiet',
+        id: 'copy',
+        title: text,
+        onclick: async (event) => {
+          const button = event.currentTarget;
+          try {
+            await navigator.clipboard.writeText(text);
+            button.textContent = 'copied';
+          } catch {
+            button.textContent = text;
+          } // no clipboard over plain http
+        },
+      },
+      'copy',
+    ),
+    inWords && h('p', {class: 'note'}, inWords),
+  );
 }
 
 const short = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
@@ -86,23 +235,93 @@ const short = (app, name) => app.adapters.find((adapter) => adapter.name === nam
 async function detail(app, alert, ended, width) {
   const worst = alert.adapters?.[0] && app.adapters.find(({name}) => name === alert.adapters[0].name);
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
+  /** @type {any} */
   let line = null;
-  if (metric && worst) line = {name: `${metric}, ${worst.short}`, matrix: await app.metric(metric, {adapter: worst.index, max_cols: 400})};
-  else if (app.run.series.includes(alert.metric)) line = {name: alert.metric, matrix: await app.series(alert.metric, {max_cols: 400})};
-  const remedies = (alert.remedies ?? []).map(String), values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
-  const inWords = values.length ? remedies.findIndex((text) => values.every((value) => text.includes(`→ ${value}`))) : -1; // what the settings say again
-  const again = settingsOf(app, alert, remedies[inWords]), others = remedies.filter((_, i) => i !== inWords);
-  const list = (name, items, tag) => items?.length ? [h('h3', null, name), h(tag, {class: 'advice'}, items.map((item) => h('li', null, String(item))))] : null;
-  return h('section', {class: `card detail ${severityClass(alert.severity)}`, id: 'detail'},
-    h('header', null, severityIcon(alert.severity, 16), h('h2', null, words(alert.name)), h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`)),
+  if (metric && worst)
+    line = {name: `${metric}, ${worst.short}`, matrix: await app.metric(metric, {adapter: worst.index, max_cols: 400})};
+  else if (app.run.series.includes(alert.metric))
+    line = {name: alert.metric, matrix: await app.series(alert.metric, {max_cols: 400})};
+  const remedies = (alert.remedies ?? []).map(String),
+    values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
+  const inWords = values.length
+    ? remedies.findIndex((text) => values.every((value) => text.includes(`→ ${value}`)))
+    : -1; // what the settings say again
+  const again = settingsOf(app, alert, remedies[inWords]),
+    others = remedies.filter((_, i) => i !== inWords);
+  const list = (name, items, tag) =>
+    items?.length
+      ? [
+          h('h3', null, name),
+          h(
+            tag,
+            {class: 'advice'},
+            items.map((item) => h('li', null, String(item))),
+          ),
+        ]
+      : null;
+  return h(
+    'section',
+    {class: `card detail ${severityClass(alert.severity)}`, id: 'detail'},
+    h(
+      'header',
+      null,
+      severityIcon(alert.severity, 16),
+      h('h2', null, words(alert.name)),
+      h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`),
+    ),
     h('p', {class: 'message'}, alert.message),
-    ...(inWords > 0 ? [list('Try', others, 'ul'), again] : [again, list('Try', others, 'ul')]), list('Likely causes', alert.causes, 'ol'),
-    line && lineChart([{...line, colour: 'var(--c1)'}], {width: width - 26, height: em(150), log: Boolean(metric), step: app.step, onStep: app.setStep, range: [0, Math.max(1, app.lastStep)],
-      alerts: [alert], limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)} for a layer`}] : []}),
+    ...(inWords > 0 ? [list('Try', others, 'ul'), again] : [again, list('Try', others, 'ul')]),
+    list('Likely causes', alert.causes, 'ol'),
+    line &&
+      lineChart([{...line, colour: 'var(--c1)'}], {
+        width: width - 26,
+        height: em(150),
+        log: Boolean(metric),
+        step: app.step,
+        onStep: app.setStep,
+        range: [0, Math.max(1, app.lastStep)],
+        alerts: [alert],
+        limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)} for a layer`}] : [],
+      }),
     line && h('p', {class: 'note caption'}, line.name),
-    h('div', {class: 'actions'},
+    h(
+      'div',
+      {class: 'actions'},
       h('button', {id: 'to-layer', disabled: !worst, onclick: () => app.openAlert(alert, 'layer')}, 'See the layer'),
-      h('button', {id: 'to-heatmap', disabled: !app.run.metrics.length, onclick: () => app.openAlert(alert, 'heatmap')}, 'See it in the heatmap')),
-    alert.adapters?.length ? [h('h3', null, `Adapters, worst first (${alert.adapters.length})`), h('ol', {class: 'named'}, alert.adapters.slice(0, 40).map((adapter) => h('li', null,
-      h('button', {class: 'row', onclick: () => app.set({view: 'layer', adapter: adapter.name, step: alert.step, alert: keyOf(alert)})}, h('span', {class: 'mono'}, adapter.name), h('b', null, adapter.value == null ? (adapter.text ?? '–').replace('nan', 'NaN') : num(adapter.value))))))] : null);
+      h(
+        'button',
+        {id: 'to-heatmap', disabled: !app.run.metrics.length, onclick: () => app.openAlert(alert, 'heatmap')},
+        'See it in the heatmap',
+      ),
+    ),
+    alert.adapters?.length
+      ? [
+          h('h3', null, `Adapters, worst first (${alert.adapters.length})`),
+          h(
+            'ol',
+            {class: 'named'},
+            alert.adapters.slice(0, 40).map((adapter) =>
+              h(
+                'li',
+                null,
+                h(
+                  'button',
+                  {
+                    class: 'row',
+                    onclick: () =>
+                      app.set({view: 'layer', adapter: adapter.name, step: alert.step, alert: keyOf(alert)}),
+                  },
+                  h('span', {class: 'mono'}, adapter.name),
+                  h(
+                    'b',
+                    null,
+                    adapter.value == null ? (adapter.text ?? '–').replace('nan', 'NaN') : num(adapter.value),
+                  ),
+                ),
+              ),
+            ),
+          ),
+        ]
+      : null,
+  );
 }

@@ -1,30 +1,63 @@
 // The state of the tab, the bar on top, the keyboard, and which view is drawn.
-import {Data} from './data.js';
-import {h, SEVERITIES, severityClass, tip} from './dom.js';
-import * as host from './host.js';
+
 import * as alerts from './alerts.js';
 import * as compare from './compare.js';
+import {Data} from './data.js';
+import {h, SEVERITIES, severityClass, tip} from './dom.js';
 import * as heatmap from './heatmap.js';
+import * as host from './host.js';
 import * as layer from './layer.js';
 import {named} from './names.js';
 import * as overview from './overview.js';
 
 const VIEWS = {overview, heatmap, layer, alerts, compare};
-const DEFAULTS = {view: 'overview', run: '', metric: '', colour: 'relative', rows: 'type', adapter: '', step: '',
-  from: '', to: '', level: '', find: '', sort: '', alert: '', runs: ''};
+const DEFAULTS = {
+  view: 'overview',
+  run: '',
+  metric: '',
+  colour: 'relative',
+  rows: 'type',
+  adapter: '',
+  step: '',
+  from: '',
+  to: '',
+  level: '',
+  find: '',
+  sort: '',
+  alert: '',
+  runs: '',
+};
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
-const KEYS = [['1 – 5', 'switch the view'], ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
-  ['↑ ↓', 'adapter before or after'], ['[ ]', 'metric before or after'], ['c', 'colour of the heatmap'],
-  ['g', 'grouping of the heatmap'], ['Enter', 'from the heatmap to its adapter'], ['End', 'follow the latest step'], ['Esc', 'leave the zoom, close this'], ['?', 'this help']];
+const KEYS = [
+  ['1 – 5', 'switch the view'],
+  ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
+  ['↑ ↓', 'adapter before or after'],
+  ['[ ]', 'metric before or after'],
+  ['c', 'colour of the heatmap'],
+  ['g', 'grouping of the heatmap'],
+  ['Enter', 'from the heatmap to its adapter'],
+  ['End', 'follow the latest step'],
+  ['Esc', 'leave the zoom, close this'],
+  ['?', 'this help'],
+];
 
 export class App {
   constructor(body) {
     this.data = new Data();
+    /** @type {Record<string, string>} */
     this.state = {...DEFAULTS};
     this.bar = h('header', {id: 'bar'});
     this.main = h('main', {id: 'view', tabindex: -1});
-    this.help = h('dialog', {id: 'help'}, h('h2', null, 'Keys'),
-      h('dl', null, KEYS.map(([key, what]) => [h('dt', null, key), h('dd', null, what)])));
+    this.help = h(
+      'dialog',
+      {id: 'help'},
+      h('h2', null, 'Keys'),
+      h(
+        'dl',
+        null,
+        KEYS.map(([key, what]) => [h('dt', null, key), h('dd', null, what)]),
+      ),
+    );
     body.append(this.bar, this.main, this.help);
     this.drawing = 0;
   }
@@ -36,11 +69,17 @@ export class App {
       if (this.runs) this.draw();
     });
     this.#take(host.readAddress());
-    host.onAddress((state) => { this.wanted = null; this.#take(state); this.draw(); });
+    host.onAddress((state) => {
+      this.wanted = null;
+      this.#take(state);
+      this.draw();
+    });
     host.onReload(() => this.refresh());
     addEventListener('keydown', (event) => this.#key(event));
-    let width = innerWidth, timer;
-    addEventListener('resize', () => { // also when the tab is shown again
+    let width = innerWidth,
+      timer;
+    addEventListener('resize', () => {
+      // also when the tab is shown again
       clearTimeout(timer);
       timer = setTimeout(() => {
         if (!innerWidth || innerWidth === width) return;
@@ -77,11 +116,24 @@ export class App {
     try {
       this.runs = await this.data.runs();
       const names = Object.keys(this.runs);
-      if (!names.length) return this.#show(turn, h('p', {class: 'empty-page'}, 'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.'));
-      if (this.wanted && this.wanted.run in this.runs) [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
+      if (!names.length)
+        return this.#show(
+          turn,
+          h(
+            'p',
+            {class: 'empty-page'},
+            'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.',
+          ),
+        );
+      if (this.wanted && this.wanted.run in this.runs) {
+        [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
+      }
       if (!(this.state.run in this.runs)) {
         if (this.state.run) this.wanted ??= this.state;
-        this.#take({view: this.state.view, run: names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a))});
+        this.#take({
+          view: this.state.view,
+          run: names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a)),
+        });
       }
       const run = this.state.run;
       const [schema, found] = await Promise.all([this.data.schema(run), this.data.alerts(run)]);
@@ -92,30 +144,56 @@ export class App {
       this.run = this.runs[run];
       this.adapters = await this.#adapters(schema);
       const {adapter} = this.state;
-      this.missing = this.wanted ? `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`
-        : adapter && !this.adapters.some(({name}) => name === adapter) ? `This run has no adapter “${adapter}”.` : null;
+      this.missing = this.wanted
+        ? `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`
+        : adapter && !this.adapters.some(({name}) => name === adapter)
+          ? `This run has no adapter “${adapter}”.`
+          : null;
       const metrics = this.run.metrics;
-      if (!metrics.includes(this.state.metric)) this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
+      if (!metrics.includes(this.state.metric))
+        this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
       this.#drawBar();
-      if (!this.wanted) host.writeAddress(Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])), this.moved);
+      if (!this.wanted)
+        host.writeAddress(
+          Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])),
+          this.moved,
+        );
       this.moved = false;
       const view = await VIEWS[this.state.view].draw(this);
       this.#show(turn, view);
     } catch (error) {
-      this.#show(turn, h('div', {class: 'empty-page', role: 'alert'}, h('p', null, `This view could not be drawn: ${error.message}`),
-        h('button', {id: 'again', class: 'quiet', onclick: () => this.refresh()}, 'Try again')));
+      this.#show(
+        turn,
+        h(
+          'div',
+          {class: 'empty-page', role: 'alert'},
+          h('p', null, `This view could not be drawn: ${/** @type {Error} */ (error).message}`),
+          h('button', {id: 'again', class: 'quiet', onclick: () => this.refresh()}, 'Try again'),
+        ),
+      );
     }
   }
 
   #show(turn, view) {
     if (turn !== this.drawing) return;
-    const id = document.activeElement?.id, scroll = this.main.scrollTop;
+    const id = document.activeElement?.id,
+      scroll = this.main.scrollTop;
     tip.hide();
-    const told = (notes) => (notes.length ? [h('ul', {class: 'notes'}, notes.map((note) => h('li', null, note)))] : []);
+    const told = (notes) =>
+      notes.length
+        ? [
+            h(
+              'ul',
+              {class: 'notes'},
+              notes.map((note) => h('li', null, note)),
+            ),
+          ]
+        : [];
     this.main.replaceChildren(...told([this.missing ?? []].flat()), view, ...told(this.notes ?? []));
     for (const element of this.main.querySelectorAll('[data-after]')) element.dispatchEvent(new Event('placed'));
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
-    if (document.activeElement === document.body) this.main.focus({preventScroll: true}); // what had the focus is gone: go on here
+    // What had the focus is gone: go on here.
+    if (document.activeElement === document.body) this.main.focus({preventScroll: true});
     this.main.scrollTop = this.shown === this.state.view ? scroll : 0;
     this.shown = this.state.view;
     document.body.dataset.ready = this.state.view;
@@ -129,25 +207,36 @@ export class App {
       const {n} = await this.data.metric(this.state.run, this.run.metrics[0], {max_cols: 1});
       adapters = Array.from({length: n}, (_, i) => ({name: `adapter ${i}`}));
     }
-    const given = Object.keys(schema.config?.lora ?? {}).filter((key) => key !== 'default'); // names of adapters, at the end of theirs
+    // Names of adapters, at the end of theirs.
+    const given = Object.keys(schema.config?.lora ?? {}).filter((key) => key !== 'default');
     return named(adapters, given);
   }
 
   // -- what the views ask -------------------------------------------------------------------------------------------
-  get lastStep() { return this.run.step; }
+  get lastStep() {
+    return this.run.step;
+  }
   /** The chosen step; the latest one unless the user chose one that is there. */
   get step() {
     const chosen = Number(this.state.step);
     return this.state.step !== '' && chosen >= 0 && chosen < this.lastStep ? Math.floor(chosen) : this.lastStep;
   }
-  get adapter() { return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0]; }
+  get adapter() {
+    return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0];
+  }
   get #suspect() {
-    const named = SEVERITIES.map((severity) => this.alerts.find((alert) => alert.severity === severity && alert.adapters?.length)).find(Boolean);
+    const named = SEVERITIES.map((severity) =>
+      this.alerts.find((alert) => alert.severity === severity && alert.adapters?.length),
+    ).find(Boolean);
     return named && this.adapters.find((adapter) => adapter.name === named.adapters[0].name);
   }
-  get width() { return Math.max(860, this.main.clientWidth - 40); }
+  get width() {
+    return Math.max(860, this.main.clientWidth - 40);
+  }
 
-  metric(metric, window) { return this.data.metric(this.state.run, metric, window); }
+  metric(metric, window) {
+    return this.data.metric(this.state.run, metric, window);
+  }
   /** Null if the run has no such metric or series. */
   async spread(metric, window, run = this.state.run) {
     return this.runs[run].metrics.includes(metric) ? this.data.spread(run, metric, window) : null;
@@ -159,11 +248,16 @@ export class App {
   setStep = (step) => this.set({step: step >= this.lastStep ? '' : Math.max(0, step)});
 
   /** Go to the cause of an alert: its step, its worst adapter, its metric, in whatever view comes next. */
-  openAlert = (alert, view = this.state.view) => this.set({
-    view, step: alert.step, alert: `${alert.rule}@${alert.step}`,
-    adapter: alert.adapters?.[0]?.name ?? this.state.adapter,
-    metric: this.run.metrics.includes(alert.metric) ? alert.metric : this.state.metric, from: '', to: '',
-  });
+  openAlert = (alert, view = this.state.view) =>
+    this.set({
+      view,
+      step: alert.step,
+      alert: `${alert.rule}@${alert.step}`,
+      adapter: alert.adapters?.[0]?.name ?? this.state.adapter,
+      metric: this.run.metrics.includes(alert.metric) ? alert.metric : this.state.metric,
+      from: '',
+      to: '',
+    });
 
   // -- the bar and the keyboard -------------------------------------------------------------------------------------
   #drawBar() {
@@ -171,24 +265,71 @@ export class App {
     const counts = SEVERITIES.map((severity) => [severity, this.alerts.filter((a) => a.severity === severity).length]);
     const worst = counts.find(([, count]) => count)?.[0];
     const names = Object.keys(this.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-    const tabs = Object.entries(VIEWS).map(([name, view], i) => h('button', {
-      id: `tab-${name}`, 'aria-current': name === this.state.view && 'page', title: `key ${i + 1}`,
-      onclick: () => this.set({view: name}),
-    }, view.title, name === 'alerts' && this.alerts.length
-      ? h('span', {class: `count ${severityClass(worst)}`}, this.alerts.length) : null));
+    const tabs = Object.entries(VIEWS).map(([name, view], i) =>
+      h(
+        'button',
+        {
+          id: `tab-${name}`,
+          'aria-current': name === this.state.view && 'page',
+          title: `key ${i + 1}`,
+          onclick: () => this.set({view: name}),
+        },
+        view.title,
+        name === 'alerts' && this.alerts.length
+          ? h('span', {class: `count ${severityClass(worst)}`}, this.alerts.length)
+          : null,
+      ),
+    );
     this.bar.replaceChildren(
       h('nav', {'aria-label': 'views'}, tabs),
-      h('label', {class: 'pick'}, 'Run', h('select', {id: 'run', title: this.state.run, onchange: (event) => this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''})},
-        names.map((name) => h('option', {value: name, selected: name === this.state.run}, name)))),
-      h('label', {class: 'pick scrub'}, 'Step',
-        h('input', {id: 'scrub', type: 'range', min: 0, max: this.lastStep, value: this.step, 'aria-label': 'step',
+      h(
+        'label',
+        {class: 'pick'},
+        'Run',
+        h(
+          'select',
+          {
+            id: 'run',
+            title: this.state.run,
+            onchange: (event) =>
+              this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''}),
+          },
+          names.map((name) => h('option', {value: name, selected: name === this.state.run}, name)),
+        ),
+      ),
+      h(
+        'label',
+        {class: 'pick scrub'},
+        'Step',
+        h('input', {
+          id: 'scrub',
+          type: 'range',
+          min: 0,
+          max: this.lastStep,
+          value: this.step,
+          'aria-label': 'step',
           onchange: (event) => this.setStep(Number(event.target.value)),
-          oninput: (event) => { event.target.nextElementSibling.textContent = event.target.value; }}),
-        h('output', {id: 'step'}, this.step)),
-      h('button', {id: 'latest', class: 'quiet', title: 'follow the latest step (End)', disabled: this.state.step === '', onclick: () => this.set({step: ''})}, 'latest'),
+          oninput: (event) => {
+            event.target.nextElementSibling.textContent = event.target.value;
+          },
+        }),
+        h('output', {id: 'step'}, this.step),
+      ),
+      h(
+        'button',
+        {
+          id: 'latest',
+          class: 'quiet',
+          title: 'follow the latest step (End)',
+          disabled: this.state.step === '',
+          onclick: () => this.set({step: ''}),
+        },
+        'latest',
+      ),
       h('span', {class: 'grow'}),
       h('button', {id: 'refresh', class: 'quiet', title: 'ask TensorBoard again', onclick: () => this.refresh()}, '↻'),
-      h('button', {id: 'keys', class: 'quiet', title: 'keys (?)', onclick: () => this.help.showModal()}, '?'));
+      h('button', {id: 'keys', class: 'quiet', title: 'keys (?)', onclick: () => this.help.showModal()}, '?'),
+    );
     if (focused) document.getElementById(focused)?.focus({preventScroll: true});
   }
 
@@ -200,20 +341,26 @@ export class App {
     const move = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];
     const jump = event.shiftKey ? Math.max(1, Math.round(this.lastStep / 20)) : 1;
     const names = this.adapters.map((adapter) => adapter.name);
-    const act = {
-      ArrowLeft: () => this.setStep(this.step - jump),
-      ArrowRight: () => this.setStep(this.step + jump),
-      ArrowUp: () => this.set({adapter: move(names, this.adapter?.name, -1)}),
-      ArrowDown: () => this.set({adapter: move(names, this.adapter?.name, 1)}),
-      '[': () => this.set({metric: move(this.run.metrics, this.state.metric, -1)}),
-      ']': () => this.set({metric: move(this.run.metrics, this.state.metric, 1)}),
-      c: () => this.set({colour: move(Object.keys(heatmap.COLOURS), this.state.colour, 1)}),
-      g: () => this.set({rows: move(Object.keys(heatmap.ROWS), this.state.rows, 1)}),
-      End: () => this.set({step: ''}),
-      Escape: () => this.set({from: '', to: ''}),
-      '?': () => this.help.showModal(),
-    }[event.key] ?? (event.key in {1: 0, 2: 0, 3: 0, 4: 0, 5: 0} ? () => this.set({view: Object.keys(VIEWS)[event.key - 1]}) : null);
-    if (!act || (['ArrowUp', 'ArrowDown'].includes(event.key) && ['alerts', 'overview', 'compare'].includes(this.state.view))) return;
+    const act =
+      {
+        ArrowLeft: () => this.setStep(this.step - jump),
+        ArrowRight: () => this.setStep(this.step + jump),
+        ArrowUp: () => this.set({adapter: move(names, this.adapter?.name, -1)}),
+        ArrowDown: () => this.set({adapter: move(names, this.adapter?.name, 1)}),
+        '[': () => this.set({metric: move(this.run.metrics, this.state.metric, -1)}),
+        ']': () => this.set({metric: move(this.run.metrics, this.state.metric, 1)}),
+        c: () => this.set({colour: move(Object.keys(heatmap.COLOURS), this.state.colour, 1)}),
+        g: () => this.set({rows: move(Object.keys(heatmap.ROWS), this.state.rows, 1)}),
+        End: () => this.set({step: ''}),
+        Escape: () => this.set({from: '', to: ''}),
+        '?': () => this.help.showModal(),
+      }[event.key] ??
+      (event.key in {1: 0, 2: 0, 3: 0, 4: 0, 5: 0} ? () => this.set({view: Object.keys(VIEWS)[event.key - 1]}) : null);
+    if (
+      !act ||
+      (['ArrowUp', 'ArrowDown'].includes(event.key) && ['alerts', 'overview', 'compare'].includes(this.state.view))
+    )
+      return;
     event.preventDefault();
     act();
   }

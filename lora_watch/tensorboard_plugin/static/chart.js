@@ -1,15 +1,17 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
-import {em, h, num, severityClass, severityShape, svg, plain, tip, tipRow} from './dom.js';
+
 import {INF, NAN} from './data.js';
+import {em, h, num, plain, severityClass, severityShape, svg, tip, tipRow} from './dom.js';
 
 /** Round tick values, about `count` of them. */
 export function ticks(low, high, count) {
   const raw = (high - low) / Math.max(1, count);
   if (!(raw > 0)) return [low];
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((m) => m * power).find((size) => size >= raw * 0.999);
+  const step = [1, 2, 5, 10].map((m) => m * power).find((size) => size >= raw * 0.999) ?? 10 * power;
   const out = [];
-  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step) out.push(Number(value.toPrecision(12)));
+  for (let value = Math.ceil(low / step) * step; value <= high + step * 1e-9; value += step)
+    out.push(Number(value.toPrecision(12)));
   return out;
 }
 
@@ -18,45 +20,84 @@ export function logTicks(low, high, most = 6) {
   const between = (steps) => {
     const out = [];
     for (let e = Math.floor(low); e <= Math.ceil(high); e++) {
-      for (const m of steps) if (Math.log10(m) + e >= low - 1e-9 && Math.log10(m) + e <= high + 1e-9) out.push(Number(`${m}e${e}`));
+      for (const m of steps)
+        if (Math.log10(m) + e >= low - 1e-9 && Math.log10(m) + e <= high + 1e-9) out.push(Number(`${m}e${e}`));
     }
     return out;
   };
   const decades = between([1]);
   if (decades.length >= 3) return decades.filter((_, i) => i % Math.ceil(decades.length / most) === 0);
-  return [[1, 2, 5], [1, 3]].map(between).find((fine) => fine.length > 1 && fine.length <= most) ?? (decades.length > 1 ? decades : ticks(10 ** low, 10 ** high, most / 2));
+  return (
+    [
+      [1, 2, 5],
+      [1, 3],
+    ]
+      .map(between)
+      .find((fine) => fine.length > 1 && fine.length <= most) ??
+    (decades.length > 1 ? decades : ticks(10 ** low, 10 ** high, most / 2))
+  );
 }
 
 /**
  * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
- * options: width, height, log, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert, limits: [{value, name}], zero
+ * options: width, height, log, zero, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert,
+ *   limits: [{value, name}]
  */
 export function lineChart(lines, options) {
   const {width, height, step, onStep, alerts = [], limits = [], dots = []} = options;
-  const used = lines.filter(({matrix, column = 0, dash}) => matrix && Array.from(matrix.first).some((_, c) => Number.isFinite(matrix.high[c * matrix.n + column]) || (!dash && matrix.flags[c * matrix.n + column] & (NAN | INF))));
-  const root = svg('svg', {class: 'chart', width, height, viewBox: `0 0 ${width} ${height}`, role: alerts.length ? 'group' : 'img',
-    'aria-label': lines.map((line) => line.name).join(', ')});
+  const used = lines.filter(
+    ({matrix, column = 0, dash}) =>
+      matrix &&
+      Array.from(matrix.first).some(
+        (_, c) =>
+          Number.isFinite(matrix.high[c * matrix.n + column]) ||
+          (!dash && matrix.flags[c * matrix.n + column] & (NAN | INF)),
+      ),
+  );
+  const root = svg('svg', {
+    class: 'chart',
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: alerts.length ? 'group' : 'img',
+    'aria-label': lines.map((line) => line.name).join(', '),
+  });
   if (!used.length) {
-    root.append(svg('text', {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, options.empty ?? 'not logged in this run'));
+    root.append(
+      svg(
+        'text',
+        {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'},
+        options.empty ?? 'not logged in this run',
+      ),
+    );
     return root;
   }
   const pad = {left: em(46), right: em(12), top: alerts.length ? 20 : 10, bottom: em(20)};
-  const [x0, x1] = options.range ?? [Math.min(...used.map((l) => l.matrix.first[0])), Math.max(...used.map((l) => l.matrix.last.at(-1)))];
-  const positive = ({matrix, column = 0}) => Array.from({length: matrix.columns}, (_, c) => matrix.high[c * matrix.n + column]).some((v) => v > 0 && v < Infinity);
+  const [x0, x1] = options.range ?? [
+    Math.min(...used.map((l) => l.matrix.first[0])),
+    Math.max(...used.map((l) => l.matrix.last.at(-1))),
+  ];
+  const positive = ({matrix, column = 0}) =>
+    Array.from({length: matrix.columns}, (_, c) => matrix.high[c * matrix.n + column]).some(
+      (v) => v > 0 && v < Infinity,
+    );
   const log = options.log && used.some(positive); // what is zero throughout has no logarithm, but a line
   const to = log ? (v) => (v > 0 ? Math.log10(v) : NaN) : (v) => v;
 
-  let low = Infinity, high = -Infinity;
+  let low = Infinity,
+    high = -Infinity;
   for (const {matrix, column = 0} of used) {
     for (let c = 0; c < matrix.columns; c++) {
       if (matrix.last[c] < x0 || matrix.first[c] > x1) continue;
-      const a = to(matrix.low[c * matrix.n + column]), b = to(matrix.high[c * matrix.n + column]);
+      const a = to(matrix.low[c * matrix.n + column]),
+        b = to(matrix.high[c * matrix.n + column]);
       if (a < low && a > -Infinity) low = a;
       if (b > high && b < Infinity) high = b;
       if (b < low && b > -Infinity) low = b;
     }
   }
-  for (const {value} of limits) { // a limit is drawn where it is near enough to mean something
+  for (const {value} of limits) {
+    // a limit is drawn where it is near enough to mean something
     const v = to(value);
     if (log && v > high && v - high < 1) high = v + 0.05;
     if (log && v < low && low - v < 1) low = v - 0.05;
@@ -72,14 +113,17 @@ export function lineChart(lines, options) {
     high += room;
     if (!(options.zero && low === 0)) low -= room;
   }
-  const W = width - pad.left - pad.right, H = height - pad.top - pad.bottom;
+  const W = width - pad.left - pad.right,
+    H = height - pad.top - pad.bottom;
   const X = (s) => pad.left + (x1 === x0 ? W / 2 : ((s - x0) / (x1 - x0)) * W);
   const Y = (v) => pad.top + H - ((Math.max(low, Math.min(high, v)) - low) / (high - low)) * H;
 
   for (const value of log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)))) {
     const y = Y(to(value));
-    root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
-      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)));
+    root.append(
+      svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
+      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)),
+    );
   }
   for (const value of ticks(x0, x1, W / em(62)).filter(Number.isInteger)) {
     root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
@@ -87,8 +131,10 @@ export function lineChart(lines, options) {
   for (const {value, name} of limits) {
     const v = to(value);
     if (!(v >= low && v <= high)) continue;
-    root.append(svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
-      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name));
+    root.append(
+      svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
+      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name),
+    );
   }
   const told = []; // where several lines are not finite, one stripe says it
   for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
@@ -101,14 +147,46 @@ export function lineChart(lines, options) {
   }
   for (const alert of alerts.filter((a) => a.step >= x0 && a.step <= x1)) {
     const until = Math.min(x1, alert.closed_step == null ? x1 : alert.last_step);
-    if (until > alert.step) root.append(svg('rect', {x: X(alert.step), y: 7.5, width: X(until) - X(alert.step), height: 3, class: `held severity ${severityClass(alert.severity)}`}));
-    root.append(svg('g', {class: `mark severity ${severityClass(alert.severity)}`, tabindex: 0, role: 'button',
-      'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
-      transform: `translate(${X(alert.step)},9)`,
-      onclick: (event) => { event.stopPropagation(); options.onAlert?.(alert); },
-      onkeydown: (event) => { if (event.key === 'Enter') options.onAlert?.(alert); },
-      onpointermove: (event) => { event.stopPropagation(); tip.show(event, h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`), `step ${alert.step}`, alert.message); }},
-    svg('path', {d: 'M0 6V' + (H + 11), class: 'stem'}), svg('path', {d: severityShape(alert.severity)})));
+    if (until > alert.step)
+      root.append(
+        svg('rect', {
+          x: X(alert.step),
+          y: 7.5,
+          width: X(until) - X(alert.step),
+          height: 3,
+          class: `held severity ${severityClass(alert.severity)}`,
+        }),
+      );
+    root.append(
+      svg(
+        'g',
+        {
+          class: `mark severity ${severityClass(alert.severity)}`,
+          tabindex: 0,
+          role: 'button',
+          'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
+          transform: `translate(${X(alert.step)},9)`,
+          onclick: (event) => {
+            event.stopPropagation();
+            options.onAlert?.(alert);
+          },
+          onkeydown: (event) => {
+            if (event.key === 'Enter') options.onAlert?.(alert);
+          },
+          onpointermove: (event) => {
+            event.stopPropagation();
+            tip.show(
+              event,
+              h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`),
+              `step ${alert.step}`,
+              alert.message,
+            );
+          },
+        },
+        svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
+        svg('path', {d: severityShape(alert.severity)}),
+      ),
+    );
   }
 
   const hover = svg('line', {y1: pad.top, y2: pad.top + H, class: 'hover'});
@@ -123,13 +201,20 @@ export function lineChart(lines, options) {
     hover.setAttribute('x1', X(at));
     hover.setAttribute('x2', X(at));
     hover.style.display = 'block';
-    tip.show(event, `step ${at}`, used.map((line) => {
-      const {matrix, column = 0} = line;
-      if (matrix.first[0] > at) return null;
-      return tipRow(line.colour, line.name, matrix.say(matrix.columnOf(at), column, num));
-    }));
+    tip.show(
+      event,
+      `step ${at}`,
+      used.map((line) => {
+        const {matrix, column = 0} = line;
+        if (matrix.first[0] > at) return null;
+        return tipRow(line.colour, line.name, matrix.say(matrix.columnOf(at), column, num));
+      }),
+    );
   });
-  root.addEventListener('pointerleave', () => { hover.style.display = 'none'; tip.hide(); });
+  root.addEventListener('pointerleave', () => {
+    hover.style.display = 'none';
+    tip.hide();
+  });
   if (onStep) root.addEventListener('click', (event) => onStep(stepAt(event)));
   return root;
 }
@@ -138,8 +223,13 @@ export function lineChart(lines, options) {
 function draw(line, X, Y, to, [x0, x1], top, foot, told) {
   const {matrix, column = 0, colour, dash, thin} = line;
   const broken = [];
-  let path = '', down = false, lone = '', alone = ''; // a point without neighbours shows as a dot
-  const upper = [], lower = [], bands = [];
+  let path = '',
+    down = false,
+    lone = '',
+    alone = ''; // a point without neighbours shows as a dot
+  const upper = [],
+    lower = [],
+    bands = [];
   const close = () => {
     if (upper.length > 1) bands.push(`M${upper.join('L')}L${lower.reverse().join('L')}Z`);
     upper.length = lower.length = 0;
@@ -147,30 +237,62 @@ function draw(line, X, Y, to, [x0, x1], top, foot, told) {
   for (let c = 0; c < matrix.columns; c++) {
     const middle = (matrix.first[c] + matrix.last[c]) / 2;
     if (matrix.last[c] < x0 || matrix.first[c] > x1) continue;
-    const k = c * matrix.n + column, x = X(middle).toFixed(1);
+    const k = c * matrix.n + column,
+      x = X(middle).toFixed(1);
     if (!dash && matrix.flags[k] & (NAN | INF)) {
       if (broken.at(-1)?.column === c - 1) Object.assign(broken.at(-1), {column: c, to: X(middle)});
-      else broken.push({column: c, from: X(middle), to: X(middle), kind: `${line.letter ? `${line.letter}: ` : ''}${matrix.flags[k] & NAN ? 'NaN' : 'Inf'}`});
+      else
+        broken.push({
+          column: c,
+          from: X(middle),
+          to: X(middle),
+          kind: `${line.letter ? `${line.letter}: ` : ''}${matrix.flags[k] & NAN ? 'NaN' : 'Inf'}`,
+        });
     }
-    const a = to(matrix.low[k]), b = to(matrix.high[k]);
-    if (!Number.isFinite(b)) { down = false; alone += lone; lone = ''; close(); continue; }
+    const a = to(matrix.low[k]),
+      b = to(matrix.high[k]);
+    if (!Number.isFinite(b)) {
+      down = false;
+      alone += lone;
+      lone = '';
+      close();
+      continue;
+    }
     const y = Number.isFinite(a) ? Y((a + b) / 2) : Y(b);
     path += `${down ? 'L' : 'M'}${x} ${y.toFixed(1)}`;
     if (!down) lone = `M${x} ${y.toFixed(1)}h.01`;
     else lone = '';
     down = true;
-    if (matrix.pooled) { upper.push(`${x} ${Y(b).toFixed(1)}`); lower.push(`${x} ${(Number.isFinite(a) ? Y(a) : foot).toFixed(1)}`); }
+    if (matrix.pooled) {
+      upper.push(`${x} ${Y(b).toFixed(1)}`);
+      lower.push(`${x} ${(Number.isFinite(a) ? Y(a) : foot).toFixed(1)}`);
+    }
   }
   close();
   return [
     bands.length && svg('path', {d: bands.join(''), class: 'band', style: `fill:${colour};stroke:${colour}`}),
     svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
     alone + lone && svg('path', {d: alone + lone, class: 'lone', style: `stroke:${colour}`}),
-    ...broken.filter(({from, to}) => !told.some((one) => one.from <= from && to <= one.to) && told.push({from, to})).map(({from, to, kind}) => svg('g', {class: 'broken'}, svg('rect', {x: from - 1.5, width: to - from + 3, y: top, height: foot - top}),
-      svg('rect', {class: 'foot', x: from - 1.5, width: to - from + 3, y: foot - 6, height: 6}), svg('text', {x: from + 3, y: foot - 10}, kind))),
+    ...broken
+      .filter(({from, to}) => !told.some((one) => one.from <= from && to <= one.to) && told.push({from, to}))
+      .map(({from, to, kind}) =>
+        svg(
+          'g',
+          {class: 'broken'},
+          svg('rect', {x: from - 1.5, width: to - from + 3, y: top, height: foot - top}),
+          svg('rect', {class: 'foot', x: from - 1.5, width: to - from + 3, y: foot - 6, height: 6}),
+          svg('text', {x: from + 3, y: foot - 10}, kind),
+        ),
+      ),
   ].filter(Boolean);
 }
 
 /** The names of lines beside their colours. */
-export const legend = (lines) => h('div', {class: 'legend'}, lines.map((line) =>
-  h('span', null, h('i', {class: line.dash ? 'dashed' : null, style: `--swatch:${line.colour}`}), line.name)));
+export const legend = (lines) =>
+  h(
+    'div',
+    {class: 'legend'},
+    lines.map((line) =>
+      h('span', null, h('i', {class: line.dash ? 'dashed' : null, style: `--swatch:${line.colour}`}), line.name),
+    ),
+  );

@@ -1,6 +1,8 @@
 // What the server has, fetched once. Matrices arrive in binary; see plugin.py for the format.
 
-export const NAN = 1, INF = 2, UNKNOWN = 4;
+export const NAN = 1,
+  INF = 2,
+  UNKNOWN = 4;
 const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
 
 export const flagWords = (flag) =>
@@ -28,14 +30,18 @@ export class Matrix {
     this.high = new Float32Array(buffer, at, cells);
     this.flags = new Uint8Array(buffer, at + 4 * cells, cells);
     this.bytes = buffer.byteLength;
+    /** The run's last step, where what was measured last still holds. @type {number | undefined} */
+    this.until = undefined;
   }
 
   /** The column that holds `step`, or the last one before it; 0 before all of them. */
   columnOf(step) {
-    let low = 0, high = this.columns - 1;
+    let low = 0,
+      high = this.columns - 1;
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (this.first[middle] <= step) low = middle; else high = middle - 1;
+      if (this.first[middle] <= step) low = middle;
+      else high = middle - 1;
     }
     return low;
   }
@@ -48,35 +54,44 @@ export class Matrix {
   }
 
   /** The last step of the axis: until then the last column lasts. */
-  get end() { return Math.max(this.until ?? 0, this.last[this.columns - 1]); }
+  get end() {
+    return Math.max(this.until ?? 0, this.last[this.columns - 1]);
+  }
 
-  /** How far along the axis of steps a column begins, 0 to 1; 1 for the one after the last. Each lasts until the next. */
+  /** How far along the axis a column begins, 0 to 1; 1 for the one after the last. Each lasts until the next. */
   place(column) {
-    const from = this.first[0], bins = Math.ceil((this.end - from + 1) / this.width);
+    const from = this.first[0],
+      bins = Math.ceil((this.end - from + 1) / this.width);
     return column >= this.columns ? 1 : (this.first[column] - from) / (bins * this.width);
   }
 
   /** The step at a share of that axis. */
   stepAt(share) {
-    const from = this.first[0], bins = Math.ceil((this.end - from + 1) / this.width);
+    const from = this.first[0],
+      bins = Math.ceil((this.end - from + 1) / this.width);
     return Math.floor(from + Math.max(0, Math.min(0.999999, share)) * bins * this.width);
   }
 
   /** Words for a cell: a number, a range, what is wrong in it. */
   say(column, i, format) {
-    const k = column * this.n + i, low = this.low[k], high = this.high[k], flag = this.flags[k];
+    const k = column * this.n + i,
+      low = this.low[k],
+      high = this.high[k],
+      flag = this.flags[k];
     const numbers = Number.isFinite(high) ? (low === high ? format(high) : `${format(low)} … ${format(high)}`) : '';
     return [numbers, flag && flagWords(flag)].filter(Boolean).join(', ');
   }
 
   steps(column) {
-    const first = this.first[column], last = this.last[column];
+    const first = this.first[column],
+      last = this.last[column];
     return first === last ? `step ${first}` : `steps ${first}–${last}`;
   }
 }
 
 export class Data {
   #kept = new Map();
+  #sizes = new WeakMap();
   #age = 0;
 
   /** Forget what may have grown. */
@@ -85,16 +100,34 @@ export class Data {
     this.#age++;
   }
 
-  runs() { return this.#get('runs', {}, json); }
-  schema(run) { return this.#get('schema', {run}, json); }
-  alerts(run) { return this.#get('alerts', {run}, json); }
-  verdict(run) { return this.#get('verdict', {run}, json); }
-  sweep() { return this.#get('sweep', {}, json); }
-  spectrum(run, adapter, step) { return this.#get('spectrum', {run, adapter, step}, json); }
+  runs() {
+    return this.#get('runs', {}, json);
+  }
+  schema(run) {
+    return this.#get('schema', {run}, json);
+  }
+  alerts(run) {
+    return this.#get('alerts', {run}, json);
+  }
+  verdict(run) {
+    return this.#get('verdict', {run}, json);
+  }
+  sweep() {
+    return this.#get('sweep', {}, json);
+  }
+  spectrum(run, adapter, step) {
+    return this.#get('spectrum', {run, adapter, step}, json);
+  }
   /** `window`: {from, to, max_cols, adapter}, each optional. */
-  metric(run, metric, window) { return this.#get('metric', {run, metric, ...window}, binary); }
-  spread(run, metric, window) { return this.#get('spread', {run, metric, ...window}, binary); }
-  scalars(run, name, window) { return this.#get('scalars', {run, name, ...window}, binary); }
+  metric(run, metric, window) {
+    return this.#get('metric', {run, metric, ...window}, binary);
+  }
+  spread(run, metric, window) {
+    return this.#get('spread', {run, metric, ...window}, binary);
+  }
+  scalars(run, name, window) {
+    return this.#get('scalars', {run, name, ...window}, binary);
+  }
 
   async #get(route, query, decode) {
     const given = Object.entries(query).filter(([, value]) => value != null && value !== '');
@@ -106,29 +139,34 @@ export class Data {
       return value;
     }
     const age = this.#age;
-    const promise = fetch(url).catch(() => { throw new Error('TensorBoard does not answer. Is it still running?'); }).then(async (reply) => {
-      if (!reply.ok) throw new Error((await reply.json().catch(() => ({}))).error ?? `${route}: HTTP ${reply.status}`);
-      return decode(reply);
-    });
+    const promise = fetch(url)
+      .catch(() => {
+        throw new Error('TensorBoard does not answer. Is it still running?');
+      })
+      .then(async (reply) => {
+        if (!reply.ok)
+          throw new Error((await reply.json().catch(() => ({}))).error ?? `${route}: HTTP ${reply.status}`);
+        return decode(reply);
+      });
     this.#kept.set(url, promise);
     try {
       const value = await promise;
+      this.#sizes.set(promise, value.bytes ?? 0);
       if (age === this.#age) this.#trim();
       return value;
     } catch (error) {
       if (this.#kept.get(url) === promise) this.#kept.delete(url);
       throw error;
-    } finally {
-      promise.then((value) => { promise.bytes = value.bytes ?? 0; }, () => {});
     }
   }
 
   #trim() {
+    const size = (promise) => this.#sizes.get(promise) ?? 0;
     let total = 0;
-    for (const promise of this.#kept.values()) total += promise.bytes ?? 0;
+    for (const promise of this.#kept.values()) total += size(promise);
     for (const [url, promise] of this.#kept) {
       if (total <= BUDGET) break;
-      total -= promise.bytes ?? 0;
+      total -= size(promise);
       this.#kept.delete(url);
     }
   }

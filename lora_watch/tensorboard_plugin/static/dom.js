@@ -13,7 +13,8 @@ function fill(element, attributes, children) {
 }
 
 /** Pixels on a page of 1280: more on a wide one, where the text is larger, too (see style.css). */
-export const em = (pixels) => Math.round((pixels / 13) * parseFloat(getComputedStyle(document.documentElement).fontSize));
+export const em = (pixels) =>
+  Math.round((pixels / 13) * parseFloat(getComputedStyle(document.documentElement).fontSize));
 
 export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
@@ -42,24 +43,38 @@ export const percent = (share, digits = 0) =>
 const SPELT = {lr: 'learning rate', b: 'B', rslora: 'rsLoRA', dora: 'DoRA', adalora: 'AdaLoRA', non: 'non-'};
 /** `norm-explosion` → `Norm explosion`, `dora-over-zero-rows` → `DoRA over zero rows`. */
 export const words = (name) => {
-  const text = name.split(/[-_]/).map((word) => SPELT[word] ?? word).join(' ').replace('- ', '-');
+  const text = name
+    .split(/[-_]/)
+    .map((word) => SPELT[word] ?? word)
+    .join(' ')
+    .replace('- ', '-');
   return /[A-Z]/.test(text.split(' ')[0]) ? text : text.charAt(0).toUpperCase() + text.slice(1);
 };
 
-const bubble = h('div', {id: 'tip', role: 'status'});
-
 export const tip = {
+  /** @returns {HTMLElement} the one bubble of the page */
+  bubble() {
+    const found = document.getElementById('tip') ?? h('div', {id: 'tip', role: 'status'});
+    if (!found.isConnected) document.body.append(found);
+    return found;
+  },
   show(event, ...lines) {
-    if (!bubble.isConnected) document.body.append(bubble);
-    bubble.replaceChildren(...lines.flat().filter((line) => line != null && line !== false)
-      .map((line) => (line instanceof Node ? line : h('div', null, line))));
+    const bubble = this.bubble();
+    bubble.replaceChildren(
+      ...lines
+        .flat()
+        .filter((line) => line != null && line !== false)
+        .map((line) => (line instanceof Node ? line : h('div', null, line))),
+    );
     bubble.style.display = 'block';
     const {offsetWidth: width, offsetHeight: height} = bubble;
     const right = event.clientX + 16 + width < innerWidth;
     bubble.style.left = `${Math.max(4, right ? event.clientX + 14 : event.clientX - 14 - width)}px`;
     bubble.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 6))}px`;
   },
-  hide() { bubble.style.display = 'none'; },
+  hide() {
+    this.bubble().style.display = 'none';
+  },
 };
 
 /** A row of the tooltip: a swatch, a name, a number. */
@@ -68,12 +83,30 @@ export const tipRow = (colour, name, value) =>
 
 /** Severity, by shape and word as well as by colour. */
 export const SEVERITIES = ['ERROR', 'WARNING', 'INFO'];
-const SHAPES = {ERROR: 'M0-6L6 5H-6Z', WARNING: 'M0-6L6 0L0 6L-6 0Z', INFO: 'M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z'};
+const SHAPES = {
+  ERROR: 'M0-6L6 5H-6Z',
+  WARNING: 'M0-6L6 0L0 6L-6 0Z',
+  INFO: 'M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z',
+};
 export const severityShape = (severity) => SHAPES[severity] ?? SHAPES.INFO;
-export const severityIcon = (severity, size = 14) => svg('svg',
-  {class: `severity ${severityClass(severity)}`, viewBox: '-7 -7 14 14', width: size, height: size, 'aria-hidden': 'true'},
-  svg('path', {d: severityShape(severity)}));
+export const severityIcon = (severity, size = 14) =>
+  svg(
+    'svg',
+    {
+      class: `severity ${severityClass(severity)}`,
+      viewBox: '-7 -7 14 14',
+      width: size,
+      height: size,
+      'aria-hidden': 'true',
+    },
+    svg('path', {d: severityShape(severity)}),
+  );
 export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
 
-export const card = (title, note, ...children) => h('section', {class: 'card'},
-  title && h('header', null, h('h2', null, title), note && h('span', {class: 'note'}, note)), children);
+export const card = (title, note, ...children) =>
+  h(
+    'section',
+    {class: 'card'},
+    title && h('header', null, h('h2', null, title), note && h('span', {class: 'note'}, note)),
+    children,
+  );

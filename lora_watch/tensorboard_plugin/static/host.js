@@ -51,16 +51,19 @@ export function readAddress() {
     const [key, value = ''] = part.slice(PREFIX.length).split('=');
     try {
       found[key] = decodeURIComponent(value.replaceAll('+', ' '));
-    } catch { /* not ours to mend */ }
+    } catch {
+      /* not ours to mend */
+    }
   }
   return found;
 }
 
-/** Puts `state` into the address, as a new entry of the history if it is a new `place`; leaves what belongs to others. */
+/** Puts `state` into the address, as a new entry of the history if it is a new `place`; leaves what others own. */
 export function writeAddress(state, place) {
   if (!ours()) return;
   const others = parts().filter((part, i) => i > 0 && part && !part.startsWith(PREFIX));
-  const own = Object.entries(state).filter(([, value]) => value !== '' && value != null)
+  const own = Object.entries(state)
+    .filter(([, value]) => value !== '' && value != null)
     .map(([key, value]) => `${PREFIX}${key}=${encodeURIComponent(value)}`);
   const {history} = outer();
   history[place ? 'pushState' : 'replaceState'](history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
@@ -69,7 +72,9 @@ export function writeAddress(state, place) {
 /** Calls back when somebody else has changed the address to another state of this tab. */
 export function onAddress(listener) {
   const place = outer();
-  const tell = () => { if (ours() && parts().some((part) => part.startsWith(PREFIX))) listener(readAddress()); };
+  const tell = () => {
+    if (ours() && parts().some((part) => part.startsWith(PREFIX))) listener(readAddress());
+  };
   place.addEventListener('hashchange', tell);
   window.addEventListener('pagehide', () => place.removeEventListener('hashchange', tell));
 }

@@ -1,23 +1,77 @@
 // Everything about one adapter.
-import {card, em, h, num, percent, severityIcon, svg, plain, tip, words} from './dom.js';
+
 import {legend, lineChart, logTicks} from './chart.js';
+import {card, em, h, num, percent, plain, severityIcon, svg, tip, words} from './dom.js';
 
 export const title = 'Layer';
 
-/** Charts of the page: which metrics share one, and on which scale. What a run lacks is left out. */
+/**
+ * Charts of the page: which metrics share one, and on which scale. What a run lacks is left out.
+ * @type {[string, string | null, string[][], boolean][]}
+ */
 const CHARTS = [
-  ['‖ΔW‖ and what Adam can reach', 'Frobenius norm', [['delta_norm', 'delta_norm'], ['predicted_norm', 'predicted_norm', '5 4'], ['drift_norm', 'drift_norm', '2 3']], true],
+  [
+    '‖ΔW‖ and what Adam can reach',
+    'Frobenius norm',
+    [
+      ['delta_norm', 'delta_norm'],
+      ['predicted_norm', 'predicted_norm', '5 4'],
+      ['drift_norm', 'drift_norm', '2 3'],
+    ],
+    true,
+  ],
   ['Loudness', '‖s·B·A·x‖ / ‖W₀·x‖ on the step’s tokens', [['output_ratio', 'output_ratio']], true],
-  ['Beside the frozen weight', 'ΔW against W₀', [['relative_norm', 'Frobenius'], ['relative_spectral_norm', 'spectral']], true],
+  [
+    'Beside the frozen weight',
+    'ΔW against W₀',
+    [
+      ['relative_norm', 'Frobenius'],
+      ['relative_spectral_norm', 'spectral'],
+    ],
+    true,
+  ],
   ['Largest singular value', 'σ₁(ΔW)', [['spectral_norm', 'spectral_norm']], true],
-  ['Ranks in use', 'of r', [['effective_rank', 'effective_rank'], ['stable_rank', 'stable_rank']], false],
-  ['Factors', 'Frobenius norms', [['a_norm', 'A'], ['b_norm', 'B']], true],
-  ['Gradients', 'as they reach the optimizer', [['a_grad_norm', 'A'], ['b_grad_norm', 'B'], ['grad_norm', 'all']], true],
+  [
+    'Ranks in use',
+    'of r',
+    [
+      ['effective_rank', 'effective_rank'],
+      ['stable_rank', 'stable_rank'],
+    ],
+    false,
+  ],
+  [
+    'Factors',
+    'Frobenius norms',
+    [
+      ['a_norm', 'A'],
+      ['b_norm', 'B'],
+    ],
+    true,
+  ],
+  [
+    'Gradients',
+    'as they reach the optimizer',
+    [
+      ['a_grad_norm', 'A'],
+      ['b_grad_norm', 'B'],
+      ['grad_norm', 'all'],
+    ],
+    true,
+  ],
   ['Magnitudes', '‖m‖ of DoRA', [['magnitude_norm', 'magnitude_norm']], false],
   ['Magnitudes moved', 'the farthest of them, since the start', [['magnitude_drift', 'magnitude_drift']], true],
   ['Product', '‖B·A‖, without the scale', [['product_norm', 'product_norm']], true],
   ['Change in one step', '‖ΔW now − ΔW before‖', [['step_norm', 'step_norm']], true],
-  ['Updates that arrived', 'share of 64 numbers that changed', [['a_changed', 'A'], ['b_changed', 'B']], false],
+  [
+    'Updates that arrived',
+    'share of 64 numbers that changed',
+    [
+      ['a_changed', 'A'],
+      ['b_changed', 'B'],
+    ],
+    false,
+  ],
   ['Frozen weight', '‖W − W₀‖ / ‖W₀‖, 0 where it rests', [['base_drift', 'base_drift']], true],
   ['s · lr', 'scale × learning rate', [['effective_lr', 'effective_lr']], false],
   ['Scale s', 'the live factor', [['scale', 'scale']], false],
@@ -26,91 +80,228 @@ const CHARTS = [
 export async function draw(app) {
   const {adapter, run, state} = app;
   if (!adapter) return h('p', {class: 'empty-page'}, 'This run watches no adapter.');
-  const width = app.width, across = width > em(1260) ? 4 : 3, each = Math.floor((width - 16 * (across - 1)) / across);
+  const width = app.width,
+    across = width > em(1260) ? 4 : 3,
+    each = Math.floor((width - 16 * (across - 1)) / across);
   const charted = new Set(CHARTS.flatMap(([, , metrics]) => metrics.map(([name]) => name)));
-  const charts = [...CHARTS, ...run.metrics.filter((name) => !charted.has(name)).map((name) => [words(name), null, [[name, name]], true])]
-    .map(([name, note, metrics, log]) => ({name, note, log, several: metrics.length > 1, metrics: metrics.filter(([metric]) => run.metrics.includes(metric))}))
+  const charts = [
+    ...CHARTS,
+    ...run.metrics.filter((name) => !charted.has(name)).map((name) => [words(name), null, [[name, name]], true]),
+  ]
+    .map(([name, note, metrics, log]) => ({
+      name,
+      note,
+      log,
+      several: metrics.length > 1,
+      metrics: metrics.filter(([metric]) => run.metrics.includes(metric)),
+    }))
     .filter(({metrics}) => metrics.length);
   const wanted = charts.flatMap(({metrics}) => metrics.map(([metric]) => metric));
   const window = {max_cols: 400, adapter: adapter.index, from: state.from, to: state.to};
   const used = {...window, from: state.from || 1}; // no step was made with the rate that stands there before the first
-  const matrices = Object.fromEntries(await Promise.all(wanted.map(async (name) => [name, await app.metric(name, name === 'effective_lr' ? used : window)])));
-  const sigma = await app.data.spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step).catch(() => ({}));
+  const matrices = Object.fromEntries(
+    await Promise.all(
+      wanted.map(async (name) => [name, await app.metric(name, name === 'effective_lr' ? used : window)]),
+    ),
+  );
+  const sigma = await app.data
+    .spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step)
+    .catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
   const range = state.from !== '' || state.to !== '' ? null : [0, Math.max(1, app.lastStep)];
 
-  return h('div', {class: 'layer'}, head(app, own),
-    h('div', {class: 'columns', style: `grid-template-columns:repeat(${across}, ${each}px)`},
+  return h(
+    'div',
+    {class: 'layer'},
+    head(app, own),
+    h(
+      'div',
+      {class: 'columns', style: `grid-template-columns:repeat(${across}, ${each}px)`},
       usage(app, matrices, sigma, each),
       charts.map(({name, note, metrics, log, several}) => {
-        const lines = metrics.map(([metric, label, dash], i) => ({name: label, matrix: matrices[metric], colour: dash ? 'var(--soft)' : `var(--c${i + 1})`, dash}));
+        const lines = metrics.map(([metric, label, dash], i) => ({
+          name: label,
+          matrix: matrices[metric],
+          colour: dash ? 'var(--soft)' : `var(--c${i + 1})`,
+          dash,
+        }));
         const named = lines.length > 1 || several; // a legend, even where the run has but one of them
-        return card(name, note, named && legend(lines), lineChart(lines, {width: each - 26, height: em(150) + (named ? 0 : em(21)), log, range, step: app.step, onStep: app.setStep,
-          alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)), onAlert: (alert) => app.openAlert(alert, 'alerts')}));
-      })));
+        return card(
+          name,
+          note,
+          named && legend(lines),
+          lineChart(lines, {
+            width: each - 26,
+            height: em(150) + (named ? 0 : em(21)),
+            log,
+            range,
+            step: app.step,
+            onStep: app.setStep,
+            alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)),
+            onAlert: (alert) => app.openAlert(alert, 'alerts'),
+          }),
+        );
+      }),
+    ),
+  );
 }
 
 function head(app, own) {
   const {adapter: a, adapters, schema} = app;
   const beside = (by) => app.set({adapter: adapters[(a.index + by + adapters.length) % adapters.length].name});
-  const fact = (name, value, note) => value != null && h('div', null, h('dt', null, name), h('dd', null, value, note && h('small', null, ` ${note}`)));
-  return h('section', {class: 'card layer-head'},
-    h('div', {class: 'title'},
+  const fact = (name, value, note) =>
+    value != null && h('div', null, h('dt', null, name), h('dd', null, value, note && h('small', null, ` ${note}`)));
+  return h(
+    'section',
+    {class: 'card layer-head'},
+    h(
+      'div',
+      {class: 'title'},
       h('button', {id: 'before', class: 'quiet', title: 'adapter before (↑)', onclick: () => beside(-1)}, '‹'),
-      h('select', {id: 'adapter', 'aria-label': 'adapter', title: a.name, onchange: (event) => app.set({adapter: event.target.value})},
-        adapters.map((found) => h('option', {value: found.name, selected: found === a}, found.name))),
+      h(
+        'select',
+        {
+          id: 'adapter',
+          'aria-label': 'adapter',
+          title: a.name,
+          onchange: (event) => app.set({adapter: event.target.value}),
+        },
+        adapters.map((found) => h('option', {value: found.name, selected: found === a}, found.name)),
+      ),
       h('button', {id: 'after', class: 'quiet', title: 'adapter after (↓)', onclick: () => beside(1)}, '›'),
       h('span', {class: 'note'}, `${a.index + 1} of ${adapters.length}`),
       h('span', {class: 'grow'}),
-      own.length ? own.map((alert) => h('button', {class: 'chip', onclick: () => app.openAlert(alert, 'alerts'), title: alert.message}, severityIcon(alert.severity, 11), `${words(alert.name)}, step ${alert.step}`))
-        : h('span', {class: 'note'}, '✓ no alert names this adapter')),
-    h('dl', {class: 'facts'},
-      fact('Kind', a.kind), a.d_out != null && fact('W₀', `${a.d_out} × ${a.d_in}`), a.r > 0 && fact('B · A', `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
-      fact('r', a.r || null), fact('α', a.alpha == null ? null : num(a.alpha)), fact('s', a.scale == null ? null : num(a.scale), a.scale_formula?.replace('alpha', 'α').replace('sqrt(r)', '√r')),
-      fact('Group', a.group == null ? 'in no optimizer group' : String(a.group), schema.peak_lr?.[a.group] != null ? `lr ≤ ${num(schema.peak_lr[a.group])}` : null),
-      fact('Trainable', a.trainable?.toLocaleString('en')), fact('‖W₀‖', a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),
-      fact('σ₁(W₀)', a.base_spectral_norm == null ? 'unknown' : num(Number(a.base_spectral_norm)))));
+      own.length
+        ? own.map((alert) =>
+            h(
+              'button',
+              {class: 'chip', onclick: () => app.openAlert(alert, 'alerts'), title: alert.message},
+              severityIcon(alert.severity, 11),
+              `${words(alert.name)}, step ${alert.step}`,
+            ),
+          )
+        : h('span', {class: 'note'}, '✓ no alert names this adapter'),
+    ),
+    h(
+      'dl',
+      {class: 'facts'},
+      fact('Kind', a.kind),
+      a.d_out != null && fact('W₀', `${a.d_out} × ${a.d_in}`),
+      a.r > 0 && fact('B · A', `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
+      fact('r', a.r || null),
+      fact('α', a.alpha == null ? null : num(a.alpha)),
+      fact('s', a.scale == null ? null : num(a.scale), a.scale_formula?.replace('alpha', 'α').replace('sqrt(r)', '√r')),
+      fact(
+        'Group',
+        a.group == null ? 'in no optimizer group' : String(a.group),
+        schema.peak_lr?.[a.group] != null ? `lr ≤ ${num(schema.peak_lr[a.group])}` : null,
+      ),
+      fact('Trainable', a.trainable?.toLocaleString('en')),
+      fact('‖W₀‖', a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),
+      fact('σ₁(W₀)', a.base_spectral_norm == null ? 'unknown' : num(Number(a.base_spectral_norm))),
+    ),
+  );
 }
 
 /** The spectrum at the step: every singular value where it was written, and how many of the r directions are in use. */
 function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstStep, first_sigma: firstSigma}, width) {
   const value = (name) => matrices[name]?.at(step) ?? NaN;
-  const [norm, top, stable, effective] = ['delta_norm', 'spectral_norm', 'stable_rank', 'effective_rank'].map(value), r = adapter.r ?? 1;
-  const share = (top / norm) ** 2, W = width - 26;
+  const [norm, top, stable, effective] = ['delta_norm', 'spectral_norm', 'stable_rank', 'effective_rank'].map(value),
+    r = adapter.r ?? 1;
+  const share = (top / norm) ** 2,
+    W = width - 26;
   const known = (x) => (Number.isNaN(x) ? '–' : num(x));
-  return card(`Spectrum at step ${at ?? step}`, r > 0 ? `σ of ΔW, r = ${r}` : 'of ΔW', h('div', {class: 'figures'},
-    h('div', null, h('b', null, known(effective)), 'effective rank'), h('div', null, h('b', null, known(stable)), 'stable rank'),
-    h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁')),
-  bars(sigma, firstStep === at ? null : firstSigma, firstStep, W, adapter.r ? 'not written up to this step' : 'of this method σ₁ alone is measured'));
+  return card(
+    `Spectrum at step ${at ?? step}`,
+    r > 0 ? `σ of ΔW, r = ${r}` : 'of ΔW',
+    h(
+      'div',
+      {class: 'figures'},
+      h('div', null, h('b', null, known(effective)), 'effective rank'),
+      h('div', null, h('b', null, known(stable)), 'stable rank'),
+      h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁'),
+    ),
+    bars(
+      sigma,
+      firstStep === at ? null : firstSigma,
+      firstStep,
+      W,
+      adapter.r ? 'not written up to this step' : 'of this method σ₁ alone is measured',
+    ),
+  );
 }
 
 /** σ₁ to σ_r as bars on a log scale, with a line where they were first. */
 function bars(sigma, before, firstStep, W, empty) {
-  const height = em(112), pad = {left: em(40), bottom: em(16), top: em(12)}, H = height - pad.top - pad.bottom;
-  const root = svg('svg', {class: 'spectrum', id: 'spectrum', width: W, height, role: 'img', 'aria-label': 'singular values of ΔW, largest first'});
+  const height = em(112),
+    pad = {left: em(40), bottom: em(16), top: em(12)},
+    H = height - pad.top - pad.bottom;
+  const root = svg('svg', {
+    class: 'spectrum',
+    id: 'spectrum',
+    width: W,
+    height,
+    role: 'img',
+    'aria-label': 'singular values of ΔW, largest first',
+  });
   const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
   if (!known.length) {
-    root.append(svg('text', {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'}, sigma?.length ? 'ΔW is zero' : empty));
+    root.append(
+      svg(
+        'text',
+        {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'},
+        sigma?.length ? 'ΔW is zero' : empty,
+      ),
+    );
     return root;
   }
-  const high = Math.log10(Math.max(...known)) + 0.1, low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
+  const high = Math.log10(Math.max(...known)) + 0.1,
+    low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
   const Y = (s) => pad.top + H - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * H;
-  const slot = (W - pad.left) / sigma.length, gap = slot > 6 ? 2 : slot > 3 ? 1 : 0;
+  const slot = (W - pad.left) / sigma.length,
+    gap = slot > 6 ? 2 : slot > 3 ? 1 : 0;
   for (const tick of logTicks(low, high, H / em(18))) {
-    root.append(svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}), svg('text', {x: pad.left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)));
+    root.append(
+      svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}),
+      svg('text', {x: pad.left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)),
+    );
   }
   sigma.forEach((s, i) => {
     const y = s > 0 ? Y(s) : pad.top + H;
-    const bar = svg('rect', {x: pad.left + i * slot + gap / 2, width: Math.max(0.5, slot - gap), y, height: pad.top + H - y, class: 'sigma'});
-    const cell = svg('rect', {x: pad.left + i * slot, width: slot, y: pad.top, height: H, fill: 'transparent',
-      onpointermove: (event) => tip.show(event, `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`, before?.[i] != null && `${num(before[i])} at step ${firstStep}`), onpointerleave: () => tip.hide()});
+    const bar = svg('rect', {
+      x: pad.left + i * slot + gap / 2,
+      width: Math.max(0.5, slot - gap),
+      y,
+      height: pad.top + H - y,
+      class: 'sigma',
+    });
+    const cell = svg('rect', {
+      x: pad.left + i * slot,
+      width: slot,
+      y: pad.top,
+      height: H,
+      fill: 'transparent',
+      onpointermove: (event) =>
+        tip.show(
+          event,
+          `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`,
+          before?.[i] != null && `${num(before[i])} at step ${firstStep}`,
+        ),
+      onpointerleave: () => tip.hide(),
+    });
     root.append(bar, cell);
     const every = Math.ceil(sigma.length / Math.max(1, Math.floor((W - pad.left) / em(26))));
-    if (i % every === 0) root.append(svg('text', {x: pad.left + (i + 0.5) * slot, y: height - 4, 'text-anchor': 'middle'}, i + 1));
+    if (i % every === 0)
+      root.append(svg('text', {x: pad.left + (i + 0.5) * slot, y: height - 4, 'text-anchor': 'middle'}, i + 1));
   });
   if (before?.some((s) => s > 0)) {
-    root.append(svg('path', {class: 'then', d: before.map((s, i) => (s > 0 ? `M${pad.left + i * slot} ${Y(s)}h${slot}` : '')).join('')}),
-      svg('text', {x: W, y: em(9), 'text-anchor': 'end'}, `– at step ${firstStep}`));
+    root.append(
+      svg('path', {
+        class: 'then',
+        d: before.map((s, i) => (s > 0 ? `M${pad.left + i * slot} ${Y(s)}h${slot}` : '')).join(''),
+      }),
+      svg('text', {x: W, y: em(9), 'text-anchor': 'end'}, `– at step ${firstStep}`),
+    );
   }
   return root;
 }

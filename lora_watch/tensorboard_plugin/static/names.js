@@ -3,7 +3,8 @@
 /** `name` in at most `most` letters; what is after its last dot stays whole. */
 export function cut(name, most) {
   if (name.length <= most) return name;
-  const tail = name.slice(name.lastIndexOf('.') + 1), room = most - tail.length - 1;
+  const tail = name.slice(name.lastIndexOf('.') + 1),
+    room = most - tail.length - 1;
   return name.includes('.') && room > 1 ? `${name.slice(0, room)}…${tail}` : `${name.slice(0, most - 1)}…`;
 }
 
@@ -16,7 +17,8 @@ export function named(adapters, given) {
   const ownName = ({name}) => given.find((key) => name.endsWith(`.${key}`)) ?? '';
   const several = new Set(adapters.map(ownName)).size > 1;
   const taken = adapters.map((adapter, index) => {
-    const own = ownName(adapter), path = own ? adapter.name.slice(0, -own.length - 1) : adapter.name;
+    const own = ownName(adapter),
+      path = own ? adapter.name.slice(0, -own.length - 1) : adapter.name;
     const parts = path.split(/\.(?!\d+(?:\.|$))/); // a number stays with what it counts
     const block = parts.findIndex((part) => part.endsWith(`.${adapter.layer}`));
     if (block >= 0) parts[block] = uncounted(parts[block]);
@@ -33,16 +35,22 @@ export function named(adapters, given) {
     const types = telling(members, ({front, last}) => [front.map(uncounted), uncounted(last)]);
     const enough = new Set(members.map(({adapter}, i) => `${adapter.layer} ${types[i]}`)).size === members.length;
     const full = enough ? types : telling(members, ({front, last}) => [front, last]);
-    members.forEach((one, i) => Object.assign(one, {type: types[i] + one.tail, full: full[i] + one.tail}));
+    for (const [i, one] of members.entries()) Object.assign(one, {type: types[i] + one.tail, full: full[i] + one.tail});
   }
-  return taken.map(({adapter, index, type, full}) => ({...adapter, index, type, short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${cut(full, 18)}`}));
+  return taken.map(({adapter, index, type, full}) => ({
+    ...adapter,
+    index,
+    type,
+    short: adapter.layer == null ? adapter.name : `${adapter.layer} · ${cut(full, 18)}`,
+  }));
 }
 
 const uncounted = (part) => part.replace(/(\.\d+)+$/, '');
 
-/** The last part of each path, after as many of those parts before it in which they differ as tell most of them apart. */
+/** The last part of each path, after as many of the parts before it that differ as tell most of them apart. */
 function telling(members, split) {
-  const paths = members.map(split), seen = new Map();
+  const paths = members.map(split),
+    seen = new Map();
   for (const part of paths.flatMap(([front]) => [...new Set(front)])) seen.set(part, (seen.get(part) ?? 0) + 1);
   const differ = paths.map(([front]) => front.filter((part) => seen.get(part) < members.length));
   const name = (i, depth) => [...differ[i].slice(0, depth), paths[i][1]].join('.');

@@ -1,0 +1,16 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {logTicks, ticks} from '../../lora_watch/tensorboard_plugin/static/chart.js';
+
+test('ticks are round and lie within the range', () => {
+  assert.deepEqual(ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1]);
+  assert.deepEqual(ticks(-0.13, 0.21, 3), [0, 0.2]);
+  assert.deepEqual(ticks(3, 3, 4), [3]);
+});
+
+test('a logarithmic axis has decades where they suffice and fewer letters where they do not', () => {
+  assert.deepEqual(logTicks(-3, 1), [0.001, 0.01, 0.1, 1, 10]);
+  assert.deepEqual(logTicks(0, 0.9), [1, 2, 5]);
+  assert.equal(logTicks(-12, 12).length <= 6, true);
+});

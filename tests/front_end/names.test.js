@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {num, percent, words} from '../../lora_watch/tensorboard_plugin/static/dom.js';
+import {cut, named} from '../../lora_watch/tensorboard_plugin/static/names.js';
+
+/** [type, short name] of each of these adapters; the layer is the first number in the name. */
+const short = (...names) =>
+  named(
+    names.map((name) => ({name, layer: name.match(/\d+/) ? Number(name.match(/\d+/)[0]) : null})),
+    [],
+  ).map((adapter) => [adapter.type, adapter.short]);
+
+test('names are short and tell adapters apart', () => {
+  const block = 'model.layers.3.self_attn';
+  assert.deepEqual(short(`${block}.q_proj`, `${block}.k_proj`), [
+    ['q_proj', '3 · q_proj'],
+    ['k_proj', '3 · k_proj'],
+  ]);
+  assert.deepEqual(short('encoder.layers.0.fc1', 'decoder.layers.0.fc1', 'decoder.layers.0.fc2', 'head'), [
+    ['encoder.fc1', '0 · encoder.fc1'],
+    ['decoder.fc1', '0 · decoder.fc1'],
+    ['fc2', '0 · fc2'],
+    ['head', 'head'],
+  ]);
+  const experts = [0, 1].flatMap((i) => ['w1', 'w2'].map((w) => `model.layers.1.mlp.experts.${i}.${w}`));
+  assert.deepEqual(short(...experts), [
+    ['w1', '1 · experts.0.w1'],
+    ['w2', '1 · experts.0.w2'],
+    ['w1', '1 · experts.1.w1'],
+    ['w2', '1 · experts.1.w2'],
+  ]);
+  const cross = ['self_attn', 'encoder_attn'].flatMap((kind) =>
+    ['q', 'k'].map((w) => `model.decoder.layers.0.${kind}.${w}_proj`),
+  );
+  assert.deepEqual(
+    short(...cross).map(([, name]) => name),
+    ['0 · self_attn.q_proj', '0 · self_attn.k_proj', '0 · encoder_att…q_proj', '0 · encoder_att…k_proj'],
+  );
+});
+
+test('a long name keeps what is after its last dot', () => {
+  assert.equal(cut('short', 10), 'short');
+  assert.equal(cut('encoder_attention.q_proj', 18), 'encoder_att…q_proj');
+  assert.equal(cut('a'.repeat(30), 10), `${'a'.repeat(9)}…`);
+});
+
+test('numbers have three digits and a true minus', () => {
+  const written = [0.12345, -2, 1234.5, 1e7, 4e-5, 0, NaN, -Infinity, null].map((value) => num(value));
+  assert.deepEqual(written, ['0.123', '−2', '1235', '1e7', '4e−5', '0', 'NaN', '−∞', '–']);
+  assert.equal(percent(-0.125, 1), '−12.5 %');
+});
+
+test('names of rules are words', () => {
+  assert.equal(words('norm-explosion'), 'Norm explosion');
+  assert.equal(words('dora-over-zero-rows'), 'DoRA over zero rows');
+});
