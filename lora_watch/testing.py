@@ -39,7 +39,8 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
         ValueError: ``fail_on`` is no severity.
     """
     __tracebackhide__ = True
-    from lora_watch.trainer.callback import LoraWatchCallback, callbacks_of, watch
+    from lora_watch.trainer.callback import LoraWatchCallback, watch
+    from lora_watch.trainer.facts import callbacks_of
 
     least = Severity.parse(fail_on)
     settings = {"tensorboard": False, "console": False, **settings, "fail_on": fail_on}

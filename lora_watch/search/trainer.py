@@ -13,11 +13,10 @@ from lora_watch.alerts import LoraWatchError
 from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration
 from lora_watch.trainer.callback import LoraWatchCallback
-from lora_watch.watch.monitor import Monitor
 
 
 class SearchCallback(LoraWatchCallback):
-    """LoraWatchCallback for the runs of a search: what a rule has condemned becomes ``optuna.TrialPruned``.
+    """LoraWatchCallback for the runs of a search: where the policy ends a run it raises ``optuna.TrialPruned``.
 
     In a study of your own: ``SearchCallback(trial)``; each evaluation is then also reported to the trial, and its
     pruner asked. For ``Trainer.hyperparameter_search``, which does that by itself: ``SearchCallback()``; each trial's
@@ -58,16 +57,11 @@ class SearchCallback(LoraWatchCallback):
         value = float(metrics[self.metric])
         self.trial.report(value, state.global_step)
         if self.trial.should_prune():
-            if self.monitor is not None:
-                self.monitor.finish("interrupted", "stopped by the study's pruner")
-            self._tap.detach()
+            self.close("interrupted", "stopped by the study's pruner")
             raise self._optuna.TrialPruned(f"stopped by the pruner at step {state.global_step}, with {value:.4g}.")
 
-    def _fail(self, monitor: Monitor) -> None:
-        try:
-            super()._fail(monitor)
-        except LoraWatchError as error:
-            raise self._optuna.TrialPruned(str(error)) from error
+    def exception(self, error: LoraWatchError) -> Exception:
+        return self._optuna.TrialPruned(str(error))
 
 
 @dataclass(frozen=True)

@@ -131,7 +131,8 @@ def _give(module: ModuleType, to: Attached) -> None:
         attached = to
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            from lora_watch.trainer.callback import LoraWatchCallback, callbacks_of, trainer_that_holds, watch
+            from lora_watch.trainer.callback import LoraWatchCallback, watch
+            from lora_watch.trainer.facts import callbacks_of, trainer_that_holds
 
             trainer = trainer_that_holds(self)
             ours = next((c for c in callbacks_of(trainer) if isinstance(c, LoraWatchCallback)), None)

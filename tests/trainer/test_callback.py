@@ -23,7 +23,7 @@ from lora_watch.norms import base
 from tests.rules.test_episodes import Whole
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 
 def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -416,9 +416,9 @@ def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> Non
 def test_a_monitor_that_cannot_start_does_no_harm(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from lora_watch import callback as module
+    from lora_watch.trainer import facts
 
-    monkeypatch.setattr(module, "_config", lambda *args: 1 / 0)
+    monkeypatch.setattr(facts, "config_of", lambda *args: 1 / 0)
     trainer = build_trainer(lora(tiny_model()), None, 3, callbacks=[LoraWatchCallback(fail_on="error", console=False)])
     trainer.train()
     assert trainer.state.global_step == 3

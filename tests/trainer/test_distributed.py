@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch.distributed.fsdp
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 import json, os, sys
@@ -37,7 +37,8 @@ class Faulty(Trainer):
 blind = fault == "explosion-that-one-rank-sees" and rank == 0
 callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [])
 if fault == "one-rank-cannot-start" and rank == 0:
-    callback._sinks = lambda *_: 1 / 0
+    from lora_watch.trainer import facts
+    facts.config_of = lambda *_: 1 / 0
 from transformers import TrainerCallback
 class Collect(TrainerCallback):
     def on_step_end(self, args, state, control, **kwargs):

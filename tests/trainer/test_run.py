@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "examples" / "ci_gate.py"
 EXPLODES = ("--lr", "0.03", "--alpha", "128", "--steps", "12")
 

@@ -1,0 +1,171 @@
+"""Facts about a Trainer and its run: settings, classes, folders, what its loss means, what an evaluation says."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from transformers import Trainer, TrainerCallback, TrainingArguments
+
+from lora_watch.adapters import walk
+from lora_watch.trainer.ranks import world_size
+
+log = logging.getLogger("lora_watch")
+
+_POLICY_GRADIENT = frozenset(
+    {
+        "A2POTrainer",
+        "AsyncGRPOTrainer",
+        "GRPOTrainer",
+        "IWOPDTrainer",
+        "OnlineDPOTrainer",
+        "PPOTrainer",
+        "RLOOTrainer",
+        "SDPOTrainer",
+    }
+)
+"""TRL's trainers whose loss is no measure of success; what is derived from them (GMPO, Nash-MD, XPO …) counts too."""
+
+
+def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
+    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler."""
+    frame = sys._getframe(1)
+    for _ in range(depth):
+        owner = frame.f_locals.get("self")
+        if any(known is callback for known in callbacks_of(owner)):
+            return owner
+        if frame.f_back is None:
+            break
+        frame = frame.f_back
+    return None
+
+
+def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
+    return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
+
+
+def output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:
+    """Where the run's files go. In a hyperparameter search each trial has a folder of its own."""
+    own = getattr(trainer, "_get_output_dir", None)
+    return Path((own(getattr(trainer, "_trial", None)) if own is not None else args.output_dir) or ".")
+
+
+def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
+    """The settings worth comparing between runs, as plain data."""
+    names = (
+        "learning_rate",
+        "lr_scheduler_type",
+        "warmup_steps",
+        "warmup_ratio",
+        "max_steps",
+        "num_train_epochs",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "weight_decay",
+        "max_grad_norm",
+        "optim",
+        "bf16",
+        "fp16",
+        "seed",
+    )
+    out: dict[str, Any] = {name: _plain(getattr(args, name, None)) for name in names}
+    out["world_size"] = world_size()
+    config = getattr(model, "config", None)
+    out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
+    out["model_type"] = getattr(config, "model_type", None)
+    parameters = {id(p): p for _, m in walk(model) for p in m._parameters.values() if p is not None}.values()
+    out["parameters"] = sum(p.numel() for p in parameters)
+    out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
+    lora = getattr(model, "peft_config", None)
+    if isinstance(lora, dict):
+        out["lora"] = {
+            name: {k: _plain(v) for k, v in sorted(c.to_dict().items()) if v is not None} for name, c in lora.items()
+        }
+    return out
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (bool, int, float, str, type(None))):
+        return getattr(value, "value", value)
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return sorted((_plain(v) for v in value), key=str)
+    if isinstance(value, dict):
+        return {str(k): _plain(v) for k, v in value.items()}
+    return getattr(value, "value", str(value))
+
+
+def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
+    """``{"classes": n}`` where the loss is the usual cross-entropy over n classes, as far as anybody can see."""
+    if trainer is None or getattr(trainer, "compute_loss_func", None) is not None:
+        return {}
+    owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
+    if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
+        return {}
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    config, kind = getattr(bare, "config", None), type(bare).__name__
+    if kind.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
+        count = getattr(config, "vocab_size", None)
+    elif kind.endswith("ForTokenClassification") or (
+        kind.endswith("ForSequenceClassification")
+        and getattr(config, "problem_type", None) in (None, "single_label_classification")
+    ):
+        count = getattr(config, "num_labels", None)
+    else:
+        count = None
+    return {"classes": count} if isinstance(count, int) and count > 1 else {}
+
+
+def is_policy_gradient(trainer: Trainer | None) -> bool:
+    """Whether the trainer's loss is a policy gradient's: its value hovers around 0 however well the training goes."""
+    return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
+
+
+def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
+    return {
+        name: float(value)
+        for name, value in metrics.items()
+        if isinstance(value, (int, float))
+        and name != "epoch"
+        and not name.endswith(("_time", "_runtime", "_per_second"))
+    }
+
+
+def shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
+    """A function that finds the TensorBoard writer of the Trainer; None while there is none."""
+    reference = weakref.ref(trainer) if trainer is not None else None
+
+    def find() -> Any:
+        owner = reference() if reference is not None else None
+        writers = (getattr(known, "tb_writer", None) for known in callbacks_of(owner))
+        return next((writer for writer in writers if writer is not None), None)
+
+    return find
+
+
+def is_compiled(args: TrainingArguments) -> bool:
+    """The Trainer will compile the model: later, and from outside, so that the model itself does not show it yet."""
+    return bool(getattr(args, "torch_compile", False))
+
+
+def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
+    """What of this run cannot be known, in words."""
+    notes = []
+    if trainer is None:
+        notes.append(
+            "the Trainer was not found: the loss is unknown and the loss rules are silent; "
+            "use lora_watch.watch(trainer)"
+        )
+        log.warning("%s", notes[0])
+    if is_compiled(args):
+        notes.append("output_ratio is unavailable: the model is compiled")
+    if is_policy_gradient(trainer):
+        notes.append(
+            f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
+            "stand down (LW104, LW202 to LW206), all but LW201, NaN and infinity"
+        )
+    return notes
