@@ -1,5 +1,5 @@
 """Pages that are made from what they describe, so that they cannot fall behind it: rules, commands, the Python
-interface, examples, notebooks, and sections that the README already has. A hook of MkDocs."""
+interface, examples and notebooks. A hook of MkDocs. The other pages are files of this folder."""
 
 from __future__ import annotations
 
@@ -10,14 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.exceptions import PluginError
 from mkdocs.structure.files import File, Files
 
 from lora_watch import Rule
 
 ROOT = Path(__file__).resolve().parents[1]
-INCLUDE = re.compile(r"^<!-- README: (.+) -->$", re.MULTILINE)
-"""A line of this kind stands for the section of the README under that heading, without the heading."""
 
 
 # -- MkDocs' events ----------------------------------------------------------------------------------------------------
@@ -30,30 +27,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    return INCLUDE.sub(lambda found: readme_section(found[1]), markdown)
-
-
 def on_page_content(html: str, **_: Any) -> str:
     return html.replace("::</p>", ":</p>")  # how a docstring announces a piece of code
-
-
-# -- the README --------------------------------------------------------------------------------------------------------
-def readme_section(heading: str) -> str:
-    """The text below ``## heading``, with its links as they are from a page. Raises PluginError without one."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    found = re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", readme, re.MULTILINE | re.DOTALL)
-    if found is None:
-        raise PluginError(f"a page of the documentation includes the README's section {heading!r}, which is not there")
-    return re.sub(r"(!?)\[([^]]*)\]\(([^)]+)\)", _link, found[1].strip())
-
-
-def _link(found: re.Match[str]) -> str:
-    """Links into ``docs`` lose the folder; those to files that are not pages become the files' names."""
-    mark, text, target = found.groups()
-    if target.startswith("docs/"):
-        return f"{mark}[{text}]({target.removeprefix('docs/')})"
-    return found[0] if "://" in target or target.startswith("#") else f"{text} (`{target}`)"
 
 
 # -- rules and commands ------------------------------------------------------------------------------------------------
