@@ -9,12 +9,15 @@
 | `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
 | `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
 | `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, at the end `ok`, `failed` or `interrupted` |
-| `lora/<metric>/{max,median,p10,p90}` | plain scalars over the adapters that have a number |
+| `lora/{output_ratio,delta_norm}/{max,median}` | plain scalars over the adapters that have a number |
 | `lora/scale`, `lora/effective_lr` | plain scalar: the largest of any adapter |
 | `lora/nonfinite_adapters` | how many adapters have a measured NaN or Inf |
-| `lora/loss`, `lora/overhead`, `lora/<scalar>` | plain scalars |
+| `lora/loss` | plain scalar |
 | `lora/alerts/{info,warning,error}` | how many episodes have opened so far; written when that changes |
 | `lora/alerts` (text) | the alerts in words: a courtesy, TensorBoard drops old texts |
+
+That is a dozen plain scalars. With ``all_scalars`` there are `lora/<metric>/{max,median,p10,p90}` of every metric,
+`lora/overhead` and `lora/<scalar>` as well.
 
 Besides these a Custom Scalars layout and the hyperparameters r, alpha, scale, rslora and lr.
 
@@ -54,9 +57,12 @@ if TYPE_CHECKING:
 QUANTILES = {"max": 1.0, "median": 0.5, "p10": 0.1, "p90": 0.9}
 ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 """Metrics that seldom differ between adapters: their largest value stands for all."""
+USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
+"""Metrics among the plain scalars where not all are wanted: more would flood TensorBoard's own dashboards."""
+USUAL_QUANTILES = ("max", "median")
 HPARAM_METRICS = (
     "lora/loss",
-    "lora/relative_norm/max",
+    "lora/delta_norm/max",
     "lora/output_ratio/max",
     "lora/alerts/error",
     "lora/alerts/warning",
@@ -91,6 +97,7 @@ class TensorBoardSink:
             steps are dropped; the schema and what else a reader needs first are written when a writer appears.
         directory: Where the sink keeps its own writer when ``writer_source`` is not given, or has none to share
             when the run starts. Training that resumes at an earlier step hides the later steps of the session before.
+        all_scalars: Every metric as plain scalars, for viewers without the tab; else a dozen of them.
 
     Raises:
         ValueError: neither of the two is given.
@@ -100,11 +107,13 @@ class TensorBoardSink:
         self,
         writer_source: Callable[[], SummaryWriter | None] | None = None,
         directory: str | os.PathLike[str] | None = None,
+        all_scalars: bool = False,
     ):
         if writer_source is None and directory is None:
             raise ValueError("give TensorBoardSink a writer to share (writer_source) or a directory of its own")
         self._source = writer_source
         self._directory = directory
+        self._all_scalars = all_scalars
         self._own: SummaryWriter | None = None
         self._writer: SummaryWriter | None = None
         """The one that ``_file`` belongs to."""
@@ -221,7 +230,7 @@ class TensorBoardSink:
             self._let_go()
         elif self._file is None or self._file.handle is not file:
             self._let_go()
-            self._writer, self._file = writer, _EventFile(file)
+            self._writer, self._file = writer, _EventFile(file, self._all_scalars)
             self._background.do(partial(self._file.begin, self._run, self._start_step))
             writer.close = self._closed_by_its_owner  # type: ignore[method-assign]
         return self._file
@@ -264,7 +273,8 @@ class _Step(NamedTuple):
 class _EventFile:
     """One event file and what it has been told. Used by one thread at a time."""
 
-    def __init__(self, handle: Any):
+    def __init__(self, handle: Any, all_scalars: bool):
+        self._all_scalars = all_scalars
         self.handle = handle
         """Torch's FileWriter."""
         self._tags: set[str] = set()  # tags that it has explained
@@ -288,12 +298,13 @@ class _EventFile:
                 for name, reading in record.metrics.items()
             ),
             *(self._value(tags.SERIES_PREFIX + name, array) for name, array in series(record).items()),
-            *events.scalars(plain_scalars(record, None if step.counts == self._counts else step.counts)),
+            *events.scalars(plain_scalars(record, self._all_scalars)),
+            *([] if step.counts == self._counts else events.scalars(plain_counts(step.counts))),
         ]
         self._counts = step.counts
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
-            values += events.custom_scalars(layout(self._charted))
+            values += events.custom_scalars(layout(self._charted, self._all_scalars))
         if step.spectrum and record.spectrum is not None:
             values.append(self._value(tags.SPECTRUM, record.spectrum))
         if step.alerts is not None:
@@ -406,22 +417,25 @@ def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
     return {f"{tags.SCALAR_PREFIX}alerts/{severity.name.lower()}": float(alerts[severity]) for severity in Severity}
 
 
-def plain_scalars(record: StepRecord, alert_counts: Counter[Severity] | None) -> dict[str, float]:
-    """The step for viewers without the plugin, by full tag. Adapters a metric cannot have are left out of it."""
-    out = {name: value for name, value in _single_numbers(record).items() if name != "lr_fraction"}
+def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, float]:
+    """The step for viewers without the plugin, by full tag: what is usual, or ``everything``.
+
+    Adapters a metric cannot have are left out of it.
+    """
+    singles = _single_numbers(record)
+    out = {name: singles[name] for name in singles if (everything and name != "lr_fraction") or name == "loss"}
     readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}
     if readings:
         bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
         out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
-        measured = np.stack([reading.measured for reading in readings.values()])
-        for name, numbers in zip(readings, quantiles(measured).tolist()):
-            by_quantile = dict(zip(QUANTILES, numbers))
-            if name in ONE_NUMBER_IS_ENOUGH:
-                out[name] = by_quantile["max"]
-            else:
-                out |= {f"{name}/{quantile}": number for quantile, number in by_quantile.items()}
-    counts = {} if alert_counts is None else plain_counts(alert_counts)
-    return {tags.SCALAR_PREFIX + name: value for name, value in out.items()} | counts
+    shown = {name: reading.measured for name, reading in readings.items() if everything or name in USUAL_METRICS}
+    for name, numbers in zip(shown, quantiles(np.stack([*shown.values()])).tolist() if shown else ()):
+        by_quantile = dict(zip(QUANTILES, numbers))
+        if name in ONE_NUMBER_IS_ENOUGH:
+            out[name] = by_quantile["max"]
+        else:
+            out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
+    return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
 
 
 def quantiles(rows: FloatArray) -> FloatArray:
@@ -440,22 +454,26 @@ def quantiles(rows: FloatArray) -> FloatArray:
     return np.where(low == high, low, between)
 
 
-def layout(metrics: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
-    """Custom Scalars as torch takes it: the middle of all adapters, the worst one, the run. Lines are regexes."""
-    spread = [name for name in metrics if name not in ONE_NUMBER_IS_ENOUGH]
-    return {
-        "LoRA: adapters, 10th to 90th percentile": {
-            name: ["Margin", [f"lora/{name}/{quantile}" for quantile in ("median", "p10", "p90")]] for name in spread
+def layout(metrics: Sequence[str], everything: bool = False) -> dict[str, dict[str, list[Any]]]:
+    """Custom Scalars as torch takes it: adapters and run, of what ``plain_scalars`` gives. Lines are regexes."""
+    spread = [name for name in metrics if name not in ONE_NUMBER_IS_ENOUGH and (everything or name in USUAL_METRICS)]
+    charts = {
+        "LoRA: adapters, largest and median": {
+            f"{name}, max and median": ["Multiline", [f"lora/{name}/(max|median)$"]] for name in spread
         },
-        "LoRA: worst adapter": {f"{name}, max": ["Multiline", [f"lora/{name}/max$"]] for name in spread},
         "LoRA: run": {
             "loss": ["Multiline", ["lora/loss$"]],
-            "loss spike score": ["Multiline", ["lora/loss_spike_score$"]],
             "scale": ["Multiline", ["lora/scale$"]],
             "alerts so far": ["Multiline", ["lora/alerts/(info|warning|error)$"]],
             "adapters with NaN or Inf": ["Multiline", ["lora/nonfinite_adapters$"]],
         },
     }
+    if everything:
+        charts["LoRA: run"]["loss spike score"] = ["Multiline", ["lora/loss_spike_score$"]]
+        charts["LoRA: adapters, 10th to 90th percentile"] = {
+            name: ["Margin", [f"lora/{name}/{quantile}" for quantile in ("median", "p10", "p90")]] for name in spread
+        }
+    return charts
 
 
 def hyperparameters(run: RunInfo) -> dict[str, float | str]:

@@ -8,7 +8,7 @@ import time
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -55,7 +55,7 @@ class LoraWatchCallback(TrainerCallback):
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
-            ``<output_dir>/runs``.
+            ``<output_dir>/runs``; ``"all"``: every metric as plain scalars, too, for viewers without the LoRA tab.
         console: print alerts to standard error.
         record_batches: have the SHA-256 of each step's batch in incident.json, to find what a run choked on. Waits for
             batches that are on an accelerator.
@@ -78,7 +78,7 @@ class LoraWatchCallback(TrainerCallback):
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] | None = None,
         report_dir: str | os.PathLike[str] | None = None,
-        tensorboard: bool = True,
+        tensorboard: bool | Literal["all"] = True,
         console: bool = True,
         record_batches: bool = False,
         task: str | None = None,
@@ -257,12 +257,13 @@ class LoraWatchCallback(TrainerCallback):
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         sinks += [report, FlightRecorder(report, model, self.policy, batch)]
         if self.tensorboard:
+            all_scalars = self.tensorboard == "all"
             # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
             if any(hasattr(known, "tb_writer") for known in facts.callbacks_of(trainer)):
-                sinks.append(TensorBoardSink(facts.shared_writer(trainer)))
+                sinks.append(TensorBoardSink(facts.shared_writer(trainer), all_scalars=all_scalars))
             else:
                 folder = time.strftime(f"%b%d_%H-%M-%S_{os.getpid()}_lora_watch")  # two may start in one second
-                sinks.append(TensorBoardSink(directory=self._output / "runs" / folder))
+                sinks.append(TensorBoardSink(directory=self._output / "runs" / folder, all_scalars=all_scalars))
         return sinks
 
 

@@ -78,9 +78,8 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
         np.testing.assert_array_equal([value for _, value in board.scalars("lora/loss")], [1, NAN, 0.25])
 
         assert dict(board.scalars("lora/delta_norm/max")) == {0: 2, 1: 3, 2: INF}
-        assert dict(board.scalars("lora/relative_norm/median")) == pytest.approx({0: 0.1, 1: 0.2})
         assert dict(board.scalars("lora/nonfinite_adapters")) == {0: 0, 1: 0, 2: 1}  # unknown is not non-finite
-        assert dict(board.scalars("lora/output_ratio/p90")) == {2: 0.5}
+        assert dict(board.scalars("lora/output_ratio/median")) == {2: 0.5}
         assert dict(board.scalars("lora/scale")) == {0: 2, 1: 2, 2: 4}
         assert dict(board.scalars("lora/alerts/error")) == {0: 0, 2: 1, 3: 1}  # where any of the counts changes
         assert dict(board.scalars("lora/alerts/warning")) == {0: 0, 2: 0, 3: 1}
@@ -107,14 +106,10 @@ def test_viewers_without_the_plugin_get_charts_hyperparameters_and_texts(tmp_pat
 
         layout = board.get("plugin/custom_scalars/layout")
         charts = {chart["title"]: chart for category in layout["category"] for chart in category["chart"]}
-        margin = charts["delta_norm"]["margin"]["series"][0]
-        known = board.scalar_tags()["."]
-        assert {margin["value"], margin["lower"], margin["upper"]} <= set(known)
-        assert "output_ratio" in charts
-        lines = board.get(
-            "plugin/custom_scalars/scalars", run=".", tag=charts["delta_norm, max"]["multiline"]["tag"][0]
-        )
-        assert list(lines["tag_to_events"]) == ["lora/delta_norm/max"]
+        assert "output_ratio, max and median" in charts
+        (lines,) = charts["delta_norm, max and median"]["multiline"]["tag"]
+        drawn = board.get("plugin/custom_scalars/scalars", run=".", tag=lines)
+        assert set(drawn["tag_to_events"]) == {"lora/delta_norm/max", "lora/delta_norm/median"}
 
         (group,) = board.session_groups()
         assert group["hparams"] == {"r": 8, "alpha": 16, "scale": 2, "rslora": "false", "lr": 1e-3}
@@ -125,6 +120,28 @@ def test_viewers_without_the_plugin_get_charts_hyperparameters_and_texts(tmp_pat
 
         ((text),) = board.get("plugin/text/text", run=".", tag="lora/alerts/text_summary")
         assert "lora_alpha 64 → 16" in text["text"]
+
+
+def test_a_dozen_plain_scalars_and_all_of_them_on_request(tmp_path: Path) -> None:
+    run = run_of()
+    ones = dict.fromkeys(["delta_norm", "output_ratio", "relative_norm", "scale", "effective_lr"], np.ones(3))
+    known: dict[bool, set[str]] = {}
+    for everything in (False, True):
+        folder = tmp_path / str(everything)
+        sink = TensorBoardSink(directory=folder, all_scalars=everything)
+        sink.start(run, 0)
+        sink.write(record_of(run, 1, metrics=ones), [])
+        sink.finish("ok", None)
+        with tensorboard(folder, "python") as board:
+            known[everything] = {tag for tag in board.scalar_tags()["."] if tag.startswith("lora/")}
+            layout = board.get("plugin/custom_scalars/layout")
+            for chart in (chart for category in layout["category"] for chart in category["chart"]):
+                lines = chart.get("margin", {}).get("series", [{}])[0]
+                assert set(lines.values()) <= known[everything]
+    wanted = {f"lora/{name}/{q}" for name in ("output_ratio", "delta_norm") for q in ("max", "median")}
+    assert wanted | {"lora/loss", "lora/scale", "lora/effective_lr"} <= known[False]
+    assert len(known[False]) <= 12
+    assert known[False] | {"lora/relative_norm/p10", "lora/overhead"} <= known[True]
 
 
 def test_every_event_names_the_plugin_and_a_step_is_one_event(tmp_path: Path) -> None:
