@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 import torch
 
+from benchmarks import remake_model
 from lora_watch.alerts import Alert, Severity
-from lora_watch.demo import models, remake_model, texts
+from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
 from lora_watch.demo.runs import Outcome, broken_promises, cured
 from lora_watch.demo.show import _fresh, verdict

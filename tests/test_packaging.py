@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import ast
+import functools
+import importlib
+import pkgutil
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -38,6 +42,15 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_every_public_name_resolves(name: str):
     assert getattr(lora_watch, name) is not None
     assert name in dir(lora_watch)
+
+
+def test_what_a_package_exports_hides_none_of_its_modules():
+    modules = {m.name for m in pkgutil.walk_packages(lora_watch.__path__, "lora_watch.") if "__main__" not in m.name}
+    for name in modules:
+        importlib.import_module(name)
+    hidden = {n for n in modules if not isinstance(functools.reduce(getattr, n.split(".")[1:], lora_watch), ModuleType)}
+    assert hidden <= {"lora_watch.watch"}  # a room has the name of a public function
+    assert callable(lora_watch.watch)
 
 
 def test_an_unknown_name_is_an_attribute_error():

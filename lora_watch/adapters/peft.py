@@ -65,19 +65,21 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
     """Names in a model's LoRA configurations that none of its adapters comes from, in words.
 
     Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
-    and ``alpha_pattern``, compared with the layers' paths as PEFT does. ``modules``: every module of the model by its
-    path, from the root on.
+    and ``alpha_pattern``, compared with the layers' paths as PEFT does. What lies in a part that is trained whole
+    (``modules_to_save``) is there: ``all-linear`` names it, too. ``modules``: every module of the model by its path,
+    from the root on.
     """
     named = [(clean_name(path), module) for path, module in modules]
     configs = _configs(module for _, module in named)
     adapted = [(name, module, key) for name, module in named for pair in _PAIRS for key in _keys(module, pair)]
+    whole = {_WHOLE.sub("", name) for name, _ in named if _WHOLE.search(name)}
     there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
     out = []
     for key, config in configs.items():
         names = {name for name, _, own in adapted if own == key}
         if not names:
             continue  # not of LoRA's family
-        names |= {
+        names |= whole | {
             f"{name}.{module.parameter_name}"
             for name, module, own in adapted
             if own == key and hasattr(module, "parameter_name")
@@ -86,7 +88,8 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
             wanted = getattr(config, setting, None)
             for word in () if isinstance(wanted, str) else sorted(wanted or ()):
                 if not any(matches(word, name) for name in names):
-                    near = difflib.get_close_matches(word.rpartition(".")[2], there, n=1)
+                    leaf = word.rpartition(".")[2]
+                    near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
                     out.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
     return out
 
@@ -118,6 +121,9 @@ def _is_named(word: str, name: str) -> bool:
 def _fits(pattern: str, name: str) -> bool:
     return re.match(rf"(.*\.)?({pattern})$", name) is not None
 
+
+_WHOLE = re.compile(r"\.(original_module|modules_to_save\.[^.]+)(?=\.|$)")
+"""Where PEFT keeps a part that is trained whole, inside that part's path."""
 
 _MATCHES = {
     "target_modules": _is_named,

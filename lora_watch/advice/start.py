@@ -37,7 +37,6 @@ _UNKNOWN_TASK = Task(
     (8, 128),
     "no task was named: a search starts at 8 and doubles until it no longer pays",
     "rule of thumb",
-    "",
 )
 
 
@@ -109,7 +108,7 @@ class Advice:
     findings: tuple[Alert, ...]
     """What the pre-flight rules say of these settings."""
     notes: tuple[str, ...]
-    """How words were read, and what is not known."""
+    """What is not known."""
 
     @property
     def share(self) -> float:
@@ -185,8 +184,7 @@ def advise(
 
     Args:
         model: a folder with a ``config.json``, or a loaded model.
-        task: ``classification``, ``domain-adaptation``, ``instruction-tuning``, ``continued-pretraining``, or other
-            words that say which of these it is.
+        task: ``classification``, ``domain-adaptation``, ``instruction-tuning`` or ``continued-pretraining``.
         tokens: how many tokens the loss is taken over in one pass through the data (for a classifier: its labels).
         learning_rate: peak of the schedule, where it is settled already.
         rank: the numbers for this rank, in place of a suggested one.
@@ -196,14 +194,13 @@ def advise(
     The first step is only foretold with a learning rate, and exactly only where the frozen weights are there.
 
     Raises:
-        ValueError: for a folder without a model, words that name no task, and settings that PEFT does not take.
+        ValueError: for a folder without a model, a name of no task, and settings that PEFT does not take.
     """
     for name, value in (("tokens", tokens), ("learning_rate", learning_rate), ("rank", rank)):
         if value is not None and not (value > 0 and math.isfinite(value)):
             raise ValueError(f"{name}={value!r}: a positive number")
     notes: list[str] = []
-    meant, said = find_task(task) if task is not None else (_UNKNOWN_TASK, None)
-    notes += [said[0].upper() + said[1:] + "."] if said else []
+    meant = find_task(task) if task is not None else _UNKNOWN_TASK
     bare = skeleton(model, classifies=meant.name == "classification")
     targets = target_modules if isinstance(target_modules, str) else list(target_modules)
     shape = {"target_modules": targets} | ({"task_type": bare.task_type} if bare.task_type else {})

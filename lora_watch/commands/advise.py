@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 
 EXAMPLES = """Examples:
 
-  [cyan]lora-watch advise ./Llama-3-8B --task "chat assistant"[/]
+  [cyan]lora-watch advise ./Llama-3-8B --task instruction-tuning[/]
     what to start from
 
-  [cyan]lora-watch advise ./Llama-3-8B --task medical --tokens 3e6 --lr 2e-4[/]
+  [cyan]lora-watch advise ./Llama-3-8B --task domain-adaptation --tokens 3e6 --lr 2e-4[/]
     with the data and the learning rate
 
   [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]
@@ -32,8 +32,8 @@ EXAMPLES = """Examples:
     what tuned settings become
 
 Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), [cyan]instruction-tuning[/] \
-(16 to 64), [cyan]continued-pretraining[/] (64 to 256), or words that say which. Then [cyan]lora-watch plan[/] writes \
-down the search from there."""
+(16 to 64), [cyan]continued-pretraining[/] (64 to 256). Then [cyan]lora-watch plan[/] writes down the search from \
+there."""
 
 
 def advise(
@@ -45,7 +45,9 @@ def advise(
             show_default=False,
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="What it is to learn, in words.", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What it is to learn: one of the four below.", show_default=False)
+    ] = None,
     tokens: Annotated[
         float | None,
         typer.Option(help="Tokens that the loss is taken over, one pass (a classifier: labels).", show_default=False),

@@ -12,7 +12,7 @@ from lora_watch.commands.check import FailOn
 from lora_watch.commands.misuse import misuse
 
 if TYPE_CHECKING:
-    from lora_watch.advice.preflight import Preflight
+    from lora_watch.advice.choice import Preflight
 
 EXAMPLES = """Examples:
 
@@ -54,7 +54,9 @@ def preflight(
     model: Annotated[
         Path | None, typer.Option(help="Folder of the model, or its config.json.", show_default=False)
     ] = None,
-    task: Annotated[str | None, typer.Option(help="What it is to learn, in words (LW405).", show_default=False)] = None,
+    task: Annotated[
+        str | None, typer.Option(help="What it is to learn, as for advise (LW405).", show_default=False)
+    ] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The run that these settings come from: its output_dir (LW406).", show_default=False),
@@ -75,10 +77,10 @@ def preflight(
     model's weights the size of the first step decides.
 
     Exits with 0 when all is well, 1 when there are findings of the severity of --fail-on or worse, and 2 when the
-    settings cannot be read.
+    settings cannot be read or nothing is left to judge them by.
     """
+    from lora_watch.advice.choice import preflight as judge
     from lora_watch.advice.config_files import read_settings
-    from lora_watch.advice.preflight import preflight as judge
     from lora_watch.alerts import Severity
 
     try:

@@ -40,11 +40,11 @@ class RankForTask(Rule):
     far: float = 2.0
 
     def check(self, record: StepRecord) -> Finding | None:
-        words = record.run.config.get("task")
-        if record.step != 0 or not record.run.adapters or record.run.other_methods or not words:
+        name = record.run.config.get("task")
+        if record.step != 0 or not record.run.adapters or record.run.other_methods or not name:
             return None
         try:
-            task, _ = find_task(str(words))
+            task = find_task(str(name))
         except ValueError:
             return None
         low, high = task.ranks

@@ -60,7 +60,7 @@ class LoraWatchCallback(TrainerCallback):
         record_batches: have the SHA-256 of each step's batch in incident.json, to find what a run choked on. Waits for
             batches that are on an accelerator.
         task: what the fine-tuning is for, to judge the rank by (LW405): ``classification``, ``domain-adaptation``,
-            ``instruction-tuning``, ``continued-pretraining``, or words that say which of them.
+            ``instruction-tuning`` or ``continued-pretraining``.
         reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
             over to this model (LW406).
 
@@ -91,7 +91,7 @@ class LoraWatchCallback(TrainerCallback):
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.every, self.max_overhead, self.drift = every, max_overhead, drift
         self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
-        self._purpose: dict[str, Any] = {"task": find_task(task)[0].name} if task is not None else {}
+        self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
         if reference is not None:
             self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
         self.monitor: Monitor | None = None

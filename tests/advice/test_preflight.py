@@ -16,6 +16,7 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback
 from lora_watch.advice import preflight
 from lora_watch.advice.config_files import _translated, read_settings
+from lora_watch.advice.settings import preflight_rules
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
 from tests.gate.test_schemas import errors
@@ -120,7 +121,7 @@ def test_the_outputs_of_a_conv1d_are_columns_of_its_weight() -> None:
 
 
 def test_task_and_reference(tmp_path: Path) -> None:
-    assert rules_of(preflight({"r": 64, "lora_alpha": 64}, task="ner")) == ["LW405"]
+    assert rules_of(preflight({"r": 64, "lora_alpha": 64}, task="classification")) == ["LW405"]
     train(lora(tiny_model()), steps=1, callbacks=[LoraWatchCallback(console=False, report_dir=tmp_path)])
     settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
     same = preflight(settings, {"learning_rate": 2e-3}, model=TINY_LLAMA, reference=tmp_path)
@@ -145,6 +146,8 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
     assert command(tmp_path, "--fail-on", "error").exit_code == 0
     assert command(tmp_path, "--mute", "LW403", "--mute", "alpha-meant-for-vanilla").exit_code == 0
+    everything = [word for rule in preflight_rules() for word in ("--mute", rule.id)]
+    assert command(tmp_path, *everything).exit_code == 2  # never 0 about nothing
 
 
 @pytest.mark.parametrize(

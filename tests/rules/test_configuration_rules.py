@@ -31,8 +31,8 @@ def settle(model: Any, lr: float = 2e-3, steps: int = 1, **callback: Any) -> Mon
     ("r", "task", "words"),
     [
         (32, "classification", ["Rank 32", "above 4 to 8", "r 32 → 8 and lora_alpha 64 → 16"]),
-        (4, "continued pretraining on patents", ["Rank 4", "below 64 to 256", "r 4 → 64", "arXiv:2405.09673"]),
-        (2, "a chat assistant", ["below 16 to 64", "instruction-tuning"]),
+        (4, "continued-pretraining", ["Rank 4", "below 64 to 256", "r 4 → 64", "arXiv:2405.09673"]),
+        (2, "instruction-tuning", ["below 16 to 64", "instruction-tuning"]),
     ],
 )
 def test_rank_for_task(r: int, task: str, words: list[str]) -> None:
@@ -42,42 +42,25 @@ def test_rank_for_task(r: int, task: str, words: list[str]) -> None:
         assert word in str(alert)
 
 
-@pytest.mark.parametrize(("r", "task"), [(8, "classification"), (16, "classification"), (32, None), (64, "dpo")])
+@pytest.mark.parametrize(
+    ("r", "task"), [(8, "classification"), (16, "classification"), (32, None), (64, "instruction-tuning")]
+)
 def test_a_rank_near_the_range_or_without_a_task_is_silent(r: int, task: str | None) -> None:
     assert "LW405" not in ids(settle(lora(tiny_model(), r=r, alpha=2 * r), task=task))
 
 
-@pytest.mark.parametrize(
-    ("words", "name"),
-    [
-        ("NER", "classification"),
-        ("Sentiment of tweets", "classification"),
-        ("continued_pretraining", "continued-pretraining"),
-        ("classifying medical reports", "classification"),
-        ("medical text", "domain-adaptation"),
-        ("SFT on dialogues", "instruction-tuning"),
-        ("learn a new language", "continued-pretraining"),
-        ("teach it facts about our products", "continued-pretraining"),
-        ("make it answer like a pirate", "instruction-tuning"),
-        ("function calling", "instruction-tuning"),
-        ("spam filter", "classification"),
-        ("extract entities from invoices", "classification"),
-        ("write SQL", "domain-adaptation"),
-        ("machine translation", "domain-adaptation"),
-    ],
-)
-def test_words_are_read_and_said_to_be(words: str, name: str) -> None:
-    task, note = find_task(words)
-    assert task.name == name
-    assert (note is None) == (words.replace("_", "-") == name)
+@pytest.mark.parametrize("written", ["instruction-tuning", "Instruction tuning", "instruction_tuning"])
+def test_a_task_has_one_name_however_it_is_written(written: str) -> None:
+    assert find_task(written).name == "instruction-tuning"
 
 
-def test_words_that_mean_nothing_are_an_error_that_lists_the_tasks() -> None:
+def test_another_name_is_an_error_that_lists_the_tasks_and_says_which_is_near() -> None:
     with pytest.raises(ValueError, match="juggling") as caught:
         LoraWatchCallback(task="juggling")
-    for task in TASKS:
-        assert task.name in str(caught.value)
-    assert "classification (sentiment, spam, label …)" in str(caught.value)
+    assert all(task.name in str(caught.value) for task in TASKS)
+    assert "meant" not in str(caught.value)
+    with pytest.raises(ValueError, match=r"is classification meant\?"):
+        LoraWatchCallback(task="clasification")
 
 
 # -- another model -----------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """Makes the packaged model again: a BPE tokenizer of 1024 tokens and a Llama of 0.94 M parameters, from novels.
 
-    python -m lora_watch.demo.remake_model OUTPUT --texts FOLDER
+    python -m benchmarks.remake_model OUTPUT --texts FOLDER
 
 ``FOLDER`` holds the novels as .txt files. Without ``--texts`` Jane Austen's six are read from Debian's package
 ``r-cran-janeaustenr`` (``apt-get install --no-install-recommends r-cran-janeaustenr``, or unpack it and name its

@@ -32,7 +32,7 @@ class Preflight:
     findings: tuple[Alert, ...]
     """Worst first."""
     notes: tuple[str, ...]
-    """How words were read, and what could not be judged."""
+    """What could not be judged."""
     settings: dict[str, Any]
     """What was judged: rank, alpha, scale, learning rate, optimizer, steps, model."""
 
@@ -69,21 +69,19 @@ def preflight(
         arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
-        task: what it is to learn, in words, for LW405.
+        task: what it is to learn, by one of the four names that ``advise`` takes, for LW405.
         reference: the report of a run whose settings these are, for LW406; needs ``model``.
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
         mute: rules to leave out.
 
     Raises:
-        ValueError: for settings, words and files that make no sense, or that PEFT does not take.
+        ValueError: for settings, names and files that make no sense, or that PEFT does not take.
     """
     fields, given = _fields(lora), _fields(arguments)
     notes: list[str] = []
     purpose: dict[str, Any] = {}
     if task is not None:
-        meant, said = find_task(task)
-        purpose["task"] = meant.name
-        notes += [said[0].upper() + said[1:] + "."] if said else []
+        purpose["task"] = find_task(task).name
     if reference is not None:
         if model is None:
             raise ValueError("a reference is compared with a model: give the model's folder too")
@@ -99,7 +97,9 @@ def preflight(
         notes.append("The number of steps is not known: AdaLoRA's schedule was judged without it.")
     rules = preflight_rules()
     muted = {rule_called(word, rules).id for word in mute}
-    findings = foresee(run, [rule for rule in rules if rule.id not in muted])
+    if not (asked := [rule for rule in rules if rule.id not in muted]):
+        raise ValueError("every rule is muted: nothing was judged")
+    findings = foresee(run, asked)
     return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
 
 
