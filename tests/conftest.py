@@ -1,9 +1,12 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.shared import once
 
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
@@ -31,7 +34,7 @@ def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``output_dir`` of a run in which all is well."""
     from tests.runs.written import train_into
 
-    return train_into(tmp_path_factory.mktemp("runs") / "healthy")
+    return once(tmp_path_factory, "healthy", train_into)
 
 
 @pytest.fixture(scope="session")
@@ -39,4 +42,4 @@ def exploded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``output_dir`` of a run that its policy has ended."""
     from tests.runs.written import LR, train_into
 
-    return train_into(tmp_path_factory.mktemp("runs") / "exploded", lr=15 * LR, alpha=128, fail_on="error")
+    return once(tmp_path_factory, "exploded", partial(train_into, lr=15 * LR, alpha=128, fail_on="error"))

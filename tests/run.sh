@@ -1,8 +1,9 @@
 #!/bin/sh
 # Installs all that the tests need and runs every check; the last line is pytest's. Needs Python 3.10+ and git alone.
 #
-#   sh tests/run.sh                          everything
+#   sh tests/run.sh                          everything, as many tests at a time as there are cores
 #   sh tests/run.sh tests/test_cli.py -x     arguments go to pytest
+#   sh tests/run.sh -n 0 --pdb               one at a time, in one process
 #
 # Uses the virtual environment that is active, else makes .venv.
 set -eu
@@ -36,6 +37,6 @@ fi
 
 ruff check .
 ruff format --check .
-pyright
 python tests/front_end/check.py
-exec python -m pytest "$@"
+# A module's tests stay in one process, which makes what they share once. Types are checked by one of the tests.
+exec python -m pytest -n logical --maxprocesses 8 --dist loadscope "$@"

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from tests.shared import once
 from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
 from tests.tensorboard_plugin.real_runs import train_pair
 
@@ -22,10 +23,12 @@ ARGUMENTS += ["--disable-component-update"]
 @pytest.fixture(scope="session")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A healthy run and its sick twin, both real, and a broken one that is made up."""
-    folder = tmp_path_factory.mktemp("runs")
-    train_pair(folder, STEPS)
-    write_broken_run(folder / f"broken {HOSTILE}")
-    return folder
+
+    def make(folder: Path) -> None:
+        train_pair(folder, STEPS)
+        write_broken_run(folder / f"broken {HOSTILE}")
+
+    return once(tmp_path_factory, "logdir", make)
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,144 @@
+"""The shape of the code: small files and classes, a sentence on top of each, rooms without circles, types."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import graphlib
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "lora_watch"
+MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS = 450, 250, 120
+
+# Larger than that today; an entry leaves with the change that makes its file small.
+LARGE_FILES = {
+    "lora_watch/sinks/tensorboard.py",
+    "lora_watch/trainer/callback.py",
+    "lora_watch/watch/monitor.py",
+    "tests/stored/test_inspect.py",
+    "tests/tensorboard_plugin/test_browser.py",
+    "tests/trainer/test_callback.py",
+}
+LARGE_CLASSES = {"lora_watch/watch/monitor.py: Monitor"}
+WIDE_SCRIPTS = {
+    f"lora_watch/tensorboard_plugin/static/{name}.js"
+    for name in [
+        "alerts",
+        "app",
+        "chart",
+        "compare",
+        "data",
+        "dom",
+        "heatmap",
+        "host",
+        "layer",
+        "names",
+        "overview",
+        "picture",
+        "sweep",
+    ]
+}
+CIRCLES = {("adapters", "records"), ("sinks", "watch")}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def sources() -> list[Path]:
+    folders = ("lora_watch", "tests", "benchmarks", "examples", "docs")
+    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
+    assert len(found) > 100
+    return found
+
+
+@functools.cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def lines_of(path: Path) -> list[str]:
+    return path.read_text(encoding="utf-8").splitlines()
+
+
+def test_no_file_is_large():
+    assert {name_of(path) for path in sources() if len(lines_of(path)) > MOST_LINES} <= LARGE_FILES
+
+
+def test_no_class_is_large():
+    classes = [
+        (f"{name_of(path)}: {node.name}", (node.end_lineno or 0) - node.lineno + 1)
+        for path in sources()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.ClassDef)
+    ]
+    assert {name for name, lines in classes if lines >= MOST_CLASS_LINES} <= LARGE_CLASSES
+
+
+def test_no_script_of_the_tab_is_wide():
+    scripts = sorted((PACKAGE / "tensorboard_plugin").rglob("*.js"))
+    assert scripts
+    wide = {name_of(path) for path in scripts if max(map(len, lines_of(path))) > MOST_SCRIPT_COLUMNS}
+    assert wide <= WIDE_SCRIPTS
+
+
+def test_every_file_says_what_it_is_for():
+    silent = {name_of(path) for path in sources() if (tree := parsed(path)).body and not ast.get_docstring(tree)}
+    assert silent == set()
+
+
+# -- rooms -------------------------------------------------------------------------------------------------------------
+def room_of(module: str) -> str:
+    """The first name below the package: a folder of it, or a file that stands on the ground floor."""
+    return module.split(".")[1]
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Modules of ours that are imported anywhere, also inside functions, but for what only a type checker reads."""
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            continue
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name.startswith("lora_watch."))
+        elif isinstance(node, ast.ImportFrom) and node.module == "lora_watch":
+            yield from (f"lora_watch.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_watch."):
+            yield str(node.module)
+        yield from imported(node)
+
+
+def rooms() -> dict[str, set[str]]:
+    """Which rooms each room needs."""
+    needs: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
+        needs.setdefault(room, set()).update({room_of(module) for module in imported(parsed(path))} - {room})
+    return needs
+
+
+def test_rooms_do_not_need_each_other_in_a_circle():
+    needs = rooms()
+    assert "watch" in needs["trainer"]  # imports are seen
+    for one, other in CIRCLES:
+        needs[one].discard(other)
+    list(graphlib.TopologicalSorter(needs).static_order())  # else CycleError, which names the rooms
+
+
+@pytest.mark.parametrize(
+    "source", ["if x:\n  import lora_watch.a.b", "from lora_watch import a", "from lora_watch.a import c"]
+)
+def test_an_import_is_seen_wherever_it_stands(source: str):
+    assert [room_of(module) for module in imported(ast.parse(source))] == ["a"]
+
+
+# -- types -------------------------------------------------------------------------------------------------------------
+def test_types_hold():
+    pytest.importorskip("pyright")
+    done = subprocess.run([sys.executable, "-m", "pyright"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
