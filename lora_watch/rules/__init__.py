@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 from collections.abc import Iterable, Sequence
 
@@ -36,7 +37,48 @@ from lora_watch.rules.wiring import (
     TargetMatchedNothing,
 )
 
-__all__ = ["Episodes", "Finding", "Rule", "catalogue", "choose", "rule_called"]
+__all__ = [
+    "AdaLoraSchedule",
+    "AdapterDecays",
+    "AdapterNotInOptimizer",
+    "AdapterSwitched",
+    "AggressiveScale",
+    "AlphaMeantForVanilla",
+    "BStillZero",
+    "BarelyMoves",
+    "BaseWeightsMoved",
+    "CopiedAcrossSizes",
+    "DoraOverZeroRows",
+    "Episodes",
+    "FadingScale",
+    "Finding",
+    "FirstLossTooHigh",
+    "LayerOutlier",
+    "LearningRateIsZero",
+    "LearningRateRaised",
+    "LossDivergence",
+    "LossExactlyZero",
+    "LossNotDecreasing",
+    "LossSpike",
+    "MagnitudeOff",
+    "NoGradientInLayers",
+    "NoTrainableAdapter",
+    "NonFiniteAdapter",
+    "NonFiniteLoss",
+    "NormExplosion",
+    "NormRunaway",
+    "RankForTask",
+    "RankSaturated",
+    "RankStabilisedTooLow",
+    "RankUnderused",
+    "Rule",
+    "StepsSkipped",
+    "TargetMatchedNothing",
+    "UpdatesLostToRounding",
+    "catalogue",
+    "choose",
+    "rule_called",
+]
 
 
 def catalogue() -> list[Rule]:
@@ -85,10 +127,11 @@ def catalogue() -> list[Rule]:
 def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Rule]:
     """The catalogue with ``rules`` put in (in place of the one with the same id, else added) and ``mute`` taken out.
 
+    Of ``rules`` it takes copies: a rule has state, and whoever gave it may give it to the next run as well.
     ``mute`` holds ids or names. Raises ValueError for one that no rule has, and suggests the nearest.
     """
     chosen = {rule.id: rule for rule in catalogue()}
-    chosen.update({rule.id: rule for rule in rules or ()})
+    chosen.update({rule.id: copy.deepcopy(rule) for rule in rules or ()})
     for muted in [rule_called(word, chosen.values()) for word in mute]:
         chosen.pop(muted.id, None)
     return list(chosen.values())

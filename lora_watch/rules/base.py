@@ -32,9 +32,9 @@ class Finding:
 class Rule(ABC):
     """One thing that can go wrong. Subclass it as a dataclass.
 
-    Limits are dataclass fields with defaults, so ``NormExplosion(p90=2.0)`` is a rule with another limit. State is
-    fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's checkpoints. ``check``
-    reads the record and its own state and nothing else.
+    Limits are dataclass fields with defaults, so ``NormExplosion(loss_factor=1.2)`` is a rule with another limit.
+    State is fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's checkpoints.
+    ``check`` reads the record and its own state and nothing else.
     """
 
     id: ClassVar[str]
@@ -43,7 +43,10 @@ class Rule(ABC):
     lasting: ClassVar[bool] = False
     """The finding is a fact that does not pass: the alert stays open although ``check`` says it only once."""
     urgent: ClassVar[bool] = False
-    """Waiting would cost the weights: a policy's patience does not apply."""
+    """Waiting would cost the weights: a policy's patience does not apply, a checkpoint of such a step is not saved, and
+    the rule is asked twice a step: before the optimizer's update, of the loss and the gradients alone, and after it."""
+    static: ClassVar[bool] = False
+    """It judges settings: it is asked once, with step 0, and by the commands that judge a run before it begins."""
     needs: ClassVar[str | None] = None
     """A metric without which a record says nothing either way: such a step neither opens, extends nor ends an alert."""
     yields_to: ClassVar[tuple[str, ...]] = ()

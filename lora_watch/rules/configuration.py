@@ -36,12 +36,13 @@ class RankForTask(Rule):
     name = "rank-for-task"
     severity = Severity.INFO
     lasting = True
+    static = True
 
     far: float = 2.0
 
     def check(self, record: StepRecord) -> Finding | None:
         name = record.run.config.get("task")
-        if record.step != 0 or not record.run.adapters or record.run.other_methods or not name:
+        if not record.run.adapters or record.run.other_methods or not name:
             return None
         try:
             task = find_task(str(name))
@@ -76,13 +77,14 @@ class CopiedAcrossSizes(Rule):
     name = "copied-across-sizes"
     severity = Severity.INFO
     lasting = True
+    static = True
 
     width: float = 1.5
     step: float = 2.0
 
     def check(self, record: StepRecord) -> Finding | None:
         old = Reference.from_plain(record.run.config.get("reference"))
-        if record.step != 0 or old is None or not record.run.adapters or record.run.other_methods:
+        if old is None or not record.run.adapters or record.run.other_methods:
             return None
         new = reference_of(record.run)
         ratio = new.width / old.width
@@ -126,13 +128,12 @@ class AdaLoraSchedule(Rule):
     name = "adalora-schedule"
     severity = Severity.INFO
     lasting = True
+    static = True
 
     off: float = 0.1
     cuts: int = 5
 
     def check(self, record: StepRecord) -> Finding | None:
-        if record.step != 0:
-            return None
         says: list[str] = []
         for config in _peft_configs(record):
             total = config.get("total_step")
@@ -185,10 +186,11 @@ class DoraOverZeroRows(Rule):
     name = "dora-over-zero-rows"
     severity = Severity.ERROR
     lasting = True
+    static = True
 
     def check(self, record: StepRecord) -> Finding | None:
         zeros = np.array([a.zero_magnitudes for a in record.run.adapters], dtype=np.float64)
-        if record.step != 0 or not zeros.any():
+        if not zeros.any():
             return None
         worst = record.run.adapters[int(np.argmax(zeros))]
         return Finding(

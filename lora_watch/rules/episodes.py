@@ -27,11 +27,11 @@ class Episodes:
     def open(self) -> list[Alert]:
         return list(self._open.values())
 
-    def check(self, record: StepRecord, only: Sequence[str] | None = None) -> list[Alert]:
-        """The alerts that opened or closed at this step. ``only``: ids of the rules to run, all by default."""
+    def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
+        """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
         for rule in self.rules:
-            if only is not None and rule.id not in only:
+            if (urgent and not rule.urgent) or (rule.static and record.step != 0):
                 continue
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue

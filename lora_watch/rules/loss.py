@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.remedies import in_wider_numbers, typed, weaker, why_strong
+from lora_watch.rules.remedies import in_fp16, in_wider_numbers, typed, weaker, why_strong
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 
@@ -36,7 +36,7 @@ class NonFiniteLoss(Rule):
             metric="loss",
             causes=[
                 "a batch with no target token left (all labels -100), or a division by zero in the loss",
-                "numbers out of range in half precision: fp16 ends at 65504",
+                *(["numbers out of range: fp16 ends at 65504"] if in_fp16(record) else []),
                 "weights that an earlier update made non-finite or huge",
             ],
             remedies=[
@@ -175,7 +175,7 @@ class FirstLossTooHigh(Rule):
     first loss and the median of the first three to five is above ``factor`` · ln n, and holds while the last five are.
     n is the vocabulary of a language model or the number of labels of a classifier; where the loss is not known to be a
     cross-entropy (a Trainer's own ``compute_loss`` or ``compute_loss_func``) the rule is silent. A plain loop says it:
-    ``Monitor(config={"classes": n})``.
+    ``Monitor(model, config={"classes": n})``.
 
     The limit: first losses of the corpus were 0.41 to 1.01 · ln n, the highest with a new classifier's head.
     """

@@ -53,7 +53,7 @@ class NonFiniteAdapter(Rule):
             return None
         first = record.run.adapters[int(np.argmax(bad))]
         change = weaker(record, 10.0)
-        overflow = "an overflow in half precision, or a division by zero, in the backward pass of this layer"
+        overflow = "an overflow or a division by zero in the backward pass of this layer"
         update = "a learning rate so high that the update itself overflows"
         return Finding(
             f"{what} of {first.name} is NaN or infinite at step {record.step}: "

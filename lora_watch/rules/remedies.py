@@ -182,10 +182,15 @@ def why_strong(record: StepRecord) -> list[str]:
     return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
 
 
+def in_fp16(record: StepRecord) -> bool:
+    """Whether the run is known to compute in fp16."""
+    return bool(record.run.config.get("fp16"))
+
+
 def in_wider_numbers(record: StepRecord) -> list[str]:
     """What helps against numbers that are not finite and is not done yet."""
-    fp16, clipping = (record.run.config.get(name) for name in ("fp16", "max_grad_norm"))
-    out = [] if fp16 is False else ["train in bf16 or fp32 instead of fp16"]
+    clipping = record.run.config.get("max_grad_norm")
+    out = ["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else []
     if not isinstance(clipping, (int, float)) or not 0 < clipping <= 1:
         out.append("set max_grad_norm=1.0")
     return out

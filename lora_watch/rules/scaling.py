@@ -40,6 +40,7 @@ class AggressiveScale(Rule):
     name = "aggressive-scale"
     severity = Severity.WARNING
     lasting = True
+    static = True
 
     scale: float = 4.0
     lr: float = 3e-4
@@ -47,7 +48,7 @@ class AggressiveScale(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
-        if record.step != 0 or not adapters or not record.run.peak_lr or not is_adaptive(record.run):
+        if not adapters or not record.run.peak_lr or not is_adaptive(record.run):
             return None
         lr = peak_rates(record.run)
         scale = np.array([abs(a.scale) for a in adapters])
@@ -92,6 +93,7 @@ class FadingScale(Rule):
     name = "fading-scale"
     severity = Severity.INFO
     lasting = True
+    static = True
 
     rank: int = 64
     scale: float = 0.5
@@ -101,7 +103,7 @@ class FadingScale(Rule):
         faded = np.array(
             [a.scale_formula == "alpha/r" and a.r >= self.rank and 0 < a.scale < self.scale for a in adapters], bool
         )
-        if record.step != 0 or not faded.any():
+        if not faded.any():
             return None
         scale = np.array([a.scale for a in adapters])
         worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
@@ -145,6 +147,7 @@ class RankStabilisedTooLow(Rule):
     name = "rslora-at-low-rank"
     severity = Severity.WARNING
     lasting = True
+    static = True
 
     rank: int = 8
     scale: float = 4.0
@@ -152,7 +155,7 @@ class RankStabilisedTooLow(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
         low = _is_rslora(record) & np.array([a.r < self.rank for a in adapters], dtype=bool)
-        if record.step != 0 or not low.any():
+        if not low.any():
             return None
         scale = np.array([abs(a.scale) for a in adapters])
         worst = adapters[int(np.argmax(np.where(low, scale, -1.0)))]
@@ -187,6 +190,7 @@ class AlphaMeantForVanilla(Rule):
     name = "alpha-meant-for-vanilla"
     severity = Severity.WARNING
     lasting = True
+    static = True
     yields_to = ("LW403",)
 
     scale: float = 4.0
@@ -196,7 +200,7 @@ class AlphaMeantForVanilla(Rule):
         scale = np.array([abs(a.scale) for a in adapters])
         meant = np.array([a.alpha is not None and a.alpha >= a.r for a in adapters], dtype=bool)
         high = _is_rslora(record) & meant & (scale > self.scale)
-        if record.step != 0 or not high.any():
+        if not high.any():
             return None
         worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
         assert worst.alpha is not None

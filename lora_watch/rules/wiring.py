@@ -309,10 +309,11 @@ class TargetMatchedNothing(Rule):
     name = "target-matched-nothing"
     severity = Severity.WARNING
     lasting = True
+    static = True
 
     def check(self, record: StepRecord) -> Finding | None:
         unmatched = record.run.unmatched
-        if record.step != 0 or not unmatched:
+        if not unmatched:
             return None
         return Finding(
             "The LoRA configuration names what the model does not have: " + "; ".join(unmatched) + ".",

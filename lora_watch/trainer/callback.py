@@ -51,7 +51,7 @@ class LoraWatchCallback(TrainerCallback):
             1, 2, 4, 8 … steps.
         drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters, and takes some six times
             as long as the other norms together.
-        rules: rules with other limits (``NormExplosion(loud=2.0)``) or of your own, beside the catalogue.
+        rules: rules with other limits (``NormExplosion(loss_factor=1.2)``) or of your own, beside the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
@@ -154,8 +154,7 @@ class LoraWatchCallback(TrainerCallback):
         control.should_log = True
         control.should_evaluate = False
         # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
-        urgent = {rule.id for rule in self.policy.rules if rule.urgent}
-        control.should_save = not any(alert.rule in urgent for alert in failures)
+        control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
 
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.

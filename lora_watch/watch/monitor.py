@@ -52,8 +52,6 @@ LONGEST = 16
 """Measurements of the norms to one of everything, at most."""
 LONGEST_DENSE = 256
 """The same where a measurement has to make whole matrices."""
-BEFORE_UPDATE = ("LW101", "LW201")
-"""Rules that can judge a step before the optimizer's update."""
 
 
 @dataclass(frozen=True)
@@ -272,21 +270,19 @@ class Monitor:
             if not far or self.policy.can_end_a_run:
                 self._judge_waiting()
                 self._look_before(loss)
-        return [alert for alert in self.failures if alert.rule in BEFORE_UPDATE]
+        return [alert for alert in self.failures if alert.rule in self.policy.urgent]
 
     def _look_before(self, loss: float | Tensor | None) -> None:
         there = self._courier.send({"gradients": self._gradients or gradient_norms([]), "loss": _deferred(loss)}).read()
         (gradients, has_gradient), value = there["gradients"], there["loss"]
         self._gradients = Deferred((), lambda _: there["gradients"])
-        sick = value is not None and not np.isfinite(value)
         # A loss scaler meets overflows by skipping the step: not a fault.
-        if sick or (_overflow(gradients, has_gradient) and not self._scaled):
-            # Behind a non-finite loss every gradient is: the loss is what to report.
-            metrics = {} if sick else {n: Reading(v, has_gradient[n]) for n, v in gradients.items()}
-            record = StepRecord(self.run, self._step + 1, metrics, loss=value)
-            self._unwritten += self.episodes.check(record, only=BEFORE_UPDATE)
-            if self.failures:  # else the step goes on, and is written when it is done
-                self._write(record, [])
+        skipped = self._scaled and _overflow(gradients, has_gradient)
+        metrics = {name: Reading(values, has_gradient[name]) for name, values in gradients.items()}
+        record = StepRecord(self.run, self._step + 1, metrics, loss=value, updated=not skipped)
+        self._unwritten += self.episodes.check(record, urgent=True)
+        if any(alert.rule in self.policy.urgent for alert in self.failures):  # else it is written when it is done
+            self._write(record, [])
 
     def after_update(
         self,

@@ -44,6 +44,11 @@ class Policy:
     def can_end_a_run(self) -> bool:
         return self.default is not None or any(least is not None for least in self.by_rule.values())
 
+    @property
+    def urgent(self) -> frozenset[str]:
+        """Ids of the rules that are asked before an update, too."""
+        return frozenset(rule.id for rule in self.rules if rule.urgent)
+
     def counts(self, alert: Alert) -> bool:
         """``alert`` is bad enough to end the run, now or when it has lasted."""
         if alert.rule == MONITOR_FAILURE:

@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.records import Reading
-from lora_watch.rules.norms import BarelyMoves, NormExplosion, NormRunaway
+from lora_watch.rules import BarelyMoves, NormExplosion, NormRunaway
 from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
 from tests.support import lora, tiny_model

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from peft.optimizers import create_loraplus_optimizer
 from transformers import Trainer
 
-from lora_watch.records import AdapterInfo, StepRecord
+from lora_watch.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.rules import NonFiniteLoss
 from lora_watch.rules.remedies import rescaled, typed, weaker
 from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import ids, run, the
@@ -97,3 +100,12 @@ def test_the_advice_is_for_the_fastest_group() -> None:
 def _last(monitor: Monitor) -> StepRecord:
     assert monitor.last is not None
     return monitor.last
+
+
+@pytest.mark.parametrize(("fp16", "leaves"), [(None, False), (False, False), (True, True)])
+def test_only_a_run_in_fp16_is_told_to_leave_it(fp16: bool | None, leaves: bool) -> None:
+    config = {} if fp16 is None else {"fp16": fp16}
+    record = StepRecord(RunInfo((adapter(8, 16, 2.0),), config=config, peak_lr=(1e-3,)), 3, {}, loss=math.nan)
+    finding = NonFiniteLoss().check(record)
+    assert finding is not None
+    assert any("fp16" in said for said in (*finding.causes, *finding.remedies)) == leaves

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from peft import get_peft_model_state_dict
+from safetensors.torch import load_file
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from lora_watch.alerts import Alert, Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules import BarelyMoves, Finding, Rule
 from lora_watch.watch.policy import Policy, policy
 from tests.support import build_trainer, lora, tiny_model
 
@@ -150,3 +156,47 @@ def test_a_real_run_ends_as_the_policy_says(monkeypatch: pytest.MonkeyPatch) -> 
     assert explode(fail_on="error,LW102=never,LW202=never")[0] == 14
     monkeypatch.setenv("LORA_WATCH_PATIENCE", "4")
     assert explode(fail_on="error,LW202=never")[0] == opened + 4
+
+
+# -- the rules of a run ------------------------------------------------------------------------------------------------
+
+
+def test_each_run_works_on_its_own_copy_of_the_rules_it_is_given() -> None:
+    mine = [BarelyMoves(reach=1e6, fall=1.0)]
+    for _ in range(2):
+        callback = LoraWatchCallback(rules=mine, console=False, tensorboard=False)
+        build_trainer(lora(tiny_model()), steps=12, callbacks=[callback]).train()
+        assert callback.monitor is not None
+        assert [a.rule for a in callback.monitor.alerts] == ["LW104"]
+    assert mine == [BarelyMoves(reach=1e6, fall=1.0)], "which the runs have not touched"
+
+
+@dataclass
+class LargeGradient(Rule):
+    """A rule of one's own that must not wait."""
+
+    id = "X1"
+    name = "large-gradient"
+    severity = Severity.ERROR
+    urgent = True
+    needs = "b_grad_norm"
+    from_step: int = 3
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return Finding("too large") if record.step >= self.from_step else None
+
+
+def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -> None:
+    callback = LoraWatchCallback(fail_on="error", rules=[LargeGradient()], console=False, tensorboard=False)
+    model = lora(tiny_model())
+    trainer = build_trainer(model, callbacks=[callback], save_strategy="steps", save_steps=2)
+    with pytest.raises(LoraWatchError, match="X1"):
+        trainer.train()
+    checkpoint = Path(trainer.args.output_dir) / "checkpoint-2"
+    assert [p.name for p in checkpoint.parent.glob("checkpoint-*")] == [checkpoint.name]
+    saved = load_file(checkpoint / "adapter_model.safetensors")
+    assert all(torch.equal(saved[name], value) for name, value in get_peft_model_state_dict(model).items())
+
+
+def test_an_urgent_rule_does_not_wait_either_with_patience() -> None:
+    assert ends(policy("error", patience=10, rules=[LargeGradient()]), alert("X1"), alert("LW202")) == ["X1"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lora_watch.alerts import Severity
+from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.runs.run import FinishedRun
 from lora_watch.text import count, short, sparkline
@@ -57,7 +58,7 @@ def _run(judged: Judged, fail_on: Severity) -> Iterator[str]:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:
             yield f"    over since step {alert.closed_step}"
-    if judged.compared and not any(alert.rule.startswith("LW81") for alert in judged.findings):
+    if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
     if judged.story:
         yield "  What happened:"
