@@ -1,47 +1,82 @@
-"""Alerts on standard error, as they open."""
+"""Alerts on standard error, as they open and close, and what became of the run in one line at its end."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks.history import AlertHistory
+from lora_watch.text import clean, count
 from lora_watch.watch.policy import MONITOR_FAILURE
 
-_COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
+_COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
+"""What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
+_SAYS = {"ok": "ended well", "unhealthy": "ended with an error open", "failed": "was ended by its policy (fail_on)"}
 
 
 class ConsoleSink:
-    """Prints one line when watching starts, every alert when it opens, and the verdict at the end."""
+    """Prints one line when monitoring starts, every alert when it opens and when it closes, and one line at the end.
 
-    def __init__(self) -> None:
+    Args:
+        report: the folder of the report, asked for at the end; None if there is none.
+        events: the folder of the TensorBoard events, likewise.
+    """
+
+    def __init__(
+        self, report: Callable[[], Path | None] = lambda: None, events: Callable[[], Path | None] = lambda: None
+    ) -> None:
+        self._report, self._events = report, events
         self._adapters = 0
+        self._history = AlertHistory()
 
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and len(run.adapters) != self._adapters:
             self._adapters = len(run.adapters)
-            self._print(f"lora_watch: {self._adapters} adapters{_settings(run)}")
+            _print(f"lora_watch: {count(self._adapters, 'adapter')}{_settings(run)}")
         for note in run.notes:
-            self._print(f"lora_watch: {note}")
+            _print(f"lora_watch: {clean(note)}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        for alert in alerts:
-            if alert.closed_step is None and alert.rule != MONITOR_FAILURE:  # the log has said that
-                self._print(str(alert), _COLOURS[alert.severity])
+        for event, alert in self._history.update(alerts):
+            if alert.rule == MONITOR_FAILURE:  # the log has said that
+                continue
+            if event == "opened":
+                _print("\n".join(map(clean, str(alert).split("\n"))), _COLOURS[alert.severity])
+            else:
+                lasted = count(alert.lasted, "step")
+                _print(f"lora_watch: {alert.rule} {clean(alert.name)} is over at step {record.step}, after {lasted}")
 
     def finish(self, verdict: str, message: str | None) -> None:
-        if verdict == "failed":
-            self._print("lora_watch: the run was ended by its policy (fail_on)", "bold red")
+        numbers = sorted(self._history.counts.items(), reverse=True)
+        told = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
+        parts = [f"the run {_SAYS.get(verdict, f'was {verdict}')}", told]
+        if (folder := self._report()) is not None:
+            parts.append(f"report: {folder / 'report.json'}")
+        if (folder := self._events()) is not None:
+            parts.append(f"curves: tensorboard --logdir {folder}")
+        _print(f"lora_watch: {'; '.join(map(clean, parts))}", "" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
-    @staticmethod
-    def _print(text: str, style: str = "") -> None:
-        from rich.console import Console
 
-        console = Console(stderr=True, highlight=False)
-        if sys.stderr.isatty():
-            console.print()  # off the progress bar's line
-        console.print(text, style=style, markup=False, soft_wrap=True)
+def _print(text: str, colour: str = "") -> None:
+    stream = sys.stderr
+    if stream is None:  # pythonw has none
+        return
+    if colour and stream.isatty() and not os.environ.get("NO_COLOR"):
+        text = f"\x1b[{colour}m{text}\x1b[0m"
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    text = text.encode(encoding, "replace").decode(encoding)  # a terminal that has no ‖ still gets the numbers
+    print("\n" * _a_progress_bar_is_open() + text, file=stream, flush=True)
+
+
+def _a_progress_bar_is_open() -> bool:
+    """The cursor is at the end of a line of tqdm's."""
+    tqdm: Any = getattr(sys.modules.get("tqdm"), "tqdm", None)
+    return any(getattr(bar, "fp", None) is not None for bar in list(getattr(tqdm, "_instances", ())))
 
 
 def _settings(run: RunInfo) -> str:

@@ -29,7 +29,8 @@ def replace_file(path: Path, content: bytes) -> None:
     with names_the_path(path, "cannot write the report"):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with open(part, "wb") as file:
+            part.unlink(missing_ok=True)
+            with open(part, "xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -38,6 +39,11 @@ def replace_file(path: Path, content: bytes) -> None:
             with suppress(OSError):
                 part.unlink()
             raise
+
+
+def no_link(path: str, flags: int) -> int:
+    """An ``opener`` for ``open``: a file that is a link to another one is an OSError, as far as the system can tell."""
+    return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
 
 
 @contextmanager
@@ -74,7 +80,7 @@ def claim(folder: Path) -> Claim | None:
         import fcntl
 
         try:
-            file = open(folder / LOCK, "ab")  # noqa: SIM115  the lock lasts as long as it is open
+            file = open(folder / LOCK, "ab", opener=no_link)  # noqa: SIM115  the lock lasts as long as it is open
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             if file is not None:

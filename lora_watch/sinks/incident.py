@@ -48,7 +48,7 @@ from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import now, replace_file
 from lora_watch.sinks.history import AlertHistory
-from lora_watch.sinks.last_good import LastGood
+from lora_watch.sinks.last_good import LastGood, put_back
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.strict_json import adapter_fields, strict_json
 from lora_watch.watch.policy import Policy
@@ -103,6 +103,7 @@ class FlightRecorder:
             self._session = self._report.run_id
             with suppress(FileNotFoundError):
                 os.replace(self._report.directory / FILE, self._report.directory / PREVIOUS)
+            put_back(self._report.directory / FOLDER)
         self._run = run
         if self._last_good is not None and run.adapters:
             self._last_good.begin()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
+import json
 import os
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -118,21 +121,46 @@ class LastGood:
             return
         for wait in self._good.wait:
             wait()
-        part = folder.with_name(folder.name + ".part")
-        shutil.rmtree(part, ignore_errors=True)
+        put_back(folder)
+        part, old = _beside(folder, "part"), _beside(folder, "old")
         try:
-            with _settings_unchanged(self._model):
-                self._model.save_pretrained(part, state_dict={**self._model.state_dict(), **self._good.tensors})
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(part)
+            with _settings_unchanged(self._model), _embeddings_decided(self._model) as how:
+                self._model.save_pretrained(part, state_dict={**self._model.state_dict(), **self._good.tensors}, **how)
+            if os.path.lexists(folder):  # a kill at any moment leaves one of the two
+                os.replace(folder, old)
             os.replace(part, folder)
         except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
+            _remove(part)
+            put_back(folder)
             raise
+        _remove(old)
         self._saved = folder, self._good.step
 
     def is_saved(self, folder: Path) -> bool:
         """Whether ``folder`` holds what was last good."""
         return self._good is not None and self._saved == (folder, self._good.step) and folder.is_dir()
+
+
+def put_back(folder: Path) -> None:
+    """Undo what a kill has left half done: the old ``folder`` aside, and no new one in its place."""
+    old = _beside(folder, "old")
+    if os.path.lexists(folder):
+        _remove(old)
+    elif os.path.lexists(old):
+        os.replace(old, folder)
+
+
+def _beside(folder: Path, ending: str) -> Path:
+    return folder.with_name(f"{folder.name}.{ending}")
+
+
+def _remove(path: Path) -> None:
+    """A folder with all that is in it, or a link alone and not what it leads to."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 def _what_can_save(model: Any) -> Any:
@@ -171,3 +199,54 @@ def _settings_unchanged(model: Any) -> Iterator[None]:
         for config, fields in zip(configs, before):
             vars(config).clear()
             vars(config).update(fields)
+
+
+@contextmanager
+def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
+    """How ``save_pretrained`` is told to write the embeddings, or not to.
+
+    Left to itself PEFT asks the Hub how large the base model's vocabulary is.
+    """
+    if not (getattr(model, "peft_config", None) and hasattr(model, "get_input_embeddings")):
+        yield {}
+    elif "save_embedding_layers" in inspect.signature(model.save_pretrained).parameters:
+        yield {"save_embedding_layers": _embeddings_have_changed(model)}
+    else:  # transformers' own integration of PEFT has no such argument, but one method that asks PEFT
+        peft = sys.modules["peft"]
+
+        def state_of_adapter(adapter_name: str | None = None, state_dict: dict[str, Tensor] | None = None) -> Any:
+            name = adapter_name or model.active_adapters()[0]
+            changed = _embeddings_have_changed(model)
+            return peft.get_peft_model_state_dict(model, state_dict, name, save_embedding_layers=changed)
+
+        model.get_adapter_state_dict = state_of_adapter
+        try:
+            yield {}
+        finally:
+            del model.get_adapter_state_dict
+
+
+def _embeddings_have_changed(model: Any) -> bool:
+    """They carry an adapter, are trained without a copy of PEFT's own, or are more than the base model on disk has."""
+    layers = (getattr(model, get, lambda: None)() for get in ("get_input_embeddings", "get_output_embeddings"))
+    for layer in layers:
+        weight = getattr(layer, "weight", None)
+        trained = weight is not None and weight.requires_grad and not hasattr(layer, "original_module")
+        if hasattr(layer, "base_layer") or trained:
+            return True
+    return _was_resized(model)
+
+
+def _was_resized(model: Any) -> bool:
+    """As far as can be told from what is on this machine."""
+    base = next((str(c.base_model_name_or_path or "") for c in model.peft_config.values()), "")
+    hub = sys.modules.get("huggingface_hub")
+    file: Any = os.path.join(base, "config.json")
+    if base and not os.path.isfile(file) and hub is not None:
+        with suppress(ValueError):  # no name of the Hub's
+            file = hub.try_to_load_from_cache(base, "config.json")  # reads the cache alone
+    try:
+        vocabulary = json.loads(Path(file).read_bytes()).get("vocab_size") if base else None
+    except (OSError, TypeError, ValueError):
+        return False
+    return vocabulary is not None and vocabulary != getattr(getattr(model, "config", None), "vocab_size", None)

@@ -53,7 +53,7 @@ import numpy as np
 from lora_watch.alerts import Alert
 from lora_watch.records import BoolArray, FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
-from lora_watch.sinks.files import Claim, claim, names_the_path, now, replace_file
+from lora_watch.sinks.files import Claim, claim, names_the_path, no_link, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.strict_json import adapter_fields, strict_json
 
@@ -131,7 +131,7 @@ class ReportSink:
         ]
         with names_the_path(path, "cannot write the alerts"):
             path.parent.mkdir(parents=True, exist_ok=True)
-            with open(path, "ab+") as file:
+            with open(path, "ab+", opener=no_link) as file:
                 if file.tell() and file.seek(-1, os.SEEK_END) and file.read(1) != b"\n":
                     lines.insert(0, b"\n")  # a killed session left half a line: it must not spoil ours
                 file.write(b"".join(lines))

@@ -114,6 +114,8 @@ class TensorBoardSink:
         self._source = writer_source
         self._directory = directory
         self._all_scalars = all_scalars
+        self.folder: Path | None = None
+        """Where the events are; None before there is a writer."""
         self._own: SummaryWriter | None = None
         self._writer: SummaryWriter | None = None
         """The one that ``_file`` belongs to."""
@@ -231,6 +233,7 @@ class TensorBoardSink:
         elif self._file is None or self._file.handle is not file:
             self._let_go()
             self._writer, self._file = writer, _EventFile(file, self._all_scalars)
+            self.folder = Path(writer.log_dir)
             self._background.do(partial(self._file.begin, self._run, self._start_step))
             writer.close = self._closed_by_its_owner  # type: ignore[method-assign]
         return self._file

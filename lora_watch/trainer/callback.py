@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import time
 import weakref
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +15,8 @@ from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
-from lora_watch.sinks import ConsoleSink, FlightRecorder, ReportSink, Sink, TensorBoardSink, Verdict
+from lora_watch.sinks import Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.trainer import facts
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
@@ -247,23 +247,19 @@ class LoraWatchCallback(TrainerCallback):
         monitor.adopt(failures)
         return failures
 
-    def _folder(self) -> Path:
-        return Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
-
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        sinks: list[Sink] = [ConsoleSink()] if self.console else []
-        report = ReportSink(self._folder())
+        folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
-        sinks += [report, FlightRecorder(report, model, self.policy, batch)]
-        if self.tensorboard:
-            all_scalars = self.tensorboard == "all"
-            # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
-            if any(hasattr(known, "tb_writer") for known in facts.callbacks_of(trainer)):
-                sinks.append(TensorBoardSink(facts.shared_writer(trainer), all_scalars=all_scalars))
-            else:
-                folder = time.strftime(f"%b%d_%H-%M-%S_{os.getpid()}_lora_watch")  # two may start in one second
-                sinks.append(TensorBoardSink(directory=self._output / "runs" / folder, all_scalars=all_scalars))
-        return sinks
+        return standard_sinks(folder, model, self.policy, self._events(trainer), self.console, batch)
+
+    def _events(self, trainer: Trainer | None) -> TensorBoardSink | None:
+        if not self.tensorboard:
+            return None
+        all_scalars = self.tensorboard == "all"
+        # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
+        if any(hasattr(known, "tb_writer") for known in facts.callbacks_of(trainer)):
+            return TensorBoardSink(facts.shared_writer(trainer), all_scalars=all_scalars)
+        return TensorBoardSink(directory=own_run(self._output), all_scalars=all_scalars)
 
 
 def watch(trainer: Trainer, **settings: Any) -> LoraWatchCallback:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, PeftModel, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
@@ -213,3 +213,101 @@ def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: py
     assert sorted(path.name for path in (tmp_path / "last_good").iterdir()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["last_good"]
     assert not kept.is_saved(tmp_path / "last_good")
+
+
+def saved_without_a_network(model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No socket may be opened, and the switch that keeps PEFT from trying is off."""
+
+    def forbidden(*_: Any, **__: Any) -> Any:
+        asked.append(1)
+        raise OSError("no network here")
+
+    asked: list[int] = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("socket.socket.connect", forbidden)
+    monkeypatch.setattr("socket.getaddrinfo", forbidden)
+    monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", forbidden)
+    kept = kept_of(model)
+    kept.take_good(1)
+    kept.save(folder)
+    assert not asked
+
+
+def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = lora(tiny_model(), r=2)
+    model.peft_config["default"].base_model_name_or_path = "somebody/some-model"
+    saved_without_a_network(model, tmp_path / "last_good", monkeypatch)
+    restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good"))
+    assert held_out_loss(restored) == held_out_loss(model)
+    assert json.loads((tmp_path / "last_good" / "adapter_config.json").read_text())["base_model_name_or_path"]
+
+
+def test_the_hub_is_not_asked_for_an_adapter_of_transformers_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # transformers asks for a PEFT that may be newer than the one at hand, which does as well for this.
+    monkeypatch.setattr("transformers.integrations.peft.check_peft_version", lambda **_: None)
+    model = tiny_model()
+    model.add_adapter(LoraConfig(r=2, target_modules=["q_proj"], base_model_name_or_path="somebody/some-model"))
+    saved_without_a_network(model, tmp_path / "last_good", monkeypatch)
+    assert (tmp_path / "last_good" / "adapter_model.safetensors").exists()
+    assert "get_adapter_state_dict" not in vars(model)
+
+
+def test_embeddings_that_carry_an_adapter_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from safetensors import safe_open
+
+    saved_without_a_network(lora(tiny_model(), r=2, targets=["embed_tokens", "q_proj"]), tmp_path / "a", monkeypatch)
+    saved_without_a_network(lora(tiny_model(), r=2, targets=["q_proj"]), tmp_path / "b", monkeypatch)
+    written = {}
+    for name in ("a", "b"):
+        with safe_open(tmp_path / name / "adapter_model.safetensors", "pt") as file:
+            written[name] = any("embed_tokens" in key and "lora" not in key for key in file.keys())  # noqa: SIM118
+    assert written == {"a": True, "b": False}
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_kill_between_the_old_one_and_the_new_one_loses_neither(
+    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As far as a test in one process can be killed: no clean-up runs behind the blow."""
+    kept, folder = kept_of(lora(tiny_model(), r=2)), tmp_path / "last_good"
+    kept.take_good(1)
+    kept.save(folder)
+    kept.take_good(2)
+    real, calls = last_good.os.replace, []
+
+    def killed(*arguments: Any) -> None:
+        calls.append(arguments)
+        if len(calls) > at:
+            raise Killed
+        real(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(last_good.os, "replace", killed)
+        patched.setattr(last_good, "_remove", lambda path: None)
+        with pytest.raises(Killed):
+            kept.save(folder)
+    last_good.put_back(folder)
+    assert PeftModel.from_pretrained(tiny_model(), str(folder))
+    kept.save(folder)
+    kept.take_good(3)
+    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".old")]
+
+
+def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    kept, folder, precious = kept_of(lora(tiny_model(), r=2)), tmp_path / "last_good", tmp_path / "precious"
+    precious.mkdir()
+    (precious / "thesis").write_text("years of work")
+    for name in ("last_good", "last_good.part", "last_good.old"):
+        (tmp_path / name).symlink_to(precious)
+    kept.take_good(1)
+    kept.save(folder)
+    assert [path.name for path in precious.iterdir()] == ["thesis"]
+    assert not folder.is_symlink()
+    assert PeftModel.from_pretrained(tiny_model(), str(folder))
