@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+from lora_watch.text import clean
 
 
 class Severity(enum.IntEnum):
@@ -76,6 +79,35 @@ class Alert:
         out["lasted"] = self.lasted
         return out
 
+    @classmethod
+    def from_dict(cls, told: Mapping[str, Any]) -> Alert:
+        """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``.
+
+        Raises ValueError for anything else.
+        """
+        try:
+            step = whole(told["step"])
+            return cls(
+                rule=clean(told["rule"]),
+                name=clean(told["name"]),
+                severity=Severity.parse(told["severity"]),
+                step=step,
+                message=clean(told["message"]),
+                adapters=[
+                    (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
+                    for a in told.get("adapters") or ()
+                ],
+                metric=None if told.get("metric") is None else clean(told["metric"]),
+                limit=None if told.get("limit") is None else float(told["limit"]),
+                causes=[clean(cause) for cause in told.get("causes") or ()],
+                remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
+                settings={clean(name): float(value) for name, value in (told.get("settings") or {}).items()},
+                last_step=whole(told.get("last_step", step)),
+                closed_step=None if told.get("closed_step") is None else whole(told["closed_step"]),
+            )
+        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+            raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
+
     def __str__(self) -> str:
         lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
         if self.adapters:
@@ -86,6 +118,14 @@ class Alert:
         lines += [f"  likely cause: {cause}" for cause in self.causes]
         lines += [f"  try: {remedy}" for remedy in self.remedies]
         return "\n".join(lines)
+
+
+def whole(told: Any) -> int:
+    """A step or a count as files have it. Raises ValueError for what can be none, TypeError for what is no number."""
+    number = int(told)
+    if not 0 <= number < 2**63:
+        raise ValueError("a number of steps is from 0 to 2**63 - 1")
+    return number
 
 
 class LoraWatchError(Exception):

@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.alerts import Alert
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import Place, UnreadableError, find_runs
 from lora_watch.sinks import Verdict, tags
@@ -166,7 +166,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         step=int(report["step"]),
         max_steps=None if report.get("max_steps") is None else int(report["max_steps"]),
         updated=None if report.get("updated") is None else clean(report["updated"]),
-        alerts=_with_the_last_words([alert_of(a) for a in report["alerts"]], path, report.get("run_id")),
+        alerts=_with_the_last_words([Alert.from_dict(a) for a in report["alerts"]], path, report.get("run_id")),
         adapters=adapters,
         trainable_parameters=_trainable(report.get("config") or {}, adapters),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
@@ -196,7 +196,7 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
         try:
             told = json.loads(line)
             if told["run_id"] == run_id:
-                alert = alert_of(told)
+                alert = Alert.from_dict(told)
                 known.setdefault((alert.rule, alert.step), alert)
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
             continue  # half a line, or somebody else's
@@ -262,7 +262,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         step=step,
         max_steps=None if max_steps is None else int(max_steps),
         updated=_iso(log.last_wall_time),
-        alerts=[alert_of(alert) for alert in log.alerts()],
+        alerts=[Alert.from_dict(alert) for alert in log.alerts()],
         adapters=adapters,
         trainable_parameters=_trainable(schema.get("config") or {}, adapters),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in schema.get("rules") or ()},
@@ -271,28 +271,6 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         config=clean_data(schema.get("config") or {}),
         peak_lr=tuple(float(lr) for lr in schema.get("peak_lr") or ()),
         log=log,
-    )
-
-
-def alert_of(told: Mapping[str, Any]) -> Alert:
-    """The alert that ``Alert.to_dict`` wrote. Raises KeyError, TypeError or ValueError for anything else."""
-    step = int(told["step"])
-    return Alert(
-        rule=clean(told["rule"]),
-        name=clean(told["name"]),
-        severity=Severity.parse(told["severity"]),
-        step=step,
-        message=clean(told["message"]),
-        adapters=[
-            (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
-            for a in told.get("adapters") or ()
-        ],
-        metric=None if told.get("metric") is None else clean(told["metric"]),
-        limit=None if told.get("limit") is None else float(told["limit"]),
-        causes=[clean(cause) for cause in told.get("causes") or ()],
-        remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
-        last_step=int(told.get("last_step", step)),
-        closed_step=None if told.get("closed_step") is None else int(told["closed_step"]),
     )
 
 

@@ -9,7 +9,7 @@ from lora_watch.alerts import Alert
 from lora_watch.comparison.comparing import of_trials
 from lora_watch.comparison.text import curve_in_words
 from lora_watch.comparison.trials import Trial, trial_of
-from lora_watch.runs.run import FinishedRun, adapter_state, alert_of, clean_data
+from lora_watch.runs.run import FinishedRun, adapter_state, clean_data
 from lora_watch.strict_json import strict
 from lora_watch.tensorboard_plugin.series import NotThereError, Reader
 from lora_watch.text import clean
@@ -69,6 +69,6 @@ def _final_loss(reader: Reader, ctx: Any, experiment: str, run: str) -> float | 
 def _alert(told: dict[str, Any]) -> Alert | None:
     """None for one that another version wrote."""
     try:
-        return alert_of(told)
-    except (ValueError, TypeError, KeyError):
+        return Alert.from_dict(told)
+    except ValueError:
         return None

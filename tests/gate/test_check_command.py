@@ -183,3 +183,10 @@ def test_the_story_is_told(tmp_path: Path) -> None:
     said = check(tmp_path).stdout
     assert "What happened:" in said
     assert "What moved first: step 6, delta_norm of layers.1.q rose to 9 × its highest before." in said
+
+
+@pytest.mark.parametrize("part", ["", "runs"])
+def test_a_program_gets_the_settings_to_try(tmp_path: Path, part: str) -> None:
+    write_run(tmp_path, alerts=[alert_of(9, settings={"lora_alpha": 16.0, "learning_rate": 2e-4})])
+    (run,) = json.loads(check(tmp_path / part, "--format", "json").stdout)["runs"]
+    assert [finding["settings"] for finding in run["findings"]] == [{"lora_alpha": 16.0, "learning_rate": 2e-4}]
