@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS, whole
 
 
 class Severity(enum.IntEnum):
@@ -105,7 +106,7 @@ class Alert:
                 last_step=whole(told.get("last_step", step)),
                 closed_step=None if told.get("closed_step") is None else whole(told["closed_step"]),
             )
-        except (KeyError, TypeError, AttributeError, OverflowError) as error:
+        except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
 
     def __str__(self) -> str:
@@ -118,14 +119,6 @@ class Alert:
         lines += [f"  likely cause: {cause}" for cause in self.causes]
         lines += [f"  try: {remedy}" for remedy in self.remedies]
         return "\n".join(lines)
-
-
-def whole(told: Any) -> int:
-    """A step or a count as files have it. Raises ValueError for what can be none, TypeError for what is no number."""
-    number = int(told)
-    if not 0 <= number < 2**63:
-        raise ValueError("a number of steps is from 0 to 2**63 - 1")
-    return number
 
 
 class LoraWatchError(Exception):

@@ -89,7 +89,7 @@ def check(
     """
     from lora_watch.gate import judge
     from lora_watch.gate.baseline import load, may_be_replaced
-    from lora_watch.runs.places import UnreadableError
+    from lora_watch.runs import UnreadableError
 
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")

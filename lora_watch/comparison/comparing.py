@@ -10,7 +10,7 @@ from typing import Any
 
 from lora_watch.comparison.curves import Configuration, Curve, configurations, curves, differences
 from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
-from lora_watch.runs.run import read_runs
+from lora_watch.runs import read_runs
 from lora_watch.search.plan import Plan
 from lora_watch.strict_json import strict_json
 

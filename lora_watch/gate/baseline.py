@@ -29,8 +29,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity
-from lora_watch.runs.places import UnreadableError, find_runs
-from lora_watch.runs.run import FinishedRun, read_run
+from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
 from lora_watch.strict_json import strict
 from lora_watch.text import clean, count, short
 

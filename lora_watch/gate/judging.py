@@ -19,7 +19,7 @@ from pathlib import Path
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
-from lora_watch.runs.run import FinishedRun, read_runs
+from lora_watch.runs import FinishedRun, read_runs
 
 GATE_RULES = {"LW801": "broke-off", "LW802": "stopped-early", "LW803": "ended-by-policy"}
 

@@ -3,7 +3,7 @@
 A file is a sequence of records: the length of the event (uint64), its checksum (uint32), the event, another checksum.
 TensorBoard's own reader takes each one apart and computes its checksum in Python; here the first bytes of a record
 say its step and whether it is ours, and only what is asked for is read. A run of 10,000 steps costs 10,000 reads of
-a hundred bytes, whatever it has logged.
+a hundred bytes, whatever it has logged. The checksum of every record that is read as a whole is verified.
 """
 
 # Generated protocol buffer modules define their names at run time:
@@ -12,7 +12,6 @@ a hundred bytes, whatever it has logged.
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import re
 import struct
@@ -21,14 +20,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
+from lora_watch.runs.crc import masked_crc
 from lora_watch.sinks import Verdict, tags
 from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS, open_file, parse_json
 
 FILES = "events.out.tfevents.*"
 """How TensorBoard's files are called."""
 SESSION_END = "_hparams_/session_end_info"
 """First tag of the event that has the run's verdict."""
 
+MOST_RECORD_BYTES = 16_000_000
+"""Of one event that is read: a step of a thousand adapters has 200,000."""
 _HEAD = 12 + 9 + 10 + 80
 """Bytes of a record that are looked at: its length, the time, the step, and the first tag."""
 
@@ -62,22 +65,28 @@ class EventLog:
     A session that resumed at an earlier step replaces what came after that step before, in whatever file it is.
     Within a file the order is that of writing, whatever the clock did meanwhile; only which of several files is the
     older one is taken from their times. Files without anything of ours are left out, and files that cannot be opened
-    are damage. Nothing is read until it is asked for.
+    are damage. Nothing is read until it is asked for; with ``verify`` every record's checksum is then compared, which
+    takes a second for 30 million bytes.
     """
 
-    def __init__(self, files: Iterable[Path]):
-        self._candidates = list(files)
+    def __init__(self, files: Iterable[Path], verify: bool = False):
+        self._files = list(files)
+        self._verify = verify
+        self._broken: dict[tuple[Path, int], str] = {}
 
     @cached_property
-    def _scanned(self) -> list[tuple[list[Record], str | None]]:
+    def _candidates(self) -> list[Scan]:
+        return [scan(file, self._verify) for file in self._files]
+
+    @cached_property
+    def _scanned(self) -> list[Scan]:
         """Each file of ours, the oldest first."""
-        scanned = [scan(file) for file in self._candidates]
-        ours = [found for found in scanned if any(record.kind == "schema" for record in found[0])]
-        return sorted(ours, key=lambda found: found[0][0].wall_time)
+        ours = [found for found in self._candidates if any(record.kind == "schema" for record in found.records)]
+        return sorted(ours, key=lambda found: found.records[0].wall_time)
 
     @cached_property
     def _records(self) -> list[Record]:
-        return [record for records, _ in self._scanned for record in records]
+        return [record for found in self._scanned for record in found.records]
 
     @cached_property
     def _order(self) -> dict[Path, int]:
@@ -102,8 +111,14 @@ class EventLog:
 
     @property
     def damage(self) -> list[str]:
-        """What could not be read, in words."""
-        return [damage for _, damage in self._scanned if damage]
+        """What could not be read so far, in words."""
+        return [*(found.cut for found in self._scanned if found.cut), *self.broken]
+
+    @property
+    def broken(self) -> list[str]:
+        """The part of ``damage`` that no run leaves behind, however it ended: files that have changed since."""
+        files = [found.broken for found in self._candidates if found.broken]
+        return [*files, *self._broken.values()]
 
     @property
     def steps(self) -> list[int]:
@@ -117,13 +132,13 @@ class EventLog:
     @property
     def last_wall_time(self) -> float | None:
         """When the last event was written, seconds since 1970."""
-        return self._scanned[-1][0][-1].wall_time if self._scanned else None
+        return self._scanned[-1].records[-1].wall_time if self._scanned else None
 
     @cached_property
     def schemas(self) -> list[tuple[tuple[int, int], dict[str, Any]]]:
         """The headers that can be read, each with its position in the sequence."""
         read = []
-        for record, values in _read(r for r in self._records if r.kind == "schema"):
+        for record, values in self._read(r for r in self._records if r.kind == "schema"):
             schema = _json(values.get(tags.SCHEMA))
             if isinstance(schema, dict) and _name_adapters(schema.get("adapters")):
                 read.append((self._position(record), schema))
@@ -132,13 +147,13 @@ class EventLog:
     def metric(self, name: str, steps: Iterable[int]) -> dict[int, dict[str, float]]:
         """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
         tag = tags.METRIC_PREFIX + name
-        return {r.step: self._named(r, values[tag]) for r, values in _read(self._at(steps)) if tag in values}
+        return {r.step: self._named(r, values[tag]) for r, values in self._read(self._at(steps)) if tag in values}
 
     def metrics(self, step: int) -> dict[str, dict[str, float]]:
         """``{metric: {adapter: value}}`` of one step."""
         return {
             tag.removeprefix(tags.METRIC_PREFIX): self._named(record, value)
-            for record, values in _read(self._at([step]))
+            for record, values in self._read(self._at([step]))
             for tag, value in values.items()
             if tag.startswith(tags.METRIC_PREFIX)
         }
@@ -146,13 +161,13 @@ class EventLog:
     def series(self, name: str, steps: Iterable[int]) -> dict[int, float]:
         """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
         tag = tags.SERIES_PREFIX + name
-        numbers = {r.step: _floats(values[tag]) for r, values in _read(self._at(steps)) if tag in values}
+        numbers = {r.step: _floats(values[tag]) for r, values in self._read(self._at(steps)) if tag in values}
         return {step: found[0] for step, found in numbers.items() if found and found[0] is not None}
 
     def alerts(self) -> list[dict[str, Any]]:
         """Every alert as it was last written, in order of opening. Reads the files from end to end."""
         episodes: dict[tuple[Any, Any], dict[str, Any]] = {}
-        for _, values in _read(self._steps, holding=tags.ALERTS.encode()):
+        for _, values in self._read(self._steps, holding=tags.ALERTS.encode()):
             listed = _json(values.get(tags.ALERTS))
             for alert in listed if isinstance(listed, list) else []:
                 if isinstance(alert, dict):
@@ -162,10 +177,29 @@ class EventLog:
     def ended(self) -> tuple[Verdict | None, str | None]:
         """The latest session's verdict and why; no verdict if it left none: it was killed, or is still going."""
         latest = [record for record in self._records if record.kind != "step"][-1:]
-        told = next((_json(values.get(tags.VERDICT)) for _, values in _read(latest)), None)
+        told = next((_json(values.get(tags.VERDICT)) for _, values in self._read(latest)), None)
         if not isinstance(told, dict) or told.get("verdict") not in get_args(Verdict):
             return None, None
         return told["verdict"], told.get("message")
+
+    def _read(self, records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:
+        """Each record whose bytes contain ``holding``, with its values by tag. Damaged ones are left out and noted."""
+        from google.protobuf.message import DecodeError
+        from tensorboard.compat.proto import event_pb2
+
+        for file, group in itertools.groupby(records, key=lambda record: record.file):
+            with open_file(file) as stream:
+                for record in group:
+                    content = _content(stream, record.offset, record.length)
+                    try:
+                        event = None if content is None else event_pb2.Event.FromString(content)
+                    except DecodeError:
+                        event = None
+                    if event is None:
+                        place = file, record.offset
+                        self._broken[place] = f"{file.name} has a damaged record at byte {record.offset:,}"
+                    elif holding in content:
+                        yield record, {value.tag: value for value in event.summary.value}
 
     def _at(self, steps: Iterable[int]) -> list[Record]:
         wanted = set(steps)
@@ -178,28 +212,43 @@ class EventLog:
         return {name: number for name, number in zip(names, _floats(value)) if number is not None}
 
 
-def scan(file: Path) -> tuple[list[Record], str | None]:
-    """The records of ``file`` that say something of a run, and what is wrong with the file in words, or None."""
+class Scan(NamedTuple):
+    """What one file holds."""
+
+    records: list[Record]
+    """Those that say something of a run."""
+    cut: str | None = None
+    """That the last record is not whole, as a kill leaves it, in words."""
+    broken: str | None = None
+    """What else is wrong with the file, in words. What comes behind is not read."""
+
+
+def scan(file: Path, verify: bool = False) -> Scan:
+    """The records of ``file``; with ``verify`` the checksum of each is compared, also of those that are not ours."""
     records: list[Record] = []
     try:
-        with open(file, "rb", buffering=0) as stream:
+        with open_file(file) as stream:
             size = os.fstat(stream.fileno()).st_size
             offset = 0
             while offset < size:
-                head = _read_at(stream, offset, _HEAD)
-                length = struct.unpack_from("<Q", head)[0] if len(head) >= 12 else size
+                head = read_at(stream, offset, _HEAD)
+                length, crc = struct.unpack_from("<QI", head) if len(head) >= 12 else (size, 0)
+                if len(head) >= 12 and (masked_crc(head[:8]) != crc or length < 9):
+                    return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")
                 if offset + 16 + length > size:
-                    return records, f"the last record of {file.name} is incomplete"
-                if length < 9 or head[12] != 0x09:  # field 1, the time: every event begins with it
-                    return records, f"{file.name} is damaged from byte {offset:,} on"
+                    return Scan(records, cut=f"the last record of {file.name} is incomplete")
+                if head[12] != 0x09 or (
+                    verify and length <= MOST_RECORD_BYTES and _content(stream, offset + 12, length) is None
+                ):
+                    return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")  # 09: its time
                 if kind := _kind(head[: 12 + length]):  # a short event of others must not lend the next one's tag
                     records.append(
                         Record(kind, _step(head), struct.unpack_from("<d", head, 13)[0], file, offset + 12, length)
                     )
                 offset += 16 + length
     except OSError as error:
-        return records, f"{file.name} cannot be read: {error.strerror}"
-    return records, None
+        return Scan(records, broken=f"{file.name} cannot be read: {error.strerror}")
+    return Scan(records)
 
 
 def _kind(head: bytes) -> Kind | None:
@@ -218,24 +267,17 @@ def _step(head: bytes) -> int:
     return step
 
 
-def _read(records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:
-    """Each record whose bytes contain ``holding``, with its values by tag. One that cannot be parsed is left out."""
-    from google.protobuf.message import DecodeError
-    from tensorboard.compat.proto import event_pb2
-
-    for file, group in itertools.groupby(records, key=lambda record: record.file):
-        with open(file, "rb", buffering=0) as stream:
-            for record in group:
-                content = _read_at(stream, record.offset, record.length)
-                if holding in content:
-                    try:
-                        event = event_pb2.Event.FromString(content)
-                    except DecodeError:
-                        continue
-                    yield record, {value.tag: value for value in event.summary.value}
+def _content(stream: BinaryIO, offset: int, length: int) -> bytes | None:
+    """The event there; None where its checksum is another, or no event of ours is as long."""
+    if length > MOST_RECORD_BYTES:
+        return None
+    content = read_at(stream, offset, length + 4)
+    event = content[:length]
+    return event if content[length:] == struct.pack("<I", masked_crc(event)) else None
 
 
-def _read_at(stream: BinaryIO | Any, offset: int, length: int) -> bytes:
+def read_at(stream: BinaryIO, offset: int, length: int) -> bytes:
+    """``length`` bytes of ``stream``, fewer where it ends."""
     stream.seek(offset)
     return stream.read(length)
 
@@ -251,8 +293,8 @@ def _floats(value: Any) -> list[float | None]:
 def _json(value: Any) -> Any:
     """The JSON in a string tensor of our format, None if there is none."""
     try:
-        return json.loads(value.tensor.string_val[0])
-    except (AttributeError, IndexError, ValueError, RecursionError):
+        return parse_json(value.tensor.string_val[0])
+    except MISFITS:
         return None
 
 

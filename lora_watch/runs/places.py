@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from lora_watch.runs.events import FILES, scan
+from lora_watch.untrusted import load_json
 
 REPORT, INCIDENT, HOME = "report.json", "incident.json", "lora_watch"
 
@@ -30,9 +30,9 @@ class Place:
 
     @property
     def incident(self) -> Path | None:
-        """The flight recorder's file, if there is one."""
-        beside = self.report.with_name(INCIDENT) if self.report is not None else None
-        return beside if beside is not None and beside.is_file() else None
+        """The incident record, if there is one."""
+        record = None if self.report is None else self.report.with_name(INCIDENT)
+        return record if record is not None and record.exists() else None
 
 
 def find_runs(path: Path) -> list[Place]:
@@ -75,7 +75,7 @@ def _runs_of(folder: Path) -> list[Place]:
     if (folder / REPORT).is_file() and (_is_home(folder) or _is_ours(folder / REPORT)):
         return [_reported(folder / REPORT)]
     events = tuple(sorted(folder.glob(FILES)))
-    if any(record.kind == "schema" for file in events for record in scan(file)[0]):
+    if any(record.kind == "schema" for file in events for record in scan(file).records):
         return [Place(folder, None, events)]
     return []
 
@@ -88,8 +88,8 @@ def _is_home(folder: Path) -> bool:
 def _is_ours(report: Path) -> bool:
     """Many programs call a file ``report.json``."""
     try:
-        content = json.loads(report.read_bytes())
-    except (OSError, ValueError, RecursionError):
+        content = load_json(report)
+    except (OSError, ValueError):
         return False
     return isinstance(content, dict) and {"version", "verdict", "run_id", "adapters"} <= set(content)
 

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-import json
+import math
 import statistics
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar, get_args
 
 from lora_watch.alerts import Alert
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import Place, UnreadableError, find_runs
+from lora_watch.runs.places import REPORT, Place, UnreadableError, find_runs
 from lora_watch.sinks import Verdict, tags
 from lora_watch.sinks.files import is_claimed
 from lora_watch.sinks.report import REPORT_VERSION
 from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS, load_json, parse_json, read_bytes, whole
+
+T = TypeVar("T")
 
 POINTS = 60
 """Points of a curve that is drawn."""
@@ -87,20 +90,25 @@ class FinishedRun:
     def final_loss(self) -> float | None:
         """Mean over the last tenth of the steps; the last one's where only a report was left."""
         trained = [step for step in self.log.steps if step > 0]
-        tail = self.log.series("loss", trained[-max(1, len(trained) // 10) :])
+        tail = self.log.series("loss", last_tenth(trained))
         return statistics.fmean(tail.values()) if tail else self.loss_ends[1]
 
-    def loudest(self) -> tuple[str, float] | None:
-        """The adapter with the highest ``output_ratio`` (else ``relative_norm``) of the run, and that value."""
+    def largest(self) -> tuple[str, str, float] | None:
+        """The run's highest ``output_ratio`` (else ``relative_norm``): the metric, the adapter, the value."""
         for metric in ("output_ratio", "relative_norm"):
-            values = {
-                name: value
+            values = [
+                (name, value)
                 for name, adapter in self.adapters.items()
                 if (value := adapter.highest.get(metric, adapter.last.get(metric))) is not None
-            }
+            ]
             if values:
-                return max(values.items(), key=lambda item: (item[1] != item[1], item[1]))
+                return metric, *max(values, key=lambda item: (math.isnan(item[1]), item[1]))
         return None
+
+
+def last_tenth(steps: Sequence[T]) -> Sequence[T]:
+    """Those of ``steps`` whose losses make the final loss."""
+    return steps[-max(1, len(steps) // 10) :]
 
 
 def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tuple[Place, FinishedRun]]:
@@ -122,18 +130,18 @@ def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tu
 
 def read_run(place: Place) -> FinishedRun:
     """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
-    log = EventLog(place.events)
+    log = EventLog(place.events, verify=place.report is None)
     name = clean(place.path)
     try:
         run = _from_report(place.report, name, log) if place.report is not None else _from_events(name, log)
-    except UnreadableError:
-        raise
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        said = f"{type(error).__name__}: {error}"
-        raise UnreadableError(f"{place.report or place.path} does not hold what it should ({said})") from error
-    if place.report is not None and run.verdict == "interrupted":
-        _bring_up_to_date(run)
-        run.going = run.message is None and is_claimed(place.report.parent)
+        if place.report is not None and run.verdict == "interrupted":
+            _bring_up_to_date(run)
+            run.going = run.message is None and is_claimed(place.report.parent)
+    except (*MISFITS, OSError) as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise UnreadableError(f"{place.report or place.path} does not hold what it should ({reason})") from error
+    if place.report is None and log.broken:
+        raise UnreadableError(f"{name}: {log.broken[0]}, and there is no {REPORT} that would say what it said")
     run.notes += [clean(damage) for damage in log.damage]
     if place.incident is not None:
         try:
@@ -155,27 +163,21 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
             f"{path} was written by a newer lora_watch (format {report['version']}, known here: {REPORT_VERSION}): "
             "update the one that checks"
         )
-    if report["verdict"] not in ("ok", "failed", "interrupted"):
+    if report["verdict"] not in get_args(Verdict):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
     loss = report.get("loss") or {}
-    adapters = {clean(a["name"]): adapter_state(a, _numbers(a["last"]), _numbers(a["max"])) for a in report["adapters"]}
-    return FinishedRun(
-        name=name,
+    return from_header(
+        name,
+        report,
+        {clean(a["name"]): (_numbers(a["last"]), _numbers(a["max"])) for a in report["adapters"]},
         verdict=report["verdict"],
         message=_first_line(report.get("message")),
-        step=int(report["step"]),
-        max_steps=None if report.get("max_steps") is None else int(report["max_steps"]),
-        updated=None if report.get("updated") is None else clean(report["updated"]),
+        step=whole(report["step"]),
+        updated=_or_none(clean, report.get("updated")),
         alerts=_with_the_last_words([Alert.from_dict(a) for a in report["alerts"]], path, report.get("run_id")),
-        adapters=adapters,
-        trainable_parameters=_trainable(report.get("config") or {}, adapters),
-        rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
-        notes=[clean(note) for note in report.get("notes") or ()],
-        run_id=report.get("run_id"),
-        started=report.get("started"),
+        run_id=_or_none(clean, report.get("run_id")),
+        started=_or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
-        config=clean_data(report.get("config") or {}),
-        peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={
             clean(metric): float(found["last"]["value"])
             for metric, found in (report.get("evaluation") or {}).items()
@@ -185,20 +187,55 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     )
 
 
+def from_header(
+    name: str, header: Mapping[str, Any], values: Mapping[str, tuple[Mapping[str, float], ...]], **fields: Any
+) -> FinishedRun:
+    """A run as a report or a schema has it, every text ``clean``.
+
+    ``values`` are each adapter's numbers, as last measured and perhaps the highest; ``fields`` what a header alone does
+    not say. What it raises for a header that is none is one of ``MISFITS``.
+    """
+    adapters = {}
+    for content in header["adapters"]:
+        own = values.get(clean(content["name"]), ({},))
+        adapters[clean(content["name"])] = AdapterState(
+            _or_none(whole, content.get("r")),
+            _or_none(whole, content.get("trainable")),
+            _or_none(float, content.get("alpha")),
+            _or_none(float, content.get("scale")),
+            *own,
+        )
+    config = header.get("config") or {}
+    if not isinstance(config, Mapping):
+        raise ValueError("its config holds no names with values")
+    counts = [adapter.trainable for adapter in adapters.values() if adapter.trainable is not None]
+    return FinishedRun(
+        name=name,
+        adapters=adapters,
+        max_steps=_or_none(whole, header.get("max_steps")),
+        trainable_parameters=_or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
+        rules={clean(rule["id"]): clean(rule["name"]) for rule in header.get("rules") or ()},
+        notes=[clean(note) for note in header.get("notes") or ()],
+        config=clean_data(config),
+        peak_lr=tuple(float(lr) for lr in header.get("peak_lr") or ()),
+        **fields,
+    )
+
+
 def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list[Alert]:
     """``alerts`` and those of alerts.jsonl, which is written first: a kill may come between the two."""
     known = {(alert.rule, alert.step): alert for alert in alerts}
     try:
-        lines = report.with_name("alerts.jsonl").read_bytes().splitlines()
+        lines = read_bytes(report.with_name("alerts.jsonl")).splitlines()
     except OSError:
         lines = []
     for line in lines:
         try:
-            told = json.loads(line)
-            if told["run_id"] == run_id:
-                alert = Alert.from_dict(told)
+            content = parse_json(line)
+            if content["run_id"] == run_id:
+                alert = Alert.from_dict(content)
                 known.setdefault((alert.rule, alert.step), alert)
-        except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
+        except MISFITS:
             continue  # half a line, or somebody else's
     return list(known.values())
 
@@ -243,43 +280,33 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     schema = log.schemas[-1][1]
     if int(schema.get("version", 0)) > tags.FORMAT_VERSION:
         raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
-    steps = log.steps
-    last = _last(log)
-    adapters = {
-        clean(a["name"]): adapter_state(
-            a,
-            {metric: values[clean(a["name"])] for metric, values in last.items() if clean(a["name"]) in values},
-        )
-        for a in schema["adapters"]
-    }
-    step, max_steps = (steps[-1] if steps else 0), schema.get("max_steps")
+    steps, last = log.steps, _last(log)
+    values: dict[str, tuple[dict[str, float]]] = {}
+    for metric, by_adapter in last.items():
+        for adapter, value in by_adapter.items():
+            values.setdefault(adapter, ({},))[0][metric] = value
     verdict, message = log.ended()
     losses = log.series("loss", [*steps[:2], *steps[-1:]])
-    return FinishedRun(
-        name=name,
+    return from_header(
+        name,
+        schema,
+        values,
         verdict=verdict or "interrupted",
         message=_first_line(message),
-        step=step,
-        max_steps=None if max_steps is None else int(max_steps),
+        step=steps[-1] if steps else 0,
         updated=_iso(log.last_wall_time),
         alerts=[Alert.from_dict(alert) for alert in log.alerts()],
-        adapters=adapters,
-        trainable_parameters=_trainable(schema.get("config") or {}, adapters),
-        rules={clean(rule["id"]): clean(rule["name"]) for rule in schema.get("rules") or ()},
-        notes=[clean(note) for note in schema.get("notes") or ()],
         loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
-        config=clean_data(schema.get("config") or {}),
-        peak_lr=tuple(float(lr) for lr in schema.get("peak_lr") or ()),
         log=log,
     )
 
 
 def _load(path: Path) -> Any:
     try:
-        return json.loads(path.read_bytes())
+        return load_json(path)
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise UnreadableError(f"{path} is not whole JSON ({error}): was it cut off while it was copied?") from error
 
 
@@ -287,41 +314,24 @@ def _first_line(message: Any) -> str | None:
     return None if message is None else clean(str(message).partition("\n")[0])
 
 
-def adapter_state(
-    told: Mapping[str, Any], last: Mapping[str, float], highest: Mapping[str, float] | None = None
-) -> AdapterState:
-    """An adapter of a report or a schema. Raises TypeError or ValueError for one that is none."""
-    r, trainable, alpha, scale = (told.get(name) for name in ("r", "trainable", "alpha", "scale"))
-    return AdapterState(
-        r=None if r is None else int(r),
-        trainable=None if trainable is None else int(trainable),
-        alpha=None if alpha is None else float(alpha),
-        scale=None if scale is None else float(scale),
-        last=last,
-        highest=highest or {},
-    )
+def clean_data(content: Any, deepest: int = 20) -> Any:
+    """Plain data with every text in it ``clean``. Raises ValueError for what is nested beyond ``deepest``."""
+    if deepest == 0:
+        raise ValueError("nested too deeply")
+    if isinstance(content, Mapping):
+        return {clean(key): clean_data(value, deepest - 1) for key, value in content.items()}
+    if isinstance(content, list):
+        return [clean_data(value, deepest - 1) for value in content]
+    return clean(content) if isinstance(content, str) else content
 
 
-def clean_data(told: Any) -> Any:
-    """Plain data with every text in it ``clean``."""
-    if isinstance(told, Mapping):
-        return {clean(key): clean_data(value) for key, value in told.items()}
-    if isinstance(told, list):
-        return [clean_data(value) for value in told]
-    return clean(told) if isinstance(told, str) else told
+def _or_none(kind: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else kind(value)
 
 
 def _numbers(by_metric: Mapping[str, Any]) -> dict[str, float]:
     return {clean(metric): float(value) for metric, value in by_metric.items() if value is not None}
 
 
-def _loss(told: Any) -> float | None:
-    return None if told is None else float(told["value"])
-
-
-def _trainable(config: Mapping[str, Any], adapters: Mapping[str, AdapterState]) -> int | None:
-    whole = config.get("trainable_parameters")
-    if whole is not None:
-        return int(whole)
-    counts = [adapter.trainable for adapter in adapters.values() if adapter.trainable is not None]
-    return sum(counts) if counts else None
+def _loss(point: Any) -> float | None:
+    return None if point is None else float(point["value"])

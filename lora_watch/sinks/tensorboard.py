@@ -130,8 +130,8 @@ class TensorBoardSink:
 
     def start(self, run: RunInfo, step: int) -> None:
         """Writes the schema, now or as soon as there is a writer. Raises OSError if the own directory is unusable."""
-        atexit.unregister(self._at_exit)
-        atexit.register(self._at_exit)
+        atexit.unregister(self.flush)
+        atexit.register(self.flush)
         nothing_to_share = self._file is None and (self._source is None or self._source() is None)
         if nothing_to_share and self._directory is not None:
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
@@ -170,9 +170,14 @@ class TensorBoardSink:
             self._settle()
         self._check()
 
+    def flush(self) -> None:
+        """Waits until all that was written is on disk, a minute at most. Called at the interpreter's end, too."""
+        self._hand_over(self._thinning.rest())
+        self._settle()
+
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
-        atexit.unregister(self._at_exit)
+        atexit.unregister(self.flush)
         if (file := self._find_file()) is not None:
             self._hand_over(self._thinning.rest())
             self._background.do(partial(file.end, verdict, message, self._step))
@@ -241,8 +246,7 @@ class TensorBoardSink:
     def _closed_by_its_owner(self) -> None:
         """In place of the writer's ``close``: what is under way to its file must reach it first."""
         writer = self._writer
-        self._hand_over(self._thinning.rest())
-        self._settle()
+        self.flush()
         self._let_go()
         if writer is not None:
             writer.close()
@@ -252,11 +256,6 @@ class TensorBoardSink:
         if self._writer is not None:
             vars(self._writer).pop("close", None)
         self._writer = self._file = None
-
-    def _at_exit(self) -> None:
-        """The run ended without a word: nothing that has been handed over may be lost."""
-        self._hand_over(self._thinning.rest())
-        self._settle()
 
 
 class _Step(NamedTuple):

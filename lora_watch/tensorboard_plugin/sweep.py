@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import Any, get_args
 
 from lora_watch.alerts import Alert
 from lora_watch.comparison.comparing import of_trials
 from lora_watch.comparison.text import curve_in_words
 from lora_watch.comparison.trials import Trial, trial_of
-from lora_watch.runs.run import FinishedRun, adapter_state, clean_data
+from lora_watch.runs import from_header, last_tenth
+from lora_watch.sinks import Verdict
 from lora_watch.strict_json import strict
-from lora_watch.tensorboard_plugin.series import NotThereError, Reader
+from lora_watch.tensorboard_plugin.series import Reader
 from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS
 
 
 def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
@@ -22,7 +23,7 @@ def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
     for run in sorted(reader.runs(ctx, experiment)):
         try:
             trials.append(_trial(reader, ctx, experiment, run, evaluation.get(run)))
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, NotThereError) as error:
+        except MISFITS as error:
             notes.append(f"{clean(run)} is left out: {clean(error)}")
     told = of_trials(trials)
     content = told.to_dict()
@@ -33,37 +34,27 @@ def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
 
 
 def _trial(reader: Reader, ctx: Any, experiment: str, run: str, evaluation: float | None) -> Trial:
-    schema = reader.schema(ctx, experiment, run)
-    verdict = reader.verdict(ctx, experiment, run)
-    said = verdict["message"]
-    known = reader.runs(ctx, experiment)[run]
+    known, verdict = reader.runs(ctx, experiment)[run], reader.verdict(ctx, experiment, run)
+    message = verdict["message"]
+    loss = None
+    if "loss" in known["series"]:
+        series, _ = reader.series(ctx, experiment, run, "loss")
+        values = last_tenth(series.values[series.steps > 0, 0])
+        loss = float(values.mean()) if len(values) else None
     return trial_of(
-        FinishedRun(
-            name=clean(run),
-            verdict="interrupted" if verdict["verdict"] not in ("ok", "failed") else verdict["verdict"],
-            message=None if said is None else clean(said),
+        from_header(
+            clean(run),
+            reader.schema(ctx, experiment, run),
+            {},
+            verdict=verdict["verdict"] if verdict["verdict"] in get_args(Verdict) else "interrupted",
+            message=None if message is None else clean(message),
             step=known["step"],
-            max_steps=schema.get("max_steps"),
             updated=None,
             alerts=[alert for alert in map(_alert, reader.alerts(ctx, experiment, run)["alerts"]) if alert],
-            adapters={clean(a["name"]): adapter_state(a, last={}) for a in schema["adapters"]},
-            trainable_parameters=None,
-            rules={},
-            notes=[],
-            loss_ends=(None, _final_loss(reader, ctx, experiment, run) if "loss" in known["series"] else None),
-            config=clean_data(schema.get("config") or {}),
-            peak_lr=tuple(float(lr) for lr in schema.get("peak_lr") or ()),
+            loss_ends=(None, loss),
             evaluation={} if evaluation is None else {"eval_loss": evaluation},
         )
     )
-
-
-def _final_loss(reader: Reader, ctx: Any, experiment: str, run: str) -> float | None:
-    series, _ = reader.series(ctx, experiment, run, "loss")
-    values = series.values[series.steps > 0, 0]
-    tail = values[-max(1, len(values) // 10) :]
-    mean = float(tail.mean()) if len(tail) else math.nan
-    return None if math.isnan(mean) else mean
 
 
 def _alert(told: dict[str, Any]) -> Alert | None:

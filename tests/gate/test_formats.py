@@ -96,10 +96,10 @@ def test_text_ends_with_the_sum(plain: Judgement) -> None:
     assert text(Judgement([], ["x: gone"], Severity.ERROR)).endswith("0 runs checked: 1 could not be judged")
 
 
-def test_text_shows_the_loss_and_the_loudest_layer(healthy: Path) -> None:
+def test_text_shows_the_loss_and_the_largest_layer(healthy: Path) -> None:
     said = text(judge([healthy]))
     assert re.search(r"24 of 24 steps · 28 adapters · loss \d.* → \d\S* [▁-█]{24}", said)
-    assert "loudest: model.layers." in said
+    assert "largest output_ratio: model.layers." in said
 
 
 # -- GitHub ----------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_a_short_event_of_others_before_ours_is_not_taken_for_ours(tmp_path: Pat
         sink.start(run_of(), 0)
         for step in range(1, 6):
             sink.write(record_of(run_of(), step), [])
-            sink._settle()
+            sink.flush()
             writer.add_scalar("train/epoch", 0.5, step)
         sink.finish("ok", None)
     log = log_of(tmp_path)
@@ -122,7 +122,7 @@ def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(time, "time", lambda: real() + dice.choice([0.0, -3600.0, 3e7]))
     write_run(tmp_path, steps=20, report=False)
     log = log_of(tmp_path)
-    assert len({record.wall_time // 3600 for record in log._steps}) > 2
+    assert len({record.wall_time // 3600 for file in tmp_path.rglob(FILES) for record in scan(file).records}) > 2
     assert log.steps == list(range(21))
     assert log.ended() == ("ok", None)
     assert len(log.metric("delta_norm", log.steps)[20]) == 3
@@ -132,8 +132,8 @@ def test_a_clock_that_jumps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path: Path) -> None:
     (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
     whole = file.read_bytes()
-    records, damage = scan(file)
-    assert damage is None
+    records, cut, broken = scan(file)
+    assert (cut, broken) == (None, None)
     last = records[-1]
     for cut in range(last.offset - 12 + 1, len(whole), 97):
         file.write_bytes(whole[:cut])
@@ -145,7 +145,7 @@ def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path:
 
 def test_garbage_in_the_middle_ends_the_reading_with_a_word(tmp_path: Path) -> None:
     (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
-    records, _ = scan(file)
+    records = scan(file).records
     content = bytearray(file.read_bytes())
     place = next(record.offset for record in records if record.kind == "step" and record.step == 2) - 12
     content[place : place + 400] = bytes(range(100, 200)) * 4
@@ -175,13 +175,13 @@ def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     run = run_of(256, max_steps=600)
     write_run(tmp_path, steps=600, run=run)
     (file,) = tmp_path.rglob(FILES)
-    read, read_at = [], events._read_at
+    read, read_at = [], events.read_at
 
     def counting(stream: Any, offset: int, length: int) -> bytes:
         read.append(length)
         return read_at(stream, offset, length)
 
-    monkeypatch.setattr(events, "_read_at", counting)
+    monkeypatch.setattr(events, "read_at", counting)
     (judged,) = judge([tmp_path]).runs
     assert len(judged.run.loss_curve) == 60
     assert sum(read) < 0.2 * file.stat().st_size

@@ -76,7 +76,7 @@ def write_run(
         if verdict is not None:
             sink.finish(verdict, message)
         elif isinstance(sink, TensorBoardSink):
-            sink._at_exit()  # all but the end
+            sink.flush()  # all but the end
     return folder
 
 

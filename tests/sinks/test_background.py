@@ -56,7 +56,7 @@ def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, mo
     sink = TensorBoardSink(lambda: writer)
     sink.start(run_of(), 0)
     sink.write(record_of(run_of(), 0), [])
-    sink._settle()
+    sink.flush()
     monkeypatch.setattr(RecordWriter, "write", slowly)
     began = time.monotonic()
     for step in range(1, 60):
@@ -78,7 +78,7 @@ def test_a_full_disk_is_said_by_the_next_write_and_costs_what_could_not_be_writt
     writer = SummaryWriter(str(tmp_path))  # somebody else's, who must not be hurt
     sink = TensorBoardSink(lambda: writer)
     sink.start(run_of(), 0)
-    sink._settle()
+    sink.flush()
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as disk:
         disk.setattr("lora_watch.sinks.tensorboard.shutil.disk_usage", lambda _: usage._replace(free=4096))
@@ -108,11 +108,11 @@ def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytes
     sink = TensorBoardSink(lambda: writer, tmp_path)
     sink.start(run_of(), 0)
     sink.write(record_of(run_of(), 1), [])
-    sink._settle()
+    sink.flush()
     with monkeypatch.context() as disk:
         disk.setattr(RecordWriter, "write", full)
         sink.write(record_of(run_of(), 2), [])
-        sink._settle()
+        sink.flush()
         with pytest.raises(OSError, match="events are lost"):
             sink.write(record_of(run_of(), 3), [])
     if writer is not None:

@@ -554,7 +554,7 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
     run = run_of(6)
     sink = TensorBoardSink(directory=tmp_path / "growing")
     sink.start(run, 0)
-    flush = sink._settle  # what two seconds do otherwise
+    flush = sink.flush  # what two seconds do otherwise
     for step in range(1, 11):
         sink.write(record_of(run, step), [])
     flush()

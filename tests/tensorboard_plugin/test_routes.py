@@ -157,7 +157,7 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     going = TensorBoardSink(directory=tmp_path / "going")
     going.start(run, 0)
     going.write(record_of(run, 1), [])
-    going._settle()
+    going.flush()
     write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
     with routes(tmp_path) as tab:
         said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}

@@ -25,7 +25,6 @@ def as_json(judgement: Judgement) -> str:
 
 def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
     run = judged.run
-    loudest = run.loudest()
     return {
         "name": run.name,
         "failed": bool(judged.failures(judgement.fail_on)),
@@ -37,7 +36,7 @@ def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
         "loss": {"first": run.loss_ends[0], "last": run.loss_ends[1]},
         "adapters": len(run.adapters),
         "trainable_parameters": run.trainable_parameters,
-        "loudest": None if loudest is None else {"name": loudest[0], "value": loudest[1]},
+        "largest": None if (found := run.largest()) is None else dict(zip(("metric", "name", "value"), found)),
         "compared": judged.compared,
         "findings": [alert.to_dict() for alert in judged.findings],
         "story": judged.story,

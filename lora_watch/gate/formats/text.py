@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lora_watch.alerts import Severity
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.runs.run import FinishedRun
+from lora_watch.runs import FinishedRun
 from lora_watch.text import count, short, sparkline
 
 _ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
@@ -51,9 +51,8 @@ def facts(judged: Judged) -> str:
 def _run(judged: Judged, fail_on: Severity) -> Iterator[str]:
     yield f"{'FAIL' if judged.failures(fail_on) else 'ok'}  {judged.run.name}"
     yield f"  {facts(judged)}"
-    loudest = judged.run.loudest()
-    if loudest is not None:
-        yield f"  loudest: {loudest[0]} ({short(loudest[1])})"
+    if (found := judged.run.largest()) is not None:
+        yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"
     for alert in judged.findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:

@@ -1,0 +1,109 @@
+"""The one door for files that anybody may have written: regular files alone, of bounded size, read in bounded time."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import re
+import stat
+from typing import Any, BinaryIO
+
+MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
+"""What is raised where data does not hold what its reader expects."""
+MOST_BYTES = 32_000_000
+"""Of a file that is read as a whole. The largest of ours, an incident record of 560 adapters, has 20 million."""
+MOST_VALUES = 2_000_000
+MOST_CONTAINERS = 500_000
+MOST_YAML_NODES = 100_000
+"""Aliases counted as often as they are used: twenty lines can stand for a billion nodes."""
+LONGEST_NAME = 300
+"""Characters of a module's name that a regular expression is matched with."""
+
+
+def open_file(path: str | os.PathLike[str]) -> BinaryIO:
+    """``path`` for reading, unbuffered.
+
+    Raises OSError, also for what is no regular file: a FIFO could wait for ever, and a device never ends.
+    """
+    flags = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
+    descriptor = os.open(path, os.O_RDONLY | flags)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    return os.fdopen(descriptor, "rb", buffering=0)  # type: ignore[return-value]
+
+
+def read_bytes(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
+    """The whole file. Raises OSError, also where it is larger than ``most`` bytes."""
+    with open_file(path) as file:
+        if os.fstat(file.fileno()).st_size > most:
+            raise OSError(errno.EFBIG, f"larger than {most:,} bytes", str(path))
+        content = bytearray()
+        while chunk := file.read(most + 1 - len(content)):
+            content += chunk
+    return bytes(content)
+
+
+def load_json(path: str | os.PathLike[str]) -> Any:
+    """The JSON in ``path``. Raises OSError, or ValueError for what is no JSON or more than a file of ours can hold."""
+    return parse_json(read_bytes(path))
+
+
+def parse_json(content: bytes | str) -> Any:
+    """``content`` as JSON. Raises ValueError, also for what would take more memory than a file of ours can."""
+    text = content if isinstance(content, str) else content.decode("utf-8", "surrogatepass")
+    if text.count(",") > MOST_VALUES or text.count("[") + text.count("{") > MOST_CONTAINERS:
+        raise ValueError(f"more than {MOST_VALUES:,} values")
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+def whole(value: Any) -> int:
+    """A step or a count as files have it. Raises ValueError for what can be none, TypeError for what is no number."""
+    number = int(value)
+    if not 0 <= number < 2**63:
+        raise ValueError("a number of steps is from 0 to 2**63 - 1")
+    return number
+
+
+def load_yaml(path: str | os.PathLike[str]) -> Any:
+    """The YAML in ``path``. Raises OSError, or ValueError for what is none or grows beyond ``MOST_YAML_NODES``."""
+    import yaml
+
+    text = read_bytes(path, 1_000_000).decode("utf-8")
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if root is not None and _nodes(root, {}) > MOST_YAML_NODES:
+            raise ValueError(f"its aliases grow to more than {MOST_YAML_NODES:,} nodes")
+        return yaml.safe_load(text)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+    except yaml.YAMLError as error:
+        raise ValueError(" ".join(str(error).split())) from None
+
+
+def _nodes(node: Any, known: dict[int, float]) -> float:
+    """How many nodes there are below ``node``, itself counted; infinite where it holds itself."""
+    if id(node) not in known:
+        known[id(node)] = float("inf")
+        below = node.value if isinstance(node.value, list) else []
+        parts = [part for each in below for part in (each if isinstance(each, tuple) else (each,))]
+        known[id(node)] = 1 + sum(_nodes(part, known) for part in parts)
+    return known[id(node)]
+
+
+def matches_end(pattern: str, name: str) -> bool:
+    """PEFT's way of matching a key of ``rank_pattern``: with the end of a module's name, after a dot or as a whole.
+
+    Raises ValueError for what is no regular expression, or one that could take longer than there is time: a group
+    that is repeated, or more than two repetitions.
+    """
+    if len(re.findall(r"(?<!\\)[*+{]", pattern)) > 2 or re.search(r"\)[*+{?]", pattern):
+        raise ValueError("a regular expression with repeated groups, or more than two repetitions, is not evaluated")
+    try:
+        return re.match(rf"(.*\.)?({pattern})$", name[-LONGEST_NAME:]) is not None
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ValueError(f"no regular expression: {error}") from None
