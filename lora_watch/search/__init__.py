@@ -14,16 +14,18 @@ __all__ = ["Attempt", "Configuration", "LoraSpace", "Outcome", "Plan", "SearchCa
 
 if TYPE_CHECKING:
     from lora_watch.search.deciding import Outcome
-    from lora_watch.search.driver import Attempt, SearchResult, search
+    from lora_watch.search.driver import Attempt, search
     from lora_watch.search.plan import Configuration, Plan
+    from lora_watch.search.result import SearchResult
     from lora_watch.search.trainer import LoraSpace, SearchCallback
 
 __getattr__ = lazily(
     __name__,
     {
         "deciding": ("Outcome",),
-        "driver": ("Attempt", "SearchResult", "search"),
+        "driver": ("Attempt", "search"),
         "plan": ("Configuration", "Plan"),
+        "result": ("SearchResult",),
         "trainer": ("LoraSpace", "SearchCallback"),
     },
 )

@@ -17,9 +17,9 @@ class Outcome:
     """How one run ended."""
 
     value: float | None
-    """The metric; None where the run was condemned."""
+    """The metric; None where the run failed."""
     why: str = ""
-    """Why it was condemned, in words."""
+    """Why it failed, in words."""
 
 
 @dataclass
@@ -49,11 +49,11 @@ class _Decider:
         self.says = Decision()
         self.values: dict[Configuration, dict[int, float]] = defaultdict(dict)
         """The metric by seed, of each configuration with seed 0 in its seed's stead."""
-        self.condemned: dict[Configuration, str] = {}
-        """Why; one condemned run condemns its configuration."""
+        self.failed: dict[Configuration, str] = {}
+        """Why; one failed run is enough to give up its configuration."""
         for each, outcome in known.items():
             if outcome.value is None:
-                self.condemned[seedless_of(each)] = outcome.why or "condemned"
+                self.failed[seedless_of(each)] = outcome.why or "failed"
             else:
                 self.values[seedless_of(each)][each.seed] = outcome.value
 
@@ -71,16 +71,16 @@ class _Decider:
         first = ranks[0]
         if len(ranks) == 1:
             self._lacks(first, self.plan.seeds)
-        if first in self.condemned:
-            self._tell(f"Rank {first.r} is not sound: {self.condemned[first]} Lower the learning rate or s; plan anew.")
+        if first in self.failed:
+            self._tell(f"Rank {first.r} is not sound: {self.failed[first]} Lower the learning rate or s; plan anew.")
             return []
         reached = [first]
         for smaller, larger in itertools.pairwise(ranks):
             verdict = self._compare(smaller, larger)
             if verdict == "waiting":
                 return []
-            if larger in self.condemned:
-                self._tell(f"Rank {larger.r} is not sound: {self.condemned[larger]} Larger ones would not be either.")
+            if larger in self.failed:
+                self._tell(f"Rank {larger.r} is not sound: {self.failed[larger]} Larger ones would not be either.")
                 return reached
             reached.append(larger)
             if verdict == "flat":
@@ -97,7 +97,7 @@ class _Decider:
         while True:
             if self._lacks(smaller, seeds) | self._lacks(larger, seeds):
                 return "waiting"
-            if larger in self.condemned:
+            if larger in self.failed:
                 return "open"
             found = gain(*(self._first(each, seeds) for each in (smaller, larger)), confidence, plan.higher_is_better)
             verdict = found.verdict(plan.worth)
@@ -123,8 +123,8 @@ class _Decider:
         for scale in sorted(plan.scales):
             here = plan.at_scale(rank, scale)
             self._lacks(here, plan.seeds)
-            if here in self.condemned:
-                self._tell(f"s = {scale:g} is not sound: {self.condemned[here]} Larger ones would not be either.")
+            if here in self.failed:
+                self._tell(f"s = {scale:g} is not sound: {self.failed[here]} Larger ones would not be either.")
                 break
             tried.append(here)
         if self.says.wanted:
@@ -145,8 +145,8 @@ class _Decider:
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _lacks(self, configuration: Configuration, seeds: int) -> bool:
-        """Whether it has fewer runs than that; those that are missing become wanted. A condemned one has enough."""
-        if configuration in self.condemned:
+        """Whether it has fewer runs than that; those that are missing become wanted. A failed one has enough."""
+        if configuration in self.failed:
             return False
         missing = [seed for seed in range(seeds) if seed not in self.values[configuration]]
         self.says.wanted += [configuration.with_seed(seed) for seed in missing]

@@ -1,4 +1,4 @@
-"""Runs a plan on top of an Optuna study: one trial is one run, and any number of processes may share the study."""
+"""Runs a plan on top of an Optuna study: one trial is one run, and several processes may share the study."""
 
 from __future__ import annotations
 
@@ -6,24 +6,21 @@ import inspect
 import math
 import os
 import random
-import socket
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 
 from lora_watch.alerts import LoraWatchError
 from lora_watch.search.deciding import Decision, Outcome, decide
 from lora_watch.search.needs import needs_optuna
-from lora_watch.search.plan import Configuration, Plan, seedless_of
+from lora_watch.search.plan import Configuration, Plan
+from lora_watch.search.result import SearchResult
 
 if TYPE_CHECKING:
     import optuna
@@ -31,8 +28,8 @@ if TYPE_CHECKING:
 
     from lora_watch.search.trainer import SearchCallback
 
-CONFIGURATION, WORKER, BEAT, WHY = "configuration", "worker", "beat", "why"
-"""User attributes of a trial: what it runs, who runs it, a counter that shows it is alive, why it was condemned."""
+CONFIGURATION, WHY = "configuration", "why"
+"""User attributes of a trial: what it runs, why it failed."""
 PLAN = "plan"
 """User attribute of the study."""
 
@@ -48,7 +45,7 @@ class Attempt:
         self.configuration = configuration
 
     def callback(self, metric: str = "eval_loss", **settings: Any) -> SearchCallback:
-        """A LoraWatchCallback for the Trainer of this run: an error condemns the configuration within a few steps, and
+        """A LoraWatchCallback for the Trainer of this run: an error ends the configuration within a few steps, and
         every evaluation is reported to the study's pruner and dashboard. ``settings`` are those of LoraWatchCallback.
         """
         from lora_watch.search.trainer import SearchCallback
@@ -62,63 +59,15 @@ class Attempt:
             raise needs_optuna().TrialPruned(f"stopped by the pruner at step {step}, with {value:.4g}.")
 
 
-@dataclass
-class SearchResult:
-    """What was found. ``print(result)`` tells how."""
-
-    plan: Plan
-    best: Configuration | None
-    """The configuration to use, with seed 0; None when no rank of the plan is sound."""
-    rank: int | None
-    plateau: bool
-    """The curve is flat beyond ``rank``; False when the ranks ran out or a larger one was condemned."""
-    story: list[str]
-    outcomes: dict[Configuration, Outcome] = field(repr=False)
-    """Every run that came to its end, or was condemned."""
-
-    def __str__(self) -> str:
-        found = f"Use {self._words(self.best)}." if self.best else "No rank of the plan is sound."
-        return "\n".join([*self.story, found])
-
-    def __rich__(self) -> Table:
-        table = Table(box=None, pad_edge=False, title=None)
-        for heading in ("r", "α", "s", "learning rate", "s·lr", "metric", "runs"):
-            table.add_column(heading, justify="right")
-        for each, runs in self._by_configuration().items():
-            values = [run.value for run in runs if run.value is not None]
-            condemned = next((run.why for run in runs if run.value is None), None)
-            table.add_row(
-                str(each.r),
-                f"{each.lora_alpha:.4g}",
-                f"{each.scale:.4g}",
-                f"{each.learning_rate:.3g}",
-                f"{each.effective_lr:.3g}",
-                "condemned" if condemned else mean_and_spread(values),
-                str(len(runs)),
-                style="bold" if each == self.best else "red" if condemned else None,
-            )
-        return table
-
-    def _by_configuration(self) -> Mapping[Configuration, Sequence[Outcome]]:
-        groups: dict[Configuration, list[Outcome]] = {}
-        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
-            groups.setdefault(seedless_of(each), []).append(outcome)
-        return groups
-
-    def _words(self, each: Configuration) -> str:
-        rslora = ", use_rslora=True" if each.use_rslora else ""
-        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={each.learning_rate:g}"
-
-
 def search(
     train: Train,
     plan: Plan,
     *,
-    storage: str | os.PathLike[str] | Any = "lora_search.journal",
+    storage: str | os.PathLike[str] | Any = "lora_search.db",
     study_name: str = "lora_watch",
     pruner: optuna.pruners.BasePruner | None = None,
     show: bool = True,
-    patience: float = 120.0,
+    patience: int = 60,
 ) -> SearchResult:
     """Find the rank and the scale: run ``plan`` until its curve is flat, then turn the scale.
 
@@ -134,213 +83,129 @@ def search(
         print(search(train, Plan(learning_rate=2e-4)))
 
     Every run is a trial of an Optuna study that is kept in ``storage``. Interrupted, even killed, the same call goes on
-    where it stopped; called by several processes or machines at once, they share the runs, none of which is lost or
-    done twice (but the one a kill comes to between its end and its entry). Python's, numpy's and torch's random states
-    are set to the configuration's seed before each run, so that two ranks with one seed differ in the rank alone.
+    where it stopped. Several processes that call it with one database share its runs: each run is queued with
+    ``enqueue_trial`` and taken by one of them, and one whose process sends no heartbeat for ``patience`` seconds is run
+    again. A storage without heartbeats (Optuna's journal, for file systems that several machines share) cannot tell a
+    killed run from a slow one: which one is waited for is printed, with the command that gives it up.
 
-    A run is condemned by LoraWatchError, optuna.TrialPruned or a metric that is not finite; its configuration gets no
+    Python's, numpy's and torch's random states are set to the configuration's seed before each run, so that two ranks
+    with one seed differ in the rank alone.
+
+    A run has failed by LoraWatchError, optuna.TrialPruned or a metric that is not finite; its configuration gets no
     further seeds, and the larger ranks or scales none at all. Any other exception ends the search and is raised; the
     run counts as not done.
 
     Args:
         train: ``train(config)`` or ``train(config, attempt)``, returning the metric on held-out data.
         plan: what to try, and when the curve counts as flat.
-        storage: a file for Optuna's journal, a database's URL (``sqlite:///search.db``), or an Optuna storage. On it
-            runs ``optuna-dashboard``.
+        storage: a file for an SQLite database, a database's URL (``postgresql://…``, for several machines), or an
+            Optuna storage. On it runs ``optuna-dashboard``.
         study_name: the name of the study in the storage.
         pruner: an Optuna pruner that judges what ``attempt`` reports; none by default.
         show: write a line about each run to standard error.
-        patience: seconds without a sign of life after which a run on another machine counts as dead. Those on this
-            machine are known to be dead at once.
+        patience: seconds without a heartbeat after which a run counts as dead.
 
     Raises:
         ModuleNotFoundError: Optuna is not installed.
         ValueError: the study was begun with another plan.
     """
-    study = _open(needs_optuna(), storage, study_name, pruner, plan)
-    worker = _Worker(study, plan, patience)
+    optuna = needs_optuna()
+    study = _open(optuna, storage, study_name, pruner, plan, patience)
     console = Console(stderr=True, quiet=not show, highlight=False)
     takes_attempt = _positional(train) >= 2
-    told = 0
-    while True:
-        decision, trial, configuration = worker.take()
-        for sentence in decision.story[told:]:
-            console.print(sentence, style="bold")
-        told = len(decision.story)
-        if trial is None or configuration is None:
-            break
+
+    def run(trial: optuna.Trial) -> float:
+        """One trial, as ``study.optimize`` wants it. Raises TrialPruned where the run fails."""
+        configuration = _claim(study, trial)
         console.print(f"run {trial.number}: {configuration.name} …")
         _seed(configuration.seed)
-        with worker.running(trial):
+        try:
             value = train(configuration, Attempt(trial, configuration)) if takes_attempt else train(configuration)
             if not math.isfinite(value):
-                raise needs_optuna().TrialPruned(f"its metric is {value}.")
-            worker.done(trial, float(value))
-        outcome = worker.outcomes().get(configuration, Outcome(None))
-        said = f"{outcome.value:.5g}" if outcome.value is not None else f"condemned: {outcome.why}"
-        console.print(f"run {trial.number}: {said}", style=None if outcome.value is not None else "red")
-    result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, worker.outcomes())
+                raise optuna.TrialPruned(f"its metric is {value}.")
+        except (LoraWatchError, optuna.TrialPruned) as error:
+            why = str(error).partition("\n")[0] or "pruned"
+            trial.set_user_attr(WHY, why)
+            console.print(f"run {trial.number}: failed: {why}", style="red")
+            raise optuna.TrialPruned(why) from error
+        console.print(f"run {trial.number}: {value:.5g}")
+        return float(value)
+
+    said = 0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        while (decision := _next(study, plan, console)).wanted:
+            said = _tell(console, decision, said)
+            study.optimize(run, n_trials=1)
+    _tell(console, decision, said)
+    outcomes = _outcomes(study.get_trials(deepcopy=False))
+    result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, outcomes)
     if show:
         console.print(result)
     return result
 
 
-class _Worker:
-    """One process's part in a study.
+def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
+    """What is known, once a run is queued that nobody has begun, or the search is over. Waits for those of others."""
+    optuna = needs_optuna()
+    waited_for: set[int] = set()
+    while True:
+        optuna.storages.fail_stale_trials(study)
+        trials = study.get_trials(deepcopy=False)
+        decision = decide(plan, _outcomes(trials))
+        open_trials = [t for t in trials if not t.state.is_finished()]
+        if not decision.wanted or any(t.state.name == "WAITING" for t in open_trials):
+            return decision
+        taken = {_configuration(t) for t in open_trials}
+        if free := [each for each in decision.wanted if each not in taken]:
+            _enqueue(study, free[0])
+            return decision
+        others = {t.number for t in open_trials}
+        if _heartbeat(study) is None and not others <= waited_for:
+            waited_for |= others
+            console.print(
+                f"waiting for other processes' runs ({', '.join(map(str, sorted(others)))}). This storage has no "
+                "heartbeat: if one was killed, give it up with: optuna tell --storage … --study-name "
+                f"{study.study_name} --trial-number {min(others)} --state fail"
+            )
+        time.sleep(0.5)
 
-    Who runs what is settled without a lock, in any storage: a trial's number is a ticket, given out by the storage one
-    by one. Whoever holds a ticket waits until every lower one has said what it runs, and then takes the first run that
-    is wanted and not taken (Lamport's bakery, 1974).
+
+def _enqueue(study: optuna.Study, configuration: Configuration) -> None:
+    parameters = {"r": configuration.r, "scale": configuration.scale, "learning_rate": configuration.learning_rate}
+    study.enqueue_trial(parameters | {"seed": configuration.seed}, {CONFIGURATION: configuration.to_dict()})
+
+
+def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
+    """What ``trial`` runs.
+
+    Raises TrialPruned where another process took the run from the queue first, or has queued the same one before.
     """
-
-    def __init__(self, study: optuna.Study, plan: Plan, patience: float):
-        self._study, self._plan, self._patience = study, plan, patience
-        self._seen: dict[int, tuple[Any, float]] = {}
-        """By trial, its last sign of life and when it was first seen, on this process's clock."""
-        self._me = _identity()
-
-    def take(self) -> tuple[Decision, optuna.Trial | None, Configuration | None]:
-        """The next run, or None when the search is over. Waits while all that is wanted is being run elsewhere."""
-        while True:
-            trials = self._living()
-            decision = decide(self._plan, _outcomes(trials))
-            if not decision.wanted:
-                return decision, None, None
-            if not self._free(decision, trials):
-                time.sleep(0.5)
-                continue
-            trial = self._study.ask()
-            trial.set_user_attr(WORKER, self._me)
-            configuration = self._settle(trial)
-            if configuration is not None:
-                return decision, trial, configuration
-
-    def _settle(self, trial: optuna.Trial) -> Configuration | None:
-        """What ``trial`` runs; None if nothing was left for it, or it was taken for dead meanwhile."""
-        while True:
-            trials = [t for t in self._living() if t.number < trial.number]
-            if all(CONFIGURATION in t.user_attrs for t in trials if not t.state.is_finished()):
-                break
-            time.sleep(0.02)
-        free = self._free(decide(self._plan, _outcomes(trials)), trials)
-        if not free:
-            self._study.tell(trial, state=_state("FAIL"), skip_if_finished=True)
-            return None
-        try:
-            self._describe(trial, free[0])
-        except RuntimeError:  # finished by another, who took it for dead
-            return None
-        return free[0]
-
-    def _describe(self, trial: optuna.Trial, configuration: Configuration) -> None:
-        trial.set_user_attr(CONFIGURATION, configuration.to_dict())
-        # As parameters too, where Optuna's dashboard and plots look for them.
-        self._study.sampler.values = {  # type: ignore[attr-defined]
-            "r": configuration.r,
-            "scale": configuration.scale,
-            "learning_rate": configuration.learning_rate,
-            "seed": configuration.seed,
-        }
-        trial.suggest_int("r", 1, 1 << 20)
-        trial.suggest_float("scale", 1e-6, 1e6)
-        trial.suggest_float("learning_rate", 1e-12, 1e3)
-        trial.suggest_int("seed", 0, 1 << 20)
-
-    @contextmanager
-    def running(self, trial: optuna.Trial) -> Iterator[None]:
-        """Shows that the run is alive, and enters how it ended if that was not as it should."""
-        stop = threading.Event()
-        beating = threading.Thread(target=self._beat, args=(trial, stop), daemon=True)
-        beating.start()
-        try:
-            yield
-        except LoraWatchError as error:
-            self._condemn(trial, str(error))
-        except needs_optuna().TrialPruned as error:
-            self._condemn(trial, str(error))
-        except BaseException:
-            self._study.tell(trial, state=_state("FAIL"), skip_if_finished=True)
-            raise
-        finally:
-            stop.set()
-            beating.join()
-
-    def done(self, trial: optuna.Trial, value: float) -> None:
-        self._study.tell(trial, value, skip_if_finished=True)
-
-    def outcomes(self) -> dict[Configuration, Outcome]:
-        return _outcomes(self._study.get_trials(deepcopy=False))
-
-    def _condemn(self, trial: optuna.Trial, why: str) -> None:
-        try:
-            trial.set_user_attr(WHY, why.partition("\n")[0] or "pruned")
-        except RuntimeError:
-            return  # finished by another, who took it for dead
-        self._study.tell(trial, state=_state("PRUNED"), skip_if_finished=True)
-
-    def _beat(self, trial: optuna.Trial, stop: threading.Event) -> None:
-        count = 0
-        while not stop.wait(self._patience / 8):
-            count += 1
-            try:
-                trial.set_user_attr(BEAT, count)
-            except Exception:  # a storage that is away for a moment must not end a run
-                continue
-
-    def _free(self, decision: Decision, trials: Sequence[FrozenTrial]) -> list[Configuration]:
-        taken = {_configuration(t) for t in trials if not t.state.is_finished()}
-        return [each for each in decision.wanted if each not in taken]
-
-    def _living(self) -> list[FrozenTrial]:
-        """All trials, after the runs of dead processes were entered as failed, so that they are wanted again."""
-        trials = self._study.get_trials(deepcopy=False)
-        dead = [t for t in trials if not t.state.is_finished() and self._is_dead(t)]
-        for trial in dead:
-            self._study.tell(trial.number, state=_state("FAIL"), skip_if_finished=True)
-        return self._study.get_trials(deepcopy=False) if dead else trials
-
-    def _is_dead(self, trial: FrozenTrial) -> bool:
-        worker = trial.user_attrs.get(WORKER)
-        if worker is not None and worker["host"] == self._me["host"]:
-            return not _is_alive(worker)
-        sign = trial.user_attrs.get(BEAT)
-        if trial.number not in self._seen or self._seen[trial.number][0] != sign:
-            self._seen[trial.number] = (sign, time.monotonic())
-        return time.monotonic() - self._seen[trial.number][1] > self._patience
+    configuration = _configuration(trial)
+    earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state.name != "FAIL"]
+    if configuration is None or any(_configuration(t) == configuration for t in earlier):
+        trial.set_user_attr(CONFIGURATION, None)
+        raise needs_optuna().TrialPruned("another process has this run")
+    # As parameters too, where Optuna's dashboard and plots look for them: they get the values of enqueue_trial.
+    trial.suggest_int("r", 1, 1 << 20)
+    trial.suggest_float("scale", 1e-6, 1e6)
+    trial.suggest_float("learning_rate", 1e-12, 1e3)
+    trial.suggest_int("seed", 0, 1 << 20)
+    return configuration
 
 
-def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan) -> optuna.Study:
+def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan, patience: int) -> optuna.Study:
     """The study, made if it does not exist. Raises ValueError when it belongs to another plan."""
     if isinstance(storage, (str, os.PathLike)):
-        text = os.fspath(storage)
-        if "://" not in text:
-            from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock, JournalStorage
-
-            Path(text).parent.mkdir(parents=True, exist_ok=True)
-            lock = JournalFileOpenLock(text) if os.name == "nt" else None  # the default lock is a symbolic link
-            storage = JournalStorage(JournalFileBackend(text, lock_obj=lock))
-        else:
-            storage = _database(optuna, text)
-
-    class Planned(optuna.samplers.BaseSampler):
-        """Gives each parameter the value that was planned."""
-
-        def __init__(self) -> None:
-            self.values: Mapping[str, Any] = {}
-
-        def infer_relative_search_space(self, study: Any, trial: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_relative(self, study: Any, trial: Any, search_space: Any) -> dict[str, Any]:
-            return {}
-
-        def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-            return self.values[param_name]
-
+        url = os.fspath(storage)
+        if "://" not in url:
+            Path(url).parent.mkdir(parents=True, exist_ok=True)
+            url = f"sqlite:///{url}"
+        storage = _database(optuna, url, patience)
     study = optuna.create_study(
         study_name=name,
         storage=storage,
-        sampler=Planned(),
+        sampler=optuna.samplers.RandomSampler(),  # never asked: all runs are queued with their parameters
         pruner=pruner or optuna.pruners.NopPruner(),
         direction="maximize" if plan.higher_is_better else "minimize",
         load_if_exists=True,
@@ -357,15 +222,24 @@ def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan) -> optu
     return study
 
 
-def _database(optuna: Any, url: str, tries: int = 6) -> Any:
+def _database(optuna: Any, url: str, patience: int, tries: int = 6) -> Any:
     """Optuna's storage at ``url``. Processes that come to an empty one at once all make its tables; one is let."""
-    for left in range(tries, 0, -1):
-        try:
-            return optuna.storages.RDBStorage(url)
-        except Exception:
-            if left == 1:
-                raise
-            time.sleep(0.3 * random.SystemRandom().random() + 0.1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        for left in range(tries, 0, -1):
+            try:
+                beat = max(1, patience // 4)
+                return optuna.storages.RDBStorage(url, heartbeat_interval=beat, grace_period=max(patience, beat + 1))
+            except Exception:
+                if left == 1:
+                    raise
+                time.sleep(0.3 * random.SystemRandom().random() + 0.1)
+
+
+def _heartbeat(study: optuna.Study) -> int | None:
+    """Seconds between the heartbeats of the study's storage; None where it has none."""
+    interval = getattr(study._storage, "get_heartbeat_interval", None)
+    return interval() if interval is not None else None
 
 
 def _outcomes(trials: Sequence[FrozenTrial]) -> dict[Configuration, Outcome]:
@@ -374,45 +248,23 @@ def _outcomes(trials: Sequence[FrozenTrial]) -> dict[Configuration, Outcome]:
         configuration = _configuration(trial)
         if configuration is None or configuration in out:
             continue
-        if trial.state == _state("COMPLETE"):
+        if trial.state.name == "COMPLETE":
             out[configuration] = Outcome(trial.value)
-        elif trial.state == _state("PRUNED"):
+        elif trial.state.name == "PRUNED":
             out[configuration] = Outcome(None, trial.user_attrs.get(WHY, "pruned"))
     return out
 
 
-def _configuration(trial: FrozenTrial) -> Configuration | None:
-    told = trial.user_attrs.get(CONFIGURATION)
-    return None if told is None else Configuration.from_dict(told)
+def _configuration(trial: FrozenTrial | optuna.Trial) -> Configuration | None:
+    plain = trial.user_attrs.get(CONFIGURATION)
+    return None if plain is None else Configuration.from_dict(plain)
 
 
-def _state(name: str) -> Any:
-    return needs_optuna().trial.TrialState[name]
-
-
-def _identity() -> dict[str, Any]:
-    """This process, as others on the same machine can look for it."""
-    import psutil
-
-    host = socket.gethostname()
-    for path in ("/proc/sys/kernel/random/boot_id", "/proc/self/ns/pid"):  # containers may share a name
-        try:
-            host += "/" + (os.readlink(path) if path.endswith("pid") else Path(path).read_text().strip())
-        except OSError:
-            continue
-    return {"host": host, "pid": os.getpid(), "born": psutil.Process().create_time()}
-
-
-def _is_alive(worker: Mapping[str, Any]) -> bool:
-    import psutil
-
-    try:
-        process = psutil.Process(worker["pid"])
-        return abs(process.create_time() - worker["born"]) < 1 and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.Error:
-        return True  # it is there, and somebody else's
+def _tell(console: Console, decision: Decision, said: int) -> int:
+    """Print what has been concluded beyond the first ``said`` sentences; how many there are now."""
+    for sentence in decision.story[said:]:
+        console.print(sentence, style="bold")
+    return len(decision.story)
 
 
 def _seed(seed: int) -> None:
@@ -432,9 +284,3 @@ def _positional(function: Train) -> int:
     if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
         return 2
     return sum(p.kind in kinds and p.default is p.empty for p in parameters)
-
-
-def mean_and_spread(values: Sequence[float]) -> str:
-    """``1.234 ± 0.005``: the mean and the standard deviation over seeds."""
-    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{spread}"

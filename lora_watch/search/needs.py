@@ -13,6 +13,6 @@ def needs_optuna() -> Any:
         if (error.name or "").partition(".")[0] != "optuna":
             raise
         raise ModuleNotFoundError(
-            "lora_watch.search runs on Optuna, which is not installed: pip install optuna psutil", name="optuna"
+            "lora_watch.search runs on Optuna, which is not installed: pip install optuna", name="optuna"
         ) from None
     return optuna

@@ -119,7 +119,7 @@ def test_several_machines_have_work_from_the_beginning() -> None:
     assert {(each.r, each.seed) for each in wanted} == set(itertools.product((8, 16), range(3)))
 
 
-def test_a_condemned_rank_ends_the_climb() -> None:
+def test_a_failed_rank_ends_the_climb() -> None:
     plan = Plan(1e-3, ranks=(8, 16, 32), scales=(), seeds=2)
     known = {plan.at_rank(8, seed): Outcome(2.0 + seed) for seed in range(2)}
     known[plan.at_rank(16, 0)] = Outcome(None, "LW102 norm-explosion.")
@@ -141,7 +141,7 @@ def test_the_scale_of_the_first_stage_stays_unless_another_is_better() -> None:
     assert ending(0.01).best == Plan(1e-3).at_scale(8, 1)
 
 
-def test_a_condemned_scale_ends_the_larger_ones() -> None:
+def test_a_failed_scale_ends_the_larger_ones() -> None:
     plan = Plan(1e-3, ranks=(8,), seeds=2)
     known = {}
     while (decision := decide(plan, known)).wanted:

@@ -1,4 +1,4 @@
-"""A search with the real Trainer: it finds a rank, a rule condemns what explodes, and hyperparameter_search works."""
+"""A search with the real Trainer: it finds a rank, a rule ends what explodes, and hyperparameter_search works."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: P
         trainer.train()
         return trainer.evaluate()["eval_loss"]
 
-    result = search(train, plan, storage=tmp_path / "a.journal", show=False)
+    result = search(train, plan, storage=tmp_path / "a.db", show=False)
     assert result.best is not None
     assert result.rank in plan.ranks
     assert result.best.scale in (1, 2)
@@ -59,7 +59,7 @@ def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: P
         assert report["adapters"][0]["last"]["scale"] == pytest.approx(config.scale)
 
 
-def test_what_explodes_is_condemned_within_a_few_steps(tmp_path: Path) -> None:
+def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:
     plan = Plan(learning_rate=0.5, ranks=(4, 8), scales=(), seeds=2, scale=8)
     steps: list[int] = []
 
@@ -71,7 +71,7 @@ def test_what_explodes_is_condemned_within_a_few_steps(tmp_path: Path) -> None:
             steps.append(trainer.state.global_step)
         return trainer.evaluate()["eval_loss"]
 
-    result = search(train, plan, storage=tmp_path / "a.journal", show=False)
+    result = search(train, plan, storage=tmp_path / "a.db", show=False)
     assert result.best is None
     assert len(steps) == 1
     assert steps[0] <= 10

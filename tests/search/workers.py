@@ -1,10 +1,15 @@
-"""A process that takes part in a search, to be killed: ``python -m tests.search.workers STORAGE LOG SECONDS``."""
+"""A process that takes part in a search, to be killed: ``python -m tests.search.workers STORAGE LOG SECONDS``.
+
+STORAGE is a file: an SQLite database, or with the suffix .journal Optuna's journal.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from lora_watch.search import Configuration, Plan, search
 
@@ -16,6 +21,15 @@ def metric(config: Configuration) -> float:
     return CURVE[config.r] + 0.01 * config.seed + 0.0001 * (config.r + config.seed) % 0.0003
 
 
+def opened(storage: str | Path) -> Any:
+    """What ``search`` takes: the file itself, or Optuna's journal in it."""
+    if not str(storage).endswith(".journal"):
+        return storage
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    return JournalStorage(JournalFileBackend(str(storage)))
+
+
 def main(storage: str, log: str, seconds: float) -> None:
     def train(config: Configuration) -> float:
         with open(log, "a") as file:
@@ -25,7 +39,7 @@ def main(storage: str, log: str, seconds: float) -> None:
             file.write(f"end {config.name} {os.getpid()}\n")
         return metric(config)
 
-    print(search(train, PLAN, storage=storage, show=False))
+    print(search(train, PLAN, storage=opened(storage), show=True, patience=2))
 
 
 if __name__ == "__main__":

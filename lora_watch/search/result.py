@@ -1,0 +1,66 @@
+"""What a search has found, in words and as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from rich.table import Table
+
+from lora_watch.search.deciding import Outcome
+from lora_watch.search.plan import Configuration, Plan, seedless_of
+
+
+@dataclass
+class SearchResult:
+    """What was found. ``print(result)`` tells how."""
+
+    plan: Plan
+    best: Configuration | None
+    """The configuration to use, with seed 0; None when no rank of the plan is sound."""
+    rank: int | None
+    plateau: bool
+    """The curve is flat beyond ``rank``; False when the ranks ran out or a larger one failed."""
+    story: list[str]
+    outcomes: dict[Configuration, Outcome] = field(repr=False)
+    """Every run that came to its end, or failed."""
+
+    def __str__(self) -> str:
+        found = f"Use {self._words(self.best)}." if self.best else "No rank of the plan is sound."
+        return "\n".join([*self.story, found])
+
+    def __rich__(self) -> Table:
+        table = Table(box=None, pad_edge=False, title=None)
+        for heading in ("r", "α", "s", "learning rate", "s·lr", "metric", "runs"):
+            table.add_column(heading, justify="right")
+        for each, runs in self._by_configuration().items():
+            values = [run.value for run in runs if run.value is not None]
+            failed = next((run.why for run in runs if run.value is None), None)
+            table.add_row(
+                str(each.r),
+                f"{each.lora_alpha:.4g}",
+                f"{each.scale:.4g}",
+                f"{each.learning_rate:.3g}",
+                f"{each.effective_lr:.3g}",
+                "failed" if failed else mean_and_spread(values),
+                str(len(runs)),
+                style="bold" if each == self.best else "red" if failed else None,
+            )
+        return table
+
+    def _by_configuration(self) -> Mapping[Configuration, Sequence[Outcome]]:
+        groups: dict[Configuration, list[Outcome]] = {}
+        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
+            groups.setdefault(seedless_of(each), []).append(outcome)
+        return groups
+
+    def _words(self, each: Configuration) -> str:
+        rslora = ", use_rslora=True" if each.use_rslora else ""
+        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={each.learning_rate:g}"
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """``1.234 ± 0.005``: the mean and the standard deviation over seeds."""
+    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
+    return f"{np.mean(values):.4g}{spread}"
