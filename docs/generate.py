@@ -46,9 +46,9 @@ def rules() -> str:
 
 RULES = """# Rules
 
-INFO is worth knowing, WARNING worth a look, ERROR means that the run is lost or will be. A limit is a keyword argument
-of its rule: `LoraWatchCallback(rules=[NormExplosion(drowned=8.0)])`. Leave a rule out with `mute=["LW203"]`. One cause
-makes one alert: it opens, lasts and closes, and never repeats each step.
+INFO is worth knowing, WARNING worth a look, ERROR means that the run is lost or will be. A threshold is a keyword
+argument of its rule: `LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`. Leave a rule out with `mute=["LW203"]`.
+One cause makes one alert: it opens, lasts and closes, and never repeats each step.
 
 | id | name | severity |
 |---|---|---|

@@ -60,7 +60,7 @@ Examples:
 
   [cyan]lora-watch rules[/]                what is checked
 
-  [cyan]lora-watch rules LW102[/]          one rule: when it fires and its limits""",
+  [cyan]lora-watch rules LW102[/]          one rule: when it fires and its thresholds""",
 )
 
 

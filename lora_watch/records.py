@@ -147,5 +147,11 @@ class StepRecord:
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
+    size: float | None = None
+    """How large the adapters are, as the rules of strength see it: the 90th percentile over layers of ``output_ratio``
+    (of ``relative_spectral_norm`` where that is unavailable) times the number of transformer blocks; of PiSSA and its
+    kin what has come since the start. None where it was not measured, and before the step was judged."""
+    zone: str = "unknown"
+    """What the run is called at this step, one of ``lora_watch.rules.zone.ZONES``; set once it has been judged."""
     updated: bool = True
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""

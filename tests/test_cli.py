@@ -90,9 +90,9 @@ def test_each_rule_is_explained_with_its_limits(rule):
     assert by_id.exit_code == 0
     assert by_id.output == by_name.output
     assert rule.name in by_id.output
-    for name, value in rule.limits.items():
+    for name, value in rule.thresholds.items():
         assert f"{name} = {value}" in by_id.output
-    if rule.limits:
+    if rule.thresholds:
         assert f"rules=[{type(rule).__name__}(" in " ".join(by_id.output.split())
     assert f'mute=["{rule.id}"]' in by_id.output
 

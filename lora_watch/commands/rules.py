@@ -20,7 +20,7 @@ def rules(
         str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. None lists all.")
     ] = None,
 ) -> None:
-    """List what is checked, or explain one rule: when it fires, its limits, how to change or mute it.
+    """List what is checked, or explain one rule: when it fires, its thresholds, how to change or mute it.
 
     [bold]INFO[/] is worth knowing, [bold]WARNING[/] worth a look, [bold]ERROR[/] means that the run is lost or will be.
     """
@@ -48,10 +48,10 @@ def _table(rules: list[Rule]) -> Table:
 def _explanation(rule: Rule) -> Markdown:
     kind = type(rule)
     lines = [f"**{rule.id} {rule.name}** ({rule.severity.name})", "", rule.describe()["explains"]]
-    if rule.limits:
-        name, value = next(iter(rule.limits.items()))
+    if rule.thresholds:
+        name, value = next(iter(rule.thresholds.items()))
         lines += ["", "Limits, with their defaults:", ""]
-        lines += [f"- `{name} = {value}`" for name, value in rule.limits.items()]
+        lines += [f"- `{name} = {value}`" for name, value in rule.thresholds.items()]
         lines += ["", f"To change one: `from {kind.__module__} import {kind.__name__}`, and then"]
         lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value."]
     lines += ["", f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To be told and not stopped:']

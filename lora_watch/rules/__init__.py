@@ -82,7 +82,7 @@ __all__ = [
 
 
 def catalogue() -> list[Rule]:
-    """A fresh instance of every rule with its default limits.
+    """A fresh instance of every rule with its default thresholds.
 
     The order matters where one cause shows in several signs: a rule that explains others stands before them.
     """

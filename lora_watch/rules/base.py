@@ -32,9 +32,9 @@ class Finding:
 class Rule(ABC):
     """One thing that can go wrong. Subclass it as a dataclass.
 
-    Limits are dataclass fields with defaults, so ``NormExplosion(loss_factor=1.2)`` is a rule with another limit.
-    State is fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's checkpoints.
-    ``check`` reads the record and its own state and nothing else.
+    Thresholds are dataclass fields with defaults, so ``NormExplosion(loss_factor=1.2)`` is a rule with another
+    threshold. State is fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's
+    checkpoints. ``check`` reads the record and its own state and nothing else.
     """
 
     id: ClassVar[str]
@@ -47,6 +47,8 @@ class Rule(ABC):
     the rule is asked twice a step: before the optimizer's update, of the loss and the gradients alone, and after it."""
     static: ClassVar[bool] = False
     """It judges settings: it is asked once, with step 0, and by the commands that judge a run before it begins."""
+    zone: ClassVar[str | None] = None
+    """What a run is called while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
     """A metric without which a record says nothing either way: such a step neither opens, extends nor ends an alert."""
     yields_to: ClassVar[tuple[str, ...]] = ()
@@ -62,7 +64,7 @@ class Rule(ABC):
         return None
 
     @property
-    def limits(self) -> dict[str, Any]:
+    def thresholds(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def describe(self) -> dict[str, Any]:
@@ -71,7 +73,8 @@ class Rule(ABC):
             "id": self.id,
             "name": self.name,
             "severity": self.severity.name,
-            "limits": self.limits,
+            "zone": self.zone,
+            "limits": self.thresholds,
             "explains": inspect.cleandoc(type(self).__doc__ or ""),
         }
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.size import began_with, size_of
+from lora_watch.rules.zone import zone_of
 
 QUIET_STEPS = 5
 """An episode is over when its rule has been silent for more than this many steps."""
@@ -21,6 +24,9 @@ class Episodes:
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
+        self._began: list[float] = []
+        self._measured = False
+        """The size of the adapters has been known at a step."""
         self._quiet = max(QUIET_STEPS, 2 * every)
 
     @property
@@ -44,6 +50,14 @@ class Episodes:
                 if explained or record.step - alert.last_step > self._quiet:
                     changed.append(self._close(rule.id, record.step))
         return changed
+
+    def place(self, record: StepRecord) -> StepRecord:
+        """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
+        self._began = began_with(record, self._began)
+        size = size_of(record, "output_ratio", self._began) or size_of(record, "relative_spectral_norm")
+        self._measured |= size is not None
+        zone = zone_of(record, self._measured, (rule for rule in self.rules if rule.id in self._open))
+        return replace(record, size=None if size is None else size.overall, zone=zone)
 
     def conclude(self, record: StepRecord) -> list[Alert]:
         """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""
@@ -81,12 +95,14 @@ class Episodes:
         """Plain data for a checkpoint: the rules' state and the alerts so far."""
         return {
             "rules": {rule.id: rule.state_dict() for rule in self.rules},
+            "began": self._began,
             "alerts": [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
+        self._began = list(state.get("began", []))
         self.alerts = [
             Alert(**{**a, "severity": Severity(a["severity"]), "adapters": [tuple(pair) for pair in a["adapters"]]})
             for a in state.get("alerts", [])

@@ -30,8 +30,8 @@ class AdapterDecays(Rule):
     B, 2·lr·λ of their product. That is AdamW's decay, the usual one, and plain SGD's; what Adam does with a decay
     inside the gradient is not counted.
 
-    The limit: in the 160 runs of the corpus on which limits are chosen, one of them with decay, no median layer fell
-    by more than 3 %. Raise it where shrinking is meant.
+    The threshold: in the 160 runs of the corpus on which thresholds are chosen, one of them with decay, no median layer
+    fell by more than 3 %. Raise it where shrinking is meant.
     """
 
     id = "LW107"
@@ -76,7 +76,8 @@ class AdapterDecays(Rule):
         gone = 1.0 - left
         return Finding(
             f"The adapters shrink while they train: ‖B·A‖ of the median layer is {100 * np.median(gone[known]):.0f} % "
-            f"below its highest (limit {100 * self.shrunk:.0f} %), and weight decay has taken at least half of that.",
+            f"below its highest (threshold {100 * self.shrunk:.0f} %), and weight decay has taken at least half "
+            "of that.",
             adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
             metric="product_norm",
             limit=self.shrunk,
@@ -109,10 +110,10 @@ class LayerOutlier(Rule):
     log(relative_norm) are compared by robust z: the distance from the family's median over 1.4826·MAD, which is taken
     to be at least ``spread``. Fires when a layer is above ``z`` at ``lasting_for`` measured steps in a row.
 
-    The limits: a z of 9 with a spread of 0.25 is a layer at least 9.5 times as large as its siblings. In the good runs
-    of the corpus on which limits are chosen none was above 5.6 times, the highest under plain SGD, where the size of a
-    step follows the gradient's (Adam: 3.9). A layer that is too small does no harm and is left to LW303 and LW305.
-    AdaLoRA, which takes directions from some layers on purpose, is not judged.
+    The thresholds: a z of 9 with a spread of 0.25 is a layer at least 9.5 times as large as its siblings. In the good
+    runs of the corpus on which thresholds are chosen none was above 5.6 times, the highest under plain SGD, where the
+    size of a step follows the gradient's (Adam: 3.9). A layer that is too small does no harm and is left to LW303 and
+    LW305. AdaLoRA, which takes directions from some layers on purpose, is not judged.
     """
 
     id = "LW108"
@@ -152,7 +153,7 @@ class LayerOutlier(Rule):
         name = record.run.names[worst]
         return Finding(
             f"{name} is {math.exp(distances[worst]):.3g} times as large beside its frozen weight as the median of its "
-            f"siblings in other blocks (robust z {scores[worst]:.3g}, limit {self.z:g}), for {self.streaks[worst]} "
+            f"siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for {self.streaks[worst]} "
             "measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
@@ -190,8 +191,8 @@ class MagnitudeOff(Rule):
     - it is exactly zero in a layer whose magnitudes are trainable, after ``updates`` optimizer steps with lr > 0, or
     - in the median layer it is above ``drift``: in half of the layers an output has changed by its own first size.
 
-    The limit: DoRA on the packaged model, 40 steps, ended at 0.02 to 0.15 for the learning rates at which LoRA is good
-    there (5e-4 to 5e-3), at 0.48 for ten times the usual one, still among the useful, and at 1.3 for thirty times.
+    The threshold: DoRA on the packaged model, 40 steps, ended at 0.02 to 0.15 for the learning rates at which LoRA is
+    good there (5e-4 to 5e-3), at 0.48 for ten times the usual one, still among the useful, and at 1.3 for thirty times.
     A resumed run's drift counts from where it went on.
     """
 
@@ -235,7 +236,7 @@ class MagnitudeOff(Rule):
             return None
         return Finding(
             f"DoRA's magnitudes have drifted far: in half of the layers an output's magnitude has changed by more than "
-            f"{np.median(drift[known]):.3g} times what it was (magnitude_drift, limit {self.drift:g}).",
+            f"{np.median(drift[known]):.3g} times what it was (magnitude_drift, threshold {self.drift:g}).",
             adapters=worst_first(record, drift, known & (drift > self.drift)),
             metric="magnitude_drift",
             limit=self.drift,

@@ -24,6 +24,7 @@ class NonFiniteLoss(Rule):
     name = "non-finite-loss"
     severity = Severity.ERROR
     urgent = True
+    zone = "non-finite"
     yields_to = ("LW101",)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -63,6 +64,7 @@ class LossDivergence(Rule):
     id = "LW202"
     name = "loss-divergence"
     severity = Severity.ERROR
+    zone = "diverged"
     yields_to = ("LW101", "LW102", "LW201", "LW304")
 
     score: float = DECISIVE
@@ -77,7 +79,7 @@ class LossDivergence(Rule):
         change = weaker(record, 4.0)
         return Finding(
             f"The loss has risen to {record.loss:.4g} where {record.scalars['loss_before']:.4g} was to be expected, "
-            f"and stays up ({score:.1f} standard errors, limit {self.score:g}).",
+            f"and stays up ({score:.1f} standard errors, threshold {self.score:g}).",
             metric="loss",
             limit=self.score,
             causes=[
@@ -113,7 +115,7 @@ class LossSpike(Rule):
             return None
         return Finding(
             f"The loss jumped to {record.loss:.4g} where {record.scalars['loss_expected']:.4g} was to be expected "
-            f"({score:.1f} standard deviations, limit {self.score:g}).",
+            f"({score:.1f} standard deviations, threshold {self.score:g}).",
             metric="loss",
             limit=self.score,
             causes=[
@@ -177,7 +179,7 @@ class FirstLossTooHigh(Rule):
     cross-entropy (a Trainer's own ``compute_loss`` or ``compute_loss_func``) the rule is silent. A plain loop says it:
     ``Monitor(model, config={"classes": n})``.
 
-    The limit: first losses of the corpus were 0.41 to 1.01 · ln n, the highest with a new classifier's head.
+    The threshold: first losses of the corpus were 0.41 to 1.01 · ln n, the highest with a new classifier's head.
     """
 
     id = "LW205"
@@ -196,7 +198,7 @@ class FirstLossTooHigh(Rule):
             return None
         return Finding(
             f"The run began with a loss of {start:.4g}, where guessing among {classes} classes costs "
-            f"{math.log(classes):.3g} (limit {limit:.3g}).",
+            f"{math.log(classes):.3g} (threshold {limit:.3g}).",
             metric="loss",
             limit=limit,
             causes=[
@@ -219,8 +221,8 @@ class LossNotDecreasing(Rule):
     Judged once, at the end of a run that was not stopped. Fires when the mean of the last third is less than two
     standard errors below that of the first, a fall of ``fall`` of its start would have been more than that, and the
     last five losses lie no further below the start than their noise. So a run whose noise hides such a fall is not
-    judged. Of the 160 runs of the corpus on which limits are chosen this holds for 16, all of them wasted, and LW104
-    has spoken of each already.
+    judged. Of the 160 runs of the corpus on which thresholds are chosen this holds for 16, all of them wasted, and
+    LW104 has spoken of each already.
     """
 
     id = "LW206"

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import FloatArray, StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.records import StepRecord
+from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     ORDINARY_SCALE,
-    blocks,
     in_wider_numbers,
     stronger,
     stronger_by,
@@ -20,6 +18,8 @@ from lora_watch.rules.remedies import (
     weaker_by,
     why_strong,
 )
+from lora_watch.rules.size import began_with, size_of
+from lora_watch.text import count
 
 EARLY = 20
 """Steps in which a loss above its start is blamed on the adapters; later on other causes are likelier (LW202)."""
@@ -45,6 +45,7 @@ class NonFiniteAdapter(Rule):
     name = "non-finite-adapter"
     severity = Severity.ERROR
     urgent = True
+    zone = "non-finite"
     yields_to = ("LW201",)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -81,55 +82,8 @@ class NonFiniteAdapter(Rule):
         return np.zeros(total, dtype=bool), "", ""
 
 
-@dataclass(frozen=True)
-class _Size:
-    """How loud the adapters are at a step."""
-
-    p90: float
-    """90th percentile over layers."""
-    overall: float
-    """The same times the number of transformer blocks: what each block adds is carried on by all that follow."""
-    values: FloatArray
-    blocks: int
-
-
-def _size(record: StepRecord, metric: str, began: Sequence[float] = ()) -> _Size | None:
-    """``metric`` over the layers where it is known, if those are at least half of them.
-
-    Without those whose frozen weight is ``nearly_silent``: beside it a useful adapter is as loud as a broken one.
-    Where adapters began with a part of W₀ in them (PiSSA), what has come since, beside the whole layer: ``began`` is
-    ``_began``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
-    """
-    values = known_values(record, metric)
-    if values is None:
-        return None
-    if record.run.moved:
-        if metric != "output_ratio" or len(began) != len(values):
-            return None
-        values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
-    if record.run.nearly_silent.any():
-        values = np.where(record.run.nearly_silent, np.nan, values)
-    finite = np.sort(values[np.isfinite(values)])
-    if 2 * len(finite) < len(values) or not len(finite):
-        return None
-    place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
-    p90 = float(np.interp(place, np.arange(len(finite)), finite))
-    depth = blocks(record.run)
-    return _Size(p90, p90 * depth, values, depth)
-
-
-def _began(record: StepRecord, before: list[float]) -> list[float]:
-    """``output_ratio`` of the first forward pass, where the adapters began with a part of W₀ in them; else empty."""
-    values = known_values(record, "output_ratio")
-    return values.tolist() if record.run.moved and record.step == 1 and values is not None else before
-
-
 def _beyond(record: StepRecord) -> str:
     return f"beyond what {record.run.moved} put into them " if record.run.moved else ""
-
-
-def _many(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _warms_up(record: StepRecord) -> bool:
@@ -159,49 +113,51 @@ class NormExplosion(Rule):
     Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose frozen weight is less than a tenth of
     their siblings' in other blocks do not count. Fires when
 
-    - within the first 20 steps, the size over all blocks passes ``raised`` while the mean of the last five losses lies
-      more than 10 % and its noise above the start, or
-    - from the third step on, it passes ``drowned`` and the loss has not improved on its start by more than its noise.
+    - within the first 20 steps, the size over all blocks passes ``threshold_if_worse`` while the mean of the last five
+      losses lies more than 10 % and its noise above the start, or
+    - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
 
-    Having fired, it holds until the size over all blocks is below ``raised``, or below ``drowned`` and the loss has
-    improved: a run that creeps back after an explosion ends far behind. But a size alone is no fault: the fewer modules
-    are adapted, the louder is each in the best of runs. Where adapters begin with a part of W₀ in them (PiSSA, OLoRA,
-    CorDA, LoftQ), what they began with does not count.
+    Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
+    the loss has improved: a run that creeps back after an explosion ends far behind. But a size alone is no fault: the
+    fewer modules are adapted, the larger is each in the best of runs. Where adapters begin with a part of W₀ in them
+    (PiSSA, OLoRA, CorDA, LoftQ), what they began with does not count.
 
-    The limits: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on MiniLM
-    and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights alone, in
-    ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22.
+    The thresholds: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on
+    MiniLM and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights
+    alone, in ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22.
     """
 
     id = "LW102"
     name = "norm-explosion"
     needs = "output_ratio"
     severity = Severity.ERROR
+    zone = "exploding"
     yields_to = ("LW101", "LW201")
 
-    raised: float = 1.5
-    drowned: float = 12.0
+    threshold_if_worse: float = 1.5
+    threshold: float = 12.0
     loss_factor: float = 1.1
-    spectral_raised: float = 5.0
-    spectral_drowned: float = 20.0
+    spectral_threshold_if_worse: float = 5.0
+    spectral_threshold: float = 20.0
     holds: bool = field(default=False, init=False)
     began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = _began(record, self.began)
-        raised, drowned, metric = self.raised, self.drowned, "output_ratio"
-        if (size := _size(record, metric, self.began)) is None:
-            raised, drowned, metric = self.spectral_raised, self.spectral_drowned, "relative_spectral_norm"
-            size = _size(record, metric)
+        self.began = began_with(record, self.began)
+        if_worse, always, metric = self.threshold_if_worse, self.threshold, "output_ratio"
+        if (size := size_of(record, metric, self.began)) is None:
+            if_worse, always = self.spectral_threshold_if_worse, self.spectral_threshold
+            metric = "relative_spectral_norm"
+            size = size_of(record, metric)
         if size is None:
             return None
-        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {_many(size.blocks, 'block')}"
-        if size.overall > raised and _worse(record, self.loss_factor):
+        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {count(size.blocks, 'block')}"
+        if size.overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
-            why, limit = f"{over}, and the loss went {start:.3g} → {recent:.3g}", raised
-        elif size.overall > drowned and record.step >= 3 and not _improved(record):
-            why, limit = f"{over}, and the loss has not improved", drowned
-        elif self.holds and size.overall > (limit := drowned if _improved(record) else raised):
+            why, threshold = f"{over}, and the loss went {start:.3g} → {recent:.3g}", if_worse
+        elif size.overall > always and record.step >= 3 and not _improved(record):
+            why, threshold = f"{over}, and the loss has not improved", always
+        elif self.holds and size.overall > (threshold := always if _improved(record) else if_worse):
             why = over
         else:
             self.holds = False
@@ -212,10 +168,10 @@ class NormExplosion(Rule):
         if record.step <= EARLY and not _warms_up(record):
             causes.append("no warm-up, so that the first updates go at full speed in unsure directions")
         return Finding(
-            f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (limit {limit:g}).",
-            adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
+            f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (threshold {threshold:g}).",
+            adapters=size.worst(record),
             metric=metric,
-            limit=limit / size.blocks,
+            limit=threshold / size.blocks,
             causes=causes,
             remedies=change.words,
             settings=change.settings,
@@ -231,13 +187,14 @@ class NormRunaway(Rule):
     less often. Says so even while the loss falls: a run that only creeps back after an explosion ends far behind. What
     PiSSA and its kin began with does not count, as in LW102.
 
-    The limit is LW102's ``drowned``: within ten steps the largest good run of the corpus reached 10.
+    The threshold is LW102's ``threshold``: within ten steps the largest good run of the corpus reached 10.
     """
 
     id = "LW103"
     name = "norm-runaway"
     needs = "output_ratio"
     severity = Severity.WARNING
+    zone = "growing"
     yields_to = ("LW101", "LW102", "LW201")
 
     size: float = 12.0
@@ -248,8 +205,8 @@ class NormRunaway(Rule):
     began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = _began(record, self.began)
-        size = _size(record, "output_ratio", self.began)
+        self.began = began_with(record, self.began)
+        size = size_of(record, "output_ratio", self.began)
         if size is None:
             return None
         earlier = [known for known in self.history if record.step - known[0] >= self.window]
@@ -263,9 +220,9 @@ class NormRunaway(Rule):
         change = weaker(record, weaker_by(record, size.overall))
         return Finding(
             f"The adapters grow fast: output_ratio {_beyond(record)}reached {size.p90:.3g} in a tenth of the layers "
-            f"({size.overall:.3g} over {_many(size.blocks, 'block')}, limit {self.size:g}), from {past:.3g} {ago} "
+            f"({size.overall:.3g} over {count(size.blocks, 'block')}, threshold {self.size:g}), from {past:.3g} {ago} "
             "steps ago.",
-            adapters=worst_first(record, size.values, np.isfinite(size.values) & (size.values >= size.p90)),
+            adapters=size.worst(record),
             metric="output_ratio",
             limit=self.size / size.blocks,
             causes=why_strong(record),
@@ -283,13 +240,14 @@ class BarelyMoves(Rule):
     at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
     more than its noise and more than ``fall`` of its start.
 
-    The limit: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones.
+    The threshold: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones.
     """
 
     id = "LW104"
     name = "barely-moves"
     needs = "output_ratio"
     severity = Severity.WARNING
+    zone = "barely-moves"
     lasting = True
     yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
 
@@ -302,7 +260,7 @@ class BarelyMoves(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
             return None
-        size = _size(record, "output_ratio")
+        size = size_of(record, "output_ratio")
         start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
         if size is None or record.loss is None or start is None or recent is None:
             return None
@@ -319,8 +277,8 @@ class BarelyMoves(Rule):
                 causes.append("the scale is small: alpha was kept while r was raised")
         return Finding(
             f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers and at most "
-            f"{reach:.2g} over {_many(size.blocks, 'block')} by the end of the schedule (limit {self.reach:g}), and "
-            f"the loss went {start:.4g} → {recent:.4g}.",
+            f"{reach:.2g} over {count(size.blocks, 'block')} by the end of the schedule (threshold {self.reach:g}), "
+            f"and the loss went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             limit=self.reach / size.blocks,

@@ -38,7 +38,7 @@ class RankUnderused(Rule):
     with r ≥ ``least``. With caution: small singular values can carry what matters where training data and use differ
     sharply, and only the quality on held-out data at the smaller rank decides.
 
-    The limit: good runs of the corpus end at 0.45 or more, those of rank 64 on a model of width 128 included.
+    The threshold: good runs of the corpus end at 0.45 or more, those of rank 64 on a model of width 128 included.
     """
 
     id = "LW105"
@@ -70,8 +70,8 @@ class RankUnderused(Rule):
         remedies = [f"try {with_rank(adapter, enough)}: twice what a layer in ten uses, and compare held-out quality"]
         return Finding(
             f"The adapters use far fewer directions than they have: the effective rank of the median layer is "
-            f"{np.median(ranks[wide]):.2g} of {np.median(most[wide]):g} (limit {self.share:g}). Small singular values "
-            "can still carry what matters where the data of training and of use differ sharply.",
+            f"{np.median(ranks[wide]):.2g} of {np.median(most[wide]):g} (threshold {self.share:g}). Small singular "
+            "values can still carry what matters where the data of training and of use differ sharply.",
             adapters=worst_first(record, ranks, wide)[::-1][:10],
             metric="effective_rank",
             limit=self.share,
@@ -90,9 +90,9 @@ class RankSaturated(Rule):
     much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged; nor is a
     run whose loss has not improved by more than its noise, or is unknown: noise fills all directions as well.
 
-    The limits: of the 160 runs of the corpus on which limits are chosen none has a share above 0.9. On the packaged
-    model, 200 steps of news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise too fills
-    all directions evenly, so take it with caution.
+    The thresholds: of the 160 runs of the corpus on which thresholds are chosen none has a share above 0.9. On the
+    packaged model, 200 steps of news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise
+    too fills all directions evenly, so take it with caution.
     """
 
     id = "LW106"
@@ -139,9 +139,9 @@ class RankSaturated(Rule):
             causes.append(f"noise, which fills all directions of wide layers; nobody has measured any beyond {_WIDEST}")
         rest = 1.0 - self.spent / spent
         return Finding(
-            f"Nine layers of ten use more than {100 * used:.0f} % of their directions (limit {100 * self.share:.0f} %) "
-            f"and still grow, by {100 * math.expm1(grown):.2g} % over the last {100 * rest:.0f} % of the "
-            "learning: the rank may be too low for what there is to learn.",
+            f"Nine layers of ten use more than {100 * used:.0f} % of their directions (threshold "
+            f"{100 * self.share:.0f} %) and still grow, by {100 * math.expm1(grown):.2g} % over the last "
+            f"{100 * rest:.0f} % of the learning: the rank may be too low for what there is to learn.",
             adapters=worst_first(record, ranks, judged)[:10],
             metric="effective_rank",
             limit=self.share,

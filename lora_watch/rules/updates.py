@@ -93,7 +93,7 @@ class LearningRateRaised(Rule):
         now, planned = raised
         return Finding(
             f"The learning rate is {now:.3g}, {now / planned:.3g} times the highest of its schedule, {planned:g} "
-            f"(limit {self.factor:g} times).",
+            f"(threshold {self.factor:g} times).",
             metric="lr",
             limit=self.factor * planned,
             causes=[

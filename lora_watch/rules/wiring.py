@@ -44,7 +44,7 @@ class AdapterSwitched(Rule):
     Read from the layers themselves at every step. Training goes on with what is left, or with nothing, and the loss
     may go on falling through other parameters. Changing over to another adapter of the same layers is a fault only
     where the optimizer does not hold the new one: training several in turn is not. Freezing (``requires_grad``) may be
-    meant and is left to LW301, and so is what was off before the first step. There is no limit to set;
+    meant and is left to LW301, and so is what was off before the first step. There is no threshold to set;
     ``mute=["LW304"]`` where merging is part of the method (ReLoRA).
     """
 

@@ -13,6 +13,7 @@ open any more. `incident.json`, version 1, strict JSON as in `report.json`, has 
 | `last_good_unavailable` | why there can be none; null if there can |
 | `adapters` | as in `report.json`, in the order of every vector |
 | `steps` | up to 64 before the incident, the one at which it began, and up to 64 after it |
+| `zones` | `[steps]`: what the run was called, of `lora_watch.rules.zone.ZONES` |
 | `loss`, `lr`, `scalars` | `[steps]`, `[steps][groups]`, and by name `[steps]` |
 | `metrics` | by name `[steps][adapters]`; null in place of a vector that was not measured |
 | `inputs_sha256` | `[steps]`, only if asked for: of each step's batch on the rank that writes, micro-batches in order |
@@ -196,6 +197,7 @@ class FlightRecorder:
             "steps": [record.step for record in records],
             "loss": [record.loss for record in records],
             "lr": [record.lr for record in records],
+            "zones": [record.zone for record in records],
             "scalars": {
                 name: [record.scalars.get(name) for record in records] for name in _names(r.scalars for r in records)
             },

@@ -6,6 +6,8 @@
 | `lora_watch/m/<metric>` | float32 `[n_adapters]` for each metric that was measured at the step |
 | `lora_watch/spectrum` | float32 `[n_adapters, r]`: every σ of ΔW, about 100 times a run and at alerts |
 | `lora_watch/s/<name>` | float32 `[1]`: `loss`, `lr_fraction`, `overhead`, the record's other scalars |
+| `lora_watch/s/zone` | float32 `[1]`: what the run is called at the step, a place in the schema's list `zones` |
+| `lora_watch/s/size` | float32 `[1]`: `StepRecord.size`, depth-scaled, as the rules compare it; where it was measured |
 | `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
 | `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
 | `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, at the end `ok`, `failed` or `interrupted` |
@@ -44,6 +46,7 @@ from numpy.typing import NDArray
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.rules.zone import NUMBER, described
 from lora_watch.sinks import Verdict, events, tags
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.files import names_the_path
@@ -376,6 +379,7 @@ def schema(run: RunInfo) -> dict[str, Any]:
         "version": tags.FORMAT_VERSION,
         "adapters": [adapter_fields(adapter) for adapter in run.adapters],
         "rules": run.rules,
+        "zones": described(run.rules),
         "max_steps": run.max_steps,
         "optimizer": run.optimizer,
         "peak_lr": run.peak_lr,
@@ -398,6 +402,9 @@ def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
 def series(record: StepRecord) -> dict[str, FloatArray]:
     """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``."""
     out = {name: np.array([value]) for name, value in _single_numbers(record).items()}
+    out["zone"] = np.array([float(NUMBER[record.zone])])
+    if record.size is not None:
+        out["size"] = np.array([record.size])
     if record.lr:
         out["lr"] = np.array(record.lr)
         out["effective_lr"] = group_effective_lr(record)

@@ -625,8 +625,10 @@ class Monitor:
 
     # -- judging and writing -------------------------------------------------------------------------------------------
     def _judge(self, taken: _Taken) -> None:
-        record = self.last = self._complete(taken)
-        self._write(record, self.episodes.check(record))
+        record = self._complete(taken)
+        alerts = self.episodes.check(record)
+        self.last = self.episodes.place(record)
+        self._write(self.last, alerts)
 
     def _judge_waiting(self) -> None:
         taken, self._waiting = self._waiting, None

@@ -72,7 +72,7 @@ def test_calls_in_docstrings_fit_what_they_call(callee: Any, args: list[ast.expr
     inspect.signature(callee).bind(*args, **words)
     if inspect.isclass(callee) and issubclass(callee, rules.Rule):
         values = {name: ast.literal_eval(value) for name, value in words.items()}
-        assert callee(**values).limits.items() >= values.items()
+        assert callee(**values).thresholds.items() >= values.items()
 
 
 def test_there_are_examples_to_check() -> None:

@@ -136,8 +136,8 @@ def test_the_catalogue_is_consistent() -> None:
 
 
 def test_ones_own_rules_and_limits_take_their_place() -> None:
-    chosen = {rule.id: rule for rule in choose([NormExplosion(drowned=8.0), Bad()], mute=["loss-spike", "lw104"])}
-    assert chosen["LW102"].limits["drowned"] == 8.0
+    chosen = {rule.id: rule for rule in choose([NormExplosion(threshold=8.0), Bad()], mute=["loss-spike", "lw104"])}
+    assert chosen["LW102"].thresholds["threshold"] == 8.0
     assert "X1" in chosen
     assert not {"LW203", "LW104"} & chosen.keys()
     with pytest.raises(ValueError, match="known: LW101"):

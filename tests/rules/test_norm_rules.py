@@ -116,7 +116,7 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 
 def test_limits_can_be_changed() -> None:
-    strict = run(steps=20, rules=[NormExplosion(drowned=0.05)])
+    strict = run(steps=20, rules=[NormExplosion(threshold=0.05)])
     assert the("LW102", strict).limit == 0.05 / 4, "a layer's share of it: there are four blocks"
 
 
@@ -180,7 +180,7 @@ def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(raised=300.0, drowned=300.0)
+    patient = NormExplosion(threshold_if_worse=300.0, threshold=300.0)
     monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, rules=[patient, NormRunaway()])
     runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
     assert runaway.step <= 8

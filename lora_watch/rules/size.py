@@ -1,0 +1,62 @@
+"""How large the adapters are, as the rules of strength (LW102 to LW104) and the zone of a step compare it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_watch.records import FloatArray, StepRecord
+from lora_watch.rules.base import known_values
+from lora_watch.rules.remedies import blocks
+
+
+@dataclass(frozen=True)
+class Size:
+    """One metric of a step, over its layers."""
+
+    p90: float
+    """90th percentile over layers."""
+    overall: float
+    """The same times the number of transformer blocks: what each block adds is carried on by all that follow."""
+    values: FloatArray
+    """``[n_adapters]``, NaN where a layer does not count."""
+    blocks: int
+
+    def worst(self, record: StepRecord) -> list[tuple[str, float]]:
+        """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""
+        chosen = np.flatnonzero(np.isfinite(self.values) & (self.values >= self.p90))
+        order = chosen[np.argsort(-self.values[chosen], kind="stable")]
+        return [(record.run.adapters[i].name, float(self.values[i])) for i in order]
+
+
+def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[float] = ()) -> Size | None:
+    """``metric`` over the layers where it is known, if those are at least half of them.
+
+    Without those whose base weight is ``nearly_silent``: relative to it a useful adapter is as large as a broken one.
+    Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: ``began``
+    is ``began_with``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
+    """
+    values = known_values(record, metric)
+    if values is None:
+        return None
+    if record.run.moved:
+        if metric != "output_ratio" or len(began) != len(values):
+            return None
+        values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
+    if record.run.nearly_silent.any():
+        values = np.where(record.run.nearly_silent, np.nan, values)
+    finite = np.sort(values[np.isfinite(values)])
+    if 2 * len(finite) < len(values) or not len(finite):
+        return None
+    place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
+    p90 = float(np.interp(place, np.arange(len(finite)), finite))
+    depth = blocks(record.run)
+    return Size(p90, p90 * depth, values, depth)
+
+
+def began_with(record: StepRecord, before: list[float]) -> list[float]:
+    """``output_ratio`` of the first forward pass, where the adapters began with a part of W₀ in them; else empty."""
+    values = known_values(record, "output_ratio")
+    return values.tolist() if record.run.moved and record.step == 1 and values is not None else before

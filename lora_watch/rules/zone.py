@@ -1,0 +1,61 @@
+"""What a run is called at a step: one word, which follows from the open alerts and from whether the loss has improved.
+
+It decides nothing of its own, so it cannot contradict an alert: a zone with a severity is that of an open alert.
+Readers draw it and need no threshold.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from lora_watch.alerts import Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules.base import Rule
+
+
+@dataclass(frozen=True)
+class Zone:
+    """One of ``ZONES``; its place there is what is written."""
+
+    name: str
+    severity: Severity | None
+    """That of the rules whose open alert puts a run here; None where no rule has a word to say."""
+    text: str
+
+
+ZONES = (
+    Zone("unknown", None, "The size of the adapters or the course of the loss is not known yet."),
+    Zone("healthy", None, "The loss has come down from its start by more than its noise."),
+    Zone("no-gain", None, "The loss has not come down from its start by more than its noise yet."),
+    Zone("barely-moves", Severity.WARNING, "The adapters stay too small to change the model."),
+    Zone("growing", Severity.WARNING, "The adapters grow fast, at a size that no useful run reaches."),
+    Zone("diverged", Severity.ERROR, "The loss has risen and stays up."),
+    Zone("exploding", Severity.ERROR, "The adapters are larger than useful ones get, and the loss has not improved."),
+    Zone("non-finite", Severity.ERROR, "A loss, a gradient or an adapter is NaN or infinite."),
+)
+"""From the mildest to the worst. Of several that hold, the last is the run's."""
+
+NUMBER = {zone.name: number for number, zone in enumerate(ZONES)}
+
+
+def zone_of(record: StepRecord, measured: bool, open_rules: Iterable[Rule]) -> str:
+    """The zone's name at this step. ``measured``: the adapters' size has been known; ``open_rules``: of open alerts."""
+    improved = record.scalars.get("loss_improved")
+    silent = "unknown" if not measured or improved is None else "healthy" if improved > 0 else "no-gain"
+    return max((rule.zone for rule in open_rules if rule.zone), key=NUMBER.__getitem__, default=silent)
+
+
+def described(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """For files: every zone in its order, with the rules (``Rule.describe``) that decide it and their thresholds."""
+    rules = list(rules)
+    return [
+        {
+            "name": zone.name,
+            "severity": zone.severity.name if zone.severity else None,
+            "text": zone.text,
+            "thresholds": {rule["id"]: rule["limits"] for rule in rules if rule.get("zone") == zone.name},
+        }
+        for zone in ZONES
+    ]

@@ -1,0 +1,93 @@
+"""The zone of a step says what the alerts say, and no more."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lora_watch.alerts import Severity
+from lora_watch.records import Reading, RunInfo, StepRecord
+from lora_watch.rules import Episodes, NormExplosion, catalogue
+from lora_watch.rules.zone import ZONES, described
+from lora_watch.sinks.tensorboard import schema, series
+from tests.rules.runs import healthy, run
+from tests.support import lora, tiny_model
+
+SEVERITY = {zone.name: zone.severity for zone in ZONES}
+
+
+def record(step: int, size: float, gain: float, improved: bool, moved: str = "", layers: int = 4) -> StepRecord:
+    """The adapters have this output ratio in each of ``layers`` blocks; the loss is ``gain`` (a share) below 4."""
+    adapters = healthy().run.adapters
+    each = tuple(replace(adapters[0], name=f"layers.{i}.q_proj", layer=i) for i in range(layers))
+    scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
+    metrics = {"output_ratio": Reading(np.full(layers, size))}
+    return StepRecord(RunInfo(each, moved=moved), step, metrics, loss=scalars["loss_recent"], scalars=scalars)
+
+
+def judged(*records: StepRecord) -> tuple[StepRecord, list[str]]:
+    """The last of the records as it is written, and the rules with an open alert."""
+    episodes = Episodes(catalogue())
+    placed = None
+    for each in records:
+        episodes.check(each)
+        placed = episodes.place(each)
+    assert placed is not None
+    return placed, [alert.rule for alert in episodes.open if alert.severity > Severity.INFO]
+
+
+def test_late_in_a_run_a_loss_above_its_start_is_no_explosion() -> None:
+    placed, alerts = judged(record(500, size=0.5, gain=-0.15, improved=False))
+    assert (placed.zone, placed.size, alerts) == ("no-gain", 2.0, [])
+
+
+def test_the_same_within_the_first_steps_is_one() -> None:
+    placed, alerts = judged(record(15, size=0.5, gain=-0.15, improved=False))
+    assert (placed.zone, alerts) == ("exploding", ["LW102"])
+
+
+def test_what_pissa_began_with_is_not_its_size() -> None:
+    first, later = (record(step, 0.6, -0.01, False, moved="PiSSA", layers=30) for step in (1, 4))
+    placed, alerts = judged(first, later)
+    assert (placed.zone, placed.size, alerts) == ("no-gain", 0.0, [])
+
+
+def test_a_threshold_of_ones_own_is_the_zone_too() -> None:
+    episodes = Episodes([NormExplosion(threshold=1.0)])
+    large = record(40, size=0.5, gain=0.0, improved=False)
+    episodes.check(large)
+    assert episodes.place(large).zone == "exploding"
+
+
+@pytest.mark.parametrize("missing", ["size", "loss"])
+def test_without_a_size_or_a_loss_nothing_is_known(missing: str) -> None:
+    whole = record(10, 0.1, 0.2, True)
+    part = replace(whole, metrics={}) if missing == "size" else replace(whole, scalars={})
+    assert judged(whole)[0].zone == "healthy"
+    assert judged(part)[0].zone == "unknown"
+
+
+def test_zones_have_the_severity_of_the_rules_that_decide_them() -> None:
+    assert {rule.zone: rule.severity for rule in catalogue() if rule.zone} == {k: v for k, v in SEVERITY.items() if v}
+    written = {zone["name"]: zone for zone in described(rule.describe() for rule in catalogue())}
+    assert list(written) == list(SEVERITY)
+    assert written["exploding"]["thresholds"]["LW102"]["threshold"] == NormExplosion().threshold
+
+
+def test_real_runs_end_where_their_alerts_say() -> None:
+    sick = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2)
+    assert sick.last is not None
+    assert healthy().last is not None
+    assert (sick.last.zone, getattr(healthy().last, "zone", None)) == ("exploding", "healthy")
+
+
+def test_what_is_written_names_the_zone_by_its_place_in_the_schema() -> None:
+    placed, _ = judged(record(15, size=0.5, gain=-0.15, improved=False))
+    numbers = series(placed)
+    names = [
+        zone["name"] for zone in schema(replace(placed.run, rules=tuple(r.describe() for r in catalogue())))["zones"]
+    ]
+    assert names[int(numbers["zone"][0])] == "exploding"
+    assert numbers["size"] == [2.0]
