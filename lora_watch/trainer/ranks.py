@@ -12,7 +12,7 @@ from lora_watch.alerts import Alert
 
 def world_size() -> int:
     ready = torch.distributed.is_available() and torch.distributed.is_initialized()
-    return torch.distributed.getworld_size() if ready else 1
+    return torch.distributed.get_world_size() if ready else 1
 
 
 def any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
