@@ -115,7 +115,9 @@ def test_the_text_says_what_to_take(sweep: Sweep) -> None:
 
 
 def test_norms_side_by_side_are_those_of_the_reports(sweep: Sweep) -> None:
-    for each in as_json(sweep[0])["configurations"]:
+    told = as_json(sweep[0])["configurations"]
+    assert [len(each["runs"]) for each in told] == [len(SEEDS)] * len(RANKS)
+    for each in told:
         for run in each["runs"]:
             report = json.loads((Path(run["name"]) / "lora_watch" / "report.json").read_text())
             for metric in ("delta_norm", "output_ratio", "effective_rank"):
@@ -221,9 +223,9 @@ def test_the_tab_says_the_same_from_tensorboards_data(sweep: Sweep) -> None:
     with routes(sweep[0]) as tab:
         told = tab.json("sweep")
     curves, words = as_json(sweep[0])["curves"], compare(sweep[0]).stdout
-    for curve in told["curves"]:
-        for line in curve.pop("words"):
-            assert line in words
+    said = [line for curve in told["curves"] for line in curve.pop("words")]
+    assert said
+    assert [line for line in said if line not in words] == []
     assert (told["metric"], told["notes"]) == ("eval_loss", [])
     assert told["curves"] == [approximately(curve) for curve in curves]
 

@@ -111,6 +111,7 @@ def test_training_goes_on(
     out = disk / "out"
     watch = LoraWatchCallback()
     weights = trained(out, [Fault(kind, out), watch], tensorboard)
+    assert weights.keys() == undisturbed.keys() != set()
     assert all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())
 
     warnings = [
@@ -144,6 +145,7 @@ def test_a_disk_that_is_read_only_from_the_start(
     mount(disk, "ro")
     watch = LoraWatchCallback(console=False)
     weights = trained(disk, [watch], False)
+    assert weights.keys() == undisturbed.keys() != set()
     assert all(torch.equal(weights[name], tensor) for name, tensor in undisturbed.items())
     (warning,) = [record for record in caplog.records if record.name == "lora_watch"]
     assert "Read-only file system" in warning.message

@@ -158,4 +158,4 @@ def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(tmp_path: Path
     assert full == [*range(1, 11), 16]
     last = zero["metrics"][15]
     assert {"delta_norm", "effective_rank", "magnitude_drift", "drift_norm", "a_grad_norm"} <= last.keys()
-    assert all(math.isfinite(value) for value in last["drift_norm"])
+    assert [math.isfinite(value) for value in last["drift_norm"]] == [True] * 28

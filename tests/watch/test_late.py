@@ -190,7 +190,7 @@ def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], 
     request.getfixturevalue("slow")
     monitor = watched(5, late, **settings)
     assert [record.step for record in late.records] == list(range(6)), "the last one is judged at the end"
-    for one, other in zip(at_once.records, late.records):
+    for one, other in zip(at_once.records, late.records, strict=True):
         same(one, other)
     assert monitor.last is late.records[-1]
 
@@ -305,9 +305,10 @@ def test_a_trainers_run_leaves_the_same_report(tmp_path: Path, request: pytest.F
     request.getfixturevalue("slow")
     late, same_weights = report("late")
     assert WAITS, "numbers must have been late, or the test says nothing"
-    assert all(torch.equal(one, other) for one, other in zip(weights, same_weights))
+    assert all(torch.equal(one, other) for one, other in zip(weights, same_weights, strict=True))
     assert (late["verdict"], late["step"]) == (at_once["verdict"], at_once["step"]) == ("ok", 4)
-    for one, other in zip(at_once["adapters"], late["adapters"]):
+    assert len(at_once["adapters"]) == 28
+    for one, other in zip(at_once["adapters"], late["adapters"], strict=True):
         for part in ("last", "max"):
             assert one.pop(part) == pytest.approx(other.pop(part), rel=1e-5)
         assert one == other
