@@ -13,6 +13,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from lora_watch import Rule
+from lora_watch.guide import pages as known
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -22,7 +23,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {"rules.md": rules, "command-line.md": commands, "api.md": api, "examples.md": examples}
     for name, make in pages.items():
         files.append(File.generated(config, name, content=make()))
-    for name, content in notebooks():
+    for name, content in (*rule_pages(), *notebooks()):
         files.append(File.generated(config, name, content=content))
     return files
 
@@ -33,38 +34,52 @@ def on_page_content(html: str, **_: Any) -> str:
 
 # -- rules and commands ------------------------------------------------------------------------------------------------
 def rules() -> str:
-    """Every rule of the catalogue, by id."""
-    from lora_watch.rules import catalogue
-
-    every = sorted(catalogue(), key=lambda rule: rule.id)
-    table = "\n".join(
-        f"| [{rule.id}](#{rule.id.lower()}-{rule.name}) | {rule.name} | {rule.severity.name.lower()} |"
-        for rule in every
+    """The table of every finding, by id."""
+    rows = "\n".join(
+        f"| [{page.id}](rules/{page.id}.md) | {page.name} | {page.severity} | {page.in_short} |"
+        for page in known().values()
     )
-    return RULES.format(table=table) + "\n".join(map(_rule, every))
+    return RULES.format(rows=rows)
 
 
 RULES = """# Rules
 
-INFO is worth knowing, WARNING worth a look, ERROR means that the run is lost or will be. A threshold is a keyword
-argument of its rule: `LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`. Leave a rule out with `mute=["LW203"]`.
-One cause makes one alert: it opens, lasts and closes, and never repeats each step.
+INFO is worth knowing, WARNING should be looked into, ERROR means a failed run. A threshold is an argument of its rule:
+`LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`. Leave a rule out with `mute=["LW203"]`. One cause makes one
+alert: it opens, lasts and closes, and never repeats each step. `lora-watch rules LW102` shows the page
+of a rule in a terminal.
 
-| id | name | severity |
-|---|---|---|
-{table}
-
-The findings of `lora-watch check` beside these, LW801 to LW816, are on the page [In CI](ci.md).
-
+| id | name | severity | fires for |
+|---|---|---|---|
+{rows}
 """
 
 
-def _rule(rule: Rule) -> str:
-    told = rule.describe()
-    limits = "".join(f"| `{name}` | {value} |\n" for name, value in told["limits"].items())
-    table = f"\n| limit | default |\n|---|---|\n{limits}" if limits else ""
-    kind = f"`{type(rule).__module__}.{type(rule).__name__}`"
-    return f"## {rule.id} {rule.name}\n\n{rule.severity.name}, {kind}\n\n{told['explains']}\n{table}"
+def rule_pages() -> Iterator[tuple[str, str]]:
+    """``(name, content)`` of every finding's page: a sample from a real run, what it means, what to do, evidence."""
+    samples = json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8"))
+    for page in known().values():
+        sample = samples.get(page.id)
+        parts = [f"# {page.id} {page.name}", f"{page.severity}: {page.in_short}"]
+        if sample:
+            parts += ["## A sample", f"```\n{sample['alert']}\n```", f"*From a real run: `{sample['from']}`.*"]
+        for title, text in (
+            ("What it means", page.means),
+            ("Check first", page.check),
+            ("How to fix it", page.fix),
+            ("When to mute it", page.mute),
+        ):
+            parts += [f"## {title}", text]
+        if page.rule is not None:
+            parts += ["## What it watches, and the evidence", page.watches, _thresholds(page.rule)]
+        yield f"rules/{page.id}.md", "\n\n".join(parts) + "\n"
+
+
+def _thresholds(rule: Rule) -> str:
+    name, given = type(rule).__name__, rule.thresholds
+    rows = "".join(f"| `{key}` | {value} |\n" for key, value in given.items())
+    table = f"| threshold | default |\n|---|---|\n{rows}\n" if rows else ""
+    return f"{table}`from lora_watch.rules import {name}`"
 
 
 def commands() -> str:

@@ -97,10 +97,23 @@ def test_each_rule_is_explained_with_its_limits(rule):
     assert f'mute=["{rule.id}"]' in by_id.output
 
 
+@pytest.mark.parametrize("finding", ["LW801", "LW812", "norms-shifted", "LW901"])
+def test_findings_without_a_rule_are_explained_too(finding: str):
+    shown = lora_watch("rules", finding)
+    assert shown.exit_code == 0
+    assert "How to fix it" in shown.output
+
+
+def test_a_slip_in_a_rules_id_is_corrected():
+    shown = lora_watch("rules", "norm-explosions")
+    assert shown.exit_code == 2
+    assert "LW102 (norm-explosion)" in shown.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rules", "LW000"], "no rule is called 'LW000'"),
+        (["rules", "LW000"], "no rule has the id or name 'LW000'"),
         (["demo", "--model", "gpt5"], "gpt5"),
         (["train"], "train"),
         (["demo", "--fast"], "--fast"),

@@ -22,8 +22,8 @@ EXAMPLES = """Examples:
   [cyan]lora-watch advise ./Llama-3-8B --task instruction-tuning[/]
     what to start from
 
-  [cyan]lora-watch advise ./Llama-3-8B --task domain-adaptation --tokens 3e6 --lr 2e-4[/]
-    with the data and the learning rate
+  [cyan]lora-watch advise ./Llama-3-8B --task domain-adaptation --lr 2e-4[/]
+    with the learning rate
 
   [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]
     the numbers of a choice of your own

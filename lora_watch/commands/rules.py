@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,7 @@ from rich.table import Table
 from lora_watch.commands.misuse import misuse
 
 if TYPE_CHECKING:
+    from lora_watch.guide import Page
     from lora_watch.rules import Rule
 
 
@@ -20,40 +23,63 @@ def rules(
         str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. None lists all.")
     ] = None,
 ) -> None:
-    """List what is checked, or explain one rule: when it fires, its thresholds, how to change or mute it.
+    """List what is checked, or explain one rule: when it fires, what it means, what to do, how to change or mute it.
 
-    [bold]INFO[/] is worth knowing, [bold]WARNING[/] worth a look, [bold]ERROR[/] means that the run is lost or will be.
+    [bold]INFO[/] is worth knowing, [bold]WARNING[/] should be looked into, [bold]ERROR[/] means a failed run.
     """
-    from lora_watch.rules import catalogue
+    from lora_watch.guide import pages
 
-    known = sorted(catalogue(), key=lambda each: each.id)
+    known = pages()
     console = Console(highlight=False)
     if rule is None:
-        console.print(_table(known))
+        console.print(_table(known.values()))
         return
-    for each in known:
-        if rule.lower() in (each.id.lower(), each.name):
-            console.print(_explanation(each))
-            return
-    raise misuse(f"no rule is called {rule!r}; `lora-watch rules` lists them")
+    console.print(Markdown(explanation(_called(rule, known))))
 
 
-def _table(rules: list[Rule]) -> Table:
+def _called(word: str, known: Mapping[str, Page]) -> Page:
+    by_word = {key.lower(): page for page in known.values() for key in (page.id, page.name)}
+    if page := by_word.get(word.lower()):
+        return page
+    near = difflib.get_close_matches(word.lower(), by_word, n=1, cutoff=0.7)
+    hint = f"did you mean {by_word[near[0]].id} ({by_word[near[0]].name})?" if near else "`lora-watch rules` lists them"
+    raise misuse(f"no rule has the id or name {word!r}; {hint}")
+
+
+def _table(known: Iterable[Page]) -> Table:
     table = Table("id", "name", "severity", "fires for", box=None, pad_edge=False)
-    for each in (rule.describe() for rule in rules):
-        table.add_row(each["id"], each["name"], each["severity"], each["explains"].split("\n\n")[0].replace("\n", " "))
+    for page in known:
+        table.add_row(page.id, page.name, page.severity, page.in_short)
     return table
 
 
-def _explanation(rule: Rule) -> Markdown:
-    kind = type(rule)
-    lines = [f"**{rule.id} {rule.name}** ({rule.severity.name})", "", rule.describe()["explains"]]
-    if rule.thresholds:
-        name, value = next(iter(rule.thresholds.items()))
-        lines += ["", "Limits, with their defaults:", ""]
-        lines += [f"- `{name} = {value}`" for name, value in rule.thresholds.items()]
-        lines += ["", f"To change one: `from {kind.__module__} import {kind.__name__}`, and then"]
-        lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value."]
-    lines += ["", f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To be told and not stopped:']
-    lines += [f'`fail_on={{"default": "error", "{rule.id}": "never"}}` or `LORA_WATCH_FAIL_ON=error,{rule.id}=never`.']
-    return Markdown("\n".join(lines))
+def explanation(page: Page) -> str:
+    """The page of one finding, as Markdown."""
+    lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.watches, ""]
+    steps = {
+        "What it means": page.means,
+        "Check first": page.check,
+        "How to fix it": page.fix,
+        "When to mute": page.mute,
+    }
+    lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
+    if page.rule is not None:
+        lines += ["", *_settings(page.rule)]
+    return "\n".join(lines)
+
+
+def _settings(rule: Rule) -> list[str]:
+    """How to change the thresholds of a rule, mute it, or be told and not stopped."""
+    kind, thresholds = type(rule), rule.thresholds
+    lines = []
+    if thresholds:
+        name, value = next(iter(thresholds.items()))
+        lines += ["Thresholds, with their defaults:", ""]
+        lines += [f"- `{name} = {value}`" for name, value in thresholds.items()]
+        lines += ["", f"To change one: `from lora_watch.rules import {kind.__name__}`, and then"]
+        lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value.", ""]
+    lines += [f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To be told and not stopped:']
+    return [
+        *lines,
+        f'`fail_on={{"default": "error", "{rule.id}": "never"}}` or `LORA_WATCH_FAIL_ON=error,{rule.id}=never`.',
+    ]

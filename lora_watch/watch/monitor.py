@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import metadata
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -121,9 +121,6 @@ class Monitor:
     Raises:
         ValueError: for a ``fail_on``, ``patience`` or ``mute`` that makes no sense.
     """
-
-    started: ClassVar[int] = 0
-    """How many runs have begun to be monitored in this process."""
 
     def __init__(
         self,
@@ -254,7 +251,6 @@ class Monitor:
         with self._unharmed("looking for adapters"):
             self._find()
             self._started = True
-            Monitor.started += 1
             self._tell_sinks()
             self._updated()
             if step == 0:  # a resumed run was judged before its first step already

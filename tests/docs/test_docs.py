@@ -15,7 +15,11 @@ import pytest
 
 import lora_watch
 from lora_watch import LoraWatchCallback
+from lora_watch.gate.baseline import RULES as MOVED
+from lora_watch.gate.judging import GATE_RULES
+from lora_watch.guide import pages
 from lora_watch.rules import catalogue
+from lora_watch.watch.policy import MONITOR_FAILURE
 from tests.support import lora, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -51,11 +55,19 @@ def page(site: Path, name: str) -> str:
     return (site / name / "index.html").read_text(encoding="utf-8")
 
 
-def test_every_rule_is_explained(site: Path):
-    text = page(site, "rules")
-    assert catalogue()
-    for rule in catalogue():
-        assert f'id="{rule.id.lower()}-{rule.name}"' in text
+def test_every_finding_has_a_page_that_says_what_to_do(site: Path):
+    listed = page(site, "rules")
+    assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE} == set(pages())
+    for id, told in pages().items():
+        text = page(site, f"rules/{id}")
+        assert f'href="{id}/"' in listed
+        for heading in ("What it means", "Check first", "How to fix it", "When to mute it"):
+            assert heading in text, id
+        assert all((told.means, told.check, told.fix, told.mute)), id
+
+
+def test_findings_of_the_gate_have_the_names_that_their_pages_say():
+    assert {id: pages()[id].name for id in (*GATE_RULES, *MOVED)} == {**GATE_RULES, **MOVED}
 
 
 def test_every_public_name_is_in_the_reference(site: Path):

@@ -1,0 +1,187 @@
+"""Every figure of README and docs stands in the file that holds it, so that it falls with what is measured anew."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from benchmarks.corpus.plan import SEEDS, faults, grid
+from lora_watch.gate.baseline import CURVE_POINTS, TOLERANCES
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def flat(name: str) -> str:
+    return " ".join(read(name).split())
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every row of every Markdown table, without emphasis."""
+    found = [line.strip("|").split(" | ") for line in text.splitlines() if line.startswith("| ")]
+    return [[cell.replace("**", "").strip() for cell in row] for row in found]
+
+
+def section(script: str) -> str:
+    """What ``script`` printed, of benchmarks/RESULTS.md."""
+    found = re.search(rf"^## {script}\n(.*?)(?=^## |\Z)", read("benchmarks/RESULTS.md"), re.MULTILINE | re.DOTALL)
+    assert found, f"benchmarks/RESULTS.md has no section {script}"
+    return found[1]
+
+
+def numbers(text: str) -> list[str]:
+    return re.findall(r"(?<![\w.,])\d[\d,]*(?:\.\d+)?(?:e-?\d+)?(?![\w])", text)
+
+
+COSTS = [row for row in rows(read("docs/cost.md")) if len(row) == 3 and ".py" in row[2]]
+
+
+@pytest.mark.parametrize("row", COSTS, ids=lambda row: row[0][:40])
+def test_costs_are_those_of_the_benchmarks(row: list[str]) -> None:
+    script = re.findall(r"`(\w+)\.py", row[2])[0]
+    measured = set(numbers(section(script)))
+    claimed = numbers(row[1])
+    assert claimed
+    assert [number for number in claimed if number not in measured] == []
+
+
+def test_there_are_costs() -> None:
+    assert len(COSTS) > 8
+
+
+MONITORS = {
+    "lora_watch, error": "lora_watch, ERROR",
+    "lora_watch, warning or error": "lora_watch, WARNING or worse",
+    "gradient norm > 10": "gradient norm > 10",
+    "ZClip, z > 2.5": "ZClip, z > 2.5",
+    "Axolotl's loss watchdog": "Axolotl loss watchdog",
+    "Lightning's SpikeDetection": "Lightning SpikeDetection",
+}
+
+
+@pytest.mark.parametrize("ours", MONITORS)
+def test_detection_is_that_of_the_scores(ours: str) -> None:
+    scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}[MONITORS[ours]]
+    _, diverged, steps, damaged, wasted, _, good = scored
+    counts = [cell.partition("/")[0] for cell in (diverged, damaged, wasted, good)]
+    claimed = {row[0]: row for row in rows(read("docs/trust.md"))}[ours]
+    assert [claimed[1], *claimed[3:]] == counts
+    # A median of one run is its own highest.
+    assert claimed[2] in (steps, steps.partition(",")[0])
+
+
+def test_the_corpus_is_what_it_is_said_to_be() -> None:
+    text, scores = flat("docs/trust.md"), flat("benchmarks/corpus/SCORES.md")
+    specs = list(grid())
+    runs, faulty = re.findall(r"(\d+) real runs \(.*?; (\d+) with an injected fault", scores)[0]
+    assert f"traces of {runs} real runs, {faulty} of them with an injected fault" in text
+    assert {spec.optimizer for spec in specs} == {"adamw_torch", "sgd", "adafactor"}
+    assert "three optimizers (AdamW, SGD, Adafactor)" in text
+    assert len({(spec.schedule, spec.warm_up > 0) for spec in specs}) == 4
+    assert "four schedules" in text
+    assert len(SEEDS) == 3
+    assert f"ranks {min(s.r for s in specs)} to {max(s.r for s in specs)}" in text
+    assert f"batch sizes {min(s.batch for s in specs)} to {max(s.batch for s in specs)}" in text
+    longest, shortest = max(s.steps for s in specs), min(s.steps for s in specs)
+    assert f"at most {longest} steps" in flat("README.md")
+    assert f"at most {longest} steps" in flat("docs/guidance.md")
+    assert f"runs of {shortest} to {longest} steps" in flat("docs/limitations.md")
+    named = [row for row in rows(scores_table("## Injected faults")) if row[1].startswith("LW")]
+    assert all(row[2].startswith("1/1") for row in named)
+    assert f"all {len(named)} are named" in text
+    assert list(faults(["x"]))
+
+
+def scores_table(heading: str) -> str:
+    return read("benchmarks/corpus/SCORES.md").partition(heading)[2].partition("\n## ")[0]
+
+
+def test_advice_does_what_it_is_said_to_do() -> None:
+    runs = json.loads(read("benchmarks/corpus/cures.json"))
+    named = [run for run in runs if run["rule"]]
+    fixed, good = (sum(run["verdict"] in kinds for run in named) for kinds in (("fair", "good"), ("good",)))
+    missed = [run["label"] for run in runs if not run["rule"]]
+    assert f"{fixed} of {len(named)} failed or wasted runs are no longer bad and {good} are good" in flat(
+        "docs/trust.md"
+    )
+    assert f"{len(missed)} of the {len(runs)}" in flat("docs/trust.md")
+    assert f"{fixed} of {len(named)} failed or wasted runs" in flat("README.md").replace("**", "")
+    assert f"{good} of them good" in flat("README.md")
+    assert f"{fixed} of {len(named)} bad runs were no longer bad" in flat("docs/guidance.md")
+
+
+def test_the_readmes_three_numbers() -> None:
+    text = flat("README.md")
+    scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}["lora_watch, ERROR"]
+    diverged, damaged, good = (cell.partition(" ")[0].split("/") for cell in (scored[1], scored[3], scored[6]))
+    assert f"{damaged[0]} of {damaged[1]} damaged runs and {diverged[0]} of {diverged[1]} diverged ones" in text
+    assert good[0] == "0"
+    assert f"none of {good[1]} good ones" in text
+    share = re.findall(r"spent in the callback: ([\d.]+) %", section("callback_share"))[0]
+    assert f"{share} % of a step" in text
+    assert f"({share} % on" in flat("docs/metrics.md")
+
+
+def real_runs() -> dict[str, tuple[int, int]]:
+    """Alerts and steps of each real run of the loss benchmark."""
+    found = re.findall(r"^(\w+_b\d+_seed\d+) +[\d.]+ \((\d+) in ([\d,]+)\)", section("loss_detection"), re.MULTILINE)
+    return {name: (int(alerts), int(steps.replace(",", ""))) for name, alerts, steps in found}
+
+
+def test_false_alarms_on_real_losses() -> None:
+    text, runs = flat("docs/trust.md"), real_runs()
+    assert len(runs) > 10
+
+    def total(*kinds: str) -> tuple[int, int]:
+        chosen = [found for name, found in runs.items() if name.startswith(kinds)]
+        return sum(a for a, _ in chosen), sum(s for _, s in chosen)
+
+    alerts, steps = total("")
+    assert f"On {steps:,} steps of healthy real runs" in text
+    assert f"they gave {alerts} alerts, {1e4 * alerts / steps:.2f} in 10,000 steps" in text
+    alerts, steps = total("news_b1")
+    assert f"in {steps:,} steps of it ({1e4 * alerts / steps:.2f})" in text
+    alerts, steps = total("python_b1_", "ragged_b1", "mixed_b1", "heart_b1")
+    assert alerts == 0
+    assert f"none in {steps:,} steps of language models" in text
+    for peer, place in (("OLMo-core", 3), ("Lightning", 4), ("Axolotl", 2)):
+        line = re.findall(r"^all of these +(.*)$", section("loss_detection"), re.MULTILINE)[0]
+        count = re.findall(r"\((\d+) in", line)[place]
+        assert re.search(rf"{peer}'s(?: monitor gave)? {count}\b", text), peer
+
+
+EVENTS = {
+    "the loss jumps to 1.5 times its level: found after (median)": "× 1.5",
+    "it begins to rise by 0.5 % a step from a level": "+ 0.5 % a step, levelled off",
+    "the same, where the loss would still have fallen by 0.2 % a step": "+ 0.5 % a step, fall 100",
+    "a jump to 1.5 times at step 28 of a run of 40": "× 1.5 in a run of 40 steps",
+}
+
+
+@pytest.mark.parametrize("ours", EVENTS)
+def test_delays_of_the_loss_rules(ours: str) -> None:
+    claimed = {row[0]: row for row in rows(read("docs/trust.md"))}[ours][1:]
+    printed = re.findall(rf"^{re.escape(EVENTS[ours])} +(\d+ %) +(.*)$", section("loss_detection"), re.MULTILINE)
+    assert len(printed) == 3
+    for cell, (_, line) in zip(claimed, printed):
+        cells = re.split(r" {2,}", line)
+        if "in a run of" in EVENTS[ours]:
+            assert numbers(cell) == numbers(cells[0])[:1] * (not cells[0].startswith("–"))
+        else:
+            assert numbers(cell) == [cells[1].partition(" ")[0], cells[0]]
+
+
+def test_the_gates_tolerances() -> None:
+    text = flat("docs/ci.md")
+    assert f"more than {TOLERANCES['loss']:.0%} higher".replace("%", " %") in text
+    assert f"more than {TOLERANCES['typical_norm']:.0%} off".replace("%", " %") in text
+    assert f"a factor of {TOLERANCES['layer_norm']:g}" in text
+    assert f"at each of {CURVE_POINTS} steps" in text
+    size = re.findall(r"the baseline's file: (\d+ kB)", section("check_speed"))[0]
+    assert f"({size} for 224 adapters)" in text

@@ -1,0 +1,127 @@
+"""Words that the glossary has replaced do not come back: in pages, messages, docstrings and names."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "lora_watch"
+
+RETIRED = re.compile(
+    r"\b(loud(ness|er|est|ly)?|speaks?|spoken of|drown(s|ed)|overcooked|strength|sick|cure[sd]?(?!\.json)|rhythm|"
+    r"condemn(s|ed)?|flight recorder|beside|under the watch|(a|the|close|full|every|each) look)\b",
+    re.IGNORECASE,
+)
+"""In prose. What to say instead: docs/glossary.md."""
+RETIRED_IN_NAMES = re.compile(
+    r"(?:\b|_)(loud|loudness|drowned|overcooked|raised|strength|sick|cured?|condemned|rhythm|naught)(?:\b|_)"
+)
+
+STILL_TO_DO = frozenset(
+    {
+        "adapters/peft_deltas.py",
+        "advice/carry_over.py",
+        "advice/settings.py",
+        "advice/start.py",
+        "alerts.py",
+        "cli.py",
+        "commands/demo.py",
+        "commands/inspect.py",
+        "commands/run.py",
+        "comparison/curves.py",
+        "demo/runs.py",
+        "demo/show.py",
+        "demo/tasks.py",
+        "gate/baseline.py",
+        "gate/formats/as_json.py",
+        "gate/formats/markdown.py",
+        "gate/formats/text.py",
+        "gate/judging.py",
+        "gate/story.py",
+        "norms/bank.py",
+        "norms/drift.py",
+        "norms/output_ratio.py",
+        "norms/spectrum.py",
+        "records.py",
+        "rules/layers.py",
+        "rules/loss.py",
+        "rules/norms.py",
+        "rules/reference.py",
+        "rules/remedies.py",
+        "rules/scaling.py",
+        "rules/size.py",
+        "rules/updates.py",
+        "rules/wiring.py",
+        "runs/places.py",
+        "search/deciding.py",
+        "search/driver.py",
+        "search/plateau.py",
+        "signals/loss.py",
+        "sinks/events.py",
+        "sinks/incident.py",
+        "sinks/report.py",
+        "sinks/tensorboard.py",
+        "stored/adapter.py",
+        "stored/figure.py",
+        "stored/inspecting.py",
+        "stored/weights.py",
+        "trainer/attach.py",
+        "trainer/callback.py",
+        "watch/monitor.py",
+    }
+)
+"""Files of the package that still have retired words. Only ever take some out."""
+
+
+def prose(file: Path) -> Iterator[str]:
+    """Every string of a module, docstrings included, or a page without what programs have printed."""
+    text = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        yield re.sub(r"^```(\w*)\n(.*?)^```$", lambda block: block[2] * bool(block[1]), text, flags=re.M | re.S)
+        return
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield node.value
+
+
+def names(file: Path) -> Iterator[str]:
+    """Every name that a module gives: of functions, classes, arguments, variables and fields."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            yield node.name
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr
+
+
+def pages() -> list[Path]:
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md", PACKAGE / "guide.yaml"]
+
+
+@pytest.mark.parametrize("file", pages(), ids=lambda file: str(file.relative_to(ROOT)))
+def test_no_page_has_a_retired_word(file: Path):
+    assert [found[0] for text in prose(file) for found in RETIRED.finditer(text)] == []
+
+
+def test_no_module_has_a_retired_word_but_those_still_to_do():
+    found = {
+        str(file.relative_to(PACKAGE))
+        for file in PACKAGE.rglob("*.py")
+        if any(RETIRED.search(text) for text in prose(file)) or any(RETIRED_IN_NAMES.search(n) for n in names(file))
+    }
+    assert found <= STILL_TO_DO, found - STILL_TO_DO
+
+
+def test_the_words_are_found_where_they_are(tmp_path: Path):
+    file = tmp_path / "module.py"
+    file.write_text('def too_loud(raised):\n    """How loudly it speaks beside its layer."""\n', encoding="utf-8")
+    assert [found[0] for text in prose(file) for found in RETIRED.finditer(text)] == ["loudly", "speaks", "beside"]
+    assert [name for name in names(file) if RETIRED_IN_NAMES.search(name)] == ["too_loud", "raised"]
