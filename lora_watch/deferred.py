@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from lora_watch.records import FloatArray
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _NEAR = frozenset({"cpu", "mps"})
 """Devices whose numbers are fetched at once: MPS has no float64."""
@@ -23,17 +25,34 @@ def is_far(device: torch.device) -> bool:
 
 
 @dataclass(frozen=True)
-class Deferred(Generic[T]):
+class Deferred(Generic[T_co]):
     """What can be said once the numbers of some tensors are on the host."""
 
     tensors: Sequence[Tensor]
-    """Floating-point, of any shape. They may be written to again after ``Courier.send``."""
-    finish: Callable[[Sequence[FloatArray]], T]
+    """Floating-point, of any shape. They may be written to again after ``HostCopy.send``."""
+    finish: Callable[[Sequence[FloatArray]], T_co]
     """Takes their numbers as float64 arrays of one dimension, in the same order."""
 
-    def now(self) -> T:
+    def now(self) -> T_co:
         """Waits for the devices."""
         return self.finish([_numbers(tensor) for tensor in self.tensors])
+
+
+def ready(value: T) -> Deferred[T]:
+    """What is known at once."""
+    return Deferred((), lambda _: value)
+
+
+def merged(parts: Sequence[Deferred[Mapping[str, T]]]) -> Deferred[dict[str, T]]:
+    """All mappings as one."""
+
+    def finish(arrays: Sequence[FloatArray]) -> dict[str, T]:
+        rest, out = iter(arrays), {}
+        for part in parts:
+            out.update(part.finish(list(islice(rest, len(part.tensors)))))
+        return out
+
+    return Deferred([tensor for part in parts for tensor in part.tensors], finish)
 
 
 class Arrival(NamedTuple):
@@ -44,8 +63,8 @@ class Arrival(NamedTuple):
     read: Callable[[], dict[str, Any]]
 
 
-class Courier:
-    """Brings what a step measured to the host: one asynchronous copy from each accelerator, and none from a CPU.
+class HostCopy:
+    """Copies what a step measured to the host: one asynchronous copy from each accelerator, and none from a CPU.
 
     There are two pinned buffers for each accelerator, used in turn: an ``Arrival`` is to be read before the second
     ``send`` after its own.
@@ -55,27 +74,27 @@ class Courier:
         self._buffers: dict[torch.device, list[Tensor]] = {}
 
     @torch.no_grad()
-    def send(self, parcels: Mapping[str, Deferred[Any]]) -> Arrival:
+    def send(self, wanted: Mapping[str, Deferred[Any]]) -> Arrival:
         """Start the copies; nothing waits. Without an accelerator the results are there at once."""
         far: dict[torch.device, list[Tensor]] = {}
-        for parcel in parcels.values():
-            for tensor in parcel.tensors:
+        for deferred in wanted.values():
+            for tensor in deferred.tensors:
                 if is_far(tensor.device):
                     far.setdefault(tensor.device, []).append(tensor)
         if not far:
-            results = {name: parcel.now() for name, parcel in parcels.items()}
+            results = {name: deferred.now() for name, deferred in wanted.items()}
             return Arrival(False, lambda: results)
         waits = {device: self._copy(device, tensors) for device, tensors in far.items()}
-        near = {id(t): _numbers(t).copy() for p in parcels.values() for t in p.tensors if not is_far(t.device)}
+        near = {id(t): _numbers(t).copy() for d in wanted.values() for t in d.tensors if not is_far(t.device)}
         sizes = {device: [tensor.numel() for tensor in tensors] for device, tensors in far.items()}
 
         def read() -> dict[str, Any]:
             arrays = {device: iter(wait().split(sizes[device])) for device, wait in waits.items()}
             return {
-                name: parcel.finish(
-                    [near[id(t)] if id(t) in near else next(arrays[t.device]).numpy() for t in parcel.tensors]
+                name: deferred.finish(
+                    [near[id(t)] if id(t) in near else next(arrays[t.device]).numpy() for t in deferred.tensors]
                 )
-                for name, parcel in parcels.items()
+                for name, deferred in wanted.items()
             }
 
         return Arrival(True, read)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,6 +48,11 @@ class AdapterInfo:
     magnitude_trainable: bool = False
     """Under DoRA: whether the magnitudes get a gradient."""
 
+    @property
+    def norm_per_lr(self) -> float:
+        """√(d_out·r/3): ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the default init agree."""
+        return math.sqrt(self.d_out * self.r / 3.0)
+
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -77,6 +83,11 @@ class RunInfo:
     @property
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
+
+    def per_adapter(self, rates: Sequence[float]) -> FloatArray:
+        """``rates`` (one a parameter group) spread over the adapters: ``[n_adapters]``, NaN where no group is known."""
+        groups = [adapter.group for adapter in self.adapters]
+        return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in groups], dtype=np.float64)
 
     @cached_property
     def nearly_silent(self) -> BoolArray:
@@ -113,6 +124,21 @@ class Reading:
         return np.where(self.known, self.values, np.nan)
 
 
+Readings = Mapping[str, Reading]
+"""By the name of the metric."""
+
+
+class Due(NamedTuple):
+    """What is measured of one step."""
+
+    step: int
+    trained: bool = True
+    """The optimizer has made a step; False for the state before the first."""
+    norms: bool = True
+    full: bool = True
+    """Spectrum and ``output_ratio`` as well: only where the norms are due."""
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
@@ -120,7 +146,7 @@ class StepRecord:
     run: RunInfo
     step: int
     """Number of optimizer steps done, this one counted; 0 describes the state before the first."""
-    metrics: Mapping[str, Reading]
+    metrics: Readings
     """By the names of the documentation's table. A metric that was not measured at this step is absent; an
     adapter for which it has no meaning or is unknown is NaN and False in its reading's ``known``."""
     spectrum: FloatArray | None = None

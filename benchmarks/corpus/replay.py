@@ -10,7 +10,7 @@ from lora_watch.alerts import Alert
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals.loss import LossSignals
-from lora_watch.watch.monitor import CLOSE_LOOK
+from lora_watch.watch.cadence import FULL_AT_START
 
 FULL_ONLY = (
     "spectral_norm",
@@ -28,7 +28,7 @@ def records(trace: Trace, full_every: int = 1) -> Iterator[StepRecord]:
     signals = LossSignals()
     for record in trace.records:
         metrics: Mapping = record.metrics
-        if record.step > CLOSE_LOOK and record.step % full_every:
+        if record.step > FULL_AT_START and record.step % full_every:
             metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
         scalars = {**record.scalars, **(signals.update(record.loss) if record.step else {})}
         yield dataclasses.replace(record, metrics=metrics, scalars=scalars)

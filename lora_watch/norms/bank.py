@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Block
-from lora_watch.deferred import Deferred
+from lora_watch.deferred import Deferred, ready
 from lora_watch.norms.grams import HOST_PIECE, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
@@ -64,21 +64,20 @@ class AdapterBank:
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
         self.spectrum: FloatArray | None = None
         """``[n_adapters, r]``, of the latest measurement: every singular value of ΔW, the largest first; NaN beyond an
-        adapter's own rank. None where the spectrum was not measured."""
+        adapter's own rank. None where that was no full one."""
         self.redone = 0
         """Number of blocks the latest measurement had to redo from their factors."""
 
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
-        """``begin``, and what it leads to: waits for accelerators."""
-        return self.begin(spectrum).now()
+        """What ``begin`` leads to, without ``known``: waits for accelerators."""
+        readings = self.begin(Due(0, full=spectrum)).now()
+        return {name: reading.values for name, reading in readings.items()}
 
     @torch.no_grad()
-    def begin(self, spectrum: bool = True) -> Deferred[dict[str, FloatArray]]:
+    def begin(self, due: Due) -> Deferred[Readings]:
         """Start a measurement; what is on an accelerator is only set going there. At most one at a time.
 
-        It leads to float64 ``[n_adapters]`` by name, in the order of the adapters.
-
-        ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; and with ``spectrum`` also
+        ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; and in a full measurement also
         ``spectral_norm``, ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of
         ΔW = s·B·diag(middle)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
         ``scale``; so is one that is not readable here, and False in ``known``. Zero ΔW has zero ranks.
@@ -87,8 +86,11 @@ class AdapterBank:
         counted, however many adapters there are, as long as they fit into the staging buffer. Blocks that have to be
         redone are read when the result is: a step later they are those of that step.
         """
+        if not due.norms:
+            return ready({})
+        spectrum = due.full
         totals = _Totals(np.zeros((len(self._adapters), 6)), [[] for _ in self._adapters])
-        self.known = np.zeros(len(self._adapters), dtype=bool)
+        self.known = known = np.zeros(len(self._adapters), dtype=bool)
         self.redone = 0
         waiting: dict[int, list[_Entry]] = {}
         on_device: dict[torch.device, list[_Entry]] = {}
@@ -115,13 +117,14 @@ class AdapterBank:
         scale = np.array([adapter.scale for adapter in self._adapters], dtype=np.float64)
         staged = [(self._staging_for(device, entries), entries) for device, entries in on_device.items()]
 
-        def finish(results: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        def finish(results: Sequence[FloatArray]) -> Readings:
             with np.errstate(all="ignore"), torch.no_grad():
                 for (staging, entries), result in zip(staged, results):
                     self._add_staged(totals, entries, staging.unpack(result), spectrum)
-                totals.sums[~self.known] = np.nan
+                totals.sums[~known] = np.nan
                 self.spectrum = np.abs(scale)[:, None] * _padded(totals.sigmas) if spectrum else None
-                return _metrics(scale, totals.sums, spectrum)
+                metrics = _metrics(scale, totals.sums, spectrum)
+                return {name: Reading(values, known) for name, values in metrics.items()}
 
         return Deferred([staging(*_of(entries)) for staging, entries in staged], finish)
 

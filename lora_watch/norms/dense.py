@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from lora_watch.adapters import DenseAdapter
-from lora_watch.deferred import Deferred
+from lora_watch.deferred import Deferred, ready
 from lora_watch.norms.base import matrix_norms
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.records import BoolArray, Due, Reading, Readings
 
 SPECTRUM_UP_TO = 512
 """Smaller side of a change up to which all its singular values are computed: below a second on one core."""
@@ -31,18 +31,18 @@ class DenseBank:
         self.known: BoolArray = np.ones(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where ΔW could not be had."""
 
-    def begin(self, spectrum: bool = True) -> Deferred[dict[str, FloatArray]]:
-        """``delta_norm``, ``spectral_norm`` and ``stable_rank``, float64 ``[n_adapters]``; none without ``spectrum``.
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``delta_norm``, ``spectral_norm`` and ``stable_rank``: all in a full measurement, nothing else.
 
         NaN where ΔW holds a NaN or an infinity, or is not known.
         """
-        if not spectrum:
-            return Deferred((), lambda _: {})
+        if not due.full:
+            return ready({})
         rows = [dense_norms(adapter) for adapter in self._adapters]
-        self.known = np.array([bool(row) for row in rows], dtype=bool)
+        self.known = known = np.array([bool(row) for row in rows], dtype=bool)
         names = ("delta_norm", "spectral_norm", "stable_rank")
-        values = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in names}
-        return Deferred((), lambda _: values)
+        columns = {name: np.array([row.get(name, np.nan) for row in rows], dtype=np.float64) for name in names}
+        return ready({name: Reading(values, known) for name, values in columns.items()})
 
 
 @torch.no_grad()

@@ -19,9 +19,10 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, Block, DenseAdapter
+from lora_watch.deferred import Deferred, ready
 from lora_watch.norms.grams import HOST_PIECE, difference_gram
 from lora_watch.norms.spectrum import F2, product_square, solve_precisely
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.records import Due, FloatArray, Reading, Readings
 
 
 class _Held(NamedTuple):
@@ -52,8 +53,8 @@ class Snapshot:
         self._held = {adapter.name: _hold(adapter, self._held.get(adapter.name)) for adapter in adapters}
 
     @torch.no_grad()
-    def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> tuple[FloatArray, BoolArray]:
-        """‖ΔW − ΔW_held‖_F, float64 ``[n_adapters]``, and where it is known.
+    def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> Reading:
+        """‖ΔW − ΔW_held‖_F.
 
         Good to 1e-6, relative, also where the two differ in their last digits, in ``scale`` or in ``middle`` alone; two
         ways to write one ΔW are 0 but for rounding (1e-15·‖A‖‖B‖). NaN and known where a factor holds a NaN or an
@@ -73,7 +74,30 @@ class Snapshot:
                 pairs = zip(blocks, held.blocks)
                 square = sum(_square(now, strength, then, held.strength, staging) for now, then in pairs)
                 out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
-        return out, known
+        return Reading(out, known)
+
+
+class Drift:
+    """``drift_norm`` and ``step_norm``, from two snapshots: of when an adapter was first seen, and of the last step."""
+
+    def __init__(self) -> None:
+        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._start, self._before = Snapshot([]), Snapshot([])
+
+    def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+        """Measure ``adapters`` from now on, and copy those that have not been seen yet."""
+        self._adapters = adapters
+        self._start.add(adapters)
+
+    def arm(self) -> None:
+        """Copy the adapters as they are before the coming step, which is measured in full."""
+        self._before.update(self._adapters)
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        if not (due.full and due.trained):
+            return ready({})
+        pairs = (("drift_norm", self._start), ("step_norm", self._before))
+        return ready({name: snapshot.distance(self._adapters) for name, snapshot in pairs})
 
 
 def _square(now: Block, c: FloatArray, then: Block, c0: FloatArray, staging: Tensor) -> float:

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.deferred import Deferred
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.deferred import Deferred, ready
+from lora_watch.records import Due, FloatArray, Reading, Readings
 
 
 class Magnitudes:
@@ -20,24 +20,26 @@ class Magnitudes:
     """
 
     def __init__(self) -> None:
+        self._adapters: Sequence[Adapter | DenseAdapter] = ()
         self._start: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def add(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
-        """Copy the vectors that are not held yet. Adapters without one are passed over."""
+    def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+        """Measure ``adapters`` from now on, and copy the vectors that are not held yet."""
+        self._adapters = adapters
         for adapter in adapters:
             if adapter.name not in self._start and (m := adapter.magnitude) is not None:
                 self._start[adapter.name] = m.detach().clone()
 
     @torch.no_grad()
-    def measure(self, adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[tuple[dict[str, FloatArray], BoolArray]]:
-        """``magnitude_norm`` ‖m‖ and ``magnitude_drift`` max|mᵢ − m₀ᵢ|/|m₀ᵢ|, float64 ``[n_adapters]`` by name, and
-        which adapters have a magnitude; no names where none has.
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``magnitude_norm`` ‖m‖ and ``magnitude_drift`` max|mᵢ − m₀ᵢ|/|m₀ᵢ|, known where there is a magnitude; nothing
+        where no adapter has one.
 
         Outputs whose magnitude began at 0 are passed over: DoRA divides by zero there. NaN in m is NaN here.
         """
         by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-        for i, adapter in enumerate(adapters):
+        for i, adapter in enumerate(self._adapters if due.full else ()):
             if (m := adapter.magnitude) is not None:
                 m = (m.cpu() if m.device.type == "mps" else m).detach().double().flatten()
                 start = self._start.get(adapter.name)
@@ -46,12 +48,14 @@ class Magnitudes:
                 indices, rows = by_device.setdefault(m.device, ([], []))
                 indices.append(i)
                 rows += [torch.linalg.vector_norm(m), change.abs().max()]
+        if not by_device:
+            return ready({})
+        total = len(self._adapters)
 
-        def finish(values: Sequence[FloatArray]) -> tuple[dict[str, FloatArray], BoolArray]:
-            out = np.full((2, len(adapters)), np.nan)
-            known = np.zeros(len(adapters), dtype=bool)
+        def finish(values: Sequence[FloatArray]) -> Readings:
+            out, known = np.full((2, total), np.nan), np.zeros(total, dtype=bool)
             for (indices, _), numbers in zip(by_device.values(), values):
                 out[:, indices], known[indices] = numbers.reshape(-1, 2).T, True
-            return dict(zip(("magnitude_norm", "magnitude_drift"), out)) if by_device else {}, known
+            return {"magnitude_norm": Reading(out[0], known), "magnitude_drift": Reading(out[1], known)}
 
         return Deferred([torch.stack(rows) for _, rows in by_device.values()], finish)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,15 +13,13 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, Block, DenseAdapter, walk
 from lora_watch.adapters.tensors import sharded
-from lora_watch.deferred import Deferred, is_far
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.deferred import Deferred, is_far, ready
+from lora_watch.records import Due, FloatArray, Reading, Readings
 
 TOKENS = 64
 """Rows of a layer's input that are looked at in a step. The ratio is a quotient of two sums over them."""
 
 _GOLDEN = 0.6180339887498949
-
-log = logging.getLogger("lora_watch")
 
 
 class _Seen(NamedTuple):
@@ -43,10 +39,10 @@ class _Seen(NamedTuple):
 class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
-    From ``arm()`` to ``read()`` a forward hook on each frozen layer sees the layer's input x and output W₀·x (a bias is
-    taken off); no other step has a hook of ours in it. Of the first micro-batch it takes ``tokens`` evenly spaced rows,
+    From ``arm()`` to ``begin()`` a forward hook on each frozen layer sees its input x and output W₀·x (a bias is taken
+    off); no other step has a hook of ours in it. Of the first micro-batch it takes ``tokens`` evenly spaced rows,
     shifted from step to step so that every position is sampled alike, and keeps of those no more than h = A·x, ``r``
-    numbers, and ‖W₀·x‖, one. ``read()`` makes ‖B·h‖² of them, as tr(BᵀB·h·hᵀ), for all layers together. It draws no
+    numbers, and ‖W₀·x‖, one. ``begin()`` makes ‖B·h‖² of them, as tr(BᵀB·h·hᵀ), for all layers together. It draws no
     random number, changes no value and returns nothing to the forward pass.
 
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
@@ -61,12 +57,26 @@ class OutputRatioProbe:
     Cost: r · (tokens · d_in + r · d_out) multiply-adds for each adapter; two operations inside a layer, on an
     accelerator some eight, in float64, and no synchronisation. Where the change is no product of two factors, it is
     made whole.
+
+    Copies of a model, pickled ones too, hold none of these hooks but a trace that goes at the first call.
+
+    Args:
+        model: what is trained.
+        adapters: those to measure.
+        tokens: rows of a layer's input that are sampled.
+        guard: what to do everything in that happens inside a forward pass, given what it does in words.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 
-    def __init__(self, model: nn.Module, adapters: Sequence[Adapter | DenseAdapter], tokens: int = TOKENS):
-        self._model = model
+    def __init__(
+        self,
+        model: nn.Module,
+        adapters: Sequence[Adapter | DenseAdapter],
+        tokens: int = TOKENS,
+        guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
+    ):
+        self._model, self._guard = model, guard
         self._adapters = list(adapters)
         self._tokens = tokens
         self._due: dict[int, Block | None] = {}
@@ -75,14 +85,11 @@ class OutputRatioProbe:
         """BᵀB of each, as it is in that pass; None until it has begun."""
         self._seen: dict[int, _Seen] = {}
         """Adapters looked at since ``arm()``."""
-        self._failed = False
         self._mask: Tensor | None = None
         self._weights: dict[int, Tensor | None] = {}
         self._phase = 0.0
         self._handles: list[Any] = []
-        self.seconds = 0.0
-        """Wall time spent inside forward passes so far."""
-        self._hooks: list[tuple[nn.Module, Any]] = []
+        self._hooks: list[tuple[nn.Module, _LayerHook]] = []
         """The layers to look into, and what looks."""
         self._hooked: list[int] = []
         """The adapters of those layers."""
@@ -101,7 +108,7 @@ class OutputRatioProbe:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
-        self._hooks = [(layer, self._hook(indices)) for layer, indices in by_layer.values()]
+        self._hooks = [(layer, _LayerHook(self, indices)) for layer, indices in by_layer.values()]
         self._hooked = [index for _, indices in by_layer.values() for index in indices]
         return None
 
@@ -117,10 +124,12 @@ class OutputRatioProbe:
         if self._hooks and not self._handles:
             # First in line: another hook may change the output.
             self._handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks]
-            self._handles.append(self._model.register_forward_pre_hook(self._see_mask, with_kwargs=True))
+            self._handles.append(self._model.register_forward_pre_hook(_MaskHook(self), with_kwargs=True))
 
-    def read(self) -> Deferred[tuple[FloatArray, BoolArray]]:
-        """The ratios since ``arm()``, float64 ``[n_adapters]``, and where they are measurements. Disarms."""
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``output_ratio`` since ``arm()``. Disarms."""
+        if not (due.full and due.trained):
+            return ready({})
         alike: dict[tuple[Any, ...], list[int]] = {}
         for index, seen in self._seen.items():
             key = seen.inside.device, seen.inside.dtype, seen.inside.shape, seen.own.shape, id(seen.weight)
@@ -131,7 +140,7 @@ class OutputRatioProbe:
         self._forget()
         self.close()
 
-        def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, BoolArray]:
+        def finish(values: Sequence[FloatArray]) -> Readings:
             ratio = np.full(len(self._adapters), np.nan)
             known = np.zeros(len(self._adapters), dtype=bool)
             for indices, scale, numbers in zip(groups, scales, values):
@@ -141,7 +150,7 @@ class OutputRatioProbe:
                 # there is nothing to compare with.
                 known[indices] = comparable = (own != 0) & ~np.isinf(own)
                 ratio[indices] = np.divide(scale * spoken, own, out=np.full(len(own), np.nan), where=comparable)
-            return ratio, known
+            return {"output_ratio": Reading(ratio, known)}
 
         return Deferred(norms, finish)
 
@@ -166,32 +175,22 @@ class OutputRatioProbe:
         self._due, self._grams, self._seen, self._mask, self._weights = {}, None, {}, None, {}
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
-    def _see_mask(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        mask = kwargs.get("attention_mask")
+    def see_mask(self, mask: Any) -> None:
         self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
         self._weights = {}
 
-    def _hook(self, indices: list[int]) -> Any:
-        def hook(layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-            if indices[0] not in self._due or not layer.training or not torch.is_grad_enabled():
-                return
-            began = time.perf_counter()
-            try:
-                device = output.device.type
-                half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
-                with torch.no_grad(), torch.autocast(device, enabled=False) if half else nullcontext():
-                    if self._grams is None:  # all at once, as the factors in arm()
-                        self._grams = self._read_grams()
-                    for index in indices:
-                        if index in self._due:
-                            self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
-            except Exception:  # the layer's own output is what it is without us
-                if not self._failed:
-                    log.exception("lora_watch could not measure output_ratio in a layer; training goes on")
-                self._failed = True
-            self.seconds += time.perf_counter() - began
-
-        return hook
+    def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        if indices[0] not in self._due or not layer.training or not torch.is_grad_enabled():
+            return
+        with self._guard("measuring output_ratio in a layer"):
+            device = output.device.type
+            half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
+            with torch.autocast(device, enabled=False) if half else nullcontext():
+                if self._grams is None:  # all at once, as the factors in arm()
+                    self._grams = self._read_grams()
+                for index in indices:
+                    if index in self._due:
+                        self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
 
     def _read_grams(self) -> dict[int, Tensor]:
         """diag(middle)·BᵀB·diag(middle), ``[r, r]``, of those that are due and have a B."""
@@ -234,6 +233,41 @@ class OutputRatioProbe:
             # Asking an accelerator whether all are ones would wait for it.
             self._weights[count] = None if weight.device.type == "cpu" and bool(weight.all()) else weight
         return self._weights[count]
+
+
+class _LayerHook:
+    """The forward hook of a frozen layer under some adapters."""
+
+    def __init__(self, probe: OutputRatioProbe, indices: list[int]):
+        self._probe, self._indices = probe, indices
+
+    def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        self._probe.see_layer(self._indices, layer, args, output)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Gone, ()
+
+
+class _MaskHook:
+    """The model's own: before a forward pass it sees which tokens are padding."""
+
+    def __init__(self, probe: OutputRatioProbe):
+        self._probe = probe
+
+    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        self._probe.see_mask(kwargs.get("attention_mask"))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Gone, ()
+
+
+class _Gone:
+    """What a copy of a model has in a hook's place: does nothing and takes itself out."""
+
+    def __call__(self, module: nn.Module, *args: Any) -> None:
+        for hooks in (module._forward_hooks, module._forward_pre_hooks):
+            for place in [place for place, hook in hooks.items() if hook is self]:
+                del hooks[place]
 
 
 def _whole(adapter: Adapter | DenseAdapter) -> Tensor:

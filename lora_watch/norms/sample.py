@@ -16,8 +16,8 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.tensors import sharded
-from lora_watch.deferred import Deferred
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.deferred import Deferred, ready
+from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 ELEMENTS = 64
 """How many elements of a tensor are looked at."""
@@ -66,7 +66,9 @@ class Changed:
     are not looked at; nor are those of embeddings and experts, of which an update touches what the batch has used.
     """
 
-    def __init__(self, adapters: Sequence[Adapter]):
+    def __init__(self, adapters: Sequence[Adapter], since: int = 0):
+        self._since = since
+        """The step after which it begins: there is nothing to say of that one."""
         self._factors = [
             (row, i)
             for i, adapter in enumerate(adapters)
@@ -82,19 +84,21 @@ class Changed:
         return _collect([(place, factor) for place, factor in factors if _here(factor)])
 
     @torch.no_grad()
-    def measure(self) -> Deferred[dict[str, FloatArray]]:
-        """``a_changed`` and ``b_changed`` since the last call, float64 ``[n_adapters]`` by name, NaN where unknown; no
-        names where no factor is in half precision."""
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``a_changed`` and ``b_changed`` since the last call; nothing where no factor is in half precision."""
+        if not due.norms or due.step == self._since:
+            return ready({})
         before, self._held = self._held, self._now()
         kinds = [kind for kind, rows in self._held.items() if kind in before and before[kind].places == rows.places]
         shares = [(before[kind].values != self._held[kind].values).double().mean(1) for kind in kinds]
         places = [np.array(self._held[kind].places).T for kind in kinds]
 
-        def finish(values: Sequence[FloatArray]) -> dict[str, FloatArray]:
+        def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full((2, len(self._adapters)), np.nan)
             for where, numbers in zip(places, values):
                 out[tuple(where)] = numbers
-            return dict(zip(("a_changed", "b_changed"), out)) if kinds else {}
+            names = ("a_changed", "b_changed") if kinds else ()
+            return {name: Reading(numbers, ~np.isnan(numbers)) for name, numbers in zip(names, out)}
 
         return Deferred(shares, finish)
 
@@ -106,11 +110,15 @@ class FrozenWeights:
     """
 
     def __init__(self) -> None:
+        self._adapters: Sequence[Adapter] = ()
         self._start: dict[str, Tensor] = {}
         """``[ELEMENTS]`` of each adapter's frozen weight, by the adapter's name."""
+        self.trainable: BoolArray | None = None
+        """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
 
-    def add(self, adapters: Sequence[Adapter]) -> None:
-        """Look at those that have not been seen yet."""
+    def watch(self, adapters: Sequence[Adapter]) -> None:
+        """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
+        self._adapters = adapters
         new = [a for a in adapters if a.name not in self._start]
         for rows in self._now(new, [a.base_weight for a in new]).values():
             self._start.update((new[place].name, values) for (place,), values in zip(rows.places, rows.values))
@@ -121,11 +129,13 @@ class FrozenWeights:
         return _collect([((i,), weight) for i, weight in there if weight is not None and _here(weight)])
 
     @torch.no_grad()
-    def measure(
-        self, adapters: Sequence[Adapter], weights: Sequence[Tensor | None]
-    ) -> Deferred[tuple[FloatArray, BoolArray]]:
-        """``base_drift``, ‖W − W₀‖/‖W₀‖ over the elements, float64 ``[n_adapters]``: 0 where they are bit for bit what
-        they were. And where it is known. ``weights``: each adapter's ``base_weight``."""
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``base_drift``, ‖W − W₀‖/‖W₀‖ over the elements: 0 where they are bit for bit what they were."""
+        adapters, self.trainable = self._adapters, None
+        if not due.full or not adapters:
+            return ready({})
+        weights = [adapter.base_weight for adapter in adapters]
+        self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
         indices: list[NDArray[np.intp]] = []
         drifts: list[Tensor] = []
         for rows in self._now(adapters, weights).values():
@@ -140,11 +150,11 @@ class FrozenWeights:
             drifts.append(torch.linalg.vector_norm(moved, dim=1) / size.clamp_min(torch.finfo(torch.float64).tiny))
             indices.append(np.array([rows.places[n][0] for n in same]))
 
-        def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, BoolArray]:
+        def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full(len(adapters), np.nan)
             for where, numbers in zip(indices, values):
                 out[where] = numbers
-            return out, ~np.isnan(out)
+            return {"base_drift": Reading(out, ~np.isnan(out))}
 
         return Deferred(drifts, finish)
 

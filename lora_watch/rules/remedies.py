@@ -31,9 +31,7 @@ def is_adaptive(run: RunInfo) -> bool:
 
 def peak_rates(run: RunInfo) -> FloatArray:
     """The highest learning rate of each adapter's own parameter group, ``[n_adapters]``; NaN where unknown."""
-    rates = run.peak_lr
-    groups = [adapter.group for adapter in run.adapters]
-    return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in groups], dtype=np.float64)
+    return run.per_adapter(run.peak_lr)
 
 
 def first_steps(run: RunInfo) -> FloatArray:
@@ -42,7 +40,7 @@ def first_steps(run: RunInfo) -> FloatArray:
     ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
     0.98–1.14 under Adam.
     """
-    reach = [abs(a.scale) * math.sqrt(a.d_out * a.r / 3.0) / (a.base_norm or math.nan) for a in run.adapters]
+    reach = [abs(a.scale) * a.norm_per_lr / (a.base_norm or math.nan) for a in run.adapters]
     return peak_rates(run) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.records import BoolArray
 
 
 class ParameterGroups:
@@ -64,10 +64,6 @@ class ParameterGroups:
     def weight_decay(self) -> tuple[float, ...]:
         """The weight decay of each group now; 0 for a group that has none."""
         return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
-
-    def per_adapter(self, rates: Sequence[float]) -> FloatArray:
-        """``rates`` (one a group) spread over the adapters: float64 ``[n_adapters]``, NaN where no group is known."""
-        return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in self.group])
 
 
 def _number(rate: Any) -> float:

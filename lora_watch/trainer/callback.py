@@ -21,7 +21,8 @@ from lora_watch.trainer import facts
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
-from lora_watch.watch.monitor import Monitor, log
+from lora_watch.watch.guard import log
+from lora_watch.watch.monitor import Monitor
 from lora_watch.watch.policy import FailOn, policy
 
 _KEY = "lora_watch"

@@ -33,7 +33,8 @@ def product(adapter: Adapter) -> Tensor:
 
 
 def distance(snapshot: Snapshot, adapter: Adapter) -> float:
-    values, known = snapshot.distance([adapter])
+    reading = snapshot.distance([adapter])
+    values, known = reading.values, reading.known
     assert known.all()
     assert values.dtype == np.float64
     return float(values[0])
@@ -97,7 +98,8 @@ def test_broken_factors_are_nan_and_known(bad: float) -> None:
     snapshot = Snapshot([good, broken])
     broken.blocks()[0].b[1, 1] = bad
     good.blocks()[0].b.mul_(2)
-    values, known = snapshot.distance([broken, good])
+    reading = snapshot.distance([broken, good])
+    values, known = reading.values, reading.known
     assert known.all()
     assert math.isnan(values[0])
     assert values[1] == pytest.approx(float(product(good).norm()) / 2, rel=PROMISE)
@@ -115,7 +117,8 @@ def test_unknown_and_added_and_updated() -> None:
     first, later, hidden = Bare(pair(9, 8, 2)), Bare(pair(9, 8, 2)), Bare()
     first.name, later.name, hidden.name = "first", "later", "hidden"
     snapshot = Snapshot([first, hidden])
-    values, known = snapshot.distance([first, later, hidden])
+    reading = snapshot.distance([first, later, hidden])
+    values, known = reading.values, reading.known
     assert known.tolist() == [True, False, False]
     assert np.isnan(values[1:]).all()
     first.blocks()[0].b.mul_(2)
@@ -125,7 +128,7 @@ def test_unknown_and_added_and_updated() -> None:
     assert distance(snapshot, later) == 0
     snapshot.update([first])
     assert distance(snapshot, first) == 0
-    assert not snapshot.distance([later])[1].any(), "update holds nothing else"
+    assert not snapshot.distance([later]).known.any(), "update holds nothing else"
 
 
 def test_a_changed_rank_is_measured_and_another_layer_is_unknown() -> None:
@@ -134,8 +137,8 @@ def test_a_changed_rank_is_measured_and_another_layer_is_unknown() -> None:
     smaller = Bare(pair(30, 20, 3, seed=4), scale=1.5)
     expected = float((product(smaller) - before).norm())
     assert distance(snapshot, smaller) == pytest.approx(expected, rel=PROMISE)
-    assert not snapshot.distance([Bare(pair(31, 20, 6))])[1].any()
-    assert not snapshot.distance([Bare(pair(30, 20, 6), pair(30, 20, 6))])[1].any()
+    assert not snapshot.distance([Bare(pair(31, 20, 6))]).known.any()
+    assert not snapshot.distance([Bare(pair(30, 20, 6), pair(30, 20, 6))]).known.any()
     snapshot.update([smaller])
     assert distance(snapshot, smaller) == 0
 
@@ -235,7 +238,8 @@ def test_every_kind_of_layer(kind: str) -> None:
         for adapter in adapters:
             for parameter in adapter.parameters:
                 parameter.add_(0.01 * torch.randn_like(parameter))
-    values, known = snapshot.distance(adapters)
+    reading = snapshot.distance(adapters)
+    values, known = reading.values, reading.known
     assert known.all()
     assert values == pytest.approx([float((product(a) - b).norm()) for a, b in zip(adapters, before)], rel=PROMISE)
     assert (values > 0).all()

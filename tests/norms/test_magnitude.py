@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.norms.magnitude import Magnitudes
+from lora_watch.records import Due
 from tests.norms.factors import Bare, pair
 
 
@@ -32,38 +33,38 @@ def dora(name: str, *m: float, dtype: torch.dtype = torch.float32) -> Dora:
 def test_norm_and_drift_of_those_that_have_one(dtype: torch.dtype, size: float) -> None:
     plain, moved = dora("plain"), dora("moved", size, 2 * size, -4 * size, dtype=dtype)
     held = Magnitudes()
-    held.add([plain, moved])
+    held.watch([plain, moved])
     start = moved.m.double().numpy() if moved.m is not None else np.zeros(0)
     moved.m = torch.tensor([size, 2.5 * size, -3 * size], dtype=dtype)
-    values, known = held.measure([plain, moved]).now()
-    assert known.tolist() == [False, True]
-    assert np.isnan(values["magnitude_norm"][0])
-    assert np.isnan(values["magnitude_drift"][0])
+    readings = held.begin(Due(1)).now()
+    assert readings["magnitude_norm"].known.tolist() == [False, True]
+    assert np.isnan(readings["magnitude_norm"].values[0])
+    assert np.isnan(readings["magnitude_drift"].values[0])
     now = moved.m.double().numpy()
-    assert values["magnitude_norm"][1] == pytest.approx(np.linalg.norm(now / size) * size, rel=1e-6)
-    assert values["magnitude_drift"][1] == pytest.approx(np.abs(now / start - 1).max(), rel=1e-6)
+    assert readings["magnitude_norm"].values[1] == pytest.approx(np.linalg.norm(now / size) * size, rel=1e-6)
+    assert readings["magnitude_drift"].values[1] == pytest.approx(np.abs(now / start - 1).max(), rel=1e-6)
 
 
 def test_it_counts_from_where_it_was_first_seen_and_a_change_in_place_is_seen() -> None:
     adapter, held = dora("one", 1.0, 1.0), Magnitudes()
-    held.add([adapter])
-    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == 0
+    held.watch([adapter])
+    assert held.begin(Due(1)).now()["magnitude_drift"].values[0] == 0
     assert adapter.m is not None
     adapter.m += 0.5
-    held.add([adapter])
-    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == pytest.approx(0.5)
+    held.watch([adapter])
+    assert held.begin(Due(1)).now()["magnitude_drift"].values[0] == pytest.approx(0.5)
 
 
 def test_an_output_that_began_at_zero_is_passed_over_and_nan_is_not() -> None:
     adapter, held = dora("one", 0.0, 1.0), Magnitudes()
-    held.add([adapter])
+    held.watch([adapter])
     adapter.m = torch.tensor([5.0, 1.1])
-    assert held.measure([adapter]).now()[0]["magnitude_drift"][0] == pytest.approx(0.1, rel=1e-6)
+    assert held.begin(Due(1)).now()["magnitude_drift"].values[0] == pytest.approx(0.1, rel=1e-6)
     adapter.m = torch.tensor([np.nan, 1.1])
-    assert np.isnan(held.measure([adapter]).now()[0]["magnitude_drift"][0])
+    assert np.isnan(held.begin(Due(1)).now()["magnitude_drift"].values[0])
 
 
 def test_without_any_there_is_nothing() -> None:
-    values, known = Magnitudes().measure([dora("plain")]).now()
-    assert values == {}
-    assert known.tolist() == [False]
+    held = Magnitudes()
+    held.watch([dora("plain")])
+    assert held.begin(Due(1)).now() == {}

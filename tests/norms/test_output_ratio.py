@@ -14,6 +14,8 @@ from transformers import Trainer
 from lora_watch import LoraWatchCallback
 from lora_watch.adapters import find_adapters
 from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.records import BoolArray, Due, FloatArray
+from lora_watch.watch.guard import Guard
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 
@@ -61,6 +63,11 @@ def direct(model: nn.Module, inputs: dict[str, torch.Tensor], keep: torch.Tensor
     return np.array(out)
 
 
+def read(probe: OutputRatioProbe) -> tuple[FloatArray, BoolArray]:
+    reading = probe.begin(Due(1)).now()["output_ratio"]
+    return reading.values, reading.known
+
+
 def probe_of(model: nn.Module, tokens: int = 10_000) -> OutputRatioProbe:
     return OutputRatioProbe(model, find_adapters(model), tokens)
 
@@ -81,7 +88,7 @@ def test_equals_the_direct_computation(config: dict[str, Any]) -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    ratio, known = probe.read().now()
+    ratio, known = read(probe)
     assert known.all()
     assert ratio == pytest.approx(expected, rel=1e-4)
 
@@ -99,7 +106,7 @@ def test_a_bias_is_not_part_of_the_layers_own_voice() -> None:
     model.train()(x)
     a = find_adapters(model)[0]
     spoken = a.scale * x @ a.blocks()[0].a.T @ a.blocks()[0].b.T
-    assert probe.read().now()[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
+    assert read(probe)[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
 
 
 def test_padding_does_not_count() -> None:
@@ -111,7 +118,7 @@ def test_padding_does_not_count() -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    ratio, _ = probe.read().now()
+    ratio, _ = read(probe)
     assert ratio == pytest.approx(kept, rel=1e-4)
     assert np.abs(kept / everything - 1).max() > 1e-3, "padding must matter here, or the test says nothing"
 
@@ -125,7 +132,7 @@ def test_gradient_checkpointing_counts_once(reentrant: bool) -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs).loss.backward()
-    ratio, known = probe.read().now()
+    ratio, known = read(probe)
     assert known.all()
     assert ratio == pytest.approx(expected, rel=1e-4)
 
@@ -142,9 +149,9 @@ def test_only_the_first_training_forward_after_arming_counts() -> None:
         model(**second)
     model(**first)
     model(**second)
-    ratio, _ = probe.read().now()
+    ratio, _ = read(probe)
     assert ratio == pytest.approx(expected, rel=1e-4)
-    assert not probe.read().now()[1].any(), "reading disarms"
+    assert not read(probe)[1].any(), "reading disarms"
 
 
 def test_gradient_accumulation_looks_at_the_first_micro_batch() -> None:
@@ -183,7 +190,7 @@ def test_a_sample_is_unbiased_over_steps() -> None:
     for step in range(60):
         probe.arm(step)
         model(**inputs)
-        squares.append(probe.read().now()[0])
+        squares.append(read(probe)[0])
     spread = np.std(squares, axis=0) / math.sqrt(len(squares))
     assert (np.abs(np.mean(squares, axis=0) - expected) < 4 * spread + 0.02 * expected).all()
     assert (np.std(squares, axis=0) > 0).all(), "steps must look at different tokens"
@@ -195,7 +202,7 @@ def test_bf16_and_autocast_are_measured_in_single_precision() -> None:
     probe.arm(0)
     with torch.autocast("cpu", torch.bfloat16):
         model(**inputs)
-    ratio, _ = probe.read().now()
+    ratio, _ = read(probe)
     assert ratio == pytest.approx(direct(model, inputs), rel=0.03)  # the inputs themselves are rounded
 
 
@@ -207,7 +214,7 @@ def test_what_cannot_be_measured_is_unknown_and_says_so() -> None:
     assert probe.why_unavailable
     probe.arm(0)
     conv.train()(torch.randn(1, 3, 5, 5))
-    ratio, known = probe.read().now()
+    ratio, known = read(probe)
     assert not known.any()
     assert np.isnan(ratio).all()
 
@@ -242,7 +249,7 @@ def test_another_hook_that_changes_the_output_is_not_seen() -> None:
     probe = probe_of(model)
     probe.arm(0)
     model(**inputs)
-    first = probe.read().now()[0][0]
+    first = read(probe)[0][0]
     assert first == pytest.approx(expected[0], rel=1e-4)  # the layers after it see other inputs
 
 
@@ -250,7 +257,9 @@ def test_a_failure_inside_a_layer_is_no_failure_of_training(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     model, inputs = trained(targets=["q_proj"]), batch()
-    probe = probe_of(model)
+    reported: list[str] = []
+    guard = Guard(lambda message, remedy: reported.append(message))
+    probe = OutputRatioProbe(model, find_adapters(model), guard=guard)
     real = probe._look
     calls = iter(range(100))
 
@@ -263,5 +272,7 @@ def test_a_failure_inside_a_layer_is_no_failure_of_training(
     expected = model(**inputs).loss
     probe.arm(0)
     assert torch.equal(model(**inputs).loss, expected)
-    assert probe.read().now()[1].tolist() == [True, False, True, True]
+    assert read(probe)[1].tolist() == [True, False, True, True]
     assert "on another device" in caplog.text
+    assert len(reported) == 1
+    assert guard.seconds > 0, "time in a forward pass counts"

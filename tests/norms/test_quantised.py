@@ -16,6 +16,7 @@ from lora_watch.adapters import find_adapters
 from lora_watch.norms import base, base_norms, measure
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.quantised import dequantised
+from lora_watch.records import Due
 
 D_OUT, D_IN = 96, 128
 
@@ -175,7 +176,8 @@ def test_output_ratio_and_relative_norm(name: str) -> None:
     probe = OutputRatioProbe(model, [adapter])
     probe.arm(0)
     model.train()(x)
-    ratio, known = probe.read().now()
+    reading = probe.begin(Due(1)).now()["output_ratio"]
+    ratio, known = reading.values, reading.known
     assert known.all()
     a, b = (factor.detach().double() for factor in adapter.blocks()[0])
     layer: Any = adapter.base_layer

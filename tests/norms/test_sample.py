@@ -11,8 +11,10 @@ from torch import nn
 
 from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.norms.sample import Changed, FrozenWeights
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.records import BoolArray, Due, FloatArray
 from tests.support import lora, tiny_model
+
+DUE = Due(1)
 
 
 def adapters(dtype: torch.dtype, **config: Any) -> list[Adapter]:
@@ -31,19 +33,19 @@ def test_the_share_of_elements_that_changed(dtype: torch.dtype) -> None:
     a, b = watched[3].parameters
     a.add_(1.0)
     b.view(-1)[: b.numel() // 2].add_(1.0)
-    shares = changed.measure().now()
-    assert shares["a_changed"].tolist() == [float(i == 3) for i in range(28)]
-    assert shares["b_changed"][3] == pytest.approx(0.5, abs=0.05)
-    again = changed.measure().now()
-    assert not again["a_changed"].any(), "since the last look"
+    shares = changed.begin(DUE).now()
+    assert shares["a_changed"].values.tolist() == [float(i == 3) for i in range(28)]
+    assert shares["b_changed"].values[3] == pytest.approx(0.5, abs=0.05)
+    again = changed.begin(DUE).now()
+    assert not again["a_changed"].values.any(), "since the last look"
     a.add_(torch.finfo(dtype).smallest_normal)  # too little to see
-    assert not changed.measure().now()["a_changed"].any()
+    assert not changed.begin(DUE).now()["a_changed"].values.any()
 
 
 def test_what_cannot_lose_updates_is_not_looked_at() -> None:
-    assert Changed(adapters(torch.float32)).measure().now() == {}
+    assert Changed(adapters(torch.float32)).begin(DUE).now() == {}
     mixed = adapters(torch.bfloat16, targets=["embed_tokens", "q_proj"])
-    shares = Changed(mixed).measure().now()["a_changed"]
+    shares = Changed(mixed).begin(DUE).now()["a_changed"].values
     assert [a.kind for a, known in zip(mixed, shares == shares) if not known] == ["Embedding"]
 
 
@@ -53,25 +55,27 @@ def test_factors_smaller_than_the_sample() -> None:
         adapter.parameters[0].data = torch.ones(1, 3, dtype=torch.bfloat16)
     changed = Changed(tiny)
     tiny[0].parameters[0].data[0, 1] = 2.0
-    assert changed.measure().now()["a_changed"][0] == pytest.approx(1 / 3, abs=0.02)
+    assert changed.begin(DUE).now()["a_changed"].values[0] == pytest.approx(1 / 3, abs=0.02)
 
 
 def drift_of(frozen: FrozenWeights, watched: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
-    return frozen.measure(watched, [adapter.base_weight for adapter in watched]).now()
+    frozen.watch(watched)
+    drift = frozen.begin(DUE).now()["base_drift"]
+    return drift.values, drift.known
 
 
 @torch.no_grad()
 def test_frozen_weights_are_compared_with_the_start() -> None:
     watched = adapters(torch.float32)
     frozen = FrozenWeights()
-    frozen.add(watched)
+    frozen.watch(watched)
     drift, known = drift_of(frozen, watched)
     assert known.all()
     assert not drift.any()
     weights = [w for a in watched if (w := a.base_weight) is not None]
     weights[5].mul_(1.01)
     weights[6].view(torch.int32).add_(1)  # the last binary digit
-    frozen.add(watched)
+    frozen.watch(watched)
     drift, _ = drift_of(frozen, watched)
     assert drift[5] == pytest.approx(0.01, rel=1e-4)
     assert 0 < drift[6] < 2e-7
@@ -82,7 +86,7 @@ def test_what_is_merged_or_has_another_dtype_is_unknown() -> None:
     model = lora(tiny_model(), init_lora_weights=False)
     watched = find_adapters(model)
     frozen = FrozenWeights()
-    frozen.add(watched)
+    frozen.watch(watched)
     model.merge_adapter()
     assert not drift_of(frozen, watched)[1].any()
     model.unmerge_adapter()

@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, deferred
-from lora_watch.deferred import Courier, Deferred
+from lora_watch.deferred import Deferred, HostCopy
 from lora_watch.norms import AdapterBank
-from lora_watch.records import RunInfo
+from lora_watch.records import Due, RunInfo
 from lora_watch.sinks import ReportSink
 from tests.norms.factors import Bare, pair
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
@@ -40,9 +40,9 @@ def far(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def slow(far: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """And its numbers are not there before they are waited for."""
-    real = Courier._copy
+    real = HostCopy._copy
 
-    def copy(self: Courier, device: torch.device, tensors: Any) -> Callable[[], Tensor]:
+    def copy(self: HostCopy, device: torch.device, tensors: Any) -> Callable[[], Tensor]:
         target = real(self, device, tensors)()
         numbers = target.clone()
         target.fill_(torch.nan)
@@ -54,7 +54,7 @@ def slow(far: None, monkeypatch: pytest.MonkeyPatch) -> None:
         return wait
 
     WAITS.clear()
-    monkeypatch.setattr(Courier, "_copy", copy)
+    monkeypatch.setattr(HostCopy, "_copy", copy)
 
 
 class Sink:
@@ -84,23 +84,23 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-# -- the courier -------------------------------------------------------------------------------------------------------
+# -- the copy to the host -----------------------------------------------------------------------------------------------
 def total(*values: float) -> Deferred[float]:
     return Deferred([torch.tensor(value) for value in values], lambda arrays: float(sum(a[0] for a in arrays)))
 
 
 def test_on_a_cpu_everything_is_there_at_once() -> None:
-    arrival = Courier().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
+    arrival = HostCopy().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
     assert not arrival.late
     assert arrival.read() == {"a": 3.0, "b": "x"}
 
 
 @pytest.mark.usefixtures("slow")
 def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
-    courier = Courier()
-    before = courier.send({"a": total(0)})
+    host_copy = HostCopy()
+    before = host_copy.send({"a": total(0)})
     for size in (1, 2, 9, 3, 3, 30, 1):
-        now = courier.send({"a": total(*range(size)), "b": total(size)})
+        now = host_copy.send({"a": total(*range(size)), "b": total(size)})
         assert now.late
         assert np.isfinite(before.read()["a"])
         before = now
@@ -110,7 +110,7 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
 @pytest.mark.usefixtures("slow")
 def test_what_is_written_to_after_sending_does_not_matter() -> None:
     tensor = torch.ones(3)
-    arrival = Courier().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
+    arrival = HostCopy().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
     tensor.zero_()
     assert arrival.read() == {"a": [1.0, 1.0, 1.0]}
 
@@ -121,11 +121,11 @@ def test_what_is_written_to_after_sending_does_not_matter() -> None:
 def test_norms_take_two_operations_and_one_a_shape(count: int, dtype: torch.dtype, far: None) -> None:
     shapes = [(40, 30, 4), (64, 30, 4), (40, 50, 8)]
     bank = AdapterBank([Bare(pair(*shapes[i % 3], seed=i, dtype=dtype)) for i in range(count)])
-    courier = Courier()
+    host_copy = HostCopy()
     for _ in range(2):
-        courier.send({"norms": bank.begin()})
+        host_copy.send({"norms": bank.begin(Due(1))})
     with Operations() as seen:
-        arrival = courier.send({"norms": bank.begin()})
+        arrival = host_copy.send({"norms": bank.begin(Due(1))})
     groups = 5  # A: (4, 30), (8, 50); B: (40, 4), (64, 4), (40, 8)
     assert len(seen.names) == 2 + groups
     assert seen.names.count("copy_") == 1
@@ -285,11 +285,11 @@ def test_a_block_that_has_to_be_redone_never_spoils_the_step_before() -> None:
     a, b = pair(30, 20, 4, dtype=torch.float64)
     a, b = torch.cat((a, a * (1 + 1e-9))), torch.cat((b, -b), 1)
     bank = AdapterBank([Bare((a, b))])
-    begun = bank.begin()
+    begun = bank.begin(Due(1))
     a[0, 0] = torch.nan
     metrics = begun.now()
     assert bank.redone == 1
-    assert np.isfinite(metrics["product_norm"][0])
+    assert np.isfinite(metrics["product_norm"].values[0])
 
 
 # -- the Trainer -------------------------------------------------------------------------------------------------------

@@ -1,0 +1,169 @@
+"""Everything that is measured of the monitored adapters. Each measurer has one verb, ``begin``, and one answer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+from torch import nn
+
+from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.deferred import Deferred, merged, ready
+from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
+from lora_watch.norms.base import relative
+from lora_watch.norms.drift import Drift
+from lora_watch.norms.magnitude import Magnitudes
+from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.norms.sample import Changed, FrozenWeights
+from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
+from lora_watch.signals.gradients import Gradients
+from lora_watch.watch.guard import Guard
+from lora_watch.watch.roster import Roster
+
+
+class Instrument(Protocol):
+    """What measures something."""
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """Read what ``due`` asks for, without waiting for an accelerator; no readings of what it does not ask for."""
+        ...
+
+
+class LearningRates:
+    """``effective_lr``, s·lr of each adapter's own parameter group, and ``predicted_norm``, s·Σlr·√(d_out·r/3)."""
+
+    def __init__(self) -> None:
+        self.spent: FloatArray = np.zeros(0)
+        """Σ lr over the updates so far, ``[n_adapters]``."""
+        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._run = RunInfo(())
+        self._rates: FloatArray = np.zeros(0)
+
+    def watch(self, adapters: Sequence[Adapter | DenseAdapter], run: RunInfo) -> None:
+        """Those of other adapters, which begin anew where they are not as many."""
+        self._adapters, self._run = adapters, run
+        if self.spent.shape != (len(adapters),):
+            self.spent = np.zeros(len(adapters))
+        self._rates = run.per_adapter(run.peak_lr)
+
+    def step(self, rates: Sequence[float], updated: bool) -> None:
+        """A step with these rates, one a parameter group; ``updated``: the optimizer did not skip it."""
+        if updated:
+            self.spent = self.spent + np.nan_to_num(self._run.per_adapter(rates))
+        self._rates = self._run.per_adapter(rates or self._run.peak_lr)
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        scale = np.array([adapter.scale for adapter in self._adapters])
+        out = {"effective_lr": Reading(scale * self._rates, ~np.isnan(self._rates))}
+        if not self._run.other_methods:
+            reach = np.array([adapter.norm_per_lr for adapter in self._run.adapters])
+            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach)
+        return ready(out)
+
+
+class Norms:
+    """All of a bank's, and ``relative_norm`` and ``relative_spectral_norm``."""
+
+    def __init__(self, bank: AdapterBank | DenseBank, base: BaseNorms):
+        self.bank = bank
+        self._relative = {
+            "relative_norm": ("delta_norm", base.norm),
+            "relative_spectral_norm": ("spectral_norm", base.spectral_norm),
+        }
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        measured = self.bank.begin(due)
+
+        def finish(arrays: Sequence[FloatArray]) -> Readings:
+            out = dict(measured.finish(arrays))
+            for name, (of, base) in self._relative.items():
+                if of in out:
+                    out[name] = Reading(relative(out[of].values, base), out[of].known & (base > 0))
+            return out
+
+        return Deferred(measured.tensors, finish)
+
+
+class NoOutputRatio:
+    """Where forward passes are not to be looked into: ``output_ratio`` is unknown."""
+
+    def __init__(self, total: int):
+        self._unknown = Reading(np.full(total, np.nan), np.zeros(total, dtype=bool))
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        return ready({"output_ratio": self._unknown} if due.full and due.trained else {})
+
+
+class Instruments:
+    """All instruments, an instrument itself.
+
+    Args:
+        model: the model that is trained.
+        guard: goes around what happens inside forward passes.
+        output_ratio: look into forward passes.
+        drift: measure ``drift_norm`` and ``step_norm``.
+    """
+
+    def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool, drift: bool):
+        self._model, self._guard, self._output_ratio = model, guard, output_ratio
+        self.rates, self.gradients = LearningRates(), Gradients([])
+        # These remember where each adapter began, by its name.
+        self._drift = Drift() if drift else None
+        self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
+        self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
+        self._probe: OutputRatioProbe | None = None
+        self._all: list[Instrument] = [self.gradients]
+
+    def watch(self, roster: Roster, step: int) -> None:
+        """Measure the adapters of ``roster`` from now on, after ``step``. Says there what cannot be measured."""
+        self.close()
+        adapters, factored = roster.adapters, roster.factored
+        bank = (
+            DenseBank([a for a in adapters if isinstance(a, DenseAdapter)]) if roster.dense else AdapterBank(factored)
+        )
+        self._norms, self.gradients = Norms(bank, roster.base), Gradients(adapters)
+        self.rates.watch(adapters, roster.run)
+        if self._drift is not None:
+            self._drift.watch(adapters)
+        self._magnitudes.watch(adapters)
+        self._frozen.watch(factored)
+        self._probe = None
+        if adapters and self._output_ratio:
+            self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard)
+            if self._probe.why_unavailable:
+                roster.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
+        changed, output_ratio = Changed(factored, step), self._probe or NoOutputRatio(len(adapters))
+        drift = [self._drift] if self._drift is not None else []
+        others = [self._norms, self._magnitudes, changed, self._frozen, output_ratio]
+        self._all = [*drift, self.rates, self.gradients, *others] if adapters else [self.gradients]
+
+    @property
+    def readable(self) -> bool:
+        """The factors of all adapters could be read, in the latest measurement."""
+        return bool(self._norms.bank.known.all())
+
+    @property
+    def base_trainable(self) -> BoolArray | None:
+        """``[n_adapters]``: which base weights require a gradient, as of the latest measurement; None if unknown."""
+        return self._frozen.trainable
+
+    @property
+    def spectrum(self) -> FloatArray | None:
+        """See ``StepRecord.spectrum``; of the measurement of the norms that was finished last."""
+        return self._norms.bank.spectrum
+
+    def arm(self, step: int) -> None:
+        """The coming step, ``step`` + 1, is measured in full: see its forward pass, and copy what it starts from."""
+        if self._probe is not None:
+            self._probe.arm(step)
+        if self._drift is not None:
+            self._drift.arm()
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        return merged([instrument.begin(due) for instrument in self._all])
+
+    def close(self) -> None:
+        """Take every hook off the model."""
+        if self._probe is not None:
+            self._probe.close()

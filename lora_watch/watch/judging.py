@@ -1,0 +1,98 @@
+"""From a record to alerts, and to the sinks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules import Episodes
+from lora_watch.sinks import Sink
+from lora_watch.watch.guard import Guard
+from lora_watch.watch.policy import MONITOR_FAILURE, Policy
+from lora_watch.watch.writing import GuardedSinks
+
+
+class Judge:
+    """Asks the rules of ``policy`` about each record, and gives both to the sinks. Its guard tells it of failures."""
+
+    def __init__(self, policy: Policy, every: int, sinks: Sequence[Sink]):
+        self.policy = policy
+        self.guard = Guard(self._report_failure)
+        self.sinks = GuardedSinks(sinks, self.guard)
+        self.episodes = Episodes(policy.rules, every)
+        self.last: StepRecord | None = None
+        """The record of the latest step that has been judged."""
+        self.steps = 0
+        """Optimizer steps done."""
+        self._unwritten: list[Alert] = []
+        self._first_step = 0
+        self._concluded = False
+
+    def start(self, step: int) -> None:
+        """``step``: steps done before the run."""
+        self.steps = self._first_step = step
+        self._concluded = False
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The open alerts for which the policy ends the run, worst first."""
+        return self.policy.failures(self.episodes.open)
+
+    @property
+    def urgent(self) -> list[Alert]:
+        """Those of ``failures`` for which an update must not be."""
+        return [alert for alert in self.failures if alert.rule in self.policy.urgent]
+
+    def before_update(self, record: StepRecord) -> None:
+        """Ask the urgent rules."""
+        self._unwritten += self.episodes.check(record, urgent=True)
+        if self.urgent:  # else it is written when the step is done
+            self._write(record, [])
+
+    def judge(self, record: StepRecord) -> None:
+        """Ask all rules."""
+        alerts = self.episodes.check(record)
+        self.last = self.episodes.place(record)
+        self._write(self.last, alerts)
+
+    def conclude(self) -> bool:
+        """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
+        if self._concluded or self.failures or self.last is None or self.last.step == self._first_step:
+            return False
+        self._concluded = True
+        if alerts := self.episodes.conclude(self.last):
+            self._write(self.last, alerts)
+        return True
+
+    def error(self) -> LoraWatchError:
+        """The exception that says why the policy ends the run."""
+        bad = self.failures
+        lines = [str(alert) for alert in bad]
+        if self._first_step and self.last is None:  # not a step has been judged: these came with the checkpoint
+            open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
+            first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
+            lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
+        return LoraWatchError("\n".join(lines), bad)
+
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Take over alerts that another rank has opened and this one has not."""
+        new = [alert for theirs in alerts for alert in self.episodes.say(theirs)]
+        if new and self.last is not None:
+            self._write(self.last, new)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"episodes": self.episodes.state_dict()}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.episodes.load_state_dict(state.get("episodes", {}))
+
+    def _report_failure(self, message: str, remedy: str) -> None:
+        """A failure of the monitor itself becomes a finding."""
+        alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])
+        self._unwritten += self.episodes.say(alert)
+
+    def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
+        alerts, self._unwritten = [*self._unwritten, *alerts], []
+        self.sinks.write(record, alerts)

@@ -1,0 +1,186 @@
+"""The loop: find, measure, judge, write."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
+
+from torch import Tensor
+
+from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import Verdict
+from lora_watch.watch.cadence import Cadence
+from lora_watch.watch.judging import Judge
+from lora_watch.watch.recording import Recorder, Taken
+
+
+class Loop:
+    """What happens at each event of a training. See ``Monitor``."""
+
+    started: ClassVar[int] = 0
+    """How many runs have begun to be monitored in this process."""
+
+    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence):
+        self._recorder, self._judge, self._cadence = recorder, judge, cadence
+        self.policy = judge.policy
+        self.guard = judge.guard
+        """What is done inside a training is done in it: no exception comes out, and the time counts as overhead."""
+        self._waiting: Taken | None = None
+        """The latest step, while its numbers are still on their way."""
+        self._started = False
+
+    # -- what a run looks like from outside ----------------------------------------------------------------------
+    @property
+    def run(self) -> RunInfo:
+        """What is known of the run and its adapters."""
+        return self._recorder.roster.run
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self._judge.steps
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, in order of opening."""
+        return self._judge.episodes.alerts
+
+    @property
+    def last(self) -> StepRecord | None:
+        """The record of the latest step that has been judged."""
+        return self._judge.last
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The open alerts for which the policy ends the run, worst first."""
+        return self._judge.failures
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
+        return self._cadence.overhead
+
+    @property
+    def full_every(self) -> int:
+        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` too."""
+        return self._cadence.full_every
+
+    def error(self) -> LoraWatchError:
+        """The exception that says why the policy ends the run."""
+        return self._judge.error()
+
+    # -- a run -----------------------------------------------------------------------------------------------------
+    def start(self, step: int = 0) -> None:
+        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
+        self._cadence.start(step)
+        self._judge.start(step)
+        with self.guard("looking for adapters"):
+            self._recorder.find(step)
+            self._started = True
+            Loop.started += 1
+            self._judge.sinks.start(self.run, step)
+            self._judge.sinks.updated(step)
+            if step == 0:  # a resumed run was judged before its first step already
+                self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
+            self._recorder.plan(step)
+        self._cadence.start_clock()
+
+    def before_update(self, loss: float | Tensor | None) -> list[Alert]:
+        """Look at the loss and the gradients that the optimizer is about to use.
+
+        Optional, for loops that want to stop before a non-finite update is applied. Returns those of ``failures`` that
+        the rules call ``urgent``: for them this update must not be. Waits for an accelerator only if there is something
+        to stop (``fail_on``).
+        """
+        with self.guard("reading gradients"):
+            if not self._recorder.read_gradients(loss) or self.policy.can_end_a_run:
+                self._judge_waiting()
+                self._judge.before_update(self._recorder.before_update(self.steps + 1, loss))
+        return self._judge.urgent
+
+    def after_update(
+        self,
+        loss: float | Tensor | None,
+        step: int | None = None,
+        *,
+        lr: Sequence[float] | None = None,
+        updated: bool = True,
+    ) -> list[Alert]:
+        """Measure, judge and write one finished optimizer step. Never raises; returns ``failures``.
+
+        With adapters on an accelerator it measures this step, and judges and writes the one before.
+
+        ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
+        when the optimizer skipped the step.
+        """
+        self._judge.steps = self.steps + 1 if step is None else step
+        with self.guard("measuring"):
+            self._judge_waiting()
+            self._judge.sinks.updated(self.steps)
+            recorder = self._recorder
+            if recorder.roster.has_changed():
+                recorder.find(self.steps)
+                self._judge.sinks.start(self.run, self.steps)
+            rates = tuple(recorder.roster.groups.lr if lr is None else lr)
+            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated)
+            if not self._waiting.arrival.late:
+                self._judge_waiting()
+            recorder.plan(self.steps)
+        return self.failures
+
+    def flush(self) -> list[Alert]:
+        """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
+
+        Returns ``failures`` if there was such a step, nothing otherwise.
+        """
+        if self._waiting is None:
+            return []
+        with self.guard("measuring"):
+            self._judge_waiting()
+        return self.failures
+
+    def conclude(self) -> list[Alert]:
+        """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
+
+        Leaving the ``with`` without an exception calls it. Returns ``failures`` if it, or a step that had still been
+        under way, brought news. A run that the policy has ended already is not asked about.
+        """
+        failures = self.flush()
+        with self.guard("judging the whole run"):
+            if self._judge.conclude():
+                return self.failures
+        return failures
+
+    def adopt(self, alerts: Iterable[Alert]) -> None:
+        """Take over alerts that another rank has opened and this one has not."""
+        with self.guard("taking over alerts of another rank"):
+            self._judge.adopt(alerts)
+
+    def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
+        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing."""
+        if not self._started:
+            return
+        self.flush()
+        self._started = False
+        self._recorder.close()
+        self._judge.sinks.finish(verdict, message)
+
+    def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
+        self._judge.sinks.evaluated(self.steps if step is None else step, metrics)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
+        self.flush()
+        return self._judge.state_dict() | self._recorder.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken. Call it before ``start``."""
+        self._judge.load_state_dict(state)
+        self._recorder.load_state_dict(state)
+
+    def _judge_waiting(self) -> None:
+        taken, self._waiting = self._waiting, None
+        if taken is not None:
+            self._judge.judge(self._recorder.complete(taken))

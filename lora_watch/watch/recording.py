@@ -1,0 +1,158 @@
+"""From a step of the model to its record."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
+from lora_watch.records import Due, FloatArray, StepRecord
+from lora_watch.signals.gradients import overflow
+from lora_watch.signals.loss import LossSignals
+from lora_watch.watch.cadence import Cadence
+from lora_watch.watch.instruments import Instruments
+from lora_watch.watch.roster import Roster
+
+Loss = float | Tensor | None
+
+
+@dataclass(frozen=True)
+class Taken:
+    """What was read of one step."""
+
+    due: Due
+    record: StepRecord
+    """All that was known at once."""
+    arrival: Arrival
+    """``metrics`` and ``loss``, which may still be on their way from an accelerator."""
+
+
+class Recorder:
+    """Makes the record of every step: reads what is due, and completes the record when that has reached the host.
+
+    Args:
+        roster: whose record it is.
+        instruments: measure it.
+        cadence: says what is due.
+        lr_fraction, judge_loss: see ``Monitor``.
+        is_scaled: whether a loss scaler stands between the gradients and the optimizer.
+    """
+
+    def __init__(
+        self,
+        roster: Roster,
+        instruments: Instruments,
+        cadence: Cadence,
+        lr_fraction: Callable[[int], float | None] | None,
+        judge_loss: bool,
+        is_scaled: Callable[[], bool],
+    ):
+        self.roster, self._instruments = roster, instruments
+        self._cadence, self._host_copy = cadence, HostCopy()
+        self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
+        self._loss, self._judge_loss = LossSignals(), judge_loss
+        self._skipped = 0
+        """Steps that the optimizer has skipped."""
+
+    def find(self, step: int) -> None:
+        """Look for the adapters, after ``step``."""
+        self.roster.find()
+        self._instruments.watch(self.roster, step)
+
+    def plan(self, step: int) -> None:
+        """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it."""
+        if self._cadence.plan(step + 1, dense=self.roster.dense, collective=self.roster.collective):
+            self._instruments.arm(step)
+
+    def read_gradients(self, loss: Loss) -> bool:
+        """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
+        return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
+
+    def before_update(self, step: int, loss: Loss) -> StepRecord:
+        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators."""
+        gradients = self._instruments.gradients
+        there = self._host_copy.send({"gradients": gradients.latest, "loss": _deferred(loss)}).read()
+        gradients.keep(there["gradients"])
+        skipped = self._is_scaled() and overflow(there["gradients"])
+        return StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
+
+    def take(self, step: int, loss: Loss, *, lr: tuple[float, ...] = (), updated: bool = True) -> Taken:
+        """Read all that is to be known of ``step``, without waiting for an accelerator."""
+        due, roster = self._cadence.due(step), self.roster
+        if due.trained:
+            self._instruments.rates.step(lr, updated)
+        metrics = self._instruments.begin(due)
+        record = StepRecord(
+            roster.run,
+            step,
+            {},
+            lr=lr,
+            weight_decay=roster.groups.weight_decay,
+            wiring=roster.wiring(self._instruments.readable, self._instruments.base_trainable),
+            retired=roster.retired,
+            updated=updated,
+        )
+        return Taken(due, record, self._host_copy.send({"metrics": metrics, "loss": _deferred(loss)}))
+
+    def complete(self, taken: Taken) -> StepRecord:
+        """The whole record of a step: waits for what is still on its way."""
+        there = taken.arrival.read()
+        metrics, loss = there["metrics"], there["loss"]
+        # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
+        updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
+        self._skipped += not updated
+        return replace(
+            taken.record,
+            metrics=metrics,
+            spectrum=self._instruments.spectrum if taken.due.norms else None,
+            loss=loss,
+            overhead=self._cadence.overhead,
+            full_every=None if self.roster.dense else self._cadence.full_every,
+            lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
+            updated=updated,
+            scalars=self._loss.update(loss) if self._judge_loss else {},
+        )
+
+    def close(self) -> None:
+        """Take every hook off the model."""
+        self._instruments.close()
+
+    def state_dict(self) -> dict[str, Any]:
+        norms = self.roster.base_norms.items()
+        return {
+            "loss": self._loss.state_dict(),
+            "lr_sum": self._instruments.rates.spent.tolist(),
+            "skipped": self._skipped,
+            "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._loss.load_state_dict(state.get("loss", {}))
+        self._instruments.rates.spent = np.array(state.get("lr_sum", []), dtype=np.float64)
+        self._skipped = state.get("skipped", 0)
+        self.roster.load_base_norms(state.get("frozen", {}))
+
+    def _fraction(self, step: int) -> float | None:
+        if self._lr_fraction is not None:
+            return self._lr_fraction(step)
+        max_steps = self.roster.run.max_steps
+        return min(step / max_steps, 1.0) if max_steps else None
+
+
+def _is_far(value: Any) -> bool:
+    return isinstance(value, Tensor) and is_far(value.device)
+
+
+def _deferred(loss: Loss) -> Deferred[float | None]:
+    """The loss as a number: at once, unless it is on an accelerator."""
+    if isinstance(loss, Tensor):
+        return Deferred((loss,), _first) if _is_far(loss) else ready(float(loss.detach()))
+    return ready(None if loss is None else float(loss))
+
+
+def _first(arrays: list[FloatArray]) -> float:
+    return float(arrays[0][0])

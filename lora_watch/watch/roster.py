@@ -1,0 +1,171 @@
+"""Which adapters are monitored, and what is known of them beside what is measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from importlib import metadata
+from typing import Any, TypeVar
+
+import numpy as np
+from torch import nn
+
+from lora_watch.adapters import (
+    Adapter,
+    DenseAdapter,
+    NoAdaptersError,
+    find_adapters,
+    find_other_adapters,
+    moved,
+    prompts,
+    unmatched,
+)
+from lora_watch.adapters.describe import describe
+from lora_watch.adapters.find import listed
+from lora_watch.adapters.tensors import sharded
+from lora_watch.norms import BaseNorms, base_norms
+from lora_watch.records import BoolArray, RunInfo
+from lora_watch.signals.optimizer import ParameterGroups
+
+AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
+
+
+class Roster:
+    """The adapters of a model that are trained; all of them where none is.
+
+    Args:
+        model: the model.
+        optimizer: anything with ``param_groups``, or None.
+        run: what is known of the run beside its adapters and its optimizer.
+    """
+
+    def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
+        self._model, self._optimizer = model, optimizer
+        self.run = self._given = run
+        self.adapters: Sequence[Adapter | DenseAdapter] = ()
+        """The monitored ones: all LoRA, or, in a model without it, all of other methods."""
+        self.groups = ParameterGroups(optimizer, [])
+        self.base = BaseNorms(np.zeros(0), np.zeros(0))
+        self.retired: dict[str, str] = {}
+        """See ``StepRecord.retired``."""
+        self.base_norms: dict[str, tuple[float, float]] = {}
+        """‖W₀‖_F and σ₁(W₀) under each adapter, by its name: read once a run, for it takes time, and a weight that
+        something has been merged into is no longer W₀."""
+        self.dense = False
+        """The adapters are not LoRA: measuring them takes whole matrices."""
+        self.collective = False
+        """To read the adapters takes every rank."""
+        self._trained: dict[str, Adapter | DenseAdapter] = {}
+        """Every adapter that has been able to learn in this run, by its name."""
+        self._state: list[tuple[bool, bool, bool]] = []
+
+    @property
+    def factored(self) -> list[Adapter]:
+        return [adapter for adapter in self.adapters if isinstance(adapter, Adapter)]
+
+    def note(self, text: str) -> None:
+        """Add to what could not be monitored, once."""
+        if text not in self.run.notes:
+            self.run = replace(self.run, notes=(*self.run.notes, text))
+
+    def find(self) -> None:
+        """Look for the adapters anew. Adapters that have trained and no longer do are ``retired``."""
+        methods: set[str] = set()
+        found: Sequence[Adapter | DenseAdapter]
+        try:
+            found = find_adapters(self._model)
+            self.adapters, self.dense = _in_training(found), False
+        except NoAdaptersError as error:
+            others = find_other_adapters(self._model)
+            methods = {adapter.method for adapter in others} | set(prompts(self._model))
+            found = measurable = [adapter for adapter in others if adapter.merged or adapter.why_not is None]
+            self.adapters, self.dense = _in_training(measurable), True
+            self.note(
+                f"not LoRA ({listed(others)}): measured as often as max_overhead allows, and after 1, 2, 4, 8 … steps; "
+                "there are no norms of A and B, and no scale"
+                if found
+                else str(error)
+            )
+        self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
+        self.retired = _retired(self._trained, found)
+        own = (p for a in self.adapters for p in (*a.parameters, a.magnitude_parameter))
+        self.collective = any(sharded(parameter) for parameter in own if parameter is not None)
+        self.groups = ParameterGroups(self._optimizer, self.adapters)
+        self.base = self._read_base_norms()
+        self.run = replace(
+            self.run,
+            adapters=tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm)),
+            versions=_versions(),
+            optimizer=self.groups.name,
+            peak_lr=self._given.peak_lr or self.groups.peak_lr,
+            other_methods=tuple(sorted(methods)),
+            moved=moved(self._model),
+            unmatched=tuple(unmatched(self._model)),
+        )
+        self._state = self._read_state()
+
+    def has_changed(self) -> bool:
+        """An adapter has been switched, merged or frozen since ``find``: another one may be training now."""
+        return self._read_state() != self._state
+
+    def wiring(self, readable: bool, base_trainable: BoolArray | None) -> dict[str, BoolArray]:
+        """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one.
+
+        ``readable``: False where factors are sharded away, and the optimizer holds other tensors than the model shows.
+        """
+        state = np.array(self._state, dtype=bool).reshape(-1, 3)
+        wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
+        if self.groups.known and readable:
+            wiring["in_optimizer"] = self.groups.in_optimizer
+        if base_trainable is not None:
+            wiring["base_trainable"] = base_trainable
+        return wiring
+
+    def load_base_norms(self, norms: Mapping[str, Iterable[float]]) -> None:
+        """What a run that is gone on with has read already: ``base_norms``."""
+        self.base_norms = {name: (norm, top) for name, (norm, top) in norms.items()}
+
+    def _read_base_norms(self) -> BaseNorms:
+        new = [adapter for adapter in self.adapters if adapter.name not in self.base_norms]
+        norms = base_norms(new)
+        self.base_norms.update(zip((a.name for a in new), zip(norms.norm.tolist(), norms.spectral_norm.tolist())))
+        pairs = np.array([self.base_norms[adapter.name] for adapter in self.adapters]).reshape(-1, 2)
+        return BaseNorms(pairs[:, 0], pairs[:, 1])
+
+    def _read_state(self) -> list[tuple[bool, bool, bool]]:
+        """Of each adapter: active, merged, trainable. Of one that is not active, perhaps deleted, no more is asked."""
+        return [(True, a.merged, a.trainable) if a.active else (False, False, False) for a in self.adapters]
+
+
+def _versions() -> dict[str, str]:
+    """Of the packages that a run depends on, as far as they are installed."""
+    out = {}
+    for package in ("lora-watch", "torch", "transformers", "peft", "trl", "accelerate", "numpy"):
+        try:
+            out[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    return out
+
+
+def _retired(trained: Mapping[str, Adapter | DenseAdapter], found: Sequence[Adapter | DenseAdapter]) -> dict[str, str]:
+    """Which adapters that have trained do so no longer, and why, in the words of ``StepRecord.retired``."""
+    here, taken = {a.name for a in found}, {id(a.module) for a in found if a.active}
+
+    def why(adapter: Adapter | DenseAdapter) -> str:
+        if adapter.name not in here:
+            return "gone"
+        if not adapter.active:
+            return "replaced" if id(adapter.module) in taken else "off"
+        return "merged" if adapter.merged else ""
+
+    return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
+
+
+def _trains(adapter: Adapter | DenseAdapter) -> bool:
+    return adapter.active and adapter.trainable and not adapter.merged
+
+
+def _in_training(found: Sequence[AnyAdapter]) -> Sequence[AnyAdapter]:
+    """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
+    return [adapter for adapter in found if _trains(adapter)] or found

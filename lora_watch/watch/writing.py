@@ -1,0 +1,44 @@
+"""The sinks of a run, none of which can harm it or another one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from lora_watch.alerts import Alert
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import EvaluationSink, Sink, UpdateSink, Verdict
+from lora_watch.watch.guard import Guard
+
+
+class GuardedSinks:
+    """All sinks as one."""
+
+    def __init__(self, sinks: Sequence[Sink], guard: Guard):
+        self._sinks, self._guard = list(sinks), guard
+        self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
+
+    def start(self, run: RunInfo, step: int) -> None:
+        for sink in self._sinks:
+            with self._guard(f"starting {type(sink).__name__}"):
+                sink.start(run, step)
+
+    def updated(self, step: int) -> None:
+        for sink in self._update_sinks:
+            with self._guard(f"showing the weights to {type(sink).__name__}"):
+                sink.updated(step)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        for sink in self._sinks:
+            with self._guard(f"writing with {type(sink).__name__}"):
+                sink.write(record, list(alerts))
+
+    def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
+        for sink in self._sinks:
+            if isinstance(sink, EvaluationSink):
+                with self._guard(f"telling {type(sink).__name__} of an evaluation"):
+                    sink.evaluated(step, metrics)
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        for sink in self._sinks:
+            with self._guard(f"finishing {type(sink).__name__}"):
+                sink.finish(verdict, message)
