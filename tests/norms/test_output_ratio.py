@@ -232,7 +232,7 @@ def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
     before = hooks(model)
     probe = probe_of(model)
     assert hooks(model) == before
-    for end in (probe.read, probe.close):
+    for end in (lambda: probe.begin(Due(1)), probe.close):
         probe.arm(0)
         probe.arm(1)
         assert hooks(model) == before + 28 + 1, "one a layer, and one for the mask"

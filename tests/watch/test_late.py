@@ -84,7 +84,7 @@ class Operations(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-# -- the copy to the host -----------------------------------------------------------------------------------------------
+# -- the copy to the host ---------------------------------------------------------------------------------------------
 def total(*values: float) -> Deferred[float]:
     return Deferred([torch.tensor(value) for value in values], lambda arrays: float(sum(a[0] for a in arrays)))
 
