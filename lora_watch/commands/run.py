@@ -37,8 +37,11 @@ class Handover(BaseException):
     """Raised when the command line has been read: the script starts outside of it, so that nothing of the command
     line's own treatment of exceptions and exits is between the script and Python."""
 
-    def __init__(self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any]):
+    def __init__(
+        self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unwatched: bool
+    ):
         self.script, self.arguments, self.module, self.settings = script, list(arguments), module, settings
+        self.allow_unwatched = allow_unwatched
 
 
 def run(
@@ -81,12 +84,16 @@ def run(
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
     console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+    allow_unwatched: Annotated[
+        bool, typer.Option("--allow-unwatched", help="Exit 0 also where the script has trained nothing.")
+    ] = False,
 ) -> None:
-    """Run a training script as it is, with every Trainer in it watched, and end it when it goes wrong.
+    """Run a training script as it is, with every Trainer in it monitored, and end it when it goes wrong.
 
-    The exit code is the script's. When an alert ends the run it is 1, and the alert is the last thing printed, also
-    where the script catches every exception and ends as if nothing had been. A LoraWatchCallback that the script brings
-    itself keeps its arguments; --fail-on, --patience and --mute count where it leaves them open.
+    The exit code is the script's, but 2 where nothing was monitored in it, by a Trainer or a Monitor of its own. When
+    an alert ends the run it is 1, and the alert is the last thing printed, also where the script catches every
+    exception and ends as if nothing had been. A LoraWatchCallback that the script brings itself keeps its arguments;
+    --fail-on, --patience and --mute count where it leaves them open.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")
@@ -99,7 +106,7 @@ def run(
         "tensorboard": tensorboard,
         "console": console,
     }
-    raise Handover(script, arguments or (), module, settings)
+    raise Handover(script, arguments or (), module, settings, allow_unwatched)
 
 
 def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> None:
@@ -147,8 +154,20 @@ def start(todo: Handover) -> None:
         print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
         sys.excepthook = _the_alert_alone
         raise caught
-    if not attached.trainers and "lora_watch.watch.monitor" not in sys.modules:
-        print("lora-watch: the script has trained nothing with a Trainer: nothing was watched", file=sys.stderr)
+    if not _anything_was_monitored():
+        print(
+            "lora-watch: nothing was monitored: in this process the script has trained nothing, neither with a Trainer "
+            "nor with a Monitor of its own",
+            file=sys.stderr,
+        )
+        if not todo.allow_unwatched:
+            print("            --allow-unwatched makes that a success", file=sys.stderr)
+            sys.exit(2)
+
+
+def _anything_was_monitored() -> bool:
+    module = sys.modules.get("lora_watch.watch.monitor")  # not imported for this: it would import torch
+    return module is not None and module.Monitor.started > 0
 
 
 def _of_the_script(trace: TracebackType | None) -> TracebackType | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
@@ -128,17 +129,39 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     """The catalogue with ``rules`` put in (in place of the one with the same id, else added) and ``mute`` taken out.
 
     Of ``rules`` it takes copies: a rule has state, and whoever gave it may give it to the next run as well.
-    ``mute`` holds ids or names. Raises ValueError for one that no rule has, and suggests the nearest.
+    ``mute`` holds ids or names. Raises ValueError for one that no rule has, and suggests the nearest; and for ``rules``
+    that are none, and says what was meant.
     """
     chosen = {rule.id: rule for rule in catalogue()}
-    chosen.update({rule.id: copy.deepcopy(rule) for rule in rules or ()})
+    chosen.update({rule.id: copy.deepcopy(rule) for rule in _instances(rules or (), list(chosen.values()))})
     for muted in [rule_called(word, chosen.values()) for word in mute]:
         chosen.pop(muted.id, None)
     return list(chosen.values())
 
 
+def _instances(rules: Any, known: Sequence[Rule]) -> list[Rule]:
+    if isinstance(rules, (str, Rule, type)) or not isinstance(rules, Iterable):
+        raise ValueError(f"rules: a list of rules is wanted, such as rules=[NormExplosion()], and not {rules!r}")
+    given = list(rules)
+    for rule in given:
+        if isinstance(rule, Rule):
+            continue
+        if isinstance(rule, type) and issubclass(rule, Rule):
+            raise ValueError(f"rules: {rule.__name__} is a class; write {rule.__name__}()")
+        if isinstance(rule, str):
+            called = type(rule_called(rule, known)).__name__
+            raise ValueError(
+                f"rules: {rule!r} is the name of a rule that is asked anyway. With other thresholds it is "
+                f"lora_watch.rules.{called}(…); without it, mute=[{rule!r}]"
+            )
+        raise ValueError(f"rules: {rule!r} is no Rule")
+    return given
+
+
 def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
     """The one of ``rules`` with this id or name, in any case. Raises ValueError when none has, and suggests one."""
+    if not isinstance(word, str):
+        raise ValueError(f"a rule's id or name is wanted, such as 'LW102', and not {word!r}")
     rules = list(rules)
     for rule in rules:
         if word.lower() in (rule.id.lower(), rule.name):

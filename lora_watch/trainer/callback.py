@@ -85,9 +85,8 @@ class LoraWatchCallback(TrainerCallback):
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
     ):
-        self.rules = list(rules or ())
         self.fail_on, self.patience, self.mute = fail_on, patience, mute
-        self.policy = policy(fail_on, patience, mute, self.rules)  # a typo is an error here, not in the middle of a run
+        self.policy = policy(fail_on, patience, mute, rules)  # a typo is an error here, not in the middle of a run
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.every, self.max_overhead, self.drift = every, max_overhead, drift
@@ -213,7 +212,7 @@ class LoraWatchCallback(TrainerCallback):
             max_overhead=self.max_overhead,
             output_ratio=not facts.is_compiled(args),
             drift=self.drift,
-            rules=self.rules,
+            rules=self.policy.rules,
             mute=self.mute,
             sinks=self._sinks(trainer, model) if state.is_world_process_zero else (),
             max_steps=state.max_steps if state.max_steps > 0 else None,

@@ -24,7 +24,7 @@ from lora_watch.rules import Rule, choose, rule_called
 NEVER, DEFAULT = "never", "default"
 MONITOR_FAILURE = "LW901"
 """Id of the finding that says that the monitor itself failed. It never ends a run."""
-FailOn = str | Mapping[str, str]
+FailOn = str | Severity | Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ def policy(
             raise ValueError(f"{given!r} is no number of steps; use 0, 1, 2, …")
         steps = int(given)
     with _setting("mute", mute, ()) as given:
-        chosen = choose(all_rules, _words(given) if isinstance(given, str) else given)
+        chosen = choose(all_rules, _words(given))
     return Policy(chosen, default, by_rule, steps)
 
 
@@ -103,19 +103,24 @@ def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
         raise ValueError(f"{source}: {error}") from None
 
 
-def _words(text: str) -> list[str]:
-    return [word.strip() for word in text.split(",") if word.strip()]
+def _words(given: Any) -> list[Any]:
+    """The words of a text with commas; a list, or one severity or rule, is taken as it is."""
+    if isinstance(given, str):
+        return [word.strip() for word in given.split(",") if word.strip()]
+    return list(given) if isinstance(given, Iterable) else [given]
 
 
-def _pair(word: str) -> tuple[str, str]:
+def _pair(word: Any) -> tuple[str, Any]:
+    if not isinstance(word, str):
+        return DEFAULT, word
     rule, separator, severity = word.partition("=")
     return (rule.strip(), severity.strip()) if separator else (DEFAULT, word)
 
 
-def _least(text: str) -> Severity | None:
-    if text.lower() == NEVER:
+def _least(text: Any) -> Severity | None:
+    if isinstance(text, str) and text.lower() == NEVER:
         return None
     try:
         return Severity.parse(text)
-    except ValueError:
+    except (AttributeError, ValueError):
         raise ValueError(f"{text!r} is no severity; use one of: never, warning, error") from None

@@ -66,7 +66,8 @@ def test_the_script_finds_what_it_would_find_without_us(tmp_path: Path, as_modul
     if as_module:  # an entry for the working directory in both
         seen[2], expected[2] = seen[2] or str(tmp_path), expected[2] or str(tmp_path)
     assert seen == expected
-    assert "nothing was watched" in ours.stderr
+    assert "nothing was monitored" in ours.stderr
+    assert ours.returncode == 2
 
 
 @pytest.mark.parametrize("end", ["sys.exit(7)", "sys.exit('said')", "raise KeyError('theirs')", "f(", "1 / 0"])
@@ -118,6 +119,37 @@ def test_a_typo_in_the_environment_is_found_before_the_script_begins(
     done = run(tmp_path, script(tmp_path, "print('begun')"), **{variable: value})
     assert (done.returncode, done.stdout) == (2, "")
     assert says in done.stderr
+
+
+PLAIN_LOOP = """
+    import torch
+    from lora_watch import Monitor
+    from tests.support import lora, tiny_model
+
+    model = lora(tiny_model(), r=2)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    ids = torch.arange(8)[None]
+    with Monitor(model, optimizer) as monitor:
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss=loss)
+"""
+
+
+@pytest.mark.parametrize(
+    ("options", "text", "code"),
+    [
+        ((), "import lora_watch; lora_watch.Monitor; print('nothing trained')", 2),
+        (("--allow-unwatched",), "print('nothing trained')", 0),
+        ((), PLAIN_LOOP, 0),
+    ],
+    ids=["nothing", "allowed", "plain loop"],
+)
+def test_nothing_monitored_is_no_success(tmp_path: Path, options: tuple[str, ...], text: str, code: int) -> None:
+    done = run(tmp_path, *options, script(tmp_path, text))
+    assert done.returncode == code, done.stderr
+    assert ("nothing was monitored" in done.stderr) == ("nothing trained" in done.stdout)
 
 
 # -- watched -----------------------------------------------------------------------------------------------------------

@@ -200,3 +200,29 @@ def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -
 
 def test_an_urgent_rule_does_not_wait_either_with_patience() -> None:
     assert ends(policy("error", patience=10, rules=[LargeGradient()]), alert("X1"), alert("LW202")) == ["X1"]
+
+
+@pytest.mark.parametrize(
+    ("slip", "says"),
+    [
+        ({"rules": ["LW102"]}, r"'LW102' is the name .* lora_watch.rules.NormExplosion\(…\); without it, mute="),
+        ({"rules": ["LW1O2"]}, "no rule is called 'LW1O2'; did you mean LW102"),
+        ({"rules": [BarelyMoves]}, r"BarelyMoves is a class; write BarelyMoves\(\)"),
+        ({"rules": BarelyMoves()}, "a list of rules is wanted"),
+        ({"rules": "LW102"}, "a list of rules is wanted"),
+        ({"rules": [3]}, "3 is no Rule"),
+        ({"mute": [102]}, "mute: a rule's id or name is wanted, .* not 102"),
+        ({"mute": 102}, "mute: a rule's id or name is wanted"),
+        ({"fail_on": True}, "fail_on: True is no severity"),
+        ({"fail_on": {"LW102": None}}, "fail_on: None is no severity"),
+        ({"patience": 1.5}, "patience: 1.5 is no number of steps"),
+    ],
+)
+def test_a_slip_is_an_error_that_says_what_was_meant(slip: dict[str, Any], says: str) -> None:
+    for build in (policy, LoraWatchCallback, lambda **settings: Monitor(torch.nn.Linear(1, 1), **settings)):
+        with pytest.raises(ValueError, match=says):
+            build(**slip)
+
+
+def test_a_severity_itself_is_a_policy() -> None:
+    assert policy(Severity.ERROR).default == ERROR
