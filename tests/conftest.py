@@ -1,6 +1,7 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported."""
 
 import os
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -43,3 +44,16 @@ def exploded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.runs.written import LR, train_into
 
     return once(tmp_path_factory, "exploded", partial(train_into, lr=15 * LR, alpha=128, fail_on="error"))
+
+
+@pytest.fixture(scope="session")
+def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An XDG_CACHE_HOME for what is unpacked once and takes long: the larger model, where its package is installed."""
+    from lora_watch.demo.models import MissingPackageError, smollm2
+
+    def make(folder: Path) -> None:
+        with pytest.MonkeyPatch.context() as environment, suppress(MissingPackageError):
+            environment.setenv("XDG_CACHE_HOME", str(folder))
+            smollm2()
+
+    return once(tmp_path_factory, "unpacked", make)

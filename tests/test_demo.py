@@ -276,19 +276,22 @@ def check_demo(model: str, folder: Path) -> str:
 
 
 def test_the_demo(tmp_path: Path):
+    earlier = tmp_path / "tiny-healthy"  # of an earlier demo: it is replaced, not mixed with
+    (earlier / "lora_watch").mkdir(parents=True)
+    (earlier / "lora_watch" / "report.json").write_text("{}")
+    (earlier / "events.out.tfevents.1").touch()
     shown = check_demo("tiny", tmp_path)
     assert "✔ all 30 steps done" in shown
     assert "by LW102 norm-explosion" in shown
     assert "try: lora_alpha 64 →" in shown
     assert "Traceback" not in shown
-    check_demo("tiny", tmp_path)  # a second time into the same folder: its runs are replaced, not mixed
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("model", ["minilm", "smollm2"])
-def test_the_demo_on_a_larger_model(model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_demo_on_a_larger_model(model: str, tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch):
     absent = [package for package in CARRIERS[model] if importlib.util.find_spec(package) is None]
     if absent:
         pytest.skip(f"not installed: {', '.join(absent)} (tests/run.sh installs them)")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    check_demo(model, tmp_path / "runs")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(unpacked))
+    check_demo(model, tmp_path)

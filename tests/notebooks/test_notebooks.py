@@ -19,10 +19,11 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @each
-def test_it_runs(path: Path, tmp_path: Path):
+def test_it_runs(path: Path, tmp_path: Path, unpacked: Path):
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "IPYTHONDIR": str(tmp_path / "ipython"),
+        "XDG_CACHE_HOME": str(unpacked),
         "HF_HUB_OFFLINE": "1",
         "LORA_WATCH_FAIL_ON": "never",  # whatever the job that runs these tests has set
     }
