@@ -36,7 +36,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_watch.adapters import Adapter, Block
+from lora_watch.adapters import Adapter, Factors
 from lora_watch.norms import AdapterBank
 from lora_watch.norms.grams import HOST_PIECE
 
@@ -77,10 +77,10 @@ class MadeUp(Adapter):
     def r(self) -> int:
         return len(self.a)
 
-    def blocks(self) -> Sequence[Block]:
-        return (Block(self.a, self.b),)
+    def factors(self) -> Sequence[Factors]:
+        return (Factors(self.a, self.b),)
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         return ()
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.adapters.names import module_family
+from lora_watch.names import module_family
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]

@@ -1,6 +1,6 @@
 """What an adapter is, and how adapters are found in a model.
 
-Names are imported on first use: rules read ``lora_watch.adapters.names``, and whoever reads rules need not have torch.
+Names are imported on first use: whoever wants one need not have torch for the others.
 """
 
 from __future__ import annotations
@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING
 from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
-    from lora_watch.adapters.adapter import Adapter, Block, NoAdaptersError
+    from lora_watch.adapters.adapter import Adapter, Factors, NoAdaptersError
     from lora_watch.adapters.find import find_adapters, find_other_adapters, moved, prompts, unmatched, walk
-    from lora_watch.adapters.names import clean_name, layer_index
     from lora_watch.adapters.peft_deltas import DenseAdapter
 
 __all__ = [
     "Adapter",
-    "Block",
     "DenseAdapter",
+    "Factors",
     "NoAdaptersError",
-    "clean_name",
     "find_adapters",
     "find_other_adapters",
-    "layer_index",
     "moved",
     "prompts",
     "unmatched",
@@ -33,9 +30,8 @@ __all__ = [
 __getattr__ = lazily(
     __name__,
     {
-        "adapter": ("Adapter", "Block", "NoAdaptersError"),
+        "adapter": ("Adapter", "Factors", "NoAdaptersError"),
         "find": ("find_adapters", "find_other_adapters", "moved", "prompts", "unmatched", "walk"),
-        "names": ("clean_name", "layer_index"),
         "peft_deltas": ("DenseAdapter",),
     },
 )

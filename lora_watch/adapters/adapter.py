@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lora_watch.adapters.tensors import gathered
 
 
-class Block(NamedTuple):
+class Factors(NamedTuple):
     """One low-rank product: this part of the layer's change is ``scale · b @ diag(middle) @ a``.
 
     ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters where the layout allows, in their
@@ -43,7 +43,7 @@ class Adapter(ABC):
         """The stored A and B (in whatever layout), the objects an optimizer must hold."""
 
     @abstractmethod
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """The change as low-rank products. Empty when the factors are not readable here (sharded away)."""
 
     @property
@@ -98,9 +98,9 @@ class Adapter(ABC):
         """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
 
     @abstractmethod
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
-        are the union. As many as ``blocks()`` where those are several; one otherwise, but one a group for grouped
+        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
         convolutions. Empty when ``base_weight`` is None."""
 
     @property
@@ -123,7 +123,7 @@ class Adapter(ABC):
     @property
     def shape(self) -> tuple[int, int]:
         """``(d_out, d_in)`` of the frozen weight seen as one matrix."""
-        blocks = self.blocks()
+        blocks = self.factors()
         if not blocks:
             return (0, 0)
         return sum(b.shape[0] for _, b in blocks), max(a.shape[1] for a, _ in blocks)

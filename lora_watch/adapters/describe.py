@@ -7,8 +7,8 @@ import math
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
-from lora_watch.adapters.names import layer_index
 from lora_watch.adapters.peft_deltas import DenseAdapter
+from lora_watch.names import layer_index
 from lora_watch.records import AdapterInfo
 
 

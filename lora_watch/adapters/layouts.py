@@ -15,9 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Adapter, Block
-from lora_watch.adapters.names import clean_name
+from lora_watch.adapters.adapter import Adapter, Factors
 from lora_watch.adapters.tensors import gathered, readable, whole
+from lora_watch.names import clean_name
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
@@ -60,7 +60,7 @@ class LoralibAdapter(Adapter):
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_A, self._layer.lora_B
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows.
 
         FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
@@ -70,15 +70,15 @@ class LoralibAdapter(Adapter):
             return ()
         return self._arrange(a, b)
 
-    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Block]:
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         if not isinstance(self._frozen, _CONVOLUTIONS):
-            return (Block(a, b),)
+            return (Factors(a, b),)
         # B·A is [d_out·k, d_in·k], and k of its rows, one after another, are one row of the weight.
         d_out, columns = self.shape
         rows = b.shape[0] // d_out
         if self._frozen.groups > 1 or rows * a.shape[1] != columns:
             return ()
-        return (Block(torch.block_diag(*[a] * rows), b.reshape(d_out, -1)),)
+        return (Factors(torch.block_diag(*[a] * rows), b.reshape(d_out, -1)),)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -130,7 +130,7 @@ class LoralibAdapter(Adapter):
     def base_weight(self) -> Tensor | None:
         return _numbers(self._frozen.weight)
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         """A grouped convolution has one matrix a group, any other layer one. While the weight holds the product, it is
         taken out of a copy; where that cannot be done (grouped convolutions) there is nothing to give."""
         weight = self.base_weight
@@ -143,7 +143,7 @@ class LoralibAdapter(Adapter):
         elif self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False):
             weight = weight.T
         if self._in_weight:
-            blocks = self.blocks()
+            blocks = self.factors()
             if not blocks:
                 return ()
             ((a, b),) = blocks
@@ -162,7 +162,7 @@ class SplitAdapter(LoralibAdapter):
     ``r`` is the rank of each. The block is the change of the whole layer, of rank r times the outputs that have one.
     """
 
-    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Block]:
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block, B a padded copy: A's rows and B's rows go output by output."""
         rank = b.shape[1]
         full = b.new_zeros(self.shape[0], a.shape[0])
@@ -172,7 +172,7 @@ class SplitAdapter(LoralibAdapter):
                 full[row : row + size, column : column + rank] = b[taken : taken + size]
                 taken, column = taken + size, column + rank
             row += size
-        return (Block(a, full),)
+        return (Factors(a, full),)
 
     def _sizes(self) -> list[int]:
         """Rows of each output."""
@@ -198,10 +198,10 @@ class TorchtuneAdapter(Adapter):
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_a.weight, self._layer.lora_b.weight
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it."""
         a, b = map(readable, self.parameters)
-        return () if a is None or b is None else (Block(a, b),)
+        return () if a is None or b is None else (Factors(a, b),)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -245,7 +245,7 @@ class TorchtuneAdapter(Adapter):
         """None for NF4, the weight's quantised form."""
         return _numbers(self._layer.weight)
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         weight = self.base_weight
         return () if weight is None else (gathered(weight),)
 

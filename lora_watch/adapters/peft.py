@@ -20,9 +20,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import Adapter, Block
-from lora_watch.adapters.names import clean_name
+from lora_watch.adapters.adapter import Adapter, Factors
 from lora_watch.adapters.tensors import gathered, readable, whole
+from lora_watch.names import clean_name
 
 _PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -209,13 +209,13 @@ class PeftLayer:
             return None
         return weight
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         """A grouped convolution has one matrix a group, any other layer one. A collective for DTensors."""
         weight = self.base_weight
         return () if weight is None else self._matrices(gathered(weight))
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        """What has the shape of the frozen weight, as ``base_blocks`` gives it."""
+        """What has the shape of the frozen weight, as ``base_matrices`` gives it."""
         if isinstance(self._frozen, _CONVOLUTIONS):
             return weight.flatten(1).chunk(self._frozen.groups)
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
@@ -243,7 +243,7 @@ class PeftAdapter(PeftLayer, Adapter):
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return _weight(self._a[self._key]), _weight(self._b[self._key])
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
 
         Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change is not
@@ -252,7 +252,7 @@ class PeftAdapter(PeftLayer, Adapter):
         a, b = self._factors()
         if a is None or b is None:
             return ()
-        return (Block(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
+        return (Factors(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
 
     def _factors(self) -> tuple[Tensor | None, Tensor | None]:
         if self._variant in _WITHOUT_PRODUCT:
@@ -362,7 +362,7 @@ class ParameterAdapter(PeftAdapter):
     def _path_name(self, path: str) -> str:
         return f"{clean_name(path)}.{self._layer.parameter_name}".removeprefix(".")
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """One block for each expert, in order, as views. A collective for DTensors, as everywhere."""
         a, b = self._factors()
         if a is None or b is None:
@@ -370,7 +370,7 @@ class ParameterAdapter(PeftAdapter):
         experts = self._layer.num_experts
         # A's rows go expert by expert, B's columns rank by rank.
         by_expert = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
-        return tuple(map(Block, a.reshape(experts, -1, a.shape[1]).unbind(), by_expert))
+        return tuple(map(Factors, a.reshape(experts, -1, a.shape[1]).unbind(), by_expert))
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -384,7 +384,7 @@ class ParameterAdapter(PeftAdapter):
     def _base_weight_name(self) -> str:
         return self._layer.parameter_name
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         weight = self.base_weight
         if weight is None:
             return ()

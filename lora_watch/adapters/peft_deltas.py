@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Block
+from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.peft import PeftLayer, tuner
 from lora_watch.adapters.tensors import gathered
 
@@ -91,8 +91,8 @@ class DenseAdapter(PeftLayer):
             return "its parameters are not here (sharded, or on no device)"
         return None
 
-    def blocks(self) -> Sequence[Block]:
-        """None: ``delta_blocks`` is what there is."""
+    def factors(self) -> Sequence[Factors]:
+        """None: ``delta_matrices`` is what there is."""
         return ()
 
     @property
@@ -113,14 +113,14 @@ class DenseAdapter(PeftLayer):
     @property
     def shape(self) -> tuple[int, int]:
         """``(d_out, d_in)`` of the frozen weight seen as one matrix; zeros where that is not readable."""
-        blocks = self.base_blocks()
+        blocks = self.base_matrices()
         return (sum(len(block) for block in blocks), blocks[0].shape[1]) if blocks else (0, 0)
 
     @torch.no_grad()
-    def delta_blocks(self) -> Sequence[Tensor]:
-        """ΔW as matrices ``[d_out, d_in]`` that lie on a block diagonal like those of ``base_blocks``, as PEFT computes
-        them for merging and in its dtype; made anew at each call. A collective for DTensors. Empty when ``why_not``
-        says so."""
+    def delta_matrices(self) -> Sequence[Tensor]:
+        """ΔW as matrices ``[d_out, d_in]`` on a block diagonal like those of ``base_matrices``, as PEFT computes them
+        for merging and in its dtype; made anew at each call. A collective for DTensors. Empty when ``why_not`` says so.
+        """
         if self.why_not is not None:
             return ()
         training = self.module.training

@@ -111,7 +111,7 @@ def run(
 
 def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> None:
     """Where callbacks of the script's own and processes it starts find it too: in the environment."""
-    from lora_watch.watch.policy import policy
+    from lora_watch.policy import policy
 
     try:
         policy(fail_on, patience, mute)  # a typo is an error here, not when a model has been loaded

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Block
+from lora_watch.adapters.adapter import Factors
 from lora_watch.deferred import Deferred, ready
 from lora_watch.norms.grams import HOST_PIECE, StagedGrams, host_grams, staging_signature, uses_staging
 from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
@@ -28,12 +28,12 @@ class Factored(Protocol):
     @property
     def middle(self) -> Tensor | None: ...
 
-    def blocks(self) -> Sequence[Block]: ...
+    def factors(self) -> Sequence[Factors]: ...
 
 
 class _Entry(NamedTuple):
     adapter: int
-    block: Block
+    block: Factors
     middle: Tensor | None
 
 
@@ -97,7 +97,7 @@ class AdapterBank:
         numbers = 0
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for index, adapter in enumerate(self._adapters):
-                blocks = adapter.blocks()
+                blocks = adapter.factors()
                 middle = adapter.middle if blocks else None
                 self.known[index] = bool(blocks)
                 for block in blocks:
@@ -191,7 +191,7 @@ class AdapterBank:
                 totals.sigmas[place].append(sigma)
 
 
-def _of(entries: Sequence[_Entry]) -> tuple[list[Block], list[Tensor | None]]:
+def _of(entries: Sequence[_Entry]) -> tuple[list[Factors], list[Tensor | None]]:
     return [entry.block for entry in entries], [entry.middle for entry in entries]
 
 

@@ -67,7 +67,7 @@ def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float
     """``matrix_norms`` of each block of W₀; none where it is unknown. ``seen`` remembers them."""
     norms = []
     if (weight := adapter.base_weight) is not None:
-        for place, block in enumerate(adapter.base_blocks()):
+        for place, block in enumerate(adapter.base_matrices()):
             key = weight, place  # not the block's address: that of a gathered copy is soon another's
             if key not in seen:
                 seen[key] = matrix_norms(block.detach())

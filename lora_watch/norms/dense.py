@@ -51,7 +51,7 @@ def dense_norms(adapter: DenseAdapter, effective_rank: bool = False) -> dict[str
 
     Also ``effective_rank`` if asked for, where the smaller side of ΔW is at most ``SPECTRUM_UP_TO``.
     """
-    blocks = adapter.delta_blocks()
+    blocks = adapter.delta_matrices()
     if not blocks:
         return {}
     norms = np.array([matrix_norms(block) for block in blocks])

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters import Adapter, Block, DenseAdapter
+from lora_watch.adapters import Adapter, DenseAdapter, Factors
 from lora_watch.deferred import Deferred, ready
 from lora_watch.norms.grams import HOST_PIECE, difference_gram
 from lora_watch.norms.spectrum import F2, product_square, solve_precisely
@@ -26,7 +26,7 @@ from lora_watch.records import Due, FloatArray, Reading, Readings
 
 
 class _Held(NamedTuple):
-    blocks: list[Block]
+    blocks: list[Factors]
     strength: FloatArray
     """s·middle, ``[r]``."""
 
@@ -66,7 +66,7 @@ class Snapshot:
         staging = torch.empty(HOST_PIECE // 8, dtype=torch.float64)
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for i, adapter in enumerate(adapters):
-                held, blocks = self._held.get(adapter.name), adapter.blocks()
+                held, blocks = self._held.get(adapter.name), adapter.factors()
                 if held is None or not blocks or not _same_layer(blocks, held.blocks):
                     continue
                 known[i] = True
@@ -100,7 +100,7 @@ class Drift:
         return ready({name: snapshot.distance(self._adapters) for name, snapshot in pairs})
 
 
-def _square(now: Block, c: FloatArray, then: Block, c0: FloatArray, staging: Tensor) -> float:
+def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray, staging: Tensor) -> float:
     """‖B·c·A − B₀·c₀·A₀‖_F²."""
     if len(c) != len(c0):
         return _precise_square(now, c, then, c0)
@@ -112,42 +112,42 @@ def _square(now: Block, c: FloatArray, then: Block, c0: FloatArray, staging: Ten
     return _precise_square(now, c, then, c0) if doubtful else square
 
 
-def _precise_square(now: Block, c: FloatArray, then: Block, c0: FloatArray) -> float:
+def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
     """The same by QR of the factors side by side in float64: a few copies of one adapter."""
     a, b, a0, b0 = (factor.to("cpu", torch.float64) for factor in (*now, *then))
     k, k0 = torch.from_numpy(c), torch.from_numpy(c0)
     if len(c) == len(c0):
-        sum_of_products = Block(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
+        sum_of_products = Factors(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
     else:
-        sum_of_products = Block(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
+        sum_of_products = Factors(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
     return float(solve_precisely(sum_of_products, None, np.zeros(6))[0][F2])
 
 
 @torch.no_grad()
 def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
     """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
-    blocks = adapter.blocks()
+    blocks = adapter.factors()
     strength = _strength(adapter, blocks)
     if old is None or not _same_storage(blocks, old.blocks):
-        return _Held([Block(a.detach().clone(), b.detach().clone()) for a, b in blocks], strength)
+        return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], strength)
     for target, source in zip(old.blocks, blocks):
         target.a.copy_(source.a)
         target.b.copy_(source.b)
     return _Held(old.blocks, strength)
 
 
-def _strength(adapter: Adapter | DenseAdapter, blocks: Sequence[Block]) -> FloatArray:
+def _strength(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
     middle = adapter.middle if blocks else None
     if middle is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))
     return adapter.scale * middle.detach().to("cpu", torch.float64).numpy()
 
 
-def _same_layer(now: Sequence[Block], then: Sequence[Block]) -> bool:
+def _same_layer(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
     return [(b.shape[0], a.shape[1]) for a, b in now] == [(b.shape[0], a.shape[1]) for a, b in then]
 
 
-def _same_storage(now: Sequence[Block], then: Sequence[Block]) -> bool:
+def _same_storage(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
     return [(f.shape, f.dtype, f.device) for x in now for f in x] == [
         (f.shape, f.dtype, f.device) for x in then for f in x
     ]

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Block
+from lora_watch.adapters.adapter import Factors
 from lora_watch.deferred import is_far
 from lora_watch.records import FloatArray
 
@@ -39,7 +39,7 @@ def uses_staging(device: torch.device, small: bool) -> bool:
     return is_far(device) or (small and device.type == "cpu")
 
 
-def host_grams(blocks: Sequence[Block]) -> tuple[FloatArray, FloatArray]:
+def host_grams(blocks: Sequence[Factors]) -> tuple[FloatArray, FloatArray]:
     """A·Aᵀ and Bᵀ·B, each float64 ``[n, r, r]`` on the host, of n blocks of one rank r."""
     r = blocks[0].a.shape[0]
     grams = np.zeros((2, len(blocks), r, r))
@@ -114,7 +114,7 @@ class StagedGrams:
     Has been run on a CPU only. ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
     """
 
-    def __init__(self, blocks: Sequence[Block], middles: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
+    def __init__(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
         self.signature = staging_signature(blocks, middles)
         device = blocks[0].a.device
         factors = _factors(blocks)
@@ -144,7 +144,7 @@ class StagedGrams:
                 used += stack.numel()
             self._rounds.append((members, targets, products))
 
-    def __call__(self, blocks: Sequence[Block], middles: Sequence[Tensor | None]) -> Tensor:
+    def __call__(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> Tensor:
         """All Grams, float64, on the device: for ``unpack`` once they are on the host. Overwritten by the next call."""
         factors = _factors(blocks)
         for members, targets, products in self._rounds:
@@ -166,12 +166,12 @@ class StagedGrams:
         return out
 
 
-def staging_signature(blocks: Sequence[Block], middles: Sequence[Tensor | None]) -> tuple[object, ...]:
+def staging_signature(blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> tuple[object, ...]:
     """What must be the same for a ``StagedGrams`` to be used again."""
     return tuple((b.a.shape, b.b.shape, b.a.dtype, b.b.dtype, m is not None) for b, m in zip(blocks, middles))
 
 
-def _factors(blocks: Sequence[Block]) -> list[Tensor]:
+def _factors(blocks: Sequence[Factors]) -> list[Tensor]:
     """A₀, B₀, A₁, B₁ …, detached."""
     return [factor.detach() for block in blocks for factor in block]
 

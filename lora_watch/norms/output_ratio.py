@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, Block, DenseAdapter, walk
+from lora_watch.adapters import Adapter, DenseAdapter, Factors, walk
 from lora_watch.adapters.tensors import sharded
 from lora_watch.deferred import Deferred, is_far, ready
 from lora_watch.records import Due, FloatArray, Reading, Readings
@@ -79,7 +79,7 @@ class OutputRatioProbe:
         self._model, self._guard = model, guard
         self._adapters = list(adapters)
         self._tokens = tokens
-        self._due: dict[int, Block | None] = {}
+        self._due: dict[int, Factors | None] = {}
         """The factors of the adapters that are to be looked at in the coming forward pass; None for dense ones."""
         self._grams: dict[int, Tensor] | None = None
         """BᵀB of each, as it is in that pass; None until it has begun."""
@@ -103,7 +103,7 @@ class OutputRatioProbe:
         for index, adapter in enumerate(self._adapters):
             layer = adapter.base_layer
             apart = any(map(sharded, adapter.parameters))  # would need a collective in the hook
-            one = adapter.why_not is None if isinstance(adapter, DenseAdapter) else len(adapter.blocks()) == 1
+            one = adapter.why_not is None if isinstance(adapter, DenseAdapter) else len(adapter.factors()) == 1
             if layer is not None and adapter.kind in self.KINDS and not apart and one:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
@@ -118,7 +118,7 @@ class OutputRatioProbe:
         # Read here, all at once: between two layers every line of Python waits for caches that the layers have emptied.
         for index in self._hooked:
             adapter = self._adapters[index]
-            if not adapter.merged and ((blocks := adapter.blocks()) or isinstance(adapter, DenseAdapter)):
+            if not adapter.merged and ((blocks := adapter.factors()) or isinstance(adapter, DenseAdapter)):
                 self._due[index] = blocks[0] if blocks else None
         self._phase = (step * _GOLDEN) % 1.0
         if self._hooks and not self._handles:
@@ -273,7 +273,7 @@ class _Gone:
 def _whole(adapter: Adapter | DenseAdapter) -> Tensor:
     """``[d_out, d_in]``."""
     assert isinstance(adapter, DenseAdapter)
-    (delta,) = adapter.delta_blocks()
+    (delta,) = adapter.delta_matrices()
     return delta
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from lora_watch.adapters.adapter import Block
+from lora_watch.adapters.adapter import Factors
 from lora_watch.records import BoolArray, FloatArray
 
 A2, B2, F2, TOP, SUM, SUM_LOG = range(6)
@@ -77,7 +77,7 @@ def solve(
     return rows, sigma, doubtful & (size > 0)
 
 
-def solve_precisely(block: Block, middle: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+def solve_precisely(block: Factors, middle: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64: σ(R_B·R_Aᵀ).
 
     Absolute error of a singular value: a few eps·‖A‖‖B‖. Costs far more than ``solve``: a copy of the factors, and no

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.adapters.names import module_family
 from lora_watch.alerts import Severity
+from lora_watch.names import module_family
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import MONITOR_FAILURE
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.text import clean, count
-from lora_watch.watch.policy import MONITOR_FAILURE
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""

@@ -45,6 +45,7 @@ import torch
 from torch import nn
 
 from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import Policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import now, replace_file
@@ -52,7 +53,6 @@ from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.last_good import LastGood, put_back
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.strict_json import adapter_fields, strict_json
-from lora_watch.watch.policy import Policy
 
 INCIDENT_VERSION = 1
 STEPS = 64

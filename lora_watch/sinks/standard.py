@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lora_watch.sinks import ConsoleSink, FlightRecorder, ReportSink, Sink
 
 if TYPE_CHECKING:
+    from lora_watch.policy import Policy
     from lora_watch.sinks import TensorBoardSink
-    from lora_watch.watch.policy import Policy
 
 
 def standard_sinks(

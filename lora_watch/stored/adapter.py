@@ -13,7 +13,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lora_watch.adapters import Block, clean_name
+from lora_watch.adapters import Factors
+from lora_watch.names import clean_name
 from lora_watch.stored.weights import StoredError, StoredWeights
 from lora_watch.text import clean
 
@@ -80,13 +81,13 @@ class StoredAdapter:
         """AdaLoRA's E or KaSA's Σ, ``[r]``."""
         return self.tensors[self.keys["middle"]].flatten() if "middle" in self.keys else None
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         """One block; one an expert where there are several: A's rows go expert by expert, B's columns rank by rank."""
         a, b = (self._matrix(part) for part in "ab")
         if self.experts == 1:
-            return (Block(a, b),)
+            return (Factors(a, b),)
         by_expert = b.reshape(b.shape[0], -1, self.experts).permute(2, 0, 1).unbind()
-        return tuple(map(Block, a.reshape(self.experts, -1, a.shape[1]).unbind(), by_expert))
+        return tuple(map(Factors, a.reshape(self.experts, -1, a.shape[1]).unbind(), by_expert))
 
     def _matrix(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]].flatten(1)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lora_watch.adapters import layer_index
+from lora_watch.names import layer_index
 from lora_watch.records import FloatArray
 from lora_watch.stored.inspecting import Inspection
 

@@ -267,6 +267,6 @@ def _product(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> float:
 
 def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:
     """s·B·E and A of each block, in float64."""
-    for block in adapter.blocks():
+    for block in adapter.factors():
         b = block.b.double() * adapter.scale
         yield b if adapter.middle is None else b * adapter.middle, block.a.double()

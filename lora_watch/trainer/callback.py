@@ -12,6 +12,7 @@ from typing import Any, Literal
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
@@ -23,7 +24,6 @@ from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
 from lora_watch.watch.guard import log
 from lora_watch.watch.monitor import Monitor
-from lora_watch.watch.policy import FailOn, policy
 
 _KEY = "lora_watch"
 

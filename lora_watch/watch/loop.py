@@ -11,7 +11,7 @@ from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.watch.cadence import Cadence
-from lora_watch.watch.judging import Judge
+from lora_watch.watch.judge import Judge
 from lora_watch.watch.recording import Recorder, Taken
 
 

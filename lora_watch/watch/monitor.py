@@ -8,14 +8,14 @@ from typing import Any
 from torch import Tensor, nn
 
 from lora_watch.alerts import LoraWatchError
+from lora_watch.policy import FailOn, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
 from lora_watch.sinks import Sink
 from lora_watch.watch.cadence import Cadence
 from lora_watch.watch.instruments import Instruments
-from lora_watch.watch.judging import Judge
+from lora_watch.watch.judge import Judge
 from lora_watch.watch.loop import Loop
-from lora_watch.watch.policy import FailOn, policy
 from lora_watch.watch.recording import Recorder
 from lora_watch.watch.roster import Roster
 
@@ -47,7 +47,7 @@ class Monitor(Loop):
         scaler: the ``torch.amp.GradScaler`` of a loop under fp16: steps that it skips are then no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
-            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.watch.policy``, also for the environment
+            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment
             variables that are asked where this, ``patience`` or ``mute`` is not given.
         patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
             finite, does not wait.

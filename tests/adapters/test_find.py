@@ -63,10 +63,10 @@ def test_experts_of_mixtral() -> None:
     assert sorted(adapters) == sorted(f"model.layers.{i}.{parameter}" for i in range(2) for parameter in parameters)
     up, down = (adapters[f"model.layers.1.{parameter}"] for parameter in parameters)
     assert (up.shape, down.shape) == ((3 * 24, 8), (3 * 8, 12))
-    before = [[w.clone() for w in adapter.base_blocks()] for adapter in (up, down)]
+    before = [[w.clone() for w in adapter.base_matrices()] for adapter in (up, down)]
     model.merge_adapter()
     for adapter, old in zip((up, down), before):
-        torch.testing.assert_close(products(adapter), [new - w for new, w in zip(adapter.base_blocks(), old)])
+        torch.testing.assert_close(products(adapter), [new - w for new, w in zip(adapter.base_matrices(), old)])
 
 
 def test_a_module_in_two_places_is_listed_once() -> None:
@@ -99,7 +99,7 @@ def test_sharded_placeholders_are_not_taken_for_one_another() -> None:
             parameter.data = torch.empty(0)
     adapters = find_adapters(model)
     assert len(adapters) == 4
-    assert all(len(adapter.blocks()) == 0 for adapter in adapters)
+    assert all(len(adapter.factors()) == 0 for adapter in adapters)
 
 
 def test_two_adapter_layers_around_one_layer_have_two_names() -> None:
@@ -126,7 +126,7 @@ def test_looking_changes_nothing() -> None:
     state = torch.get_rng_state()
     for adapter in find_adapters(model):
         products(adapter)
-        assert adapter.base_blocks()
+        assert adapter.base_matrices()
         repr(adapter)
     assert {name: (id(p), p._version, p.requires_grad) for name, p in model.named_parameters()} == before
     assert torch.equal(torch.get_rng_state(), state)

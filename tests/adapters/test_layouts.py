@@ -30,7 +30,7 @@ def check(adapter: Adapter, change: Tensor, frozen: list[Tensor]) -> None:
     """``change`` is what merging did to the weight ``[d_out, d_in]``, ``frozen`` the weight before it."""
     torch.testing.assert_close(products(adapter), [change])
     assert adapter.shape == change.shape
-    torch.testing.assert_close(list(adapter.base_blocks()), frozen)
+    torch.testing.assert_close(list(adapter.base_matrices()), frozen)
     norms = AdapterBank([adapter]).measure()
     sigma = torch.linalg.svdvals(change)
     assert norms["delta_norm"][0] == pytest.approx(float(change.norm()), rel=1e-9)
@@ -96,10 +96,10 @@ class TestLoralib:
         (adapter,) = find_adapters(model)
         weight = model.layer.conv.weight.detach()
         assert (adapter.kind, adapter.shape) == ("Conv2d", (8, 27))
-        assert len(adapter.blocks()) == 0
-        torch.testing.assert_close(list(adapter.base_blocks()), list(weight.flatten(1).chunk(2)))
+        assert len(adapter.factors()) == 0
+        torch.testing.assert_close(list(adapter.base_matrices()), list(weight.flatten(1).chunk(2)))
         model.eval()
-        assert len(adapter.base_blocks()) == 0
+        assert len(adapter.base_matrices()) == 0
 
     def test_a_merge_that_training_does_not_undo(self) -> None:
         model = randomised(loralib.Linear(7, 10, **OPTIONS)).eval()
@@ -167,7 +167,7 @@ class TestLitgpt:
         rows = 3 * (heads + 2 * groups)
         model = self.make("LoRAQKVLinear", 12, rows, **sizes, enable_lora=enabled)
         buffers = dict(model.named_buffers())
-        find_adapters(model)[0].blocks()
+        find_adapters(model)[0].factors()
         assert dict(model.named_buffers()).keys() == buffers.keys()
         adapter, change, before = self.merged(model)
         check(adapter, change, [before])
@@ -232,6 +232,6 @@ class TestTorchtune:
         model = nn.ModuleDict({"layer": tune.LoRALinear(128, 128, rank=R, alpha=ALPHA, quantize_base=True)})
         (adapter,) = find_adapters(model)
         assert adapter.base_weight is None
-        assert len(adapter.base_blocks()) == 0
+        assert len(adapter.base_matrices()) == 0
         assert adapter.shape == (128, 128)
-        assert len(adapter.blocks()) == 1
+        assert len(adapter.factors()) == 1

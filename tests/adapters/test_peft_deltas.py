@@ -88,21 +88,21 @@ def test_what_is_measured_is_what_merging_adds(name: str, options: dict[str, Any
     assert (adapter.active, adapter.merged) == (True, False)
     state = {key: value.clone() for key, value in model.state_dict().items()}
     random = torch.get_rng_state()
-    (block,) = adapter.delta_blocks()
+    (block,) = adapter.delta_matrices()
     assert not block.requires_grad
     assert torch.equal(random, torch.get_rng_state())
     assert state.keys() == model.state_dict().keys()
     assert all(torch.equal(value, state[key]) for key, value in model.state_dict().items())
     model.eval()
-    assert torch.equal(adapter.delta_blocks()[0], block)
+    assert torch.equal(adapter.delta_matrices()[0], block)
     before = frozen(adapter)
-    torch.testing.assert_close(list(adapter.base_blocks()), [before])
+    torch.testing.assert_close(list(adapter.base_matrices()), [before])
     model.merge_adapter()
     change = frozen(adapter) - before
     assert change.norm() > 1e-3
     torch.testing.assert_close(block.double(), change, rtol=1e-6, atol=1e-6 * float(change.norm()))
     assert adapter.why_not == "it is merged into the weight"
-    assert adapter.delta_blocks() == ()
+    assert adapter.delta_matrices() == ()
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_what_is_not_a_delta_is_listed(name: str) -> None:
         assert adapter.method == name
         assert adapter.why_not is not None
         assert "not known" not in adapter.why_not
-        assert adapter.delta_blocks() == ()
+        assert adapter.delta_matrices() == ()
 
 
 def test_no_tuner_of_this_peft_is_forgotten() -> None:
@@ -160,8 +160,8 @@ def test_weights_that_are_stored_transposed(name: str) -> None:
         own = model(x)
     with torch.no_grad():
         change = (model(x) - own).T
-    (block,) = adapter.delta_blocks()
-    assert block.shape == adapter.base_blocks()[0].shape
+    (block,) = adapter.delta_matrices()
+    assert block.shape == adapter.base_matrices()[0].shape
     torch.testing.assert_close(block.double(), change, rtol=1e-6, atol=1e-6 * float(change.norm()))
 
 
@@ -175,7 +175,7 @@ def test_convolutions(name: str, groups: int) -> None:
         pytest.skip("this PEFT makes layers for grouped convolutions that do not run")
     (adapter,) = find_other_adapters(model)
     before = frozen(adapter)
-    blocks = adapter.delta_blocks()
+    blocks = adapter.delta_matrices()
     model.merge_adapter()
     change = (frozen(adapter) - before).flatten(1).chunk(groups)
     torch.testing.assert_close(list(blocks), list(change))
@@ -196,4 +196,4 @@ def test_parameters_that_are_not_here() -> None:
     (adapter,) = find_other_adapters(model)
     model.base_model.model.layer.hada_w1_a["default"].data = torch.empty(0)
     assert adapter.why_not is not None
-    assert adapter.delta_blocks() == ()
+    assert adapter.delta_matrices() == ()

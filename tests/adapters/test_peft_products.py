@@ -59,7 +59,7 @@ def test_one_block(label: str, make: Callable[[], nn.Module], options: dict[str,
     kind = label.split()[0].rstrip(",")
     as_matrix = (lambda w: w.T) if kind in ("Embedding", "Conv1D") else (lambda w: w.flatten(1))
     (adapter,) = find_adapters(model)
-    torch.testing.assert_close(list(adapter.base_blocks()), [as_matrix(stored(model))])
+    torch.testing.assert_close(list(adapter.base_matrices()), [as_matrix(stored(model))])
     assert adapter.base_weight is model.base_model.model.layer.get_base_layer().weight
     assert (adapter.name, adapter.kind, adapter.variant) == ("layer", kind, "lora")
     assert (adapter.r, adapter.alpha) == (options.get("r", R), ALPHA)
@@ -88,7 +88,7 @@ def test_grouped_convolution(make: Callable[[], nn.Module]) -> None:
     dense = product.reshape(layer.out_channels, layer.in_channels, *kernel)
     torch.testing.assert_close(convolve(x, dense), by_adapter)
     assert adapter.shape == product.shape
-    parts = adapter.base_blocks()
+    parts = adapter.base_matrices()
     assert len(parts) == layer.groups
     dense = torch.block_diag(*parts).reshape(layer.out_channels, layer.in_channels, *kernel)
     torch.testing.assert_close(convolve(x, dense, layer.bias), without)
@@ -104,13 +104,13 @@ def test_multihead_attention() -> None:
     ]
     assert fused.base_layer is None
     assert out.base_layer is None, "attention reads the weight of out_proj and never calls it"
-    torch.testing.assert_close(fused.base_blocks()[0], stored(model, "in_proj_weight"))
-    before = out.base_blocks()[0].clone()
+    torch.testing.assert_close(fused.base_matrices()[0], stored(model, "in_proj_weight"))
+    before = out.base_matrices()[0].clone()
     check(fused, [merged_change(model, "in_proj_weight")])
     assert fused.merged
     assert out.merged
     # PEFT up to 0.21 adds the product to out_proj twice, once from each of its two wrappers.
-    change = out.base_blocks()[0] - before
+    change = out.base_matrices()[0] - before
     times = (change.norm() / products(out)[0].norm()).round()
     assert times in (1, 2)
     check(out, [change / times])
@@ -139,8 +139,8 @@ def test_experts(is_transposed: bool) -> None:
         assert adapter.kind == "Experts"
         assert adapter.base_layer is None
         assert adapter.shape == shape or not knows
-        assert len(adapter.blocks()) == 3
-        torch.testing.assert_close(list(adapter.base_blocks()), as_blocks(before[name]))
+        assert len(adapter.factors()) == 3
+        torch.testing.assert_close(list(adapter.base_matrices()), as_blocks(before[name]))
     model.merge_adapter()
     for name, weight in before.items():
         check(adapters[f"layer.{name}"], as_blocks(stored(model, name) - weight))
@@ -152,7 +152,7 @@ def test_a_parameter_that_is_a_matrix() -> None:
     (adapter,) = find_adapters(model)
     assert (adapter.name, adapter.kind, adapter.shape) == ("layer.weight", "Parameter", (10, 7))
     assert adapter.base_layer is None
-    torch.testing.assert_close(adapter.base_blocks()[0], stored(model))
+    torch.testing.assert_close(adapter.base_matrices()[0], stored(model))
     check(adapter, [merged_change(model)])
 
 
@@ -167,14 +167,14 @@ def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
     assert magnitude is not None
     with torch.no_grad():
         magnitude.mul_(1.5)  # a view of the live one
-    (base,), (product,) = adapter.base_blocks(), products(adapter)
+    (base,), (product,) = adapter.base_matrices(), products(adapter)
     total = base + product
     expected = magnitude.reshape(-1, 1) * total / total.norm(dim=1, keepdim=True)
     if adapter.kind == "Embedding":  # PEFT 0.13 merges an embedding as if it were plain LoRA
         torch.testing.assert_close(model(torch.arange(9)).T, expected)
     else:
         model.merge_adapter()
-        torch.testing.assert_close(adapter.base_blocks()[0], expected)
+        torch.testing.assert_close(adapter.base_matrices()[0], expected)
 
 
 def test_without_dora_there_is_no_magnitude() -> None:
@@ -206,7 +206,7 @@ def test_block_diagonal_lora(factor: str) -> None:
     with torch.no_grad():
         adapter.parameters[1].normal_()
     assert adapter.variant == "bdlora"
-    (block,) = adapter.blocks()
+    (block,) = adapter.factors()
     assert (block.a.shape, block.b.shape) == ((R, 6), (10, R))
     check(adapter, [merged_change(model)])
 
@@ -289,7 +289,7 @@ def test_blocks_are_views_without_gradients() -> None:
     model = adapted(Net(linear()))
     (adapter,) = find_adapters(model)
     a, b = adapter.parameters
-    (block,) = adapter.blocks()
+    (block,) = adapter.factors()
     assert block.a.data_ptr() == a.data_ptr()
     assert block.b.data_ptr() == b.data_ptr()
     assert not block.a.requires_grad
@@ -307,9 +307,9 @@ def test_factors_that_are_not_here_are_unknown(stub: Tensor) -> None:
     layer = model.base_model.model.layer
     layer.lora_A["default"].weight = nn.Parameter(stub)
     layer.get_base_layer().weight = nn.Parameter(stub)
-    assert len(adapter.blocks()) == 0
+    assert len(adapter.factors()) == 0
     assert adapter.base_weight is None
-    assert len(adapter.base_blocks()) == 0
+    assert len(adapter.base_matrices()) == 0
     assert adapter.shape == (10, 7), "known from the layer, not from the weight"
 
 
@@ -324,7 +324,7 @@ def test_quantised_weights_are_not_numbers() -> None:
     assert adapter.base_weight is None
     del base.weight
     assert adapter.base_weight is None
-    assert len(adapter.blocks()) == 1, "the adapter itself is"
+    assert len(adapter.factors()) == 1, "the adapter itself is"
 
 
 @pytest.mark.parametrize(("kind", "make"), [("Linear", linear), ("Conv1D", conv1d)])
@@ -346,8 +346,8 @@ def test_fsdp2_shards_are_gathered(kind: str, make: Callable[[], nn.Module], tmp
         (adapter,) = find_adapters(model)
         assert (adapter.name, adapter.kind) == ("layer", kind)
         assert hasattr(adapter.parameters[0], "full_tensor")
-        assert not hasattr(adapter.blocks()[0].a, "full_tensor")
+        assert not hasattr(adapter.factors()[0].a, "full_tensor")
         torch.testing.assert_close(products(adapter), expected)
-        assert adapter.base_blocks()[0].shape == (10, 7)
+        assert adapter.base_matrices()[0].shape == (10, 7)
     finally:
         dist.destroy_process_group()

@@ -49,7 +49,7 @@ def test_formula_of_rank_one_is_what_was_asked_for() -> None:
 def test_rank_and_alpha_patterns() -> None:
     adapters = by_name(two_layers(rank_pattern={"0": 2}, alpha_pattern={"1": 8}))
     assert [(a.r, a.alpha, a.scale) for a in adapters.values()] == [(2, ALPHA, ALPHA / 2), (R, 8, 8 / R)]
-    assert [a.blocks()[0].a.shape[0] for a in adapters.values()] == [2, R]
+    assert [a.factors()[0].a.shape[0] for a in adapters.values()] == [2, R]
 
 
 @pytest.mark.parametrize("rslora", [False, True])
@@ -133,7 +133,7 @@ def test_disabled() -> None:
     with model.disable_adapter():
         assert not adapter.active
         assert not adapter.merged
-        assert len(adapter.blocks()) == 1, "it can still be read"
+        assert len(adapter.factors()) == 1, "it can still be read"
     assert adapter.active
 
 

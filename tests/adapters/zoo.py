@@ -80,7 +80,7 @@ def adapted(model: nn.Module, **options: Any) -> Any:
 def products(adapter: Adapter) -> list[Tensor]:
     """s·B·diag(middle)·A of each block, formed whole."""
     middle = adapter.middle
-    return [adapter.scale * (b if middle is None else b * middle) @ a for a, b in adapter.blocks()]
+    return [adapter.scale * (b if middle is None else b * middle) @ a for a, b in adapter.factors()]
 
 
 def spectrum(blocks: list[Tensor]) -> Tensor:

@@ -18,8 +18,8 @@ from lora_watch import LoraWatchCallback
 from lora_watch.gate.baseline import RULES as MOVED
 from lora_watch.gate.judging import GATE_RULES
 from lora_watch.guide import pages
+from lora_watch.policy import MONITOR_FAILURE
 from lora_watch.rules import catalogue
-from lora_watch.watch.policy import MONITOR_FAILURE
 from tests.support import lora, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Adapter, Block
+from lora_watch.adapters.adapter import Adapter, Factors
 
 
 class Bare(Adapter):
@@ -25,7 +25,7 @@ class Bare(Adapter):
         middle: Tensor | None = None,
         base: Sequence[Tensor] = (),
     ):
-        self._blocks = [Block(a, b) for a, b in blocks]
+        self._blocks = [Factors(a, b) for a, b in blocks]
         self._base = list(base)
         self.scale, self.middle = scale, middle
 
@@ -37,14 +37,14 @@ class Bare(Adapter):
     def r(self) -> int:
         return self._blocks[0].a.shape[0]
 
-    def blocks(self) -> Sequence[Block]:
+    def factors(self) -> Sequence[Factors]:
         return self._blocks
 
     @property
     def base_weight(self) -> Tensor | None:
         return self._base[0] if self._base else None
 
-    def base_blocks(self) -> Sequence[Tensor]:
+    def base_matrices(self) -> Sequence[Tensor]:
         return self._base
 
 
@@ -59,7 +59,7 @@ def pair(d_out: int, d_in: int, r: int, seed: int = 0, dtype: torch.dtype = torc
 def truth(adapter: Adapter) -> dict[str, float]:
     """Every metric from the singular values of the explicit products, scaled so that nothing leaves float64."""
     sigmas, a2, b2 = [], 0.0, 0.0
-    for block in adapter.blocks():
+    for block in adapter.factors():
         a, b = (factor.detach().double().numpy() for factor in block)
         top_a, top_b = (max(np.abs(x).max(), np.finfo(float).tiny) for x in (a, b))
         m = np.ones(len(a)) if adapter.middle is None else adapter.middle.detach().double().numpy()

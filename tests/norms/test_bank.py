@@ -104,7 +104,7 @@ def test_broken_adapter_is_nan_and_the_others_are_right(
     if way == "staged":
         request.getfixturevalue("staged")
     adapters = [Bare(pair(30, 20, 4, seed), scale=2.0) for seed in range(3)]
-    adapters[1].blocks()[0][factor][0, 0] = bad
+    adapters[1].factors()[0][factor][0, 0] = bad
     measured = AdapterBank(adapters)
     metrics = measured.measure()
     assert measured.known.all()
@@ -177,9 +177,9 @@ def test_every_singular_value_largest_first(way: str, request: pytest.FixtureReq
     assert bank.spectrum is not None
     want = np.full((4, 8), np.nan)
     for row, adapter in zip(want, adapters):
-        products = [(b.double() @ a.double()).numpy() * adapter.scale for a, b in adapter.blocks()]
+        products = [(b.double() @ a.double()).numpy() * adapter.scale for a, b in adapter.factors()]
         if all(np.isfinite(product).all() for product in products):
-            sigmas = [np.linalg.svd(p, compute_uv=False)[: len(a)] for p, (a, _) in zip(products, adapter.blocks())]
+            sigmas = [np.linalg.svd(p, compute_uv=False)[: len(a)] for p, (a, _) in zip(products, adapter.factors())]
             union = np.sort(np.concatenate(sigmas))[::-1]
             row[: len(union)] = union
     want[3, 5] = 0.0  # the pruned direction
@@ -204,7 +204,7 @@ def test_staged_equals_truth() -> None:
 @pytest.mark.parametrize("limit", [1, 20_000, 1 << 20])
 def test_staging_in_rounds_equals_one_by_one(limit: int) -> None:
     zoo = _zoo()
-    blocks, middles = [z.blocks()[0] for z in zoo], [z.middle for z in zoo]
+    blocks, middles = [z.factors()[0] for z in zoo], [z.middle for z in zoo]
     staged = StagedGrams(blocks, middles, limit)
     results = staged(blocks, middles).numpy()
     for (gram_a, gram_b, diagonal), (a, b), middle in zip(staged.unpack(results), blocks, middles):
@@ -220,7 +220,7 @@ def test_staging_is_rebuilt_when_a_rank_changes() -> None:
     adapters = [Bare(pair(40, 30, 8)), Bare(pair(40, 30, 8, 1))]
     measured = AdapterBank(adapters)
     measured.measure()
-    adapters[0]._blocks = Bare(pair(40, 30, 5, 2)).blocks()  # type: ignore[assignment]
+    adapters[0]._blocks = Bare(pair(40, 30, 5, 2)).factors()  # type: ignore[assignment]
     metrics = measured.measure()
     for i, adapter in enumerate(adapters):
         assert metrics["effective_rank"][i] == pytest.approx(truth(adapter)["effective_rank"], rel=PROMISE)
@@ -246,7 +246,7 @@ class Watch(TorchDispatchMode):
 
 @pytest.mark.parametrize("count", [4, 40])
 def test_staging_takes_few_operations_however_many_adapters(count: int) -> None:
-    blocks = [Bare(pair(*((40, 30, 4) if i % 2 else (64, 40, 4)), seed=i)).blocks()[0] for i in range(count)]
+    blocks = [Bare(pair(*((40, 30, 4) if i % 2 else (64, 40, 4)), seed=i)).factors()[0] for i in range(count)]
     middles = [None] * count
     staged = StagedGrams(blocks, middles)
     with Watch() as seen:

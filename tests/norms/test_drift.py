@@ -27,7 +27,7 @@ def product(adapter: Adapter) -> Tensor:
     middle = adapter.middle
     parts = [
         b.detach().double() * (1 if middle is None else middle.detach().double()) @ a.detach().double()
-        for a, b in adapter.blocks()
+        for a, b in adapter.factors()
     ]
     return adapter.scale * torch.block_diag(*parts)
 
@@ -76,8 +76,8 @@ def test_pieces_and_layouts_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
     adapter = Bare((a.T.contiguous().T, b.T.contiguous().T))
     snapshot = Snapshot([adapter])
     before = product(adapter)
-    adapter.blocks()[0].b.mul_(1.25)
-    adapter.blocks()[0].a.add_(0.1)
+    adapter.factors()[0].b.mul_(1.25)
+    adapter.factors()[0].a.add_(0.1)
     monkeypatch.setattr(drift, "HOST_PIECE", 8 * 2 * 4 * 37)
     assert distance(snapshot, adapter) == pytest.approx(float((product(adapter) - before).norm()), rel=PROMISE)
 
@@ -96,8 +96,8 @@ def test_broken_factors_are_nan_and_known(bad: float) -> None:
     good, broken = Bare(pair(9, 8, 2)), Bare(pair(9, 8, 2))
     good.name, broken.name = "good", "broken"
     snapshot = Snapshot([good, broken])
-    broken.blocks()[0].b[1, 1] = bad
-    good.blocks()[0].b.mul_(2)
+    broken.factors()[0].b[1, 1] = bad
+    good.factors()[0].b.mul_(2)
     reading = snapshot.distance([broken, good])
     values, known = reading.values, reading.known
     assert known.all()
@@ -109,7 +109,7 @@ def test_an_infinite_product_is_nan_even_where_it_has_a_sign() -> None:
     """One by one, ∞·A − B₀·A₀ = ∞ is no NaN of arithmetic; every metric calls a broken factor NaN."""
     adapter = Bare(pair(1, 1, 1))
     snapshot = Snapshot([adapter])
-    adapter.blocks()[0].b.fill_(math.inf)
+    adapter.factors()[0].b.fill_(math.inf)
     assert math.isnan(distance(snapshot, adapter))
 
 
@@ -121,7 +121,7 @@ def test_unknown_and_added_and_updated() -> None:
     values, known = reading.values, reading.known
     assert known.tolist() == [True, False, False]
     assert np.isnan(values[1:]).all()
-    first.blocks()[0].b.mul_(2)
+    first.factors()[0].b.mul_(2)
     moved = distance(snapshot, first)
     snapshot.add([first, later])
     assert distance(snapshot, first) == moved, "add must not touch what is held"
@@ -146,7 +146,7 @@ def test_a_changed_rank_is_measured_and_another_layer_is_unknown() -> None:
 def test_memory_is_a_buffer_not_a_layer() -> None:
     adapter = Bare(pair(3000, 3000, 4))
     snapshot = Snapshot([adapter])
-    adapter.blocks()[0].b.mul_(2)
+    adapter.factors()[0].b.mul_(2)
     snapshot.distance([adapter])
     tracemalloc.start()
     snapshot.distance([adapter])

@@ -172,7 +172,7 @@ class Seen:
 
 
 def look(adapter: Adapter) -> Seen:
-    ((a, b),) = adapter.blocks()
+    ((a, b),) = adapter.factors()
     middle = np.ones(len(a), np.longdouble) if adapter.middle is None else wide(adapter.middle)
     magnitude = None if adapter.magnitude is None else wide(adapter.magnitude).ravel()
     grads = tuple(None if p.grad is None else p.grad.clone() for p in adapter.parameters)

@@ -51,7 +51,7 @@ def direct(model: nn.Module, inputs: dict[str, torch.Tensor], keep: torch.Tensor
     out = []
     for a in adapters:
         x = seen[id(a.base_layer)]
-        left, right = a.blocks()[0].b.double(), a.blocks()[0].a.double()
+        left, right = a.factors()[0].b.double(), a.factors()[0].a.double()
         weight = a.base_weight.double()
         if a.kind == "Embedding":
             x = torch.nn.functional.one_hot(x.flatten(), weight.shape[0]).double()
@@ -105,7 +105,7 @@ def test_a_bias_is_not_part_of_the_layers_own_voice() -> None:
     probe.arm(0)
     model.train()(x)
     a = find_adapters(model)[0]
-    spoken = a.scale * x @ a.blocks()[0].a.T @ a.blocks()[0].b.T
+    spoken = a.scale * x @ a.factors()[0].a.T @ a.factors()[0].b.T
     assert read(probe)[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
 
 

@@ -179,7 +179,7 @@ def test_output_ratio_and_relative_norm(name: str) -> None:
     reading = probe.begin(Due(1)).now()["output_ratio"]
     ratio, known = reading.values, reading.known
     assert known.all()
-    a, b = (factor.detach().double() for factor in adapter.blocks()[0])
+    a, b = (factor.detach().double() for factor in adapter.factors()[0])
     layer: Any = adapter.base_layer
     own = (layer(x) - layer.bias).detach().double()
     spoken = adapter.scale * x.double() @ a.T @ b.T

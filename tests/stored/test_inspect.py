@@ -215,7 +215,7 @@ def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Pa
     assert len(told.names) == 8
     assert len(told.only_first) == 20
     products = [
-        {a.name: a.scale * (a.blocks()[0].b.double() @ a.blocks()[0].a.double()) for a in find_adapters(model)}
+        {a.name: a.scale * (a.factors()[0].b.double() @ a.factors()[0].a.double()) for a in find_adapters(model)}
         for model in (first, second)
     ]
     for i, name in enumerate(told.names):
@@ -236,7 +236,7 @@ def test_a_small_difference_is_exact(saved: Path, tmp_path: Path) -> None:
     rewrite(tmp_path, lambda c: [c[name].view(-1)[:1].mul_(1 + 1e-6) for name in c if "lora_B" in name])
     told = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
     one, two = (
-        [s.scale * (s.blocks()[0].b.double() @ s.blocks()[0].a.double()) for s in read_adapters(f).adapters]
+        [s.scale * (s.factors()[0].b.double() @ s.factors()[0].a.double()) for s in read_adapters(f).adapters]
         for f in (saved, tmp_path)
     )
     expected = [float((b - a).norm() / a.norm()) for a, b in zip(one, two)]

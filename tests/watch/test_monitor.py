@@ -244,7 +244,7 @@ def short_loop(model: Any, optimizer: Any, watch: Monitor, n: int) -> None:
 
 
 def products(model: Any) -> list[torch.Tensor]:
-    return [a.scale * (b.detach().double() @ x.detach().double()) for a in find_adapters(model) for x, b in a.blocks()]
+    return [a.scale * (b.detach().double() @ x.detach().double()) for a in find_adapters(model) for x, b in a.factors()]
 
 
 def test_drift_counts_from_the_start_and_step_from_the_step_before() -> None:

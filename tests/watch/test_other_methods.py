@@ -32,7 +32,7 @@ def tuned(method: str, **options: Any) -> Any:
 @pytest.mark.parametrize("method", METHODS)
 def test_a_healthy_run_is_measured_and_silent(method: str) -> None:
     model = tuned(method)
-    before = {a.name: a.base_blocks()[0].clone() for a in find_other_adapters(model)}
+    before = {a.name: a.base_matrices()[0].clone() for a in find_other_adapters(model)}
     monitor = run(model, steps=32, lr=HEALTHY[method])
     assert ids(monitor) == []
     assert monitor.run.other_methods == (method,)
@@ -42,7 +42,7 @@ def test_a_healthy_run_is_measured_and_silent(method: str) -> None:
     assert record.step == 32
     model.merge_adapter()
     for i, adapter in enumerate(find_other_adapters(model)):
-        change = adapter.base_blocks()[0].double() - before[adapter.name].double()
+        change = adapter.base_matrices()[0].double() - before[adapter.name].double()
         top = float(torch.linalg.matrix_norm(change, ord=2))
         size = float(torch.linalg.matrix_norm(before[adapter.name].double()))
         # The merged weight is rounded, and that is seen in the difference.
@@ -149,7 +149,7 @@ def test_output_ratio_is_that_of_the_whole_change() -> None:
             for handle in handles:
                 handle.remove()
             for i, adapter in enumerate(adapters):
-                change, weight = adapter.delta_blocks()[0].double(), adapter.base_blocks()[0].double()
+                change, weight = adapter.delta_matrices()[0].double(), adapter.base_matrices()[0].double()
                 expected[i] = float((inputs[i] @ change.T).norm() / (inputs[i] @ weight.T).norm())
             loss.backward()
             optimizer.step()

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.policy import MONITOR_FAILURE, Policy
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes
 from lora_watch.sinks import Sink
 from lora_watch.watch.guard import Guard
-from lora_watch.watch.policy import MONITOR_FAILURE, Policy
 from lora_watch.watch.writing import GuardedSinks
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lora_watch.adapters import clean_name, find_adapters, layer_index
+from lora_watch.adapters import find_adapters
+from lora_watch.names import clean_name, layer_index
 from tests.adapters.zoo import adapted
 
 
