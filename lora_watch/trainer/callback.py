@@ -102,6 +102,10 @@ class LoraWatchCallback(TrainerCallback):
         self._output = Path(".")
         self._trainer: weakref.ref[Trainer] | None = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
+        return {**vars(self), "_trainer": None, "_tap": LossTap(self.record_batches)}
+
     # -- the Trainer's events, in their order --------------------------------------------------------------------------
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

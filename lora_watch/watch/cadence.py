@@ -33,7 +33,7 @@ class Cadence:
         self.every, self.max_overhead = every, max_overhead
         self.full_every = every
         """Optimizer steps between two full measurements at present."""
-        self._guard = guard
+        self.guard = guard
         self._full = True
         """The coming step is measured in full."""
         self._first_step = self._last_full = 0
@@ -45,12 +45,12 @@ class Cadence:
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
-        self._began, self._spent_before = time.perf_counter(), self._guard.seconds
+        self._began, self._spent_before = time.perf_counter(), self.guard.seconds
 
     @property
     def overhead(self) -> float:
         """Share of the wall time since ``start_clock`` that was spent inside the guard, forward hooks included."""
-        spent = self._guard.seconds - self._spent_before
+        spent = self.guard.seconds - self._spent_before
         return spent / max(time.perf_counter() - self._began, 1e-9)
 
     def due(self, step: int) -> Due:

@@ -88,6 +88,9 @@ class Judge:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.episodes.load_state_dict(state.get("episodes", {}))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**vars(self), "sinks": GuardedSinks((), self.guard)}
+
     def _report_failure(self, message: str, remedy: str) -> None:
         """A failure of the monitor itself becomes a finding."""
         alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])

@@ -30,6 +30,10 @@ class Loop:
         """The latest step, while its numbers are still on their way."""
         self._started = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
+        return {**vars(self), "_waiting": None, "_started": False}
+
     # -- what a run looks like from outside ----------------------------------------------------------------------
     @property
     def run(self) -> RunInfo:

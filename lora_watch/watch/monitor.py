@@ -143,5 +143,8 @@ class Monitor(Loop):
             raise self.error()
         return self.last
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_optimizer": None, "_scaler": None}
+
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None

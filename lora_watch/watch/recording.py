@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
-from lora_watch.records import Due, FloatArray, StepRecord
+from lora_watch.records import Due, FloatArray, RunInfo, StepRecord
 from lora_watch.signals.gradients import overflow
 from lora_watch.signals.loss import LossSignals
 from lora_watch.watch.cadence import Cadence
@@ -121,6 +121,9 @@ class Recorder:
         """Take every hook off the model."""
         self._instruments.close()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _detached, (self.roster.run, self._cadence, self.state_dict())
+
     def state_dict(self) -> dict[str, Any]:
         norms = self.roster.base_norms.items()
         return {
@@ -141,6 +144,15 @@ class Recorder:
             return self._lr_fraction(step)
         max_steps = self.roster.run.max_steps
         return min(step / max_steps, 1.0) if max_steps else None
+
+
+def _detached(run: RunInfo, cadence: Cadence, state: Mapping[str, Any]) -> Recorder:
+    """What a copy has: all that was found, and no model."""
+    nothing = nn.Module()
+    instruments = Instruments(nothing, cadence.guard, output_ratio=False, drift=False)
+    recorder = Recorder(Roster(nothing, None, run), instruments, cadence, None, True, bool)
+    recorder.load_state_dict(state)
+    return recorder
 
 
 def _is_far(value: Any) -> bool:

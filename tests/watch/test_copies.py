@@ -1,0 +1,72 @@
+"""Copies of what is in the middle of a run: the model, which has hooks in it, the monitor and the callback."""
+
+from __future__ import annotations
+
+import copy
+import io
+import pickle
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback, Monitor
+from tests.support import build_trainer, lora, tiny_model
+from tests.watch.test_monitor import built, loop
+
+
+def saved_and_loaded(model: Any) -> Any:
+    buffer = io.BytesIO()
+    torch.save(model, buffer)
+    buffer.seek(0)
+    return torch.load(buffer, weights_only=False)
+
+
+def pickled(thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing))
+
+
+def hooks(model: Any) -> list[Any]:
+    return [hook for m in model.modules() for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled, saved_and_loaded])
+def test_a_copy_of_a_model_in_mid_run_computes_the_same_and_is_not_monitored(copied: Callable[[Any], Any]) -> None:
+    model, optimizer = built()
+    ids = torch.arange(32)[None]
+    with Monitor(model, optimizer) as monitor:
+        loop(monitor, model, optimizer, 2)
+        assert hooks(model), "the coming step is measured in full"
+        other = copied(model)
+        assert torch.equal(other(input_ids=ids, labels=ids).loss, model(input_ids=ids, labels=ids).loss)
+        assert hooks(other) == [], "what is left of ours goes at the first call"
+        last = loop(monitor, model, optimizer, 1)[-1]
+    assert last.metrics["output_ratio"].known.all()
+    assert monitor.alerts == []
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_copy_of_a_monitor_tells_what_was_found(copied: Callable[[Any], Any]) -> None:
+    model, optimizer = built(alpha=128, lr=5e-2)
+    with Monitor(model, optimizer) as monitor:
+        loop(monitor, model, optimizer, 6)
+        other = copied(monitor)
+    assert [str(alert) for alert in other.alerts] == [str(alert) for alert in monitor.alerts] != []
+    assert other.run.names == monitor.run.names
+    assert other.last.step == other.steps == 6
+    assert np.array_equal(other.last.metrics["delta_norm"].values, monitor.last.metrics["delta_norm"].values)
+    assert len(pickle.dumps(monitor)) < 500_000, "no weights"
+    other.finish("failed")
+
+
+def test_a_used_callback_can_be_copied_and_used_again() -> None:
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    build_trainer(lora(tiny_model()), None, 2, callbacks=[callback]).train()
+    for other in (copy.deepcopy(callback), pickled(callback)):
+        assert other.monitor.last.step == 2
+        build_trainer(lora(tiny_model()), None, 3, callbacks=[other]).train()
+        assert other.monitor.last.step == 3
+    assert callback.monitor is not None
+    assert callback.monitor.steps == 2

@@ -1,0 +1,73 @@
+"""The one place that catches, and when what is measured."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+
+from lora_watch.watch.cadence import Cadence
+from lora_watch.watch.guard import Guard
+
+
+def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
+    reported: list[str] = []
+    guard = Guard(lambda message, remedy: reported.append(message))
+    for doing in ("one", "one", "two"):
+        with guard(doing):
+            raise ValueError("broken")
+    assert [message.split(":")[0] for message in reported] == [
+        "lora_watch itself failed while one",
+        "lora_watch itself failed while two",
+    ]
+    assert caplog.text.count("Traceback") == 2
+
+
+def test_a_full_disk_is_one_line_whatever_it_meets(caplog: pytest.LogCaptureFixture) -> None:
+    reported: list[str] = []
+    guard = Guard(lambda message, remedy: reported.append(message))
+    for error in (OSError(28, "No space left"), OSError(28, "No space left"), OSError(13, "Permission denied")):
+        with guard(str(id(error))):
+            raise error
+    assert len(reported) == 2
+    assert "Traceback" not in caplog.text
+
+
+def test_who_stops_a_training_is_not_held_up() -> None:
+    guard = Guard(lambda message, remedy: None)
+    with pytest.raises(KeyboardInterrupt), guard("measuring"):
+        raise KeyboardInterrupt
+
+
+def test_time_inside_counts_once_and_gradients_are_off_inside_alone() -> None:
+    guard = Guard(lambda message, remedy: None)
+    began = time.perf_counter()
+    with guard("outer"), guard("inner"):
+        time.sleep(0.02)
+        assert not torch.is_grad_enabled()
+    assert torch.is_grad_enabled()
+    assert 0.02 <= guard.seconds <= time.perf_counter() - began
+
+
+def test_what_takes_every_rank_hangs_on_no_clock() -> None:
+    def steps(spent: float) -> list[int]:
+        guard = Guard(lambda message, remedy: None)
+        cadence = Cadence(1, 0.01, guard)
+        cadence.start(0)
+        guard.seconds = spent
+        return [step for step in range(1, 50) if cadence.plan(step, dense=False, collective=True)]
+
+    assert steps(0.0) == steps(1e6) == [*range(1, 11), 16, 32, 48]
+
+
+def test_what_is_due_follows_the_plan() -> None:
+    cadence = Cadence(3, 1.0, Guard(lambda message, remedy: None))
+    cadence.start(0)
+    assert cadence.due(0) == (0, False, True, True)
+    due = []
+    for step in range(1, 7):
+        cadence.plan(step, dense=False, collective=False)
+        due.append(cadence.due(step))
+    assert [d.step for d in due if d.norms] == [d.step for d in due if d.full] == [3, 6]
+    assert all(d.trained for d in due)
