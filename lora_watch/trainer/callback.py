@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import weakref
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,10 +24,25 @@ from lora_watch.trainer import facts
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
-from lora_watch.watch.guard import log
+from lora_watch.watch.guard import Guard
+from lora_watch.watch.interrupts import in_words
 from lora_watch.watch.monitor import Monitor
 
 _KEY = "lora_watch"
+
+
+def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
+    """A handler of one of the Trainer's events: the exception that ``method`` returns comes out of it, and no other."""
+
+    @functools.wraps(method)
+    def handler(self: LoraWatchCallback, *args: Any, **kwargs: Any) -> None:
+        ending = None
+        with self._guard(method.__name__.replace("_", " ")):
+            ending = method(self, *args, **kwargs)
+        if ending is not None:
+            raise ending
+
+    return handler
 
 
 class LoraWatchCallback(TrainerCallback):
@@ -94,64 +111,70 @@ class LoraWatchCallback(TrainerCallback):
         self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
         if reference is not None:
             self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
+        self.record_batches = record_batches
         self.monitor: Monitor | None = None
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
-        self.record_batches = record_batches
-        self._tap = LossTap(record_batches)
         self._rates: tuple[float, ...] = ()
         self._output = Path(".")
+        self._belong_to_nobody()
+
+    def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
+        self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
+        self._without_monitor = Guard(lambda message, remedy: None)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return {**vars(self), "_trainer": None, "_tap": LossTap(self.record_batches)}
+        return {**vars(self), "_trainer": None, "_tap": None, "_without_monitor": None}
 
-    # -- the Trainer's events, in their order --------------------------------------------------------------------------
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
-        if self.monitor is not None:  # a run before this one that broke off: on_train_end was not called
-            self.monitor.finish("interrupted", "training ended by an exception of its own")
-        self.monitor = None
-        try:
-            self.monitor = self._build(args, state, kwargs)
-        except Exception:  # a monitor does no harm
-            log.exception("lora_watch could not start; training goes on without it")
-        # Ranks that wait for one that does not watch hang.
-        if any_rank(self.monitor is None, True, args.device) or self.monitor is None:
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._belong_to_nobody()
+
+    # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
+    @_event
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
+        self.monitor = monitor = None
+        with self._guard("starting"):
+            monitor = self._build(args, state, kwargs)
+        # Ranks that wait for one that does not monitor hang.
+        if any_rank(monitor is None, True, args.device) or monitor is None:
             self._tap.detach()
-            self.monitor = None
-            return
-        self.monitor.start(state.global_step)
-        if self.monitor.failures:  # nothing has been trained yet: nothing to save
-            self._fail(self.monitor)
+            return None
+        self.monitor = monitor
+        monitor.start(state.global_step)
+        return self._end_for(monitor.failures)  # nothing has been trained yet: nothing to save
 
-    def on_step_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    @_event
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._tap.reset()
 
-    def on_pre_optimizer_step(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    @_event
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is None:
-            return
-        optimizer = kwargs.get("optimizer")
-        self._tap.reduce()
-        self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
-        if self._agree(self.monitor, self.monitor.before_update(self._tap.loss)):
-            self._fail(self.monitor)
+            return None
+        failures: list[Alert] = []
+        with self._guard("looking at the loss and the gradients"):
+            self._tap.reduce()
+            groups = getattr(kwargs.get("optimizer"), "param_groups", ())
+            self._rates = tuple(float(group["lr"]) for group in groups)
+            failures = self.monitor.before_update(self._tap.loss)
+        return self._end_for(failures)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    @_event
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is None:
             return
-        skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
-        failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
-        if control.should_save:  # nothing that has not been judged is saved
-            failures = self.monitor.flush() or failures
+        failures: list[Alert] = []
+        with self._guard("judging a step"):
+            skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
+            failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
+            if control.should_save:  # nothing that has not been judged is saved
+                failures = self.monitor.flush() or failures
         if control.should_save or failures:
-            self._remember(state)
-        failures = self._agree(self.monitor, failures)
+            self._remember(self.monitor, state)
+        failures = self._agreed(failures)
         if not failures:
             return
         control.should_training_stop = True
@@ -160,28 +183,21 @@ class LoraWatchCallback(TrainerCallback):
         # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
         control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
 
-    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    @_event
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
-        if self.monitor is None or "train_runtime" not in (kwargs.get("logs") or {}):
-            return
-        self.monitor.conclude()
-        if self._agree(self.monitor, self.monitor.failures):
-            self.monitor.finish("failed", str(self.monitor.error()))
-        else:
-            self.monitor.finish("ok")
+        if self.monitor is not None and "train_runtime" in (kwargs.get("logs") or {}):
+            self._conclude(self.monitor)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    @_event
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._tap.detach()
-        if self.monitor is None:
-            return
-        self.monitor.conclude()
-        if self._agree(self.monitor, self.monitor.failures):
-            self._fail(self.monitor)
-        self.monitor.finish("ok")  # also where training has stopped itself before the planned steps
+        if self.monitor is not None and self._conclude(self.monitor):
+            return self._ending(self.monitor)
+        return None
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    @_event
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
             self.monitor.evaluated(facts.quality(kwargs.get("metrics") or {}), state.global_step)
 
@@ -230,25 +246,47 @@ class LoraWatchCallback(TrainerCallback):
             monitor.load_state_dict(earlier)
         return monitor
 
-    def _remember(self, state: TrainerState) -> None:
+    def _guard(self, doing: str) -> AbstractContextManager[None]:
+        return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
+
+    def _broke_off(self, error: BaseException) -> None:
+        self.close("interrupted", in_words(error))
+
+    def _remember(self, monitor: Monitor, state: TrainerState) -> None:
         """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
         saved: Any = getattr(state, "stateful_callbacks", None)
-        if saved is None or self.monitor is None:
+        if saved is None:
             return
-        try:
-            saved[_KEY] = json.loads(json.dumps(self.monitor.state_dict()))
-        except (TypeError, ValueError):
-            log.exception("a rule's state is not plain data; a resumed run will start its rules anew")
+        saved.pop(_KEY, None)  # rather none than that of an earlier step
+        with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
+            saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
 
-    def _fail(self, monitor: Monitor) -> None:
+    def _conclude(self, monitor: Monitor) -> bool:
+        """The run has come to its end: judge it and complete its files. Whether the policy has ended it."""
+        monitor.conclude()
+        failed = bool(self._agreed(monitor.failures))
+        if failed:
+            self.close("failed", str(monitor.error()))
+        else:
+            self.close("ok")  # also where training has stopped itself before the planned steps
+        return failed
+
+    def _end_for(self, failures: list[Alert]) -> Exception | None:
+        """What ends the training, where a rank has ``failures``."""
+        return self._ending(self.monitor) if self._agreed(failures) and self.monitor is not None else None
+
+    def _ending(self, monitor: Monitor) -> Exception:
         error = monitor.error()
         self.close("failed", str(error))
-        raised = self.exception(error)
-        raise raised from (error if raised is not error else None)
+        ending = self.exception(error)
+        if ending is not error:
+            ending.__cause__ = error
+        return ending
 
-    def _agree(self, monitor: Monitor, failures: list[Alert]) -> list[Alert]:
+    def _agreed(self, failures: list[Alert]) -> list[Alert]:
         failures = agree(failures, self.policy.can_end_a_run, self._tap.device)
-        monitor.adopt(failures)
+        if self.monitor is not None:
+            self.monitor.adopt(failures)
         return failures
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:

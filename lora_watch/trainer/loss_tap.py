@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import logging
 import weakref
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -15,8 +15,6 @@ from transformers import Trainer
 from lora_watch.signals.batches import hash_batch
 from lora_watch.trainer.ranks import world_size
 
-log = logging.getLogger("lora_watch")
-
 
 class LossTap:
     """The true loss of every optimizer step, taken where the Trainer computes it.
@@ -24,12 +22,23 @@ class LossTap:
     ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
     filter and logging see it; it is the same for label smoothing, ``compute_loss_func``, an overridden
     ``compute_loss`` and TRL's trainers. It is wrapped on the instance only and put back at the end.
+
+    Args:
+        hash_batches: see ``batch_sha256``.
+        guard: what is done inside it does not harm training.
+        broke_off: told of an exception that leaves ``training_step``.
     """
 
-    def __init__(self, hash_batches: bool) -> None:
+    def __init__(
+        self,
+        hash_batches: bool,
+        guard: Callable[[str], AbstractContextManager[None]],
+        broke_off: Callable[[BaseException], None],
+    ) -> None:
         self._sum: torch.Tensor | None = None
         self._hash_batches = hash_batches
         self._hash: Any = None
+        self._guard, self._broke_off = guard, broke_off
         self._trainer: weakref.ref[Trainer] | None = None
 
     def attach(self, trainer: Trainer | None) -> None:
@@ -42,9 +51,16 @@ class LossTap:
         @functools.wraps(inner)
         def training_step(*args: Any, **kwargs: Any) -> Any:
             if self._hash_batches:  # before a loss takes the labels out of it
-                self._add_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
-            loss = inner(*args, **kwargs)
-            self._add(loss)
+                with self._guard("hashing a batch"):
+                    self._add_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+            try:
+                loss = inner(*args, **kwargs)
+            except BaseException as error:
+                with self._guard("ending"):
+                    self._broke_off(error)
+                raise
+            with self._guard("reading the loss"):
+                self._add(loss)
             return loss
 
         training_step.lora_watch_tap = self  # type: ignore[attr-defined]
@@ -67,12 +83,9 @@ class LossTap:
         self._sum = self._hash = None
 
     def _add_batch(self, inputs: Any) -> None:
-        try:
-            self._hash = self._hash or hashlib.sha256()
-            hash_batch(self._hash, inputs)
-        except Exception:
-            self._hash_batches, self._hash = False, None
-            log.exception("batches cannot be hashed; training goes on without it")
+        batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
+        hash_batch(batch, inputs)
+        self._hash, self._hash_batches = batch, True  # which a failure has left undone
 
     @property
     def batch_sha256(self) -> str | None:

@@ -1,0 +1,227 @@
+"""Every callable of the package that a training reaches, replaced by one that raises: training must not notice.
+
+``python -m tests.trainer.injection`` tries all of them, at their first call and at a later one (an hour on one core);
+``python -m tests.trainer.injection --part 0 8`` every eighth. ``test_injection.py`` tries a sample.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import functools
+import hashlib
+import inspect
+import io
+import logging
+import random
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer
+
+OUTERMOST = {
+    "watch.guard.Guard.__call__": "it is what catches",
+    "trainer.callback.LoraWatchCallback._guard": "it calls what catches",
+}
+"""What nothing of ours can stand around."""
+
+
+class Injected(RuntimeError):
+    pass
+
+
+@dataclass(frozen=True)
+class Target:
+    owner: Any
+    key: str
+
+    @property
+    def name(self) -> str:
+        home = self.owner.__name__ if inspect.ismodule(self.owner) else f"{self.owner.__module__}.{self.owner.__name__}"
+        return f"{home.removeprefix('lora_watch.')}.{self.key}"
+
+
+def trained(callbacks: list[Any], folder: Path) -> tuple[str, str]:
+    """A training of six steps that explodes: what its weights and the random generators are afterwards."""
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2}
+    torch.manual_seed(0)
+    base = LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, max_position_embeddings=64, **shape))
+    model: Any = get_peft_model(base, LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"]))
+    ids = torch.randint(0, 64, (64, 8), generator=torch.Generator().manual_seed(1)).tolist()
+    data = [{"input_ids": row, "labels": row} for row in ids]
+    torch.manual_seed(0)
+    np.random.seed(0)
+    random.seed(0)
+    trainer = build_trainer(
+        model, data, 6, callbacks, lr=1.0, output_dir=str(folder), save_strategy="steps", save_steps=4, logging_steps=4
+    )
+    trainer.train()
+    weights = hashlib.sha256()
+    for parameter in model.parameters():
+        weights.update(parameter.detach().numpy().tobytes())
+    numpy = np.random.get_state()
+    state = repr((random.getstate(), numpy[1].tobytes(), numpy[2], torch.get_rng_state().tolist()))  # type: ignore[index, union-attr]
+    return weights.hexdigest(), hashlib.sha256(state.encode()).hexdigest()
+
+
+def targets() -> list[Target]:
+    """Every function and method of every module of ours that has been imported."""
+    found: list[Target] = []
+    for name, module in sorted(sys.modules.items()):
+        if not name.startswith("lora_watch."):
+            continue
+        for key, value in list(vars(module).items()):
+            if getattr(value, "__module__", None) != name:
+                continue
+            if inspect.isfunction(value):
+                found.append(Target(module, key))
+            elif inspect.isclass(value) and not issubclass(value, BaseException):
+                found += [Target(value, inner) for inner, member in vars(value).items() if _function(member)]
+    return [target for target in found if target.name not in OUTERMOST]
+
+
+def _function(member: Any) -> Any:
+    """The function behind a member of a class; None where it is something else."""
+    if isinstance(member, property):
+        return member.fget
+    if isinstance(member, functools.cached_property):
+        return member.func
+    if isinstance(member, (staticmethod, classmethod)):
+        member = member.__func__
+    written = inspect.isfunction(member) and "lora_watch" in member.__code__.co_filename
+    return member if written else None
+
+
+@contextlib.contextmanager
+def replaced(target: Target, around: Callable[[Any], Any]) -> Iterator[None]:
+    """``around(function)`` in place of ``target``'s function, also where it has been imported by name.
+
+    Of a decorated one what has been decorated is replaced: an event's handler is what catches, and its body is ours.
+    """
+    member = inspect.getattr_static(target.owner, target.key)
+    function = member if inspect.ismodule(target.owner) else _function(member)
+    if (inner := getattr(function, "__wrapped__", None)) is not None:
+        cell = next(cell for cell in function.__closure__ if cell.cell_contents is inner)
+        cell.cell_contents = around(inner)
+        try:
+            yield
+        finally:
+            cell.cell_contents = inner
+        return
+    new: Any = around(function)
+    if isinstance(member, property):
+        new = property(new, member.fset)
+    elif isinstance(member, functools.cached_property):
+        new = property(new)
+    elif isinstance(member, (staticmethod, classmethod)):
+        new = type(member)(new)
+    places = [(target.owner, target.key)]
+    if inspect.ismodule(target.owner):
+        ours = [module for name, module in sys.modules.items() if name.startswith("lora_watch")]
+        places = [(m, key) for m in ours for key, value in list(vars(m).items()) if value is member]
+    for owner, key in places:
+        setattr(owner, key, new)
+    try:
+        yield
+    finally:
+        for owner, key in places:
+            setattr(owner, key, member)
+
+
+def counting(calls: dict[str, int], name: str) -> Callable[[Any], Any]:
+    def around(function: Any) -> Any:
+        @functools.wraps(function)
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            calls[name] = calls.get(name, 0) + 1
+            return function(*args, **kwargs)
+
+        return counted
+
+    return around
+
+
+def raising(after: int, name: str) -> Callable[[Any], Any]:
+    def around(function: Any) -> Any:
+        calls = [0]
+
+        @functools.wraps(function)
+        def raises(*args: Any, **kwargs: Any) -> Any:
+            calls[0] += 1
+            if calls[0] > after:
+                raise Injected(name)
+            return function(*args, **kwargs)
+
+        return raises
+
+    return around
+
+
+class Injection:
+    """Tries one target after the other against the same training without us."""
+
+    def __init__(self, folder: Path):
+        self._folder, self._runs = folder, 0
+        self._plain = self._train(None)
+        self._train(LoraWatchCallback())  # imports everything
+        self.calls: dict[str, int] = {}
+        """How often each target is called in a training."""
+        self.targets = targets()
+        callback = LoraWatchCallback()
+        with contextlib.ExitStack() as stack:
+            for target in self.targets:
+                stack.enter_context(replaced(target, counting(self.calls, target.name)))
+            assert self._train(callback) == self._plain
+        self.targets = [target for target in self.targets if target.name in self.calls]
+
+    def _train(self, callback: LoraWatchCallback | None) -> tuple[str, str]:
+        self._runs += 1
+        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
+            return trained([] if callback is None else [callback], self._folder / str(self._runs))
+
+    def harm(self, target: Target, later: bool) -> str | None:
+        """What an exception in ``target``, at its first call or at a later one, does to training; None if nothing."""
+        callback = LoraWatchCallback()  # what fails in here fails in the user's own line, before there is a training
+        after = max(1, self.calls[target.name] // 2) if later else 0
+        try:
+            with replaced(target, raising(after, target.name)):
+                return None if self._train(callback) == self._plain else "other weights or random numbers"
+        except BaseException as error:
+            return f"{type(error).__name__}: {error}"
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "--part", nargs=2, type=int, default=(0, 1), metavar=("I", "N"), help="every N-th, from the I-th"
+    )
+    parser.add_argument("--only", default="", help="those whose name contains this")
+    options = parser.parse_args()
+    logging.getLogger("lora_watch").setLevel(logging.CRITICAL + 1)
+    first, step = options.part
+    bad = 0
+    with tempfile.TemporaryDirectory() as folder:
+        injection = Injection(Path(folder))
+        chosen = [target for target in injection.targets[first::step] if options.only in target.name]
+        for target in chosen:
+            for later in (False, True):
+                if later and injection.calls[target.name] < 2:
+                    continue
+                if (harm := injection.harm(target, later)) is not None:
+                    bad += 1
+                    print(f"{target.name} ({'later' if later else 'first'} call): {harm}", flush=True)
+        print(f"{len(chosen)} of {len(injection.targets)} callables that a training reaches; {bad} harmed it")
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
