@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from lora_watch.alerts import Alert, Severity, in_order
+from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
 from lora_watch.runs import FinishedRun, read_runs
@@ -67,7 +67,8 @@ def judge(
     runs: list[Judged] = []
     unreadable: list[str] = []
     for _, run in read_runs(paths, unreadable):
-        findings = in_order([*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
+        findings = [*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
+        findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
         runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
     return Judgement(runs, unreadable, Severity.parse(fail_on))
 
@@ -94,7 +95,7 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):
         said = f": {run.message}" if run.message else ""
         return [_finding("LW803", Severity.ERROR, run, f"The run was ended by its own fail_on at {planned}{said}")]
-    if run.verdict in ("ok", "unhealthy") and run.max_steps is not None and run.step < run.max_steps:
+    if run.verdict == "ok" and run.max_steps is not None and run.step < run.max_steps:
         return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
     return []
 

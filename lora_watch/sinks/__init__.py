@@ -29,7 +29,7 @@ __all__ = [
     "Verdict",
 ]
 
-Verdict = Literal["ok", "unhealthy", "failed", "interrupted"]
+Verdict = Literal["ok", "failed", "interrupted"]
 
 
 class Sink(Protocol):

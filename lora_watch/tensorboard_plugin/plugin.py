@@ -52,7 +52,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
-        /verdict?run                             {verdict, message}: what the run says of itself
+        /verdict?run[&step]                      {verdict, message, first}: what the run says of itself; the
+                                                 place in /alerts of the one to show first by then, or null
         /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
         /sweep                                   what ``lora-watch compare --json`` says of all runs, also in words
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
@@ -84,13 +85,18 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/runs": self._route(lambda request: self._reader.runs(*_where(request))),
             "/schema": self._route(lambda request: self._reader.schema(*_where(request), _run(request))),
             "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
-            "/verdict": self._route(lambda request: self._reader.verdict(*_where(request), _run(request))),
+            "/verdict": self._route(self._verdict),
             "/spectrum": self._route(self._spectrum),
             "/sweep": self._route(self._sweep),
             "/metric": self._route(self._metric),
             "/spread": self._route(lambda request: self._window(request, self._reader.spread, "metric")),
             "/scalars": self._route(lambda request: self._window(request, self._reader.series, "name")),
         }
+
+    def _verdict(self, request: Request) -> dict[str, Any]:
+        where, run = _where(request), _run(request)
+        first = self._reader.first_alert(*where, run, _whole_number(request, "step"))
+        return {**self._reader.verdict(*where, run), "first": first}
 
     def _spectrum(self, request: Request) -> dict[str, Any]:
         adapter, step = _whole_number(request, "adapter"), _whole_number(request, "step")

@@ -10,11 +10,13 @@ import json
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
 from tensorboard.data import provider
 
+from lora_watch.alerts import Alert, Severity, first_to_show
 from lora_watch.sinks import tags
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
 
@@ -82,6 +84,22 @@ class Reader:
             broken += _json(event, list) is None
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
         return {"alerts": list(episodes.values()), "notes": notes}
+
+    def first_alert(self, ctx: Any, experiment: str, run: str, step: int | None) -> int | None:
+        """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
+        up to then; None without any."""
+        told = self.alerts(ctx, experiment, run)["alerts"]
+        known = {}
+        for place, plain in enumerate(told):
+            with suppress(ValueError):  # from another version
+                alert = Alert.from_dict(plain)
+                gone = alert.closed_step is not None and (step is None or alert.closed_step <= step)
+                if (step is None or alert.step <= step) and alert.severity >= (
+                    Severity.ERROR if gone else Severity.WARNING
+                ):
+                    known[id(alert)] = (place, alert)
+        first = first_to_show(alert for _, alert in known.values())
+        return None if first is None else known[id(first)][0]
 
     def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""

@@ -21,7 +21,6 @@ from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.trainer import facts
-from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
@@ -122,12 +121,11 @@ class LoraWatchCallback(TrainerCallback):
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
         self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
-        self._clipping = ClippingTap()
         self._without_monitor = Guard(lambda message, remedy: None)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return {**vars(self), "_trainer": None, "_tap": None, "_clipping": None, "_without_monitor": None}
+        return {**vars(self), "_trainer": None, "_tap": None, "_without_monitor": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -142,7 +140,7 @@ class LoraWatchCallback(TrainerCallback):
             monitor = self._build(args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, args.device) or monitor is None:
-            self._let_go()
+            self._tap.detach()
             return None
         self.monitor = monitor
         monitor.start(state.global_step)
@@ -193,7 +191,7 @@ class LoraWatchCallback(TrainerCallback):
 
     @_event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        self._let_go()
+        self._tap.detach()
         if self.monitor is not None and self._conclude(self.monitor):
             return self._ending(self.monitor)
         return None
@@ -214,13 +212,9 @@ class LoraWatchCallback(TrainerCallback):
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""
-        self._let_go()
+        self._tap.detach()
         if self.monitor is not None:
             self.monitor.finish(verdict, message)
-
-    def _let_go(self) -> None:
-        self._tap.detach()
-        self._clipping.detach()
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
@@ -250,7 +244,6 @@ class LoraWatchCallback(TrainerCallback):
         )
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
             monitor.load_state_dict(earlier)
-        self._clipping.attach(getattr(trainer, "accelerator", None), monitor.before_clipping)
         return monitor
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
+from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.watch.cadence import Cadence
@@ -34,7 +34,7 @@ class Loop:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
         return {**vars(self), "_waiting": None, "_started": False}
 
-    # -- a run as seen from outside -----------------------------------------------------------------------------
+    # -- what a run looks like from outside ----------------------------------------------------------------------
     @property
     def run(self) -> RunInfo:
         """What is known of the run and its adapters."""
@@ -89,11 +89,6 @@ class Loop:
                 self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
             self._recorder.plan(step)
         self._cadence.start_clock()
-
-    def before_clipping(self) -> None:
-        """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
-        with self.guard("reading gradients"):
-            self._recorder.before_clipping()
 
     def before_update(self, loss: float | Tensor | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
@@ -167,16 +162,10 @@ class Loop:
             self._judge.adopt(alerts)
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
-        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
-
-        What has ended by itself with an ERROR open was not ok: it is ``unhealthy``, and the message says why.
-        """
+        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing."""
         if not self._started:
             return
         self.flush()
-        errors = in_order(alert for alert in self._judge.episodes.open if alert.severity >= Severity.ERROR)
-        if verdict == "ok" and errors:
-            verdict, message = "unhealthy", str(errors[0])
         self._started = False
         self._recorder.close()
         self._judge.sinks.finish(verdict, message)

@@ -12,6 +12,7 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from lora_watch.alerts import Severity
 from lora_watch.sinks import TensorBoardSink, events, tags
 from lora_watch.strict_json import strict_json
 from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
@@ -163,11 +164,29 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
         said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}
     going.finish("ok", None)
     assert said == {
-        "ok": {"verdict": "ok", "message": None},
-        "failed": {"verdict": "failed", "message": HOSTILE},
-        "going": {"verdict": "running", "message": None},
-        "bare": {"verdict": None, "message": None},
+        "ok": {"verdict": "ok", "message": None, "first": None},
+        "failed": {"verdict": "failed", "message": HOSTILE, "first": None},
+        "going": {"verdict": "running", "message": None, "first": None},
+        "bare": {"verdict": None, "message": None, "first": None},
     }
+
+
+def test_the_alert_to_show_first_is_the_earliest_of_the_most_severe(tmp_path: Path) -> None:
+    run = run_of(2)
+    spike = replace(alert_of(3, "LW203", Severity.WARNING), last_step=3, closed_step=5)
+    alerts = {
+        1: [alert_of(1, "LW401", Severity.INFO)],
+        3: [alert_of(3, "LW203", Severity.WARNING)],
+        5: [spike],
+        7: [alert_of(7, "LW102"), alert_of(7, "LW108", Severity.WARNING)],
+        9: [alert_of(9, "LW201")],
+    }
+    write(tmp_path / "run", run, [record_of(run, step) for step in range(1, 12)], alerts)
+    with routes(tmp_path) as tab:
+        rules = [alert["rule"] for alert in tab.json("alerts", run="run")["alerts"]]
+        first = {step: tab.json("verdict", run="run", step=step)["first"] for step in (1, 3, 5, 7, 10)}
+        shown = {step: None if place is None else rules[place] for step, place in first.items()}
+    assert shown == {1: None, 3: "LW203", 5: None, 7: "LW102", 10: "LW102"}
 
 
 def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 // What went wrong, why, and what to do about it.
 
-import {lineChart} from './chart.js';
-import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, words} from './dom.js';
+import {chartCard} from './chart.js';
+import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, words} from './dom.js';
 import {noAlert} from './overview.js';
 
 export const title = 'Alerts';
@@ -25,7 +25,7 @@ const held = (alert, ended) =>
 
 export async function draw(app) {
   const {state, alerts} = app;
-  const ended = !['running', null].includes((await app.data.verdict(state.run)).verdict);
+  const ended = !['running', null].includes(app.told.verdict);
   const [by, direction] = (state.sort || 'severity.up').split('.');
   const key = (COLUMNS[by] ?? COLUMNS.severity)[1],
     sign = direction === 'down' ? -1 : 1;
@@ -151,16 +151,16 @@ export async function draw(app) {
     ),
   );
   if (!alerts.length) return h('div', null, watchers(app));
-  const narrow = Math.round(app.width * 0.52);
+  const page = split(app.width, [52, 48]);
   return h(
     'div',
     null,
     bar,
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:${narrow}px minmax(0,1fr);align-items:start`},
+      {class: 'columns', style: `${page.style};align-items:start`},
       card(null, null, table, !shown.length && h('p', {class: 'none'}, 'No alert fits this filter.')),
-      chosen ? await detail(app, chosen, ended, app.width - narrow - 16) : h('div'),
+      chosen ? await detail(app, chosen, ended, page.widths[1]) : h('div'),
     ),
   );
 }
@@ -237,10 +237,14 @@ async function detail(app, alert, ended, width) {
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
   /** @type {any} */
   let line = null;
+  const threshold = alert.threshold ?? alert.limit; // so called by older versions
   if (metric && worst)
-    line = {name: `${metric}, ${worst.short}`, matrix: await app.metric(metric, {adapter: worst.index, max_cols: 400})};
+    line = {
+      name: `${metric}, ${worst.short}`,
+      matrix: await app.metric(metric, {adapter: worst.index, ...app.window(400)}),
+    };
   else if (app.run.series.includes(alert.metric))
-    line = {name: alert.metric, matrix: await app.series(alert.metric, {max_cols: 400})};
+    line = {name: alert.metric, matrix: await app.series(alert.metric, app.window(400))};
   const remedies = (alert.remedies ?? []).map(String),
     values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
   const inWords = values.length
@@ -273,17 +277,18 @@ async function detail(app, alert, ended, width) {
     ...(inWords > 0 ? [list('Try', others, 'ul'), again] : [again, list('Try', others, 'ul')]),
     list('Likely causes', alert.causes, 'ol'),
     line &&
-      lineChart([{...line, colour: 'var(--c1)'}], {
-        width: width - 26,
+      chartCard(line.name, null, [{...line, colour: 'var(--c1)'}], {
+        term: alert.metric,
+        width: width - 52,
         height: em(150),
         log: Boolean(metric),
         step: app.step,
         onStep: app.setStep,
-        range: [0, Math.max(1, app.lastStep)],
+        onZoom: app.zoom,
+        range: app.range(),
         alerts: [alert],
-        limits: metric && alert.limit > 0 ? [{value: alert.limit, name: `limit ${num(alert.limit)} for a layer`}] : [],
+        thresholds: metric && threshold > 0 ? [{value: threshold, name: `threshold ${num(threshold)} of a layer`}] : [],
       }),
-    line && h('p', {class: 'note caption'}, line.name),
     h(
       'div',
       {class: 'actions'},

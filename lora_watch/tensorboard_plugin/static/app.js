@@ -15,7 +15,7 @@ const DEFAULTS = {
   view: 'overview',
   run: '',
   metric: '',
-  colour: 'relative',
+  colour: 'absolute',
   rows: 'type',
   adapter: '',
   step: '',
@@ -26,8 +26,11 @@ const DEFAULTS = {
   sort: '',
   alert: '',
   runs: '',
+  among: '',
 };
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
+/** How often a tab that is in sight asks whether there is more, in milliseconds. */
+const POLL_MS = 5000;
 const KEYS = [
   ['1 – 5', 'switch the view'],
   ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
@@ -37,6 +40,7 @@ const KEYS = [
   ['g', 'grouping of the heatmap'],
   ['Enter', 'from the heatmap to its adapter'],
   ['End', 'follow the latest step'],
+  ['drag', 'zoom into the steps of a chart'],
   ['Esc', 'leave the zoom, close this'],
   ['?', 'this help'],
 ];
@@ -51,7 +55,12 @@ export class App {
     this.help = h(
       'dialog',
       {id: 'help'},
-      h('h2', null, 'Keys'),
+      h(
+        'header',
+        null,
+        h('h2', null, 'Keys'),
+        h('button', {id: 'close', class: 'quiet', title: 'close (Esc)', onclick: () => this.help.close()}, '✕'),
+      ),
       h(
         'dl',
         null,
@@ -59,6 +68,7 @@ export class App {
       ),
     );
     body.append(this.bar, this.main, this.help);
+    this.help.addEventListener('click', (event) => event.target === this.help && this.help.close()); // beside it
     this.drawing = 0;
   }
 
@@ -87,6 +97,13 @@ export class App {
         this.draw();
       }, 80);
     });
+    addEventListener('pointerdown', () => {
+      this.pressed = true;
+    });
+    addEventListener('pointerup', () => {
+      this.pressed = false;
+    });
+    setInterval(() => this.#follow(), POLL_MS);
     await this.refresh();
     this.main.focus({preventScroll: true}); // so that keys work before the first click
   }
@@ -95,6 +112,18 @@ export class App {
   async refresh() {
     this.data.forget();
     await this.draw();
+  }
+
+  /** What has been written since: drawn at once where the latest step is followed, else hinted at beside its button. */
+  async #follow() {
+    if (document.hidden || !innerWidth || !this.run || this.loading) return;
+    const {run} = this.state;
+    const now = (await this.data.runsNow().catch(() => ({})))[run]?.step;
+    if (now == null || run !== this.state.run || now === this.lastStep) return;
+    const busy = this.pressed || this.help.open || document.activeElement?.matches('input[type=search]');
+    if (this.state.step === '' && this.state.to === '' && !busy) return this.refresh();
+    this.newer = now;
+    this.#drawBar();
   }
 
   /** Change the state, the address and the picture. Another view or run is another place: "back" leads out of it. */
@@ -113,6 +142,12 @@ export class App {
 
   async draw() {
     const turn = ++this.drawing;
+    const {view, run: before} = this.state;
+    this.loading = true;
+    document.body.setAttribute('aria-busy', 'true');
+    const slow = setTimeout(() => {
+      if (turn === this.drawing && this.shown && (this.shown !== view || this.shownRun !== before)) this.#wait(view);
+    }, 150);
     try {
       this.runs = await this.data.runs();
       const names = Object.keys(this.runs);
@@ -136,9 +171,14 @@ export class App {
         });
       }
       const run = this.state.run;
-      const [schema, found] = await Promise.all([this.data.schema(run), this.data.alerts(run)]);
+      const [schema, found, told] = await Promise.all([
+        this.data.schema(run),
+        this.data.alerts(run),
+        this.data.verdict(run),
+      ]);
       if (turn !== this.drawing) return;
       this.schema = schema;
+      this.told = told;
       this.alerts = found.alerts;
       this.notes = [...schema.notes, ...found.notes];
       this.run = this.runs[run];
@@ -148,10 +188,13 @@ export class App {
         ? `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`
         : adapter && !this.adapters.some(({name}) => name === adapter)
           ? `This run has no adapter “${adapter}”.`
-          : null;
+          : !this.adapters.length
+            ? 'This run has no adapters: nothing but its loss and rates is known.'
+            : null;
       const metrics = this.run.metrics;
       if (!metrics.includes(this.state.metric))
         this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
+      this.newer = null;
       this.#drawBar();
       if (!this.wanted)
         host.writeAddress(
@@ -171,7 +214,22 @@ export class App {
           h('button', {id: 'again', class: 'quiet', onclick: () => this.refresh()}, 'Try again'),
         ),
       );
+    } finally {
+      clearTimeout(slow);
     }
+  }
+
+  /** In place of another view or run, which would be taken for the one that is wanted. */
+  #wait(view) {
+    const of = view === 'compare' ? ` and ${Object.keys(this.runs ?? {}).length} runs` : '';
+    this.main.replaceChildren(
+      h(
+        'div',
+        {class: 'empty-page', role: 'status', id: 'loading'},
+        `Reading ${VIEWS[view].title.toLowerCase()}${of} …`,
+        h('progress'),
+      ),
+    );
   }
 
   #show(turn, view) {
@@ -196,6 +254,9 @@ export class App {
     if (document.activeElement === document.body) this.main.focus({preventScroll: true});
     this.main.scrollTop = this.shown === this.state.view ? scroll : 0;
     this.shown = this.state.view;
+    this.shownRun = this.state.run;
+    this.loading = false;
+    document.body.removeAttribute('aria-busy');
     document.body.dataset.ready = this.state.view;
     document.dispatchEvent(new CustomEvent('lora-watch-drawn'));
   }
@@ -224,14 +285,14 @@ export class App {
   get adapter() {
     return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0];
   }
+  /** The first adapter of the alert to show first. */
   get #suspect() {
-    const named = SEVERITIES.map((severity) =>
-      this.alerts.find((alert) => alert.severity === severity && alert.adapters?.length),
-    ).find(Boolean);
-    return named && this.adapters.find((adapter) => adapter.name === named.adapters[0].name);
+    const named = this.alerts[this.told.first]?.adapters?.[0]?.name;
+    return named && this.adapters.find((adapter) => adapter.name === named);
   }
   get width() {
-    return Math.max(860, this.main.clientWidth - 40);
+    const {paddingLeft, paddingRight} = getComputedStyle(this.main);
+    return Math.max(280, this.main.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight));
   }
 
   metric(metric, window) {
@@ -244,6 +305,16 @@ export class App {
   async series(name, window, run = this.state.run) {
     return this.runs[run].series.includes(name) ? this.data.scalars(run, name, window) : null;
   }
+
+  /** Steps to fetch for charts, and the range of their axis. */
+  window(max_cols) {
+    return {max_cols, from: this.state.from, to: this.state.to};
+  }
+  range(last = this.lastStep) {
+    const {from, to} = this.state;
+    return [from === '' ? 0 : Number(from), to === '' ? Math.max(1, last) : Number(to)];
+  }
+  zoom = (/** @type {number} */ from, /** @type {number} */ to) => this.set({from, to});
 
   setStep = (step) => this.set({step: step >= this.lastStep ? '' : Math.max(0, step)});
 
@@ -280,23 +351,10 @@ export class App {
           : null,
       ),
     );
+    const {from, to} = this.state;
     this.bar.replaceChildren(
       h('nav', {'aria-label': 'views'}, tabs),
-      h(
-        'label',
-        {class: 'pick'},
-        'Run',
-        h(
-          'select',
-          {
-            id: 'run',
-            title: this.state.run,
-            onchange: (event) =>
-              this.set({run: event.target.value, adapter: '', step: '', from: '', to: '', alert: ''}),
-          },
-          names.map((name) => h('option', {value: name, selected: name === this.state.run}, name)),
-        ),
-      ),
+      this.#runPicker(names),
       h(
         'label',
         {class: 'pick scrub'},
@@ -326,16 +384,71 @@ export class App {
         },
         'latest',
       ),
+      from === '' && to === ''
+        ? ''
+        : h(
+            'button',
+            {id: 'unzoom', class: 'quiet', title: 'all steps (Esc)', onclick: () => this.set({from: '', to: ''})},
+            `steps ${from}–${to}  ✕`,
+          ),
       h('span', {class: 'grow'}),
-      h('button', {id: 'refresh', class: 'quiet', title: 'ask TensorBoard again', onclick: () => this.refresh()}, '↻'),
+      h(
+        'button',
+        {
+          id: 'refresh',
+          class: this.newer ? 'quiet newer' : 'quiet',
+          title: 'ask TensorBoard again',
+          onclick: () => this.refresh(),
+        },
+        this.newer ? `↻ now at step ${this.newer}` : '↻',
+      ),
       h('button', {id: 'keys', class: 'quiet', title: 'keys (?)', onclick: () => this.help.showModal()}, '?'),
     );
     if (focused) document.getElementById(focused)?.focus({preventScroll: true});
   }
 
+  /** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */
+  #runPicker(names) {
+    const {run} = this.state;
+    const choose = ({target}) => {
+      const wanted = target.value.toLowerCase();
+      const found =
+        names.find((name) => name === target.value) ?? names.filter((name) => name.toLowerCase().includes(wanted));
+      const chosen = typeof found === 'string' ? found : found.length === 1 ? found[0] : run;
+      target.value = chosen;
+      this.main.focus({preventScroll: true}); // keys are the tab's again
+      if (chosen !== run) this.set({run: chosen, adapter: '', step: '', from: '', to: '', alert: ''});
+    };
+    return h(
+      'label',
+      {class: 'pick'},
+      'Run',
+      h('input', {
+        id: 'run',
+        type: 'search',
+        list: 'runs',
+        value: run,
+        placeholder: run,
+        title: `${run} (type to search ${names.length})`,
+        onfocus: ({target}) => {
+          target.value = ''; // the list has what fits the text: all of them
+        },
+        onblur: ({target}) => {
+          target.value ||= run;
+        },
+        onchange: choose,
+      }),
+      h(
+        'datalist',
+        {id: 'runs'},
+        names.map((name) => h('option', {value: name})),
+      ),
+    );
+  }
+
   #key(event) {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.run) return;
-    if (this.help.open && event.key !== 'Escape') return;
+    if (this.help.open) return; // its own Escape closes it
     if (event.target.matches?.('input[type=search], select, input[type=text]')) return;
     if (event.target.id === 'scrub' && event.key.startsWith('Arrow')) return;
     const move = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];

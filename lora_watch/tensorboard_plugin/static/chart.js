@@ -1,7 +1,9 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
 
 import {INF, NAN} from './data.js';
-import {em, h, num, plain, severityClass, severityShape, svg, tip, tipRow} from './dom.js';
+import {card, em, h, num, plain, severityClass, severityShape, svg, term, tip, tipRow} from './dom.js';
+import {csvOf, exportButtons} from './export.js';
+import {unitOf} from './terms.js';
 
 /** Round tick values, about `count` of them. */
 export function ticks(low, high, count) {
@@ -40,11 +42,12 @@ export function logTicks(low, high, most = 6) {
 
 /**
  * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
- * options: width, height, log, zero, dots: [{step, value, name}], step, onStep, range: [first, last], alerts, onAlert,
- *   limits: [{value, name}]
+ * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
+ *   onAlert,
+ *   thresholds: [{value, name}], onZoom(first, last)
  */
 export function lineChart(lines, options) {
-  const {width, height, step, onStep, alerts = [], limits = [], dots = []} = options;
+  const {width, height, step, onStep, onZoom, alerts = [], thresholds = []} = options;
   const used = lines.filter(
     ({matrix, column = 0, dash}) =>
       matrix &&
@@ -72,7 +75,7 @@ export function lineChart(lines, options) {
     );
     return root;
   }
-  const pad = {left: em(46), right: em(12), top: alerts.length ? 20 : 10, bottom: em(20)};
+  const pad = {left: em(58), right: em(12), top: alerts.length ? 20 : 10, bottom: em(20)};
   const [x0, x1] = options.range ?? [
     Math.min(...used.map((l) => l.matrix.first[0])),
     Math.max(...used.map((l) => l.matrix.last.at(-1))),
@@ -96,8 +99,8 @@ export function lineChart(lines, options) {
       if (b < low && b > -Infinity) low = b;
     }
   }
-  for (const {value} of limits) {
-    // a limit is drawn where it is near enough to mean something
+  for (const {value} of thresholds) {
+    // a threshold is drawn where it is near enough to mean something
     const v = to(value);
     if (log && v > high && v - high < 1) high = v + 0.05;
     if (log && v < low && low - v < 1) low = v - 0.05;
@@ -128,20 +131,26 @@ export function lineChart(lines, options) {
   for (const value of ticks(x0, x1, W / em(62)).filter(Number.isInteger)) {
     root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
   }
-  for (const {value, name} of limits) {
+  const unit = [unitOf(options.term ?? ''), log && 'log'].filter(Boolean).join(', ');
+  root.append(
+    svg('text', {class: 'axis-name', x: pad.left - 8, y: height - 5, 'text-anchor': 'end'}, 'step'),
+    svg(
+      'text',
+      {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${pad.top + H / 2})rotate(-90)`},
+      unit,
+    ),
+  );
+  for (const {value, name} of thresholds) {
     const v = to(value);
     if (!(v >= low && v <= high)) continue;
     root.append(
-      svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'limit'}),
-      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'limit'}, name),
+      svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'threshold'}),
+      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'threshold'}, name),
     );
   }
   const told = []; // where several lines are not finite, one stripe says it
   for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
 
-  for (const {step: at, value, name} of dots.filter((dot) => Number.isFinite(dot.value))) {
-    root.append(svg('circle', {class: 'spike', cx: X(at), cy: Y(to(value)), r: 4.5}, svg('title', null, name)));
-  }
   if (step != null && step >= x0 && step <= x1) {
     root.append(svg('line', {x1: X(step), x2: X(step), y1: pad.top, y2: pad.top + H, class: 'cursor'}));
   }
@@ -190,14 +199,27 @@ export function lineChart(lines, options) {
   }
 
   const hover = svg('line', {y1: pad.top, y2: pad.top + H, class: 'hover'});
-  root.append(hover);
+  const band = svg('rect', {y: pad.top, height: H, class: 'select'});
+  root.append(hover, band);
   const stepAt = (event) => {
     const box = root.getBoundingClientRect();
     const place = (event.clientX - box.left) * (width / box.width);
     return Math.round(x0 + Math.max(0, Math.min(1, (place - pad.left) / W)) * (x1 - x0));
   };
+  /** @type {{x: number, step: number} | null} */
+  let pressed = null;
+  const dragged = (event) => pressed && Math.abs(event.clientX - pressed.x) > 5;
+  root.addEventListener('pointerdown', (event) => {
+    if (onZoom) pressed = {x: event.clientX, step: stepAt(event)};
+  });
   root.addEventListener('pointermove', (event) => {
     const at = stepAt(event);
+    if (pressed && dragged(event)) {
+      if (!root.hasPointerCapture(event.pointerId)) root.setPointerCapture(event.pointerId);
+      band.setAttribute('x', Math.min(X(at), X(pressed.step)));
+      band.setAttribute('width', Math.abs(X(at) - X(pressed.step)));
+      band.style.display = 'block';
+    }
     hover.setAttribute('x1', X(at));
     hover.setAttribute('x2', X(at));
     hover.style.display = 'block';
@@ -215,7 +237,17 @@ export function lineChart(lines, options) {
     hover.style.display = 'none';
     tip.hide();
   });
-  if (onStep) root.addEventListener('click', (event) => onStep(stepAt(event)));
+  root.addEventListener('pointercancel', () => {
+    pressed = null;
+    band.style.display = 'none';
+  });
+  root.addEventListener('click', (event) => {
+    const from = dragged(event) ? pressed?.step : null, // a click ends a drag, too
+      at = stepAt(event);
+    pressed = null;
+    if (from == null) onStep?.(at);
+    else if (from !== at) onZoom(Math.min(from, at), Math.max(from, at));
+  });
   return root;
 }
 
@@ -293,6 +325,15 @@ export const legend = (lines) =>
     'div',
     {class: 'legend'},
     lines.map((line) =>
-      h('span', null, h('i', {class: line.dash ? 'dashed' : null, style: `--swatch:${line.colour}`}), line.name),
+      h('span', null, h('i', {class: line.dash ? 'dashed' : null, style: `--swatch:${line.colour}`}), term(line.name)),
     ),
+  );
+
+/** A card with a line chart, what its lines are called, and its numbers and picture to save. */
+export const chartCard = (title, note, lines, options) =>
+  card(
+    term(title, options.term),
+    [note, exportButtons(title, () => csvOf(lines))],
+    (options.legend ?? lines.length > 1) && legend(lines),
+    lineChart(lines, options),
   );

@@ -1,10 +1,10 @@
 // Two or more runs side by side: what was set differently, and what came of it.
 
-import {lineChart} from './chart.js';
+import {chartCard} from './chart.js';
 import {INF, NAN} from './data.js';
-import {card, em, h, num, percent, SEVERITIES, severityIcon} from './dom.js';
+import {card, em, h, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
 import {endOf, verdict} from './overview.js';
-import {limitsOf, pathOf, picture, zoneOf} from './picture.js';
+import {pathOf, picture, zoneAt} from './picture.js';
 import {sweepCard} from './sweep.js';
 
 export const title = 'Compare';
@@ -77,85 +77,65 @@ export async function draw(app) {
     });
   const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`,
     letter = (name) => LETTERS[chosen.indexOf(name)];
+  const find = app.state.among.toLowerCase();
   const bar = h(
     'div',
     {class: 'toolbar wrap', id: 'chosen'},
-    names.map((name, i) =>
-      h(
-        'button',
-        {
-          id: `pick-${i}`,
-          class: 'chip run',
-          'aria-pressed': String(chosen.includes(name)),
-          style: chosen.includes(name) ? `--c:${colour(name)}` : null,
-          title: name,
-          onclick: () => toggle(name),
-        },
-        h('i', {class: 'letter'}, letter(name)),
-        short.get(name),
-      ),
+    names.length > MOST &&
+      h('input', {
+        id: 'among',
+        type: 'search',
+        placeholder: `find one of ${names.length} runs`,
+        'aria-label': 'find a run',
+        value: app.state.among,
+        oninput: (event) => app.set({among: event.target.value}),
+      }),
+    names.map(
+      (name, i) =>
+        (chosen.includes(name) || name.toLowerCase().includes(find)) &&
+        h(
+          'button',
+          {
+            id: `pick-${i}`,
+            class: 'chip run',
+            'aria-pressed': String(chosen.includes(name)),
+            style: chosen.includes(name) ? `--c:${colour(name)}` : null,
+            title: name,
+            onclick: () => toggle(name),
+          },
+          h('i', {class: 'letter'}, letter(name)),
+          short.get(name),
+        ),
     ),
     h('span', {class: 'note'}, `up to ${MOST} runs`),
   );
 
-  const window = {max_cols: 400};
   const found = await Promise.all(
-    chosen.map(async (name) => {
-      const [schema, {alerts}, ended, path, loss, recent, start, effective, lr, ...spreads] = await Promise.all([
-        app.data.schema(name),
-        app.data.alerts(name),
-        app.data.verdict(name),
-        pathOf(app, name),
-        ...['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr'].map((series) =>
-          app.series(series, window, name),
-        ),
-        ...['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'].map((metric) =>
-          app.spread(metric, window, name),
-        ),
-      ]);
-      const [output_ratio, delta_norm, relative_norm, scale, effective_rank] = spreads;
-      return {
-        name,
-        label: short.get(name),
-        letter: letter(name),
-        schema,
-        alerts,
-        path,
-        end: endOf(ended, app.runs[name]),
-        loss,
-        recent,
-        start,
-        effective_lr: effective,
-        lr,
-        output_ratio,
-        delta_norm,
-        relative_norm,
-        scale,
-        effective_rank,
-        settings: settings(schema),
-      };
-    }),
+    chosen.map(async (name) => ({...(await readRun(app, name)), label: short.get(name), letter: letter(name)})),
   );
-  const width = app.width,
-    third = Math.floor((width - 32) / 3),
-    range = [0, Math.max(1, ...chosen.map((name) => app.runs[name].step))];
-  const lines = (key, column = 0) =>
-    found.map((run) => ({name: run.label, letter: run.letter, matrix: run[key], column, colour: colour(run.name)}));
-  const chart = (name, note, key, column, options) =>
-    card(
+  const page = split(app.width, [2, 1]),
+    row = split(app.width, [1, 1, 1]),
+    each = row.widths[0];
+  const chart = (name, note, term, key, column, options) =>
+    chartCard(
       name,
       note,
-      lineChart(lines(key, column), {
-        width: third - 26,
+      found.map((run) => ({name: run.label, letter: run.letter, matrix: run[key], column, colour: colour(run.name)})),
+      {
+        term,
+        legend: false,
+        width: each - 26,
         height: em(170),
-        range,
+        range: app.range(Math.max(...chosen.map((name) => app.runs[name].step))),
         step: app.state.step === '' ? null : app.step,
         onStep: app.setStep,
+        onZoom: app.zoom,
         ...options,
-      }),
+      },
     );
-  const limits = limitsOf(app.schema, 'output_ratio'),
-    lost = found.filter(({path}) => path.missing);
+  const lost = found.filter(({path}) => path.missing);
+  const paths = found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path}));
+  const log = {log: true};
 
   return h(
     'div',
@@ -163,7 +143,7 @@ export async function draw(app) {
     bar,
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:${width - third - 16}px ${third}px`},
+      {class: 'columns', style: page.style},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
       card(
         'Where the runs went',
@@ -177,23 +157,15 @@ export async function draw(app) {
         h('div', {
           class: 'rest',
           'data-after': true,
-          onplaced: ({target}) =>
-            target.append(
-              picture(
-                // as high as the tables beside it
-                found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path})),
-                {
-                  width: third - 26,
-                  height: Math.max(em(380), Math.min(em(640), target.clientHeight)),
-                  limits,
-                  metric: 'output_ratio',
-                },
-              ),
-            ),
+          onplaced: ({target}) => {
+            const height = Math.max(em(380), Math.min(em(640), target.clientHeight)); // as high as the tables beside it
+            const metric = found[0]?.path.metric;
+            target.append(picture(paths, {width: page.widths[1] - 26, height, thresholds: [], metric}));
+          },
         }),
       ),
     ),
-    sweepCard(app, sweep, width),
+    sweepCard(app, sweep, app.width),
     h(
       'div',
       {class: 'legend lettered'},
@@ -203,18 +175,37 @@ export async function draw(app) {
     ),
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:repeat(3,${third}px)`},
-      chart('Loss', 'mean of five steps', 'recent', 0),
-      chart('Loudness', 'output_ratio, 90th percentile', 'output_ratio', 1, {log: true}),
-      chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 2, {log: true}),
-      chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 0, {log: true}),
-      chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 2, {log: true}),
-      chart('Effective rank, median', 'over adapters', 'effective_rank', 2),
-      chart('s · lr', 'first group', 'effective_lr', 0),
-      chart('Learning rate', 'first group', 'lr', 0),
-      chart('Scale s', 'median', 'scale', 2),
+      {class: 'columns', style: row.style},
+      chart('Loss', 'mean of five steps', 'loss', 'loss_recent', 0),
+      chart('Output ratio', '90th percentile', 'output_ratio', 'output_ratio', 1, log),
+      chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 'delta_norm', 2, log),
+      chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 'delta_norm', 0, log),
+      chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 'relative_norm', 2, log),
+      chart('Effective rank, median', 'over adapters', 'effective_rank', 'effective_rank', 2),
+      chart('s · lr', 'first group', 'effective_lr', 'effective_lr', 0),
+      chart('Learning rate', 'first group', 'lr', 'lr', 0),
+      chart('Scale s', 'median', 'scale', 'scale', 2),
     ),
   );
+}
+
+const SERIES = ['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr', 'zone'];
+const SPREADS = ['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'];
+
+/** What the page shows of one run; each series and spread by its name, null where the run has none. */
+async function readRun(app, name) {
+  const window = app.window(400);
+  const [schema, {alerts}, told, path, series, spreads] = await Promise.all([
+    app.data.schema(name),
+    app.data.alerts(name),
+    app.data.verdict(name),
+    pathOf(app, name),
+    Promise.all(SERIES.map((key) => app.series(key, window, name))),
+    Promise.all(SPREADS.map((key) => app.spread(key, window, name))),
+  ]);
+  const matrices = [...SERIES, ...SPREADS].map((key, i) => [key, [...series, ...spreads][i]]);
+  const end = endOf(told, app.runs[name]);
+  return {name, schema, alerts, told, path, end, settings: settings(schema), ...Object.fromEntries(matrices)};
 }
 
 /** The run that is looked at, and one of each other configuration: seeds of the same say little beside one another. */
@@ -290,29 +281,24 @@ function outcomes(app, found, colour) {
   const rows = [
     [
       'verdict',
-      ({schema, alerts, path}) => {
-        const end = path.points.at(-1),
-          says = verdict(alerts, end ? zoneOf(end, limitsOf(schema, path.metric)) : 'unknown', path.missing);
-        return [says.level === 'OK' ? '✓' : severityIcon(says.level, 11), ' ', says.head];
+      ({schema, alerts, told, zone, path}) => {
+        const says = verdict(alerts[told.first], zoneAt(schema, zone, Infinity), path.missing);
+        return [says.kind === 'ok' ? '✓' : severityIcon(says.kind.toUpperCase(), 11), ' ', says.head];
       },
     ],
     ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
     [
       'loss, mean of five',
-      ({loss, recent, start}) => {
-        const gain = 1 - last(recent) / last(start);
-        return lost(loss)
-          ? 'NaN'
-          : [
-              num(last(recent)),
-              Number.isFinite(gain) && h('small', null, ` ${gain > 0 ? '−' : '+'}${percent(Math.abs(gain))}`),
-            ];
+      ({loss, loss_recent, loss_start}) => {
+        const gain = 1 - last(loss_recent) / last(loss_start);
+        if (lost(loss)) return 'NaN';
+        return [num(last(loss_recent)), Number.isFinite(gain) && h('small', null, ` gain ${percent(gain)}`)];
       },
     ],
     [
-      'loudness over all blocks',
-      ({path}) => (path.broken > (path.points.at(-1)?.step ?? -1) ? 'NaN' : num(path.points.at(-1)?.loudness)),
+      'depth-scaled output ratio',
+      ({path}) => (path.broken > (path.points.at(-1)?.step ?? -1) ? 'NaN' : num(path.points.at(-1)?.ratio)),
     ],
     ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
     ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
@@ -343,7 +329,7 @@ function outcomes(app, found, colour) {
             h(
               'tr',
               null,
-              h('th', {scope: 'row'}, name),
+              h('th', {scope: 'row'}, term(name)),
               found.map((run) => h('td', {class: 'number'}, [cell(run)].flat())),
             ),
           ),

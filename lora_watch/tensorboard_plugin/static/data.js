@@ -103,14 +103,19 @@ export class Data {
   runs() {
     return this.#get('runs', {}, json);
   }
+  /** Asked anew each time, and not kept. */
+  async runsNow() {
+    return (await fetch('./runs?')).json();
+  }
   schema(run) {
     return this.#get('schema', {run}, json);
   }
   alerts(run) {
     return this.#get('alerts', {run}, json);
   }
-  verdict(run) {
-    return this.#get('verdict', {run}, json);
+  /** `step`: of which the alert to show first is asked; the latest without it. */
+  verdict(run, step) {
+    return this.#get('verdict', {run, step}, json);
   }
   sweep() {
     return this.#get('sweep', {}, json);

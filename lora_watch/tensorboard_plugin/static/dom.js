@@ -1,5 +1,7 @@
 // Elements, numbers and the tooltip. Text always becomes a text node: names of runs and adapters are not trusted.
 
+import {meaning} from './terms.js';
+
 const SVG = 'http://www.w3.org/2000/svg';
 
 function fill(element, attributes, children) {
@@ -103,6 +105,13 @@ export const severityIcon = (severity, size = 14) =>
   );
 export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
 
+/** A word with its meaning as a tooltip, which a tap shows as well; the bare word where it has none. */
+export function term(word, key = word) {
+  const text = meaning(key);
+  if (!text) return word;
+  return h('abbr', {title: text, onclick: (event) => tip.show(event, text), onpointerleave: () => tip.hide()}, word);
+}
+
 export const card = (title, note, ...children) =>
   h(
     'section',
@@ -110,3 +119,15 @@ export const card = (title, note, ...children) =>
     title && h('header', null, h('h2', null, title), note && h('span', {class: 'note'}, note)),
     children,
   );
+
+/** Narrower than this, cards stand below one another. */
+const NARROW = 700;
+
+/** Columns of a page in these shares, or one below the other: their widths, and the style of the grid. */
+export function split(width, shares, gap = 16, narrow = NARROW) {
+  if (width < narrow) return {widths: shares.map(() => width), style: 'grid-template-columns:minmax(0,1fr)'};
+  const total = shares.reduce((sum, share) => sum + share, 0),
+    room = width - gap * (shares.length - 1);
+  const widths = shares.map((share) => Math.floor((room * share) / total));
+  return {widths, style: `grid-template-columns:${widths.map((one) => `${one}px`).join(' ')}`};
+}

@@ -3,11 +3,16 @@
 import {ticks} from './chart.js';
 import {gradient, table} from './colours.js';
 import {flagWords, INF, NAN, UNKNOWN} from './data.js';
-import {em, h, num, severityClass, severityShape, svg, tip, words} from './dom.js';
+import {em, h, num, severityClass, severityShape, svg, term, tip, words} from './dom.js';
+import {csvOf, exportButtons} from './export.js';
 import {cut} from './names.js';
 
 export const title = 'Heatmap';
-export const COLOURS = {relative: 'against its own median', absolute: 'value', rank: 'rank among adapters'};
+export const COLOURS = {
+  absolute: 'value',
+  relative: 'relative to its own median',
+  rank: 'rank among adapters',
+};
 export const ROWS = {type: 'by module', depth: 'by depth'};
 const BROKEN = '#ff00a8';
 const side = () => em(268);
@@ -96,16 +101,17 @@ export function shade(matrix, kind, middles) {
   const from = part(0.01),
     to = Math.max(part(0.995), from + 1e-6);
   for (let k = 0; k < out.length; k++) out[k] = (out[k] - from) / (to - from);
-  return {cells: out, ends: [num(2 ** from), '', num(2 ** to)], scale: 'sequential'};
+  return {cells: out, ends: [num(2 ** from), 'log', num(2 ** to)], scale: 'sequential'};
 }
 
 export async function draw(app) {
   const {state, adapters} = app;
   const controls = toolbar(app);
-  if (!adapters.length || !state.metric) return h('p', {class: 'empty-page'}, 'This run watches no adapter.');
-  const width = app.width - side() - 16 - 28,
+  if (!adapters.length || !state.metric) return h('p', {class: 'empty-page'}, 'This run has no adapters.');
+  const beside = app.width > 3 * side(), // else what stands out comes below
+    width = app.width - (beside ? side() + 16 : 0) - 28,
     plot = width - gutterWidth(app) - 4;
-  const max_cols = Math.max(100, Math.floor(plot / 50) * 50);
+  const max_cols = Math.max(50, Math.floor(plot / 50) * 50);
   const zoomed = state.from !== '' || state.to !== '';
   const whole = await app.metric(state.metric, {max_cols});
   const [matrix, loss] = await Promise.all([
@@ -128,7 +134,7 @@ export async function draw(app) {
     controls,
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:minmax(0,1fr) ${side()}px`},
+      {class: 'columns', style: `grid-template-columns:minmax(0,1fr)${beside ? ` ${side()}px` : ''}`},
       h('section', {class: 'card'}, legendOf(app, matrix, painted), heat),
       h(
         'section',
@@ -160,7 +166,7 @@ function toolbar(app) {
     h(
       'label',
       {class: 'pick'},
-      'Metric',
+      term('Metric', state.metric),
       h(
         'select',
         {id: 'metric', onchange: (event) => app.set({metric: event.target.value})},
@@ -169,13 +175,7 @@ function toolbar(app) {
     ),
     h('span', {class: 'pick'}, 'Colour', segment('colour', COLOURS)),
     h('span', {class: 'pick'}, 'Rows', segment('rows', ROWS)),
-    state.from !== '' || state.to !== ''
-      ? h(
-          'button',
-          {id: 'unzoom', class: 'quiet', onclick: () => app.set({from: '', to: ''})},
-          `steps ${state.from}–${state.to}  ✕`,
-        )
-      : h('span', {class: 'note'}, 'drag to zoom, click for the adapter'),
+    h('span', {class: 'note'}, 'drag to zoom, click for the adapter'),
   );
 }
 
@@ -196,6 +196,7 @@ function legendOf(app, matrix, painted) {
     h('span', {class: 'key'}, h('i', {class: 'nan'}), 'NaN or Inf'),
     h('span', {class: 'key'}, h('i', {class: 'hatched'}), 'not measured'),
     h('span', {class: 'grow'}),
+    exportButtons(app.state.metric, () => csvOf(app.adapters.map(({name, index}) => ({name, matrix, column: index})))),
     h(
       'span',
       {class: 'note'},

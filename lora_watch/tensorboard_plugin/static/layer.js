@@ -1,7 +1,7 @@
 // Everything about one adapter.
 
-import {legend, lineChart, logTicks} from './chart.js';
-import {card, em, h, num, percent, plain, severityIcon, svg, tip, words} from './dom.js';
+import {chartCard, logTicks} from './chart.js';
+import {card, em, h, num, percent, plain, severityIcon, split, svg, term, tip, words} from './dom.js';
 
 export const title = 'Layer';
 
@@ -20,9 +20,9 @@ const CHARTS = [
     ],
     true,
   ],
-  ['Loudness', '‖s·B·A·x‖ / ‖W₀·x‖ on the step’s tokens', [['output_ratio', 'output_ratio']], true],
+  ['Output ratio', '‖ΔW·x‖ / ‖W₀·x‖ on the step’s tokens', [['output_ratio', 'output_ratio']], true],
   [
-    'Beside the frozen weight',
+    'Relative to the base weight',
     'ΔW against W₀',
     [
       ['relative_norm', 'Frobenius'],
@@ -62,7 +62,7 @@ const CHARTS = [
   ['Magnitudes', '‖m‖ of DoRA', [['magnitude_norm', 'magnitude_norm']], false],
   ['Magnitudes moved', 'the farthest of them, since the start', [['magnitude_drift', 'magnitude_drift']], true],
   ['Product', '‖B·A‖, without the scale', [['product_norm', 'product_norm']], true],
-  ['Change in one step', '‖ΔW now − ΔW before‖', [['step_norm', 'step_norm']], true],
+  ['Update in one step', '‖ΔW now − ΔW before‖', [['step_norm', 'step_norm']], true],
   [
     'Updates that arrived',
     'share of 64 numbers that changed',
@@ -72,17 +72,17 @@ const CHARTS = [
     ],
     false,
   ],
-  ['Frozen weight', '‖W − W₀‖ / ‖W₀‖, 0 where it rests', [['base_drift', 'base_drift']], true],
+  ['Base weight', '‖W − W₀‖ / ‖W₀‖, 0 where it rests', [['base_drift', 'base_drift']], true],
   ['s · lr', 'scale × learning rate', [['effective_lr', 'effective_lr']], false],
   ['Scale s', 'the live factor', [['scale', 'scale']], false],
 ];
 
 export async function draw(app) {
   const {adapter, run, state} = app;
-  if (!adapter) return h('p', {class: 'empty-page'}, 'This run watches no adapter.');
-  const width = app.width,
-    across = width > em(1260) ? 4 : 3,
-    each = Math.floor((width - 16 * (across - 1)) / across);
+  if (!adapter) return h('p', {class: 'empty-page'}, 'This run has no adapters.');
+  const across = app.width > em(1260) ? 4 : 3,
+    page = split(app.width, Array(across).fill(1)),
+    each = page.widths[0];
   const charted = new Set(CHARTS.flatMap(([, , metrics]) => metrics.map(([name]) => name)));
   const charts = [
     ...CHARTS,
@@ -108,7 +108,6 @@ export async function draw(app) {
     .spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step)
     .catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
-  const range = state.from !== '' || state.to !== '' ? null : [0, Math.max(1, app.lastStep)];
 
   return h(
     'div',
@@ -116,7 +115,7 @@ export async function draw(app) {
     head(app, own),
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:repeat(${across}, ${each}px)`},
+      {class: 'columns', style: page.style},
       usage(app, matrices, sigma, each),
       charts.map(({name, note, metrics, log, several}) => {
         const lines = metrics.map(([metric, label, dash], i) => ({
@@ -126,21 +125,19 @@ export async function draw(app) {
           dash,
         }));
         const named = lines.length > 1 || several; // a legend, even where the run has but one of them
-        return card(
-          name,
-          note,
-          named && legend(lines),
-          lineChart(lines, {
-            width: each - 26,
-            height: em(150) + (named ? 0 : em(21)),
-            log,
-            range,
-            step: app.step,
-            onStep: app.setStep,
-            alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)),
-            onAlert: (alert) => app.openAlert(alert, 'alerts'),
-          }),
-        );
+        return chartCard(name, note, lines, {
+          legend: named,
+          term: metrics[0][0],
+          width: each - 26,
+          height: em(150) + (named ? 0 : em(21)),
+          log,
+          range: app.range(),
+          step: app.step,
+          onStep: app.setStep,
+          onZoom: app.zoom,
+          alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)),
+          onAlert: (alert) => app.openAlert(alert, 'alerts'),
+        });
       }),
     ),
   );
@@ -148,7 +145,7 @@ export async function draw(app) {
 
 function head(app, own) {
   const {adapter: a, adapters, schema} = app;
-  const beside = (by) => app.set({adapter: adapters[(a.index + by + adapters.length) % adapters.length].name});
+  const move = (by) => app.set({adapter: adapters[(a.index + by + adapters.length) % adapters.length].name});
   const fact = (name, value, note) =>
     value != null && h('div', null, h('dt', null, name), h('dd', null, value, note && h('small', null, ` ${note}`)));
   return h(
@@ -157,7 +154,7 @@ function head(app, own) {
     h(
       'div',
       {class: 'title'},
-      h('button', {id: 'before', class: 'quiet', title: 'adapter before (↑)', onclick: () => beside(-1)}, '‹'),
+      h('button', {id: 'before', class: 'quiet', title: 'adapter before (↑)', onclick: () => move(-1)}, '‹'),
       h(
         'select',
         {
@@ -168,7 +165,7 @@ function head(app, own) {
         },
         adapters.map((found) => h('option', {value: found.name, selected: found === a}, found.name)),
       ),
-      h('button', {id: 'after', class: 'quiet', title: 'adapter after (↓)', onclick: () => beside(1)}, '›'),
+      h('button', {id: 'after', class: 'quiet', title: 'adapter after (↓)', onclick: () => move(1)}, '›'),
       h('span', {class: 'note'}, `${a.index + 1} of ${adapters.length}`),
       h('span', {class: 'grow'}),
       own.length
@@ -188,17 +185,24 @@ function head(app, own) {
       fact('Kind', a.kind),
       a.d_out != null && fact('W₀', `${a.d_out} × ${a.d_in}`),
       a.r > 0 && fact('B · A', `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
-      fact('r', a.r || null),
-      fact('α', a.alpha == null ? null : num(a.alpha)),
-      fact('s', a.scale == null ? null : num(a.scale), a.scale_formula?.replace('alpha', 'α').replace('sqrt(r)', '√r')),
+      fact(term('r', 'r'), a.r || null),
+      fact(term('α', 'alpha'), a.alpha == null ? null : num(a.alpha)),
       fact(
-        'Group',
+        term('s', 'scale'),
+        a.scale == null ? null : num(a.scale),
+        a.scale_formula?.replace('alpha', 'α').replace('sqrt(r)', '√r'),
+      ),
+      fact(
+        term('Group', 'group'),
         a.group == null ? 'in no optimizer group' : String(a.group),
         schema.peak_lr?.[a.group] != null ? `lr ≤ ${num(schema.peak_lr[a.group])}` : null,
       ),
       fact('Trainable', a.trainable?.toLocaleString('en')),
-      fact('‖W₀‖', a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),
-      fact('σ₁(W₀)', a.base_spectral_norm == null ? 'unknown' : num(Number(a.base_spectral_norm))),
+      fact(term('‖W₀‖', 'base_norm'), a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),
+      fact(
+        term('σ₁(W₀)', 'base_spectral_norm'),
+        a.base_spectral_norm == null ? 'unknown' : num(Number(a.base_spectral_norm)),
+      ),
     ),
   );
 }
@@ -217,11 +221,11 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
     h(
       'div',
       {class: 'figures'},
-      h('div', null, h('b', null, known(effective)), 'effective rank'),
-      h('div', null, h('b', null, known(stable)), 'stable rank'),
+      h('div', null, h('b', null, known(effective)), term('effective rank', 'effective_rank')),
+      h('div', null, h('b', null, known(stable)), term('stable rank', 'stable_rank')),
       h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁'),
     ),
-    bars(
+    points(
       sigma,
       firstStep === at ? null : firstSigma,
       firstStep,
@@ -231,10 +235,10 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
   );
 }
 
-/** σ₁ to σ_r as bars on a log scale, with a line where they were first. */
-function bars(sigma, before, firstStep, W, empty) {
+/** σ₁ to σ_r as points on a logarithmic scale, with a line where they were first. */
+function points(sigma, before, firstStep, W, empty) {
   const height = em(112),
-    pad = {left: em(40), bottom: em(16), top: em(12)},
+    pad = {left: em(58), bottom: em(16), top: em(12)},
     H = height - pad.top - pad.bottom;
   const root = svg('svg', {
     class: 'spectrum',
@@ -258,8 +262,7 @@ function bars(sigma, before, firstStep, W, empty) {
   const high = Math.log10(Math.max(...known)) + 0.1,
     low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
   const Y = (s) => pad.top + H - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * H;
-  const slot = (W - pad.left) / sigma.length,
-    gap = slot > 6 ? 2 : slot > 3 ? 1 : 0;
+  const slot = (W - pad.left) / sigma.length;
   for (const tick of logTicks(low, high, H / em(18))) {
     root.append(
       svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}),
@@ -268,11 +271,10 @@ function bars(sigma, before, firstStep, W, empty) {
   }
   sigma.forEach((s, i) => {
     const y = s > 0 ? Y(s) : pad.top + H;
-    const bar = svg('rect', {
-      x: pad.left + i * slot + gap / 2,
-      width: Math.max(0.5, slot - gap),
-      y,
-      height: pad.top + H - y,
+    const point = svg('circle', {
+      cx: pad.left + (i + 0.5) * slot,
+      cy: y,
+      r: Math.max(1, Math.min(4, slot / 3)),
       class: 'sigma',
     });
     const cell = svg('rect', {
@@ -289,11 +291,19 @@ function bars(sigma, before, firstStep, W, empty) {
         ),
       onpointerleave: () => tip.hide(),
     });
-    root.append(bar, cell);
+    root.append(point, cell);
     const every = Math.ceil(sigma.length / Math.max(1, Math.floor((W - pad.left) / em(26))));
     if (i % every === 0)
       root.append(svg('text', {x: pad.left + (i + 0.5) * slot, y: height - 4, 'text-anchor': 'middle'}, i + 1));
   });
+  root.append(
+    svg(
+      'text',
+      {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${pad.top + H / 2})rotate(-90)`},
+      'σ, log',
+    ),
+    svg('text', {class: 'axis-name', x: pad.left - 8, y: height - 4, 'text-anchor': 'end'}, 'index'),
+  );
   if (before?.some((s) => s > 0)) {
     root.append(
       svg('path', {

@@ -1,7 +1,7 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, what else changed.
 
 import {ticks} from './chart.js';
-import {card, em, h, num, plain, svg, tip} from './dom.js';
+import {card, em, h, num, plain, split, svg, tip} from './dom.js';
 
 const MOST = 6;
 
@@ -11,13 +11,14 @@ export function sweepCard(app, told, width) {
   if (!along) return null;
   const curves = told.curves.filter((curve) => curve.along === along).slice(0, MOST);
   const total = told.configurations.reduce((sum, {runs}) => sum + runs.length, 0);
-  const wide = Math.round((width - 26) * 0.5);
+  const page = split(width - 26, [1, 1], 24),
+    wide = page.widths[0];
   return card(
     `Quality against ${along === 'r' ? 'rank' : 'scale'}`,
     `${told.metric}, ${told.higher_is_better ? 'higher' : 'lower'} is better; all ${total} runs`,
     h(
       'div',
-      {class: 'sweep', id: 'sweep', style: `grid-template-columns:${wide}px minmax(0,1fr)`},
+      {class: 'sweep', id: 'sweep', style: page.style},
       plot(app, told, curves, along, wide),
       h(
         'div',

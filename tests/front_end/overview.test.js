@@ -1,0 +1,47 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {endOf, peakOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
+import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
+
+const ZONES = [
+  {name: 'unknown', severity: null, text: 'Not known.'},
+  {name: 'healthy', severity: null, text: 'It came down.'},
+  {name: 'exploding', severity: 'ERROR', text: 'Too large.'},
+];
+const always = (place) => ({at: () => place});
+
+test('a zone is the one that the rules wrote, in the colour of its severity', () => {
+  const kinds = ZONES.map((_, place) => zoneAt({zones: ZONES}, always(place), 5).kind);
+  assert.deepEqual(kinds, ['info', 'ok', 'error']);
+  assert.equal(zoneAt({zones: ZONES}, always(1), 5).text, 'It came down.');
+  assert.equal(zoneAt({}, always(1), 5), null);
+  assert.equal(zoneAt({zones: ZONES}, null, 5), null);
+});
+
+test('the alert to show first comes before the zone, and what was not recorded is said', () => {
+  const alert = {severity: 'WARNING', name: 'loss-spike', message: 'far above'};
+  assert.equal(verdict(alert, zoneAt({zones: ZONES}, always(1), 5)).kind, 'warning');
+  assert.equal(verdict(null, null).head, 'Not recorded');
+  assert.match(verdict(null, zoneAt({zones: ZONES}, always(0), 5), 'too few steps').text, /too few steps/);
+});
+
+test('the peak is that of the steps so far', () => {
+  const matrix = {columns: 3, n: 2, first: [1, 2, 3], high: [1, NaN, 5, 2, 9, 3]};
+  assert.equal(peakOf(matrix, 2), 5);
+  assert.equal(peakOf(matrix, 3), 9);
+  assert.equal(peakOf(null, 3), null);
+});
+
+test('a running mean keeps both ends', () => {
+  const path = smooth([1, 5, 2, 8].map((ratio, step) => ({step, ratio, gain: ratio / 10})));
+  assert.deepEqual([path[0].ratio, path[3].ratio].map(Math.round), [1, 8]);
+  assert.equal(path[1].gain, (0.1 + 0.5 + 0.2) / 3);
+});
+
+test('a run that says nothing for long was killed, or is very slow', () => {
+  const running = {verdict: 'running', message: null};
+  assert.equal(endOf(running, {wall_time: 0}, 60).word, 'running');
+  assert.equal(endOf(running, {wall_time: 0}, 3 * 3600).word, 'silent for 3 h');
+  assert.equal(endOf({verdict: null, message: null}, {wall_time: 0}), null);
+});
