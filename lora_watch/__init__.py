@@ -23,6 +23,7 @@ __all__ = [
     "NoAdaptersError",
     "Rule",
     "Severity",
+    "Sink",
     "StepRecord",
     "__version__",
     "advise",
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from lora_watch.norms import Measurement, measure
     from lora_watch.records import StepRecord
     from lora_watch.rules import Finding, Rule
+    from lora_watch.sinks import Sink
     from lora_watch.trainer.callback import LoraWatchCallback, watch
     from lora_watch.watch.monitor import Monitor
 
@@ -53,6 +55,7 @@ __getattr__ = lazily(
         "norms": ("Measurement", "measure"),
         "records": ("StepRecord",),
         "rules": ("Finding", "Rule"),
+        "sinks": ("Sink",),
     },
 )
 

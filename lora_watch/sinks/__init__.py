@@ -14,19 +14,29 @@ if TYPE_CHECKING:
     from lora_watch.alerts import Alert
     from lora_watch.records import RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
+    from lora_watch.sinks.forwarding import ForwardingSink
     from lora_watch.sinks.incident import FlightRecorder
+    from lora_watch.sinks.mlflow import MlflowSink
     from lora_watch.sinks.report import ReportSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
+    from lora_watch.sinks.trackio import TrackioSink
+    from lora_watch.sinks.wandb import WandbSink
+    from lora_watch.sinks.webhook import WebhookSink
 
 __all__ = [
     "ConsoleSink",
     "EvaluationSink",
     "FlightRecorder",
+    "ForwardingSink",
+    "MlflowSink",
     "ReportSink",
     "Sink",
     "TensorBoardSink",
+    "TrackioSink",
     "UpdateSink",
     "Verdict",
+    "WandbSink",
+    "WebhookSink",
 ]
 
 Verdict = Literal["ok", "failed", "interrupted"]
@@ -70,8 +80,13 @@ __getattr__ = lazily(
     __name__,
     {
         "console": ("ConsoleSink",),
+        "forwarding": ("ForwardingSink",),
         "incident": ("FlightRecorder",),
+        "mlflow": ("MlflowSink",),
         "report": ("ReportSink",),
         "tensorboard": ("TensorBoardSink",),
+        "trackio": ("TrackioSink",),
+        "wandb": ("WandbSink",),
+        "webhook": ("WebhookSink",),
     },
 )

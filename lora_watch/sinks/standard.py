@@ -8,7 +8,16 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_watch.sinks import ConsoleSink, FlightRecorder, ReportSink, Sink
+from lora_watch.sinks import (
+    ConsoleSink,
+    FlightRecorder,
+    MlflowSink,
+    ReportSink,
+    Sink,
+    TrackioSink,
+    WandbSink,
+    WebhookSink,
+)
 
 if TYPE_CHECKING:
     from lora_watch.policy import Policy
@@ -23,14 +32,19 @@ def standard_sinks(
     console: bool = True,
     inputs: Callable[[], str | None] | None = None,
 ) -> list[Sink]:
-    """Report, incident record and last good adapter in ``folder``, ``events``, and the console after them all: what it
-    says at the end is there by then. ``inputs``: as FlightRecorder takes it."""
+    """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
+    and the console after them all: what it says at the end is there by then. ``inputs``: as FlightRecorder takes it."""
     report = ReportSink(folder)
     sinks: list[Sink] = [report, FlightRecorder(report, model, policy, inputs)]
     if events is not None:
         sinks.append(events)
+
+    def reported() -> Path:
+        return report.directory
+
+    sinks += [WandbSink(reported), TrackioSink(reported), MlflowSink(reported), WebhookSink(report=reported)]
     if console:
-        sinks.append(ConsoleSink(lambda: report.directory, lambda: events.folder if events is not None else None))
+        sinks.append(ConsoleSink(reported, lambda: events.folder if events is not None else None))
     return sinks
 
 

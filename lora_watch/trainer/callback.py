@@ -21,6 +21,7 @@ from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.trainer import facts
+from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
@@ -71,6 +72,7 @@ class LoraWatchCallback(TrainerCallback):
             as long as the other norms together.
         rules: rules with other limits (``NormExplosion(loss_factor=1.2)``) or of your own, beside the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
+        sinks: where records and alerts are written as well: objects with the methods of ``lora_watch.Sink``.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
             ``<output_dir>/runs``; ``"all"``: every metric as plain scalars, too, for viewers without the LoRA tab.
@@ -95,6 +97,7 @@ class LoraWatchCallback(TrainerCallback):
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] | None = None,
+        sinks: Iterable[Sink] = (),
         report_dir: str | os.PathLike[str] | None = None,
         tensorboard: bool | Literal["all"] = True,
         console: bool = True,
@@ -107,7 +110,7 @@ class LoraWatchCallback(TrainerCallback):
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.every, self.max_overhead, self.drift = every, max_overhead, drift
-        self.report_dir, self.tensorboard, self.console = report_dir, tensorboard, console
+        self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
         self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
         if reference is not None:
             self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
@@ -121,11 +124,12 @@ class LoraWatchCallback(TrainerCallback):
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
         self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
+        self._rows = LogRows()
         self._without_monitor = Guard(lambda message, remedy: None)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return {**vars(self), "_trainer": None, "_tap": None, "_without_monitor": None}
+        return {**vars(self), "_trainer": None, "_tap": None, "_rows": None, "_without_monitor": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -140,7 +144,7 @@ class LoraWatchCallback(TrainerCallback):
             monitor = self._build(args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, args.device) or monitor is None:
-            self._tap.detach()
+            self._detach()
             return None
         self.monitor = monitor
         monitor.start(state.global_step)
@@ -191,7 +195,7 @@ class LoraWatchCallback(TrainerCallback):
 
     @_event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        self._tap.detach()
+        self._detach()
         if self.monitor is not None and self._conclude(self.monitor):
             return self._ending(self.monitor)
         return None
@@ -212,7 +216,7 @@ class LoraWatchCallback(TrainerCallback):
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""
-        self._tap.detach()
+        self._detach()
         if self.monitor is not None:
             self.monitor.finish(verdict, message)
 
@@ -242,6 +246,7 @@ class LoraWatchCallback(TrainerCallback):
             judge_loss=not facts.is_policy_gradient(trainer),
             notes=facts.notes_on(args, trainer),
         )
+        self._rows.attach(trainer, monitor)
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
             monitor.load_state_dict(earlier)
         return monitor
@@ -251,6 +256,10 @@ class LoraWatchCallback(TrainerCallback):
 
     def _broke_off(self, error: BaseException) -> None:
         self.close("interrupted", in_words(error))
+
+    def _detach(self) -> None:
+        self._tap.detach()
+        self._rows.detach()
 
     def _remember(self, monitor: Monitor, state: TrainerState) -> None:
         """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
@@ -292,7 +301,8 @@ class LoraWatchCallback(TrainerCallback):
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
-        return standard_sinks(folder, model, self.policy, self._events(trainer), self.console, batch)
+        standard = standard_sinks(folder, model, self.policy, self._events(trainer), self.console, batch)
+        return [*standard, *self.sinks]
 
     def _events(self, trainer: Trainer | None) -> TensorBoardSink | None:
         if not self.tensorboard:

@@ -1,0 +1,45 @@
+"""Alerts on a run of MLflow: a tag to search by, and a note to read."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from lora_watch.alerts import Alert
+from lora_watch.sinks.background import Background
+from lora_watch.sinks.forwarding import ForwardingSink
+
+TAG = "lora_watch.alerts"
+NOTE = "mlflow.note.content"
+"""MLflow shows this tag as the run's description."""
+
+
+class MlflowSink(ForwardingSink):
+    """Tags the run that is active in this process; nothing where there is none, or MLflow is not in use.
+
+    ``lora_watch.alerts`` names the rules; the run's description gets each alert below what stands there. A server is
+    asked in a thread of its own, and waited for at the end of the run for 10 s at most.
+    """
+
+    _background: Background | None = None
+
+    def forward(self, alert: Alert, title: str, text: str) -> None:
+        mlflow = sys.modules.get("mlflow")
+        run = mlflow.active_run() if mlflow is not None else None
+        if mlflow is None or run is None:
+            return
+        if self._background is None:
+            self._background = Background("lora_watch mlflow")
+        self._background.do(partial(_tag, mlflow.MlflowClient(), run.info.run_id, title, text))
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        if self._background is not None:
+            self._background.settle(timeout=10.0)
+            self._background.check()
+
+
+def _tag(client: object, run_id: str, title: str, text: str) -> None:
+    tags = client.get_run(run_id).data.tags  # type: ignore[attr-defined]
+    for key, addition, between in ((TAG, title, ", "), (NOTE, f"**{title}**  \n{text}", "\n\n")):
+        before = tags.get(key)
+        client.set_tag(run_id, key, f"{before}{between}{addition}" if before else addition)  # type: ignore[attr-defined]

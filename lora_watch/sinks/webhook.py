@@ -1,0 +1,61 @@
+"""Alerts to a webhook, as Slack, Mattermost and Discord's ``/slack`` address take them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from lora_watch.alerts import Alert
+from lora_watch.sinks.forwarding import ForwardingSink
+
+log = logging.getLogger("lora_watch")
+
+VARIABLE = "LORA_WATCH_WEBHOOK"
+SECONDS = 5.0
+"""For one message. The end of the process may have to wait that long; training never does."""
+MOST = 50
+"""Messages of one run."""
+
+
+class WebhookSink(ForwardingSink):
+    """Posts ``{"text": …}``, one message an alert, each in a thread of its own that gives up after 5 s.
+
+    Args:
+        url: http or https. Where none is given, that of the environment variable ``LORA_WATCH_WEBHOOK``; without that
+            nothing is sent. It is a secret, and stands in no message and no log.
+        report: as ForwardingSink takes it.
+
+    Raises:
+        ValueError: for a ``url`` that is not of http or https.
+    """
+
+    def __init__(self, url: str | None = None, report: Callable[[], Path | None] = lambda: None) -> None:
+        super().__init__(report)
+        self._url, self._sent = url or os.environ.get(VARIABLE) or "", 0
+        if self._url and not self._url.startswith(("http://", "https://")):
+            self._url = ""
+            if url is not None:
+                raise ValueError("the webhook's address does not begin with http:// or https://")
+            log.warning("%s does not begin with http:// or https://: nothing is sent to it", VARIABLE)
+
+    def forward(self, alert: Alert, title: str, text: str) -> None:
+        if not self._url or self._sent >= MOST:
+            return
+        self._sent += 1
+        # Not a daemon: the alert that ends a run is the one that matters most.
+        threading.Thread(target=_post, args=(self._url, f"*{title}*\n{text}"), name="lora_watch webhook").start()
+
+
+def _post(url: str, text: str) -> None:
+    try:
+        content = json.dumps({"text": text}).encode()
+        request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=SECONDS):
+            pass
+    except Exception as error:  # its text may hold the address
+        log.warning("the webhook could not be reached: %s", type(error).__name__)

@@ -1,0 +1,248 @@
+"""Trackers with the real packages: our summary in their own rows, and alerts as their own."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import TrainerCallback
+
+from lora_watch import Alert, LoraWatchCallback, Severity, Sink
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import WebhookSink
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss", "lora/alerts/error")
+EXPLODES = {"steps": 6, "lr": 0.5}
+
+
+def run(tmp_path: Path, tracker: str, callbacks: Sequence[Any] = (), **settings: Any) -> tuple[Any, LoraWatchCallback]:
+    callback = LoraWatchCallback(console=False, fail_on="never")
+    settings = {"logging_steps": 1, "output_dir": str(tmp_path / "out"), **EXPLODES, **settings}
+    trainer = build_trainer(
+        lora(tiny_model()), stdlib_blocks(), callbacks=[*callbacks, callback], report_to=[tracker], **settings
+    )
+    trainer.train()
+    assert callback.monitor is not None
+    return trainer, callback
+
+
+def opened(callback: LoraWatchCallback) -> list[str]:
+    assert callback.monitor is not None
+    told = [a for a in callback.monitor.alerts if a.severity >= Severity.WARNING]
+    assert told
+    return [f"{a.severity.name} {a.rule} {a.name}" for a in told]
+
+
+def entries(log: bytes) -> Iterator[bytes]:
+    """What a file of W&B's holds: LevelDB's log format, in blocks of 32 KiB, after a header of 7 bytes."""
+    at, parts = 7, b""
+    while at + 7 <= len(log):
+        if 32768 - at % 32768 < 7:  # the rest of a block that no header fits into
+            at += 32768 - at % 32768
+            continue
+        size, kind = int.from_bytes(log[at + 4 : at + 6], "little"), log[at + 6]
+        parts += log[at + 7 : at + 7 + size]
+        at += 7 + size
+        if kind in (1, 4):  # whole, or the last of several
+            yield parts
+            parts = b""
+
+
+# -- the packages ------------------------------------------------------------------------------------------------------
+def test_wandb_has_the_summary_in_its_rows_and_the_alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    wandb = pytest.importorskip("wandb")
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    _, callback = run(tmp_path, "wandb")
+    wandb.teardown()  # waits until the file is complete
+
+    rows, alerts = [], []
+    for content in entries(next(tmp_path.glob("wandb/offline-run-*/*.wandb")).read_bytes()):
+        record = Record.FromString(content)
+        if record.HasField("history"):
+            items = record.history.item
+            rows.append({item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in items})
+        if record.HasField("alert"):
+            alerts.append(record.alert)
+    losses = [row for row in rows if "train/loss" in row]
+    assert [row["train/global_step"] for row in losses] == [1, 2, 3, 4, 5, 6]
+    for row in losses:
+        assert {f"train/{name}" for name in SUMMARY} <= row.keys()
+    assert losses[-1]["train/lora/delta_norm/median"] > losses[0]["train/lora/delta_norm/median"] > 0
+    assert sum("train/lora/loss" in row for row in rows) == 6  # joined, no rows of our own
+    assert [alert.title for alert in alerts] == opened(callback)
+    assert str(tmp_path / "out" / "lora_watch" / "report.json") in alerts[0].text
+
+
+def test_mlflow_has_the_summary_and_the_alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", "tried")
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    _, callback = run(tmp_path, "mlflow")
+    mlflow.end_run()
+    client = mlflow.MlflowClient()
+    experiment = client.get_experiment_by_name("tried")
+    done = client.search_runs([experiment.experiment_id])[0]
+    for name in SUMMARY:
+        assert [metric.step for metric in client.get_metric_history(done.info.run_id, name)] == [1, 2, 3, 4, 5, 6]
+    assert done.data.tags["lora_watch.alerts"] == ", ".join(opened(callback))
+    assert "report.json" in done.data.tags["mlflow.note.content"]
+
+
+def test_trackio_has_the_summary_and_the_alerts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("trackio")
+    from trackio.sqlite_storage import SQLiteStorage
+
+    for name, module in list(sys.modules.items()):
+        if name.startswith("trackio") and hasattr(module, "TRACKIO_DIR"):
+            monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path / "trackio")
+    _, callback = run(tmp_path, "trackio", project="tried")
+    name = SQLiteStorage.get_runs("tried")[0]
+    rows = [row for row in SQLiteStorage.get_logs("tried", name) if "train/loss" in row]
+    assert len(rows) == 6
+    assert all(f"train/{name}" in row for row in rows for name in SUMMARY)
+    titles = [alert["title"] for alert in SQLiteStorage.get_alerts("tried")]
+    assert sorted(titles) == sorted(opened(callback))
+
+
+# -- the Trainer's rows ------------------------------------------------------------------------------------------------
+def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Path) -> None:
+    from transformers.integrations import DVCLiveCallback
+
+    tracked: list[dict[str, Any]] = []
+    seen: list[dict[str, Any]] = []
+
+    class Tracker(DVCLiveCallback):  # stands for the trackers of the registry
+        def __init__(self) -> None:
+            pass
+
+        def setup(self, *_: Any) -> None:
+            pass
+
+        def on_train_begin(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def on_train_end(self, *_: Any, **__: Any) -> None:
+            pass
+
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            tracked.append(dict(logs))
+
+    class Printer(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+            seen.append(dict(logs))
+
+    tracker = Tracker()
+    trainer, _ = run(tmp_path, "none", [tracker, Printer()], logging_steps=2, lr=1e-3)
+    losses = [row for row in tracked if "loss" in row]
+    assert len(losses) == 3
+    assert all(set(SUMMARY) <= row.keys() for row in losses)
+    assert not any(name.startswith("lora/") for row in [*seen, *trainer.state.log_history] for name in row)
+    assert [row["loss"] for row in losses] == [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert "on_log" not in vars(tracker)  # nothing of ours is left in it
+
+
+# -- sinks of one's own, and the webhook -------------------------------------------------------------------------------
+class Kept:
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+        self.verdict: str | None = None
+
+    def start(self, run: RunInfo, step: int) -> None:
+        self.adapters = len(run.adapters)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self.steps.append(record.step)
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        self.verdict = verdict
+
+
+def test_a_sink_of_ones_own() -> None:
+    kept = Kept()
+    sink: Sink = kept
+    callback = LoraWatchCallback(console=False, tensorboard=False, sinks=[sink])
+    build_trainer(lora(tiny_model()), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()
+    assert (kept.adapters, kept.steps, kept.verdict) == (28, [0, 1, 2], "ok")
+
+
+@pytest.fixture
+def receiver() -> Iterator[tuple[str, list[Any]]]:
+    got: list[Any] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.path == "/slow":
+                time.sleep(3)
+            got.append((self.headers["Content-Type"], json.loads(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", got
+    server.shutdown()
+
+
+def wait_for_webhooks() -> None:
+    for thread in threading.enumerate():
+        if thread.name == "lora_watch webhook":
+            thread.join(10)
+
+
+def test_alerts_reach_the_webhook(
+    receiver: tuple[str, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, got = receiver
+    monkeypatch.setenv("LORA_WATCH_WEBHOOK", url)
+    _, callback = run(tmp_path, "none")
+    wait_for_webhooks()
+    assert sorted(body["text"].splitlines()[0] for _, body in got) == sorted(f"*{each}*" for each in opened(callback))
+    assert {kind for kind, _ in got} == {"application/json"}
+    assert all("Report: " in body["text"] and set(body) == {"text"} for _, body in got)
+
+
+def test_a_slow_webhook_is_never_waited_for(receiver: tuple[str, list[Any]]) -> None:
+    url, got = receiver
+    sink, record = WebhookSink(f"{url}/slow"), StepRecord(RunInfo(()), 3, {})
+    began = time.monotonic()
+    sink.write(record, [Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")])
+    sink.write(record, [Alert("LW405", "rank-for-task", Severity.INFO, 3, "Worth knowing.")])
+    sink.finish("failed", None)
+    assert time.monotonic() - began < 1
+    assert not got
+    wait_for_webhooks()
+    assert len(got) == 1
+
+
+def test_a_webhook_that_is_not_there_is_one_line_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
+    sink = WebhookSink("http://127.0.0.1:9/secret-path")
+    alert = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
+    sink.write(StepRecord(RunInfo(()), 3, {}), [alert])
+    wait_for_webhooks()
+    assert "could not be reached" in caplog.text
+    assert "secret-path" not in caplog.text
+
+
+def test_an_address_of_another_kind(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="http"):
+        WebhookSink("file:///etc/passwd")
+    monkeypatch.setenv("LORA_WATCH_WEBHOOK", "file:///etc/passwd")
+    WebhookSink()
+    assert "nothing is sent" in caplog.text
