@@ -13,7 +13,7 @@ from lora_watch.untrusted import MISFITS, whole
 
 
 class Severity(enum.IntEnum):
-    """How bad it is: INFO is worth knowing, WARNING worth a look, ERROR means the run is lost or will be."""
+    """How bad it is: INFO is worth knowing, WARNING should be looked into, ERROR means a failed run."""
 
     INFO = 10
     WARNING = 20
@@ -48,7 +48,7 @@ class Alert:
     metric: str | None = None
     """The name of the number that crossed ``limit`` (a metric of the documentation, ``loss``, ``scale`` …)."""
     limit: float | None = None
-    """What a value in ``adapters`` is compared with; where ``message`` speaks of all blocks, the share of one."""
+    """What a value in ``adapters`` is compared with; where ``message`` is about all blocks, the share of one."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Alert:
         return self.last_step - self.step + 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Strict JSON: severity by name, a non-finite number as null beside its text in ``adapters``."""
+        """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``."""
         out = asdict(self)
         out["severity"] = self.severity.name
         out["adapters"] = [

@@ -32,7 +32,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Watches every LoRA adapter while it trains, and says in words when a run goes wrong.
+    help="""Measures every LoRA adapter while it trains, and says in words when a run goes wrong.
 
 In a training script one line is enough:
 
@@ -42,15 +42,15 @@ This command shows what that does, and explains the rules.""",
     epilog="""
 Examples:
 
-  [cyan]lora-watch demo --quick[/]         a healthy run, a broken one, and its cure
+  [cyan]lora-watch demo --quick[/]         a healthy run, a failed one, and the fixed one
 
-  [cyan]lora-watch run train.py[/]         a training script as it is, under the watch
+  [cyan]lora-watch run train.py[/]         a training script as it is, monitored
 
-  [cyan]lora-watch check out[/]            judge a finished run: 0, 1 or 2, and why
+  [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
 
   [cyan]lora-watch advise MODEL[/]         which rank and alpha to start from
 
-  [cyan]lora-watch preflight sft.yaml[/]   settings judged before the run
+  [cyan]lora-watch preflight sft.yaml[/]   check settings before the run
 
   [cyan]lora-watch plan --lr 2e-4[/]       what to try for the rank, then the scale
 

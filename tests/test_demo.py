@@ -22,7 +22,7 @@ from benchmarks import remake_model
 from lora_watch.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
-from lora_watch.demo.runs import Outcome, broken_promises, cured
+from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
 from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss, perplexity
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
@@ -132,32 +132,32 @@ def healthy(**changes: Any) -> Outcome:
     return dataclasses.replace(as_promised, **changes)
 
 
-def sick(**changes: Any) -> Outcome:
-    return healthy(**{"setup": TASK.sick, "after": 9.0, "steps": 3, "alerts": [ERROR], "stopped": True} | changes)
+def failing(**changes: Any) -> Outcome:
+    return healthy(**{"setup": TASK.failing, "after": 9.0, "steps": 3, "alerts": [ERROR], "stopped": True} | changes)
 
 
 def third(**changes: Any) -> Outcome:
-    return healthy(**{"setup": dataclasses.replace(TASK.sick, name="cured", alpha=16)} | changes)
+    return healthy(**{"setup": dataclasses.replace(TASK.failing, name="fixed", alpha=16)} | changes)
 
 
 def test_a_demo_that_goes_as_promised():
-    assert broken_promises(TASK, healthy(), sick(), third()) == []
-    assert broken_promises(TASK, healthy(alerts=[INFO]), sick(), third()) == []
+    assert broken_promises(TASK, healthy(), failing(), third()) == []
+    assert broken_promises(TASK, healthy(alerts=[INFO]), failing(), third()) == []
 
 
 @pytest.mark.parametrize(
     ("good", "bad", "again", "complaint"),
     [
-        (healthy(alerts=[WARNING]), sick(), third(), "healthy run raised LW103"),
-        (healthy(steps=50, stopped=True), sick(), third(), "ended at step 50 of 60"),
-        (healthy(after=6.1), sick(), third(), "did not improve"),
-        (healthy(after=math.nan), sick(), third(), "did not improve"),
-        (healthy(), sick(alerts=[WARNING]), third(), "raised no error"),
-        (healthy(), sick(steps=40), third(), "not stopped early"),
-        (healthy(), sick(steps=60, stopped=False), third(), "not stopped early"),
-        (healthy(), sick(), third(alerts=[WARNING]), "cured run raised LW103"),
-        (healthy(), sick(), third(after=6.1), "cured run did not improve"),
-        (healthy(), sick(), None, "named no new settings"),
+        (healthy(alerts=[WARNING]), failing(), third(), "healthy run raised LW103"),
+        (healthy(steps=50, stopped=True), failing(), third(), "ended at step 50 of 60"),
+        (healthy(after=6.1), failing(), third(), "did not improve"),
+        (healthy(after=math.nan), failing(), third(), "did not improve"),
+        (healthy(), failing(alerts=[WARNING]), third(), "raised no error"),
+        (healthy(), failing(steps=40), third(), "not stopped early"),
+        (healthy(), failing(steps=60, stopped=False), third(), "not stopped early"),
+        (healthy(), failing(), third(alerts=[WARNING]), "fixed run raised LW103"),
+        (healthy(), failing(), third(after=6.1), "fixed run did not improve"),
+        (healthy(), failing(), None, "named no new settings"),
     ],
 )
 def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome | None, complaint: str):
@@ -167,9 +167,9 @@ def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome |
 
 def test_the_cure_is_what_the_gravest_alert_advises():
     advised = dataclasses.replace(ERROR, settings={"lora_alpha": 16.0})
-    assert cured(sick(alerts=[INFO, advised])) == Setup("cured", 16, 1e-2)
-    assert cured(sick(alerts=[dataclasses.replace(ERROR, settings={"learning_rate": 1e-4})])).lr == 1e-4  # type: ignore[union-attr]
-    assert cured(sick()) is None
+    assert fixed(failing(alerts=[INFO, advised])) == Setup("fixed", 16, 1e-2)
+    assert fixed(failing(alerts=[dataclasses.replace(ERROR, settings={"learning_rate": 1e-4})])).lr == 1e-4  # type: ignore[union-attr]
+    assert fixed(failing()) is None
 
 
 def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
@@ -187,7 +187,7 @@ def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
         remedies=["lora_alpha 64 → 16"],
     )
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(verdict(sick(alerts=[alert]), LOSS))
+    console.print(verdict(failing(alerts=[alert]), LOSS))
     text = console.export_text()
     for part in ("stopped after step 3 of 60 by LW102", "not learned", "layers.0.q_proj", "and 3 more", "64 → 16"):
         assert part in text
@@ -263,10 +263,10 @@ def check_demo(model: str, folder: Path) -> str:
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"tensorboard --logdir {folder}" in done.stdout.replace("\n", "")
     reports = {}
-    for run in ("healthy", "too-strong", "cured"):
+    for run in ("healthy", "too-strong", "fixed"):
         assert len(list((folder / f"{model}-{run}").glob("events.out.tfevents.*"))) == 1
         reports[run] = json.loads((folder / f"{model}-{run}" / "lora_watch" / "report.json").read_text())
-    for run in ("healthy", "cured"):
+    for run in ("healthy", "fixed"):
         assert reports[run]["verdict"] == "ok"
         assert not [alert for alert in reports[run]["alerts"] if alert["severity"] != "INFO"]
     assert reports["too-strong"]["verdict"] == "failed"

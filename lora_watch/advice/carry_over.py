@@ -35,7 +35,7 @@ class Transfer:
     scale: float
     """s on both."""
     step_factor: float | None
-    """The second model's first full step, summed over its blocks, beside the first's, at the same learning rate; None
+    """The second model's first full step, summed over its blocks, relative to the first's, at one learning rate; None
     where the weights of one of them are not there."""
     learning_rates: tuple[float, float] | None
     """The one given, and the one that makes that step as large as it was."""
@@ -56,7 +56,7 @@ class Transfer:
         if self.learning_rates is not None:
             said.append(
                 f"Learning rate {self.learning_rates[0]:g} → {self.learning_rates[1]:g}, with which the first full "
-                "step beside the frozen weights, summed over blocks, is about as large as it was."
+                "step relative to the base weights, summed over blocks, is about as large as it was."
             )
         return said
 

@@ -47,6 +47,6 @@ def foresee(run: RunInfo, rules: Sequence[Rule] | None = None) -> list[Alert]:
 
 
 def first_step_at(run: RunInfo, learning_rate: float) -> float:
-    """``strength.leap`` of this run at another learning rate; NaN where no ‖W₀‖ is known."""
+    """``remedies.leap`` of this run at another learning rate; NaN where no ‖W₀‖ is known."""
     adapters = tuple(replace(adapter, group=0) for adapter in run.adapters)
     return leap(replace(run, adapters=adapters, peak_lr=(learning_rate,)))

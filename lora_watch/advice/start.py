@@ -102,7 +102,7 @@ class Advice:
     layers: tuple[LayerKind, ...]
     adapter_parameters: int
     trainable_parameters: int
-    """With what PEFT trains beside the adapters: a classifier's head."""
+    """With what PEFT trains in addition to the adapters: a classifier's head."""
     model_parameters: int
     memory: Memory
     findings: tuple[Alert, ...]
@@ -112,7 +112,7 @@ class Advice:
 
     @property
     def share(self) -> float:
-        """Trainable parameters beside the model's."""
+        """Trainable parameters and the model's."""
         return self.trainable_parameters / self.model_parameters
 
     def code(self) -> str:
@@ -322,7 +322,7 @@ def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, 
     if math.isfinite(step):
         return step, "weights"
     if bare.initializer_range is None:
-        notes.append("The size of the frozen weights is not known, and so neither is the first step beside them.")
+        notes.append("The size of the base weights is not known, and so neither is the first step relative to them.")
         return math.nan, None
     as_made = tuple(
         replace(adapter, base_norm=bare.initializer_range * math.sqrt(adapter.d_out * adapter.d_in))

@@ -141,8 +141,8 @@ def _show(console: Console, told: Advice) -> None:
     _list(console, told.reasons())
     for line in _layers(told, console.width):
         console.print(Text(line), soft_wrap=True)
-    beside = told.trainable_parameters - told.adapter_parameters
-    head = f", {beside:,} of them in parts trained whole (a head)" if beside else ""
+    heads = told.trainable_parameters - told.adapter_parameters
+    head = f", {heads:,} of them in parts trained whole (a head)" if heads else ""
     share = f"{100 * told.share:.2g} % of the model's {told.model_parameters:,}"
     console.print(Text(f"{told.trainable_parameters:,} trainable parameters{head}: {share}."))
     memory = told.memory

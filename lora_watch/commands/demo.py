@@ -1,4 +1,4 @@
-"""``lora-watch demo``: a healthy run, a broken one, and its cure."""
+"""``lora-watch demo``: a healthy run, a failed one, and the fixed one."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def demo(
         Path, typer.Option(file_okay=False, help="Where the runs are written, one folder each.")
     ] = Path("lora-watch-demo"),
 ) -> None:
-    """Train a real model three times under the watch: well, far too strongly, and as the alert then advises.
+    """Train a real model three times: with healthy settings, with a scale and a learning rate that are too high, and
+    with the settings that the alert then advises.
 
     Needs no network and no GPU. The healthy run ends without an alert. The second has a high alpha/r and an aggressive
     learning rate: it is named for what it is and stopped within its first steps. The third is the second with the

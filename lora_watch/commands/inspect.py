@@ -21,7 +21,7 @@ EXAMPLES = """Examples:
     each layer: rank, scale, norms, spectrum
 
   [cyan]lora-watch inspect my-adapter --base ./Llama-3-8B[/]
-    beside the weights it changes
+    relative to the base weights
 
   [cyan]lora-watch inspect a --against b[/]
     what training on, or another seed, has changed

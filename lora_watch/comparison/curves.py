@@ -103,7 +103,7 @@ def configurations(trials: Iterable[Trial]) -> list[Configuration]:
 
 
 def differences(found: Sequence[Configuration]) -> dict[str, dict[str, list[Configuration]]]:
-    """Every setting beside r, α, s and lr that is not the same in all: its values, and who has them."""
+    """Every setting other than r, α, s and lr that is not the same in all: its values, and who has them."""
     out: dict[str, dict[str, list[Configuration]]] = {}
     for name in sorted({name for each in found for name in each.settings}):
         by_value: dict[str, list[Configuration]] = defaultdict(list)

@@ -94,19 +94,19 @@ def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallb
     )
 
 
-def cured(sick: Outcome) -> Setup | None:
-    """The sick run's setup with the new settings that its gravest alert names; None where none does."""
-    named = next((alert.settings for alert in sick.failures if alert.settings), None)
+def fixed(failing: Outcome) -> Setup | None:
+    """The setup of the failing run with the new settings that its gravest alert names; None where none does."""
+    named = next((alert.settings for alert in failing.failures if alert.settings), None)
     if named is None:
         return None
-    alpha, lr = named.get("lora_alpha", sick.setup.alpha), named.get("learning_rate", sick.setup.lr)
-    return dataclasses.replace(sick.setup, name="cured", alpha=round(alpha), lr=lr)
+    alpha, lr = named.get("lora_alpha", failing.setup.alpha), named.get("learning_rate", failing.setup.lr)
+    return dataclasses.replace(failing.setup, name="fixed", alpha=round(alpha), lr=lr)
 
 
-def broken_promises(task: Task, healthy: Outcome, sick: Outcome, cured: Outcome | None) -> list[str]:
-    """What did not go as the demo says it does; empty when all did. ``cured``: None where the alert gave no advice."""
+def broken_promises(task: Task, healthy: Outcome, failing: Outcome, fixed: Outcome | None) -> list[str]:
+    """What did not go as the demo says it does; empty when all did. ``fixed``: None where the alert gave no advice."""
     broken = []
-    for name, outcome in (("healthy", healthy), ("cured", cured)):
+    for name, outcome in (("healthy", healthy), ("fixed", fixed)):
         if outcome is None:
             continue
         worrying = [alert for alert in outcome.alerts if alert.severity > Severity.INFO]
@@ -116,10 +116,10 @@ def broken_promises(task: Task, healthy: Outcome, sick: Outcome, cured: Outcome 
             broken.append(f"the {name} run ended at step {outcome.steps} of {outcome.planned}")
         if not task.score.improved(outcome.before, outcome.after):
             broken.append(f"the {name} run did not improve its {task.score.name}")
-    if sick.failures and cured is None:
-        broken.append("the too strong run's alert named no new settings")
-    if not sick.failures:
-        broken.append("the too strong run raised no error")
-    elif not sick.stopped or 2 * sick.steps > sick.planned:
-        broken.append(f"the too strong run was not stopped early: it ended at step {sick.steps} of {sick.planned}")
+    if failing.failures and fixed is None:
+        broken.append("the failing run's alert named no new settings")
+    if not failing.failures:
+        broken.append("the failing run raised no error")
+    elif not failing.stopped or 2 * failing.steps > failing.planned:
+        broken.append(f"the failing run was not stopped early: it ended at step {failing.steps} of {failing.planned}")
     return broken

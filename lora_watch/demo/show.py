@@ -32,9 +32,9 @@ WORST = 5
 
 
 def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
-    """Train a healthy, a too strong and a cured run of the task ``model`` (a key of TASKS); say what became of each.
+    """Train a healthy, a failing and a fixed run of the task ``model`` (a key of TASKS); say what became of each.
 
-    The cured run is the too strong one with the settings that its own alert advises.
+    The fixed run is the failing one with the settings that its own alert advises.
 
     Runs are written to ``<output_dir>/<model>-<run>/``; those of an earlier demo are replaced. Returns the exit
     code: 0 when all runs went as promised, else 1. Raises MissingPackageError when something is to be installed
@@ -47,7 +47,7 @@ def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
         _prepare_libraries()
         import torch
 
-        from lora_watch.demo.runs import broken_promises, cured
+        from lora_watch.demo.runs import broken_promises, fixed
         from lora_watch.demo.tasks import TASKS
 
         torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
@@ -59,14 +59,14 @@ def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
         console.print(verdict(outcome, task.score))
         return outcome
 
-    healthy, sick = go(task.healthy), go(task.sick)
-    advised = cured(sick)
+    healthy, failing = go(task.healthy), go(task.failing)
+    advised = fixed(failing)
     if advised is not None:
         console.print("\nThe same run again, with the settings that the alert advises:")
     third = go(advised) if advised is not None else None
 
-    broken = broken_promises(task, healthy, sick, third)
-    console.print(_where_next(output_dir, model, [o.setup for o in (healthy, sick, third) if o]))
+    broken = broken_promises(task, healthy, failing, third)
+    console.print(_where_next(output_dir, model, [o.setup for o in (healthy, failing, third) if o]))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
     for promise in broken:
         console.print(f"[bold red]Not as promised:[/] {promise}.")
@@ -170,8 +170,8 @@ def _worst_layers(alert: Alert) -> Any:
 
 def _tensorboard() -> str:
     """The command, or its path where the environment it is installed in is not active."""
-    beside = Path(sys.executable).with_name("tensorboard")
-    return "tensorboard" if shutil.which("tensorboard") or not beside.exists() else os.path.relpath(beside)
+    neighbour = Path(sys.executable).with_name("tensorboard")
+    return "tensorboard" if shutil.which("tensorboard") or not neighbour.exists() else os.path.relpath(neighbour)
 
 
 def _where_next(output_dir: Path, model: str, setups: list[Setup]) -> Group:

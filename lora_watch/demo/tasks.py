@@ -55,7 +55,7 @@ class Task:
     held_out: Examples
     score: Score
     healthy: Setup
-    sick: Setup
+    failing: Setup
     steps: int
     batch: int
     task_type: str = "CAUSAL_LM"
@@ -101,7 +101,7 @@ def tiny(quick: bool = False) -> Task:
     _, tokenizer = models.tiny_llama()
     train, held_out = texts.split(texts.stdlib_text())
     steps, batch, length = (30, 8, 64) if quick else (60, 16, 128)
-    healthy, sick = _both(16, 2e-3, 64, 2e-2)
+    healthy, failing = _both(16, 2e-3, 64, 2e-2)
     return Task(
         title="a small Llama that has only read Jane Austen learns Python (the standard library's sources)",
         load=lambda: models.tiny_llama()[0],
@@ -109,7 +109,7 @@ def tiny(quick: bool = False) -> Task:
         held_out=texts.blocks(held_out, tokenizer, 32, length),
         score=Score("held-out loss (nats a token)", mean_loss),
         healthy=healthy,
-        sick=sick,
+        failing=failing,
         steps=steps,
         batch=batch,
     )
@@ -121,7 +121,7 @@ def minilm(quick: bool = False) -> Task:
     _, tokenizer = models.minilm(len(classes))
     train, held_out = texts.split(articles)
     steps, batch, length = (50, 8, 64) if quick else (100, 8, 128)
-    healthy, sick = _both(16, 1e-3, 128, 3e-3)
+    healthy, failing = _both(16, 1e-3, 128, 3e-3)
     return Task(
         title=f"all-MiniLM-L6-v2 learns to sort BBC news into {len(classes)} classes ({', '.join(classes)})",
         load=lambda: models.minilm(len(classes))[0],
@@ -129,7 +129,7 @@ def minilm(quick: bool = False) -> Task:
         held_out=texts.labelled(held_out[:200], tokenizer, length),
         score=Score("held-out accuracy", accuracy, higher_is_better=True),
         healthy=healthy,
-        sick=sick,
+        failing=failing,
         steps=steps,
         batch=batch,
         task_type="SEQ_CLS",
@@ -141,7 +141,7 @@ def smollm2(quick: bool = False) -> Task:
     _, tokenizer = models.smollm2()
     train, held_out = texts.split(texts.python_manual())
     steps, batch, length = (20, 4, 32) if quick else (40, 4, 64)
-    healthy, sick = _both(16, 5e-4, 128, 1e-2)
+    healthy, failing = _both(16, 5e-4, 128, 1e-2)
     return Task(
         title="SmolLM2-135M-Instruct reads Python's language reference",
         load=lambda: models.smollm2()[0],
@@ -149,7 +149,7 @@ def smollm2(quick: bool = False) -> Task:
         held_out=texts.blocks(held_out, tokenizer, 24, length),
         score=Score("held-out perplexity", perplexity),
         healthy=healthy,
-        sick=sick,
+        failing=failing,
         steps=steps,
         batch=batch,
     )

@@ -308,7 +308,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
             now,
             "The adapters' norms cannot be compared with the baseline's: the runs have no measured step in common.",
             causes=[
-                "one of them has no event files beside its report",
+                "one of them has no event files next to its report",
                 "one of them ended before its first measurement",
             ],
         )

@@ -32,7 +32,7 @@ class Judged:
     findings: list[Alert]
     """Worst first, then in the order of opening."""
     story: list[str] = field(default_factory=list)
-    """What the flight recorder tells, one sentence a line; empty without one."""
+    """What the incident record tells, one sentence a line; empty without one."""
     compared: bool = False
     """A baseline was given."""
 

@@ -1,4 +1,4 @@
-"""Tells what an incident's flight recorder holds: what moved first, in which layer, at which step.
+"""Tells what an incident record holds: what moved first, in which layer, at which step.
 
 The recorder (``incident.json``) has the last steps before a failure with every metric of every adapter. Nothing is
 expected of it but ``adapters`` and ``steps``; what else is missing or odd is passed over in silence, for a story that
@@ -46,11 +46,11 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     try:
         curves = _curves(incident)
     except (KeyError, TypeError, ValueError, AttributeError):
-        return ["There is a flight recorder's file, but it does not hold what it should."]
+        return ["There is an incident record, but it does not hold what it should."]
     steps = sorted({step for curve in curves.values() for step, _ in curve})
     if not steps:
         return []
-    lines = [f"The flight recorder holds {count(len(steps), 'step')}, {steps[0]} to {steps[-1]}."]
+    lines = [f"The incident record holds {count(len(steps), 'step')}, {steps[0]} to {steps[-1]}."]
     broken, jumps = _by_adapter(_not_finite(curves)), _by_adapter(_jumps(curves))
     if jumps and not (broken and broken[0].step <= jumps[0].step):
         lines.append(
@@ -62,12 +62,12 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     for alert in errors:
         crossed = _by_adapter(_crossings(curves, alert))
         if crossed:
-            lines.append(_said(f"Beyond {alert.rule}'s limit first", crossed, lambda e: f"was {short(e.value)}"))
+            lines.append(_said(f"Beyond {alert.rule}'s threshold first", crossed, lambda e: f"was {short(e.value)}"))
     lines += [f"Step {alert.step}: {alert.rule} {alert.name} opened." for alert in errors if alert.step >= steps[0]]
     good = incident.get("last_good")
     if isinstance(good, Mapping) and isinstance(good.get("step"), int):
         lines.append(
-            f"{clean(good.get('folder'))}/, beside incident.json, has the adapter as it was at step {good['step']}."
+            f"{clean(good.get('folder'))}/, next to incident.json, has the adapter as it was at step {good['step']}."
         )
     elif (why := incident.get("last_good_unavailable")) is not None:
         lines.append(f"The last good adapter was not kept: {clean(why)}.")

@@ -4,7 +4,7 @@ Two runs with the same seed see the same batches in the same order, so most of t
 what is judged are the differences of each seed, not the means. The interval is Student's, which is exact where the
 differences are normal. A rank is flat against the next one when the whole interval of the gain lies below what a gain
 is worth (one of the two one-sided tests of Schuirmann 1987); a gain is real when the whole interval lies above zero.
-Where neither holds more seeds are wanted, and as each look at the data is a chance to be wrong, the error that is
+Where neither holds more seeds are wanted, and as each test of the data is a chance to be wrong, the error that is
 allowed is divided by the number of looks (Bonferroni). Stopping needs this proof, going on needs none: a curve too
 noisy to judge costs runs, not quality.
 

@@ -28,7 +28,7 @@ def event(values: Iterable[Any]) -> Any:
 
 
 def tensor(tag: str, content: FloatArray | NDArray[np.float32] | bytes, explanation: bytes) -> Any:
-    """A tensor of our plugin: a string, or numbers stored as float32. ``explanation`` goes beside it."""
+    """A tensor of our plugin: a string, or numbers stored as float32. ``explanation`` goes with it."""
     if isinstance(content, bytes):
         value = _ours(tag, explanation)
         value.tensor.dtype = types_pb2.DT_STRING

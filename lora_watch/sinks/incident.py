@@ -1,4 +1,4 @@
-"""The flight recorder: when a run goes wrong, `incident.json` and `last_good/` beside its report.
+"""The incident record: when a run goes wrong, `incident.json` and `last_good/` next to its report.
 
 An incident begins when an error opens, or an alert for which the policy ends the run, and ends when none of them is
 open any more. `incident.json`, version 1, strict JSON as in `report.json`, has of the latest incident:

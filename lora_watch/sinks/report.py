@@ -13,7 +13,7 @@
 | `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
-| `full_every` | steps between two looks at everything: more where it had to back off; null where there is no rhythm |
+| `full_every` | the interval of full measurements, in steps: more where it had to back off; null where there is none |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
@@ -32,7 +32,7 @@ Sessions. A run that is resumed, or started again, in the same folder appends to
 `report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
 come or go in the middle of a session, those that stay keep their numbers and those that left are no longer listed.
 
-While another process is writing to the folder a run goes to `lora_watch-2` beside it (or `-3` …), and says so.
+While another process is writing to the folder a run goes to `lora_watch-2` next to it (or `-3` …), and says so.
 """
 
 from __future__ import annotations

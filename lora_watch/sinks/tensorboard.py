@@ -70,7 +70,7 @@ HPARAM_METRICS = (
     "lora/alerts/error",
     "lora/alerts/warning",
 )
-"""Scalars shown beside the hyperparameters, by the tags under which they are written anyway."""
+"""Scalars shown with the hyperparameters, by the tags under which they are written anyway."""
 SPECTRA = 100
 """How often the whole spectrum is written in a run, at even distances, besides at steps of alerts."""
 RETRY_SECONDS = 10.0
@@ -337,7 +337,7 @@ class _EventFile:
         return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
 
     def _value(self, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> Any:
-        """A value of the format. What it is stands beside a tag's first value only: readers keep the first."""
+        """A value of the format. What it is stands with a tag's first value only: readers keep the first."""
         explanation = b"" if tag in self._tags else strict_json({"version": tags.FORMAT_VERSION})
         self._tags.add(tag)
         return events.tensor(tag, content, explanation)

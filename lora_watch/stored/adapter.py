@@ -1,4 +1,4 @@
-"""A saved adapter as PEFT writes it: ``adapter_config.json`` beside ``adapter_model.safetensors``."""
+"""A saved adapter as PEFT writes it: ``adapter_config.json`` next to ``adapter_model.safetensors``."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class SavedAdapters:
     parameters: int
     """Numbers in A, B and what belongs to them."""
     others: tuple[str, ...]
-    """Names of tensors beside the adapters: heads that were trained whole, embeddings, biases."""
+    """Names of tensors other than the adapters': heads that were trained whole, embeddings, biases."""
 
 
 def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:

@@ -35,7 +35,7 @@ def draw(told: Inspection, path: Path) -> None:
         known = spectrum[spectrum > 0]
         if len(known) and np.isfinite(known).all():
             right.plot(np.arange(1, len(known) + 1), known / known[0], color="#0072b2", alpha=0.15)
-    right.set(title="spectra, each beside its own σ₁", xlabel="singular value", yscale="log")
+    right.set(title="spectra, each relative to its own σ₁", xlabel="singular value", yscale="log")
     figure.savefig(path, dpi=150)
 
 

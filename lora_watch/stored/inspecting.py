@@ -87,7 +87,7 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
     """Measure the adapter saved at ``path``, without loading a model.
 
     One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
-    norms beside the frozen weights as well: each of these is then read some dozens of times.
+    norms relative to the base weights as well: each of these is then read some dozens of times.
 
     Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
     """
@@ -121,7 +121,7 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
             "change of a layer."
         )
     if saved.others:
-        notes.append(f"Beside the adapters: {_some(saved.others)}.")
+        notes.append(f"Other than the adapters: {_some(saved.others)}.")
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     base_norm, base_top = np.array(norms).T
     square = np.square(values["delta_norm"])
@@ -170,7 +170,7 @@ class Difference:
     only_first: tuple[str, ...]
     only_second: tuple[str, ...]
     ratio: FloatArray
-    """‖ΔW‖_F of the second beside that of the first."""
+    """‖ΔW‖_F of the second relative to that of the first."""
     cosine: FloatArray
     """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
     distance: FloatArray

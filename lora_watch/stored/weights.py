@@ -83,9 +83,9 @@ def _files(path: Path) -> list[Path]:
 def _indexed(index: Path) -> list[Path]:
     try:
         names = set(json.loads(index.read_bytes())["weight_map"].values())
-        # An index is somebody else's text: only names of files beside it are followed.
+        # An index is somebody else's text: only names of files next to it are followed.
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
-            raise ValueError("it names a file that is not beside it")
+            raise ValueError("it names a file that is not next to it")
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise StoredError(f"{index}: not an index of safetensors files: {error}") from None
     missing = [name for name in sorted(names) if not (index.parent / name).is_file()]

@@ -29,7 +29,7 @@ class Attached:
     def __init__(self, settings: Mapping[str, Any]):
         self.settings = settings
         self.trainers = 0
-        """How often training began under the watch."""
+        """How often a monitored training began."""
         self.monitors: dict[Any, Any] = {}
         """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
         the callback whose it is."""

@@ -70,7 +70,7 @@ class LoraWatchCallback(TrainerCallback):
             1, 2, 4, 8 … steps.
         drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters, and takes some six times
             as long as the other norms together.
-        rules: rules with other limits (``NormExplosion(loss_factor=1.2)``) or of your own, beside the catalogue.
+        rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         sinks: where records and alerts are written as well: objects with the methods of ``lora_watch.Sink``.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.

@@ -1,4 +1,4 @@
-"""The flight recorder of a run that its policy has really ended: its schema, and the story that ``check`` tells."""
+"""The incident record of a run that its policy has really ended: its schema, and the story that ``check`` tells."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ def test_its_story(exploded: Path) -> None:
     judgement = judge([exploded])
     (judged,) = judgement.runs
     alert = judged.findings[0]
-    first = next(line for line in judged.story if line.startswith("Beyond LW102's limit first: "))
+    first = next(line for line in judged.story if line.startswith("Beyond LW102's threshold first: "))
     assert f"{alert.metric} of model.layers." in first
     assert f"Step {alert.step}: LW102 norm-explosion opened." in judged.story
-    assert any(line.startswith("last_good/, beside incident.json,") for line in judged.story)
+    assert any(line.startswith("last_good/, next to incident.json,") for line in judged.story)
     assert "What happened:" in text(judgement)

@@ -1,4 +1,4 @@
-"""The flight recorder's story names the layer and the step that moved first."""
+"""The incident record's story names the layer and the step that moved first."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def test_an_odd_file_is_one_sentence(odd: Any) -> None:
 
 def test_a_quiet_record_has_no_first() -> None:
     lines = tell(incident_of(NAMES, STEPS, delta_norm=quiet()), [])
-    assert lines == ["The flight recorder holds 10 steps, 11 to 20."]
+    assert lines == ["The incident record holds 10 steps, 11 to 20."]
 
 
 def test_what_healthy_runs_do_is_no_jump(healthy: Path) -> None:
@@ -102,9 +102,11 @@ def test_the_alerts_limit_and_the_adapter_that_is_saved() -> None:
     ratio[8:, 1] = 5.0
     incident = incident_of(NAMES, STEPS, output_ratio=ratio) | {"last_good": {"folder": "last_good", "step": 17}}
     lines = tell(incident, [alert_of(20, metric="output_ratio", limit=4.2)])
-    assert "Beyond LW102's limit first: step 19, output_ratio of layers.1.q was 5; then 1 more at that step." in lines
+    assert (
+        "Beyond LW102's threshold first: step 19, output_ratio of layers.1.q was 5; then 1 more at that step." in lines
+    )
     assert "Step 20: LW102 norm-explosion opened." in lines
-    assert lines[-1] == "last_good/, beside incident.json, has the adapter as it was at step 17."
+    assert lines[-1] == "last_good/, next to incident.json, has the adapter as it was at step 17."
 
 
 def test_a_metric_that_was_measured_now_and_then() -> None:

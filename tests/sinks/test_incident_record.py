@@ -1,4 +1,4 @@
-"""The flight recorder: which steps it holds, and that what it holds brings back the step that went wrong."""
+"""The incident record: which steps it holds, and that what it holds brings back the step that went wrong."""
 
 from __future__ import annotations
 
