@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -17,6 +18,7 @@ from lora_watch.commands.compare import compare
 from lora_watch.commands.demo import EXAMPLES, demo
 from lora_watch.commands.inspect import EXAMPLES as INSPECT_EXAMPLES
 from lora_watch.commands.inspect import inspect
+from lora_watch.commands.misuse import misuse
 from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
 from lora_watch.commands.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
@@ -75,6 +77,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what was not expected.")] = False,
 ) -> None:
     pass
 
@@ -98,10 +101,16 @@ _add(compare, COMPARE_EXAMPLES)
 
 
 def main() -> None:
-    """The entry point of ``lora-watch``."""
+    """The entry point of ``lora-watch``. What no command expected is one line and exit code 2: never 0 or 1."""
+    debug = "--debug" in sys.argv[1:2]
     try:
         app()
         return
     except Handover as handover:
         script = handover
+    except Exception as error:  # SystemExit, which click raises at every end, is none
+        if debug:
+            raise
+        reason = f"{type(error).__name__}: {error}".strip(": ")
+        sys.exit(misuse(f"{reason} (lora-watch --debug … shows where)").exit_code)
     start(script)

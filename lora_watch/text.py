@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+import unicodedata
+from collections.abc import Collection, Sequence
 
 LONGEST = 2000
 """Characters of one text that are kept: no name or message of ours comes near it."""
@@ -53,3 +54,23 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
 def count(number: int, thing: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def width(text: str) -> int:
+    """Columns of a screen that ``text`` takes: 模 is twice as wide as m, and an accent takes none."""
+    return sum(1 + (unicodedata.east_asian_width(c) in "WF") - bool(unicodedata.combining(c)) for c in text)
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]], left: Collection[int] = (0,)) -> list[str]:
+    """Lines of aligned columns under ``headings``, which may hold line breaks: to the right, but those of ``left``."""
+    broken = [heading.split("\n") for heading in headings]
+    high = max(map(len, broken))
+    heads = zip(*([""] * (high - len(each)) + each for each in broken))
+    lines = [*heads, *rows]
+    widths = [max(map(width, column)) for column in zip(*lines)]
+
+    def aligned(place: int, cell: str) -> str:
+        blank = " " * (widths[place] - width(cell))
+        return cell + blank if place in left else blank + cell
+
+    return ["  ".join(aligned(*each) for each in enumerate(line)).rstrip() for line in lines]

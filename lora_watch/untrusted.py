@@ -15,6 +15,7 @@ MOST_BYTES = 32_000_000
 """Of a file that is read as a whole. The largest of ours, an incident record of 560 adapters, has 20 million."""
 MOST_VALUES = 2_000_000
 MOST_CONTAINERS = 500_000
+MOST_YAML_BYTES, MOST_YAML_BRACKETS = 200_000, 1_000  # its reader is slow, and slower the deeper they are
 MOST_YAML_NODES = 100_000
 """Aliases counted as often as they are used: twenty lines can stand for a billion nodes."""
 LONGEST_NAME = 300
@@ -73,12 +74,17 @@ def load_yaml(path: str | os.PathLike[str]) -> Any:
     """The YAML in ``path``. Raises OSError, or ValueError for what is none or grows beyond ``MOST_YAML_NODES``."""
     import yaml
 
-    text = read_bytes(path, 1_000_000).decode("utf-8")
+    text = read_bytes(path, MOST_YAML_BYTES).decode("utf-8")
+    if text.count("[") + text.count("{") > MOST_YAML_BRACKETS:
+        raise ValueError(f"more than {MOST_YAML_BRACKETS:,} lists and mappings in brackets")
     try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        if root is not None and _nodes(root, {}) > MOST_YAML_NODES:
+        loader = yaml.SafeLoader(text)
+        root = loader.get_single_node()
+        if root is None:
+            return None
+        if _nodes(root, {}) > MOST_YAML_NODES:
             raise ValueError(f"its aliases grow to more than {MOST_YAML_NODES:,} nodes")
-        return yaml.safe_load(text)
+        return loader.construct_document(root)
     except RecursionError:
         raise ValueError("nested too deeply") from None
     except yaml.YAMLError as error:

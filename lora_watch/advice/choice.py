@@ -165,7 +165,7 @@ def _positive(name: str, value: Any, allow: float | None = None) -> float | None
         return None
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if number == allow:
         return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+from lora_watch.untrusted import load_json, load_yaml
 
 LORA_FIELDS = frozenset(
     (
@@ -109,20 +110,14 @@ def _pickled(file: Path, allow_pickle: bool) -> Mapping[str, Any]:
 
 
 def _plain(file: Path) -> Mapping[str, Any]:
+    yaml = file.suffix in (".yaml", ".yml")
     try:
-        text = file.read_text(encoding="utf-8")
-        if file.suffix in (".yaml", ".yml"):
-            import yaml
-
-            told = yaml.safe_load(text)
-        else:
-            told = json.loads(text)
+        told = load_yaml(file) if yaml else load_json(file)
     except OSError as error:
         raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"{file}: not JSON: {error}; a YAML file ends in .yaml") from None
-    except Exception as error:
-        raise ValueError(f"{file}: not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:
+        hint = "" if yaml else "; a YAML file ends in .yaml"
+        raise ValueError(f"{file}: not {'YAML' if yaml else 'JSON'}: {error}{hint}") from None
     if not isinstance(told, dict):
         raise ValueError(f"{file}: holds a {type(told).__name__}, and names with values are needed")
     return told

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 import math
 import re
 import warnings
@@ -20,7 +19,10 @@ from lora_watch.adapters.peft import methods
 from lora_watch.names import layer_index
 from lora_watch.norms.base import frobenius_norm
 from lora_watch.stored.weights import stored_weights, weight_of
+from lora_watch.untrusted import load_json
 
+MOST_LAYERS = 2000
+"""Of a configuration that a model is made of: each takes a millisecond and some kilobytes."""
 TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
     "GPT2LMHeadModel": "CAUSAL_LM",
@@ -146,7 +148,9 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
     from transformers import AutoConfig
 
     try:
-        told = json.loads((folder / "config.json").read_bytes())
+        told = load_json(folder / "config.json")
+        if layers := [name for name, value in told.items() if "layer" in name and _is_huge(value)]:
+            raise ValueError(f"{layers[0]} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         make = _maker(told, config, classifies)
@@ -156,6 +160,10 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
         why = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
     return Skeleton(str(path), model, stored_weights(folder), _initializer_range(config))
+
+
+def _is_huge(value: Any) -> bool:
+    return isinstance(value, (int, float)) and value > MOST_LAYERS
 
 
 def _maker(told: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:

@@ -38,13 +38,6 @@ EXAMPLES = """Examples:
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 
 
-class FailOn(str, enum.Enum):
-    """The least severity that counts."""
-
-    warning = "warning"
-    error = "error"
-
-
 class Format(str, enum.Enum):
     """How the judgement is written to standard output."""
 
@@ -64,9 +57,15 @@ def check(
             show_default=False,
         ),
     ],
-    fail_on: Annotated[FailOn, typer.Option(help="The least severity of a finding that makes the exit code 1.")] = (
-        FailOn.error
-    ),
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="warning, error or never: the least severity of a finding that makes the exit code 1; rule by rule: "
+            "error,LW203=never. Default: LORA_WATCH_FAIL_ON, else error.",
+            metavar="POLICY",
+            show_default=False,
+        ),
+    ] = None,
     baseline: Annotated[
         Path | None,
         typer.Option(help="Compare with a file of --update-baseline, or anything a RUN may be.", metavar="REPORT"),
@@ -89,8 +88,13 @@ def check(
     """
     from lora_watch.gate import judge
     from lora_watch.gate.baseline import load, may_be_replaced
+    from lora_watch.policy import policy as policy_of
     from lora_watch.runs import UnreadableError
 
+    try:
+        policy = policy_of(fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or "error")
+    except ValueError as error:
+        raise misuse(str(error).replace("fail_on", "--fail-on or LORA_WATCH_FAIL_ON", 1)) from None
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")
     if update_baseline and baseline is not None and not may_be_replaced(baseline):
@@ -102,7 +106,7 @@ def check(
     except UnreadableError as error:
         if not update_baseline:
             raise misuse(str(error)) from None
-    judgement = judge(runs, fail_on.value, baseline=None if update_baseline else kept)
+    judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
     _print(judgement, format or (Format.github if os.environ.get("GITHUB_ACTIONS") == "true" else Format.text))

@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from lora_watch.commands.misuse import misuse
+from lora_watch.figures import SUFFIXES
 
 EXAMPLES = """Examples:
 
@@ -54,7 +55,7 @@ def compare(
     worth: Annotated[float, typer.Option(help="What a larger rank must gain, in percent of the metric.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
     figure: Annotated[
-        Path | None, typer.Option(help="Also draw the curves: .svg, or .png with matplotlib.", metavar="FILE")
+        Path | None, typer.Option(help="Also draw the curves: .png, .svg, .pdf (with matplotlib).", metavar="FILE")
     ] = None,
 ) -> None:
     """Compare finished runs: quality against rank with the plateau marked, norms and scales, and what else differs.
@@ -69,8 +70,8 @@ def compare(
 
     if not 0 < worth < 100:
         raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
-    if figure is not None and figure.suffix not in (".svg", ".png"):
-        raise misuse(f"--figure {figure}: a name that ends with .svg or .png")
+    if figure is not None and figure.suffix not in SUFFIXES:
+        raise misuse(f"--figure {figure}: a name that ends with .png, .svg or .pdf")
     try:
         told = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
     except ValueError as error:

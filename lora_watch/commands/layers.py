@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rich.cells import cell_len
 from rich.console import Console
+
+from lora_watch.text import table
+from lora_watch.text import width as width_of
 
 _NO_WIDTH = 10_000
 
@@ -32,16 +34,16 @@ def layer_table(
     heading may hold line breaks. ``total`` is a last line, which is no layer.
     """
     rest = [total] if total else []
-    whole = _aligned(headings, [*lines, *rest])
+    whole = table(headings, [*lines, *rest])
     if _fits(whole, width):
         return whole
     start = _shared([line[0] for line in lines])
     below = [[line[0].removeprefix(start), *line[1:]] for line in lines]
-    shorter = _aligned([f"{start}…", *headings[1:]], [*below, *rest])
+    shorter = table([f"{start}…", *headings[1:]], [*below, *rest])
     if start and _fits(shorter, width):
         return shorter
     named = [*lines, *rest]
-    numbers = _aligned(headings[1:], [line[1:] for line in named], first=str.rjust)
+    numbers = table(headings[1:], [line[1:] for line in named], left=())
     head = len(numbers) - len(named)
     out = [headings[0], *(f"  {line}" for line in numbers[:head])]
     for line, row in zip(named, numbers[head:]):
@@ -50,7 +52,7 @@ def layer_table(
 
 
 def _fits(lines: Sequence[str], width: int) -> bool:
-    return max(map(cell_len, lines)) <= width
+    return max(map(width_of, lines)) <= width
 
 
 def _shared(names: Sequence[str]) -> str:
@@ -61,20 +63,3 @@ def _shared(names: Sequence[str]) -> str:
             break
         start += f"{parts[0]}."
     return start
-
-
-def _aligned(
-    headings: Sequence[str], lines: Sequence[Sequence[str]], first: Callable[[str, int], str] = str.ljust
-) -> list[str]:
-    broken = [heading.split("\n") for heading in headings]
-    high = max(map(len, broken))
-    heads = zip(*([""] * (high - len(each)) + each for each in broken))
-    rows = [*heads, *lines]
-    widths = [max(map(cell_len, column)) for column in zip(*rows)]
-    return ["  ".join(_padded(row, widths, first)).rstrip() for row in rows]
-
-
-def _padded(row: Sequence[str], widths: Sequence[int], first: Callable[[str, int], str]) -> list[str]:
-    # What counts is how wide letters are on the screen: 模 is twice as wide as m.
-    room = [len(cell) + width - cell_len(cell) for cell, width in zip(row, widths)]
-    return [(first if i == 0 else str.rjust)(cell, room[i]) for i, cell in enumerate(row)]

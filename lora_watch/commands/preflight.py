@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lora_watch.commands.check import FailOn
 from lora_watch.commands.misuse import misuse
 
 if TYPE_CHECKING:
@@ -32,6 +31,13 @@ EXAMPLES = """Examples:
     do the settings carry over?
 
 [cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."""
+
+
+class FailOn(str, enum.Enum):
+    """The least severity that counts."""
+
+    warning = "warning"
+    error = "error"
 
 
 class Format(str, enum.Enum):

@@ -13,6 +13,8 @@ from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
 from lora_watch.runs import read_runs
 from lora_watch.search.plan import Plan
 from lora_watch.strict_json import strict_json
+from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS
 
 COMPARISON_VERSION = 1
 USUAL = "eval_loss"
@@ -115,7 +117,10 @@ def _read(paths: Iterable[Path | str]) -> tuple[list[Trial], list[str]]:
     trials: dict[str, Trial] = {}  # a run that is named twice counts once
     unreadable: list[str] = []
     for place, run in read_runs(paths, unreadable):
-        trials.setdefault(str(place.path.resolve()), trial_of(run))
+        try:
+            trials.setdefault(str(place.path.resolve()), trial_of(run))
+        except MISFITS as error:
+            unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return list(trials.values()), unreadable
 
 

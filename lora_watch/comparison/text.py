@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from lora_watch.comparison.comparing import Comparison
 from lora_watch.comparison.curves import Configuration, Curve, differences, number, runs
 from lora_watch.comparison.trials import TRAIN_LOSS
-from lora_watch.text import count, short
+from lora_watch.text import count, short, table
 
 _COLUMNS = {
     "delta_norm": "‖ΔW‖",
@@ -62,7 +62,7 @@ def _qualities(told: Comparison) -> list[str]:
                 each.label,
             ]
         )
-    return table(rows)
+    return _table(rows)
 
 
 def _norms(found: Sequence[Configuration]) -> list[str]:
@@ -75,7 +75,7 @@ def _norms(found: Sequence[Configuration]) -> list[str]:
             middle, most = [statistics.fmean(v) for v in zip(*values)] if values else [None, None]
             row.append(f"{short(middle)} ({short(most)})" if values else "?")
         rows.append(row)
-    return table(rows)
+    return _table(rows)
 
 
 def curve_in_words(curve: Curve, worth: float) -> Iterator[str]:
@@ -136,11 +136,8 @@ def _values(by_value: dict[str, list[Configuration]]) -> str:
     return "; ".join(f"{value} ({', '.join(c.label for c in having)})" for value, having in by_value.items())
 
 
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Columns under their headings, to the right, texts to the left; empty ones are left out."""
+def _table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Texts to the left; columns with nothing under their heading are left out."""
     columns = [column for column in zip(*rows) if any(column[1:])]
-    aligned = [
-        [cell.ljust(width) if column[0] in _TEXTS else cell.rjust(width) for cell in column]
-        for column, width in ((column, max(map(len, column))) for column in columns)
-    ]
-    return ["  ".join(row).rstrip() for row in zip(*aligned)]
+    headings, *lines = zip(*columns)
+    return table(headings, lines, left=[place for place, heading in enumerate(headings) if heading in _TEXTS])

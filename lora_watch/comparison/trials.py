@@ -60,7 +60,7 @@ def trial_of(run: FinishedRun) -> Trial:
         alpha=_commonest([a.alpha for a in run.adapters.values()]),
         scale=_commonest([a.scale for a in run.adapters.values()]),
         lr=next((float(rate) for rate in rates if rate is not None), None),
-        seed=run.config.get("seed"),
+        seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
         norms={metric: found for metric in NORMS if (found := _middle_and_most(run, metric)) is not None},

@@ -23,15 +23,18 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
 from lora_watch.strict_json import strict
 from lora_watch.text import clean, count, short
+from lora_watch.untrusted import MISFITS, load_json, read_bytes, whole
+
+T = TypeVar("T")
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -131,8 +134,8 @@ def load(path: Path) -> Baseline:
         raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
     if path.is_file() and path.suffix == ".json":
         try:
-            content = json.loads(path.read_bytes())
-        except (OSError, ValueError, RecursionError) as error:
+            content = load_json(path)
+        except (OSError, ValueError) as error:
             raise UnreadableError(f"the baseline {path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
         places = find_runs(path)
@@ -145,23 +148,23 @@ def load(path: Path) -> Baseline:
             "write it anew with --update-baseline"
         )
     try:
-        steps = [int(step) for step in content["steps"]]
+        steps = [whole(step) for step in content["steps"]]
         return Baseline(
             name=clean(content["name"]),
-            step=int(content["step"]),
-            loss=_number(content["loss"]),
-            trainable_parameters=content["trainable_parameters"],
+            step=whole(content["step"]),
+            loss=_or_none(float, content["loss"]),
+            trainable_parameters=_or_none(whole, content["trainable_parameters"]),
             adapters={
                 clean(name): Kept(
-                    a["r"],
-                    _number(a["scale"]),
-                    {s: n for s, told in zip(steps, a["delta_norm"]) if (n := _number(told)) is not None},
+                    _or_none(whole, a["r"]),
+                    _or_none(float, a["scale"]),
+                    {s: _not_negative(norm) for s, norm in zip(steps, a["delta_norm"]) if norm is not None},
                 )
                 for name, a in content["adapters"].items()
             },
-            tolerances=TOLERANCES | {name: float(content["tolerances"][name]) for name in content["tolerances"]},
+            tolerances=TOLERANCES | {name: _not_negative(value) for name, value in content["tolerances"].items()},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except MISFITS as error:
         raise UnreadableError(
             f"the baseline {path} does not hold what it should ({type(error).__name__}: {error})"
         ) from error
@@ -172,7 +175,7 @@ def may_be_replaced(path: Path) -> bool:
     if not path.exists():
         return True
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
     except OSError:
         return False
     return not content or KIND.encode() in content
@@ -250,7 +253,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
     """Two questions: did all layers together do something else, and did one of them do other than the rest?"""
     pairs = _both(now, before)
     typical_limit = math.log1p(before.tolerances["typical_norm"])
-    layer_limit = math.log(before.tolerances["layer_norm"])
+    layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))
     typical: dict[int, float] = {}
     single: dict[str, list[tuple[int, float]]] = {}
     for step in steps:
@@ -357,5 +360,12 @@ def _rounded(value: float | None) -> float | str | None:
     return None if value is None else strict(float(f"{value:.6g}"))
 
 
-def _number(told: Any) -> float | None:
-    return None if told is None else float(told)
+def _or_none(kind: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else kind(value)
+
+
+def _not_negative(value: Any) -> float:
+    number = float(value)
+    if number < 0:
+        raise ValueError("a norm or a tolerance below 0")
+    return number

@@ -12,15 +12,18 @@ Findings are alerts. Those of the run keep the ids of its rules; the gate's own 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
 from lora_watch.runs import FinishedRun, read_runs
+from lora_watch.text import clean
+from lora_watch.untrusted import MISFITS
 
+MONITOR_FAILURE = "LW901"
 GATE_RULES = {"LW801": "broke-off", "LW802": "stopped-early", "LW803": "ended-by-policy"}
 
 
@@ -36,9 +39,6 @@ class Judged:
     compared: bool = False
     """A baseline was given."""
 
-    def failures(self, fail_on: Severity) -> list[Alert]:
-        return [alert for alert in self.findings if alert.severity >= fail_on]
-
 
 @dataclass
 class Judgement:
@@ -47,30 +47,53 @@ class Judgement:
     runs: list[Judged]
     unreadable: list[str]
     """What could not be judged, one sentence each."""
-    fail_on: Severity
+    fail_on: Severity | None
+    """The least severity of a finding that fails a run; None for never."""
+    by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
+    """The same for single rules, by id."""
+
+    def counts(self, alert: Alert) -> bool:
+        least = self.by_rule.get(alert.rule, self.fail_on)
+        return least is not None and alert.severity >= least
+
+    def failures(self, judged: Judged) -> list[Alert]:
+        return [alert for alert in judged.findings if self.counts(alert)]
+
+    @property
+    def threshold(self) -> str:
+        """``fail_on`` in words."""
+        return "never" if self.fail_on is None else self.fail_on.name.lower()
 
     @property
     def exit_code(self) -> int:
         """0 fine, 1 findings at or above ``fail_on``, 2 something could not be judged, or there is nothing."""
         if self.unreadable or not self.runs:
             return 2
-        return int(any(judged.failures(self.fail_on) for judged in self.runs))
+        return int(any(map(self.failures, self.runs)))
 
 
 def judge(
-    paths: Iterable[Path | str], fail_on: Severity | str = Severity.ERROR, baseline: Baseline | None = None
+    paths: Iterable[Path | str],
+    fail_on: Severity | str | None = Severity.ERROR,
+    baseline: Baseline | None = None,
+    by_rule: Mapping[str, Severity | None] | None = None,
 ) -> Judgement:
     """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.
 
-    With a ``baseline`` each run is also compared with it.
+    With a ``baseline`` each run is also compared with it. That the monitor itself failed (LW901) is an error here: what
+    was not measured or not judged cannot be called healthy.
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
     for _, run in read_runs(paths, unreadable):
-        findings = [*run.alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
-        findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
-        runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
-    return Judgement(runs, unreadable, Severity.parse(fail_on))
+        try:
+            alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
+            findings = [*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
+            findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
+            runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+        except MISFITS as error:
+            unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
+    return Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
 
 
 def how_it_ended(run: FinishedRun) -> Sequence[Alert]:

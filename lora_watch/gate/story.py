@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.text import clean, count, short
+from lora_watch.untrusted import MISFITS, whole
 
 JUMP = 4.0
 """A number has jumped when it is at least this many times anything recorded before it.
@@ -45,7 +46,7 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     """The story, one sentence a line; empty without a record that can be read."""
     try:
         curves = _curves(incident)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except MISFITS:
         return ["There is an incident record, but it does not hold what it should."]
     steps = sorted({step for curve in curves.values() for step, _ in curve})
     if not steps:
@@ -91,7 +92,7 @@ def _curves(incident: Any) -> Curves:
     curves: Curves = {}
     if incident is None:
         return curves
-    steps = [int(step) for step in incident["steps"]]
+    steps = [whole(step) for step in incident["steps"]]
     names = [clean(adapter["name"]) for adapter in incident["adapters"]]
 
     def add(metric: str, where: str, step: int, told: Any) -> None:

@@ -13,6 +13,7 @@ from lora_watch.norms.bank import AdapterBank
 from lora_watch.norms.base import base_norms, relative
 from lora_watch.norms.dense import dense_norms
 from lora_watch.records import BoolArray, FloatArray
+from lora_watch.text import table
 
 _ROWS = 20
 _OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
@@ -79,14 +80,8 @@ class Measurement:
         by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         shown = order[:_ROWS]
-        cells = [["adapter", "r", *_SHOWN]] + [
-            [self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown
-        ]
-        widths = [max(map(len, column)) for column in zip(*cells)]
-        lines = [
-            "  ".join([row[0].ljust(widths[0]), *(cell.rjust(w) for cell, w in zip(row[1:], widths[1:]))])
-            for row in cells
-        ]
+        rows = [[self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
+        lines = table(["adapter", "r", *_SHOWN], rows)
         title = f"Measurement of {len(self.names)} adapters"
         more = [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
         return "\n".join([title, *lines, *more])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
 from lora_watch.rules.remedies import blocks, leap
+from lora_watch.untrusted import MISFITS, load_json
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def load_reference(path: str | Path) -> Reference:
     if file is None:
         raise ValueError(f"reference {path}: no report.json of an earlier run is there")
     try:
-        report = json.loads(file.read_bytes())
+        report = load_json(file)
         adapters = tuple(_adapter(each) for each in report["adapters"])
         run = RunInfo(
             adapters,
@@ -87,7 +87,7 @@ def load_reference(path: str | Path) -> Reference:
             peak_lr=tuple(float(lr) for lr in report["peak_lr"]),
         )
         return reference_of(run)
-    except (OSError, ValueError, TypeError, KeyError, IndexError) as error:
+    except (OSError, *MISFITS) as error:
         raise ValueError(f"reference {file}: not the report of a run with adapters ({error!r})") from None
 
 

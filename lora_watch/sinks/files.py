@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import os
-import sys
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import BinaryIO
+
+from filelock import FileLock, Timeout
 
 LOCK = ".lock"
 
@@ -58,9 +57,14 @@ def names_the_path(path: Path, failure: str) -> Iterator[None]:
 class Claim:
     """This process writes to a folder, for as long as somebody holds this."""
 
-    def __init__(self, file: BinaryIO | None):
-        if file is not None:
-            weakref.finalize(self, file.close)
+    def __init__(self, lock: FileLock | None):
+        if lock is not None:
+            weakref.finalize(self, _release, lock, os.getpid())
+
+
+def _release(lock: FileLock, owner: int) -> None:
+    if os.getpid() == owner:  # a forked child shares the lock, and must not end it
+        lock.release()
 
 
 _claims: weakref.WeakValueDictionary[tuple[int, Path], Claim] = weakref.WeakValueDictionary()
@@ -69,40 +73,33 @@ _claims: weakref.WeakValueDictionary[tuple[int, Path], Claim] = weakref.WeakValu
 def claim(folder: Path) -> Claim | None:
     """Claims ``folder``, which must exist, for this process; None if another one that is alive has it.
 
-    Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on Windows and on
-    some network file systems, whoever asks gets it.
+    Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on some network file
+    systems, whoever asks gets it.
     """
     key = os.getpid(), folder.resolve()
-    if (ours := _claims.get(key)) is not None:  # a lock of this kind ends when any file on it is closed: one for all
+    if (ours := _claims.get(key)) is not None:
         return ours
-    file: BinaryIO | None = None
-    if sys.platform != "win32":
-        import fcntl
-
-        try:
-            file = open(folder / LOCK, "ab", opener=no_link)  # noqa: SIM115  the lock lasts as long as it is open
-            fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if file is not None:
-                file.close()
-            if file is not None and error.errno in (errno.EACCES, errno.EAGAIN):
-                return None
-            file = None
-    _claims[key] = claimed = Claim(file)
+    lock: FileLock | None = FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return None
+    except (OSError, NotImplementedError):
+        lock = None
+    _claims[key] = claimed = Claim(lock)
     return claimed
 
 
 def is_claimed(folder: Path) -> bool:
     """A process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    if (os.getpid(), folder.resolve()) in _claims:  # to look at the file would end our own lock
+    if (os.getpid(), folder.resolve()) in _claims:
         return True
-    if sys.platform == "win32" or not os.access(folder / LOCK, os.R_OK):
-        return False
-    import fcntl
-
     try:
-        with open(folder / LOCK, "rb") as file:
-            fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError as error:
-        return error.errno in (errno.EACCES, errno.EAGAIN)
+        if (folder / LOCK).is_file():
+            with FileLock(folder / LOCK, timeout=0):
+                pass
+    except Timeout:
+        return True
+    except (OSError, NotImplementedError):
+        pass
     return False

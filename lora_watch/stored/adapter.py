@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping, Sequence
@@ -17,6 +16,7 @@ from lora_watch.adapters import Factors
 from lora_watch.names import clean_name
 from lora_watch.stored.weights import StoredError, StoredWeights
 from lora_watch.text import clean
+from lora_watch.untrusted import load_json, matches_end
 
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"
@@ -195,8 +195,8 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
     if not file.is_file():
         raise StoredError(f"{file}: not there, and without it the scale is not known{_instead(folder)}")
     try:
-        config = json.loads(file.read_bytes())
-    except (OSError, ValueError, RecursionError) as error:
+        config = load_json(file)
+    except (OSError, ValueError) as error:
         raise StoredError(f"{file}: not readable as JSON: {clean(error)}") from None
     if not isinstance(config, dict):
         raise StoredError(f"{file}: not an adapter's configuration")
@@ -237,6 +237,8 @@ def _adapter(
             f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
             "the model and use lora_watch.measure(model)"
         )
+    if max(diagonal.values()) > 1 and max(rows * math.prod(a[1:]) * diagonal["a"], b[0] * b[1] * diagonal["b"]) > 2**24:
+        raise StoredError(f"{file}: {shown} would have more than {2**24:,} numbers with its blocks on a diagonal")
     adalora = str(config.get("peft_type")).upper() == "ADALORA"
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
     # AdaLoRA's rank is what is left in the file.
@@ -291,15 +293,15 @@ def _by_pattern(config: Mapping[str, Any], option: str, name: str, default: Any)
     pattern = config.get(option)
     for key, value in pattern.items() if isinstance(pattern, dict) else ():
         try:
-            if re.match(rf"(.*\.)?({key})$", name):
+            if matches_end(str(key), name):
                 return value
-        except re.error as error:
-            raise StoredError(f"{CONFIG}: {option} has the key {clean(key)}, no regular expression: {error}") from None
+        except ValueError as error:
+            raise StoredError(f"{CONFIG}: {option} has the key {clean(key)}: {error}") from None
     return default
 
 
 def _number(name: str, value: Any, module: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value) or value < 1e-9:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1e-9 <= value < 1e15:
         raise StoredError(f"{CONFIG}: {name} of {module} is {clean(value)}: a positive number is needed")
     return float(value)
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lora_watch.figures import new_figure, plain
 from lora_watch.names import layer_index
 from lora_watch.records import FloatArray
 from lora_watch.stored.inspecting import Inspection
@@ -16,18 +17,12 @@ def draw(told: Inspection, path: Path) -> None:
 
     Raises ImportError when matplotlib is not there, ValueError for another suffix, OSError when it cannot be written.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
-    if path.suffix not in (".png", ".svg", ".pdf"):
-        raise ValueError(f"{path}: name a .png, .svg or .pdf")
     kinds, blocks, grid = by_place(told)
-    figure = Figure(figsize=(11, 1.6 + 0.34 * max(len(kinds), 7)), layout="constrained")
+    figure = new_figure(path, 11, 1.6 + 0.34 * max(len(kinds), 7))
     left, right = figure.subplots(1, 2, width_ratios=(3, 2))
     image = left.imshow(grid, aspect="auto", cmap="viridis", interpolation="nearest")
     left.set(title="‖ΔW‖ of each layer", xlabel="transformer block")
-    left.set_yticks(range(len(kinds)), kinds)
+    left.set_yticks(range(len(kinds)), map(plain, kinds))
     every = -(-len(blocks) // 16)
     left.set_xticks(range(0, len(blocks), every), blocks[::every])
     figure.colorbar(image, ax=left)

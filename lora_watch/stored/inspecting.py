@@ -21,6 +21,7 @@ from lora_watch.norms.base import matrix_norms, relative
 from lora_watch.records import FloatArray
 from lora_watch.stored.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.stored.weights import StoredError, stored_weights, weight_of
+from lora_watch.text import clean
 
 log = logging.getLogger("lora_watch")
 
@@ -59,8 +60,8 @@ class Inspection:
         base = self.saved.config.get("base_model_name_or_path")
         return {
             "version": INSPECTION_VERSION,
-            "path": str(self.saved.path),
-            "base_model": None if base is None else str(base),
+            "path": clean(self.saved.path),
+            "base_model": None if base is None else clean(base),
             "parameters": self.saved.parameters,
             "delta_norm": self.delta_norm,
             "not_finite": self.not_finite,

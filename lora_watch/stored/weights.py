@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from lora_watch.untrusted import MISFITS, load_json, open_file
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -65,7 +66,7 @@ def opened(file: Path):  # safetensors' own type is not public
 def _why(file: Path) -> str | None:
     """What a clone without Git LFS leaves in the place of weights is a few lines of text."""
     try:
-        with file.open("rb") as content:
+        with open_file(file) as content:
             pointer = content.read(len(_LFS)) == _LFS
     except OSError:
         return None
@@ -82,11 +83,11 @@ def _files(path: Path) -> list[Path]:
 
 def _indexed(index: Path) -> list[Path]:
     try:
-        names = set(json.loads(index.read_bytes())["weight_map"].values())
+        names = set(load_json(index)["weight_map"].values())
         # An index is somebody else's text: only names of files next to it are followed.
         if not all(isinstance(name, str) and Path(name).name == name for name in names):
             raise ValueError("it names a file that is not next to it")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+    except (OSError, *MISFITS) as error:
         raise StoredError(f"{index}: not an index of safetensors files: {error}") from None
     missing = [name for name in sorted(names) if not (index.parent / name).is_file()]
     if missing:

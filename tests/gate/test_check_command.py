@@ -46,7 +46,7 @@ def test_exit_codes(healthy: Path, exploded: Path, tmp_path: Path) -> None:
 def test_fail_on(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
     assert (check(tmp_path).exit_code, check(tmp_path, "--fail-on", "warning").exit_code) == (0, 1)
-    assert check(tmp_path, "--fail-on", "info").exit_code == 2
+    assert check(tmp_path, "--fail-on", "dreadful").exit_code == 2
 
 
 def test_in_a_process_of_its_own_without_torch(exploded: Path) -> None:
@@ -190,3 +190,28 @@ def test_a_program_gets_the_settings_to_try(tmp_path: Path, part: str) -> None:
     write_run(tmp_path, alerts=[alert_of(9, settings={"lora_alpha": 16.0, "learning_rate": 2e-4})])
     (run,) = json.loads(check(tmp_path / part, "--format", "json").stdout)["runs"]
     assert [finding["settings"] for finding in run["findings"]] == [{"lora_alpha": 16.0, "learning_rate": 2e-4}]
+
+
+def test_the_policy_of_the_environment_counts(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
+    assert check(tmp_path, LORA_WATCH_FAIL_ON="warning").exit_code == 1
+    assert check(tmp_path, LORA_WATCH_FAIL_ON="warning,LW203=never").exit_code == 0
+    assert check(tmp_path, "--fail-on", "error", LORA_WATCH_FAIL_ON="warning").exit_code == 0
+    assert "LORA_WATCH_FAIL_ON" in check(tmp_path, LORA_WATCH_FAIL_ON="dreadful").stderr
+
+
+def test_what_was_not_measured_is_not_healthy(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(3, "LW901", Severity.WARNING, message="lora_watch itself failed")])
+    for part in ("", "runs"):
+        assert check(tmp_path / part).exit_code == 1
+
+
+@pytest.mark.parametrize("bit", range(0, 8, 3))
+def test_no_flipped_bit_makes_a_failed_run_pass(tmp_path: Path, bit: int) -> None:
+    write_run(tmp_path, steps=4, alerts=[alert_of(2)], report=False)
+    (file,) = (tmp_path / "runs").rglob("events*")
+    whole = file.read_bytes()
+    assert check(tmp_path).exit_code == 1
+    for place in range(bit, len(whole), 41):
+        file.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << bit]) + whole[place + 1 :])
+        assert check(tmp_path).exit_code in (1, 2), place

@@ -16,7 +16,7 @@ def as_json(judgement: Judgement) -> str:
     content = {
         "version": CHECK_VERSION,
         "exit_code": judgement.exit_code,
-        "fail_on": judgement.fail_on.name.lower(),
+        "fail_on": judgement.threshold,
         "runs": [_run(judged, judgement) for judged in judgement.runs],
         "unreadable": judgement.unreadable,
     }
@@ -27,7 +27,7 @@ def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
     run = judged.run
     return {
         "name": run.name,
-        "failed": bool(judged.failures(judgement.fail_on)),
+        "failed": bool(judgement.failures(judged)),
         "verdict": run.verdict,
         "message": run.message,
         "step": run.step,

@@ -26,7 +26,7 @@ def commands(judgement: Judgement) -> list[str]:
     for judged in judgement.runs:
         for alert in judged.findings:
             title = f"{alert.rule} {alert.name} in {judged.run.name}"
-            if alert.severity >= judgement.fail_on:
+            if judgement.counts(alert):
                 errors.append(command("error", title, _message(alert)))
             elif alert.severity >= Severity.WARNING:
                 warnings.append(command("warning", title, _message(alert)))

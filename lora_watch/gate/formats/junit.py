@@ -46,7 +46,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
         told = "\n\n".join(map(str, alerts))
-        if any(alert.severity >= judgement.fail_on for alert in alerts):
+        if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n".join([told, *([""] if judged.story else []), *judged.story])
         elif alerts:

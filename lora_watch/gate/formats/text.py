@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from lora_watch.alerts import Severity
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.runs import FinishedRun
@@ -15,15 +14,15 @@ _ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "b
 
 def text(judgement: Judgement) -> str:
     """A paragraph a run, worst finding first, and a last line with the sum."""
-    blocks = ["\n".join(_run(judged, judgement.fail_on)) for judged in judgement.runs]
+    blocks = ["\n".join(_run(judged, judgement)) for judged in judgement.runs]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
 
 
 def summary(judgement: Judgement) -> str:
     """One line: how many runs, how many of them are at fault."""
-    failing = sum(bool(judged.failures(judgement.fail_on)) for judged in judgement.runs)
-    level = judgement.fail_on.name.lower()
+    failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
+    level = judgement.threshold
     parts = [f"{len(judgement.unreadable)} could not be judged"] if judgement.unreadable else []
     if judgement.runs:
         parts.insert(
@@ -48,8 +47,8 @@ def facts(judged: Judged) -> str:
     return " · ".join(parts)
 
 
-def _run(judged: Judged, fail_on: Severity) -> Iterator[str]:
-    yield f"{'FAIL' if judged.failures(fail_on) else 'ok'}  {judged.run.name}"
+def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
+    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {judged.run.name}"
     yield f"  {facts(judged)}"
     if (found := judged.run.largest()) is not None:
         yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"
