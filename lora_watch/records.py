@@ -63,7 +63,7 @@ class RunInfo:
     config: Mapping[str, Any] = field(default_factory=dict)
     """Settings worth comparing between runs: model, learning rate, schedule, batch size, LoRA configuration …"""
     rules: tuple[Mapping[str, Any], ...] = ()
-    """Each rule's id, name, severity and limits."""
+    """Each rule's id, name, severity and thresholds."""
     versions: Mapping[str, str] = field(default_factory=dict)
     optimizer: str | None = None
     """Class name of the optimizer, None if unknown."""
@@ -93,7 +93,7 @@ class RunInfo:
     def nearly_silent(self) -> BoolArray:
         """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
 
-        Blocks that were inserted, or projections that began at zero: whatever is trained there is loud beside them.
+        Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.
         """
         families: dict[str, list[float]] = {}
         for adapter in self.adapters:
@@ -163,8 +163,8 @@ class StepRecord:
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
     full_every: int | None = None
-    """Steps between two looks at everything at present, the spectrum and ``output_ratio`` too: more than the monitor's
-    ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such rhythm."""
+    """Steps between two full measurements at present, with the spectrum and ``output_ratio``: more than the monitor's
+    ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such interval."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
@@ -174,7 +174,7 @@ class StepRecord:
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
     size: float | None = None
-    """How large the adapters are, as the rules of strength see it: the 90th percentile over layers of ``output_ratio``
+    """How large the adapters are, as the rules see it: the 90th percentile over layers of ``output_ratio``
     (of ``relative_spectral_norm`` where that is unavailable) times the number of transformer blocks; of PiSSA and its
     kin what has come since the start. None where it was not measured, and before the step was judged."""
     zone: str = "unknown"

@@ -1,6 +1,6 @@
 """PEFT's other tuners: what they add to a frozen weight where they add something, and why not where they do not.
 
-Relied on beside what ``peft.py`` names: the dictionaries of parameters that ``adapter_layer_names`` lists, and
+Relied on besides what ``peft.py`` names: the dictionaries of parameters that ``adapter_layer_names`` lists, and
 ``get_delta_weight(adapter)`` of the tuners below.
 """
 
@@ -56,7 +56,7 @@ _WHY_NOT = {
     "MissLayer": "PEFT gives the changed weight only, not the change",
     "BoneLayer": "PEFT gives the changed weight only, not the change",
     "IA3Layer": "it rescales what the layer computes",
-    "GloraLayer": "it rescales the frozen weight beside adding to it",
+    "GloraLayer": "it rescales the frozen weight and adds to it",
     "LNTuningLayer": "it trains the normalisation itself",
     "BeftLayer": "it changes biases alone",
     "TrainableTokensLayer": "it replaces rows of an embedding",
@@ -72,7 +72,7 @@ class DenseAdapter(PeftLayer):
     method: str
     """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
     scale, alpha, r, middle, magnitude, magnitude_parameter = 1.0, None, 0, None, None, None
-    """What only products of two factors have: here the strength is part of ΔW."""
+    """What only products of two factors have: here the scale is part of ΔW."""
 
     def __init__(self, path: str, module: nn.Module, key: str, layer_class: str):
         super().__init__(path, module, key)

@@ -213,19 +213,19 @@ def _padded(sigmas: Sequence[Sequence[FloatArray]]) -> FloatArray:
 
 
 def _metrics(scale: FloatArray, totals: FloatArray, spectrum: bool) -> dict[str, FloatArray]:
-    strength = np.abs(scale)
+    s = np.abs(scale)
     product = np.sqrt(totals[:, F2])
     out = {
         "scale": scale,
         "product_norm": product,
-        "delta_norm": strength * product,
+        "delta_norm": s * product,
         "a_norm": np.sqrt(totals[:, A2]),
         "b_norm": np.sqrt(totals[:, B2]),
     }
     if spectrum:
         top, total = totals[:, TOP], totals[:, SUM]
-        nothing = (top == 0) | (strength == 0) & np.isfinite(top)
-        out["spectral_norm"] = strength * top
+        nothing = (top == 0) | (s == 0) & np.isfinite(top)
+        out["spectral_norm"] = s * top
         out["stable_rank"] = np.where(nothing, 0.0, totals[:, F2] / top**2)
         out["effective_rank"] = np.where(nothing, 0.0, np.exp(np.log(total) - totals[:, SUM_LOG] / total))
     return out

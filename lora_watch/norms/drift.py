@@ -27,7 +27,7 @@ from lora_watch.records import Due, FloatArray, Reading, Readings
 
 class _Held(NamedTuple):
     blocks: list[Factors]
-    strength: FloatArray
+    core: FloatArray
     """s·middle, ``[r]``."""
 
 
@@ -70,9 +70,9 @@ class Snapshot:
                 if held is None or not blocks or not _same_layer(blocks, held.blocks):
                     continue
                 known[i] = True
-                strength = _strength(adapter, blocks)
+                core = _core(adapter, blocks)
                 pairs = zip(blocks, held.blocks)
-                square = sum(_square(now, strength, then, held.strength, staging) for now, then in pairs)
+                square = sum(_square(now, core, then, held.core, staging) for now, then in pairs)
                 out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
         return Reading(out, known)
 
@@ -127,16 +127,16 @@ def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) 
 def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
     """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
     blocks = adapter.factors()
-    strength = _strength(adapter, blocks)
+    core = _core(adapter, blocks)
     if old is None or not _same_storage(blocks, old.blocks):
-        return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], strength)
+        return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], core)
     for target, source in zip(old.blocks, blocks):
         target.a.copy_(source.a)
         target.b.copy_(source.b)
-    return _Held(old.blocks, strength)
+    return _Held(old.blocks, core)
 
 
-def _strength(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
+def _core(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
     middle = adapter.middle if blocks else None
     if middle is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))

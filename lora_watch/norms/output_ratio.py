@@ -1,4 +1,4 @@
-"""``output_ratio``: how loudly each adapter speaks beside the layer it adapts, on the step's own tokens."""
+"""``output_ratio``: each adapter's part of the output relative to its layer's own, on the step's own tokens."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lora_watch.deferred import Deferred, is_far, ready
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
 TOKENS = 64
-"""Rows of a layer's input that are looked at in a step. The ratio is a quotient of two sums over them."""
+"""Rows of a layer's input that are sampled in a step. The ratio is a quotient of two sums over them."""
 
 _GOLDEN = 0.6180339887498949
 
@@ -80,17 +80,17 @@ class OutputRatioProbe:
         self._adapters = list(adapters)
         self._tokens = tokens
         self._due: dict[int, Factors | None] = {}
-        """The factors of the adapters that are to be looked at in the coming forward pass; None for dense ones."""
+        """The factors of the adapters that are to be measured in the coming forward pass; None for dense ones."""
         self._grams: dict[int, Tensor] | None = None
         """BᵀB of each, as it is in that pass; None until it has begun."""
         self._seen: dict[int, _Seen] = {}
-        """Adapters looked at since ``arm()``."""
+        """Adapters measured since ``arm()``."""
         self._mask: Tensor | None = None
         self._weights: dict[int, Tensor | None] = {}
         self._phase = 0.0
         self._handles: list[Any] = []
         self._hooks: list[tuple[nn.Module, _LayerHook]] = []
-        """The layers to look into, and what looks."""
+        """The layers to hook, and the hooks."""
         self._hooked: list[int] = []
         """The adapters of those layers."""
         self.why_unavailable = self._choose_layers()

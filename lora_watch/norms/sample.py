@@ -20,7 +20,7 @@ from lora_watch.deferred import Deferred, ready
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 ELEMENTS = 64
-"""How many elements of a tensor are looked at."""
+"""How many elements of a tensor are compared."""
 
 Kind = tuple[torch.device, torch.dtype]
 
@@ -63,7 +63,7 @@ class Changed:
     """Which share of its elements the latest update has changed, of each factor that is kept in half precision.
 
     There an update smaller than half the distance to the next number leaves the old one standing. Factors in float32
-    are not looked at; nor are those of embeddings and experts, of which an update touches what the batch has used.
+    are left out; so are those of embeddings and experts, of which an update touches what the batch has used.
     """
 
     def __init__(self, adapters: Sequence[Adapter], since: int = 0):

@@ -1,7 +1,7 @@
 """From the Grams of A and B to the norms and singular values of B·diag(middle)·A, in float64 on the host.
 
 With AAᵀ = L·Lᵀ (Cholesky), the squared singular values of B·A are the eigenvalues of the r × r matrix Lᵀ·BᵀB·L, and
-‖B·A‖_F² = Σᵢⱼ (AAᵀ)ᵢⱼ(BᵀB)ᵢⱼ. Squaring costs half of the digits: a singular value below 1e-8·‖A‖‖B‖ drowns in rounding.
+‖B·A‖_F² = Σᵢⱼ (AAᵀ)ᵢⱼ(BᵀB)ᵢⱼ. Squaring costs half of the digits: a singular value below 1e-8·‖A‖‖B‖ is lost.
 What that does to each number is estimated here, and where it might be seen the block is redone from its factors.
 """
 

@@ -1,1 +1,1 @@
-"""What is watched besides the norms: the loss, gradients and parameter groups."""
+"""What is monitored besides the norms: the loss, gradients and parameter groups."""

@@ -22,7 +22,7 @@ BASELINES = (16, 32, 64, 128)
 """Steps before it that it is compared with: the short ones follow a falling loss, the long ones average more noise."""
 FLOOR = 0.02
 """Least noise of log loss that is believed: 2 % up or down is nothing to act on, however quiet the loss is."""
-NAUGHT = 0.05
+OFFSET = 0.05
 """Share of the first loss that is added to every loss, so that one near 0 (a classifier that is right, a text learned
 by heart) is not followed into ever wilder logarithms."""
 _LONGEST = BASELINES[-1]
@@ -30,7 +30,7 @@ _KEPT = WINDOWS[-1] + _LONGEST
 _FREEDOM = 0.6
 """Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
 _RECENT = 32
-"""Differences whose noise is looked at by itself: it grows where a classifier becomes sure of itself, and errs."""
+"""Differences whose noise is estimated by itself: it grows where a classifier becomes sure of itself, and errs."""
 _GROWN = 0.8
 """How much of it is believed. It is uncertain by a sixth, so that steady noise seldom looks like growing."""
 _THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
@@ -58,13 +58,13 @@ class LossReading:
 class LossDetector:
     """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
 
-    With u = log(loss + ``NAUGHT`` × the first loss): has the mean of the last w steps risen above the mean of the b
+    With u = log(loss + ``OFFSET`` × the first loss): has the mean of the last w steps risen above the mean of the b
     steps before them, for any w of ``WINDOWS`` and b of ``BASELINES``? The rise d over its standard error,
     √(sd²·(1/w + 1/b)), is a Student t; the largest becomes ``rise_score`` after Wallace's transform to the normal
-    scale, so that the same limit holds when only 20 losses are known. A loss that falls or stands still does not raise
-    it, whatever the shape of its curve. After a fall of ``_LONGEST`` steps it counts too how far the loss is above that
-    fall continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a
-    fall that merely ends is no alarm.
+    scale, so that one threshold holds for 20 losses, too. A loss that falls or stands still does not raise it, whatever
+    the shape of its curve. After a fall of ``_LONGEST`` steps it counts too how far the loss is above that fall
+    continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a fall
+    that merely ends is no alarm.
 
     sd comes from the differences of neighbouring losses, which a trend hardly touches: their root mean square over √2,
     of 128 steps (von Neumann 1941). Their mean size would say the same of Gaussian noise and too little where a few
@@ -81,7 +81,7 @@ class LossDetector:
     """
 
     seen: int = 0
-    naught: float = 0.0
+    offset: float = 0.0
     """What is added to every loss."""
     values: list[float] = field(default_factory=list)
     """The last log losses, clipped: as many as the longest window and baseline need."""
@@ -95,11 +95,11 @@ class LossDetector:
         if loss is None or not math.isfinite(loss) or self.stood_down:
             return LossReading()
         if self.seen == 0:
-            self.naught = NAUGHT * loss
-        if loss < 0 or self.naught <= 0:
+            self.offset = OFFSET * loss
+        if loss < 0 or self.offset <= 0:
             self.stood_down = True
             return LossReading()
-        u, known = math.log(loss + self.naught), self.values
+        u, known = math.log(loss + self.offset), self.values
         recent = known[-16:]
         level = sum(recent) / len(recent) if recent else u
         sd, freedom = _noise(known[-_LONGEST - 1 :])
@@ -108,15 +108,15 @@ class LossDetector:
         lowest = min(level, self.last if known else u) - most
         self.values = [*known[1 - _KEPT :], min(max(u, lowest), level + most)]
         self.last = u
-        # No further than to the limit of a spike, so that a real one does not hide the next.
+        # No further than to the threshold of a spike, so that a real one does not hide the next.
         self.outliers = [*self.outliers[1 - _KEPT :], min(u - level, SPIKE * wide)]
         self.seen += 1
-        expected = max(math.exp(level) - self.naught, 0.0)
+        expected = max(math.exp(level) - self.offset, 0.0)
         if self.seen <= WARM_UP:
             return LossReading(expected=expected)
         t, before = _scan(self.values, self.outliers, sd)
         rise = sum(self.values[-3:]) / 3.0 - before
-        before = max(math.exp(before) - self.naught, 0.0)
+        before = max(math.exp(before) - self.offset, 0.0)
         return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise, True)
 
     def state_dict(self) -> dict[str, Any]:

@@ -86,7 +86,7 @@ class Norms:
 
 
 class NoOutputRatio:
-    """Where forward passes are not to be looked into: ``output_ratio`` is unknown."""
+    """Where there are to be no hooks in forward passes: ``output_ratio`` is unknown."""
 
     def __init__(self, total: int):
         self._unknown = Reading(np.full(total, np.nan), np.zeros(total, dtype=bool))
@@ -101,7 +101,7 @@ class Instruments:
     Args:
         model: the model that is trained.
         guard: goes around what happens inside forward passes.
-        output_ratio: look into forward passes.
+        output_ratio: measure it, by hooks in forward passes.
         drift: measure ``drift_norm`` and ``step_norm``.
     """
 

@@ -34,7 +34,7 @@ class Loop:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
         return {**vars(self), "_waiting": None, "_started": False}
 
-    # -- what a run looks like from outside ----------------------------------------------------------------------
+    # -- a run as seen from outside -----------------------------------------------------------------------------
     @property
     def run(self) -> RunInfo:
         """What is known of the run and its adapters."""

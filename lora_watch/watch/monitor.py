@@ -56,8 +56,8 @@ class Monitor(Loop):
             spectrum and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to
             every 16th; where adapters are sharded (FSDP2), at every 16th at once, so that all ranks do the same. Of
             methods that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
-        output_ratio: look into forward passes; False where hooks would spoil a compiled graph. The rules then compare
-            weights.
+        output_ratio: measure it, by hooks in forward passes; False where they would spoil a compiled graph. The rules
+            then compare weights.
         drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
             adapters, and takes some six times as long as the other norms together. A resumed run's drift counts from
             where it went on.

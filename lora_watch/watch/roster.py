@@ -1,4 +1,4 @@
-"""Which adapters are monitored, and what is known of them beside what is measured."""
+"""Which adapters are monitored, and what is known of them without measuring."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Roster:
     Args:
         model: the model.
         optimizer: anything with ``param_groups``, or None.
-        run: what is known of the run beside its adapters and its optimizer.
+        run: what is known of the run but its adapters and its optimizer.
     """
 
     def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
