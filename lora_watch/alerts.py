@@ -56,6 +56,9 @@ class Alert:
     settings: dict[str, float] = field(default_factory=dict)
     """The same as values: what LoraConfig and TrainingArguments should get instead, ``lora_alpha`` and
     ``learning_rate``; empty where nothing was computed for this run."""
+    explains: list[str] = field(default_factory=list)
+    """Ids of rules that held as well while this alert was open and have the same cause: they were not, or no longer, an
+    alert of their own."""
     last_step: int = 0
     """Last step at which the rule still held."""
     closed_step: int | None = None
@@ -103,6 +106,7 @@ class Alert:
                 causes=[clean(cause) for cause in told.get("causes") or ()],
                 remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
                 settings={clean(name): float(value) for name, value in (told.get("settings") or {}).items()},
+                explains=[clean(rule) for rule in told.get("explains") or ()],
                 last_step=whole(told.get("last_step", step)),
                 closed_step=None if told.get("closed_step") is None else whole(told["closed_step"]),
             )
@@ -122,8 +126,18 @@ class Alert:
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
-    """The alert to read first: the earliest of the highest severity; None without any. One cause makes one alert."""
-    return min(alerts, key=lambda alert: (-alert.severity, alert.step), default=None)
+    """The alert to read first, None without any: see ``in_order``."""
+    return next(iter(in_order(alerts)), None)
+
+
+def in_order(alerts: Iterable[Alert]) -> list[Alert]:
+    """``alerts``, the one to show first first: that of the highest severity, then the earliest.
+
+    Those that another of them explains come after all that none does.
+    """
+    alerts = list(alerts)
+    explained = {rule for alert in alerts for rule in alert.explains}
+    return sorted(alerts, key=lambda alert: (alert.rule in explained, -alert.severity, alert.step))
 
 
 class LoraWatchError(Exception):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.alerts import Alert, Severity, in_order
 from lora_watch.rules import Rule, choose, rule_called
 
 NEVER, DEFAULT = "never", "default"
@@ -57,10 +57,9 @@ class Policy:
         return least is not None and alert.severity >= least
 
     def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
-        """Those of the open ``alerts`` that end the run, worst first."""
+        """Those of the open ``alerts`` that end the run, ``in_order``."""
         impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
-        bad = [a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience)]
-        return sorted(bad, key=lambda alert: (-alert.severity, alert.step))
+        return in_order(a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience))
 
 
 def policy(

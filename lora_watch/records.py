@@ -181,3 +181,10 @@ class StepRecord:
     """What the run is called at this step, one of ``lora_watch.rules.zone.ZONES``; set once it has been judged."""
     updated: bool = True
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""
+    broken: tuple[str, ...] = ()
+    """Where the loss is not finite: names of frozen weights that are not either, in the model's order."""
+
+    @property
+    def learned(self) -> bool:
+        """The update was applied, and the loss that it came from is a number, as far as is known."""
+        return self.updated and (self.loss is None or math.isfinite(self.loss))

@@ -8,7 +8,7 @@ from typing import Any
 
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.describe import describe
-from lora_watch.alerts import Alert
+from lora_watch.alerts import Alert, in_order
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
 from lora_watch.rules.remedies import leap
@@ -43,7 +43,7 @@ def preflight_rules() -> list[Rule]:
 def foresee(run: RunInfo, rules: Sequence[Rule] | None = None) -> list[Alert]:
     """What the pre-flight rules say before the first step, worst first."""
     alerts = Episodes(list(rules or preflight_rules())).check(StepRecord(run, 0, {}))
-    return sorted(alerts, key=lambda alert: -alert.severity)
+    return in_order(alerts)
 
 
 def first_step_at(run: RunInfo, learning_rate: float) -> float:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.alerts import Alert, Severity, in_order
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
 from lora_watch.runs import FinishedRun, read_runs
@@ -88,8 +88,7 @@ def judge(
     for _, run in read_runs(paths, unreadable):
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
-            findings = [*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())]
-            findings.sort(key=lambda alert: -alert.severity)  # stable: otherwise as they opened
+            findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
@@ -118,7 +117,7 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):
         said = f": {run.message}" if run.message else ""
         return [_finding("LW803", Severity.ERROR, run, f"The run was ended by its own fail_on at {planned}{said}")]
-    if run.verdict == "ok" and run.max_steps is not None and run.step < run.max_steps:
+    if run.verdict in ("ok", "unhealthy") and run.max_steps is not None and run.step < run.max_steps:
         return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
     return []
 

@@ -130,6 +130,13 @@ class OutputRatioProbe:
         """``output_ratio`` since ``arm()``. Disarms."""
         if not (due.full and due.trained):
             return ready({})
+        ratios = self.so_far()
+        self._forget()
+        self.close()
+        return ratios
+
+    def so_far(self) -> Deferred[Readings]:
+        """``output_ratio`` of what was seen since ``arm()``; nothing is forgotten. Known nowhere without ``arm()``."""
         alike: dict[tuple[Any, ...], list[int]] = {}
         for index, seen in self._seen.items():
             key = seen.inside.device, seen.inside.dtype, seen.inside.shape, seen.own.shape, id(seen.weight)
@@ -137,8 +144,6 @@ class OutputRatioProbe:
         groups = list(alike.values())
         norms = [self._norms(group) for group in groups]
         scales = [np.array([abs(self._seen[i].scale) for i in group]) for group in groups]
-        self._forget()
-        self.close()
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             ratio = np.full(len(self._adapters), np.nan)

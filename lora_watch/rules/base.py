@@ -12,6 +12,9 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, FloatArray, StepRecord
 
+NON_FINITE = ("LW101", "LW201")
+"""Rules that explain all others that judge numbers: behind a NaN nothing is what it was."""
+
 
 @dataclass(frozen=True)
 class Finding:

@@ -42,7 +42,7 @@ class Episodes:
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
             finding = rule.check(record)
-            explained = any(other in self._open for other in rule.yields_to)
+            explained = self._explained(rule, finding is not None, changed)
             if finding is not None and not explained:
                 changed += self._hold(rule, finding, record.step)
             elif rule.id in self._open and not rule.lasting:
@@ -64,7 +64,7 @@ class Episodes:
         changed: list[Alert] = []
         for rule in self.rules:
             finding = rule.conclude(record)
-            if finding is None or any(other in self._open for other in rule.yields_to):
+            if finding is None or self._explained(rule, True, changed):
                 continue
             opened = self._hold(rule, finding, record.step)
             if not opened:
@@ -79,6 +79,17 @@ class Episodes:
         self._open[alert.rule] = alert
         self.alerts.append(alert)
         return [alert]
+
+    def _explained(self, rule: Rule, holds: bool, changed: list[Alert]) -> bool:
+        """An open alert explains this rule. Where the rule ``holds``, or its own alert gives way, that alert notes it.
+
+        What is noted anew is added to ``changed``.
+        """
+        alert = next((self._open[other] for other in rule.yields_to if other in self._open), None)
+        if alert is not None and (holds or rule.id in self._open) and rule.id not in alert.explains:
+            alert.explains.append(rule.id)
+            changed += [alert] * (alert not in changed)
+        return alert is not None
 
     def _hold(self, rule: Rule, finding: Finding, step: int) -> list[Alert]:
         if (alert := self._open.get(rule.id)) is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
@@ -31,11 +33,14 @@ class NonFiniteLoss(Rule):
         if record.loss is None or math.isfinite(record.loss):
             return None
         change = weaker(record, 10.0)
+        layers, where = _source(record)
         return Finding(
-            f"The loss of step {record.step} is {'NaN' if math.isnan(record.loss) else 'infinite'}. The Trainer's log "
-            "can show 0.0 or a plausible average here: logging_nan_inf_filter hides it.",
+            f"The loss of step {record.step} is {'NaN' if math.isnan(record.loss) else 'infinite'}{where}. The "
+            "Trainer's log can show 0.0 or a plausible average here: logging_nan_inf_filter hides it.",
+            adapters=[(layer, math.nan) for layer in layers],
             metric="loss",
             causes=[
+                *(["a damaged checkpoint, or a conversion that overflowed"] if record.broken else []),
                 "a batch with no target token left (all labels -100), or a division by zero in the loss",
                 *(["numbers out of range: fp16 ends at 65504"] if in_fp16(record) else []),
                 "weights that an earlier update made non-finite or huge",
@@ -47,6 +52,17 @@ class NonFiniteLoss(Rule):
             ],
             settings=change.settings,
         )
+
+
+def _source(record: StepRecord) -> tuple[list[str], str]:
+    """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
+    if record.broken:
+        names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
+        return list(dict.fromkeys(names)), f", and the frozen weight {record.broken[0]} holds such numbers as well"
+    ratios = record.metrics.get("output_ratio")
+    bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
+    layers = [record.run.names[i] for i in bad]
+    return layers, f", and the first layer whose output is not finite is {layers[0]}" if layers else ""
 
 
 @dataclass

@@ -8,7 +8,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import Finding, Rule, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     ORDINARY_SCALE,
     in_wider_numbers,
@@ -249,7 +249,7 @@ class BarelyMoves(Rule):
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
-    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
 
     reach: float = 0.12
     fall: float = 0.05

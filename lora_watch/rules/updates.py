@@ -8,7 +8,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.remedies import raised_to
 
 
@@ -120,7 +120,7 @@ class UpdatesLostToRounding(Rule):
     id = "LW307"
     name = "updates-lost-to-rounding"
     severity = Severity.WARNING
-    yields_to = ("LW304", "LW301", "LW302", "LW303", "LW306")
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306")
 
     changed: float = 0.5
     updates: int = 5

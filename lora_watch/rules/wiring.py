@@ -11,7 +11,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 
 
 def _share(count: int, total: int) -> str:
@@ -196,7 +196,7 @@ class BStillZero(Rule):
     id = "LW303"
     name = "b-still-zero"
     severity = Severity.ERROR
-    yields_to = ("LW304", "LW301", "LW302")
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302")
 
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""
@@ -208,7 +208,7 @@ class BStillZero(Rule):
         if record.step == 0 or not total:
             return None
         lr = known_values(record, "effective_lr")
-        moved = record.updated & (np.ones(total, bool) if lr is None else ~(lr == 0))
+        moved = record.learned & (np.ones(total, bool) if lr is None else ~(lr == 0))
         if len(self.done) != total:
             self.done = [0] * total
         self.done = [n + int(m) for n, m in zip(self.done, moved)]
@@ -252,7 +252,7 @@ class NoGradientInLayers(Rule):
     id = "LW305"
     name = "no-gradient-in-layers"
     severity = Severity.WARNING
-    yields_to = ("LW304", "LW301", "LW302", "LW303")
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303")
 
     updates: int = 10
     without: list[int] = field(default_factory=list, init=False)

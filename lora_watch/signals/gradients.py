@@ -11,7 +11,7 @@ from torch import Tensor
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.adapters.tensors import gathered, sharded
 from lora_watch.deferred import Deferred, ready
-from lora_watch.records import Due, FloatArray, Reading, Readings
+from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 NAMES = ("a_grad_norm", "b_grad_norm")
 NAMES_DENSE = ("grad_norm",)
@@ -23,15 +23,20 @@ class Gradients:
     def __init__(self, adapters: Sequence[Adapter | DenseAdapter]):
         self._adapters = adapters
         self._read: Deferred[Readings] | None = None
+        self._unclipped: Deferred[BoolArray] | None = None
 
     @property
     def latest(self) -> Deferred[Readings]:
         """What ``read`` gave."""
         return self._read or ready({})
 
+    def see_unclipped(self) -> None:
+        """They are about to be clipped, which may spread one NaN to all: see where they are finite before that."""
+        self._unclipped = sound_gradients(self._adapters)
+
     def read(self) -> Deferred[Readings]:
         """Read them now, for the coming ``begin`` as well. See ``gradient_norms``."""
-        self._read = gradient_norms(self._adapters)
+        self._read = gradient_norms(self._adapters, self._unclipped)
         return self._read
 
     def keep(self, readings: Readings) -> None:
@@ -40,9 +45,10 @@ class Gradients:
 
     def begin(self, due: Due) -> Deferred[Readings]:
         read, self._read = self._read, None
+        unclipped, self._unclipped = self._unclipped, None
         if not due.trained:
             return ready({})
-        return read or gradient_norms(self._adapters)
+        return read or gradient_norms(self._adapters, unclipped)
 
 
 def overflow(metrics: Readings) -> bool:
@@ -52,13 +58,18 @@ def overflow(metrics: Readings) -> bool:
 
 
 @torch.no_grad()
-def gradient_norms(adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[Readings]:
+def gradient_norms(
+    adapters: Sequence[Adapter | DenseAdapter], unclipped: Deferred[BoolArray] | None = None
+) -> Deferred[Readings]:
     """``a_grad_norm`` and ``b_grad_norm``, known where there is a gradient.
 
     Where the adapters are not LoRA's: ``grad_norm``, of all of an adapter's own parameters together. A factor without a
     gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. Squares are added in float64, so that they
     neither vanish nor overflow. Two operations for each device and dtype that holds adapters, however many they are;
     nothing waits.
+
+    ``unclipped``: ``sound_gradients`` of before clipping; a norm that clipping alone has made non-finite is then no
+    measurement.
     """
     whole = any(isinstance(adapter, DenseAdapter) for adapter in adapters)
     names = NAMES_DENSE if whole else NAMES
@@ -81,9 +92,36 @@ def gradient_norms(adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[Readi
         norms = np.where(there, 0.0, np.nan)
         for (places, _), numbers in zip(kinds.values(), values):
             np.hypot.at(norms, tuple(np.array(places).T), numbers)
-        return {name: Reading(*pair) for name, *pair in zip(names, norms, there)}
+        known = there
+        if unclipped is not None and not np.isfinite(norms[there]).all():
+            sound = unclipped.finish(values[len(kinds) :])
+            if not sound.all():  # else they became so after clipping
+                known = there & ~(sound & ~np.isfinite(norms))
+        return {name: Reading(*pair) for name, *pair in zip(names, norms, known)}
 
-    return Deferred([_norms(grads) for _, grads in kinds.values()], finish)
+    before = unclipped.tensors if unclipped is not None else ()
+    return Deferred([*(_norms(grads) for _, grads in kinds.values()), *before], finish)
+
+
+@torch.no_grad()
+def sound_gradients(adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[BoolArray]:
+    """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are."""
+    kinds: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
+    for column, adapter in enumerate(adapters):
+        for grad in (parameter.grad for parameter in adapter.parameters):
+            if grad is not None and not sharded(grad):
+                columns, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
+                columns.append(column)
+                grads.append(grad)
+
+    def finish(values: Sequence[FloatArray]) -> BoolArray:
+        sound = np.ones(len(adapters), dtype=bool)
+        for (columns, _), largest in zip(kinds.values(), values):
+            sound[np.array(columns)[~np.isfinite(largest)]] = False
+        return sound
+
+    norm = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
+    return Deferred([torch.stack(norm(grads, torch.inf)) for _, grads in kinds.values()], finish)
 
 
 def _norms(grads: list[Tensor]) -> Tensor:

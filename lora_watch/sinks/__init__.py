@@ -39,7 +39,7 @@ __all__ = [
     "WebhookSink",
 ]
 
-Verdict = Literal["ok", "failed", "interrupted"]
+Verdict = Literal["ok", "unhealthy", "failed", "interrupted"]
 
 
 class Sink(Protocol):

@@ -21,6 +21,7 @@ from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.trainer import facts
+from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
@@ -125,11 +126,12 @@ class LoraWatchCallback(TrainerCallback):
         self._trainer: weakref.ref[Trainer] | None = None
         self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
         self._rows = LogRows()
+        self._clipping = ClippingTap()
         self._without_monitor = Guard(lambda message, remedy: None)
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return {**vars(self), "_trainer": None, "_tap": None, "_rows": None, "_without_monitor": None}
+        return vars(self) | dict.fromkeys(("_trainer", "_tap", "_clipping", "_rows", "_without_monitor"))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -249,6 +251,7 @@ class LoraWatchCallback(TrainerCallback):
         self._rows.attach(trainer, monitor)
         if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
             monitor.load_state_dict(earlier)
+        self._clipping.attach(getattr(trainer, "accelerator", None), monitor.before_clipping)
         return monitor
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
@@ -258,8 +261,8 @@ class LoraWatchCallback(TrainerCallback):
         self.close("interrupted", in_words(error))
 
     def _detach(self) -> None:
-        self._tap.detach()
-        self._rows.detach()
+        for tap in (self._tap, self._clipping, self._rows):
+            tap.detach()
 
     def _remember(self, monitor: Monitor, state: TrainerState) -> None:
         """Leave the monitor's state where the Trainer's next checkpoint picks it up."""

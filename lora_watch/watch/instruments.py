@@ -13,6 +13,7 @@ from lora_watch.deferred import Deferred, merged, ready
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
 from lora_watch.norms.base import relative
 from lora_watch.norms.drift import Drift
+from lora_watch.norms.finite import not_finite
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
@@ -159,6 +160,10 @@ class Instruments:
             self._probe.arm(step)
         if self._drift is not None:
             self._drift.arm()
+
+    def search(self) -> tuple[Deferred[Readings], tuple[str, ...]]:
+        """Where a loss that is not finite comes from: ``output_ratio``, where it was seen, and ``not_finite``."""
+        return self._probe.so_far() if self._probe is not None else ready({}), not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
         return merged([instrument.begin(due) for instrument in self._all])

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.watch.cadence import Cadence
@@ -90,6 +90,11 @@ class Loop:
             self._recorder.plan(step)
         self._cadence.start_clock()
 
+    def before_clipping(self) -> None:
+        """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
+        with self.guard("reading gradients"):
+            self._recorder.before_clipping()
+
     def before_update(self, loss: float | Tensor | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
 
@@ -162,10 +167,16 @@ class Loop:
             self._judge.adopt(alerts)
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
-        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing."""
+        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
+
+        What has ended by itself with an ERROR open was not ok: it is ``unhealthy``, and the message says why.
+        """
         if not self._started:
             return
         self.flush()
+        errors = in_order(alert for alert in self._judge.episodes.open if alert.severity >= Severity.ERROR)
+        if verdict == "ok" and errors:
+            verdict, message = "unhealthy", str(errors[0])
         self._started = False
         self._recorder.close()
         self._judge.sinks.finish(verdict, message)

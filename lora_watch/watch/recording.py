@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
-from lora_watch.records import Due, FloatArray, RunInfo, StepRecord
+from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
 from lora_watch.signals.gradients import overflow
 from lora_watch.signals.loss import LossSignals
 from lora_watch.watch.cadence import Cadence
@@ -57,6 +58,8 @@ class Recorder:
         self._loss, self._judge_loss = LossSignals(), judge_loss
         self._skipped = 0
         """Steps that the optimizer has skipped."""
+        self._source: tuple[Readings, tuple[str, ...]] | None = None
+        """Of the losses that are not finite at present: ``Instruments.search``."""
 
     def find(self, step: int) -> None:
         """Look for the adapters, after ``step``."""
@@ -68,6 +71,10 @@ class Recorder:
         if self._cadence.plan(step + 1, dense=self.roster.dense, collective=self.roster.collective):
             self._instruments.arm(step)
 
+    def before_clipping(self) -> None:
+        """See which gradients are finite before they are clipped."""
+        self._instruments.gradients.see_unclipped()
+
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
@@ -78,7 +85,8 @@ class Recorder:
         there = self._host_copy.send({"gradients": gradients.latest, "loss": _deferred(loss)}).read()
         gradients.keep(there["gradients"])
         skipped = self._is_scaled() and overflow(there["gradients"])
-        return StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
+        record = StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
+        return self._with_source(record)
 
     def take(self, step: int, loss: Loss, *, lr: tuple[float, ...] = (), updated: bool = True) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
@@ -105,7 +113,7 @@ class Recorder:
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated
-        return replace(
+        record = replace(
             taken.record,
             metrics=metrics,
             spectrum=self._instruments.spectrum if taken.due.norms else None,
@@ -116,6 +124,18 @@ class Recorder:
             updated=updated,
             scalars=self._loss.update(loss) if self._judge_loss else {},
         )
+        return self._with_source(record)
+
+    def _with_source(self, record: StepRecord) -> StepRecord:
+        """Where the loss is not finite, with what shows where that comes from. Looked for at the first such step."""
+        if record.loss is None or math.isfinite(record.loss):
+            self._source = None
+            return record
+        if self._source is None:
+            ratios, broken = self._instruments.search()
+            self._source = self._host_copy.send({"ratios": ratios}).read()["ratios"], broken
+        ratios, broken = self._source
+        return replace(record, metrics={**ratios, **record.metrics}, broken=broken)
 
     def close(self) -> None:
         """Take every hook off the model."""

@@ -26,12 +26,6 @@ RETIRED_IN_NAMES = re.compile(
 
 STILL_TO_DO = frozenset(
     {
-        "adapters/peft_deltas.py",
-        "norms/bank.py",
-        "norms/drift.py",
-        "norms/output_ratio.py",
-        "norms/spectrum.py",
-        "records.py",
         "rules/layers.py",
         "rules/loss.py",
         "rules/norms.py",
@@ -40,7 +34,6 @@ STILL_TO_DO = frozenset(
         "rules/size.py",
         "rules/updates.py",
         "rules/wiring.py",
-        "signals/loss.py",
         "watch/roster.py",
     }
 )

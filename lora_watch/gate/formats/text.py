@@ -9,7 +9,12 @@ from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.runs import FinishedRun
 from lora_watch.text import count, short, sparkline
 
-_ENDINGS = {"ok": "finished", "failed": "ended by its policy", "interrupted": "broke off"}
+_ENDINGS = {
+    "ok": "finished",
+    "unhealthy": "finished with an error open",
+    "failed": "ended by its policy",
+    "interrupted": "broke off",
+}
 
 
 def text(judgement: Judgement) -> str:

@@ -1,0 +1,31 @@
+"""Which frozen weights of a model are not finite: one place where a NaN loss comes from."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters.tensors import sharded
+from lora_watch.names import clean_name
+
+
+@torch.no_grad()
+def not_finite(model: nn.Module) -> tuple[str, ...]:
+    """Clean names of the frozen weights that hold a NaN or an infinity, in the model's order.
+
+    Frozen ones alone: what trains may have become so by the update that a NaN loss led to. Reads every weight once and
+    waits for it: for a run that has gone wrong. Of a sharded weight this rank's part is read; numbers that are stored
+    quantised, or as placeholders, cannot be told.
+    """
+    tops = {clean_name(name): _top(p) for name, p in model.named_parameters() if not p.requires_grad and _numbers(p)}
+    return tuple(name for name, top in tops.items() if not bool(torch.isfinite(top)))
+
+
+def _numbers(weight: Tensor) -> bool:
+    return weight.is_floating_point() and weight.element_size() > 1 and weight.numel() > 0 and not weight.is_meta
+
+
+def _top(weight: Tensor) -> Tensor:
+    """max|w|, ``[]``: NaN if any element is."""
+    part = weight.to_local() if sharded(weight) else weight  # pyright: ignore[reportAttributeAccessIssue]
+    return torch.linalg.vector_norm(part, ord=torch.inf) if part.numel() else part.new_zeros(())
