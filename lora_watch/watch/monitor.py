@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from lora_watch.alerts import LoraWatchError
@@ -113,6 +114,7 @@ class Monitor(Loop):
         roster = Roster(model, optimizer, run)
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)
         self._optimizer, self._scaler = optimizer, scaler
+        self._micro_batches: list[Tensor] = []
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         super().__init__(recorder, judge, cadence)
 
@@ -135,10 +137,21 @@ class Monitor(Loop):
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
         """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
 
+        Inside ``accelerator.accumulate`` call it for every micro-batch with its own loss: those at which accelerate's
+        optimizer makes no step are averaged into the next that is one.
+
         Returns ``last``. Raises LoraWatchError when the policy ends the run.
         """
         if not self._started:
             self.start()
+        accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
+        if accumulation is not None:
+            if loss is not None:
+                self._micro_batches.append(torch.as_tensor(loss).detach().clone())
+            if not accumulation.sync_gradients:
+                return self.last
+            loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
+            self._micro_batches = []
         if self.after_update(loss, step):
             raise self.error()
         return self.last

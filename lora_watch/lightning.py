@@ -1,0 +1,182 @@
+"""Lightning: a callback for its Trainer. Optional: whoever imports this has ``lightning`` or ``pytorch_lightning``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.policy import policy
+from lora_watch.sinks import Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.standard import own_run, standard_sinks
+from lora_watch.trainer.ranks import agree, world_size
+from lora_watch.watch.interrupts import in_words
+from lora_watch.watch.monitor import Monitor
+
+if TYPE_CHECKING:
+    Callback: Any = object
+else:
+    try:
+        from lightning.pytorch import Callback
+    except ModuleNotFoundError:
+        from pytorch_lightning import Callback
+
+
+_EVALUATING = (
+    "output_ratio is unavailable: the model is in evaluation mode, as from_pretrained leaves it and Lightning keeps; "
+    "call model.train() in the module"
+)
+
+
+class LoraWatch(Callback):
+    """Monitors every LoRA adapter of a LightningModule's training. Add it, and nothing else changes::
+
+        trainer = L.Trainer(max_steps=500, callbacks=[LoraWatch(fail_on="error")])
+        trainer.fit(module, data)
+
+    The loss is that of each optimizer step, as backward gets it, averaged over micro-batches and ranks. A run that its
+    policy ends does so before a non-finite update, else after the step, and ``fit`` raises LoraWatchError. The rules'
+    state travels in the checkpoints. The summary (``lora/…``) goes to the Trainer's loggers; a TensorBoardLogger's own
+    run holds what the LoRA tab reads. With several optimizers the first is followed.
+
+    Args:
+        report_dir: folder of report.json; default ``lora_watch`` in the Trainer's ``log_dir``, else in
+            ``default_root_dir``.
+        tensorboard: write TensorBoard events, into the TensorBoardLogger's run where there is one.
+        console: print alerts to standard error.
+        sinks: where records and alerts are written as well.
+        settings: those of ``Monitor``: ``fail_on``, ``patience``, ``every``, ``mute``, ``rules`` …
+    """
+
+    def __init__(
+        self,
+        report_dir: str | os.PathLike[str] | None = None,
+        tensorboard: bool = True,
+        console: bool = True,
+        sinks: Iterable[Sink] = (),
+        **settings: Any,
+    ):
+        named = {name: settings.get(name) for name in ("fail_on", "patience", "mute", "rules")}
+        self.policy = policy(*named.values())  # a typo is an error here, not in the middle of a run
+        self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
+        self.settings = settings
+        self.monitor: Monitor | None = None
+        """The monitor of the latest ``fit``."""
+        self._restored: dict[str, Any] = {}
+        self._loss: Tensor | None = None
+        self._rates: tuple[float, ...] = ()
+        self._step = 0
+
+    # -- Lightning's events, in their order ----------------------------------------------------------------------------
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks every rank
+        self.monitor = monitor = Monitor(
+            model,
+            next(iter(trainer.optimizers), None),
+            scaler=getattr(trainer.precision_plugin, "scaler", None),
+            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
+            notes=() if model.training else (_EVALUATING,),
+            **{"max_steps": _planned(trainer), **self.settings},
+        )
+        if self._restored:
+            monitor.load_state_dict(self._restored)
+        self._loss, self._step = None, trainer.global_step
+        monitor.start(self._step)
+        self._end_for(monitor, monitor.failures)
+
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
+        loss = loss.detach().clone()  # already divided by the number of micro-batches
+        self._loss = loss if self._loss is None else self._loss + loss
+
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+        if self.monitor is None:
+            return
+        if self._loss is not None and world_size() > 1:
+            torch.distributed.all_reduce(self._loss)
+            self._loss /= world_size()
+        self._rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
+        self._end_for(self.monitor, self.monitor.before_update(self._loss))
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if self.monitor is None or trainer.global_step == self._step:  # a micro-batch
+            return
+        self._step = trainer.global_step
+        failures = self.monitor.after_update(self._loss, self._step, lr=self._rates)
+        self._loss = None
+        if self._step % max(trainer.log_every_n_steps, 1) == 0:
+            self._log(trainer, self.monitor)
+        self._end_for(self.monitor, failures)
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        if self.monitor is not None and not trainer.sanity_checking:
+            metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+            self.monitor.evaluated(metrics, trainer.global_step)
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        if self.monitor is not None:
+            self.monitor.conclude()
+            self._end_for(self.monitor, self.monitor.failures)
+            self._close("ok")
+
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+        verdict: Verdict = "failed" if isinstance(exception, LoraWatchError) else "interrupted"
+        self._close(verdict, str(exception) if verdict == "failed" else in_words(exception))
+
+    def state_dict(self) -> dict[str, Any]:
+        """For Lightning's checkpoints."""
+        return json.loads(json.dumps(self.monitor.state_dict())) if self.monitor is not None else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The rules go on where the checkpoint was made."""
+        self._restored = state_dict
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+    def _end_for(self, monitor: Monitor, failures: list[Alert]) -> None:
+        """Raises LoraWatchError on every rank where the policy ends the run on one of them."""
+        device = self._loss.device if self._loss is not None else torch.device("cpu")
+        if failures := agree(failures, self.policy.can_end_a_run, device):
+            monitor.adopt(failures)
+            error = monitor.error()
+            self._close("failed", str(error))
+            raise error
+
+    def _close(self, verdict: Verdict, message: str | None = None) -> None:
+        if self.monitor is not None:
+            self.monitor.finish(verdict, message)
+
+    def _sinks(self, trainer: Any, model: Any, folder: Path) -> list[Sink]:
+        report = Path(self.report_dir) if self.report_dir is not None else folder / "lora_watch"
+        events = None
+        if self.tensorboard:
+            shared = next((logger for logger in trainer.loggers if _is_tensorboard(logger)), None)
+            events = (
+                TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(directory=own_run(folder))
+            )
+        return [*standard_sinks(report, model, self.policy, events, self.console), *self.sinks]
+
+    @staticmethod
+    def _log(trainer: Any, monitor: Monitor) -> None:
+        from lora_watch.trainer.log_rows import summary_of
+
+        with monitor.guard("giving the loggers a summary"):
+            summary = summary_of(monitor)
+            for logger in trainer.loggers:
+                if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
+                    logger.log_metrics(summary, step=trainer.global_step)
+
+
+def _is_tensorboard(logger: Any) -> bool:
+    return any(base.__name__ == "TensorBoardLogger" for base in type(logger).__mro__)
+
+
+def _planned(trainer: Any) -> int | None:
+    """Optimizer steps of the whole run; None where it has no end."""
+    planned = trainer.estimated_stepping_batches
+    return int(planned) if planned != float("inf") and planned > 0 else None

@@ -1,0 +1,147 @@
+"""Lightning's own Trainer: the same numbers, stopped before a bad update, resumed, and its loggers."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchError
+from tests.support import lora, stdlib_blocks, tiny_model
+
+L: Any = pytest.importorskip("lightning.pytorch")
+from lora_watch.lightning import LoraWatch  # noqa: E402  (needs Lightning)
+
+
+class Module(L.LightningModule):
+    def __init__(self, lr: float = 2e-3, spoil_at: int | None = None) -> None:
+        super().__init__()
+        self.model, self.lr, self.spoil_at = lora(tiny_model()).train(), lr, spoil_at
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        loss = self.model(input_ids=batch, labels=batch).loss
+        return loss * math.nan if batch_idx == self.spoil_at else loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        self.log("eval_loss", self.model(input_ids=batch, labels=batch).loss)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=self.lr)
+
+
+def fit(folder: Path, module: Any, callback: LoraWatch | None, steps: int = 4, **settings: Any) -> Any:
+    torch.manual_seed(0)
+    rows = torch.tensor([block["input_ids"] for block in stdlib_blocks(64, 64)])
+    data = torch.utils.data.DataLoader(rows, batch_size=4)  # type: ignore[arg-type]
+    settings = {"accelerator": "cpu", "logger": False, "enable_checkpointing": False, "log_every_n_steps": 1} | settings
+    trainer = L.Trainer(
+        max_steps=steps,
+        default_root_dir=str(folder),
+        callbacks=[callback] if callback is not None else [],
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **{name: value for name, value in settings.items() if name != "validate" and name != "resume"},
+    )
+    validation = torch.utils.data.DataLoader(rows[:4], batch_size=4) if settings.get("validate") else None  # type: ignore[arg-type]
+    trainer.fit(module, data, validation, ckpt_path=settings.get("resume"))
+    return trainer
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "lora_watch" / "report.json").read_text())
+
+
+def test_a_run_is_monitored_step_by_step_and_training_is_the_same(tmp_path: Path) -> None:
+    callback = LoraWatch(console=False)
+    watched, plain = Module(), Module()
+    plain.model.load_state_dict(watched.model.state_dict())
+    before = plain.model(input_ids=torch.tensor([stdlib_blocks(64, 64)[0]["input_ids"]])).logits
+    fit(tmp_path / "a", watched, callback, validate=True, accumulate_grad_batches=2, val_check_interval=4)
+    fit(tmp_path / "b", plain, None, accumulate_grad_batches=2)
+    assert before is not None
+    assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), plain.parameters()))
+    monitor = callback.monitor
+    assert monitor is not None and monitor.last is not None  # noqa: PT018
+    assert monitor.last.step == 4
+    measured = monitor.last.metrics["product_norm"].values
+    truth = [float((m.lora_B["default"].weight @ m.lora_A["default"].weight).norm())
+             for m in watched.modules() if hasattr(m, "lora_A")]  # fmt: skip
+    assert measured == pytest.approx(truth, rel=1e-5)
+    assert monitor.run.adapters[0].name.startswith("model.layers.0.")
+    told = report(tmp_path / "a")
+    assert (told["verdict"], told["step"], len(told["adapters"])) == ("ok", 4, 28)
+    assert "eval_loss" in told["evaluation"]
+
+
+def test_the_loss_is_the_mean_of_the_micro_batches(tmp_path: Path) -> None:
+    callback = LoraWatch(console=False)
+    module = Module()
+    losses = []
+    for block in range(2):
+        ids = torch.tensor([b["input_ids"] for b in stdlib_blocks(64, 64)[4 * block : 4 * block + 4]])
+        losses.append(float(module.model(input_ids=ids, labels=ids).loss))
+    fit(tmp_path, module, callback, steps=1, accumulate_grad_batches=2)
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+
+
+def test_a_nan_stops_before_the_update(tmp_path: Path) -> None:
+    module = Module(spoil_at=2)
+    with pytest.raises(LoraWatchError, match="LW201"):
+        fit(tmp_path, module, LoraWatch(console=False, fail_on="error"))
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+    assert (report(tmp_path)["verdict"], report(tmp_path)["step"]) == ("failed", 3)
+
+
+def test_an_exception_of_the_script_is_told(tmp_path: Path) -> None:
+    class Breaks(Module):
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            if batch_idx == 2:
+                raise KeyError("a mistake in the script")
+            return super().training_step(batch, batch_idx)
+
+    with pytest.raises(KeyError):
+        fit(tmp_path, Breaks(), LoraWatch(console=False))
+    told = report(tmp_path)
+    assert told["verdict"] == "interrupted"
+    assert "a mistake in the script" in told["message"]
+
+
+def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> None:
+    first = LoraWatch(console=False)
+    trainer = fit(tmp_path / "a", Module(lr=0.5), first, steps=5)
+    trainer.save_checkpoint(tmp_path / "saved.ckpt")
+    assert first.monitor is not None
+    rules = {alert.rule for alert in first.monitor.alerts}
+    assert "LW102" in rules
+    second = LoraWatch(console=False)
+    fit(tmp_path / "b", Module(lr=0.5), second, steps=6, resume=str(tmp_path / "saved.ckpt"))
+    assert second.monitor is not None
+    found = [(alert.rule, alert.step) for alert in second.monitor.alerts if alert.rule == "LW102"]
+    assert found == [(a.rule, a.step) for a in first.monitor.alerts if a.rule == "LW102"]
+
+
+def test_a_model_that_was_left_in_evaluation_mode_is_noted(tmp_path: Path) -> None:
+    module = Module()
+    module.model.eval()
+    fit(tmp_path, module, LoraWatch(console=False), steps=1)
+    assert any("evaluation mode" in note for note in report(tmp_path)["notes"])
+
+
+def test_its_loggers_get_the_summary(tmp_path: Path) -> None:
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loggers = [CSVLogger(str(tmp_path), "csv"), TensorBoardLogger(str(tmp_path), "tb")]
+    fit(tmp_path, Module(), LoraWatch(console=False), logger=loggers)
+    table = (Path(loggers[0].log_dir) / "metrics.csv").read_text()
+    assert "lora/output_ratio/max" in table.splitlines()[0]
+    events = EventAccumulator(loggers[1].log_dir)
+    events.Reload()
+    assert [e.step for e in events.Scalars("lora/delta_norm/median")] == [0, 1, 2, 3, 4]
+    assert "lora_watch/schema" in events.Tags()["tensors"]
