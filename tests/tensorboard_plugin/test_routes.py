@@ -189,6 +189,13 @@ def test_the_alert_to_show_first_is_the_earliest_of_the_most_severe(tmp_path: Pa
     assert shown == {1: None, 3: "LW203", 5: None, 7: "LW102", 10: "LW102"}
 
 
+def test_the_overhead_is_the_reports(healthy: Path) -> None:
+    report = json.loads((healthy / "lora_watch" / "report.json").read_text())
+    with routes(healthy) as tab:
+        (run,) = tab.json("runs")
+        assert tab.table("scalars", run=run, name="overhead").high[-1, 0] == pytest.approx(report["overhead"], rel=1e-5)
+
+
 def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> None:
     write_events(
         tmp_path / "run",
