@@ -120,6 +120,7 @@ class LoraWatchCallback(TrainerCallback):
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._rates: tuple[float, ...] = ()
         self._output = Path(".")
+        self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
 
     def _belong_to_nobody(self) -> None:
@@ -213,8 +214,9 @@ class LoraWatchCallback(TrainerCallback):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
     def exception(self, error: LoraWatchError) -> Exception:
-        """What ``train()`` raises where the policy ends the run with ``error``."""
-        return error
+        """What ``train()`` raises where the policy ends the run with ``error``: in a hyperparameter search on Optuna
+        the end of the trial, not of the search."""
+        return self._trial_pruned(str(error)) if self._trial_pruned is not None else error
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""
@@ -226,6 +228,7 @@ class LoraWatchCallback(TrainerCallback):
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
         trainer = (self._trainer and self._trainer()) or facts.trainer_that_holds(self)
         self._tap.attach(trainer)
+        self._trial_pruned = facts.trial_pruned(trainer)
         self._output = facts.output_dir(args, trainer)
         model = kwargs["model"]
         schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)

@@ -44,6 +44,12 @@ def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | 
     return None
 
 
+def trial_pruned(trainer: Trainer | None) -> type[Exception] | None:
+    """``optuna.TrialPruned`` while the Trainer runs a trial of its hyperparameter_search on Optuna; else None."""
+    of_optuna = type(getattr(trainer, "_trial", None)).__module__.partition(".")[0] == "optuna"
+    return sys.modules["optuna"].TrialPruned if of_optuna else None
+
+
 def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
     return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
 

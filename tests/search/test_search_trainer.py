@@ -12,6 +12,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
+from lora_watch import LoraWatchCallback
 from lora_watch.search import Attempt, Configuration, LoraSpace, Plan, SearchCallback, search
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -138,3 +139,26 @@ def test_hyperparameter_search(tmp_path: Path) -> None:
             assert config.effective_lr == pytest.approx(trial.params["effective_lr"])
     assert json.loads((tmp_path / "run-2" / "lora_watch" / "report.json").read_text())["verdict"] == "failed"
     assert best.hyperparameters["r"] in (2, 4)
+
+
+def test_a_failed_trial_is_pruned_and_the_search_goes_on_without_a_callback_of_its_own(tmp_path: Path) -> None:
+    alphas: list[float] = []
+
+    def model_init(trial: Any) -> Any:
+        alphas.append(4000.0 if trial is not None and trial.number == 0 else 8.0)  # no model survives the first
+        return lora(tiny_model(), 4, alphas[-1])
+
+    trainer = build_trainer(
+        None,
+        stdlib_blocks(64),
+        STEPS,
+        [LoraWatchCallback(console=False, fail_on="error")],
+        eval_dataset=stdlib_blocks(80)[64:],
+        output_dir=str(tmp_path),
+        trainer_class=functools.partial(Trainer, model_init=model_init),  # type: ignore[arg-type]
+    )
+    study = f"sqlite:///{tmp_path}/hp.db"
+    space = lambda trial: {"learning_rate": trial.suggest_float("learning_rate", 1e-3, 2e-3)}  # noqa: E731
+    trainer.hyperparameter_search(hp_space=space, backend="optuna", n_trials=2, storage=study, study_name="hp")
+    done = optuna.load_study(study_name="hp", storage=study).trials
+    assert [trial.state.name for trial in done] == ["PRUNED", "COMPLETE"]
