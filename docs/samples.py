@@ -3,7 +3,7 @@
     python docs/samples.py          a minute or two
 
 Alerts of training are what the rules raise today on the stored traces of real runs (``benchmarks/corpus``): of a fault
-that was put in only the one that should name it. Those of settings come from settings, the gate's from three short runs.
+that was put in only the one that should name it. Those of settings come from settings, the gate's from short runs.
 """
 
 from __future__ import annotations
