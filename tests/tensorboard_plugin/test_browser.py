@@ -364,7 +364,7 @@ def test_a_path_begins_and_ends_where_the_run_did(tab: Tab) -> None:
             const points = [[0.02, 0.1], [-0.05, 2], [-0.4, 11.7]]
                 .map(([gain, ratio], i) => ({step: i + 2, gain, ratio}));
             const paths = [points, [points[0]], [points[2]]].map((some) => ({name: '', colour: 'red', points: some}));
-            const all = picture(paths, {width: 600, height: 400, thresholds: [], metric: 'output_ratio'});
+            const all = picture(paths, {width: 600, height: 400, metric: 'output_ratio'});
             const places = (what) => [...all.querySelectorAll(what)].map((dot) => dot.getAttribute('transform'));
             return [places('.begin'), places('.end')];
         }"""
@@ -544,6 +544,26 @@ def test_a_chart_zooms_and_is_saved(tab: Tab) -> None:
     assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
     tab.press("Escape")
     assert frame.query_selector("#unzoom") is None
+
+
+@ONE_LOADER
+def test_every_term_says_what_it_means(tab: Tab) -> None:
+    frame = tab.open(run=SICK)
+    words = {
+        "overview": ".tile .name, .stack h2, .stack .legend span",
+        "heatmap": ".toolbar .pick, .side h2",
+        "layer": ".facts dt, .columns h2",
+        "alerts": "#alerts th:not(:nth-child(3), :nth-child(4))",
+        "compare": "#outcomes tbody th, .columns:last-child h2",
+    }
+    bare = "all => all.filter((e) => !e.querySelector('abbr[title]')).map((e) => e.textContent)"
+    for view, selector in words.items():
+        tab.after(lambda view=view: frame.click(f"#tab-{view}"))
+        tab.shows(view)
+        assert frame.query_selector(selector) is not None
+        assert frame.eval_on_selector_all(selector, bare) == [], view
+    frame.click("#outcomes abbr >> nth=0")  # as with a finger, which cannot hover
+    assert "alert that the rules put first" in frame.inner_text("#tip")
 
 
 @ONE_LOADER

@@ -1,7 +1,7 @@
 // What went wrong, why, and what to do about it.
 
 import {chartCard} from './chart.js';
-import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, words} from './dom.js';
+import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {noAlert} from './overview.js';
 
 export const title = 'Alerts';
@@ -93,7 +93,7 @@ export async function draw(app) {
                 id: `sort-${name}`,
                 onclick: () => app.set({sort: `${name}.${name === by && sign > 0 ? 'down' : 'up'}`}),
               },
-              label,
+              term(label),
               name === by ? (sign > 0 ? ' ↑' : ' ↓') : '',
             ),
           ),

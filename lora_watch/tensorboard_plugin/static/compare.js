@@ -146,7 +146,7 @@ export async function draw(app) {
       {class: 'columns', style: page.style},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
       card(
-        'Where the runs went',
+        term('Where the runs went', 'path'),
         null,
         lost.length > 0 &&
           h(
@@ -160,7 +160,7 @@ export async function draw(app) {
           onplaced: ({target}) => {
             const height = Math.max(em(380), Math.min(em(640), target.clientHeight)); // as high as the tables beside it
             const metric = found[0]?.path.metric;
-            target.append(picture(paths, {width: page.widths[1] - 26, height, thresholds: [], metric}));
+            target.append(picture(paths, {width: page.widths[1] - 26, height, metric}));
           },
         }),
       ),

@@ -139,7 +139,7 @@ export async function draw(app) {
       h(
         'section',
         {class: 'card side'},
-        h('header', null, h('h2', null, `Stand out at ${matrix.steps(matrix.columnOf(app.step))}`)),
+        h('header', null, h('h2', null, term(`Stand out at ${matrix.steps(matrix.columnOf(app.step))}`, 'Stand out'))),
         standOut(app, matrix, middles),
       ),
     ),
@@ -173,8 +173,8 @@ function toolbar(app) {
         run.metrics.map((name) => h('option', {value: name, selected: name === state.metric}, name)),
       ),
     ),
-    h('span', {class: 'pick'}, 'Colour', segment('colour', COLOURS)),
-    h('span', {class: 'pick'}, 'Rows', segment('rows', ROWS)),
+    h('span', {class: 'pick'}, term('Colour'), segment('colour', COLOURS)),
+    h('span', {class: 'pick'}, term('Rows'), segment('rows', ROWS)),
     h('span', {class: 'note'}, 'drag to zoom, click for the adapter'),
   );
 }

@@ -182,9 +182,9 @@ function head(app, own) {
     h(
       'dl',
       {class: 'facts'},
-      fact('Kind', a.kind),
-      a.d_out != null && fact('W₀', `${a.d_out} × ${a.d_in}`),
-      a.r > 0 && fact('B · A', `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
+      fact(term('Kind'), a.kind),
+      a.d_out != null && fact(term('W₀'), `${a.d_out} × ${a.d_in}`),
+      a.r > 0 && fact(term('B · A'), `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
       fact(term('r', 'r'), a.r || null),
       fact(term('α', 'alpha'), a.alpha == null ? null : num(a.alpha)),
       fact(
@@ -197,7 +197,7 @@ function head(app, own) {
         a.group == null ? 'in no optimizer group' : String(a.group),
         schema.peak_lr?.[a.group] != null ? `lr ≤ ${num(schema.peak_lr[a.group])}` : null,
       ),
-      fact('Trainable', a.trainable?.toLocaleString('en')),
+      fact(term('Trainable'), a.trainable?.toLocaleString('en')),
       fact(term('‖W₀‖', 'base_norm'), a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),
       fact(
         term('σ₁(W₀)', 'base_spectral_norm'),
@@ -216,7 +216,7 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
     W = width - 26;
   const known = (x) => (Number.isNaN(x) ? '–' : num(x));
   return card(
-    `Spectrum at step ${at ?? step}`,
+    term(`Spectrum at step ${at ?? step}`, 'spectrum'),
     r > 0 ? `σ of ΔW, r = ${r}` : 'of ΔW',
     h(
       'div',

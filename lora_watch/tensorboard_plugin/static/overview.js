@@ -60,12 +60,11 @@ export async function draw(app) {
       'div',
       {class: 'columns', style: page.style},
       card(
-        'Where the run is',
+        term('Where the run is', 'path'),
         [zoneLegend(path.points), exportButtons('path', () => pathTable(path.points))],
         picture([{name: state.run, colour: 'var(--trace)', ...path}], {
           width: left - 26,
           height: em(470),
-          thresholds: [],
           metric: path.metric,
           step,
           onStep: app.setStep,

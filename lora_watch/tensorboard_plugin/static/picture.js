@@ -89,16 +89,16 @@ function clearOf(path, p, room, X, Y, left, right) {
 
 /**
  * paths: [{name, letter, colour, points, broken, missing}], with letters at the ends where there are several; options:
- * width, height, thresholds: [{value, name}], metric, step, onStep.
+ * width, height, metric, step, onStep.
  */
 export function picture(paths, options) {
-  const {width, height, thresholds, metric, step, onStep} = options;
+  const {width, height, metric, step, onStep} = options;
   const pad = {left: em(56), right: em(20), top: em(12), bottom: em(40)};
   const W = width - pad.left - pad.right,
     H = height - pad.top - pad.bottom;
   const smoothed = paths.map((path) => smooth(path.points));
   const gains = smoothed.flat().map((p) => p.gain),
-    sizes = [...smoothed.flat().map((p) => p.ratio), ...thresholds.map(({value}) => value)].map(Math.log10);
+    sizes = smoothed.flat().map((p) => Math.log10(p.ratio));
   const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
     x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
   const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
@@ -135,11 +135,6 @@ export function picture(paths, options) {
       `${name}, p90, log`,
     ),
   );
-  for (const {value, name: words} of thresholds)
-    root.append(
-      svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'threshold'}),
-      svg('text', {x: right - 4, y: Y(value) - 4, 'text-anchor': 'end', class: 'threshold'}, `${words} ${num(value)}`),
-    );
   if (paths.length === 1 && paths[0].missing)
     root.append(
       svg(
