@@ -122,6 +122,8 @@ class Alert:
             lines.append(f"  {'worst' if ranked else 'where'}: {', '.join(shown)}{more}")
         lines += [f"  likely cause: {cause}" for cause in self.causes]
         lines += [f"  try: {remedy}" for remedy in self.remedies]
+        if self.rule.startswith("LW"):  # a rule of the user's own has no page
+            lines.append(f"  more: lora-watch rules {self.rule}")
         return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ from packaging.version import Version
 from typer.testing import CliRunner, Result
 
 from lora_watch import __version__
+from lora_watch.alerts import Alert, Severity
 from lora_watch.cli import app
 from lora_watch.rules import catalogue
 
@@ -95,6 +96,14 @@ def test_each_rule_is_explained_with_its_limits(rule):
     if rule.thresholds:
         assert f"rules=[{type(rule).__name__}(" in " ".join(by_id.output.split())
     assert f'mute=["{rule.id}"]' in by_id.output
+
+
+def test_an_alert_ends_with_the_command_that_explains_it():
+    last = str(Alert("LW102", "norm-explosion", Severity.ERROR, 3, "…", remedies=["less"])).splitlines()[-1]
+    shown = lora_watch(*last.partition("lora-watch ")[2].split())
+    assert shown.exit_code == 0
+    assert "norm-explosion" in shown.output
+    assert "lora-watch" not in str(Alert("MY001", "own", Severity.ERROR, 3, "…"))
 
 
 @pytest.mark.parametrize("finding", ["LW801", "LW812", "norms-shifted", "LW901"])
