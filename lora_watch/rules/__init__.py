@@ -19,7 +19,7 @@ from lora_watch.rules.loss import (
     LossSpike,
     NonFiniteLoss,
 )
-from lora_watch.rules.norms import BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
+from lora_watch.rules.norms import AdapterDominates, BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
 from lora_watch.rules.rank import RankSaturated, RankUnderused
 from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.updates import (
@@ -41,6 +41,7 @@ from lora_watch.rules.wiring import (
 __all__ = [
     "AdaLoraSchedule",
     "AdapterDecays",
+    "AdapterDominates",
     "AdapterNotInOptimizer",
     "AdapterSwitched",
     "AggressiveScale",
@@ -95,6 +96,7 @@ def catalogue() -> list[Rule]:
         NonFiniteAdapter(),
         NormExplosion(),
         NormRunaway(),
+        AdapterDominates(),
         BStillZero(),
         NoGradientInLayers(),
         LearningRateIsZero(),

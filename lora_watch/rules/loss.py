@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.remedies import in_fp16, in_wider_numbers, typed, weaker, why_strong
+from lora_watch.rules.remedies import SOUND, improved, in_fp16, in_wider_numbers, typed, weaker, weaker_by, why_worse
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 
@@ -32,7 +32,7 @@ class NonFiniteLoss(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None or math.isfinite(record.loss):
             return None
-        change = weaker(record, 10.0)
+        change = weaker(record, weaker_by(record, otherwise=10.0))
         layers, where = _source(record)
         return Finding(
             f"The loss of step {record.step} is {'NaN' if math.isnan(record.loss) else 'infinite'}{where}. The "
@@ -87,22 +87,23 @@ class LossDivergence(Rule):
     """Evidence for a rise, in standard errors."""
     rise: float = 0.05
     """Least mean rise of log loss over the last three steps."""
+    sound: int = field(default=0, init=False)
+    """Steps at which the loss had improved on its start."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        self.sound += improved(record)
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
-        change = weaker(record, 4.0)
+        change = weaker(record, weaker_by(record, otherwise=4.0))
+        batches = "look at the batches of the last steps"
         return Finding(
             f"The loss has risen to {record.loss:.4g} where {record.scalars['loss_before']:.4g} was to be expected, "
             f"and stays up ({score:.1f} standard errors, threshold {self.score:g}).",
             metric="loss",
             limit=self.score,
-            causes=[
-                *why_strong(record),
-                "the data changed: another domain, corrupted batches, a new epoch's order",
-            ],
-            remedies=[*change.words, "if the settings are not new to this data: look at the batches of the last steps"],
+            causes=why_worse(record, self.sound),
+            remedies=[batches, *change.words] if self.sound >= SOUND else [*change.words, batches],
             settings=change.settings,
         )
 

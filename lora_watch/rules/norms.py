@@ -11,18 +11,22 @@ from lora_watch.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     ORDINARY_SCALE,
+    SOUND,
+    improved,
     in_wider_numbers,
     stronger,
     stronger_by,
     weaker,
     weaker_by,
     why_strong,
+    why_worse,
 )
 from lora_watch.rules.size import began_with, size_of
 from lora_watch.text import count
 
 EARLY = 20
-"""Steps in which a loss above its start is blamed on the adapters; later on other causes are likelier (LW202)."""
+"""Steps after the end of a warm-up in which a loss above its start is blamed on the adapters; later on other causes are
+likelier (LW202)."""
 
 
 _PLACES = (
@@ -53,7 +57,7 @@ class NonFiniteAdapter(Rule):
         if not bad.any():
             return None
         first = record.run.adapters[int(np.argmax(bad))]
-        change = weaker(record, 10.0)
+        change = weaker(record, weaker_by(record, otherwise=10.0))
         overflow = "an overflow or a division by zero in the backward pass of this layer"
         update = "a learning rate so high that the update itself overflows"
         return Finding(
@@ -90,13 +94,9 @@ def _warms_up(record: StepRecord) -> bool:
     return any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
 
 
-def _improved(record: StepRecord) -> bool:
-    return record.scalars.get("loss_improved", 0.0) > 0
-
-
-def _worse(record: StepRecord, factor: float) -> bool:
-    """Early in the run, the mean of the last five losses is above ``factor`` × the start by more than its noise."""
-    if record.step > EARLY:
+def _worse(record: StepRecord, factor: float, early: int) -> bool:
+    """Up to step ``early``, the mean of the last five losses is above ``factor`` × the start by more than its noise."""
+    if record.step > early:
         return False
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
@@ -113,8 +113,9 @@ class NormExplosion(Rule):
     Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose frozen weight is less than a tenth of
     their siblings' in other blocks do not count. Fires when
 
-    - within the first 20 steps, the size over all blocks passes ``threshold_if_worse`` while the mean of the last five
-      losses lies more than 10 % and its noise above the start, or
+    - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
+      blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
+      above the start, or
     - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
 
     Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
@@ -140,10 +141,18 @@ class NormExplosion(Rule):
     spectral_threshold_if_worse: float = 5.0
     spectral_threshold: float = 20.0
     holds: bool = field(default=False, init=False)
+    highest: float = field(default=0.0, init=False)
+    """The highest learning rate so far."""
+    warm_up: int = field(default=0, init=False)
+    """The step at which it was reached."""
+    sound: int = field(default=0, init=False)
+    """Steps at which the loss had improved on its start, before this rule held."""
     began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)
+        if record.lr and max(record.lr) > self.highest:
+            self.highest, self.warm_up = max(record.lr), record.step
         if_worse, always, metric = self.threshold_if_worse, self.threshold, "output_ratio"
         if (size := size_of(record, metric, self.began)) is None:
             if_worse, always = self.spectral_threshold_if_worse, self.spectral_threshold
@@ -152,20 +161,22 @@ class NormExplosion(Rule):
         if size is None:
             return None
         over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {count(size.blocks, 'block')}"
-        if size.overall > if_worse and _worse(record, self.loss_factor):
+        if size.overall > if_worse and _worse(record, self.loss_factor, EARLY + self.warm_up):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f"{over}, and the loss went {start:.3g} → {recent:.3g}", if_worse
-        elif size.overall > always and record.step >= 3 and not _improved(record):
+        elif size.overall > always and record.step >= 3 and not improved(record):
             why, threshold = f"{over}, and the loss has not improved", always
-        elif self.holds and size.overall > (threshold := always if _improved(record) else if_worse):
+        elif self.holds and size.overall > (threshold := always if improved(record) else if_worse):
             why = over
         else:
             self.holds = False
+            self.sound += improved(record)
             return None
         self.holds = True
         beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
-        change, causes = weaker(record, weaker_by(record, size.overall)), why_strong(record)
-        if record.step <= EARLY and not _warms_up(record):
+        change = weaker(record, weaker_by(record, size.overall))
+        causes = why_worse(record, self.sound) if self.sound >= SOUND else why_strong(record)
+        if record.step <= EARLY + self.warm_up and not _warms_up(record):
             causes.append("no warm-up, so that the first updates go at full speed in unsure directions")
         return Finding(
             f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (threshold {threshold:g}).",
@@ -232,6 +243,53 @@ class NormRunaway(Rule):
 
 
 @dataclass
+class AdapterDominates(Rule):
+    """What the adapters add is several times what their layers say themselves, whatever the loss does.
+
+    Fires when ``output_ratio`` of the median layer is above ``threshold`` at ``measured`` full measurements in a row.
+    The loss may fall all the same: the frozen model is then hardly used, and little of what it knew is left. What PiSSA
+    and its kin began with does not count, as in LW102.
+
+    The threshold: good runs of the corpus reached 1.7 in the median layer, and one that adapts a single module of the
+    packaged Llama 4.4: the fewer there are, the larger each has to be.
+    """
+
+    id = "LW110"
+    name = "adapter-dominates"
+    needs = "output_ratio"
+    severity = Severity.WARNING
+    zone = "growing"
+    yields_to = (*NON_FINITE, "LW102", "LW103")
+
+    threshold: float = 10.0
+    measured: int = 3
+    streak: int = field(default=0, init=False)
+    """Full measurements in a row above the threshold."""
+    began: list[float] = field(default_factory=list, init=False)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        self.began = began_with(record, self.began)
+        size = size_of(record, "output_ratio", self.began)
+        if size is None:
+            return None
+        median = float(np.nanmedian(size.values))
+        self.streak = self.streak + 1 if median > self.threshold else 0
+        if self.streak < self.measured:
+            return None
+        change = weaker(record, weaker_by(record, size.overall))
+        return Finding(
+            f"The adapters dominate the layers they adapt: output_ratio {_beyond(record)}is {median:.3g} in the median "
+            f"layer (threshold {self.threshold:g}), for {count(self.streak, 'full measurement')}.",
+            adapters=size.worst(record),
+            metric="output_ratio",
+            limit=self.threshold,
+            causes=why_strong(record),
+            remedies=change.words,
+            settings=change.settings,
+        )
+
+
+@dataclass
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model by the end of the schedule, and the loss says the same.
 
@@ -266,7 +324,7 @@ class BarelyMoves(Rule):
             return None
         self.judged = True
         reach = size.overall / record.lr_fraction
-        if reach >= self.reach or (_improved(record) and start - recent > self.fall * abs(start)):
+        if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
             return None
         change = stronger(record, stronger_by(record, reach))
         if record.run.other_methods:

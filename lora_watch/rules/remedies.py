@@ -56,15 +56,18 @@ def leap(run: RunInfo) -> float:
     return float(np.median(known)) * blocks(run) if len(known) else math.nan
 
 
-def weaker_by(record: StepRecord, overall: float) -> float:
-    """By how much s·lr should come down, from 2 to 100: to a first step of ``EASY_STEP``.
+def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:
+    """By how much s·lr should come down, from 2 on: to a first step of ``EASY_STEP``, the same whichever rule asks.
 
     Where single steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near
-    ``AIM`` instead: ``overall`` is the size now, carried on to the end as if every update agreed.
+    ``AIM`` instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed.
+    Where that is unknown too, ``otherwise``.
     """
     fast = leap(record.run) / EASY_STEP
     if fast > 2.0:
-        return min(fast, 100.0)
+        return fast
+    if overall is None:
+        return otherwise
     return min(max(overall / (record.lr_fraction or 1.0) / AIM, 2.0), 10.0)
 
 
@@ -178,6 +181,27 @@ def why_strong(record: StepRecord) -> list[str]:
     if scale > ORDINARY_SCALE:
         return [f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"]
     return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
+
+
+SOUND = 50
+"""Steps at which the loss lay below its start after which the settings are no longer the first suspect."""
+
+
+def improved(record: StepRecord) -> bool:
+    """The loss lies below its start by more than its noise."""
+    return record.scalars.get("loss_improved", 0.0) > 0
+
+
+def why_worse(record: StepRecord, sound: int) -> list[str]:
+    """Why a loss has risen, likeliest first. ``sound``: steps of this run at which it was ``improved``.
+
+    What has been right for many steps did not move first: then the data are the first suspect, unless something has
+    raised the learning rate.
+    """
+    strong, data = why_strong(record), "the data changed: another domain, corrupted batches, a new epoch's order"
+    if sound < SOUND or raised_to(record):
+        return [*strong, data]
+    return [f"{data}; with these settings the run had been sound for {sound} steps", *strong]
 
 
 def in_fp16(record: StepRecord) -> bool:

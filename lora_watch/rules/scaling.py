@@ -20,6 +20,7 @@ from lora_watch.rules.remedies import (
     peak_rates,
     round_alpha,
     weaker,
+    weaker_by,
     with_alpha,
 )
 from lora_watch.rules.tasks import SOURCES
@@ -32,7 +33,8 @@ class AggressiveScale(Rule):
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, whatever the
     gradient; it was measured within 0.98–1.14 of that. A WARNING, before the first step, when that prediction at the
     full learning rate, beside ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
-    ``first_step``: no useful run of the corpus did. Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding
+    ``first_step``: good runs of the corpus reached 0.68, others of the packaged Llama 0.97 and were among its best.
+    Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding
     article's rule of thumb: many useful runs are beyond it. Foresight only: it never says ERROR.
     """
 
@@ -44,7 +46,7 @@ class AggressiveScale(Rule):
 
     scale: float = 4.0
     lr: float = 3e-4
-    first_step: float = 0.7
+    first_step: float = 1.2
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
@@ -62,13 +64,12 @@ class AggressiveScale(Rule):
         says = (
             f"; the first full step adds about {size:.2g} of the weights' norm, summed over {blocks(record.run)} blocks"
         )
-        change = weaker(record, max(size / EASY_STEP, 2.0) if math.isfinite(size) else 2.0)
+        change = weaker(record, weaker_by(record))
         return Finding(
-            f"Scale {scale[worst]:g} ({adapters[worst].scale_formula}) with learning rate {lr[worst]:g} is aggressive: "
-            f"s·lr = {scale[worst] * lr[worst]:.2g}{says if math.isfinite(size) else ''}.",
-            adapters=worst_first(record, predicted, np.isfinite(predicted))
-            if leaps
-            else worst_first(record, scale * lr, hot),
+            f"Scale {scale[worst]:g} ({adapters[worst].scale_formula}) with learning rate {lr[worst]:g} is "
+            f"{'aggressive' if leaps else 'above the rule of thumb'}: s·lr = {scale[worst] * lr[worst]:.2g}"
+            f"{says if math.isfinite(size) else ''}.",
+            adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
             metric="relative_norm" if leaps else "effective_lr",
             limit=self.first_step if leaps else self.scale * self.lr,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.alerts import Alert, Severity, in_order
-from tests.rules.runs import ids, run, the
+from lora_watch.records import Reading, StepRecord
+from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
+from lora_watch.rules.remedies import why_strong
+from tests.rules.runs import healthy, ids, run, the
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 LAYER = "model.layers.1.self_attn.v_proj"
@@ -102,3 +108,75 @@ def test_a_run_that_ends_with_an_error_open_is_unhealthy() -> None:
     report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())
     assert report["verdict"] == "unhealthy"
     assert "LW201" in report["message"]
+
+
+# -- what is suspected first, and what is advised ----------------------------------------------------------------------
+
+
+def step(number: int, ratio: float, loss: float, improved: bool, lr: float = 1e-3, **scalars: float) -> StepRecord:
+    """A step of the packaged model's run: every layer with this output ratio, a loss that began at 4."""
+    run = replace(healthy().run, config={})
+    known = {"loss_start": 4.0, "loss_recent": loss, "loss_noise": 0.01, "loss_improved": float(improved)}
+    values = np.full(len(run.adapters), ratio)
+    return StepRecord(run, number, {"output_ratio": Reading(values)}, loss=loss, lr=(lr,), scalars=known | scalars)
+
+
+RISEN = {"loss_rise_score": 9.0, "loss_rise": 0.5, "loss_before": 2.0}
+
+
+@pytest.mark.parametrize(("sound", "data_first"), [(60, True), (30, False)])
+@pytest.mark.parametrize("rule", [LossDivergence, NormExplosion])
+def test_settings_that_were_right_for_long_are_not_the_first_suspect(
+    rule: Callable[[], Rule], sound: int, data_first: bool
+) -> None:
+    judge = rule()
+    for number in range(1, sound + 1):
+        assert judge.check(step(number, 0.1, 2.0, improved=True)) is None
+    finding = judge.check(step(sound + 1, 4.0, 5.0, improved=False, **RISEN))
+    assert finding is not None
+    strong = why_strong(step(1, 0.1, 2.0, improved=True))
+    assert (finding.causes[0] not in strong) == data_first
+    assert strong[0] in finding.causes
+
+
+def test_a_rate_that_something_has_raised_is_suspected_however_sound_the_run_was() -> None:
+    judge = LossDivergence()
+    for number in range(1, 61):
+        judge.check(step(number, 0.1, 2.0, improved=True))
+    raised = step(61, 4.0, 5.0, improved=False, lr=1.0, **RISEN)
+    raised = replace(raised, run=replace(raised.run, config={"learning_rate": 2e-3}))
+    finding = judge.check(raised)
+    assert finding is not None
+    assert finding.causes[0] == why_strong(raised)[0]
+    assert not finding.settings
+
+
+@pytest.mark.parametrize(("warm_up", "fires"), [(40, True), (5, False)])
+def test_the_first_steps_are_counted_from_the_end_of_the_warm_up(warm_up: int, fires: bool) -> None:
+    rule = NormExplosion()
+    for number in range(1, 45):
+        assert rule.check(step(number, 0.1, 4.0, False, lr=min(number / warm_up, 1.0) * 1e-2)) is None
+    assert (rule.check(step(45, 1.0, 5.0, False, lr=1e-2)) is not None) == fires
+
+
+def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
+    ratios = [1.0, 50.0, 1.0, 50.0, 50.0, 50.0, 50.0]
+    episodes = Episodes([AdapterDominates()])
+    for number, ratio in enumerate(ratios, start=1):
+        episodes.check(step(number, ratio, 3.0 - 0.1 * number, improved=True))
+    assert [(a.rule, a.severity, a.step) for a in episodes.alerts if a.rule == "LW110"] == [
+        ("LW110", Severity.WARNING, 6)
+    ]
+    assert episodes.alerts[0].settings
+
+
+def test_all_alerts_of_a_run_advise_the_same_and_it_cures() -> None:
+    sick = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
+    settings = {alert.rule: alert.settings for alert in sick.alerts if alert.settings}
+    assert settings.keys() >= {"LW401", "LW102"}
+    advised = settings["LW102"]
+    assert all(other == advised for other in settings.values()), settings
+    cured = run(lora(tiny_model(), alpha=advised["lora_alpha"]), steps=40, lr=advised["learning_rate"])
+    assert ids(cured) == []
+    assert cured.last is not None
+    assert cured.last.zone == "healthy"
