@@ -46,7 +46,7 @@ def _of_many(data: bytes) -> int:
 def _by_one_byte(state: Words) -> Words:
     """What eight zero bits make of ``state``."""
     for _ in range(8):
-        state = state >> 1 ^ np.where(state & 1, np.uint32(_POLYNOMIAL), np.uint32(0))
+        state = (state >> 1 ^ np.where(state & 1, np.uint32(_POLYNOMIAL), np.uint32(0))).astype(np.uint32)
     return state
 
 

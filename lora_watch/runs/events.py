@@ -195,7 +195,7 @@ class EventLog:
                         event = None if content is None else event_pb2.Event.FromString(content)
                     except DecodeError:
                         event = None
-                    if event is None:
+                    if content is None or event is None:
                         place = file, record.offset
                         self._broken[place] = f"{file.name} has a damaged record at byte {record.offset:,}"
                     elif holding in content:

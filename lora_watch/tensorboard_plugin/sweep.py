@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from typing import Any, get_args
 
 from lora_watch.alerts import Alert
@@ -39,8 +40,8 @@ def _trial(reader: Reader, ctx: Any, experiment: str, run: str, evaluation: floa
     loss = None
     if "loss" in known["series"]:
         series, _ = reader.series(ctx, experiment, run, "loss")
-        values = last_tenth(series.values[series.steps > 0, 0])
-        loss = float(values.mean()) if len(values) else None
+        values = last_tenth(series.values[series.steps > 0, 0].tolist())
+        loss = statistics.fmean(values) if values else None
     return trial_of(
         from_header(
             clean(run),

@@ -37,7 +37,10 @@ class ClippingTap:
         self._accelerator = accelerator
 
     def detach(self) -> None:
-        found = vars(self._accelerator).get("clip_grad_norm_") if self._accelerator is not None else None
-        if getattr(found, "lora_watch_tap", None) is self:
-            del self._accelerator.clip_grad_norm_
+        accelerator: Any = self._accelerator
+        if (
+            accelerator is not None
+            and getattr(vars(accelerator).get("clip_grad_norm_"), "lora_watch_tap", None) is self
+        ):
+            del accelerator.clip_grad_norm_
         self._accelerator = None

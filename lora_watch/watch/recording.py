@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -186,5 +186,5 @@ def _deferred(loss: Loss) -> Deferred[float | None]:
     return ready(None if loss is None else float(loss))
 
 
-def _first(arrays: list[FloatArray]) -> float:
+def _first(arrays: Sequence[FloatArray]) -> float:
     return float(arrays[0][0])
