@@ -101,7 +101,6 @@ def test_the_wheel_holds_the_model_the_types_the_licence_and_every_module(wheel:
         assert f"lora_watch/demo/{wanted}" in names
     assert "lora_watch/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
-    assert {str(file.relative_to(ROOT)) for file in PACKAGE.rglob("schema/*.json")} <= names
     assert {str(file.relative_to(ROOT)) for file in PACKAGE.rglob("*.py")} <= names
     assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
 

@@ -61,7 +61,7 @@ class Transfer:
         return said
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``lora_watch/schema/transfer.json``."""
+        """Plain data; its schema is ``transfer.json`` of ``lora_watch.schema``."""
         return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
 
     def __str__(self) -> str:

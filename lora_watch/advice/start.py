@@ -150,7 +150,7 @@ class Advice:
         return said
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``lora_watch/schema/advice.json``."""
+        """Plain data; its schema is ``advice.json`` of ``lora_watch.schema``."""
         out = {**asdict(replace(self, findings=())), "version": ADVICE_VERSION, "share": self.share}
         return out | {
             "memory": asdict(self.memory) | {"total": self.memory.total},

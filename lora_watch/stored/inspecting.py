@@ -54,7 +54,7 @@ class Inspection:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``lora_watch/schema/inspect.json``. None means unknown, NaN was measured."""
+        """Plain data; its schema is ``inspect.json`` of ``lora_watch.schema``. None means unknown, NaN was measured."""
         told = self.measurement.to_dict()
         columns = [key for key in told if key not in ("names", "methods", "r")]
         base = self.saved.config.get("base_model_name_or_path")
@@ -185,7 +185,7 @@ class Difference:
         return np.isnan(self.ratio) & ~self.broken
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, part of ``lora_watch/schema/inspect.json``. None is 0/0, NaN comes from a broken adapter."""
+        """Plain data, ``against`` in ``inspect.json``. None is 0/0, NaN comes from a broken adapter."""
         return {
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,16 +11,15 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-import lora_watch
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.gate.formats.as_json import as_json
+from lora_watch.schema import schemas, write
 from lora_watch.strict_json import strict
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse
 
-FOLDER = Path(lora_watch.__file__).parent / "schema"
-SCHEMAS = {path.name: json.loads(path.read_text(encoding="utf-8")) for path in sorted(FOLDER.glob("*.json"))}
+SCHEMAS = schemas()
 REGISTRY: Registry[Any] = Registry().with_resources(
     (name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
 )
@@ -36,6 +34,11 @@ def errors(name: str, content: Any) -> list[str]:
 def test_each_schema_is_one(name: str) -> None:
     jsonschema.Draft202012Validator.check_schema(SCHEMAS[name])
     assert SCHEMAS[name]["$id"] == name
+
+
+def test_the_command_writes_them_as_files(tmp_path: Path) -> None:
+    write(tmp_path)
+    assert {path.name: parse(path.read_bytes()) for path in tmp_path.iterdir()} == SCHEMAS
 
 
 def test_report_and_alerts(healthy: Path, exploded: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A judgement as strict JSON, for programs; its schema is ``lora_watch/schema/check.json``."""
+"""A judgement as strict JSON, for programs; its schema is ``check.json`` of ``lora_watch.schema``."""
 
 from __future__ import annotations
 
