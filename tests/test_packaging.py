@@ -88,11 +88,16 @@ def test_the_core_does_not_import_what_stands_above_it():
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    folder = tmp_path_factory.mktemp("wheel")
-    build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "--wheel-dir", str(folder), str(ROOT)], check=True)
-    return zipfile.ZipFile(next(folder.glob("*.whl")))
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder with the wheel and the source distribution."""
+    folder = tmp_path_factory.mktemp("built")
+    subprocess.run([sys.executable, "-m", "hatchling", "build", "--directory", str(folder)], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def wheel(built: Path) -> zipfile.ZipFile:
+    return zipfile.ZipFile(next(built.glob("*.whl")))
 
 
 def test_the_wheel_holds_the_model_the_types_the_licence_and_every_module(wheel: zipfile.ZipFile):
@@ -102,7 +107,9 @@ def test_the_wheel_holds_the_model_the_types_the_licence_and_every_module(wheel:
     assert "lora_watch/py.typed" in names
     assert any(name.endswith("licenses/LICENSE") for name in names)
     assert {str(file.relative_to(ROOT)) for file in PACKAGE.rglob("*.py")} <= names
-    assert not [name for name in names if "__pycache__" in name or name.startswith("tests/")]
+    foreign = [name for name in names if not name.startswith(("lora_watch/", "lora_watch-"))]
+    assert foreign == [], "no tests, no benchmarks"
+    assert not [name for name in names if "__pycache__" in name or "/test_" in name or "remake_model" in name]
 
 
 def test_the_wheel_is_small_and_does_not_need_peft(wheel: zipfile.ZipFile):
@@ -111,3 +118,13 @@ def test_the_wheel_is_small_and_does_not_need_peft(wheel: zipfile.ZipFile):
     required = [line for line in metadata.splitlines() if line.startswith("Requires-Dist") and "extra" not in line]
     assert not [line for line in required if "peft" in line]
     assert f"Version: {lora_watch.__version__}" in metadata
+
+
+def test_what_is_built_is_fit_to_be_published(built: Path):
+    pytest.importorskip("twine")
+    files = [str(path) for path in built.iterdir()]
+    assert len(files) == 2
+    done = subprocess.run(
+        [sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout

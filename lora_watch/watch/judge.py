@@ -87,6 +87,7 @@ class Judge:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.episodes.load_state_dict(state.get("episodes", {}))
+        self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
 
     def __getstate__(self) -> dict[str, Any]:
         return {**vars(self), "sinks": GuardedSinks((), self.guard)}
