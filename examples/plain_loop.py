@@ -19,6 +19,7 @@ parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.R
 parser.add_argument("--steps", type=int, default=60)
 parser.add_argument("--lr", type=float, default=2e-3)
 parser.add_argument("--alpha", type=int, default=16)
+parser.add_argument("--output_dir", help="for the report, the last good adapter and TensorBoard")
 options = parser.parse_args()
 
 torch.manual_seed(0)
@@ -30,7 +31,7 @@ schedule = torch.optim.lr_scheduler.LinearLR(optimizer, 1.0, 0.0, total_iters=op
 data = torch.tensor([block["input_ids"] for block in blocks(stdlib_text(), tokenizer, 4 * options.steps, 64)])
 
 try:
-    with Monitor(model, optimizer, fail_on="error", max_steps=options.steps) as monitor:
+    with Monitor(model, optimizer, fail_on="error", output_dir=options.output_dir, max_steps=options.steps) as monitor:
         for batch in data.split(4):
             loss = model(input_ids=batch, labels=batch).loss
             loss.backward()

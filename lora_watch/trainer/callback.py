@@ -18,8 +18,8 @@ from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
-from lora_watch.sinks import Sink, TensorBoardSink, Verdict
-from lora_watch.sinks.standard import own_run, standard_sinks
+from lora_watch.sinks import Sink, Verdict
+from lora_watch.sinks.standard import standard_sinks
 from lora_watch.trainer import facts
 from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.log_rows import LogRows
@@ -180,7 +180,8 @@ class LoraWatchCallback(TrainerCallback):
             if control.should_save:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
         if control.should_save or failures:
-            self._remember(self.monitor, state)
+            with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
+                _remember(self.monitor, state)
         failures = self._agreed(failures)
         if not failures:
             return
@@ -199,9 +200,7 @@ class LoraWatchCallback(TrainerCallback):
     @_event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._detach()
-        if self.monitor is not None and self._conclude(self.monitor):
-            return self._ending(self.monitor)
-        return None
+        return self._conclude(self.monitor) if self.monitor is not None else None
 
     @_event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -244,6 +243,7 @@ class LoraWatchCallback(TrainerCallback):
             rules=self.policy.rules,
             mute=self.mute,
             sinks=self._sinks(trainer, model) if state.is_world_process_zero else (),
+            console=False,  # it is one of the sinks
             max_steps=state.max_steps if state.max_steps > 0 else None,
             lr_fraction=schedule.fraction if schedule else None,
             peak_lr=schedule.peaks if schedule else None,
@@ -267,31 +267,19 @@ class LoraWatchCallback(TrainerCallback):
         for tap in (self._tap, self._clipping, self._rows):
             tap.detach()
 
-    def _remember(self, monitor: Monitor, state: TrainerState) -> None:
-        """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
-        saved: Any = getattr(state, "stateful_callbacks", None)
-        if saved is None:
-            return
-        saved.pop(_KEY, None)  # rather none than that of an earlier step
-        with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
-            saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
-
-    def _conclude(self, monitor: Monitor) -> bool:
-        """The run has come to its end: judge it and complete its files. Whether the policy has ended it."""
+    def _conclude(self, monitor: Monitor) -> Exception | None:
+        """The run has come to its end, the planned one or not: judge it and complete its files."""
         monitor.conclude()
-        failed = bool(self._agreed(monitor.failures))
-        if failed:
-            self.close("failed", str(monitor.error()))
-        else:
-            self.close("ok")  # also where training has stopped itself before the planned steps
-        return failed
+        ending = self._end_for(monitor.failures)
+        if ending is None:
+            self.close("ok")
+        return ending
 
     def _end_for(self, failures: list[Alert]) -> Exception | None:
         """What ends the training, where a rank has ``failures``."""
-        return self._ending(self.monitor) if self._agreed(failures) and self.monitor is not None else None
-
-    def _ending(self, monitor: Monitor) -> Exception:
-        error = monitor.error()
+        if not self._agreed(failures) or self.monitor is None:
+            return None
+        error = self.monitor.error()
         self.close("failed", str(error))
         ending = self.exception(error)
         if ending is not error:
@@ -307,17 +295,16 @@ class LoraWatchCallback(TrainerCallback):
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
-        standard = standard_sinks(folder, model, self.policy, self._events(trainer), self.console, batch)
-        return [*standard, *self.sinks]
+        events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
+        return [*standard_sinks(folder, model, self.policy, events, self.console, batch), *self.sinks]
 
-    def _events(self, trainer: Trainer | None) -> TensorBoardSink | None:
-        if not self.tensorboard:
-            return None
-        all_scalars = self.tensorboard == "all"
-        # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
-        if any(hasattr(known, "tb_writer") for known in facts.callbacks_of(trainer)):
-            return TensorBoardSink(facts.shared_writer(trainer), all_scalars=all_scalars)
-        return TensorBoardSink(directory=own_run(self._output), all_scalars=all_scalars)
+
+def _remember(monitor: Monitor, state: TrainerState) -> None:
+    """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
+    saved: Any = getattr(state, "stateful_callbacks", None)
+    if saved is not None:
+        saved.pop(_KEY, None)  # rather none than that of an earlier step
+        saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
 
 
 def watch(trainer: Trainer, **settings: Any) -> LoraWatchCallback:

@@ -12,6 +12,8 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lora_watch.adapters import walk
+from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.standard import own_run
 from lora_watch.trainer.ranks import world_size
 
 log = logging.getLogger("lora_watch")
@@ -141,7 +143,15 @@ def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
+def events_sink(trainer: Trainer | None, output_dir: Path, all_scalars: bool) -> TensorBoardSink:
+    """Writes into the Trainer's own TensorBoard run, or below ``output_dir`` where it has none."""
+    # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
+    if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
+        return TensorBoardSink(_shared_writer(trainer), all_scalars=all_scalars)
+    return TensorBoardSink(directory=own_run(output_dir), all_scalars=all_scalars)
+
+
+def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
     """A function that finds the TensorBoard writer of the Trainer; None while there is none."""
     reference = weakref.ref(trainer) if trainer is not None else None
 

@@ -45,6 +45,12 @@ class Judge:
         """Those of ``failures`` for which an update must not be."""
         return [alert for alert in self.failures if alert.rule in self.policy.urgent]
 
+    def resume(self, record: StepRecord) -> None:
+        """Give the sinks the alerts of the session before, as of ``record``, its last step: this one is their story,
+        too."""
+        if self.episodes.alerts:
+            self._write(record, self.episodes.alerts)
+
     def before_update(self, record: StepRecord) -> None:
         """Ask the urgent rules."""
         self._unwritten += self.episodes.check(record, urgent=True)

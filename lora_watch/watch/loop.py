@@ -10,6 +10,7 @@ from torch import Tensor
 from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
+from lora_watch.watch import interrupts
 from lora_watch.watch.cadence import Cadence
 from lora_watch.watch.judge import Judge
 from lora_watch.watch.recording import Recorder, Taken
@@ -83,10 +84,13 @@ class Loop:
             self._recorder.find(step)
             self._started = True
             Loop.started += 1
+            interrupts.began(self)
             self._judge.sinks.start(self.run, step)
             self._judge.sinks.updated(step)
-            if step == 0:  # a resumed run was judged before its first step already
+            if step == 0:
                 self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
+            else:  # a resumed run was judged before its first step already, and has what was found since then
+                self._judge.resume(StepRecord(self.run, step, {}))
             self._recorder.plan(step)
         self._cadence.start_clock()
 
@@ -178,7 +182,9 @@ class Loop:
         if verdict == "ok" and errors:
             verdict, message = "unhealthy", str(errors[0])
         self._started = False
-        self._recorder.close()
+        with self.guard("taking the hooks off the model"):
+            interrupts.ended(self)
+            self._recorder.close()
         self._judge.sinks.finish(verdict, message)
 
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:

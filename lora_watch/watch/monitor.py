@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from lora_watch.alerts import LoraWatchError
-from lora_watch.policy import FailOn, policy
+from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
-from lora_watch.sinks import Sink
+from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.watch.cadence import Cadence
 from lora_watch.watch.instruments import Instruments
+from lora_watch.watch.interrupts import in_words
 from lora_watch.watch.judge import Judge
 from lora_watch.watch.loop import Loop
 from lora_watch.watch.recording import Recorder
@@ -26,7 +30,7 @@ class Monitor(Loop):
 
     For a plain torch loop::
 
-        with Monitor(model, optimizer, fail_on="error") as monitor:
+        with Monitor(model, optimizer, fail_on="error", output_dir="out") as monitor:
             for batch in data:
                 loss = model(**batch).loss
                 loss.backward()
@@ -39,8 +43,8 @@ class Monitor(Loop):
 
     Numbers on an accelerator are copied to the host without waiting and read one step later: there a step is judged
     after the next one, the last by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each is judged at
-    once. With ``fail_on``, ``before_update`` waits for the loss and the gradients, so that nothing non-finite is
-    applied.
+    once. With ``fail_on`` the gradients are waited for and looked at before each ``optimizer.step()`` of a loop, which
+    then raises LoraWatchError rather than apply what is not finite.
 
     Args:
         model: the model that is being trained, with its adapters.
@@ -64,7 +68,10 @@ class Monitor(Loop):
             where it went on.
         rules: rules to use in place of those with the same id, or in addition.
         mute: ids or names of rules to leave out.
-        sinks: where records and alerts are written.
+        sinks: where records and alerts are written as well.
+        output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard);
+            without it nothing is written. Of several ranks the first one writes.
+        console: print alerts and the end of the run to standard error.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
@@ -94,6 +101,8 @@ class Monitor(Loop):
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] | None = None,
         sinks: Sequence[Sink] = (),
+        output_dir: str | os.PathLike[str] | None = None,
+        console: bool = True,
         max_steps: int | None = None,
         lr_fraction: Callable[[int], float | None] | None = None,
         peak_lr: Sequence[float] | None = None,
@@ -101,7 +110,8 @@ class Monitor(Loop):
         judge_loss: bool = True,
         notes: Sequence[str] = (),
     ):
-        judge = Judge(policy(fail_on, patience, mute, rules), every, sinks)
+        chosen = policy(fail_on, patience, mute, rules)
+        judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
         cadence = Cadence(every, max_overhead, judge.guard)
         run = RunInfo(
             adapters=(),
@@ -115,15 +125,16 @@ class Monitor(Loop):
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)
         self._optimizer, self._scaler = optimizer, scaler
         self._micro_batches: list[Tensor] = []
+        self._update_hook: Any = None
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         super().__init__(recorder, judge, cadence)
 
     def __enter__(self) -> Monitor:
-        self.start()
+        self._begin()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
-        if kind is None:
+        if error is None:
             if self.conclude():
                 late = self.error()
                 self.finish("failed", str(late))
@@ -132,7 +143,7 @@ class Monitor(Loop):
         elif isinstance(error, LoraWatchError):
             self.finish("failed", str(error))
         else:
-            self.finish("interrupted", f"{kind.__name__}: {error}")
+            self.finish("interrupted", in_words(error))
 
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
         """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
@@ -143,7 +154,7 @@ class Monitor(Loop):
         Returns ``last``. Raises LoraWatchError when the policy ends the run.
         """
         if not self._started:
-            self.start()
+            self._begin()
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
         if accumulation is not None:
             if loss is not None:
@@ -156,8 +167,37 @@ class Monitor(Loop):
             raise self.error()
         return self.last
 
+    def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
+        if self._update_hook is not None:
+            self._update_hook.remove()
+            self._update_hook = None
+        super().finish(verdict, message)
+
+    def _begin(self) -> None:
+        """What a loop of the user's own leaves to us: to start, and to look before each update."""
+        self.start()
+        optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
+        if self.policy.can_end_a_run and hasattr(optimizer, "register_step_pre_hook"):
+            self._update_hook = optimizer.register_step_pre_hook(self._before_step)
+
+    def _before_step(self, *_: Any) -> None:
+        if self.before_update(None):
+            raise self.error()
+
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_optimizer": None, "_scaler": None}
+        return {**super().__getstate__(), "_optimizer": None, "_scaler": None, "_update_hook": None}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
+
+
+def _own_sinks(
+    model: nn.Module, policy: Policy, output_dir: str | os.PathLike[str] | None, console: bool
+) -> Sequence[Sink]:
+    if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+        return ()
+    if output_dir is None:
+        return (ConsoleSink(),) if console else ()
+    folder = Path(output_dir)
+    events = TensorBoardSink(directory=own_run(folder))
+    return standard_sinks(folder / "lora_watch", model, policy, events, console)

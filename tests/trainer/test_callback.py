@@ -293,6 +293,27 @@ def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
         again.train(resume_from_checkpoint=str(checkpoint))
 
 
+def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
+    """A job that is killed and put back into the queue: its second session is not green."""
+    from lora_watch.gate import judge
+
+    def session(resume: bool) -> None:
+        callback = LoraWatchCallback(fail_on="never", console=False)
+        settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 6, "output_dir": str(tmp_path)}
+        trainer = build_trainer(lora(tiny_model(), alpha=128), None, 7, callbacks=[callback], lr=5e-2, **settings)
+        trainer.train(resume_from_checkpoint=resume)
+
+    session(False)
+    before = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    opened = next(alert["step"] for alert in before["alerts"] if alert["rule"] == "LW102")
+    assert opened <= 6
+    session(True)
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert report["session"] == 2
+    assert ("LW102", opened) in [(alert["rule"], alert["step"]) for alert in report["alerts"]]
+    assert judge([tmp_path]).exit_code == 1
+
+
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
     trainer = build_trainer(lora(tiny_model()), None, 10, **settings)
@@ -445,6 +466,21 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert report_of(trainer)["verdict"] == "ok"
     assert report_of(trainer)["session"] == 2
     assert not any(module._forward_hooks for _, module in walk(trainer.model))
+
+
+def test_an_exception_of_the_training_is_in_the_report_at_once() -> None:
+    class OutOfMemory(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            if self.state.global_step == 2:
+                raise MemoryError("17 GiB")
+            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback], trainer_class=OutOfMemory)
+    with pytest.raises(MemoryError):
+        trainer.train()
+    report = report_of(trainer)
+    assert (report["verdict"], report["step"], report["message"]) == ("interrupted", 2, "MemoryError: 17 GiB")
 
 
 @mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows

@@ -1,0 +1,67 @@
+"""A plain loop as README shows it: it speaks, it leaves its files, and nothing non-finite reaches the weights."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+
+from lora_watch import LoraWatchError, Monitor
+from tests.support import stdlib_blocks, tiny_model
+from tests.watch.test_monitor import built
+
+IDS = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)])
+
+
+def train(monitor: Monitor, model: Any, optimizer: Any, steps: int, nan_at: int | None = None) -> None:
+    with monitor:
+        for step in range(1, steps + 1):
+            loss = model(input_ids=IDS, labels=IDS).loss
+            (loss * (float("nan") if step == nan_at else 1.0)).backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+
+
+def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, optimizer = built(alpha=128, lr=5e-2)
+    train(Monitor(model, optimizer, output_dir=tmp_path), model, optimizer, 12)
+    told = capsys.readouterr().err
+    assert "lora_watch: 28 adapters, r " in told
+    assert "ERROR LW102 norm-explosion at step" in told
+    assert str(tmp_path / "lora_watch" / "report.json") in told.splitlines()[-1]
+    events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))
+    assert f"tensorboard --logdir {events[0].parent}" in told.splitlines()[-1]
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert report["step"] == 12
+    assert PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / "last_good"))
+
+
+def test_it_can_be_silent_and_write_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model, optimizer = built(alpha=128, lr=5e-2)
+    train(Monitor(model, optimizer, console=False), model, optimizer, 2)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("nan_at", [1, 3])
+def test_no_nan_reaches_the_weights_under_fail_on(nan_at: int) -> None:
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer, fail_on="error", console=False)
+    with pytest.raises(LoraWatchError, match="LW101"):
+        train(monitor, model, optimizer, 5, nan_at)
+    assert monitor.steps == nan_at - 1
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    # Nothing of ours is left in the optimizer: it goes on as anybody's.
+    optimizer.step()
+    assert not all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_without_fail_on_nothing_is_held_up() -> None:
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer, console=False)
+    train(monitor, model, optimizer, 4, nan_at=3)
+    assert "LW101" in {alert.rule for alert in monitor.alerts}
