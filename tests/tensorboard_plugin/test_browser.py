@@ -108,7 +108,7 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
     frame = tab.open(run=SICK)
     assert "explosion" in frame.inner_text("#verdict h1").lower()
     assert "lora_alpha 64" in frame.inner_text("#verdict .fix")
-    assert frame.inner_text("#ended") == "finished"
+    assert frame.inner_text("#ended") == "finished unhealthy"
     assert len(frame.query_selector_all(".bars li")) == 9  # the last measured ones, if not measured at the last step
     for i, view in enumerate(VIEWS):
         tab.press(str(i + 1))

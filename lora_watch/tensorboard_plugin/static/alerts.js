@@ -23,6 +23,7 @@ const held = (alert, ended) =>
       : 'still open'
     : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`;
 
+/** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {state, alerts} = app;
   const ended = !['running', null].includes(app.told.verdict);
@@ -188,7 +189,10 @@ function watchers({schema}) {
   );
 }
 
-/** The new settings as one would type them, beside the run's own; null where the alert has none. */
+/**
+ * The new settings as one would type them, beside the run's own; null where the alert has none.
+ * @param {import('./app.js').App} app
+ */
 function settingsOf(app, alert, inWords) {
   const given = Object.entries(alert.settings ?? {}).filter(([, value]) => typeof value === 'number');
   if (!given.length) return null;
@@ -232,6 +236,7 @@ function settingsOf(app, alert, inWords) {
 
 const short = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
 
+/** @param {import('./app.js').App} app */
 async function detail(app, alert, ended, width) {
   const worst = alert.adapters?.[0] && app.adapters.find(({name}) => name === alert.adapters[0].name);
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;

@@ -70,13 +70,27 @@ export class App {
     body.append(this.bar, this.main, this.help);
     this.help.addEventListener('click', (event) => event.target === this.help && this.help.close()); // beside it
     this.drawing = 0;
+    /** @type {Record<string, import('./data.js').Run>} */
+    this.runs = {};
+    /** @type {import('./data.js').Run} */
+    this.run = {metrics: [], series: [], step: 0, wall_time: 0};
+    /** @type {import('./data.js').Schema} */
+    this.schema = {adapters: [], notes: []};
+    /** @type {import('./data.js').Told} */
+    this.told = {verdict: null, message: null, first: null};
+    /** @type {import('./data.js').Alert[]} */
+    this.alerts = [];
+    /** @type {import('./data.js').Adapter[]} */
+    this.adapters = [];
+    /** @type {string[]} */
+    this.notes = [];
   }
 
   async start() {
     host.onDark((dark) => {
       this.dark = dark;
       document.documentElement.classList.toggle('dark', dark);
-      if (this.runs) this.draw();
+      if (this.shown) this.draw();
     });
     this.#take(host.readAddress());
     host.onAddress((state) => {
@@ -116,7 +130,7 @@ export class App {
 
   /** What has been written since: drawn at once where the latest step is followed, else hinted at beside its button. */
   async #follow() {
-    if (document.hidden || !innerWidth || !this.run || this.loading) return;
+    if (document.hidden || !innerWidth || !this.shown || this.loading) return;
     const {run} = this.state;
     const now = (await this.data.runsNow().catch(() => ({})))[run]?.step;
     if (now == null || run !== this.state.run || now === this.lastStep) return;
@@ -287,8 +301,8 @@ export class App {
   }
   /** The first adapter of the alert to show first. */
   get #suspect() {
-    const named = this.alerts[this.told.first]?.adapters?.[0]?.name;
-    return named && this.adapters.find((adapter) => adapter.name === named);
+    const named = this.alerts[this.told.first ?? -1]?.adapters?.[0]?.name;
+    return this.adapters.find((adapter) => adapter.name === named);
   }
   get width() {
     const {paddingLeft, paddingRight} = getComputedStyle(this.main);
@@ -447,7 +461,7 @@ export class App {
   }
 
   #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.run) return;
+    if (event.ctrlKey || event.metaKey || event.altKey || !this.shown) return;
     if (this.help.open) return; // its own Escape closes it
     if (event.target.matches?.('input[type=search], select, input[type=text]')) return;
     if (event.target.id === 'scrub' && event.key.startsWith('Arrow')) return;

@@ -58,6 +58,7 @@ export function settings(schema) {
   };
 }
 
+/** @param {import('./app.js').App} app */
 export async function draw(app) {
   const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   let chosen = [];
@@ -192,7 +193,10 @@ export async function draw(app) {
 const SERIES = ['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr', 'zone'];
 const SPREADS = ['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'];
 
-/** What the page shows of one run; each series and spread by its name, null where the run has none. */
+/**
+ * What the page shows of one run; each series and spread by its name, null where the run has none.
+ * @param {import('./app.js').App} app
+ */
 async function readRun(app, name) {
   const window = app.window(400);
   const [schema, {alerts}, told, path, series, spreads] = await Promise.all([
@@ -274,6 +278,7 @@ function differences(found, colour) {
   );
 }
 
+/** @param {import('./app.js').App} app */
 function outcomes(app, found, colour) {
   const lost = (matrix) => matrix?.columns > 0 && matrix.flags[(matrix.columns - 1) * matrix.n] & (NAN | INF);
   const last = (matrix, column) => matrix?.at(Infinity, column);

@@ -89,7 +89,26 @@ export class Matrix {
   }
 }
 
+/**
+ * What the routes of plugin.py answer.
+ * @typedef {{metrics: string[], series: string[], step: number, wall_time: number}} Run
+ * @typedef {{name: string, index: number, type: string, short: string, layer?: number, kind?: string, r?: number,
+ *   alpha?: number, scale?: number, scale_formula?: string, group?: number, trainable?: number, d_out?: number,
+ *   d_in?: number, base_norm?: number | string, base_spectral_norm?: number | string}} Adapter
+ * @typedef {{rule: string, name: string, severity: string, step: number, message: string, last_step: number,
+ *   closed_step: number | null, metric?: string, limit?: number, threshold?: number, causes?: string[],
+ *   remedies?: string[], settings?: Record<string, number>,
+ *   adapters?: {name: string, value: number | null, text?: string}[]}} Alert
+ * @typedef {{name: string, severity: string | null, text: string}} Zone
+ * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
+ *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
+ *   rules?: {id: string, name: string, severity: string, explains?: string}[]}} Schema
+ * @typedef {{verdict: string | null, message: string | null, first: number | null}} Told
+ */
+
 export class Data {
+  /** The run whose metrics have all been fetched. @type {string | undefined} */
+  prefetched;
   #kept = new Map();
   #sizes = new WeakMap();
   #age = 0;

@@ -104,6 +104,7 @@ export function shade(matrix, kind, middles) {
   return {cells: out, ends: [num(2 ** from), 'log', num(2 ** to)], scale: 'sequential'};
 }
 
+/** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {state, adapters} = app;
   const controls = toolbar(app);
@@ -146,6 +147,7 @@ export async function draw(app) {
   );
 }
 
+/** @param {import('./app.js').App} app */
 function toolbar(app) {
   const {state, run} = app;
   const segment = (key, options) =>
@@ -179,6 +181,7 @@ function toolbar(app) {
   );
 }
 
+/** @param {import('./app.js').App} app */
 function legendOf(app, matrix, painted) {
   return h(
     'div',
@@ -207,6 +210,7 @@ function legendOf(app, matrix, painted) {
   );
 }
 
+/** @param {import('./app.js').App} app */
 function plotOf(app, matrix, loss, painted, middles, plot) {
   const {columns, n} = matrix,
     grouped = groups(app.adapters, app.state.rows);
@@ -445,7 +449,10 @@ function tile(ground, line, size) {
 const middleOf = (matrix, plot) => (step) =>
   ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
 
-/** The loss over the same steps, with the alerts on it. */
+/**
+ * The loss over the same steps, with the alerts on it.
+ * @param {import('./app.js').App} app
+ */
 function strip(app, matrix, loss, plot) {
   const height = 44,
     root = svg('svg', {class: 'strip', width: plot, height});
@@ -512,7 +519,10 @@ function axis(matrix, plot) {
   return root;
 }
 
-/** The adapters that are farthest from their own median at the step; broken ones first. */
+/**
+ * The adapters that are farthest from their own median at the step; broken ones first.
+ * @param {import('./app.js').App} app
+ */
 function standOut(app, matrix, middles) {
   if (app.step < matrix.first[0]) return h('p', {class: 'none'}, 'Nothing was measured up to this step.');
   const base = matrix.columnOf(app.step) * matrix.n;
@@ -556,7 +566,10 @@ function standOut(app, matrix, middles) {
   );
 }
 
-/** Fetches the other metrics when the first has been drawn, one after the other, so that a switch need not wait. */
+/**
+ * Fetches the other metrics when the first has been drawn, one after the other, so that a switch need not wait.
+ * @param {import('./app.js').App} app
+ */
 async function prefetch(app, max_cols) {
   const {run} = app.state;
   app.data.prefetched = run;

@@ -77,6 +77,7 @@ const CHARTS = [
   ['Scale s', 'the live factor', [['scale', 'scale']], false],
 ];
 
+/** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {adapter, run, state} = app;
   if (!adapter) return h('p', {class: 'empty-page'}, 'This run has no adapters.');
@@ -143,8 +144,10 @@ export async function draw(app) {
   );
 }
 
+/** @param {import('./app.js').App} app */
 function head(app, own) {
   const {adapter: a, adapters, schema} = app;
+  const peak = schema.peak_lr?.[a.group ?? -1];
   const move = (by) => app.set({adapter: adapters[(a.index + by + adapters.length) % adapters.length].name});
   const fact = (name, value, note) =>
     value != null && h('div', null, h('dt', null, name), h('dd', null, value, note && h('small', null, ` ${note}`)));
@@ -184,7 +187,7 @@ function head(app, own) {
       {class: 'facts'},
       fact(term('Kind'), a.kind),
       a.d_out != null && fact(term('W₀'), `${a.d_out} × ${a.d_in}`),
-      a.r > 0 && fact(term('B · A'), `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
+      (a.r ?? 0) > 0 && fact(term('B · A'), `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
       fact(term('r', 'r'), a.r || null),
       fact(term('α', 'alpha'), a.alpha == null ? null : num(a.alpha)),
       fact(
@@ -195,7 +198,7 @@ function head(app, own) {
       fact(
         term('Group', 'group'),
         a.group == null ? 'in no optimizer group' : String(a.group),
-        schema.peak_lr?.[a.group] != null ? `lr ≤ ${num(schema.peak_lr[a.group])}` : null,
+        peak != null ? `lr ≤ ${num(peak)}` : null,
       ),
       fact(term('Trainable'), a.trainable?.toLocaleString('en')),
       fact(term('‖W₀‖', 'base_norm'), a.base_norm == null ? 'unknown' : num(Number(a.base_norm))),

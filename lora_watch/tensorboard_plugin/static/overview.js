@@ -13,6 +13,7 @@ export function verdict(first, zone, missing) {
   return zone.name === 'unknown' && missing ? {...zone, text: `${zone.text} Here: ${missing}.`} : zone;
 }
 
+/** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {alerts, step, state} = app;
   const whole = {max_cols: 600},
@@ -158,6 +159,7 @@ export function endOf({verdict, message}, {wall_time}, now = Date.now() / 1000) 
 const when = ({step, last_step, closed_step}) =>
   closed_step == null ? `since step ${step}` : last_step > step ? `steps ${step}–${last_step}` : `at step ${step}`;
 
+/** @param {import('./app.js').App} app */
 function banner(app, {kind, head, text, alert}, end) {
   const fix = alert?.remedies?.[0];
   const chips = SEVERITIES.map((severity) => {
@@ -272,9 +274,11 @@ function tiles(app, known, spread, path) {
   ];
 }
 
+/** @param {import('./data.js').Schema} schema */
 export const noAlert = ({rules}) =>
   rules?.length ? `No alert: ${rules.length} rules watch this run.` : 'No alert in this run.';
 
+/** @param {import('./app.js').App} app */
 function alertList(app) {
   if (!app.alerts.length) return h('p', {class: 'none'}, `✓ ${noAlert(app.schema)}`);
   const order = [...app.alerts].sort(
@@ -296,7 +300,10 @@ function alertList(app) {
   );
 }
 
-/** The adapters with the highest value at the step, as points on a logarithmic scale. */
+/**
+ * The adapters with the highest value at the step, as points on a logarithmic scale.
+ * @param {import('./app.js').App} app
+ */
 function largest(app, matrix) {
   if (!matrix?.columns) return h('p', {class: 'none'}, 'Not measured up to this step.');
   const found = app.adapters

@@ -5,7 +5,10 @@ import {card, em, h, num, plain, split, svg, tip} from './dom.js';
 
 const MOST = 6;
 
-/** What `lora-watch compare` says of the runs, as a picture and in words; null where nothing lines up. */
+/**
+ * What `lora-watch compare` says of the runs, as a picture and in words; null where nothing lines up.
+ * @param {import('./app.js').App} app
+ */
 export function sweepCard(app, told, width) {
   const along = told.curves[0]?.along;
   if (!along) return null;
@@ -62,6 +65,7 @@ const settingOf = ({r, scale}, seed) => `r ${r}, s ${num(scale)}${seed == null ?
 
 const colourOf = (i) => `var(--c${1 + (i % 6)})`;
 
+/** @param {import('./app.js').App} app */
 function plot(app, told, curves, along, width) {
   const PAD = {left: em(52), right: em(16), top: em(14), bottom: em(38)},
     height = em(230),
