@@ -11,14 +11,8 @@ from numpy.typing import NDArray
 
 from lora_watch.alerts import Severity
 from lora_watch.names import module_family
-from lora_watch.records import FloatArray, StepRecord
+from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-
-
-def _of_groups(record: StepRecord, values: tuple[float, ...]) -> FloatArray:
-    """One value a parameter group, spread over the adapters, ``[n_adapters]``; NaN where no group is known."""
-    groups = [adapter.group for adapter in record.run.adapters]
-    return np.array([values[g] if g is not None and g < len(values) else math.nan for g in groups])
 
 
 @dataclass
@@ -53,7 +47,7 @@ class AdapterDecays(Rule):
         peaks, decayed = np.array(self.peaks), np.array(self.decayed)
         taken = np.zeros(total)
         if record.updated and any(record.weight_decay):
-            taken = np.nan_to_num(_of_groups(record, record.lr) * _of_groups(record, record.weight_decay))
+            taken = np.nan_to_num(record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay))
             decayed += 2.0 * taken
             self.decayed = decayed.tolist()
         now = known_values(record, "product_norm")
@@ -171,7 +165,7 @@ class LayerOutlier(Rule):
 
 def _set_apart(record: StepRecord, column: int) -> list[str]:
     """In which settings an adapter differs from most of its family, in words."""
-    adapters, rates = record.run.adapters, _of_groups(record, record.run.peak_lr or record.lr)
+    adapters, rates = record.run.adapters, record.run.per_adapter(record.run.peak_lr or record.lr)
     family = [i for i, a in enumerate(adapters) if module_family(a.name) == module_family(adapters[column].name)]
     usual_lr, usual_scale = np.median(rates[family]), float(np.median([adapters[i].scale for i in family]))
     found = []

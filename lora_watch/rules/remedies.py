@@ -29,11 +29,6 @@ def is_adaptive(run: RunInfo) -> bool:
     return any(name in (run.optimizer or "").lower() for name in ADAPTIVE)
 
 
-def peak_rates(run: RunInfo) -> FloatArray:
-    """The highest learning rate of each adapter's own parameter group, ``[n_adapters]``; NaN where unknown."""
-    return run.per_adapter(run.peak_lr)
-
-
 def first_steps(run: RunInfo) -> FloatArray:
     """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
 
@@ -41,7 +36,7 @@ def first_steps(run: RunInfo) -> FloatArray:
     0.98–1.14 under Adam.
     """
     reach = [abs(a.scale) * a.norm_per_lr / (a.base_norm or math.nan) for a in run.adapters]
-    return peak_rates(run) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+    return run.per_adapter(run.peak_lr) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
 def blocks(run: RunInfo) -> int:

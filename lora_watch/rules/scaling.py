@@ -17,7 +17,6 @@ from lora_watch.rules.remedies import (
     first_steps,
     is_adaptive,
     leap,
-    peak_rates,
     round_alpha,
     weaker,
     weaker_by,
@@ -52,7 +51,7 @@ class AggressiveScale(Rule):
         adapters = record.run.adapters
         if not adapters or not record.run.peak_lr or not is_adaptive(record.run):
             return None
-        lr = peak_rates(record.run)
+        lr = record.run.per_adapter(record.run.peak_lr)
         scale = np.array([abs(a.scale) for a in adapters])
         predicted = first_steps(record.run)
         hot = (scale >= self.scale) & (lr > self.lr)

@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.records import Reading
-from lora_watch.rules import BarelyMoves, NormExplosion, NormRunaway
+from lora_watch.rules import BarelyMoves, Episodes, NormExplosion, NormRunaway
 from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
 from tests.support import lora, tiny_model
@@ -201,8 +201,17 @@ def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fire
 
 
 def test_an_explosion_takes_the_place_of_the_runaway() -> None:
-    monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2)
-    assert all(a.closed_step is not None for a in monitor.alerts if a.rule == "LW103")
+    last = healthy().last
+    assert last is not None
+    episodes = Episodes([NormExplosion(), NormRunaway()])
+    for step in range(1, 16):
+        values = Reading(np.full(len(last.run.adapters), min(0.5 * 1.5**step, 100.0)))
+        improved = {"loss_improved": float(step <= 12), "loss_start": 4.0, "loss_recent": 3.9, "loss_noise": 0.01}
+        episodes.check(replace(last, step=step, metrics={"output_ratio": values}, scalars=improved))
+    runaway, explosion = episodes.alerts
+    assert (runaway.rule, explosion.rule, explosion.step) == ("LW103", "LW102", 13)
+    assert runaway.closed_step == 13
+    assert explosion.explains == ["LW103"]
 
 
 # -- LW104 -------------------------------------------------------------------------------------------------------------
@@ -225,7 +234,6 @@ def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> 
 
 
 def test_barely_moves_judges_once_and_late_enough() -> None:
-    rule = BarelyMoves(steps=12)
-    monitor = run(steps=40, lr=1e-5, rules=[rule])
-    assert the("LW104", monitor).step >= 12
-    assert rule.judged
+    alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12)]))
+    assert alert.step >= 12
+    assert alert.lasted == 1
