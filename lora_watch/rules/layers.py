@@ -69,7 +69,7 @@ class AdapterDecays(Rule):
         decay = max(record.weight_decay)
         gone = 1.0 - left
         return Finding(
-            f"The adapters shrink while they train: ‖B·A‖ of the median layer is {100 * np.median(gone[known]):.0f} % "
+            f"‖B·A‖ of the median layer shrinks while it trains: it is {100 * np.median(gone[known]):.0f} % "
             f"below its highest (threshold {100 * self.shrunk:.0f} %), and weight decay has taken at least half "
             "of that.",
             adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
@@ -98,7 +98,7 @@ def _families(names: tuple[str, ...], least: int) -> tuple[NDArray[np.intp], ...
 
 @dataclass
 class LayerOutlier(Rule):
-    """One layer's adapter has become far larger, beside its frozen weight, than its siblings in other blocks.
+    """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
 
     Siblings are modules of the same name in at least ``siblings`` blocks, such as every ``self_attn.q_proj``. Their
     log(relative_norm) are compared by robust z: the distance from the family's median over 1.4826·MAD, which is taken
@@ -146,15 +146,15 @@ class LayerOutlier(Rule):
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
         name = record.run.names[worst]
         return Finding(
-            f"{name} is {math.exp(distances[worst]):.3g} times as large beside its frozen weight as the median of its "
-            f"siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for {self.streaks[worst]} "
-            "measured steps.",
+            f"{name} is {math.exp(distances[worst]):.3g} times as large relative to its base weight as the median "
+            f"of its siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for "
+            f"{self.streaks[worst]} measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
             limit=self.z,
             causes=[
                 *_set_apart(record, worst),
-                "its frozen weight is damaged or far smaller than those of its siblings",
+                "its base weight is damaged or far smaller than those of its siblings",
                 "few tokens reach it, and those drive it alone",
             ],
             remedies=[
@@ -210,8 +210,8 @@ class MagnitudeOff(Rule):
         frozen = trainable & (drift == 0) & (self.done >= self.updates)
         if frozen.any():
             return Finding(
-                f"DoRA's magnitudes have not moved at all after {self.done} real updates in {int(frozen.sum())} of "
-                f"{len(frozen)} layers, although they are trainable: there only the direction is learned.",
+                f"DoRA's magnitudes of {int(frozen.sum())} of {len(frozen)} layers have not moved at all after "
+                f"{self.done} real updates, although they are trainable: only the direction is learned there.",
                 adapters=worst_first(record, drift, frozen),
                 metric="magnitude_drift",
                 limit=0.0,
@@ -229,8 +229,8 @@ class MagnitudeOff(Rule):
         if not known.any() or not np.median(drift[known]) > self.drift:
             return None
         return Finding(
-            f"DoRA's magnitudes have drifted far: in half of the layers an output's magnitude has changed by more than "
-            f"{np.median(drift[known]):.3g} times what it was (magnitude_drift, threshold {self.drift:g}).",
+            f"DoRA's magnitudes have drifted far: magnitude_drift of the median layer is {np.median(drift[known]):.3g} "
+            f"(threshold {self.drift:g}), so an output there has changed by more than its own first size.",
             adapters=worst_first(record, drift, known & (drift > self.drift)),
             metric="magnitude_drift",
             limit=self.drift,

@@ -75,7 +75,7 @@ class LearningRateRaised(Rule):
     """The learning rate is far above the highest of its schedule: something has raised it while the run goes on.
 
     Schedules scale the rate that the optimizer was built with by 1 at most, or say how far they go (OneCycleLR), so
-    that ``factor`` times as much is no schedule's doing. It speaks before the adapters and the loss show what comes of
+    that ``factor`` times as much is no schedule's doing. It fires before the adapters and the loss show what comes of
     it, and also where a run survives it. Under a Trainer alone: what a plain loop plans is not known.
     """
 

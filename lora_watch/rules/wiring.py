@@ -29,7 +29,7 @@ def _expert_groups(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
 
 
 def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
-    """``alive``, and every expert that has a living one beside it: an expert may see no token for a long time."""
+    """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
     out = alive.copy()
     for group in _expert_groups(record.run.names):
         places = list(group)
@@ -78,7 +78,7 @@ class _Retired(NamedTuple):
 
 _RETIRED = {
     "merged": _Retired(
-        "merged into the frozen weights",
+        "merged into the base weights",
         "an evaluation, a sampling or a saving step merges the adapter and does not take it out again",
         "model.unmerge_adapter() when it is done, or merge a copy; keep merging for the end of the run",
     ),
@@ -134,7 +134,7 @@ class NoTrainableAdapter(Rule):
             causes.append("disable_adapter_layers() or set_adapter() of another adapter was called and not undone")
             remedies.append("model.enable_adapter_layers() and model.set_adapter(name)")
         if merged.any():
-            says.append(f"{_share(int(merged.sum()), total)} merged into the frozen weights")
+            says.append(f"{_share(int(merged.sum()), total)} merged into the base weights")
             causes.append("merge_adapter() was called, for an evaluation perhaps, and not undone")
             remedies.append("model.unmerge_adapter() before training")
         if not trainable.all():
@@ -190,7 +190,7 @@ class BStillZero(Rule):
     At the start B = 0 is right: the adapter begins as no change at all. B receives a gradient from the first step
     on, so after ``updates`` optimizer steps with a learning rate above zero an exact zero means that no gradient
     reaches the layer or that its update is lost. Experts of a layer that have seen no token yet are no fault while
-    others beside them learn.
+    others in it learn.
     """
 
     id = "LW303"

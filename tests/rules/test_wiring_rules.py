@@ -165,7 +165,7 @@ def test_embeddings_start_with_a_zero_and_are_no_fault() -> None:
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (lambda model: model.merge_adapter(), "28 merged into the frozen weights"),
+        (lambda model: model.merge_adapter(), "28 merged into the base weights"),
         (lambda model: model.base_model.disable_adapter_layers(), "28 inactive or disabled"),
         (lambda model: model.merge_and_unload(), "28 gone from the model"),
     ],
