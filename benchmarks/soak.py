@@ -3,7 +3,7 @@
     python benchmarks/soak.py [--steps 50000] [--kills 20]
 
 The long run trains a very small Llama with the real Trainer and looks at its own process twenty times: resident memory,
-time a step, threads, open files, and the size of what has been written. The other is killed (SIGKILL) at random steps,
+CPU time a step, threads, open files, and the size of what was written. The other is killed (SIGKILL) at random steps,
 each time resumed from its latest checkpoint, and must leave the curves and the alerts of a twin that was left alone.
 Ends with exit code 1 if a promise is broken. POSIX alone; memory and open files are read from Linux's /proc.
 """
@@ -35,7 +35,7 @@ LOOKS = 20
 MOST_GROWTH = 5.0
 """MiB of resident memory, from the first quarter of the run to its end."""
 MOST_SLOWER = 1.2
-"""Median time a step in the last quarter over that in the second."""
+"""Median CPU time a step in the last quarter over that in the second."""
 MOST_FILES = 64.0
 """MiB that a run of any length may leave for a model this small: steps are thinned beyond the 10,000th."""
 SAVE_EVERY, RESUMED_STEPS = 5, 120
@@ -46,7 +46,7 @@ class Look(NamedTuple):
     memory: float
     """MiB of resident memory."""
     pace: float
-    """Milliseconds a step since the look before: a median."""
+    """Milliseconds of CPU a step since the look before, of all threads: a median."""
     threads: int
     files: int
     """Open descriptors."""
@@ -61,10 +61,10 @@ class Looking(TrainerCallback):
         self.folder, self.every = folder, max(steps // LOOKS, 1)
         self.looks: list[Look] = []
         self._times: list[float] = []
-        self._last = time.perf_counter()
+        self._last = time.process_time()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        now = time.perf_counter()
+        now = time.process_time()
         self._times.append(now - self._last)
         if state.global_step % self.every == 0:
             gc.collect()
@@ -81,7 +81,7 @@ class Looking(TrainerCallback):
                 )
             )
             self._times.clear()
-        self._last = time.perf_counter()
+        self._last = time.process_time()
 
 
 class Dying(TrainerCallback):

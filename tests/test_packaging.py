@@ -6,9 +6,11 @@ import ast
 import contextlib
 import functools
 import importlib
+import os
 import pkgutil
 import subprocess
 import sys
+import venv
 import zipfile
 from pathlib import Path
 from types import ModuleType
@@ -100,6 +102,27 @@ def wheel(built: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(next(built.glob("*.whl")))
 
 
+@pytest.fixture(scope="module")
+def installed(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The ``bin`` of a new environment that has the wheel, and of this one all packages but ours."""
+    folder = tmp_path_factory.mktemp("environment")
+    venv.create(folder, with_pip=False)
+    site = next((folder / "lib").glob("python*/site-packages"))
+    # A path in a .pth is searched without the .pth files in it, so that an editable install is not seen.
+    (site / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python"), "install", "--quiet", "--no-deps"]
+    subprocess.run([*pip, "--force-reinstall", str(next(built.glob("*.whl")))], check=True)
+    return folder / "bin"
+
+
+def run_outside(*command: str | Path, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The command in ``folder``, where the checkout cannot be imported."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    return subprocess.run(
+        [str(part) for part in command], cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
+
+
 def test_the_wheel_holds_the_model_the_types_the_licence_and_every_module(wheel: zipfile.ZipFile):
     names = set(wheel.namelist())
     for wanted in ("tiny_llama/model.safetensors", "tiny_llama/tokenizer.json", "tiny_llama/README.md"):
@@ -128,3 +151,41 @@ def test_what_is_built_is_fit_to_be_published(built: Path):
         [sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX layout of an environment")
+def test_an_installed_wheel_works_outside_the_checkout(installed: Path, healthy: Path, exploded: Path, tmp_path: Path):
+    where = "import lora_watch; print(lora_watch.__file__)"
+    assert str(installed.parent) in run_outside(installed / "python", "-c", where, folder=tmp_path).stdout
+    ours = installed / "lora-watch"
+    for arguments, code in (
+        (["demo", "--help"], 0),
+        (["check", healthy], 0),
+        (["check", exploded], 1),
+        (["rules", "LW102"], 0),
+        (["inspect", exploded / "lora_watch" / "last_good"], 0),
+    ):
+        done = run_outside(ours, *arguments, folder=tmp_path)
+        assert done.returncode == code, done.stdout + done.stderr
+    tab = """
+from tensorboard import default
+(loader,) = [each for each in default.get_dynamic_plugins() if each.__module__.startswith("lora_watch")]
+from lora_watch.tensorboard_plugin import plugin
+from pathlib import Path
+print(sorted(path.name for path in (Path(plugin.__file__).parent / "static").iterdir()))
+"""
+    done = run_outside(installed / "python", "-c", tab, folder=tmp_path)
+    static = PACKAGE / "tensorboard_plugin" / "static"
+    assert done.stdout.strip() == str(sorted(path.name for path in static.iterdir())), done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX layout of an environment")
+def test_types_are_seen_from_outside(installed: Path, tmp_path: Path):
+    pytest.importorskip("pyright")
+    (tmp_path / "user.py").write_text(
+        "from lora_watch import LoraWatchCallback\nLoraWatchCallback(every=2)\nLoraWatchCallback(every='two')\n"
+    )
+    python = str(installed / "python")
+    done = run_outside(sys.executable, "-m", "pyright", "--pythonpath", python, "user.py", folder=tmp_path)
+    errors = [line for line in done.stdout.splitlines() if " - error:" in line]
+    assert [line.partition(" - ")[0].split(":")[-2] for line in errors] == ["3"], done.stdout
