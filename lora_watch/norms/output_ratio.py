@@ -181,8 +181,9 @@ class OutputRatioProbe:
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def see_mask(self, mask: Any) -> None:
-        self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
-        self._weights = {}
+        with self._guard("reading the attention mask"):
+            self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
+            self._weights = {}
 
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if indices[0] not in self._due or not layer.training or not torch.is_grad_enabled():

@@ -32,6 +32,10 @@ from tests.support import build_trainer
 OUTERMOST = {
     "watch.guard.Guard.__call__": "it is what catches",
     "trainer.callback.LoraWatchCallback._guard": "it calls what catches",
+    "norms.output_ratio.OutputRatioProbe.see_mask": "its whole body is guarded",
+    "norms.output_ratio.OutputRatioProbe.see_layer": "guarded but for asking whether it is due",
+    "norms.output_ratio._MaskHook.__call__": "it calls see_mask alone",
+    "norms.output_ratio._LayerHook.__call__": "it calls see_layer alone",
 }
 """What nothing of ours can stand around."""
 
