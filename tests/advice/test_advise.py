@@ -91,7 +91,7 @@ def test_the_easy_learning_rate_makes_an_easy_step() -> None:
     again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=told.easy_learning_rate)
     assert again.first_step is not None
     assert EASY_STEP / 2.5 < again.first_step <= EASY_STEP
-    hot = advise(TINY_LLAMA, "instruction-tuning", learning_rate=0.05)
+    hot = advise(TINY_LLAMA, "instruction-tuning", learning_rate=0.1)
     assert [alert.rule for alert in hot.findings] == ["LW401"]
 
 
@@ -318,7 +318,7 @@ def test_blanks_between_names_of_targets_are_no_part_of_them() -> None:
 
 
 def test_the_json_is_the_schemas() -> None:
-    told = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "0.05", "--json").output)
+    told = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "0.1", "--json").output)
     assert errors("advice.json", told) == []
     assert told["findings"]
     moved = command(

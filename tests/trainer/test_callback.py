@@ -130,7 +130,7 @@ def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch
     assert trainer.state.global_step == 12
     assert callback.monitor is not None
     assert "LW102" in {a.rule for a in callback.monitor.alerts}
-    assert report_of(trainer)["verdict"] == "ok"
+    assert report_of(trainer)["verdict"] == "unhealthy"
 
 
 def test_the_environment_decides_where_the_code_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
