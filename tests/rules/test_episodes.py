@@ -89,9 +89,8 @@ def test_one_cause_makes_one_alert() -> None:
 def test_the_end_of_a_run_opens_alerts_and_adds_to_open_ones() -> None:
     episodes = Episodes([Bad(), Whole(), Listens()])
     feed(episodes, [2.0])
-    assert [str(alert) for alert in episodes.conclude(StepRecord(RunInfo(()), 1, {}))] == [
-        "ERROR X4 whole-run at step 1: ended at step 1"
-    ], "X5 has nothing to add to X1"
+    changed = episodes.conclude(StepRecord(RunInfo(()), 1, {}))
+    assert [(alert.rule, alert.explains) for alert in changed] == [("X4", []), ("X1", ["X5"])], "X1 explains X5"
     open_already = Episodes([Whole(limit=1.0)])
     feed(open_already, [2.0])
     (alert,) = open_already.conclude(StepRecord(RunInfo(()), 1, {}))
