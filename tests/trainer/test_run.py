@@ -159,7 +159,7 @@ def test_the_alert_is_the_last_thing_printed(tmp_path: Path) -> None:
     done = run(tmp_path, GATE, *EXPLODES)
     assert done.returncode == 1
     last = done.stderr[done.stderr.rindex("ERROR LW102 norm-explosion") :]
-    assert last.rstrip().splitlines()[-1].startswith("  try: ")
+    assert last.rstrip().splitlines()[-1].startswith("  more: ")
     assert "Traceback" not in done.stderr
     assert report_of(tmp_path / "out")["verdict"] == "failed"
 
@@ -182,7 +182,7 @@ def test_a_script_that_catches_everything_fails_nevertheless(tmp_path: Path) -> 
     why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
     assert why.startswith("the script has ended without an error")
     assert alert.startswith("ERROR LW102")
-    assert last.startswith("  try: ")
+    assert last.startswith("  more: ")
 
 
 BREAKS = """
