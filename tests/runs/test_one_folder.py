@@ -81,7 +81,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert [run["config"]["learning_rate"] for run in (first, second, third)] == [1e-3, 5e-2, 2e-3]
     assert [(run["verdict"], run["step"], run["session"]) for run in (first, second, third)] == [
         ("ok", 12, 1),
-        ("ok", 12, 1),
+        ("unhealthy", 12, 1),
         ("ok", 12, 2),
     ]
     assert first["notes"] == third["notes"] == []

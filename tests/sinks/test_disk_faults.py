@@ -131,7 +131,7 @@ def test_training_goes_on(
     assert warning.exc_info is None
     assert alert.message in warning.message
     (judged,) = judge([out]).runs  # there is room again, or the folder has been made again
-    assert judged.run.verdict == "ok"
+    assert judged.run.verdict == "unhealthy", "at this rate it explodes, and nothing ends it"
     assert "LW901" in {alert.rule for alert in judged.findings}
     if kind == "full":
         steps = judged.run.log.steps

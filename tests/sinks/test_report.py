@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -244,16 +246,23 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
-def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(tmp_path: Path) -> None:
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = run_of()
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
     whole = (tmp_path / "report.json").read_bytes()
-    (tmp_path / "report.json.part").symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"No space left on device.*report\.json'"):
-        sink.finish("ok", None)
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match=r"No space left on device.*report\.json'"):
+            sink.finish("ok", None)
     assert (tmp_path / "report.json").read_bytes() == whole
-    assert not (tmp_path / "report.json.part").is_symlink()
+    assert not (tmp_path / "report.json.part").exists()
 
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
