@@ -44,7 +44,7 @@ This command shows what that does, and explains the rules.""",
     epilog="""
 Examples:
 
-  [cyan]lora-watch demo --quick[/]         a healthy run, a failed one, and the fixed one
+  [cyan]lora-watch demo --quick[/]         a healthy, a failed and a fixed run
 
   [cyan]lora-watch run train.py[/]         a training script as it is, monitored
 

@@ -164,7 +164,7 @@ def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
 
 def test_an_index_names_no_file_elsewhere(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
-    with pytest.raises(StoredError, match="not beside it"):
+    with pytest.raises(StoredError, match="not next to it"):
         inspect_adapter(saved, tmp_path)
 
 
