@@ -270,8 +270,7 @@ class LoraWatchCallback(TrainerCallback):
     def _conclude(self, monitor: Monitor) -> Exception | None:
         """The run has come to its end, the planned one or not: judge it and complete its files."""
         monitor.conclude()
-        ending = self._end_for(monitor.failures)
-        if ending is None:
+        if (ending := self._end_for(monitor.failures)) is None:
             self.close("ok")
         return ending
 
