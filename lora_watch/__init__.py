@@ -36,12 +36,12 @@ if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
     from lora_watch.advice import advise
     from lora_watch.alerts import Alert, LoraWatchError, Severity
+    from lora_watch.monitor.monitor import Monitor
     from lora_watch.norms import Measurement, measure
     from lora_watch.records import StepRecord
     from lora_watch.rules import Finding, Rule
     from lora_watch.sinks import Sink
     from lora_watch.trainer.callback import LoraWatchCallback, watch
-    from lora_watch.watch.monitor import Monitor
 
 
 __getattr__ = lazily(
@@ -51,7 +51,7 @@ __getattr__ = lazily(
         "advice": ("advise",),
         "alerts": ("Alert", "LoraWatchError", "Severity"),
         "trainer.callback": ("LoraWatchCallback", "watch"),
-        "watch.monitor": ("Monitor",),
+        "monitor.monitor": ("Monitor",),
         "norms": ("Measurement", "measure"),
         "records": ("StepRecord",),
         "rules": ("Finding", "Rule"),

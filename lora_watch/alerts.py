@@ -46,8 +46,8 @@ class Alert:
     adapters: list[tuple[str, float]] = field(default_factory=list)
     """Adapters concerned, worst first, each with its value of ``metric``."""
     metric: str | None = None
-    """The name of the number that crossed ``limit`` (a metric of the documentation, ``loss``, ``scale`` …)."""
-    limit: float | None = None
+    """The name of the number that crossed ``threshold`` (a metric of the documentation, ``loss``, ``scale`` …)."""
+    threshold: float | None = None
     """What a value in ``adapters`` is compared with; where ``message`` is about all blocks, the share of one."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
@@ -102,7 +102,7 @@ class Alert:
                     for a in told.get("adapters") or ()
                 ],
                 metric=None if told.get("metric") is None else clean(told["metric"]),
-                limit=None if told.get("limit") is None else float(told["limit"]),
+                threshold=None if told.get("threshold") is None else float(told["threshold"]),
                 causes=[clean(cause) for cause in told.get("causes") or ()],
                 remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
                 settings={clean(name): float(value) for name, value in (told.get("settings") or {}).items()},

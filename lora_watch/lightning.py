@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.monitor.interrupts import in_words
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.policy import policy
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.trainer.ranks import agree, world_size
-from lora_watch.watch.interrupts import in_words
-from lora_watch.watch.monitor import Monitor
 
 if TYPE_CHECKING:
     Callback: Any = object

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert
+from lora_watch.monitor.cadence import FULL_AT_START
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.signals.loss import LossSignals
-from lora_watch.watch.cadence import FULL_AT_START
 
 FULL_ONLY = (
     "spectral_norm",

@@ -166,7 +166,7 @@ def start(todo: Handover) -> None:
 
 
 def _anything_was_monitored() -> bool:
-    module = sys.modules.get("lora_watch.watch.monitor")  # not imported for this: it would import torch
+    module = sys.modules.get("lora_watch.monitor.monitor")  # not imported for this: it would import torch
     return module is not None and module.Monitor.started > 0
 
 

@@ -282,7 +282,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
             f"(tolerance: {before.tolerances['typical_norm']:.0%} either way).",
             step=off[0],
             metric="delta_norm",
-            limit=before.tolerances["typical_norm"],
+            threshold=before.tolerances["typical_norm"],
             causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
         )
     moved = []
@@ -302,7 +302,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
             adapters=[(name, _exp(shift)) for _, name, shift in moved],
             step=step,
             metric="delta_norm",
-            limit=before.tolerances["layer_norm"],
+            threshold=before.tolerances["layer_norm"],
             causes=["these layers have another learning rate, rank, initialisation or data than before"],
         )
     if not typical and before.adapters and now.adapters:

@@ -129,11 +129,11 @@ def _jumps(curves: Curves) -> Iterator[Event]:
 
 
 def _crossings(curves: Curves, alert: Alert) -> Iterator[Event]:
-    if alert.metric is None or alert.limit is None:
+    if alert.metric is None or alert.threshold is None:
         return
     for (metric, where), curve in curves.items():
         for step, value in curve if metric == alert.metric else ():
-            if value > alert.limit:
+            if value > alert.threshold:
                 yield Event(step, metric, where, value, math.nan)
                 break
 

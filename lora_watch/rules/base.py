@@ -23,7 +23,7 @@ class Finding:
     message: str
     adapters: list[tuple[str, float]] = field(default_factory=list)
     metric: str | None = None
-    limit: float | None = None
+    threshold: float | None = None
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     settings: dict[str, float] = field(default_factory=dict)
@@ -77,7 +77,7 @@ class Rule(ABC):
             "name": self.name,
             "severity": self.severity.name,
             "zone": self.zone,
-            "limits": self.thresholds,
+            "thresholds": self.thresholds,
             "explains": inspect.cleandoc(type(self).__doc__ or ""),
         }
 

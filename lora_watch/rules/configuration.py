@@ -57,7 +57,7 @@ class RankForTask(Rule):
         return Finding(
             f"Rank {r} is far {'below' if r < low else 'above'} {low} to {high}, where one starts for {task.name}.",
             metric="r",
-            limit=float(better),
+            threshold=float(better),
             causes=[f"{task.why}: {task.source}"],
             remedies=[with_rank(adapter, better), "or let a held-out set decide: double r until the quality stays"],
         )
@@ -198,7 +198,7 @@ class DoraOverZeroRows(Rule):
             f"({int(zeros.max())} in {worst.name}): its output there is 0/0, and the loss will be NaN.",
             adapters=worst_first(record, zeros, zeros > 0),
             metric="zero_magnitudes",
-            limit=0.0,
+            threshold=0.0,
             causes=[f"padded, pruned or zero-initialised rows; DoRA divides by their norm: {SOURCES['dora']}"],
             remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
         )

@@ -74,7 +74,7 @@ class AdapterDecays(Rule):
             "of that.",
             adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
             metric="product_norm",
-            limit=self.shrunk,
+            threshold=self.shrunk,
             causes=[
                 f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
                 "the gradients have become small, so that the decay alone is left: nothing more is being learned",
@@ -151,7 +151,7 @@ class LayerOutlier(Rule):
             f"{self.streaks[worst]} measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
-            limit=self.z,
+            threshold=self.z,
             causes=[
                 *_set_apart(record, worst),
                 "its base weight is damaged or far smaller than those of its siblings",
@@ -214,7 +214,7 @@ class MagnitudeOff(Rule):
                 f"{self.done} real updates, although they are trainable: only the direction is learned there.",
                 adapters=worst_first(record, drift, frozen),
                 metric="magnitude_drift",
-                limit=0.0,
+                threshold=0.0,
                 causes=[
                     "the optimizer does not hold them: a parameter list that picks lora_A and lora_B by name leaves "
                     "lora_magnitude_vector out",
@@ -233,7 +233,7 @@ class MagnitudeOff(Rule):
             f"(threshold {self.drift:g}), so an output there has changed by more than its own first size.",
             adapters=worst_first(record, drift, known & (drift > self.drift)),
             metric="magnitude_drift",
-            limit=self.drift,
+            threshold=self.drift,
             causes=["the learning rate of the magnitudes is too high: under Adam each moves by about lr a step"],
             remedies=["a parameter group of its own for lora_magnitude_vector, with a tenth of its learning rate"],
         )

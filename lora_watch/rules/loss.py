@@ -101,7 +101,7 @@ class LossDivergence(Rule):
             f"The loss has risen to {record.loss:.4g} where {record.scalars['loss_before']:.4g} was to be expected, "
             f"and stays up ({score:.1f} standard errors, threshold {self.score:g}).",
             metric="loss",
-            limit=self.score,
+            threshold=self.score,
             causes=why_worse(record, self.sound),
             remedies=[batches, *change.words] if self.sound >= SOUND else [*change.words, batches],
             settings=change.settings,
@@ -114,8 +114,8 @@ class LossSpike(Rule):
 
     Fires when the log loss lies more than ``score`` standard deviations of its own noise (from the differences of
     neighbouring losses over 128 steps, at least 2 %) above the mean of the last 16, and twice as far as the highest
-    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on. The limit
-    is one that clean losses do not reach, batch size 1 included: ``benchmarks/loss_detection.py``.
+    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on. Clean
+    losses do not reach the threshold, batch size 1 included: ``benchmarks/loss_detection.py``.
     """
 
     id = "LW203"
@@ -134,7 +134,7 @@ class LossSpike(Rule):
             f"The loss jumped to {record.loss:.4g} where {record.scalars['loss_expected']:.4g} was to be expected "
             f"({score:.1f} standard deviations, threshold {self.score:g}).",
             metric="loss",
-            limit=self.score,
+            threshold=self.score,
             causes=[
                 "an outlier batch: very long, very short or damaged samples",
                 "a learning rate at the edge of what this scale bears",
@@ -172,7 +172,7 @@ class LossExactlyZero(Rule):
         return Finding(
             f"The loss has been exactly 0.0 for several steps up to step {record.step}: nothing is being learned.",
             metric="loss",
-            limit=0.0,
+            threshold=0.0,
             causes=[
                 "every label is -100: the prompt template or the response marker that masks them does not match the "
                 "text, or truncation cut the answers off",
@@ -210,14 +210,14 @@ class FirstLossTooHigh(Rule):
         classes, start = record.run.config.get("classes"), record.scalars.get("loss_start")
         if not isinstance(classes, int) or classes < 2 or start is None or record.loss is None:
             return None
-        limit = self.factor * math.log(classes)
-        if not (start > limit and record.scalars["loss_recent"] > limit):
+        threshold = self.factor * math.log(classes)
+        if not (start > threshold and record.scalars["loss_recent"] > threshold):
             return None
         return Finding(
             f"The run began with a loss of {start:.4g}, where guessing among {classes} classes costs "
-            f"{math.log(classes):.3g} (threshold {limit:.3g}).",
+            f"{math.log(classes):.3g} (threshold {threshold:.3g}).",
             metric="loss",
-            limit=limit,
+            threshold=threshold,
             causes=[
                 "tokenizer and model do not belong together, or labels are shifted, so that targets are other tokens",
                 "the checkpoint was loaded wrongly: look for 'newly initialized' and for a wrong dtype or quantisation",
@@ -287,7 +287,7 @@ class LossNotDecreasing(Rule):
             f"The loss has not fallen in {record.step} steps: {early:.4g} on average in the first third, {late:.4g} in "
             f"the last, and a fall of {100 * self.fall:.0f} % would have been seen.",
             metric="loss",
-            limit=self.fall,
+            threshold=self.fall,
             causes=[
                 "the gradients do not point anywhere: labels that do not belong to their inputs, a loss that is not of "
                 "these outputs",

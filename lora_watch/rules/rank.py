@@ -74,7 +74,7 @@ class RankUnderused(Rule):
             "values can still carry what matters where the data of training and of use differ sharply.",
             adapters=worst_first(record, ranks, wide)[::-1][:10],
             metric="effective_rank",
-            limit=self.share,
+            threshold=self.share,
             causes=["the task needs fewer directions than r", "there are few different examples"],
             remedies=remedies if enough < adapter.r else [],
         )
@@ -144,7 +144,7 @@ class RankSaturated(Rule):
             f"{100 * rest:.0f} % of the learning: the rank may be too low for what there is to learn.",
             adapters=worst_first(record, ranks, judged)[:10],
             metric="effective_rank",
-            limit=self.share,
+            threshold=self.share,
             causes=causes,
             remedies=[f"try {with_rank(adapter, 2 * adapter.r)}, and compare held-out quality"],
         )

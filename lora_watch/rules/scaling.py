@@ -70,7 +70,7 @@ class AggressiveScale(Rule):
             f"{says if math.isfinite(size) else ''}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
             metric="relative_norm" if leaps else "effective_lr",
-            limit=self.first_step if leaps else self.scale * self.lr,
+            threshold=self.first_step if leaps else self.scale * self.lr,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
             if scale[worst] > ORDINARY_SCALE
             else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
@@ -113,7 +113,7 @@ class FadingScale(Rule):
             "update's size.",
             adapters=worst_first(record, scale, faded),
             metric="scale",
-            limit=self.scale,
+            threshold=self.scale,
             causes=[
                 f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {SOURCES['rslora']}"
             ],
@@ -169,7 +169,7 @@ class RankStabilisedTooLow(Rule):
             "nothing to stabilise.",
             adapters=worst_first(record, scale, low),
             metric="scale",
-            limit=self.scale if high else None,
+            threshold=self.scale if high else None,
             causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
             remedies=[with_alpha(worst, alpha), plain] if high else [plain],
             settings={"lora_alpha": alpha} if high else {},
@@ -211,7 +211,7 @@ class AlphaMeantForVanilla(Rule):
             f"alpha/r; rsLoRA makes it alpha/√r = {worst.scale:.3g}.",
             adapters=worst_first(record, scale, high),
             metric="scale",
-            limit=self.scale,
+            threshold=self.scale,
             causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
             remedies=[with_alpha(worst, alpha), "use_rslora=False"],
             settings={"lora_alpha": alpha},

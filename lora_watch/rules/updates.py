@@ -56,7 +56,7 @@ class LearningRateIsZero(Rule):
             f"The learning rate of the adapters has been exactly 0 for {self.zeros} updates{ahead}{high}: nothing is "
             "learned any more.",
             metric="lr",
-            limit=0.0,
+            threshold=0.0,
             causes=[
                 "the schedule was made for fewer steps than are trained (max_steps, epochs, accumulation or ranks "
                 "counted differently)",
@@ -95,7 +95,7 @@ class LearningRateRaised(Rule):
             f"The learning rate is {now:.3g}, {now / planned:.3g} times the highest of its schedule, {planned:g} "
             f"(threshold {self.factor:g} times).",
             metric="lr",
-            limit=self.factor * planned,
+            threshold=self.factor * planned,
             causes=[
                 "a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs",
                 "the schedule itself multiplies by more than 1",
@@ -150,7 +150,7 @@ class UpdatesLostToRounding(Rule):
             f"{int(known.sum())} adapters kept in half precision, whose elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
-            limit=self.changed,
+            threshold=self.changed,
             causes=[
                 "the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept",
                 "the learning rate is small for numbers with so few digits",
@@ -276,7 +276,7 @@ class BaseWeightsMoved(Rule):
             f"{100 * drift[moved].max():.2g} %: the adapter alone will not give this model again.",
             adapters=worst_first(record, drift, moved)[:10],
             metric="base_drift",
-            limit=0.0 if trained.any() else self.drift,
+            threshold=0.0 if trained.any() else self.drift,
             causes=causes if trained.any() else other,
             remedies=[
                 "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",

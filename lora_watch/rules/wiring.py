@@ -231,7 +231,7 @@ class BStillZero(Rule):
             f"{_share(int(zero.sum()), total)}: nothing has been learned there.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
-            limit=0.0,
+            threshold=0.0,
             causes=causes[::-1] if some else causes,
             remedies=[
                 "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",

@@ -55,7 +55,7 @@ def described(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
             "name": zone.name,
             "severity": zone.severity.name if zone.severity else None,
             "text": zone.text,
-            "thresholds": {rule["id"]: rule["limits"] for rule in rules if rule.get("zone") == zone.name},
+            "thresholds": {rule["id"]: rule["thresholds"] for rule in rules if rule.get("zone") == zone.name},
         }
         for zone in ZONES
     ]

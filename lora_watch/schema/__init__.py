@@ -62,7 +62,7 @@ class RuleInfo(TypedDict):
     name: str
     severity: SeverityName
     zone: Annotated[str | None, "What a run is called while an alert of this rule is open."]
-    limits: dict[str, Any]
+    thresholds: dict[str, Any]
     explains: str
 
 

@@ -229,11 +229,25 @@ def _database(optuna: Any, url: str, patience: int, tries: int = 6) -> Any:
         for left in range(tries, 0, -1):
             try:
                 beat = max(1, patience // 4)
-                return optuna.storages.RDBStorage(url, heartbeat_interval=beat, grace_period=max(patience, beat + 1))
+                storage = optuna.storages.RDBStorage(url, heartbeat_interval=beat, grace_period=max(patience, beat + 1))
+                if storage.engine.dialect.name == "sqlite":
+                    _read_and_write_at_once(storage.engine)
+                return storage
             except Exception:
                 if left == 1:
                     raise
                 time.sleep(0.3 * random.SystemRandom().random() + 0.1)
+
+
+def _read_and_write_at_once(engine: Any) -> None:
+    """Let a transaction of SQLite exclude others from its first read on, as Optuna expects of a database: else two
+    processes find a run waiting, and both take it. SQLAlchemy's own recipe for the driver of the standard library.
+    """
+    from sqlalchemy import event
+
+    engine.dispose()  # connections made before the listeners
+    event.listen(engine, "connect", lambda connection, _: setattr(connection, "isolation_level", None))
+    event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN IMMEDIATE"))
 
 
 def _heartbeat(study: optuna.Study) -> int | None:

@@ -14,6 +14,9 @@ from typing import Any, Literal
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.interrupts import in_words
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
@@ -26,9 +29,6 @@ from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
-from lora_watch.watch.guard import Guard
-from lora_watch.watch.interrupts import in_words
-from lora_watch.watch.monitor import Monitor
 
 _KEY = "lora_watch"
 

@@ -16,9 +16,9 @@ from typing import Any
 from transformers import Trainer
 from transformers.integrations import integration_utils
 
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.sinks.tensorboard import plain_counts, plain_scalars
 from lora_watch.trainer.facts import callbacks_of
-from lora_watch.watch.monitor import Monitor
 
 _TRACKERS = tuple(
     callback for name, callback in integration_utils.INTEGRATION_TO_CALLBACK.items() if name != "tensorboard"

@@ -139,4 +139,4 @@ def test_the_rule_of_ones_own_fires_when_it_should():
         assert bool(found_alerts) is fires
         if fires:
             assert found_alerts[0].adapters[0][0] == "model.layers.1.self_attn.q_proj"
-            assert np.isfinite(found_alerts[0].limit)
+            assert np.isfinite(found_alerts[0].threshold)

@@ -80,7 +80,7 @@ def run(*words: Any) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with everything that a reader may find, and its baseline."""
     folder = tmp_path_factory.mktemp("fuzz")
-    write_run(folder / "run", steps=6, alerts=[alert_of(2, metric="delta_norm", limit=1.0)], verdict="failed")
+    write_run(folder / "run", steps=6, alerts=[alert_of(2, metric="delta_norm", threshold=1.0)], verdict="failed")
     names = [f"layers.{i}.q_proj" for i in range(3)]
     incident = incident_of(names, range(6), delta_norm=[[1.0, 1.0, 10.0**step] for step in range(6)])
     (folder / "run/lora_watch/incident.json").write_text(json.dumps(incident))

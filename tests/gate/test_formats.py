@@ -50,7 +50,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
         adapters=tuple(replace(a, name=name) for a, name in zip(run.adapters, HOSTILE)),
         notes=tuple(HOSTILE),
         rules=tuple(
-            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "limits": {}, "explains": n}
+            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "thresholds": {}, "explains": n}
             for i, n in enumerate(HOSTILE)
         ),
     )

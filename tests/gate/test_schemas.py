@@ -42,7 +42,7 @@ def test_the_command_writes_them_as_files(tmp_path: Path) -> None:
 
 
 def test_report_and_alerts(healthy: Path, exploded: Path, tmp_path: Path) -> None:
-    strange = [alert_of(2, adapters=[("a", float("inf"))], limit=float("nan"))]
+    strange = [alert_of(2, adapters=[("a", float("inf"))], threshold=float("nan"))]
     write_run(tmp_path, loss=float("nan"), alerts=strange, verdict=None)
     for folder in (healthy, exploded, tmp_path):
         report = parse((folder / "lora_watch" / "report.json").read_bytes())

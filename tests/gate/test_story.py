@@ -101,7 +101,7 @@ def test_the_alerts_limit_and_the_adapter_that_is_saved() -> None:
     ratio = quiet()
     ratio[8:, 1] = 5.0
     incident = incident_of(NAMES, STEPS, output_ratio=ratio) | {"last_good": {"folder": "last_good", "step": 17}}
-    lines = tell(incident, [alert_of(20, metric="output_ratio", limit=4.2)])
+    lines = tell(incident, [alert_of(20, metric="output_ratio", threshold=4.2)])
     assert (
         "Beyond LW102's threshold first: step 19, output_ratio of layers.1.q was 5; then 1 more at that step." in lines
     )

@@ -13,9 +13,9 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback
 from lora_watch.adapters import find_adapters
+from lora_watch.monitor.guard import Guard
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import BoolArray, Due, FloatArray
-from lora_watch.watch.guard import Guard
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 

@@ -10,7 +10,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback
-from lora_watch.watch.monitor import Monitor
+from lora_watch.monitor.monitor import Monitor
 from tests.support import build_trainer, lora, tiny_model
 
 

@@ -12,8 +12,8 @@ from peft import AdaLoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_watch import LoraWatchCallback, Severity
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules.tasks import TASKS, find_task
-from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import build_trainer, lora, tiny_model
 

@@ -9,8 +9,8 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS, victim
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules.layers import LayerOutlier
-from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import lora, tiny_model
 
@@ -104,7 +104,7 @@ def test_magnitudes_that_drift_far() -> None:
     monitor = dora(steps=40, prepare=own_optimizer(0.06))
     alert = the("LW109", monitor)
     assert "drifted far" in alert.message
-    assert alert.adapters[0][1] > alert.limit == 1.0
+    assert alert.adapters[0][1] > alert.threshold == 1.0
 
 
 def test_magnitudes_that_are_frozen_on_purpose_or_learn_are_silent() -> None:

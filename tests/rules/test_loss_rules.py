@@ -15,9 +15,9 @@ from transformers import Trainer
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback
 from lora_watch.demo.models import tiny_llama
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import StepRecord
 from lora_watch.rules.loss import LossNotDecreasing
-from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 

@@ -12,9 +12,9 @@ import torch
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import Reading
 from lora_watch.rules import BarelyMoves, Episodes, NormExplosion, NormRunaway
-from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import At, healthy, ids, run, the
 from tests.support import lora, tiny_model
 
@@ -117,7 +117,7 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 def test_limits_can_be_changed() -> None:
     strict = run(steps=20, rules=[NormExplosion(threshold=0.05)])
-    assert the("LW102", strict).limit == 0.05 / 4, "a layer's share of it: there are four blocks"
+    assert the("LW102", strict).threshold == 0.05 / 4, "a layer's share of it: there are four blocks"
 
 
 def test_an_explosion_lasts_while_the_run_creeps_back() -> None:

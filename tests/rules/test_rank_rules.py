@@ -10,7 +10,7 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.demo.texts import bbc_news, blocks
-from lora_watch.watch.monitor import Monitor
+from lora_watch.monitor.monitor import Monitor
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 

@@ -9,10 +9,10 @@ import torch
 from peft.optimizers import create_loraplus_optimizer
 from transformers import Trainer
 
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules import NonFiniteLoss
 from lora_watch.rules.remedies import rescaled, typed, weaker
-from lora_watch.watch.monitor import Monitor
 from tests.rules.runs import ids, run, the
 from tests.support import lora, tiny_model
 

@@ -111,7 +111,7 @@ def test_a_weight_that_is_overwritten_half_way_is_named() -> None:
                 parameter.mul_(1.05)
 
     alert = the("LW309", run(steps=6, before=(At(3, overwrite),)))
-    assert (alert.step, len(alert.adapters), alert.limit) == (3, 4, 0.01)
+    assert (alert.step, len(alert.adapters), alert.threshold) == (3, 4, 0.01)
 
 
 def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:

@@ -91,7 +91,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     run = replace(run, adapters=tuple(replace(a, scale=INF, alpha=NAN, base_norm=INF) for a in run.adapters))
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
-    alert = alert_of(1, limit=INF, adapters=[("a", NAN), ("b", -INF)])
+    alert = alert_of(1, threshold=INF, adapters=[("a", NAN), ("b", -INF)])
     metrics = {"delta_norm": np.array([NAN, INF, -INF])}
     sink.write(record_of(run, 1, metrics=metrics, loss=NAN, lr=(NAN,), overhead=NAN, scalars={"x": NAN}), [alert])
     sink.finish("failed", "NaN")
@@ -102,7 +102,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     )
     assert told["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "min": None}
     (line,) = lines_in(tmp_path)
-    assert line["limit"] == "Infinity"
+    assert line["threshold"] == "Infinity"
 
 
 def test_evaluations_are_kept_also_after_the_end(tmp_path: Path) -> None:

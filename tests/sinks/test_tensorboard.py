@@ -45,7 +45,7 @@ def events_in(directory: Path) -> list[Any]:
 
 @BY_EITHER_LOADER
 def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
-    run = run_of(rules=({"id": "LW102", "limit": INF},), notes=("‖W₀‖ is unknown",))
+    run = run_of(rules=({"id": "LW102", "threshold": INF},), notes=("‖W₀‖ is unknown",))
     sick = {
         "delta_norm": np.array([1.0, NAN, 1e300]),
         "output_ratio": np.array([0.5, NAN, NAN]),
@@ -54,7 +54,7 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
     records = [record_of(run, 0, loss=None), record_of(run, 1)]
     records += [record_of(run, 2, metrics=sick, known={"output_ratio": np.array([True, False, False])}, loss=NAN)]
     records += [record_of(run, 3, metrics={}, lr=(), scalars={}, overhead=None, loss=0.25)]
-    write_run(tmp_path, records, {2: [alert_of(2, limit=INF)], 3: [alert_of(3, "LW203", Severity.WARNING)]})
+    write_run(tmp_path, records, {2: [alert_of(2, threshold=INF)], 3: [alert_of(3, "LW203", Severity.WARNING)]})
 
     with tensorboard(tmp_path, loader) as board:
         ((step, schema),) = board.json(tags.SCHEMA)
@@ -62,7 +62,7 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
         assert schema["version"] == tags.FORMAT_VERSION
         assert [adapter["name"] for adapter in schema["adapters"]] == list(run.names)
         assert schema["adapters"][0]["base_norm"] is None
-        assert schema["rules"] == [{"id": "LW102", "limit": "Infinity"}]
+        assert schema["rules"] == [{"id": "LW102", "threshold": "Infinity"}]
         assert schema["notes"] == ["‖W₀‖ is unknown"]
 
         delta = board.tensors(tags.METRIC_PREFIX + "delta_norm")
@@ -167,7 +167,7 @@ def test_every_event_names_the_plugin_and_a_step_is_one_event(tmp_path: Path) ->
 def test_all_json_is_strict(tmp_path: Path) -> None:
     everywhere: Any = {"a": NAN, "b": [INF, -INF, {"c": np.float32(NAN)}], 3: Path("x")}
     run = run_of(config=everywhere, rules=(everywhere,), peak_lr=(NAN,))
-    alert = alert_of(1, limit=NAN, adapters=[("a", NAN), ("b", INF)])
+    alert = alert_of(1, threshold=NAN, adapters=[("a", NAN), ("b", INF)])
     metrics = {"delta_norm": np.full(3, NAN), "relative_norm": np.full(3, INF)}
     write_run(tmp_path, [record_of(run, 1, metrics=metrics, loss=INF, lr=(NAN,), overhead=NAN)], {1: [alert]})
     strings = {
@@ -177,7 +177,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
         if value.tag in (tags.SCHEMA, tags.ALERTS)
     }
     assert strings[tags.SCHEMA]["config"] == {"a": "NaN", "b": ["Infinity", "-Infinity", {"c": "NaN"}], "3": "x"}
-    assert strings[tags.ALERTS][0]["limit"] == "NaN"
+    assert strings[tags.ALERTS][0]["threshold"] == "NaN"
 
 
 def test_a_shared_writer_may_come_late_and_go_early(tmp_path: Path) -> None:

@@ -65,6 +65,7 @@ def test_wandb_has_the_summary_in_its_rows_and_the_alerts(tmp_path: Path, monkey
     monkeypatch.setenv("WANDB_DIR", str(tmp_path))
     monkeypatch.setenv("WANDB_SILENT", "true")
     _, callback = run(tmp_path, "wandb")
+    wandb.finish()  # else it stays the run of this process
     wandb.teardown()  # waits until the file is complete
 
     rows, alerts = [], []

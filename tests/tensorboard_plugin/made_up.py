@@ -78,7 +78,7 @@ def write_broken_run(folder: Path) -> None:
         80,
         adapters=[(run.adapters[5].name, float("nan")), (run.adapters[3].name, 1.0)],
         metric="output_ratio",
-        limit=1.0,
+        threshold=1.0,
         message=HOSTILE,
         causes=[HOSTILE],
         remedies=[HOSTILE],

@@ -30,7 +30,7 @@ from lora_watch import LoraWatchCallback
 from tests.support import build_trainer
 
 OUTERMOST = {
-    "watch.guard.Guard.__call__": "it is what catches",
+    "monitor.guard.Guard.__call__": "it is what catches",
     "trainer.callback.LoraWatchCallback._guard": "it calls what catches",
     "norms.output_ratio.OutputRatioProbe.see_mask": "its whole body is guarded",
     "norms.output_ratio.OutputRatioProbe.see_layer": "guarded but for asking whether it is due",

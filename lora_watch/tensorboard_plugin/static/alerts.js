@@ -242,7 +242,7 @@ async function detail(app, alert, ended, width) {
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
   /** @type {any} */
   let line = null;
-  const threshold = alert.threshold ?? alert.limit; // so called by older versions
+  const threshold = alert.threshold;
   if (metric && worst)
     line = {
       name: `${metric}, ${worst.short}`,

@@ -96,7 +96,7 @@ export class Matrix {
  *   alpha?: number, scale?: number, scale_formula?: string, group?: number, trainable?: number, d_out?: number,
  *   d_in?: number, base_norm?: number | string, base_spectral_norm?: number | string}} Adapter
  * @typedef {{rule: string, name: string, severity: string, step: number, message: string, last_step: number,
- *   closed_step: number | null, metric?: string, limit?: number, threshold?: number, causes?: string[],
+ *   closed_step: number | null, metric?: string, threshold?: number, causes?: string[],
  *   remedies?: string[], settings?: Record<string, number>,
  *   adapters?: {name: string, value: number | null, text?: string}[]}} Alert
  * @typedef {{name: string, severity: string | null, text: string}} Zone

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from lora_watch.alerts import Alert
+from lora_watch.monitor.guard import Guard
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import EvaluationSink, Sink, UpdateSink, Verdict
-from lora_watch.watch.guard import Guard
 
 
 class GuardedSinks:

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback, Monitor
+from tests.monitor.test_monitor import built, loop
 from tests.support import build_trainer, lora, tiny_model
-from tests.watch.test_monitor import built, loop
 
 
 def saved_and_loaded(model: Any) -> Any:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.alerts import LoraWatchError
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.instruments import Instruments
+from lora_watch.monitor.interrupts import in_words
+from lora_watch.monitor.judge import Judge
+from lora_watch.monitor.loop import Loop
+from lora_watch.monitor.recording import Recorder
+from lora_watch.monitor.roster import Roster
 from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
 from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
-from lora_watch.watch.cadence import Cadence
-from lora_watch.watch.instruments import Instruments
-from lora_watch.watch.interrupts import in_words
-from lora_watch.watch.judge import Judge
-from lora_watch.watch.loop import Loop
-from lora_watch.watch.recording import Recorder
-from lora_watch.watch.roster import Roster
 
 
 class Monitor(Loop):

@@ -7,8 +7,8 @@ import time
 import pytest
 import torch
 
-from lora_watch.watch.cadence import Cadence
-from lora_watch.watch.guard import Guard
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import Guard
 
 
 def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.writing import GuardedSinks
 from lora_watch.policy import MONITOR_FAILURE, Policy
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes
 from lora_watch.sinks import Sink
-from lora_watch.watch.guard import Guard
-from lora_watch.watch.writing import GuardedSinks
 
 
 class Judge:

@@ -11,8 +11,8 @@ import torch
 from peft import PeftModel
 
 from lora_watch import LoraWatchError, Monitor
+from tests.monitor.test_monitor import built
 from tests.support import stdlib_blocks, tiny_model
-from tests.watch.test_monitor import built
 
 IDS = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)])
 

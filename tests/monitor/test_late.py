@@ -23,9 +23,9 @@ from lora_watch.deferred import Deferred, HostCopy
 from lora_watch.norms import AdapterBank
 from lora_watch.records import Due, RunInfo
 from lora_watch.sinks import ReportSink
+from tests.monitor.test_monitor import built, loop
 from tests.norms.factors import Bare, pair
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
-from tests.watch.test_monitor import built, loop
 
 WAITS: list[int] = []
 """Sizes of the copies that were waited for."""

@@ -10,6 +10,8 @@ from torch import nn
 
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.deferred import Deferred, merged, ready
+from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.roster import Roster
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
 from lora_watch.norms.base import relative
 from lora_watch.norms.drift import Drift
@@ -19,8 +21,6 @@ from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.signals.gradients import Gradients
-from lora_watch.watch.guard import Guard
-from lora_watch.watch.roster import Roster
 
 
 class Instrument(Protocol):

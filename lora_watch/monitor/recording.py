@@ -11,12 +11,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.instruments import Instruments
+from lora_watch.monitor.roster import Roster
 from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
 from lora_watch.signals.gradients import overflow
 from lora_watch.signals.loss import LossSignals
-from lora_watch.watch.cadence import Cadence
-from lora_watch.watch.instruments import Instruments
-from lora_watch.watch.roster import Roster
 
 Loss = float | Tensor | None
 

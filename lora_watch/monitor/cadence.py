@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 import time
 
+from lora_watch.monitor.guard import Guard
 from lora_watch.records import Due
-from lora_watch.watch.guard import Guard
 
 log = logging.getLogger("lora_watch")
 
