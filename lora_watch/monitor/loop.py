@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
+from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.recording import Recorder, Taken
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
-from lora_watch.watch import interrupts
 
 
 class Loop:

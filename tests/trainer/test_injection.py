@@ -18,7 +18,7 @@ def injection(tmp_path_factory: pytest.TempPathFactory) -> Injection:
 
 def test_training_reaches_the_package_everywhere(injection: Injection) -> None:
     rooms = {target.name.split(".")[0] for target in injection.targets}
-    assert {"adapters", "norms", "rules", "signals", "sinks", "trainer", "watch"} <= rooms
+    assert {"adapters", "monitor", "norms", "rules", "signals", "sinks", "trainer"} <= rooms
     assert len(injection.targets) > 200
 
 
