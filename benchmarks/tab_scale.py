@@ -22,7 +22,7 @@ import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
 from lora_watch.sinks import events, tags
-from lora_watch.sinks.tensorboard import schema
+from lora_watch.sinks.numbers import schema
 from lora_watch.strict_json import strict_json
 
 METRICS = ("output_ratio", "delta_norm", "spectral_norm", "stable_rank", "a_norm", "b_norm")

@@ -11,7 +11,7 @@ FORMAT_VERSION = 1
 PLUGIN_NAME = "lora_watch"
 
 SCHEMA = "lora_watch/schema"
-"""Scalar string, JSON: see ``lora_watch.sinks.tensorboard.schema``. Written at the start and when it changes."""
+"""Scalar string, JSON: see ``lora_watch.sinks.numbers.schema``. Written at the start and when it changes."""
 ALERTS = "lora_watch/alerts"
 """Scalar string, JSON list of ``Alert.to_dict()``: the episodes that opened, changed or closed at the step."""
 METRIC_PREFIX = "lora_watch/m/"

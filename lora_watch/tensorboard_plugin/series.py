@@ -157,7 +157,7 @@ class Reader:
 
         Every column of a step in which some adapter is not finite carries that adapter's flag.
         """
-        from lora_watch.sinks import tensorboard as sink
+        from lora_watch.sinks import numbers as sink
 
         found, notes = self.metric(ctx, experiment, run, name)
         rows = np.where(found.flags == 0, found.values, np.float32(np.nan))

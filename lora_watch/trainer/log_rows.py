@@ -17,7 +17,7 @@ from transformers import Trainer
 from transformers.integrations import integration_utils
 
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.sinks.tensorboard import plain_counts, plain_scalars
+from lora_watch.sinks.numbers import plain_counts, plain_scalars
 from lora_watch.trainer.facts import callbacks_of
 
 _TRACKERS = tuple(

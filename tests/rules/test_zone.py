@@ -11,7 +11,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, NormExplosion, catalogue
 from lora_watch.rules.zone import ZONES, described
-from lora_watch.sinks.tensorboard import schema, series
+from lora_watch.sinks.numbers import schema, series
 from tests.rules.runs import healthy, run
 from tests.support import lora, tiny_model
 

@@ -81,13 +81,13 @@ def test_a_full_disk_is_said_by_the_next_write_and_costs_what_could_not_be_writt
     sink.flush()
     usage = shutil.disk_usage(tmp_path)
     with monkeypatch.context() as disk:
-        disk.setattr("lora_watch.sinks.tensorboard.shutil.disk_usage", lambda _: usage._replace(free=4096))
+        disk.setattr("lora_watch.sinks.event_file.shutil.disk_usage", lambda _: usage._replace(free=4096))
         sink.write(record_of(run_of(), 1), [])
-        sink._background.settle()
+        sink.flush()
         with pytest.raises(OSError, match=f"No space left.*{tmp_path}"):
             sink.write(record_of(run_of(), 2), [])
         writer.add_scalar("theirs", 1.0, 2)
-        sink._background.settle()
+        sink.flush()
     with suppress(OSError):  # that of step 2, unless it came before the first was raised
         sink.write(record_of(run_of(), 3), [])
     sink.finish("ok", None)

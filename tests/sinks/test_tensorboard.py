@@ -20,7 +20,7 @@ from torch.utils.tensorboard import SummaryWriter
 from lora_watch.alerts import Severity
 from lora_watch.records import Reading, RunInfo, StepRecord
 from lora_watch.sinks import TensorBoardSink, tags
-from lora_watch.sinks.tensorboard import QUANTILES, group_effective_lr, quantiles
+from lora_watch.sinks.numbers import QUANTILES, group_effective_lr, quantiles
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 

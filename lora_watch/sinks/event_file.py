@@ -1,0 +1,153 @@
+"""One event file: each of a step's values in one event, and what becomes of it when the disk fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_watch.alerts import Severity
+from lora_watch.records import FloatArray, RunInfo, StepRecord
+from lora_watch.sinks import Verdict, events, tags
+from lora_watch.sinks.numbers import (
+    hyperparameters,
+    layout,
+    plain_counts,
+    plain_scalars,
+    schema,
+    series,
+    unknown_marked,
+)
+from lora_watch.strict_json import strict_json
+
+HPARAM_METRICS = (
+    "lora/loss",
+    "lora/delta_norm/max",
+    "lora/output_ratio/max",
+    "lora/alerts/error",
+    "lora/alerts/warning",
+)
+"""Scalars shown with the hyperparameters, by the tags under which they are written anyway."""
+SPARE_BYTES = 1 << 20
+"""What is left of a disk's room belongs to the checkpoints."""
+FLUSH_SECONDS = 2.0
+"""What a killed run may lose. A writer's own pace, with the Trainer two minutes, is too slow to be followed."""
+
+
+class HandedOver(NamedTuple):
+    """What the training thread hands over: nothing in it changes any more."""
+
+    record: StepRecord
+    spectrum: bool
+    """The whole spectrum is to be written, too."""
+    alerts: bytes | None
+    """JSON of the step's alerts."""
+    news: str
+    """What opened or closed, in Markdown."""
+    counts: Counter[Severity]
+    """Episodes so far."""
+
+
+class EventFile:
+    """One event file and what it has been told. Used by one thread at a time."""
+
+    def __init__(self, handle: Any, all_scalars: bool):
+        self._all_scalars = all_scalars
+        self.handle = handle
+        """Torch's FileWriter."""
+        self._tags: set[str] = set()  # tags that it has explained
+        self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
+        self._counts: Counter[Severity] | None = None
+        self._flushed = time.monotonic()
+        self.failed = False
+        """It could not be written to, and nothing more is tried."""
+
+    def begin(self, run: RunInfo, step: int) -> None:
+        """What a reader needs first, at the start and whenever the set of adapters has changed."""
+        values = [self._value(tags.SCHEMA, strict_json(schema(run))), self._verdict("running", None)]
+        self._add([*values, *events.hparams_start(hyperparameters(run), HPARAM_METRICS)], step)
+        self.flush()
+
+    def write(self, step: HandedOver) -> None:
+        record = step.record
+        values = [
+            *(
+                self._value(tags.METRIC_PREFIX + name, unknown_marked(reading))
+                for name, reading in record.metrics.items()
+            ),
+            *(self._value(tags.SERIES_PREFIX + name, array) for name, array in series(record).items()),
+            *events.scalars(plain_scalars(record, self._all_scalars)),
+            *([] if step.counts == self._counts else events.scalars(plain_counts(step.counts))),
+        ]
+        self._counts = step.counts
+        if new := [name for name in record.metrics if name not in self._charted]:
+            self._charted += new
+            values += events.custom_scalars(layout(self._charted, self._all_scalars))
+        if step.spectrum and record.spectrum is not None:
+            values.append(self._value(tags.SPECTRUM, record.spectrum))
+        if step.alerts is not None:
+            values.append(self._value(tags.ALERTS, step.alerts))
+        if step.news:
+            values += events.text(tags.SCALAR_PREFIX + "alerts", step.news)
+        self._add(values, record.step)
+        if time.monotonic() - self._flushed > FLUSH_SECONDS:
+            self.flush()
+
+    def end(self, verdict: Verdict, message: str | None, step: int) -> None:
+        values = [*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)]
+        if self._counts is not None:
+            values += events.scalars(plain_counts(self._counts))  # for charts that end where the run does
+        self._add(values, step)
+        self.flush()
+
+    def flush(self) -> None:
+        with self._giving_up_if_it_fails():
+            if not self.failed:
+                self.handle.flush()
+        self._flushed = time.monotonic()
+
+    def _verdict(self, verdict: str, message: str | None) -> Any:
+        return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
+
+    def _value(self, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> Any:
+        """A value of the format. What it is stands with a tag's first value only: readers keep the first."""
+        explanation = b"" if tag in self._tags else strict_json({"version": tags.FORMAT_VERSION})
+        self._tags.add(tag)
+        return events.tensor(tag, content, explanation)
+
+    def _add(self, values: Sequence[Any], step: int) -> None:
+        event = events.event(values)
+        if not self.failed:
+            try:
+                ask_the_disk(self.handle.get_logdir())
+            except FileNotFoundError:
+                self.failed = True
+                raise
+            with self._giving_up_if_it_fails():
+                self.handle.add_event(event, step)
+
+    @contextmanager
+    def _giving_up_if_it_fails(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            self.failed = True
+            raise
+
+
+def ask_the_disk(directory: str | os.PathLike[str]) -> None:
+    """Raises OSError where nothing can be written, without trying to."""
+    if "://" in str(directory):  # TensorBoard writes to object stores, too
+        return
+    if shutil.disk_usage(directory).free < SPARE_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if not os.access(directory, os.W_OK):
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))

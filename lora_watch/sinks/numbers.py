@@ -1,0 +1,158 @@
+"""What a run's event file says of the run and of each step, as plain numbers."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_watch.alerts import Severity
+from lora_watch.records import FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.rules.zone import NUMBER, described
+from lora_watch.sinks import tags
+from lora_watch.strict_json import adapter_fields
+
+QUANTILES = {"max": 1.0, "median": 0.5, "p10": 0.1, "p90": 0.9}
+ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
+"""Metrics that seldom differ between adapters: their largest value stands for all."""
+USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
+"""Metrics among the plain scalars where not all are wanted: more would flood TensorBoard's own dashboards."""
+USUAL_QUANTILES = ("max", "median")
+
+
+def schema(run: RunInfo) -> dict[str, Any]:
+    """What a reader must know before the vectors mean anything. ``adapters`` is in the order of every vector."""
+    return {
+        "version": tags.FORMAT_VERSION,
+        "adapters": [adapter_fields(adapter) for adapter in run.adapters],
+        "rules": run.rules,
+        "zones": described(run.rules),
+        "max_steps": run.max_steps,
+        "optimizer": run.optimizer,
+        "peak_lr": run.peak_lr,
+        "config": run.config,
+        "versions": run.versions,
+        "notes": run.notes,
+    }
+
+
+def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
+    """``[n]``, as float32 with the format's own NaN where a number is unknown, if any is."""
+    if reading.known.all():
+        return reading.values
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
+        marked = reading.values.astype(np.float32)
+    marked.view(np.uint32)[~reading.known] = tags.UNKNOWN_BITS
+    return marked
+
+
+def series(record: StepRecord) -> dict[str, FloatArray]:
+    """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``."""
+    out = {name: np.array([value]) for name, value in _single_numbers(record).items()}
+    out["zone"] = np.array([float(NUMBER[record.zone])])
+    if record.size is not None:
+        out["size"] = np.array([record.size])
+    if record.lr:
+        out["lr"] = np.array(record.lr)
+        out["effective_lr"] = group_effective_lr(record)
+    return out
+
+
+def group_effective_lr(record: StepRecord) -> FloatArray:
+    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where it has none."""
+    adapters = record.run.adapters
+    live = record.metrics.get("scale")
+    scales = np.array([adapter.scale for adapter in adapters]) if live is None else live.values
+    groups = np.array([-1 if adapter.group is None else adapter.group for adapter in adapters], dtype=int)
+    largest = [np.fmax.reduce(scales[groups == group], initial=np.nan) for group in range(len(record.lr))]
+    return np.array(largest) * record.lr
+
+
+def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
+    """How many episodes have opened so far, by full tag."""
+    return {f"{tags.SCALAR_PREFIX}alerts/{severity.name.lower()}": float(alerts[severity]) for severity in Severity}
+
+
+def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, float]:
+    """The step for viewers without the plugin, by full tag: what is usual, or ``everything``.
+
+    Adapters a metric cannot have are left out of it.
+    """
+    singles = _single_numbers(record)
+    out = {name: singles[name] for name in singles if (everything and name != "lr_fraction") or name == "loss"}
+    readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}
+    if readings:
+        bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
+        out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
+    shown = {name: reading.measured for name, reading in readings.items() if everything or name in USUAL_METRICS}
+    for name, numbers in zip(shown, quantiles(np.stack([*shown.values()])).tolist() if shown else ()):
+        by_quantile = dict(zip(QUANTILES, numbers))
+        if name in ONE_NUMBER_IS_ENOUGH:
+            out[name] = by_quantile["max"]
+        else:
+            out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
+    return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
+
+
+def quantiles(rows: FloatArray) -> FloatArray:
+    """``[m, len(QUANTILES)]`` of ``rows`` ``[m, n]``, linear between neighbours and NaN ignored.
+
+    A row without a number gives NaN. Infinity counts as the large number it stands for.
+    """
+    ordered = np.sort(rows, axis=1)  # NaN goes to the end
+    last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
+    position = last[:, None] * np.array(list(QUANTILES.values()))
+    below = np.floor(position).astype(int)
+    low = np.take_along_axis(ordered, below, axis=1)
+    high = np.take_along_axis(ordered, np.ceil(position).astype(int), axis=1)
+    with np.errstate(invalid="ignore"):  # inf - inf, replaced in the next line
+        between = low + (high - low) * (position - below)
+    return np.where(low == high, low, between)
+
+
+def layout(metrics: Sequence[str], everything: bool = False) -> dict[str, dict[str, list[Any]]]:
+    """Custom Scalars as torch takes it: adapters and run, of what ``plain_scalars`` gives. Lines are regexes."""
+    spread = [name for name in metrics if name not in ONE_NUMBER_IS_ENOUGH and (everything or name in USUAL_METRICS)]
+    charts = {
+        "LoRA: adapters, largest and median": {
+            f"{name}, max and median": ["Multiline", [f"lora/{name}/(max|median)$"]] for name in spread
+        },
+        "LoRA: run": {
+            "loss": ["Multiline", ["lora/loss$"]],
+            "scale": ["Multiline", ["lora/scale$"]],
+            "alerts so far": ["Multiline", ["lora/alerts/(info|warning|error)$"]],
+            "adapters with NaN or Inf": ["Multiline", ["lora/nonfinite_adapters$"]],
+        },
+    }
+    if everything:
+        charts["LoRA: run"]["loss spike score"] = ["Multiline", ["lora/loss_spike_score$"]]
+        charts["LoRA: adapters, 10th to 90th percentile"] = {
+            name: ["Margin", [f"lora/{name}/{quantile}" for quantile in ("median", "p10", "p90")]] for name in spread
+        }
+    return charts
+
+
+def hyperparameters(run: RunInfo) -> dict[str, float | str]:
+    """r, alpha and scale as most adapters have them, rsLoRA if any has it, and the highest learning rate."""
+    out: dict[str, float | str | None] = {
+        "r": _most_common(adapter.r for adapter in run.adapters),
+        "alpha": _most_common(adapter.alpha for adapter in run.adapters),
+        "scale": _most_common(adapter.scale for adapter in run.adapters),
+        "rslora": str(any(adapter.scale_formula == "alpha/sqrt(r)" for adapter in run.adapters)).lower(),
+    }
+    if run.peak_lr:
+        out["lr"] = max(run.peak_lr)
+    return {name: value for name, value in out.items() if value is not None}
+
+
+def _single_numbers(record: StepRecord) -> dict[str, float]:
+    named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
+    return {**{name: value for name, value in named.items() if value is not None}, **record.scalars}
+
+
+def _most_common(values: Any) -> Any:
+    counts = Counter(values).most_common(1)
+    return counts[0][0] if counts else None
