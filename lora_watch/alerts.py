@@ -135,11 +135,17 @@ def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     """``alerts``, the one to show first first: that of the highest severity, then the earliest.
 
-    Those that another of them explains come after all that none does.
+    Those that another of them explains come after all that none does. What is less than an ERROR and over comes after
+    what is as severe and still open.
     """
     alerts = list(alerts)
     explained = {rule for alert in alerts for rule in alert.explains}
-    return sorted(alerts, key=lambda alert: (alert.rule in explained, -alert.severity, alert.step))
+
+    def place(alert: Alert) -> tuple[bool, int, bool, int]:
+        over = alert.closed_step is not None and alert.severity < Severity.ERROR
+        return alert.rule in explained, -alert.severity, over, alert.step
+
+    return sorted(alerts, key=place)
 
 
 class LoraWatchError(Exception):

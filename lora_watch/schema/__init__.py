@@ -81,6 +81,7 @@ class Report(TypedDict):
     loss: Ends
     evaluation: Annotated[dict[str, Extremes], "What evaluations found, by the Trainer's name for it."]
     alerts: list[Alert]
+    first: Annotated[Count | None, "Which of `alerts` to read first; null without any."]
     adapters: list[Annotated[AdapterInfo, Also(allOf=[of(Measured)])]]
     measured_at: Annotated[dict[str, Count | None], "By metric, the step of `last`."]
     optimizer: str | None

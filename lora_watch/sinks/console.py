@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.alerts import Alert, Severity, first_to_show
 from lora_watch.policy import MONITOR_FAILURE
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks.history import AlertHistory
@@ -55,6 +55,9 @@ class ConsoleSink:
         numbers = sorted(self._history.counts.items(), reverse=True)
         told = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
         parts = [f"the run {_SAYS.get(verdict, f'was {verdict}')}", told]
+        first = first_to_show(self._history)
+        if first is not None and len(list(self._history)) > 1:
+            parts.append(f"first: {first.rule} {first.name} at step {first.step}")
         if (folder := self._report()) is not None:
             parts.append(f"report: {folder / 'report.json'}")
         if (folder := self._events()) is not None:

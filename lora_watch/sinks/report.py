@@ -17,6 +17,7 @@
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
+| `first` | which of `alerts` to read first, counted from 0: see `lora_watch.alerts.in_order`; null without any |
 | `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
 | `measured_at` | by metric, the step of its `last` |
 | `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
@@ -50,7 +51,7 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Alert
+from lora_watch.alerts import Alert, first_to_show
 from lora_watch.records import BoolArray, FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import Claim, claim, names_the_path, no_link, now, replace_file
@@ -237,6 +238,8 @@ class _Session:
     def report(self) -> dict[str, Any]:
         last = {name: column.last_values() for name, column in self.columns.items()}
         highest = {name: column.highest_values() for name, column in self.columns.items()}
+        alerts = list(self.history)
+        first = first_to_show(alerts)
         return {
             "version": REPORT_VERSION,
             "verdict": self.verdict,
@@ -251,7 +254,8 @@ class _Session:
             "full_every": self.full_every,
             "loss": self.loss,
             "evaluation": self.evaluation,
-            "alerts": [alert.to_dict() for alert in self.history],
+            "alerts": [alert.to_dict() for alert in alerts],
+            "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
             "adapters": [
                 {
                     **adapter_fields(adapter),

@@ -15,11 +15,13 @@ import torch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.alerts import Alert, Severity, in_order
+from lora_watch.gate import judge
 from lora_watch.records import Reading, StepRecord
 from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
 from tests.rules.runs import healthy, ids, run, the
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.tensorboard_plugin.serving import routes
 
 LAYER = "model.layers.1.self_attn.v_proj"
 
@@ -99,6 +101,35 @@ def test_an_alert_says_what_it_explains() -> None:
     assert in_order(monitor.alerts)[0].rule == "LW102"
     whole = the("LW102", monitor)
     assert Alert.from_dict(whole.to_dict()) == whole
+
+
+def test_what_is_over_comes_after_what_is_as_severe_and_open() -> None:
+    over = [alert("LW203", Severity.WARNING, 1), alert("LW309", Severity.ERROR, 2)]
+    for each in over:
+        each.closed_step = 9
+    alerts = [*over, alert("LW103", Severity.WARNING, 5), alert("LW102", Severity.ERROR, 6)]
+    assert [a.rule for a in in_order(alerts)] == ["LW309", "LW102", "LW103", "LW203"]
+
+
+def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Console, exception, report, ``check`` and tab, of a run whose first alert is not the one to read first."""
+    callback = LoraWatchCallback(fail_on="error")
+    trainer = build_trainer(lora(tiny_model(), alpha=1024), callbacks=[callback], lr=0.1, output_dir=str(tmp_path))
+    with pytest.raises(LoraWatchError) as caught:
+        trainer.train()
+    assert callback.monitor is not None
+    first = in_order(callback.monitor.alerts)[0]
+    assert first.rule not in ("LW201", callback.monitor.alerts[0].rule)
+    shown = {"exception": caught.value.alerts[0].rule, "its text": str(caught.value).split()[1]}
+    shown["console"] = capsys.readouterr().err.rpartition("first: ")[2].split()[0]
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    shown["report"] = report["alerts"][report["first"]]["rule"]
+    shown["check"] = judge([tmp_path]).runs[0].findings[0].rule
+    with routes(tmp_path / "runs") as tab:
+        (run_name,) = tab.json("runs")
+        told = tab.json("alerts", run=run_name)["alerts"]
+        shown["tab"] = told[tab.json("verdict", run=run_name)["first"]]["rule"]
+    assert set(shown.values()) == {first.rule}, shown
 
 
 def test_a_run_that_ends_with_an_error_open_is_unhealthy() -> None:
