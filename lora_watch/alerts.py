@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from lora_watch import markup
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS, whole
 
@@ -28,6 +29,10 @@ class Severity(enum.IntEnum):
             return cls[text.upper()]
         except KeyError:
             raise ValueError(f"{text!r} is no severity; use one of: info, warning, error") from None
+
+
+_COLOURS = {Severity.INFO: "#1976d2", Severity.WARNING: "#ef6c00", Severity.ERROR: "#c62828"}
+"""In notebooks, of light themes and of dark ones."""
 
 
 @dataclass
@@ -125,6 +130,17 @@ class Alert:
         if self.rule.startswith("LW"):  # a rule of the user's own has no page
             lines.append(f"  more: lora-watch rules {self.rule}")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with every adapter in a table."""
+        head = f"<b>{markup.text(f'{self.severity.name} {self.rule} {self.name}')}</b> at step {self.step}"
+        if self.closed_step is not None:
+            head += f", over at step {self.closed_step}"
+        rows = [[name, f"{value:.3g}"] for name, value in self.adapters]
+        told = [("likely cause:", cause) for cause in self.causes] + [("try:", remedy) for remedy in self.remedies]
+        adapters = markup.table(["adapter", self.metric or ""], rows[:20]) if rows else ""
+        body = f"{head}<br>{markup.text(self.message)}{markup.points(told)}"
+        return markup.marked(_COLOURS[self.severity], body, adapters)
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:

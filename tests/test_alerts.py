@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -66,3 +67,14 @@ def test_every_text_is_made_inert() -> None:
 def test_what_is_no_alert_is_a_value_error(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"severity|no alert|steps"):
         Alert.from_dict(alert_of().to_dict() | change)
+
+
+def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
+    alert = alert_of(3)
+    alert.adapters, alert.closed_step = [("<script>&\x1b[2J", 1.0)], 9
+    shown = alert._repr_html_()
+    told = "".join(ElementTree.fromstring(shown.replace("<br>", "<br/>")).itertext())
+    assert "<script>&\\x1b[2J" in told
+    for part in ("over at step 9", alert.rule, alert.message):
+        assert part in told
+    assert "<script" not in shown

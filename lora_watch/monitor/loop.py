@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from lora_watch import markup
 from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
 from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
@@ -14,6 +15,7 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.recording import Recorder, Taken
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
+from lora_watch.text import count
 
 
 class Loop:
@@ -36,6 +38,18 @@ class Loop:
         return {**vars(self), "_waiting": None, "_started": False}
 
     # -- a run as seen from outside -----------------------------------------------------------------------------
+    def _repr_html_(self) -> str:
+        """For notebooks: where the run stands, and its alerts, the one to read first first."""
+        last, steps = self.last, count(self.steps, "step")
+        planned = f"{self.steps} of {self.run.max_steps} steps" if self.run.max_steps else steps
+        parts = [planned, count(len(self.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
+        if last is not None and last.loss is not None:
+            parts.append(f"loss {last.loss:.4g}")
+        parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
+        return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
+            alert._repr_html_() for alert in in_order(self.alerts)
+        )
+
     @property
     def run(self) -> RunInfo:
         """What is known of the run and its adapters."""

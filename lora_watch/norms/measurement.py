@@ -8,16 +8,18 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from lora_watch import markup
 from lora_watch.adapters import NoAdaptersError, find_adapters, find_other_adapters
 from lora_watch.norms.bank import AdapterBank
 from lora_watch.norms.base import base_norms, relative
 from lora_watch.norms.dense import dense_norms
 from lora_watch.records import BoolArray, FloatArray
-from lora_watch.text import table
+from lora_watch.text import count, table
 
 _ROWS = 20
 _OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
+_HEADINGS = ("adapter", "r", *_SHOWN)
 
 
 @dataclass(frozen=True, repr=False)
@@ -77,14 +79,22 @@ class Measurement:
 
     def __repr__(self) -> str:
         """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
+        title, rows, more = self._shown()
+        return "\n".join([title, *table(_HEADINGS, rows), *more])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        title, rows, more = self._shown()
+        return f"<p>{title}</p>{markup.table(_HEADINGS, rows)}<p>{''.join(more)}</p>"
+
+    def _shown(self) -> tuple[str, list[list[str]], list[str]]:
+        """Title, rows and what is left out."""
         by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         shown = order[:_ROWS]
         rows = [[self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
-        lines = table(["adapter", "r", *_SHOWN], rows)
-        title = f"Measurement of {len(self.names)} adapters"
-        more = [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
-        return "\n".join([title, *lines, *more])
+        title = f"Measurement of {count(len(self.names), 'adapter')}"
+        return title, rows, [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
 
     def _label(self, i: int) -> str:
         return self.names[i] if self.methods[i] == "lora" else f"{self.names[i]} ({self.methods[i]})"

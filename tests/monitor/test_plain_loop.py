@@ -29,7 +29,8 @@ def train(monitor: Monitor, model: Any, optimizer: Any, steps: int, nan_at: int 
 
 def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     model, optimizer = built(alpha=128, lr=5e-2)
-    train(Monitor(model, optimizer, output_dir=tmp_path), model, optimizer, 12)
+    monitor = Monitor(model, optimizer, output_dir=tmp_path)
+    train(monitor, model, optimizer, 12)
     told = capsys.readouterr().err
     assert "lora_watch: 28 adapters, r " in told
     assert "ERROR LW102 norm-explosion at step" in told
@@ -38,6 +39,9 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"tensorboard --logdir {events[0].parent}" in told.splitlines()[-1]
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert report["step"] == 12
+    shown = monitor._repr_html_()  # what a notebook gets
+    assert "12 steps" in shown
+    assert all(f"{alert.rule} {alert.name}" in shown for alert in monitor.alerts)
     assert PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / "last_good"))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from typing import Any
+from xml.etree import ElementTree
 
 import numpy as np
 import peft
@@ -218,3 +219,10 @@ def test_long_repr_is_cut() -> None:
     lines = repr(_by_hand([0.1] * 100)).splitlines()
     assert len(lines) < 30
     assert lines[-1] == "… and 80 more"
+
+
+def test_a_notebook_gets_a_table() -> None:
+    shown = _by_hand([0.25, np.nan], [True, False])._repr_html_()
+    table = ElementTree.fromstring(shown[shown.index("<table>") : shown.index("</table>") + len("</table>")])
+    assert [[cell.text for cell in row] for row in table.iter("tr")][1][:2] == ["layer.0", "8"]
+    assert "unknown" in shown
