@@ -3,12 +3,15 @@ interface, examples and notebooks. A hook of MkDocs. The other pages are files o
 
 from __future__ import annotations
 
+import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from matplotlib.figure import Figure
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
@@ -23,7 +26,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {"rules.md": rules, "command-line.md": commands, "api.md": api, "examples.md": examples}
     for name, make in pages.items():
         files.append(File.generated(config, name, content=make()))
-    for name, content in (*rule_pages(), *notebooks()):
+    for name, content in (*rule_pages(), *pictures(), *notebooks()):
         files.append(File.generated(config, name, content=content))
     return files
 
@@ -63,6 +66,10 @@ def rule_pages() -> Iterator[tuple[str, str]]:
         parts = [f"# {page.id} {page.name}", f"{page.severity}: {page.in_short}"]
         if sample:
             parts += ["## A sample", f"```\n{sample['alert']}\n```", f"*From a real run: `{sample['from']}`.*"]
+            if "curves" in sample:
+                parts.append(
+                    f"![The run that fires and a healthy one: loss, and {sample['curves']['metric']}]({page.id}.svg)"
+                )
         for title, text in (
             ("What it means", page.means),
             ("Check first", page.check),
@@ -73,6 +80,39 @@ def rule_pages() -> Iterator[tuple[str, str]]:
         if page.rule is not None:
             parts += ["## What it watches, and the evidence", page.watches, _thresholds(page.rule)]
         yield f"rules/{page.id}.md", "\n\n".join(parts) + "\n"
+
+
+def pictures() -> Iterator[tuple[str, str]]:
+    """``(name, SVG)`` for each rule with a sample from training: the run that fires, and a healthy one."""
+    for id, sample in json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8")).items():
+        if "curves" in sample:
+            yield f"rules/{id}.svg", _picture(sample["curves"])
+
+
+def _picture(curves: dict[str, Any]) -> str:
+    """Two charts side by side: the loss, and the alert's metric in the adapter that it names first."""
+    figure = Figure(figsize=(9, 3), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for axes, values, title in ((left, curves["loss"], "loss"), (right, curves["values"], curves["metric"])):
+        for run, label, colour in (("fires", "fires", "#c62828"), ("twin", "healthy run", "#1565c0")):
+            numbers = np.array(values[run], dtype=float)  # None becomes NaN
+            steps = np.flatnonzero(np.isfinite(numbers))
+            axes.plot(steps + 1, numbers[steps], color=colour, label=label, linewidth=1.5)
+        axes.axvline(curves["step"], color="#757575", linestyle=":", label=f"alert at step {curves['step']}")
+        axes.set(title=title, xlabel="step")
+        positive = [abs(v) for run in values.values() for v in run if v]
+        if positive and max(positive) > 30 * float(np.median(positive)):
+            axes.set_yscale("log")
+    if curves["threshold"]:
+        right.axhline(
+            curves["threshold"], color="#ef6c00", linestyle="--", label=f"threshold {curves['threshold']:.3g}"
+        )
+    right.set_title(f"{curves['metric']}, {curves['adapter']}", fontsize="small")
+    left.legend(fontsize="small")
+    right.legend(fontsize="small")
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg")
+    return buffer.getvalue()
 
 
 def _thresholds(rule: Rule) -> str:

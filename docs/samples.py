@@ -3,29 +3,33 @@
     python docs/samples.py          a minute or two
 
 Alerts of training are what the rules raise today on the stored traces of real runs (``benchmarks/corpus``): of a fault
-that was put in only the one that should name it. Those of settings come from settings, the gate's from short runs.
+that was put in the one that should name it comes first. Those of settings come from settings, the gate's from short
+runs. With an alert of training go the curves for its page's picture: those of its run, and of one where all is well.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import re
 import sys
 import tempfile
 import textwrap
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corpus.faults import FAULTS  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
-from benchmarks.corpus.traces import load  # noqa: E402
+from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback  # noqa: E402
 from lora_watch.advice import preflight  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
+from lora_watch.records import StepRecord  # noqa: E402
 from tests.support import lora, tiny_model, train  # noqa: E402
 
 SETTINGS = {
@@ -36,13 +40,56 @@ SETTINGS = {
 }
 
 
-def of_training() -> Iterator[tuple[Alert, str]]:
+TWINS = {"tiny": "tiny_python_r8_s2_lr0.002_b16_linear_seed0", "minilm": "minilm_news_r8_s2_lr0.001_b8_linear_seed0"}
+"""Of each model of the corpus a run in which all is well."""
+Sample = tuple[Alert, str, dict[str, Any]]
+
+
+def of_training() -> Iterator[Sample]:
     traces = sorted((ROOT / "benchmarks" / "corpus" / "traces").rglob("*.xz"), key=_usual_first)
+    twins = {path.stem: load(path) for path in traces if path.stem in TWINS.values()}
+    others = []
     for path in traces:
         fault = re.search(r"_([a-z0-9-]+)@", path.name)
-        for alert in replay(load(path)):
+        trace = load(path)
+        for alert in replay(trace):
+            twin = TWINS.get(path.name.partition("_")[0])
+            sample = alert, f"benchmarks/corpus, {path.stem}", curves(alert, trace, twins[twin]) if twin else {}
             if fault is None or alert.rule == FAULTS[fault[1]].rules[0]:
-                yield alert, f"benchmarks/corpus, {path.stem}"
+                yield sample
+            else:
+                others.append(sample)
+    yield from others
+
+
+def curves(alert: Alert, trace: Trace, twin: Trace) -> dict[str, Any]:
+    """What the picture of an alert shows: the loss, and its metric in the adapter that it names first, both runs."""
+    metric = alert.metric if alert.metric in trace.records[-1].metrics else "delta_norm"
+    adapter = alert.adapters[0][0] if alert.adapters else trace.records[0].run.adapters[0].name
+    runs = {"fires": trace, "twin": twin}
+    return {
+        "step": alert.step,
+        "metric": metric,
+        "adapter": adapter,
+        "threshold": alert.threshold if metric == alert.metric else None,
+        "loss": {name: [_short(record.loss) for record in run.records[1:]] for name, run in runs.items()},
+        "values": {
+            name: [_short(_value(record, metric, adapter)) for record in run.records[1:]] for name, run in runs.items()
+        },
+    }
+
+
+def _value(record: StepRecord, metric: str, adapter: str) -> float | None:
+    names = [each.name for each in record.run.adapters]
+    reading = record.metrics.get(metric)
+    if reading is None or adapter not in names or not reading.known[names.index(adapter)]:
+        return None
+    return float(reading.values[names.index(adapter)])
+
+
+def _short(value: float | None) -> float | None:
+    """Four digits are enough for a picture; JSON has no NaN."""
+    return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
 
 
 def _usual_first(path: Path) -> tuple[bool, bool, str]:
@@ -50,13 +97,13 @@ def _usual_first(path: Path) -> tuple[bool, bool, str]:
     return "@" not in path.name, "tiny_python_r8_s16_" not in path.name, path.name
 
 
-def of_settings() -> Iterator[tuple[Alert, str]]:
+def of_settings() -> Iterator[Sample]:
     for words, (config, task) in SETTINGS.items():
         for alert in preflight(config, {"learning_rate": 2e-4}, task=task).findings:
-            yield alert, f"lora-watch preflight, {words}"
+            yield alert, f"lora-watch preflight, {words}", {}
 
 
-def of_the_gate() -> Iterator[tuple[Alert, str]]:
+def of_the_gate() -> Iterator[Sample]:
     with tempfile.TemporaryDirectory() as folder:
         runs = {
             "baseline": ({}, 12),
@@ -71,16 +118,22 @@ def of_the_gate() -> Iterator[tuple[Alert, str]]:
         kept = load_baseline(Path(folder, "baseline"))
         for name in list(runs)[1:]:
             for alert in judge([Path(folder, name)], baseline=kept).runs[0].findings:
-                yield alert, f"lora-watch check of two short runs, {name}"
+                yield alert, f"lora-watch check of two short runs, {name}", {}
+
+
+def _json(samples: dict[str, Any]) -> str:
+    """Indented, but a curve is one line."""
+    text = json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False)
+    return re.sub(r"\[[^\[\]{}]*\]", lambda found: re.sub(r"\s+", " ", found[0]), text)
 
 
 def main() -> None:
-    samples: dict[str, dict[str, str]] = {}
+    samples: dict[str, dict[str, Any]] = {}
     for find in (of_training, of_settings, of_the_gate):
-        for alert, source in find():
-            samples.setdefault(alert.rule, {"alert": str(alert), "from": source})
+        for alert, source, drawn in find():
+            samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"
-    path.write_text(json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(_json(samples) + "\n", encoding="utf-8")
     readme = ROOT / "README.md"
     text = readme.read_text(encoding="utf-8")
     shown = "\n".join(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import subprocess
@@ -64,6 +65,16 @@ def test_every_finding_has_a_page_that_says_what_to_do(site: Path):
         for heading in ("What it means", "Check first", "How to fix it", "When to mute it"):
             assert heading in text, id
         assert all((told.means, told.check, told.fix, told.mute)), id
+
+
+def test_the_page_of_a_rule_of_training_shows_a_run_that_fires_and_a_healthy_one(site: Path):
+    samples = json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8"))
+    drawn = {id for id, sample in samples.items() if "curves" in sample}
+    assert drawn > {"LW101", "LW102", "LW202", "LW303"}
+    for id in drawn:
+        assert f'src="../{id}.svg"' in page(site, f"rules/{id}")
+        assert (site / "rules" / f"{id}.svg").read_text(encoding="utf-8").count("<path") > 4
+        assert all(any(samples[id]["curves"]["loss"][run]) for run in ("fires", "twin")), id
 
 
 def test_findings_of_the_gate_have_the_names_that_their_pages_say():
