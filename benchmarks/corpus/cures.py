@@ -1,8 +1,9 @@
-"""Does the advice cure? Every sick run of the held-out third is trained once more with the settings its alert names.
+"""Does the advice cure? Every sick run of the held-out seeds is trained once more with the settings its alert names.
 
     python -m benchmarks.corpus.cures
 
-Restartable; the results are kept in cures.json beside this file and go into the report of ``score.py``.
+And the extremes of ``plan.py``. Restartable; the results are kept in cures.json beside this file and go into the report
+of ``score.py``.
 """
 
 from __future__ import annotations
@@ -18,10 +19,9 @@ from typing import Any
 import torch
 
 from benchmarks.corpus.generate import load_all, train
-from benchmarks.corpus.labels import BAD, GOOD, Outcome, best, gain, label
-from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.labels import BAD, GOOD, best, gain, label
+from benchmarks.corpus.plan import Spec, extremes
 from benchmarks.corpus.replay import judge
-from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
 
 RESULTS = Path(__file__).with_name("cures.json")
@@ -35,16 +35,16 @@ def advice(alerts: Sequence[Alert]) -> Alert | None:
     return max(able, key=lambda alert: alert.severity, default=None)
 
 
+def agree(alerts: Sequence[Alert]) -> bool:
+    """Whether all alerts of the run that name new settings name the same ones, remarks included."""
+    return len({tuple(sorted(a.settings.items())) for a in alerts if a.settings}) < 2
+
+
 def cured(spec: Spec, settings: Mapping[str, float]) -> Spec:
     """``spec`` with the advised settings."""
     alpha = settings.get("lora_alpha", spec.alpha)
     scale = alpha / (math.sqrt(spec.r) if spec.rslora else spec.r)
     return dataclasses.replace(spec, scale=scale, lr=settings.get("learning_rate", spec.lr))
-
-
-def sick(traces: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> list[tuple[Spec, Alert | None]]:
-    """The bad runs of ``outcomes`` and the advice that each was given."""
-    return [(spec, advice(judge(traces[spec]))) for spec, outcome in outcomes.items() if outcome.bad]
 
 
 def cure(spec: Spec, alert: Alert, before: float, best_after: float) -> dict[str, Any]:
@@ -66,20 +66,30 @@ def cure(spec: Spec, alert: Alert, before: float, best_after: float) -> dict[str
 
 def main() -> None:
     torch.set_num_threads(1)
-    traces = load_all()
-    outcomes = label(traces)
+    corpus, extreme = load_all(), load_all(extremes())
+    outcomes = label(corpus | extreme)
     done = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     results = []
-    for spec, alert in sick(traces, {s: o for s, o in outcomes.items() if s.held_out}):
+    for spec, trace in (corpus | extreme).items():
+        if spec.fault or not (spec.held_out and outcomes[spec].bad):
+            continue
+        alerts = judge(trace)
+        alert = advice(alerts)
         earlier = done.get(spec.name)
         if alert is None:
             entry: dict[str, Any] = {"name": spec.name, "rule": None, "settings": {}, "verdict": "bad"}
         elif earlier and earlier["rule"] == alert.rule and earlier["settings"] == alert.settings:
             entry = earlier
         else:
-            members = [s for s in traces if s.family == spec.family and s.seed == spec.seed and not s.fault]
-            entry = cure(spec, alert, traces[spec].before, traces[best(traces, members)].after)
-        entry["label"] = outcomes[spec].label
+            members = [s for s in corpus if s.family == spec.family and s.seed == spec.seed and not s.fault]
+            entry = cure(spec, alert, trace.before, corpus[best(corpus, members)].after)
+        entry |= {
+            "label": outcomes[spec].label,
+            "step": alert.step if alert else None,
+            "severity": alert.severity.name if alert else None,
+            "agree": agree(alerts),
+            "extreme": spec in extreme,
+        }
         print(f"{spec.name} ({entry['label']}): {entry['rule']} {entry['settings']} → {entry['verdict']}", flush=True)
         results.append(entry)
         unfinished = RESULTS.with_suffix(".part")

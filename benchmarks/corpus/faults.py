@@ -119,6 +119,20 @@ def _spoil_weight(model: Any, optimizer: Any, scheduler: Any) -> None:
         victim(model).parameters[0].view(-1)[0] = float("nan")
 
 
+def _spoil_base(model: Any, optimizer: Any, scheduler: Any) -> None:
+    """The frozen weight of one layer, as of a damaged checkpoint: the step's own loss shows it."""
+    weight = victim(model).base_weight
+    assert weight is not None
+    with torch.no_grad():
+        weight.view(-1)[0] = float("nan")
+
+
+def _spoil_gradient(trainer: Trainer, step: int) -> None:
+    """The gradient of one factor, before clipping spreads it over all."""
+    factor = victim(trainer.model).parameters[1]
+    factor.register_hook(lambda grad: grad * float("nan") if trainer.state.global_step + 1 == step else grad)
+
+
 def _nan_loss(now: int, begins: int, inputs: Any, loss_of: Any) -> Any:
     found = loss_of(inputs)
     if now != begins:
@@ -276,6 +290,8 @@ def _mistyped_target(trainer: Trainer, step: int) -> None:
 def _list() -> list[Fault]:
     return [
         Fault("nan-in-one-layer", ("LW101",), True, _at(_spoil_weight, after_update=True)),
+        Fault("nan-in-base-weight", ("LW201",), True, _at(_spoil_base)),
+        Fault("nan-gradient", ("LW101",), True, _spoil_gradient),
         Fault("nan-loss", ("LW201",), False, _loss(_nan_loss)),
         Fault("lr-x30", ("LW311", "LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 30.0))),
         Fault("lr-x100", ("LW311", "LW102", "LW202", "LW103"), False, _at(lambda m, o, s: _scale_lr(s, o, 100.0))),

@@ -2,7 +2,8 @@
 
     python -m benchmarks.corpus.generate [--base tiny|minilm|smollm2] [--only TEXT]
 
-About two hours of one core for everything. The larger models need the packages that ``lora-watch demo`` names.
+About two hours of one core for everything; runs of 1,500 steps are made by ``long.py``. The larger models need the
+packages that ``lora-watch demo`` names.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from benchmarks.corpus.faults import FAULTS
-from benchmarks.corpus.plan import Spec, faults, grid
+from benchmarks.corpus.plan import LONG, Spec, extremes, faults, fresh, grid
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
 from lora_watch.alerts import Alert
@@ -56,10 +57,10 @@ class Recorder(Sink):
 
 
 class RecordingCallback(LoraWatchCallback):
-    """Measures everything at every step, whatever it costs, and writes nothing to disk."""
+    """Writes nothing to disk. Measures everything at every step unless ``max_overhead`` says what that may cost."""
 
-    def __init__(self) -> None:
-        super().__init__(fail_on="never", max_overhead=math.inf, console=False)
+    def __init__(self, max_overhead: float = math.inf) -> None:
+        super().__init__(fail_on="never", max_overhead=max_overhead, console=False)
         self.recorder = Recorder()
 
     def _sinks(self, *args: Any) -> list[Sink]:
@@ -67,7 +68,7 @@ class RecordingCallback(LoraWatchCallback):
 
 
 @functools.cache
-def data(base: str, task: str) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``(train, held_out)`` examples."""
     if base == "minilm":
         articles, classes = texts.bbc_news()
@@ -77,7 +78,7 @@ def data(base: str, task: str) -> tuple[list[Mapping[str, Any]], list[Mapping[st
     documents = texts.stdlib_text() if task == "python" else [text for text, _ in texts.bbc_news()[0]]
     train, held_out = texts.split(documents)
     if base == "tiny":
-        tokenizer, sizes, length = models.tiny_llama()[1], (1500, 64), 128
+        tokenizer, sizes, length = models.tiny_llama()[1], (6000, 128) if long else (1500, 64), 64 if long else 128
     else:
         tokenizer, sizes, length = models.smollm2()[1], (240, 24), 32
     return texts.blocks(train, tokenizer, sizes[0], length), texts.blocks(held_out, tokenizer, sizes[1], length)
@@ -93,7 +94,7 @@ def pretrained(base: str) -> Any:
 def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) -> tuple[Trainer, float, float]:
     """Train ``spec``; the Trainer, and the held-out loss before and after."""
     fault = FAULTS[spec.fault] if spec.fault else None
-    examples, held_out = data(spec.base, spec.task)
+    examples, held_out = data(spec.base, spec.task, spec.steps >= LONG)
     set_seed(spec.seed)
     model = pretrained(spec.base)
     head = {"modules_to_save": ["classifier"]} if spec.base == "minilm" else {}
@@ -123,6 +124,8 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
     }
+    if spec.schedule == "cosine_with_restarts":
+        settings["lr_scheduler_kwargs"] = {"num_cycles": 4}
     if fault is not None:
         settings |= fault.arguments
         if fault.prepare is not None:
@@ -132,6 +135,7 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
         args=TrainingArguments(**settings),
         train_dataset=list(examples),  # type: ignore[arg-type]
         callbacks=[callback] if callback else [],
+        optimizers=(_loraplus(model, spec), None),
     )
     trainer.remove_callback(PrinterCallback)
     if fault is not None:
@@ -141,9 +145,18 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
     return trainer, before, mean_loss(trainer.model, held_out)
 
 
-def trace(spec: Spec) -> Trace:
+def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:
+    """The optimizer of LoRA+; None where the Trainer makes one itself."""
+    if spec.plus == 1:
+        return None
+    from peft.optimizers import create_loraplus_optimizer  # newer than the oldest PEFT that the tests run with
+
+    return create_loraplus_optimizer(model, torch.optim.AdamW, lr=spec.lr, loraplus_lr_ratio=spec.plus)
+
+
+def trace(spec: Spec, max_overhead: float = math.inf) -> Trace:
     """Train ``spec`` under the recording callback."""
-    callback = RecordingCallback()
+    callback = RecordingCallback(max_overhead)
     with tempfile.TemporaryDirectory() as folder:
         trainer, before, after = train(spec, folder, callback)
     logged = {entry["step"]: entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry}
@@ -157,7 +170,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="only runs whose name holds this text")
     wanted = parser.parse_args()
     torch.set_num_threads(1)
-    specs = [s for s in plan() if wanted.base in (None, s.base) and wanted.only in s.name]
+    specs = [s for s in [*plan(), *extremes()] if wanted.base in (None, s.base) and wanted.only in s.name]
     missing = [s for s in specs if not path_of(s).exists()]
     print(f"{len(specs)} runs, {len(specs) - len(missing)} of them are there")
     for i, spec in enumerate(missing, 1):
@@ -169,13 +182,13 @@ def main() -> None:
 
 
 def plan() -> list[Spec]:
-    """Every run of the corpus."""
-    return [*grid(), *faults(FAULTS)]
+    """Every run of the corpus that is scored: not the extremes, which only their cures are judged by."""
+    return [*grid(), *fresh(), *faults(FAULTS)]
 
 
-def load_all() -> dict[Spec, Trace]:
-    """The traces that are there, by what they are runs of."""
-    return {spec: load(path_of(spec)) for spec in plan() if path_of(spec).exists()}
+def load_all(specs: Iterable[Spec] | None = None) -> dict[Spec, Trace]:
+    """The traces that are there of ``specs``, of the whole plan by default, by what they are runs of."""
+    return {spec: load(path_of(spec)) for spec in specs or plan() if path_of(spec).exists()}
 
 
 def path_of(spec: Spec) -> Path:

@@ -9,6 +9,10 @@ from dataclasses import dataclass
 SEEDS = (0, 1, 2)
 HELD_OUT_SEED = 2
 """Runs with this seed are a third of every base's; limits are never chosen on them, and scores count them alone."""
+FRESH_SEED = 3
+"""Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
+LONG = 500
+"""From this many steps on a run has a larger data set, of shorter blocks, and is watched as live runs are."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,8 @@ class Spec:
     warm_up: int = 0
     optimizer: str = "adamw_torch"
     weight_decay: float = 0.0
+    plus: float = 1.0
+    """LoRA+: how many times as high B's learning rate is."""
     seed: int = 0
     fault: str = ""
     """Name of a fault of ``faults.py``; empty for a run of the grid."""
@@ -46,6 +52,8 @@ class Spec:
         parts += [f"b{self.batch}", f"{self.schedule}{self.warm_up or ''}"]
         if self.optimizer != "adamw_torch" or self.weight_decay:
             parts.append(f"{self.optimizer}{self.weight_decay or ''}")
+        if self.plus != 1:
+            parts.append(f"plus{self.plus:g}")
         if self.fault:
             parts.append(f"{self.fault}@{self.fault_step}")
         return "_".join([*parts, f"seed{self.seed}"])
@@ -58,7 +66,7 @@ class Spec:
 
     @property
     def held_out(self) -> bool:
-        return self.seed == HELD_OUT_SEED
+        return self.seed in (HELD_OUT_SEED, FRESH_SEED)
 
 
 def grid() -> Iterator[Spec]:
@@ -67,6 +75,70 @@ def grid() -> Iterator[Spec]:
         yield from _tiny(seed)
         yield from _minilm(seed)
         yield from _smollm2(seed)
+
+
+def fresh() -> Iterator[Spec]:
+    """The grid of the two small models once more, with a seed that came after every threshold."""
+    yield from _tiny(FRESH_SEED)
+    yield from _minilm(FRESH_SEED)
+
+
+def extremes() -> Iterator[Spec]:
+    """Runs that are ruined beyond doubt, in ways that the grid has not: what is tried is whether their cure cures."""
+    for scale, lr in ((32.0, 2e-3), (128.0, 5e-4), (2.0, 0.5), (32.0, 0.05), (64.0, 0.1), (128.0, 0.1), (128.0, 0.5)):
+        yield Spec(scale=scale, lr=lr, seed=HELD_OUT_SEED)
+    yield Spec(r=2, scale=64.0, lr=0.05, seed=HELD_OUT_SEED)
+    for optimizer, scale, lr in (
+        ("adafactor", 2.0, 0.5),
+        ("adafactor", 32.0, 0.05),
+        ("sgd", 2.0, 50.0),
+        ("sgd", 32.0, 0.5),
+        ("sgd", 128.0, 0.1),
+    ):
+        yield Spec(optimizer=optimizer, scale=scale, lr=lr, seed=HELD_OUT_SEED)
+    for scale, lr in ((2.0, 0.05), (32.0, 5e-3)):
+        yield Spec(plus=16.0, scale=scale, lr=lr, seed=HELD_OUT_SEED)
+    yield Spec("minilm", "news", scale=32.0, lr=0.05, steps=40, batch=8, seed=HELD_OUT_SEED)
+
+
+def long() -> Iterator[Spec]:
+    """Ordinary runs of 1,500 steps with seeds of their own, every second one with a fault after a thousand sound steps.
+
+    The restarts are four cosines; learning rates fall with the batch, as people set them.
+    """
+    for i, (task, batch, schedule, r, scale, lr, fault) in enumerate(
+        (
+            ("python", 1, "constant", 8, 2.0, 5e-4, ""),
+            ("news", 8, "constant", 8, 2.0, 2e-3, "corrupted-batches"),
+            ("python", 2, "cosine", 16, 2.0, 1e-3, ""),
+            ("news", 4, "cosine_with_restarts", 8, 1.0, 1e-3, "nan-gradient"),
+            ("python", 4, "cosine_with_restarts", 16, 1.0, 1e-3, ""),
+            ("news", 2, "cosine", 8, 2.0, 1e-3, "lr-x30"),
+            ("python", 8, "cosine", 8, 2.0, 2e-3, ""),
+            ("news", 1, "constant", 16, 1.0, 5e-4, "cut-graph-late"),
+            ("news", 1, "cosine", 8, 2.0, 5e-4, ""),
+            ("python", 8, "cosine_with_restarts", 8, 2.0, 2e-3, "lr-x100"),
+            ("news", 2, "cosine_with_restarts", 8, 4.0, 5e-4, ""),
+            ("python", 4, "cosine", 32, 1.0, 1e-3, "decay-eats"),
+            ("news", 4, "constant", 8, 2.0, 1e-3, ""),
+            ("python", 2, "constant", 8, 2.0, 1e-3, "nan-in-base-weight"),
+            ("news", 8, "cosine_with_restarts", 32, 1.0, 2e-3, ""),
+            ("python", 1, "cosine_with_restarts", 8, 2.0, 5e-4, "corrupted-batches"),
+        )
+    ):
+        yield Spec(
+            task=task,
+            batch=batch,
+            schedule=schedule,
+            warm_up=50 if schedule == "cosine" else 0,
+            r=r,
+            scale=scale,
+            lr=lr,
+            steps=1500,
+            seed=101 + i,
+            fault=fault,
+            fault_step=1000 + 23 * i if fault else 0,
+        )
 
 
 def faults(names: Iterable[str]) -> Iterator[Spec]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from benchmarks.corpus.traces import Trace
@@ -10,6 +11,7 @@ from lora_watch.alerts import Alert
 from lora_watch.monitor.cadence import FULL_AT_START
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.signals.gradients import NAMES, NAMES_DENSE
 from lora_watch.signals.loss import LossSignals
 
 FULL_ONLY = (
@@ -41,7 +43,18 @@ def judge(
     episodes = Episodes(choose(rules, mute))
     record = None
     for record in records(trace, full_every):
+        if record.step:
+            episodes.check(_before_update(record), urgent=True)
         episodes.check(record)
     if record is not None and record.step == record.run.max_steps:  # the run reached its end
         episodes.conclude(record)
     return episodes.alerts
+
+
+def _before_update(record: StepRecord) -> StepRecord:
+    """What the urgent rules see of this step before the optimizer uses its gradients: clipping spreads a NaN."""
+    names = (*NAMES, *NAMES_DENSE)
+    if record.loss is not None and not math.isfinite(record.loss):
+        names = (*names, "output_ratio")  # where such a loss comes from is looked for at once
+    metrics = {name: reading for name, reading in record.metrics.items() if name in names}
+    return dataclasses.replace(record, metrics=metrics, scalars={}, wiring={})

@@ -55,6 +55,7 @@ def save(path: Path, trace: Trace) -> None:
             "scalars": {k: v for k, v in record.scalars.items() if not k.startswith("loss_")},
             "retired": dict(record.retired),
             "updated": record.updated,
+            "broken": list(record.broken),
         }
         for record in records
     ]
@@ -89,7 +90,7 @@ def load(path: Path) -> Trace:
             arrays_of = {
                 field: {name: rows[i] for name, (rows, there) in found[field].items() if there[i]} for field in _FIELDS
             }
-            groups = {name: tuple(plain.get(name, ())) for name in ("lr", "weight_decay")}
+            groups = {name: tuple(plain.get(name, ())) for name in ("lr", "weight_decay", "broken")}
             metrics = {
                 name: Reading(values) if (known := arrays_of["known"].get(name)) is None else Reading(values, known)
                 for name, values in arrays_of["metrics"].items()

@@ -1,0 +1,164 @@
+"""Runs of 1,500 steps, watched as live runs are: what is said of them before their fault, and how soon after it.
+
+    python -m benchmarks.corpus.long
+
+Half an hour of one core. Restartable: a run that is in long.json is not trained again. Its alerts are what the rules of
+that day said; ``--judge`` asks those of today about the traces, which are large and stay in a folder that git ignores.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.corpus import peers
+from benchmarks.corpus.faults import FAULTS
+from benchmarks.corpus.generate import trace
+from benchmarks.corpus.markdown import share, table
+from benchmarks.corpus.plan import Spec, long
+from benchmarks.corpus.replay import judge
+from benchmarks.corpus.traces import Trace, load, save
+from lora_watch.alerts import Severity
+from lora_watch.rules.episodes import QUIET_STEPS
+
+RESULTS = Path(__file__).with_name("long.json")
+TRACES = Path(__file__).parent / "long_traces"
+OVERHEAD = 0.01
+"""Share of the time that full measurements may take: the callback's own default."""
+
+
+def result(spec: Spec, run: Trace) -> dict[str, Any]:
+    """What is kept of a run: its settings, its end, and what was said of it."""
+    alerts = [
+        {
+            "rule": alert.rule,
+            "severity": alert.severity.name,
+            "step": alert.step,
+            "layer": alert.adapters[0][0] if alert.adapters else None,
+            "cause": alert.causes[0] if alert.causes else None,
+        }
+        for alert in judge(run)
+    ]
+    adapters = run.records[0].run.adapters
+    return {
+        "name": spec.name,
+        "steps": spec.steps,
+        "fault": spec.fault,
+        "fault_step": spec.fault_step,
+        "victim": adapters[len(adapters) // 2].name,
+        "before": run.before,
+        "after": run.after if math.isfinite(run.after) else None,
+        "alerts": alerts,
+        "peers": {name: episodes(rule, run, healthy_steps(spec)) for name, rule in peers.PEERS.items()},
+    }
+
+
+def healthy_steps(spec: Spec) -> int:
+    """Steps before the fault, all where there is none."""
+    return spec.fault_step - 1 if spec.fault else spec.steps
+
+
+def episodes(rule: Any, run: Trace, steps: int) -> int:
+    """In how many episodes a peer speaks of the healthy steps."""
+    losses = [math.nan if r.loss is None else r.loss for r in run.records if r.step][:steps]
+    seen = peers.Trace(np.array(losses), run.grad_norm[:steps], np.full(len(losses), math.nan))
+    with np.errstate(all="ignore"):
+        said = rule(seen)
+    return sum(not i or step - said[i - 1] > QUIET_STEPS + 1 for i, step in enumerate(said))
+
+
+# -- the report --------------------------------------------------------------------------------------------------------
+def runs() -> list[dict[str, Any]]:
+    """What is known of each run, in the order of the plan."""
+    found = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    return [found[spec.name] for spec in long() if spec.name in found]
+
+
+def healthy(entry: dict[str, Any]) -> int:
+    return entry["fault_step"] - 1 if entry["fault"] else entry["steps"]
+
+
+def false(entry: dict[str, Any], least: Severity = Severity.WARNING) -> list[dict[str, Any]]:
+    """The alerts of its healthy steps."""
+    early = [a for a in entry["alerts"] if a["step"] <= healthy(entry)]
+    return [a for a in early if Severity[a["severity"]] >= least]
+
+
+def found(entry: dict[str, Any]) -> dict[str, Any] | None:
+    """The alert that names the fault."""
+    rules = FAULTS[entry["fault"]].rules if entry["fault"] else ()
+    late = [a for a in entry["alerts"] if a["step"] >= entry["fault_step"]]
+    return next((a for a in late if a["rule"] in rules), None)
+
+
+def report() -> str:
+    """The section of SCORES.md."""
+    entries = runs()
+    if not entries:
+        return "Not run yet: `python -m benchmarks.corpus.long`."
+    faulty = [entry for entry in entries if entry["fault"]]
+    steps = sum(map(healthy, entries))
+    named = [(entry, alert) for entry in faulty if (alert := found(entry)) is not None]
+    delays = [alert["step"] - entry["fault_step"] for entry, alert in named]
+    wrong = {least: sum(len(false(entry, least)) for entry in entries) for least in (Severity.WARNING, Severity.ERROR)}
+    theirs = {name: sum(entry["peers"][name] for entry in entries) for name in peers.PEERS}
+    warned, failed = wrong[Severity.WARNING], wrong[Severity.ERROR]
+    head = (
+        f"{len(entries)} runs of 1,500 steps, batch sizes 1 to 8, constant, cosine and with warm restarts, on seeds "
+        f"that no threshold was chosen on; {len(faulty)} of them with a fault after a thousand sound steps. In "
+        f"{steps:,} healthy steps {warned} false alerts, {1e4 * warned / steps:.2f} in 10,000 steps; {failed} of them "
+        f"are ERRORs. Faults named {share(len(named), len(faulty))}, after {statistics.median(delays):g} steps "
+        f"(median), at most {max(delays)}. False alerts of the others on the same steps: "
+        + ", ".join(f"{name} {count}" for name, count in theirs.items())
+        + "."
+    )
+    heads = ["run", "held-out loss", "false alerts", "fault, at step", "named", "steps later", "first cause", "others"]
+    return head + "\n\n" + table(heads, map(_row, entries))
+
+
+def _row(entry: dict[str, Any]) -> Sequence[object]:
+    after = "NaN" if entry["after"] is None else f"{entry['after']:.2f}"
+    said = ", ".join(f"{a['rule']} at {a['step']}" for a in false(entry)) or "0"
+    if not entry["fault"]:
+        return [entry["name"], f"{entry['before']:.2f} → {after}", said, *["–"] * 5]
+    alert = found(entry)
+    others = {a["rule"] for a in entry["alerts"] if a["step"] >= entry["fault_step"] and a["severity"] != "INFO"}
+    cells = ["no", "–", "–"]
+    if alert is not None:
+        layer = f" in {alert['layer']}" if FAULTS[entry["fault"]].layer else ""
+        cells = [alert["rule"] + layer, alert["step"] - entry["fault_step"], alert["cause"] or "–"]
+        others.discard(alert["rule"])
+    fault = f"{entry['fault']}, {entry['fault_step']}"
+    return [entry["name"], f"{entry['before']:.2f} → {after}", said, fault, *cells, ", ".join(sorted(others)) or "–"]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--judge", action="store_true", help="ask the rules of today about the traces that are there")
+    again = parser.parse_args().judge
+    torch.set_num_threads(1)
+    done = {entry["name"]: entry for entry in runs()}
+    for spec in long():
+        path = TRACES / f"{spec.name}.xz"
+        began = time.perf_counter()
+        if spec.name in done and not (again and path.exists()):
+            continue
+        if not path.exists():
+            save(path, trace(spec, max_overhead=OVERHEAD))
+        done[spec.name] = result(spec, load(path))
+        RESULTS.write_text(json.dumps(list(done.values()), indent=1) + "\n")
+        said = [f"{a['rule']}@{a['step']}" for a in done[spec.name]["alerts"]]
+        print(f"{spec.name}: {time.perf_counter() - began:.0f} s, {said}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""Measured once for docs/guidance.md, on small models: what is said of AdaLoRA, rsLoRA, model sizes and kinds of task.
+
+    python -m benchmarks.guidance
+
+A quarter of an hour of one core; SmolLM2 takes half of it. Restartable; every run's held-out loss is kept in
+guidance.json, from which the notebook on rank and alpha makes its table.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import AdaLoraConfig, LoraConfig, PeftConfig, get_peft_model
+
+from benchmarks.corpus.generate import data, pretrained, train
+from benchmarks.corpus.plan import Spec
+from lora_watch.demo.tasks import batches, mean_loss
+
+RESULTS = Path(__file__).with_name("guidance.json")
+BATCH, STEPS, SEEDS = 8, 40, (0, 1)
+TASKS = {
+    "classes": "MiniLM sorts articles",
+    "domain": "the Llama learns Python",
+    "by heart": "the Llama learns by rote",
+}
+RANKS = (2, 8, 32)
+
+
+@functools.cache
+def examples(task: str) -> tuple[list[Any], list[Any]]:
+    """``(train, judged on)``. What is learned by heart is judged on itself."""
+    if task == "classes":
+        found, held_out = data("minilm", "news")
+    else:
+        found, held_out = data("tiny", "python", long=True)
+    if task == "by heart":
+        return list(found[:24]), list(found[:24])
+    return list(found), list(held_out)
+
+
+def training(
+    task: str, config: Mapping[str, Any], lr: float, seed: int, steps: int = STEPS, kind: type[PeftConfig] = LoraConfig
+) -> tuple[Any, Iterator[float]]:
+    """The adapted model, and its training with AdamW and linear decay, which gives each step's CPU time in ms."""
+    torch.manual_seed(seed)
+    learned = examples(task)[0]
+    minilm = task == "classes"
+    targets = ["query", "key", "value", "dense"] if minilm else "all-linear"
+    rest = {"task_type": "SEQ_CLS", "modules_to_save": ["classifier"]} if minilm else {"task_type": "CAUSAL_LM"}
+    base = pretrained("minilm" if minilm else "tiny")
+    model: Any = get_peft_model(base, kind(target_modules=targets, **rest, **config)).train()
+    order = [i for _ in range(1 + steps * BATCH // len(learned)) for i in torch.randperm(len(learned)).tolist()]
+
+    def run() -> Iterator[float]:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr, weight_decay=0.0)
+        for step, batch in enumerate(batches([learned[i] for i in order[: steps * BATCH]], BATCH)):
+            began = time.process_time()
+            for group in optimizer.param_groups:
+                group["lr"] = lr * (1 - step / steps)
+            model(**batch).loss.backward()
+            optimizer.step()
+            if kind is AdaLoraConfig:
+                model.base_model.update_and_allocate(step)
+            optimizer.zero_grad()
+            yield 1e3 * (time.process_time() - began)
+
+    return model, run()
+
+
+def trained(task: str, *settings: Any, **more: Any) -> dict[str, float]:
+    """The loss before and after ``training``."""
+    model, steps = training(task, *settings, **more)
+    judged, inner = examples(task)[1], model.base_model.model  # AdaLoRA adds a penalty to the outer one's loss
+    before = mean_loss(inner, judged)
+    for _ in steps:
+        pass
+    return {"before": before, "after": mean_loss(inner, judged)}
+
+
+def times() -> dict[str, float]:
+    """CPU time of the median step in ms, of LoRA and AdaLoRA that take turns."""
+    runs = {
+        "lora r8": training("domain", {"r": 8, "lora_alpha": 16}, 3e-3, 0)[1],
+        "lora r12": training("domain", {"r": 12, "lora_alpha": 24}, 3e-3, 0)[1],
+        "adalora": training("domain", adalora(STEPS), 3e-3, 0, kind=AdaLoraConfig)[1],
+    }
+    taken = list(zip(*runs.values()))
+    return {name: statistics.median(column) for name, column in zip(runs, zip(*taken))}
+
+
+# -- what is run -------------------------------------------------------------------------------------------------------
+def adalora(steps: int) -> dict[str, Any]:
+    """Ranks of 12 that are cut to 8 on average, within the schedule that AdaLoRA's authors advise."""
+    schedule = {"tinit": steps // 10, "tfinal": steps // 3, "deltaT": 2, "total_step": steps}
+    return {"init_r": 12, "target_r": 8, "lora_alpha": 24, **schedule}
+
+
+def everything() -> Iterator[tuple[str, Callable[[], dict[str, float]]]]:
+    """The name of each run, and what makes it."""
+    yield "times", times
+    for seed, lr in itertools.product(SEEDS, (1e-3, 3e-3, 1e-2, 3e-2, 1e-1)):
+        for r in RANKS if lr < 0.1 else ():
+            for task in ("domain", "by heart"):
+                lora = {"r": r, "lora_alpha": 2 * r}
+                yield f"{task} r{r} lr{lr:g} seed{seed}", functools.partial(trained, task, lora, lr, seed)
+        if lr > 1e-3:
+            grow = functools.partial(trained, "domain", adalora(STEPS), lr, seed, kind=AdaLoraConfig)
+            yield f"adalora lr{lr:g} seed{seed}", grow
+    for seed, lr, r in itertools.product(SEEDS, (5e-4, 2e-3, 1e-2), (8, 32, 64)):
+        for formula, rslora in (("plain", False), ("rslora", True)):
+            lora = {"r": r, "lora_alpha": 2 * r, "use_rslora": rslora}
+            yield f"{formula} r{r} lr{lr:g} seed{seed}", functools.partial(trained, "domain", lora, lr, seed)
+    for seed, lr, r in itertools.product(SEEDS, (5e-4, 1.5e-3, 5e-3), RANKS):
+        lora = {"r": r, "lora_alpha": 2 * r}
+        yield f"classes r{r} lr{lr:g} seed{seed}", functools.partial(trained, "classes", lora, lr, seed, 30)
+    for seed, (base, r, scale, lr) in itertools.product(SEEDS, MOVED):
+        yield f"{base} r{r} s{scale:g} lr{lr:g} seed{seed}", functools.partial(moved, base, r, scale, lr, seed)
+
+
+MOVED = (
+    ("tiny", 4, 2.0, 5e-4),
+    ("tiny", 8, 2.0, 5e-4),
+    ("smollm2", 8, 4.0, 3e-3),
+    ("smollm2", 16, 4.0, 3e-3),
+)
+"""Good settings of the other model, with its rank and with that times √(ratio of hidden sizes), 2.1, or by it."""
+
+
+def moved(base: str, r: int, scale: float, lr: float, seed: int) -> dict[str, float]:
+    """A run of the corpus's own kind."""
+    small = {"steps": 25, "batch": 4} if base == "smollm2" else {}
+    with tempfile.TemporaryDirectory() as folder:
+        _, before, after = train(Spec(base, r=r, scale=scale, lr=lr, seed=seed, **small), folder)
+    return {"before": before, "after": after}
+
+
+# -- what it says ------------------------------------------------------------------------------------------------------
+def load() -> dict[str, dict[str, float]]:
+    return json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+
+
+def mean_of(found: Mapping[str, Mapping[str, float]], name: str, what: str = "after") -> float:
+    """Over the seeds of the runs called ``name``."""
+    return statistics.fmean(found[key][what] for seed in SEEDS if (key := f"{name} seed{seed}") in found)
+
+
+def best(found: Mapping[str, Mapping[str, float]], name: str) -> tuple[float, str]:
+    """``(loss, rate)``: of the runs called ``name`` the rate with the lowest mean over seeds."""
+    rates = {key.split()[-2] for key in found if key.startswith(f"{name} lr")}
+    return min((mean_of(found, f"{name} {rate}"), rate.removeprefix("lr")) for rate in rates)
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    found = load()
+    for name, run in everything():
+        if name in found:
+            continue
+        found[name] = run()
+        RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+        print(name, {key: round(value, 3) for key, value in found[name].items()}, flush=True)
+
+
+if __name__ == "__main__":
+    main()
