@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.policy import policy
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
-from lora_watch.trainer.ranks import agree, world_size
+from lora_watch.trainer.ranks import agree, any_rank, world_size
 
 if TYPE_CHECKING:
     Callback: Any = object
@@ -32,6 +33,11 @@ _EVALUATING = (
     "output_ratio is unavailable: the model is in evaluation mode, as from_pretrained leaves it and Lightning keeps; "
     "call model.train() in the module"
 )
+
+
+def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
+    """A handler of one of Lightning's events: the exception that ``method`` returns comes out of it, and no other."""
+    return guarded(f"handling Lightning's {method.__name__}")(method)
 
 
 class LoraWatch(Callback):
@@ -62,73 +68,79 @@ class LoraWatch(Callback):
         sinks: Iterable[Sink] = (),
         **settings: Any,
     ):
-        named = {name: settings.get(name) for name in ("fail_on", "patience", "mute", "rules")}
-        self.policy = policy(*named.values())  # a typo is an error here, not in the middle of a run
+        # A typo is an error here, not in the middle of a run.
+        self.policy = Monitor(nn.Module(), console=False, **settings).policy
         self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
-        self.settings = settings
+        self.settings = {**settings, "rules": self.policy.rules}
         self.monitor: Monitor | None = None
         """The monitor of the latest ``fit``."""
+        self._without_monitor = Guard()
         self._restored: dict[str, Any] = {}
         self._loss: Tensor | None = None
         self._rates: tuple[float, ...] = ()
         self._step = 0
 
-    # -- Lightning's events, in their order ----------------------------------------------------------------------------
-    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
-        model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
-        folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks every rank
-        self.monitor = monitor = Monitor(
-            model,
-            next(iter(trainer.optimizers), None),
-            scaler=getattr(trainer.precision_plugin, "scaler", None),
-            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
-            notes=() if model.training else (_EVALUATING,),
-            **{"max_steps": _planned(trainer), **self.settings},
-        )
-        if self._restored:
-            monitor.load_state_dict(self._restored)
+    # -- Lightning's events, in their order: each returns the exception that is to end the training --------------------
+    @_event
+    def on_train_start(self, trainer: Any, pl_module: Any):
+        self.monitor = monitor = None
         self._loss, self._step = None, trainer.global_step
+        with self._guard("starting"):
+            monitor = self._build(trainer, pl_module)
+        # Ranks that wait for one that does not monitor hang.
+        if any_rank(monitor is None, True, pl_module.device) or monitor is None:
+            return None
+        self.monitor = monitor
         monitor.start(self._step)
-        self._end_for(monitor, monitor.failures)
+        return self._end_for(monitor, monitor.failures)
 
-    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
+    @_event
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor):
         loss = loss.detach().clone()  # already divided by the number of micro-batches
         self._loss = loss if self._loss is None else self._loss + loss
 
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
+    @_event
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any):
         if self.monitor is None:
-            return
+            return None
         if self._loss is not None and world_size() > 1:
             torch.distributed.all_reduce(self._loss)
             self._loss /= world_size()
         self._rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
-        self._end_for(self.monitor, self.monitor.before_update(self._loss))
+        return self._end_for(self.monitor, self.monitor.before_update(self._loss))
 
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+    @_event
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int):
         if self.monitor is None or trainer.global_step == self._step:  # a micro-batch
-            return
+            return None
         self._step = trainer.global_step
         failures = self.monitor.after_update(self._loss, self._step, lr=self._rates)
         self._loss = None
         if self._step % max(trainer.log_every_n_steps, 1) == 0:
             self._log(trainer, self.monitor)
-        self._end_for(self.monitor, failures)
+        return self._end_for(self.monitor, failures)
 
-    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+    @_event
+    def on_validation_end(self, trainer: Any, pl_module: Any):
         if self.monitor is not None and not trainer.sanity_checking:
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.monitor.evaluated(metrics, trainer.global_step)
 
-    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
-        if self.monitor is not None:
-            self.monitor.conclude()
-            self._end_for(self.monitor, self.monitor.failures)
+    @_event
+    def on_train_end(self, trainer: Any, pl_module: Any):
+        if self.monitor is None:
+            return None
+        self.monitor.conclude()
+        if (ending := self._end_for(self.monitor, self.monitor.failures)) is None:
             self._close("ok")
+        return ending
 
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
+    @_event
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException):
         verdict: Verdict = "failed" if isinstance(exception, LoraWatchError) else "interrupted"
         self._close(verdict, str(exception) if verdict == "failed" else in_words(exception))
 
+    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict)
     def state_dict(self) -> dict[str, Any]:
         """For Lightning's checkpoints."""
         return json.loads(json.dumps(self.monitor.state_dict())) if self.monitor is not None else {}
@@ -138,14 +150,33 @@ class LoraWatch(Callback):
         self._restored = state_dict
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-    def _end_for(self, monitor: Monitor, failures: list[Alert]) -> None:
-        """Raises LoraWatchError on every rank where the policy ends the run on one of them."""
+    def _build(self, trainer: Any, pl_module: Any) -> Monitor:
+        model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
+        folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks every rank
+        monitor = Monitor(
+            model,
+            next(iter(trainer.optimizers), None),
+            scaler=getattr(trainer.precision_plugin, "scaler", None),
+            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
+            notes=() if model.training else (_EVALUATING,),
+            **{"max_steps": _planned(trainer), **self.settings},
+        )
+        if self._restored:
+            monitor.load_state_dict(self._restored)
+        return monitor
+
+    def _guard(self, doing: str) -> AbstractContextManager[None]:
+        return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
+
+    def _end_for(self, monitor: Monitor, failures: list[Alert]) -> Exception | None:
+        """What ends the training on every rank, where the policy ends it on one of them."""
         device = self._loss.device if self._loss is not None else torch.device("cpu")
         if failures := agree(failures, self.policy.can_end_a_run, device):
             monitor.adopt(failures)
             error = monitor.error()
             self._close("failed", str(error))
-            raise error
+            return error
+        return None
 
     def _close(self, verdict: Verdict, message: str | None = None) -> None:
         if self.monitor is not None:

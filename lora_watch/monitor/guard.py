@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import time
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
 
+P = ParamSpec("P")
+T = TypeVar("T")
+
 log = logging.getLogger("lora_watch")
+
+
+def _to_nobody(message: str, remedy: str) -> None:
+    """What a failure is reported to before there is a run."""
 
 
 class Guard:
@@ -23,38 +33,75 @@ class Guard:
         report: takes a failure in words, and what to try.
     """
 
-    def __init__(self, report: Callable[[str, str], None]):
+    def __init__(self, report: Callable[[str, str], None] = _to_nobody):
         self._report = report
         self._reported: set[str] = set()
         self._depth = 0
-        self.seconds = 0.0
-        """Wall time spent inside so far; where guards are nested, that of the outermost."""
+        self._began = 0.0
+        self._seconds = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
+        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
 
     @contextmanager
     def __call__(self, doing: str) -> Iterator[None]:
-        began = time.perf_counter()
+        if self._depth == 0:
+            self._began = time.perf_counter()
         self._depth += 1
         try:
             with torch.no_grad(), np.errstate(all="ignore"):  # NaN and infinities are results here
                 yield
-        except OSError as error:
+        except Exception as error:
+            with suppress(Exception):  # telling can fail, too
+                self._tell(doing, error)
+        finally:
+            self._depth -= 1
+            if self._depth == 0:
+                self._seconds += time.perf_counter() - self._began
+
+    def _tell(self, doing: str, error: Exception) -> None:
+        if isinstance(error, OSError):
             if self._is_new(f"errno {error.errno}"):
                 message = f"lora_watch could not write: {error}"
                 log.warning("%s; training goes on, what could not be written is lost", message)
                 self._report(
                     message, "free the space, or name a folder that can be written to (report_dir, output_dir)"
                 )
-        except Exception as error:
-            if self._is_new(doing):
-                log.exception("lora_watch failed while %s; training goes on without it", doing)
-                message = f"lora_watch itself failed while {doing}: {type(error).__name__}: {error}"
-                self._report(message, "the traceback is in the log; training is not affected")
-        finally:
-            self._depth -= 1
-            if self._depth == 0:
-                self.seconds += time.perf_counter() - began
+        elif self._is_new(doing):
+            log.exception("lora_watch failed while %s; training goes on without it", doing)
+            told = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
+            message = f"lora_watch itself failed while {doing}: {told}"
+            self._report(message, "the traceback is in the log; training is not affected")
 
     def _is_new(self, failure: str) -> bool:
         new = failure not in self._reported
         self._reported.add(failure)
         return new
+
+
+def guarded(
+    doing: str, otherwise: Callable[[], Any] = lambda: None
+) -> Callable[[Callable[Concatenate[Any, P], T | Exception]], Callable[Concatenate[Any, P], T]]:
+    """For a method that a training calls, of something with a ``_guard``: no exception comes out but one it returns.
+
+    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails.
+    """
+
+    def decorate(method: Callable[Concatenate[Any, P], T | Exception]) -> Callable[Concatenate[Any, P], T]:
+        @functools.wraps(method)
+        def inside(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            ending: Exception | None = None
+            with self._guard(doing):
+                answer = method(self, *args, **kwargs)
+                if not isinstance(answer, Exception):
+                    return answer
+                ending = answer
+            if ending is not None:
+                raise ending
+            return otherwise()
+
+        return inside
+
+    return decorate

@@ -11,6 +11,7 @@ from lora_watch import markup
 from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
 from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.recording import Recorder, Taken
 from lora_watch.records import RunInfo, StepRecord
@@ -27,7 +28,7 @@ class Loop:
     def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
         self.policy = judge.policy
-        self.guard = judge.guard
+        self.guard = self._guard = judge.guard
         """What is done inside a training is done in it: no exception comes out, and the time counts as overhead."""
         self._waiting: Taken | None = None
         """The latest step, while its numbers are still on their way."""
@@ -90,6 +91,7 @@ class Loop:
         return self._judge.error()
 
     # -- a run -----------------------------------------------------------------------------------------------------
+    @guarded("starting")
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
         self._cadence.start(step)
@@ -108,11 +110,12 @@ class Loop:
             self._recorder.plan(step)
         self._cadence.start_clock()
 
+    @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
-        with self.guard("reading gradients"):
-            self._recorder.before_clipping()
+        self._recorder.before_clipping()
 
+    @guarded("reading gradients", list)
     def before_update(self, loss: float | Tensor | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
 
@@ -126,6 +129,7 @@ class Loop:
                 self._judge.before_update(self._recorder.before_update(self.steps + 1, loss))
         return self._judge.urgent
 
+    @guarded("measuring", list)
     def after_update(
         self,
         loss: float | Tensor | None,
@@ -156,6 +160,7 @@ class Loop:
             recorder.plan(self.steps)
         return self.failures
 
+    @guarded("measuring", list)
     def flush(self) -> list[Alert]:
         """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
 
@@ -167,6 +172,7 @@ class Loop:
             self._judge_waiting()
         return self.failures
 
+    @guarded("judging the whole run", list)
     def conclude(self) -> list[Alert]:
         """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
 
@@ -179,11 +185,12 @@ class Loop:
                 return self.failures
         return failures
 
+    @guarded("taking over alerts of another rank")
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alerts that another rank has opened and this one has not."""
-        with self.guard("taking over alerts of another rank"):
-            self._judge.adopt(alerts)
+        self._judge.adopt(alerts)
 
+    @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
         """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
 
@@ -201,15 +208,18 @@ class Loop:
             self._recorder.close()
         self._judge.sinks.finish(verdict, message)
 
+    @guarded("noting an evaluation")
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
         self._judge.sinks.evaluated(self.steps if step is None else step, metrics)
 
+    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict)
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
         self.flush()
         return self._judge.state_dict() | self._recorder.state_dict()
 
+    @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self._judge.load_state_dict(state)

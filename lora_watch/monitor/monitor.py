@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.alerts import LoraWatchError
 from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.judge import Judge
@@ -133,18 +134,23 @@ class Monitor(Loop):
         self._begin()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+    @guarded("ending")
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
+    ) -> LoraWatchError | None:
         if error is None:
             if self.conclude():
                 late = self.error()
                 self.finish("failed", str(late))
-                raise late
+                return late
             self.finish("ok")
         elif isinstance(error, LoraWatchError):
             self.finish("failed", str(error))
         else:
             self.finish("interrupted", in_words(error))
+        return None
 
+    @guarded("judging a step")
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
         """One optimizer step of a plain loop: call it after ``optimizer.step()``, before the scheduler's step.
 
@@ -164,15 +170,17 @@ class Monitor(Loop):
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
         if self.after_update(loss, step):
-            raise self.error()
+            return self.error()  # type: ignore[return-value]  # which the guard's door raises
         return self.last
 
+    @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
         if self._update_hook is not None:
             self._update_hook.remove()
             self._update_hook = None
         super().finish(verdict, message)
 
+    @guarded("starting")
     def _begin(self) -> None:
         """What a loop of the user's own leaves to us: to start, and to look before each update."""
         self.start()
@@ -180,9 +188,9 @@ class Monitor(Loop):
         if self.policy.can_end_a_run and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
 
-    def _before_step(self, *_: Any) -> None:
-        if self.before_update(None):
-            raise self.error()
+    @guarded("reading gradients")
+    def _before_step(self, *_: Any) -> LoraWatchError | None:
+        return self.error() if self.before_update(None) else None
 
     def __getstate__(self) -> dict[str, Any]:
         return {**super().__getstate__(), "_optimizer": None, "_scaler": None, "_update_hook": None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
@@ -76,7 +77,7 @@ class OutputRatioProbe:
         tokens: int = TOKENS,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
-        self._model, self._guard = model, guard
+        self._model, self.guard = model, guard
         self._adapters = list(adapters)
         self._tokens = tokens
         self._due: dict[int, Factors | None] = {}
@@ -181,22 +182,20 @@ class OutputRatioProbe:
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def see_mask(self, mask: Any) -> None:
-        with self._guard("reading the attention mask"):
-            self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
-            self._weights = {}
+        self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
+        self._weights = {}
 
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if indices[0] not in self._due or not layer.training or not torch.is_grad_enabled():
+        if indices[0] not in self._due or not layer.training:
             return
-        with self._guard("measuring output_ratio in a layer"):
-            device = output.device.type
-            half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
-            with torch.autocast(device, enabled=False) if half else nullcontext():
-                if self._grams is None:  # all at once, as the factors in arm()
-                    self._grams = self._read_grams()
-                for index in indices:
-                    if index in self._due:
-                        self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
+        device = output.device.type
+        half = torch.is_autocast_enabled(device)  # it would compute our products in half precision
+        with torch.autocast(device, enabled=False) if half else nullcontext():
+            if self._grams is None:  # all at once, as the factors in arm()
+                self._grams = self._read_grams()
+            for index in indices:
+                if index in self._due:
+                    self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
 
     def _read_grams(self) -> dict[int, Tensor]:
         """diag(middle)·BᵀB·diag(middle), ``[r, r]``, of those that are due and have a B."""
@@ -241,14 +240,27 @@ class OutputRatioProbe:
         return self._weights[count]
 
 
+def _inside(see: Callable[..., None]) -> Callable[..., None]:
+    """For a hook of a probe: its body is done in the probe's guard, and only where a pass keeps gradients."""
+
+    @functools.wraps(see)
+    def hook(self: Any, *args: Any) -> None:
+        if torch.is_grad_enabled():  # inside they are off
+            with self.probe.guard("measuring output_ratio in a layer"):
+                see(self, *args)
+
+    return hook
+
+
 class _LayerHook:
     """The forward hook of a frozen layer under some adapters."""
 
     def __init__(self, probe: OutputRatioProbe, indices: list[int]):
-        self._probe, self._indices = probe, indices
+        self.probe, self._indices = probe, indices
 
+    @_inside
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        self._probe.see_layer(self._indices, layer, args, output)
+        self.probe.see_layer(self._indices, layer, args, output)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Gone, ()
@@ -258,10 +270,11 @@ class _MaskHook:
     """The model's own: before a forward pass it sees which tokens are padding."""
 
     def __init__(self, probe: OutputRatioProbe):
-        self._probe = probe
+        self.probe = probe
 
+    @_inside
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self._probe.see_mask(kwargs.get("attention_mask"))
+        self.probe.see_mask(kwargs.get("attention_mask"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Gone, ()

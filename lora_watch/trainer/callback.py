@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import weakref
@@ -14,7 +13,7 @@ from typing import Any, Literal
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import Alert, LoraWatchError
-from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.policy import FailOn, policy
@@ -35,16 +34,7 @@ _KEY = "lora_watch"
 
 def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
     """A handler of one of the Trainer's events: the exception that ``method`` returns comes out of it, and no other."""
-
-    @functools.wraps(method)
-    def handler(self: LoraWatchCallback, *args: Any, **kwargs: Any) -> None:
-        ending = None
-        with self._guard(method.__name__.replace("_", " ")):
-            ending = method(self, *args, **kwargs)
-        if ending is not None:
-            raise ending
-
-    return handler
+    return guarded(f"handling the Trainer's {method.__name__}")(method)
 
 
 class LoraWatchCallback(TrainerCallback):
@@ -128,7 +118,7 @@ class LoraWatchCallback(TrainerCallback):
         self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
         self._rows = LogRows()
         self._clipping = ClippingTap()
-        self._without_monitor = Guard(lambda message, remedy: None)
+        self._without_monitor = Guard()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""

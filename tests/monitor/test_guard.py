@@ -55,7 +55,7 @@ def test_what_takes_every_rank_hangs_on_no_clock() -> None:
         guard = Guard(lambda message, remedy: None)
         cadence = Cadence(1, 0.01, guard)
         cadence.start(0)
-        guard.seconds = spent
+        guard._seconds = spent
         return [step for step in range(1, 50) if cadence.plan(step, dense=False, collective=True)]
 
     assert steps(0.0) == steps(1e6) == [*range(1, 11), 16, 32, 48]

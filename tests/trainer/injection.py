@@ -1,7 +1,7 @@
 """Every callable of the package that a training reaches, replaced by one that raises: training must not notice.
 
-``python -m tests.trainer.injection`` tries all of them, at their first call and at a later one (an hour on one core);
-``python -m tests.trainer.injection --part 0 8`` every eighth. ``test_injection.py`` tries a sample.
+``python -m tests.trainer.injection`` tries all of them under the Trainer, at their first call and at a later one;
+``--loop`` under a loop of accelerate's; ``--part 0 8`` every eighth. ``test_injection.py`` tries a sample.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, Monitor
 from tests.support import build_trainer
 
 OUTERMOST = {
     "monitor.guard.Guard.__call__": "it is what catches",
     "trainer.callback.LoraWatchCallback._guard": "it calls what catches",
-    "norms.output_ratio.OutputRatioProbe.see_mask": "its whole body is guarded",
-    "norms.output_ratio.OutputRatioProbe.see_layer": "guarded but for asking whether it is due",
-    "norms.output_ratio._MaskHook.__call__": "it calls see_mask alone",
-    "norms.output_ratio._LayerHook.__call__": "it calls see_layer alone",
+    "monitor.monitor.Monitor.__enter__": "it calls what is guarded, and returns itself",
 }
 """What nothing of ours can stand around."""
+NOTHING: AbstractContextManager[Any] = contextlib.nullcontext()
 
 
 class Injected(RuntimeError):
@@ -55,21 +55,60 @@ class Target:
         return f"{home.removeprefix('lora_watch.')}.{self.key}"
 
 
-def trained(callbacks: list[Any], folder: Path) -> tuple[str, str]:
-    """A training of six steps that explodes: what its weights and the random generators are afterwards."""
+IDS = torch.randint(0, 64, (64, 8), generator=torch.Generator().manual_seed(1))
+
+Training = Callable[[bool, Path, AbstractContextManager[Any]], Any]
+"""Builds a training of some steps that explodes, with us or without, runs it in a context, and returns its model."""
+
+
+def by_trainer(monitored: bool, folder: Path, around: AbstractContextManager[Any]) -> Any:
+    model = exploding()
+    data = [{"input_ids": row, "labels": row} for row in IDS.tolist()]
+    # What fails when it is built fails in the user's own line, before there is a training.
+    callbacks: list[Any] = [LoraWatchCallback()] if monitored else []
+    trainer = build_trainer(
+        model, data, 6, callbacks, lr=1.0, output_dir=str(folder), save_strategy="steps", save_steps=4, logging_steps=4
+    )
+    with around:
+        trainer.train()
+    return model
+
+
+def by_loop(monitored: bool, folder: Path, around: AbstractContextManager[Any]) -> Any:
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+    model = exploding()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    model, optimizer = accelerator.prepare(model, optimizer)
+    fail_on = {"LW406": "error"}  # so that it looks before each update; this one never opens here
+    monitor = Monitor(model, optimizer, output_dir=folder, fail_on=fail_on) if monitored else None
+    with around, monitor or contextlib.nullcontext():
+        for batch in IDS.split(6):
+            with accelerator.accumulate(model):
+                loss = model(input_ids=batch, labels=batch).loss
+                accelerator.backward(loss)
+                optimizer.step()
+                if monitor is not None:
+                    monitor.step(loss=loss)
+                optimizer.zero_grad()
+        if monitor is not None:
+            monitor.load_state_dict(monitor.state_dict())
+            monitor.evaluated({"eval_loss": 1.0})
+    return model
+
+
+def exploding() -> Any:
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2}
     torch.manual_seed(0)
     base = LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, max_position_embeddings=64, **shape))
     model: Any = get_peft_model(base, LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"]))
-    ids = torch.randint(0, 64, (64, 8), generator=torch.Generator().manual_seed(1)).tolist()
-    data = [{"input_ids": row, "labels": row} for row in ids]
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)
-    trainer = build_trainer(
-        model, data, 6, callbacks, lr=1.0, output_dir=str(folder), save_strategy="steps", save_steps=4, logging_steps=4
-    )
-    trainer.train()
+    return model
+
+
+def left_by(model: Any) -> tuple[str, str]:
+    """What the weights and the random generators are."""
     weights = hashlib.sha256()
     for parameter in model.parameters():
         weights.update(parameter.detach().numpy().tobytes())
@@ -173,32 +212,34 @@ def raising(after: int, name: str) -> Callable[[Any], Any]:
 class Injection:
     """Tries one target after the other against the same training without us."""
 
-    def __init__(self, folder: Path):
-        self._folder, self._runs = folder, 0
-        self._plain = self._train(None)
-        self._train(LoraWatchCallback())  # imports everything
+    def __init__(self, folder: Path, training: Training):
+        self._folder, self._training, self._runs = folder, training, 0
+        self._plain = self._train(False)
+        self._train(True)  # imports everything
         self.calls: dict[str, int] = {}
         """How often each target is called in a training."""
         self.targets = targets()
-        callback = LoraWatchCallback()
+        assert self._train(True, self._all_counted()) == self._plain
+        self.targets = [target for target in self.targets if target.name in self.calls]
+
+    @contextlib.contextmanager
+    def _all_counted(self) -> Iterator[None]:
         with contextlib.ExitStack() as stack:
             for target in self.targets:
                 stack.enter_context(replaced(target, counting(self.calls, target.name)))
-            assert self._train(callback) == self._plain
-        self.targets = [target for target in self.targets if target.name in self.calls]
+            yield
 
-    def _train(self, callback: LoraWatchCallback | None) -> tuple[str, str]:
+    def _train(self, monitored: bool, around: AbstractContextManager[Any] = NOTHING) -> tuple[str, str]:
         self._runs += 1
         with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return trained([] if callback is None else [callback], self._folder / str(self._runs))
+            return left_by(self._training(monitored, self._folder / str(self._runs), around))
 
     def harm(self, target: Target, later: bool) -> str | None:
         """What an exception in ``target``, at its first call or at a later one, does to training; None if nothing."""
-        callback = LoraWatchCallback()  # what fails in here fails in the user's own line, before there is a training
         after = max(1, self.calls[target.name] // 2) if later else 0
         try:
-            with replaced(target, raising(after, target.name)):
-                return None if self._train(callback) == self._plain else "other weights or random numbers"
+            left = self._train(True, replaced(target, raising(after, target.name)))
+            return None if left == self._plain else "other weights or random numbers"
         except BaseException as error:
             return f"{type(error).__name__}: {error}"
 
@@ -209,12 +250,13 @@ def main() -> int:
         "--part", nargs=2, type=int, default=(0, 1), metavar=("I", "N"), help="every N-th, from the I-th"
     )
     parser.add_argument("--only", default="", help="those whose name contains this")
+    parser.add_argument("--loop", action="store_true", help="a loop of accelerate's instead of the Trainer")
     options = parser.parse_args()
     logging.getLogger("lora_watch").setLevel(logging.CRITICAL + 1)
     first, step = options.part
     bad = 0
     with tempfile.TemporaryDirectory() as folder:
-        injection = Injection(Path(folder))
+        injection = Injection(Path(folder), by_loop if options.loop else by_trainer)
         chosen = [target for target in injection.targets[first::step] if options.only in target.name]
         for target in chosen:
             for later in (False, True):
