@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from lora_watch.alerts import Alert
+from lora_watch.runs.decoding import clean_data
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import REPORT, Place, UnreadableError, find_runs
 from lora_watch.sinks import Verdict, tags
@@ -312,17 +313,6 @@ def _load(path: Path) -> Any:
 
 def _first_line(message: Any) -> str | None:
     return None if message is None else clean(str(message).partition("\n")[0])
-
-
-def clean_data(content: Any, deepest: int = 20) -> Any:
-    """Plain data with every text in it ``clean``. Raises ValueError for what is nested beyond ``deepest``."""
-    if deepest == 0:
-        raise ValueError("nested too deeply")
-    if isinstance(content, Mapping):
-        return {clean(key): clean_data(value, deepest - 1) for key, value in content.items()}
-    if isinstance(content, list):
-        return [clean_data(value, deepest - 1) for value in content]
-    return clean(content) if isinstance(content, str) else content
 
 
 def _or_none(kind: Callable[[Any], T], value: Any) -> T | None:

@@ -133,6 +133,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             from werkzeug.wrappers import Request
 
             from lora_watch.tensorboard_plugin.series import NotThereError
+            from lora_watch.untrusted import MISFITS
 
             request = Request(environ)
             code = 200
@@ -142,7 +143,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
                 code, body = 400, {"error": str(error)}
             except (NotThereError, errors.NotFoundError) as error:
                 code, body = 404, {"error": str(error)}
-            except (ValueError, TypeError) as error:  # an event that TensorBoard itself cannot decode
+            except MISFITS as error:  # an event that is none of ours
                 code, body = 422, {"error": f"the events of this run cannot be read: {error}"}
             kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
             return http_util.Respond(request, body, kind, code=code)(environ, start_response)

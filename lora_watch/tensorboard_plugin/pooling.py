@@ -100,4 +100,4 @@ def pool(series: Series, max_columns: int) -> Pooled:
 
 def column_width(steps: NDArray[np.int64], max_columns: int) -> int:
     """The least whole number of steps of which ``max_columns`` columns cover all of ``steps``; 1 for no steps."""
-    return -(-int(steps[-1] - steps[0] + 1) // max_columns) if len(steps) else 1
+    return -(-(int(steps[-1]) - int(steps[0]) + 1) // max_columns) if len(steps) else 1

@@ -6,10 +6,9 @@ in words says so.
 
 from __future__ import annotations
 
-import json
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -17,15 +16,18 @@ import numpy as np
 from tensorboard.data import provider
 
 from lora_watch.alerts import Alert, Severity, first_to_show
+from lora_watch.runs.decoding import document, episodes, is_schema, latest, names, numbers
 from lora_watch.sinks import tags
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
+from lora_watch.tensorboard_plugin.tensors import EVERYTHING, Event, tensors_of
 
-EVERYTHING = 2**30
-"""Points to ask the provider for: it would thin out at random, and here pooling keeps the extremes."""
 TRAINERS_EVALUATION = "eval/loss"
 """What the Trainer calls ``eval_loss`` in TensorBoard."""
 CACHE_BYTES = 192 * 2**20
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
+
+MOST_WIDENED = 50_000_000
+"""Cells of a matrix whose rows follow other sets of adapters than the latest: a schema alone can claim a million."""
 
 QUANTILES = ("max", "p90", "median", "p10")
 """Columns of ``Reader.spread``."""
@@ -65,25 +67,17 @@ class Reader:
     def schema(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """The latest schema of the run, with ``notes`` of what is wrong with it. Without one, no adapter has a name."""
         schemas, notes = self._schemas(ctx, experiment, run)
-        latest = dict(schemas[-1][1]) if schemas else {"adapters": []}
-        return {**latest, "notes": [*_texts(latest.get("notes")), *notes]}
+        last = dict(schemas[-1][1]) if schemas else {"adapters": []}
+        return {**last, "notes": [*_texts(last.get("notes")), *notes]}
 
     def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
         events = self._read(ctx, experiment, run, tags.ALERTS)
         if events:
             events = _still_valid(events, self._clock(ctx, experiment, run))
-        episodes: dict[tuple[str, int], dict[str, Any]] = {}
-        broken = 0
-        for event in events:
-            for alert in _json(event, list) or []:
-                if _is_alert(alert):
-                    episodes[alert["rule"], alert["step"]] = alert
-                else:
-                    broken += 1
-            broken += _json(event, list) is None
+        found, broken = episodes(document(event.tensor, list) for event in events)
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
-        return {"alerts": list(episodes.values()), "notes": notes}
+        return {"alerts": found, "notes": notes}
 
     def first_alert(self, ctx: Any, experiment: str, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
@@ -104,7 +98,7 @@ class Reader:
     def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
         for event in reversed(self._read(ctx, experiment, run, tags.VERDICT)):
-            told = _json(event, dict)
+            told = document(event.tensor, dict)
             if told is not None and isinstance(told.get("verdict"), str):
                 message = told.get("message")
                 return {"verdict": told["verdict"], "message": message if isinstance(message, str) else None}
@@ -126,16 +120,16 @@ class Reader:
         be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
         """
         schemas, _ = self._schemas(ctx, experiment, run)
-        names = _names(schemas[-1][1]) if schemas else []
-        if not 0 <= column < len(names):
+        now = names(schemas[-1][1]) if schemas else []
+        if not 0 <= column < len(now):
             raise NotThereError(f"there is no adapter {column}")
         found: list[tuple[int, list[float | None]]] = []
         for event in self._read(ctx, experiment, run, tags.SPECTRUM):
-            array = event.numpy
-            then = _names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
-            if array.ndim != 2 or array.dtype.kind != "f" or len(array) != len(then) or names[column] not in then:
+            array = numbers(event.tensor)
+            then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
+            if array is None or array.ndim != 2 or len(array) != len(then) or now[column] not in then:
                 continue
-            sigma = array[then.index(names[column])]
+            sigma = array[then.index(now[column])]
             there = int(np.flatnonzero(~np.isnan(sigma))[-1]) + 1 if (~np.isnan(sigma)).any() else 0
             found.append((event.step, [float(x) if np.isfinite(x) else None for x in sigma[:there]]))
         before = [one for one in found if one[1] and (step is None or one[0] <= step)]
@@ -168,21 +162,22 @@ class Reader:
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
     # -- from events to arrays ---------------------------------------------------------------------------------------
-    def _aligned(self, events: Sequence[Any], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _aligned(self, events: Sequence[Event], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
         """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
         schemas, notes = self._schemas(ctx, experiment, run)
         if not schemas:
             return self._plain(events, ctx, experiment, run)
-        column = {name: i for i, name in enumerate(_names(schemas[-1][1]))}
+        column = {name: i for i, name in enumerate(names(schemas[-1][1]))}
         starts = np.array([step for step, _ in schemas])
-        columns = [[column.get(name, -1) for name in _names(schema)] for _, schema in schemas]
+        columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
         simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
+        too_large = len(events) * len(column) > MOST_WIDENED
 
         steps, rows, misfits = [], [], 0
         for event in events:
             vector = _vector(event)
             place = columns[max(int(np.searchsorted(starts, event.step, "right")) - 1, 0)]
-            if vector is None or len(vector) != len(place):
+            if vector is None or len(vector) != len(place) or (too_large and len(vector) != len(column)):
                 misfits += 1
                 continue
             if not simple:
@@ -195,7 +190,7 @@ class Reader:
             notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
         return _stacked(steps, rows, len(column)), notes
 
-    def _plain(self, events: Sequence[Any], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _plain(self, events: Sequence[Event], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
         """Rows of the latest length."""
         vectors = [(event.step, _vector(event)) for event in events]
         good = [(step, vector) for step, vector in vectors if vector is not None]
@@ -208,7 +203,7 @@ class Reader:
     def _schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
         """``[(first step, schema)]`` of those that can be read, and notes."""
         events = self._read(ctx, experiment, run, tags.SCHEMA)
-        good = [(int(event.step), schema) for event in events if _is_schema(schema := _json(event, dict))]
+        good = [(event.step, schema) for event in events if is_schema(schema := document(event.tensor, dict))]
         notes = []
         if not good:
             notes.append("this run says nothing of its adapters (no readable schema): they are numbered")
@@ -218,7 +213,7 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, ctx: Any, experiment: str, run: str) -> Sequence[Any]:
+    def _clock(self, ctx: Any, experiment: str, run: str) -> Sequence[Event]:
         """The events of a small series that has one at every step; empty if the run has none."""
         known = self.runs(ctx, experiment).get(run, {"series": []})["series"]
         name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
@@ -246,30 +241,12 @@ class Reader:
                 self._cache.popitem(last=False)
         return result
 
-    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> list[Any]:
+    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> list[Event]:
         """The events of one tag as training last left them; empty if there are none."""
-        wanted = provider.RunTagFilter(runs=[run], tags=[tag])
-        found = self._provider.read_tensors(
-            ctx,
-            experiment_id=experiment,
-            plugin_name=tags.PLUGIN_NAME,
-            downsample=EVERYTHING,
-            run_tag_filter=wanted,
-        )
-        return preempt(found.get(run, {}).get(tag, []))
+        return latest(tensors_of(self._provider, ctx, experiment, run, tag))
 
 
-def preempt(events: Iterable[Any]) -> list[Any]:
-    """Of a run that resumed at an earlier step, what it wrote the second time. The Rust loader does this itself."""
-    out: list[Any] = []
-    for event in events:
-        while out and out[-1].step >= event.step:
-            out.pop()
-        out.append(event)
-    return out
-
-
-def _still_valid(events: Sequence[Any], clock: Sequence[Any]) -> list[Any]:
+def _still_valid(events: Sequence[Event], clock: Sequence[Event]) -> list[Event]:
     """Without the events of a session whose steps were trained again.
 
     Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
@@ -278,11 +255,11 @@ def _still_valid(events: Sequence[Any], clock: Sequence[Any]) -> list[Any]:
     if not clock:
         return list(events)
     steps = np.array([tick.step for tick in clock])
-    latest = np.maximum.accumulate([tick.wall_time for tick in clock])
+    at_least = np.fmax.accumulate([tick.wall_time for tick in clock])
     return [
         event
         for event in events
-        if (place := int(np.searchsorted(steps, event.step, "right"))) == 0 or event.wall_time >= latest[place - 1]
+        if (place := int(np.searchsorted(steps, event.step, "right"))) == 0 or not event.wall_time < at_least[place - 1]
     ]
 
 
@@ -291,41 +268,9 @@ def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
     return Series.of(np.array(steps, dtype=np.int64), values)
 
 
-def _vector(event: Any) -> np.ndarray | None:
-    array = event.numpy
-    return array.astype("<f4", copy=False) if array.ndim == 1 and array.dtype.kind == "f" else None
-
-
-def _json(event: Any, kind: type) -> Any:
-    """The event's JSON if it is a ``kind``, else None."""
-    try:
-        value = json.loads(event.numpy.item())
-    except (ValueError, TypeError, RecursionError):
-        return None
-    return value if isinstance(value, kind) else None
-
-
-def _is_schema(value: Any) -> bool:
-    return (
-        value is not None
-        and isinstance(value.get("version", 0), (int, float))
-        and isinstance(value.get("adapters"), list)
-        and all(isinstance(adapter, dict) and isinstance(adapter.get("name"), str) for adapter in value["adapters"])
-    )
-
-
-def _is_alert(value: Any) -> bool:
-    return (
-        isinstance(value, dict)
-        and all(isinstance(value.get(key), str) for key in ("rule", "name", "severity", "message"))
-        and isinstance(value.get("step"), int)
-        and all(isinstance(value.get(key, []), list) for key in ("adapters", "causes", "remedies"))
-        and all(isinstance(a, dict) and isinstance(a.get("name"), str) for a in value.get("adapters", []))
-    )
-
-
-def _names(schema: dict[str, Any]) -> list[str]:
-    return [adapter["name"] for adapter in schema["adapters"]]
+def _vector(event: Event) -> np.ndarray | None:
+    array = numbers(event.tensor)
+    return array if array is not None and array.ndim == 1 else None
 
 
 def _texts(value: Any) -> list[str]:

@@ -9,7 +9,7 @@ import contextlib
 import copy
 import json
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +63,20 @@ def spoiled(draw: st.DrawFn, document: Any) -> bytes:
     return json.dumps(out).encode()
 
 
+def inert(lines: Iterable[str]) -> None:
+    """No line can move a cursor, turn what stands around it or command a CI."""
+    for line in lines:
+        assert not line.lstrip().startswith("::"), line
+        assert "##[" not in line
+        assert not [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs")], line
+
+
 def run(*words: Any) -> None:
     """Runs a command. Whatever it raises but an exit is raised here; what it prints must be inert."""
     environment = {"COLUMNS": "200", "NO_COLOR": "1", "GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
     result = CliRunner().invoke(app, list(map(str, words)), env=environment, catch_exceptions=False)
     assert result.exit_code in (0, 1, 2)
-    for line in result.output.splitlines():
-        assert not line.lstrip().startswith("::"), line
-        assert "##[" not in line
-        assert not [c for c in line if unicodedata.category(c) in ("Cc", "Cf", "Cs")], line
+    inert(result.output.splitlines())
     if result.exit_code == 2 and not result.stdout:
         assert len(result.stderr.splitlines()) == 1
 

@@ -97,7 +97,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert done.stderr.count(note) == 1  # the second process is the one to be told
     judgement = judge([out])
     assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
-    assert [judged.run.verdict for judged in judgement.runs] == ["ok", "ok"]
+    assert [judged.run.verdict for judged in judgement.runs] == ["ok", "unhealthy"]
     assert judgement.exit_code == 1
 
 

@@ -1,0 +1,202 @@
+"""The tab's routes over events that hold anything, asked for anything: an answer or one line, in little memory."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tensorboard import context
+from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+from tensorboard.compat.proto import event_pb2
+from tensorboard.plugins import base_plugin
+from tensorboard.summary.writer.record_writer import RecordWriter
+from werkzeug.test import Client
+
+from lora_watch.runs.events import EventLog
+from lora_watch.sinks import events, tags
+from lora_watch.tensorboard_plugin.plugin import LoraWatchPlugin
+from tests.fuzz.test_readers import HOSTILE, inert, spoiled
+from tests.runs.written import write_run
+from tests.sinks.made_up import alert_of
+from tests.tensorboard_plugin.serving import Table
+
+short = settings(max_examples=settings().max_examples // 5)
+ROUTES = [
+    ("runs", {}), ("schema", {}), ("alerts", {}), ("verdict", {}), ("sweep", {}), ("metric", {"metric": "delta_norm"}),
+    ("spread", {"metric": "delta_norm"}), ("scalars", {"name": "loss"}), ("spectrum", {"adapter": "0"}),
+]  # fmt: skip
+TAGS = [tags.SCHEMA, tags.ALERTS, tags.VERDICT, tags.SPECTRUM, "lora_watch/s/loss", "lora_watch/m/delta_norm"]
+LARGE = 10**9
+
+
+class Tab:
+    """The plugin over the event files in ``folder``, read by TensorBoard's own loader."""
+
+    def __init__(self, folder: Path):
+        multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
+        multiplexer.AddRun(str(folder), "run")
+        multiplexer.Reload()
+        provider = data_provider.MultiplexerDataProvider(multiplexer, str(folder))
+        self._apps = LoraWatchPlugin(base_plugin.TBContext(data_provider=provider)).get_plugin_apps()
+
+    def ask(self, route: str, **query: str) -> int:
+        """The status, after a look at what was answered."""
+        reply = Client(self._apps[f"/{route}"]).get("/", query_string={"run": "run", **query})
+        if reply.mimetype == "application/json":
+            answer = json.loads(reply.get_data(), parse_constant=pytest.fail)
+            assert (reply.status_code == 200) == (set(answer) != {"error"})
+            inert(texts_in(answer))
+        else:
+            Table.parse(reply.get_data())
+        assert reply.status_code in (200, 400, 404, 422)
+        return reply.status_code
+
+
+def texts_in(answer: Any) -> list[str]:
+    if isinstance(answer, dict):
+        return [*answer, *(text for value in answer.values() for text in texts_in(value))]
+    if isinstance(answer, list):
+        return [text for value in answer for text in texts_in(value)]
+    return [answer] if isinstance(answer, str) else []
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
+    """The events of a run with an alert."""
+    folder = tmp_path_factory.mktemp("tab")
+    write_run(folder, steps=4, alerts=[alert_of(2, metric="delta_norm", threshold=1.0)], report=False)
+    (file,) = folder.rglob("events*")
+    content, at, found = file.read_bytes(), 0, []
+    while at < len(content):
+        length = int.from_bytes(content[at : at + 8], "little")
+        found.append(event_pb2.Event.FromString(content[at + 12 : at + 12 + length]))
+        at += 16 + length
+    return found
+
+
+def write(folder: Path, written: list[Any]) -> Path:
+    folder.mkdir(exist_ok=True)
+    with open(folder / "events.out.tfevents.1.x", "wb") as stream:
+        writer = RecordWriter(stream)
+        for event in written:
+            writer.write(event.SerializeToString())
+    return folder
+
+
+@short
+@given(data=st.data())
+def test_any_question_is_answered(
+    recorded: list[Any], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    tab = Tab(write(tmp_path_factory.getbasetemp() / "asked", recorded))
+    odd = [
+        "0",
+        "-1",
+        "3",
+        str(2**63),
+        str(-(10**30)),
+        "1e5",
+        "nan",
+        "",
+        "٣",
+        "1" * 5000,
+        "../..",
+        "\x00",
+        "3_0",
+        *TEXTS,
+    ]
+    route, query = data.draw(st.sampled_from(ROUTES))
+    keys = st.sampled_from(["run", "metric", "name", "adapter", "step", "from", "to", "max_cols"])
+    tab.ask(route, **{**query, **data.draw(st.dictionaries(keys, st.sampled_from(odd), max_size=4))})
+
+
+TEXTS = [text for text in HOSTILE if isinstance(text, str) and text.isascii()]
+
+
+@short
+@given(data=st.data())
+def test_any_event_is_read(recorded: list[Any], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    spoilt = [event_pb2.Event.FromString(event.SerializeToString()) for event in recorded]
+    ours = [event for event in spoilt if any(value.tag.startswith("lora_watch/") for value in event.summary.value)]
+    for _ in range(data.draw(st.integers(1, 4))):
+        spoil(data, data.draw(st.sampled_from(ours)))
+    folder = write(tmp_path_factory.getbasetemp() / "spoilt", spoilt)
+    tab = Tab(folder)
+    for route, query in ROUTES:
+        tab.ask(route, **query)
+
+
+def spoil(data: st.DataObject, event: Any) -> None:
+    value = data.draw(st.sampled_from([v for v in event.summary.value if v.tag.startswith("lora_watch/")]))
+    tensor = value.tensor
+    match data.draw(st.sampled_from(["shape", "dtype", "bytes", "text", "step", "time", "tag"])):
+        case "shape":
+            sizes = data.draw(st.lists(st.sampled_from([-1, 0, 1, 3, LARGE, 2**40]), max_size=3))
+            del tensor.tensor_shape.dim[:]
+            for size in sizes:
+                tensor.tensor_shape.dim.add(size=size)
+        case "dtype":
+            tensor.dtype = data.draw(st.sampled_from([0, 1, 2, 3, 7, 8, 9, 14, 19, 20, 22]))
+        case "bytes":
+            tensor.tensor_content = data.draw(st.binary(max_size=60))
+        case "text" if tensor.string_val:
+            content = json.loads(tensor.string_val[0])
+            tensor.string_val[:] = [data.draw(st.sampled_from([data.draw(spoiled(content)), b"", b"[", b"\xff"]))]
+        case "step":
+            event.step = data.draw(st.sampled_from([-1, -(2**63), 2**63 - 1, 0, 2**53, 7]))
+        case "time":
+            event.wall_time = data.draw(st.sampled_from([float("nan"), float("inf"), -1.0, 1e300]))
+        case "tag":
+            value.tag = data.draw(st.sampled_from([*TAGS, "lora_watch/m/", "lora_watch/m/" + "x" * 500]))
+
+
+def claiming(tag: str, *shape: int) -> Any:
+    """An event of forty bytes that says that it has numbers of this shape, as TensorBoard itself understands it."""
+    event = events.event([events.tensor(tag, events.np.ones(1), b"")])
+    (value,) = event.summary.value
+    value.tensor.ClearField("tensor_content")
+    value.tensor.float_val.append(1.0)
+    del value.tensor.tensor_shape.dim[:]
+    for size in shape:
+        value.tensor.tensor_shape.dim.add(size=size)
+    event.step, event.wall_time = 3, 2e9
+    return event
+
+
+def test_what_claims_a_billion_numbers_costs_nothing(recorded: list[Any], tmp_path: Path) -> None:
+    """By the tab and by the reader of files; TensorBoard's own decoding would take 4 GB for each of the first three."""
+    claims = [claiming(tag, LARGE) for tag in ("lora_watch/m/delta_norm", "lora_watch/s/loss")]
+    claims += [claiming(tags.SPECTRUM, 3, LARGE), claiming("lora_watch/m/delta_norm", 2**40, 2**40)]
+    folder = write(tmp_path / "run", [*recorded[:7], *claims])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tab = Tab(folder)
+    assert {route: tab.ask(route, **query) for route, query in ROUTES} == dict.fromkeys(dict(ROUTES), 200)
+    log = EventLog(folder.iterdir())
+    assert log.metric("delta_norm", log.steps).get(3, {}) == {}
+    assert "0 numbers for 3 adapters" in log.broken[0]
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 100, "MiB"
+
+
+def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorded: list[Any], tmp_path: Path) -> None:
+    from lora_watch.tensorboard_plugin.series import Reader
+
+    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
+    multiplexer.AddRun(str(write(tmp_path / "run", recorded)), "run")
+    multiplexer.Reload()
+    whole = data_provider.MultiplexerDataProvider(multiplexer, "")
+    other = Mock(
+        spec=["list_tensors", "read_tensors"], list_tensors=whole.list_tensors, read_tensors=whole.read_tensors
+    )
+    ctx = context.RequestContext()
+    for run in ("run", "nowhere"):
+        told = [Reader(each).alerts(ctx, "", run) for each in (whole, other)]
+        assert told[0] == told[1]
+    mine, theirs = (Reader(each).metric(ctx, "", "run", "delta_norm")[0] for each in (whole, other))
+    assert mine.steps.tolist() == theirs.steps.tolist()
+    assert mine.values.tobytes() == theirs.values.tobytes()
