@@ -25,9 +25,11 @@ __all__ = [
     "Severity",
     "Sink",
     "StepRecord",
+    "Suggestion",
     "__version__",
     "advise",
     "find_adapters",
+    "find_learning_rate",
     "measure",
     "watch",
 ]
@@ -36,12 +38,14 @@ if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
     from lora_watch.advice import advise
     from lora_watch.alerts import Alert, LoraWatchError, Severity
+    from lora_watch.lr_finder import Suggestion
     from lora_watch.monitor.monitor import Monitor
     from lora_watch.norms import Measurement, measure
     from lora_watch.records import StepRecord
     from lora_watch.rules import Finding, Rule
     from lora_watch.sinks import Sink
     from lora_watch.trainer.callback import LoraWatchCallback, watch
+    from lora_watch.trainer.find_lr import find_learning_rate
 
 
 __getattr__ = lazily(
@@ -51,6 +55,8 @@ __getattr__ = lazily(
         "advice": ("advise",),
         "alerts": ("Alert", "LoraWatchError", "Severity"),
         "trainer.callback": ("LoraWatchCallback", "watch"),
+        "trainer.find_lr": ("find_learning_rate",),
+        "lr_finder": ("Suggestion",),
         "monitor.monitor": ("Monitor",),
         "norms": ("Measurement", "measure"),
         "records": ("StepRecord",),

@@ -33,6 +33,10 @@ _POLICY_GRADIENT = frozenset(
 """TRL's trainers whose loss is no measure of success; what is derived from them (GMPO, Nash-MD, XPO …) counts too."""
 
 
+_PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer", "ORPOTrainer", "RewardTrainer"})
+"""TRL's trainers whose loss compares answers with each other."""
+
+
 def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
     """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler."""
     frame = sys._getframe(1)
@@ -130,6 +134,11 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
 def is_policy_gradient(trainer: Trainer | None) -> bool:
     """Whether the trainer's loss is a policy gradient's: its value hovers around 0 however well the training goes."""
     return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
+
+
+def is_preference(trainer: Trainer | None) -> bool:
+    """Whether the trainer's loss compares answers: it can be brought to 0 by a model that is worth nothing."""
+    return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
 
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -1,0 +1,108 @@
+"""The sweep of a plain torch or accelerate loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.lr_finder.state import put_back
+from lora_watch.lr_finder.suggestion import Suggestion, suggestion
+from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, error_of, size_since, span_of
+from lora_watch.monitor.monitor import Monitor
+from lora_watch.records import RunInfo
+from lora_watch.rules.remedies import EASY_STEP, leap
+from lora_watch.signals.optimizer import ParameterGroups
+
+
+def find_in_loop(
+    step_function: Callable[[], float | Tensor],
+    model: nn.Module,
+    optimizer: Any,
+    *,
+    steps: int = STEPS,
+    span: tuple[float, float] | None = None,
+    others: Sequence[Any] = (),
+) -> Suggestion:
+    """See ``lora_watch.find_learning_rate``."""
+    ratios = ratios_of(ParameterGroups(optimizer, ()).peak_lr)
+    rules, mute = edge_rules()
+    monitor = Monitor(model, optimizer, fail_on="never", max_overhead=math.inf, console=False, rules=rules, mute=mute)
+    with put_back(model, optimizer, others), torch.enable_grad():
+        try:
+            monitor.start()
+            refuse_nothing_to_train(monitor)
+            sweep = Sweep(*(span or span_of(monitor.run, ratios)), steps)
+            watched = Watched(sweep, monitor)
+            while not sweep.over:
+                set_rates(optimizer, sweep.next_rate, ratios)
+                loss = step_function()
+                monitor.after_update(loss)
+                watched.add()
+        finally:
+            monitor.finish()
+    return suggestion(sweep, ratios, **facts_of(monitor.run, ratios))
+
+
+class Watched:
+    """What the monitor of a sweep has seen of its steps, given to the sweep."""
+
+    def __init__(self, sweep: Sweep, monitor: Monitor):
+        self.sweep, self._monitor = sweep, monitor
+        self._began: float | None = None
+
+    def add(self) -> None:
+        """The step at ``sweep.next_rate`` has been made."""
+        self._monitor.flush()
+        record = self._monitor.last
+        known = record is not None and record.size is not None
+        if self._began is None and known:  # where an adapter was trained before, only what comes now counts
+            self._began = record.size if record is not None else 0.0
+        size = size_since(record, self._began or 0.0) if known else None
+        self.sweep.add(None if record is None else record.loss, size, error_of(self._monitor.alerts))
+
+
+def ratios_of(peaks: Sequence[float]) -> tuple[float, ...]:
+    """Each parameter group's rate relative to the first group's.
+
+    Raises ValueError where there is none: the optimizer makes its own rates, or its first group does not move.
+    """
+    if not peaks or not all(0 <= peak < math.inf for peak in peaks) or not peaks[0] > 0:
+        raise ValueError(
+            "the learning rate cannot be swept: that of the optimizer's first parameter group is "
+            f"{peaks[0] if peaks else 'unknown'}. Give it any positive rate (Adafactor: relative_step=False)"
+        )
+    return tuple(peak / peaks[0] for peak in peaks)
+
+
+def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
+    """The learning rate of each parameter group: ``rate`` times its ratio."""
+    for group, ratio in zip(optimizer.param_groups, ratios):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * ratio)
+        else:
+            group["lr"] = rate * ratio
+
+
+def refuse_nothing_to_train(monitor: Monitor) -> None:
+    """Raises ValueError, which says why, where no adapter of this model is trained by this optimizer."""
+    adapters = monitor.run.adapters
+    if not any(adapter.trainable and adapter.group is not None for adapter in adapters):
+        notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+        raise ValueError(f"there is no learning rate to find: {notes}")
+
+
+def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
+    """What a ``Suggestion`` says of the run, apart from its curve."""
+    scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
+    full_step = leap(replace(run, peak_lr=ratios))
+    return {
+        "scale": scales.pop() if len(scales) == 1 else None,
+        "alpha": alphas.pop() if len(alphas) == 1 else None,
+        "optimizer": run.optimizer,
+        "predicted": EASY_STEP / full_step if full_step > 0 else None,
+    }

@@ -1,0 +1,166 @@
+"""The answer of a sweep, for people (text, terminal, notebook, picture) and for programs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_watch.lr_finder import drawing
+from lora_watch.lr_finder.estimate import Estimate, estimate
+from lora_watch.lr_finder.sweep import Curve, Sweep
+from lora_watch.sinks.files import replace_file
+from lora_watch.strict_json import strict_json
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+VERSION = 1
+SCALE_EXPONENT = 0.7
+"""How the rate that was found falls with the scale: as s^−0.7 between s of 2 and 16 on the packaged Llama. If s were no
+more than a multiplier of the learning rate, it would be s^−1."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a sweep of the learning rate says. ``print`` it, or leave it as the last line of a notebook's cell.
+
+    Rates are peaks: a warm-up leads to them and a decay comes down from them. They are those of the first parameter
+    group, and of ``learning_rate`` where the Trainer makes the optimizer; ``rates`` has every group's.
+    """
+
+    rate: float | None
+    """The learning rate to take; None where the sweep does not tell, and ``why`` says what would."""
+    edge: float | None
+    """The rate at which the rules said ERROR, or the loss was not finite; None where the sweep did not get there."""
+    curve: Curve
+    low: float | None = None
+    high: float | None = None
+    """The range that the rate lies in, as far as one is known."""
+    rates: tuple[float, ...] = ()
+    """The rate for each parameter group: they keep their ratios (LoRA+). Empty where ``rate`` is None."""
+    edge_rule: str = ""
+    lowest_loss_at: float | None = None
+    """Rate at which the smoothed loss is lowest: too high for a whole run."""
+    ratio_one_at: float | None = None
+    """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
+    fall: float = float("nan")
+    """Of the smoothed loss, from its start to its lowest."""
+    noise: float = float("nan")
+    """Standard error of ``fall``."""
+    why: str = ""
+    scale: float | None = None
+    """s of the adapters during the sweep; None where they differ."""
+    alpha: float | None = None
+    optimizer: str | None = None
+    predicted: float | None = None
+    """What the weights alone predict, as ``lora-watch advise`` says it: the rate whose first full step is 0.1."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """What else the sweep was made with."""
+
+    def at_scale(self, scale: float) -> float | None:
+        """``rate`` for another scale of the same adapters, under Adam and its kin: rate · (s/scale)^0.7. None where one
+        of them is unknown."""
+        if self.rate is None or not self.scale or not scale > 0:
+            return None
+        return rounded(self.rate * (self.scale / scale) ** SCALE_EXPONENT)
+
+    def sentences(self) -> list[str]:
+        """One a fact, the answer first."""
+        said = [self._answer()]
+        seen = []
+        if self.lowest_loss_at is not None:
+            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
+        if self.ratio_one_at is not None:
+            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
+        seen.append(self._harm())
+        said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
+        if self.why:
+            said.append(self.why)
+        if self.rate is not None and len(set(self.rates)) > 1:
+            said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
+        if self.rate is not None and self.predicted is not None:
+            said.append(
+                f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise): what is measured on "
+                "the data counts."
+            )
+        if self.rate is not None and self.scale is not None and (half := self.at_scale(self.scale / 2)) is not None:
+            said.append(
+                f"It belongs to the scale {self.scale:.3g}: at half of it about {half:.2g}, at twice "
+                f"{self.at_scale(2 * self.scale):.2g}. Change the rate, and leave alpha as it is."
+            )
+        return said
+
+    def _answer(self) -> str:
+        if self.rate is not None:
+            spread = f" ({self.low:.2g} to {self.high:.2g})" if self.low is not None and self.high is not None else ""
+            return f"Learning rate {self.rate:g}{spread}, as the peak of the schedule."
+        if self.low is not None and self.high is not None:
+            return (
+                f"Learning rate unknown: between {self.low:.2g} and {self.high:.2g} by the size of the adapters alone."
+            )
+        return "Learning rate unknown."
+
+    def _harm(self) -> str:
+        if self.edge is None:
+            return "no rate did harm"
+        return f"{self.edge_rule or 'a loss that is not finite'} is an ERROR at {self.edge:.2g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as in ``find_lr.json``."""
+        names = [name for name in self.__dataclass_fields__ if name != "curve"]
+        curve = {"rate": self.curve.rates, "loss": self.curve.losses, "output_ratio": self.curve.sizes}
+        return {"version": VERSION, **{name: getattr(self, name) for name in names}, "curve": curve}
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``find_lr.json`` and its picture ``find_lr.svg`` to ``folder``; the path of the first.
+
+        Raises OSError, which names the file.
+        """
+        path = Path(folder) / "find_lr.json"
+        replace_file(path, strict_json(self.to_dict()))
+        replace_file(path.with_suffix(".svg"), drawing.svg(self).encode())
+        return path
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentences()[0], *drawing.lines(self), *self.sentences()[1:]])
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        answer, *rest = self.sentences()
+        parts = [Text(answer, style="bold green" if self.rate is not None else "bold yellow")]
+        parts += [Text(line, style="cyan", no_wrap=True) for line in drawing.lines(self)]
+        return Text("\n").join([*parts, *map(Text, rest)])
+
+    def _repr_html_(self) -> str:
+        return drawing.html(self)
+
+
+def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggestion:
+    """What a finished ``sweep`` says. ``ratios``: each parameter group's rate to the reference's."""
+    curve, edge = sweep.curve, sweep.edge
+    found: Estimate = estimate(curve, edge)
+    rate = None if found.rate is None else rounded(found.rate)
+    return Suggestion(
+        rate=rate,
+        edge=None if edge is None else edge.rate,
+        curve=curve,
+        low=found.low,
+        high=found.high,
+        rates=() if rate is None else tuple(rate * ratio for ratio in ratios),
+        edge_rule="" if edge is None else edge.rule,
+        lowest_loss_at=found.lowest_loss_at,
+        ratio_one_at=found.ratio_one_at,
+        fall=found.fall,
+        noise=found.noise,
+        why=found.why,
+        **facts,
+    )
+
+
+def rounded(rate: float) -> float:
+    """Two digits: no sweep knows more."""
+    return float(f"{rate:.2g}")

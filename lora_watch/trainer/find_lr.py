@@ -1,0 +1,246 @@
+"""The sweep of a Trainer: a short training of its own kind on its own data, after which it is what it was."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import math
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import Trainer, TrainerControl, TrainerState
+
+from lora_watch.lr_finder.plain import Watched, facts_of, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.lr_finder.state import put_back
+from lora_watch.lr_finder.suggestion import Suggestion, suggestion
+from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.signals.optimizer import ParameterGroups
+from lora_watch.sinks import Sink
+from lora_watch.trainer import facts
+from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.trainer.ranks import world_size
+
+log = logging.getLogger("lora_watch")
+
+ARGUMENTS = {
+    "eval_on_start": False,
+    "load_best_model_at_end": False,
+    "push_to_hub": False,
+    "save_total_limit": None,
+}
+"""TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
+
+
+def find_learning_rate(
+    trainer: Trainer | Callable[[], float | Tensor],
+    model: nn.Module | None = None,
+    optimizer: Any = None,
+    *,
+    steps: int = STEPS,
+    span: tuple[float, float] | None = None,
+    others: Sequence[Any] = (),
+) -> Suggestion:
+    """Find the learning rate that this model, this data and this optimizer can take: a range test of some 60 steps.
+
+    The rate rises from step to step until the adapters explode or the loss diverges. What is suggested lies between
+    the rate where the smoothed loss is lowest and the one where the depth-scaled output ratio passes 1, well below the
+    edge.
+    Afterwards all is bit for bit as it was: a run at the suggested rate is the one that it would have been from the
+    start. With a Trainer::
+
+        found = find_learning_rate(trainer)
+        print(found)
+        trainer.args.learning_rate = found.rate or trainer.args.learning_rate
+        trainer.train()
+
+    With a loop of one's own, give a function that makes one whole optimizer step (forward, backward,
+    ``optimizer.step()``, ``optimizer.zero_grad()``) on the next batch and returns its loss; without the scheduler's
+    step. It reads the batches from an iterator of its own, since nobody else can wind yours back::
+
+        found = find_learning_rate(one_step, model, optimizer)
+
+    Args:
+        trainer: a Trainer that is not training, or a step function.
+        model: with a step function: the model with its adapters.
+        optimizer: with a step function: its optimizer. The groups keep the ratio of their learning rates.
+        steps: optimizer steps of the sweep; it ends earlier where the rules say ERROR.
+        span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
+            Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
+        others: what else the step function changes and is to be put back: schedulers, scalers, loaders with a
+            ``state_dict``, random generators.
+
+    Raises:
+        ValueError: the sweep makes no sense here, and why: no adapter is trained, the optimizer makes its own rates,
+            the loss is no measure of success (GRPO, DPO), there are several processes.
+    """
+    if not isinstance(trainer, Trainer):
+        if model is None:
+            raise ValueError(
+                "a step function needs the model and its optimizer: find_learning_rate(step, model, optimizer)"
+            )
+        return find_in_loop(trainer, model, optimizer, steps=steps, span=span, others=others)
+    found = sweep_of(trainer, steps, span)
+    keep(found, trainer)
+    return found
+
+
+def keep(found: Suggestion, trainer: Trainer) -> None:
+    """Write ``find_lr.json`` and its picture where the run's report will be, on the first process."""
+    if not trainer.args.should_save:
+        return
+    folder = facts.output_dir(trainer.args, trainer) / "lora_watch"
+    try:
+        found.save(folder)
+    except OSError as error:
+        log.warning("the sweep's result could not be written: %s", error)
+
+
+def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
+    """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
+    if (why := why_not(trainer)) is not None:
+        raise ValueError(why)
+    sweeping = _Sweeping(steps, span)
+    model: Any = trainer.model
+    others = [trainer.data_collator, trainer.train_dataset, getattr(trainer.accelerator, "scaler", None)]
+    try:
+        with put_back(model, trainer.optimizer, [o for o in others if o is not None]), _on_copies(trainer, steps):
+            trainer.callback_handler.callbacks = [sweeping]
+            sweeping.attach(trainer)
+            with torch.enable_grad():
+                trainer.train()
+    finally:
+        sweeping.close("interrupted")
+    return sweeping.suggestion()
+
+
+def why_not(trainer: Trainer) -> str | None:
+    """Why there is no sweep of this Trainer, in words; None where there is one."""
+    kind = type(trainer).__name__
+    if facts.is_policy_gradient(trainer):
+        return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
+    if facts.is_preference(trainer):
+        return (
+            f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
+            "tested. It wants a lower rate than fine-tuning on the same text does"
+        )
+    if world_size() > 1:
+        return "a sweep needs one process: run find_learning_rate without torchrun or accelerate launch first"
+    if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_deepspeed_enabled", False):
+        return "a sweep cannot put back what FSDP or DeepSpeed hold: find the rate on one device first"
+    data = trainer.train_dataset
+    if data is not None and not hasattr(data, "__getitem__") and hasattr(data, "__next__"):
+        return "the training data is an iterator, which cannot begin anew after a sweep: give a dataset"
+    if trainer.is_in_train and trainer.state.global_step > 0:
+        return "the run goes on from a checkpoint: its learning rate is settled"
+    return None
+
+
+def apply(found: Suggestion, trainer: Trainer) -> None:
+    """Let ``trainer``, whose training is about to begin, train at ``found.rate``: arguments, optimizer and schedule.
+
+    Raises ValueError where there is no rate, or the schedule is one that cannot be told of another.
+    """
+    if found.rate is None:
+        raise ValueError(f"the sweep found no rate: {found.why}")
+    trainer.args.learning_rate = found.rate
+    optimizer: Any = trainer.optimizer
+    if optimizer is None:
+        return
+    for group in optimizer.param_groups:
+        group.pop("initial_lr", None)
+    set_rates(optimizer, found.rate, [rate / found.rate for rate in found.rates])
+    schedule: Any = trainer.lr_scheduler
+    if schedule is None:
+        return
+    if getattr(trainer, "_created_lr_scheduler", False):  # made anew, it is what it would have been from the start
+        trainer.lr_scheduler = None
+        trainer.create_scheduler(num_training_steps=trainer.state.max_steps)
+    elif hasattr(schedule, "lr_lambdas"):
+        schedule.base_lrs = list(found.rates)
+        for group, rate, of in zip(optimizer.param_groups, found.rates, schedule.lr_lambdas):
+            group["initial_lr"] = rate
+            group["lr"] = rate * of(schedule.last_epoch)
+    else:
+        raise ValueError(f"{type(schedule).__name__} cannot be given another rate: build it with {found.rate:g}")
+    handler: Any = trainer.callback_handler
+    handler.lr_scheduler = trainer.lr_scheduler
+
+
+class _Sweeping(LoraWatchCallback):
+    """The only callback of a sweep: paces it, and writes nothing."""
+
+    def __init__(self, steps: int, span: tuple[float, float] | None):
+        rules, mute = edge_rules()
+        super().__init__("never", 0, max_overhead=math.inf, rules=rules, mute=mute, tensorboard=False, console=False)
+        self._steps, self._span = steps, span
+        self._watched: Watched | None = None
+        self._ratios: tuple[float, ...] = ()
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        if self.monitor is None:
+            raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
+        refuse_nothing_to_train(self.monitor)
+        self._ratios = ratios_of(ParameterGroups(kwargs.get("optimizer"), ()).peak_lr)
+        span = self._span or span_of(self.monitor.run, self._ratios)
+        self._watched = Watched(Sweep(*span, self._steps), self.monitor)
+
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self._watched is not None:
+            set_rates(kwargs.get("optimizer"), self._watched.sweep.next_rate, self._ratios)
+        super().on_pre_optimizer_step(args, state, control, **kwargs)
+
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_step_end(args, state, control, **kwargs)
+        if self._watched is not None:
+            self._watched.add()
+            control.should_training_stop = self._watched.sweep.over
+
+    def suggestion(self) -> Suggestion:
+        """Once it is over."""
+        if self._watched is None or self.monitor is None:
+            raise ValueError("the sweep has not made a step")
+        return suggestion(self._watched.sweep, self._ratios, **facts_of(self.monitor.run, self._ratios))
+
+    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
+        return []
+
+
+@contextmanager
+def _on_copies(trainer: Trainer, steps: int) -> Iterator[None]:
+    """Inside it ``trainer`` works on copies of what it notes of a training; afterwards it has its own again."""
+    accelerator = trainer.accelerator
+    shared: dict[str, Any] = getattr(type(accelerator.gradient_state), "_shared_state", {})
+    kept = [(vars(each), dict(vars(each))) for each in (trainer, accelerator)]
+    kept.append((shared, dict(shared)))
+    for now, _ in kept:
+        now.update({name: _copied(value) for name, value in now.items()})
+    trainer.callback_handler = copy.copy(trainer.callback_handler)
+    trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
+    for name, value in {**ARGUMENTS, "max_steps": steps}.items():
+        if hasattr(trainer.args, name):
+            setattr(trainer.args, name, value)
+    trainer.model_init = None  # what is swept is the model that is there
+    if trainer.is_in_train:  # its hook is on the model already
+        trainer.neftune_noise_alpha = None
+    try:
+        yield
+    finally:
+        for now, before in kept:
+            now.clear()
+            now.update(before)
+
+
+def _copied(value: Any) -> Any:
+    """Lists and mappings are copied, with what is in them; all else, such as a model, is the same object."""
+    if type(value) in (list, set, deque):
+        return type(value)(map(_copied, value))
+    if isinstance(value, dict):
+        out = copy.copy(value)
+        out.update({key: _copied(item) for key, item in value.items()})
+        return out
+    return value

@@ -1,0 +1,1 @@
+"""Tests of the sweep that finds a learning rate."""

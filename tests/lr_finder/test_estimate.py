@@ -1,0 +1,158 @@
+"""What a sweep's curve says, on curves that are made up: pure functions, no training."""
+
+from __future__ import annotations
+
+import json
+import math
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lora_watch.lr_finder import Curve, Suggestion, drawing
+from lora_watch.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed, steepest_at
+from lora_watch.lr_finder.suggestion import suggestion
+from lora_watch.lr_finder.sweep import Edge, Sweep
+
+LOWEST_AT, ONE_AT = 1e-2, 2e-3
+RATES = np.geomspace(1e-5, 1e-1, 60)
+
+
+def made(fall: float = 1.0, noise: float = 0.01, until: int = 60, measured: bool = True) -> Curve:
+    """A loss that falls by ``fall`` up to ``LOWEST_AT`` and rises after it; an output ratio that is 1 at ``ONE_AT``."""
+    away = np.abs(np.log(RATES / LOWEST_AT)) / math.log(10)
+    losses = 5.0 - fall * np.exp(-(away**2)) + noise * np.random.default_rng(0).standard_normal(60)
+    sizes = RATES / ONE_AT if measured else np.full(60, np.nan)
+    return Curve(RATES[:until], losses[:until], sizes[:until])
+
+
+def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> None:
+    found = estimate(made(), Edge(9e-2, "LW102"))
+    assert found.lowest_loss_at is not None
+    assert found.ratio_one_at is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.lowest_loss_at == pytest.approx(LOWEST_AT, rel=0.5)
+    assert found.ratio_one_at == pytest.approx(ONE_AT)
+    assert found.rate == pytest.approx(math.sqrt(found.lowest_loss_at * found.ratio_one_at))
+    assert found.rate is not None
+    assert found.low <= found.rate <= found.high
+    assert found.fall == pytest.approx(1.0, abs=0.1)
+
+
+def test_it_keeps_away_from_the_edge() -> None:
+    assert estimate(made(), Edge(8e-3, "LW102")).rate == pytest.approx(8e-3 / SAFE_FROM_EDGE)
+
+
+def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
+    found = estimate(made(measured=False), None)
+    assert found.ratio_one_at is None
+    assert found.rate == pytest.approx(found.lowest_loss_at / 2)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("fall", "batch"), [(0.45, True), (0.0, False)])
+def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float, batch: bool) -> None:
+    found = estimate(made(fall=fall, noise=0.4), Edge(9e-2, "LW102"))
+    assert found.rate is None
+    assert found.noise > 0.1
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < ONE_AT < found.high < 9e-2
+    assert ("gradient_accumulation_steps" in found.why) is batch
+    assert estimate(made(fall=fall, noise=0.4, measured=False), None).low is None
+
+
+def test_a_sweep_that_ends_while_the_loss_falls_says_so() -> None:
+    assert "higher rate" in estimate(made(until=40), None).why
+    assert estimate(made(), None).why == ""
+
+
+def test_a_fall_where_the_adapters_hardly_move_is_chance() -> None:
+    curve = made(fall=0.0, noise=0.01)
+    curve.losses[10:15] -= 1.0
+    assert estimate(curve, None).rate is None
+
+
+def test_a_few_steps_say_nothing() -> None:
+    found = estimate(made(until=4), Edge(2e-5, ""))
+    assert found.rate is None
+    assert "too few" in found.why
+
+
+def test_losses_that_are_not_finite_do_not_spread() -> None:
+    losses = np.array([3.0, 2.0, 1.0, math.nan])
+    assert smoothed(losses)[:3].tolist() == [3.0, 2.5, 2.0]
+    curve = made()
+    curve.losses[55] = math.inf
+    found = estimate(curve, Edge(float(RATES[55]), ""))
+    assert found.rate is not None
+
+
+def test_what_is_not_measured_is_not_crossed() -> None:
+    sizes = np.array([0.1, np.nan, 10.0])
+    assert crossing(np.array([1.0, 2.0, 100.0]), sizes) == pytest.approx(10.0)
+    assert crossing(np.array([1.0, 2.0, 100.0]), sizes, level=20.0) is None
+    assert crossing(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 1.0
+
+
+def test_the_steepest_fall_is_below_the_lowest_loss() -> None:
+    steepest = steepest_at(made(noise=0.0))
+    assert steepest is not None
+    assert steepest < LOWEST_AT
+
+
+def swept(curve: Curve, ratios: tuple[float, ...] = (1.0,), **facts: Any) -> Suggestion:
+    sweep = Sweep(1e-5, 1e-1, 60)
+    for loss, size in zip(curve.losses, curve.sizes):
+        sweep.add(float(loss), float(size), None)
+    assert sweep.over
+    assert sweep.curve.rates == pytest.approx(RATES)
+    return suggestion(sweep, ratios, **facts)
+
+
+def test_parameter_groups_keep_their_ratio() -> None:
+    found = swept(made(), (1.0, 16.0))
+    assert found.rate is not None
+    assert found.rates == (found.rate, 16.0 * found.rate)
+
+
+def test_a_sweep_ends_with_the_first_error() -> None:
+    sweep = Sweep(1e-3, 1.0, 4)
+    sweep.add(2.0, 0.1, None)
+    assert not sweep.over
+    assert sweep.next_rate == pytest.approx(1e-2)
+    sweep.add(math.nan, None, None)
+    assert sweep.edge == Edge(sweep.rates[1], "")
+    assert sweep.over
+    with pytest.raises(ValueError, match="makes no sense"):
+        Sweep(1.0, 1e-3)
+
+
+def test_another_scale_wants_another_rate() -> None:
+    found = swept(made(), scale=2.0)
+    assert found.rate is not None
+    lower, higher = found.at_scale(1.0), found.at_scale(16.0)
+    assert lower is not None
+    assert higher is not None
+    assert found.rate < lower < 2 * found.rate
+    assert found.rate / 8 < higher < found.rate
+    assert swept(made()).at_scale(1.0) is None
+
+
+@pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
+def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
+    found = swept(curve, scale=2.0, predicted=1e-3)
+    answer = found.sentences()[0]
+    assert answer in str(found)
+    assert answer in found._repr_html_()
+    assert answer in found.__rich__().plain
+    assert all(len(line) < 80 for line in drawing.lines(found))
+    picture = ElementTree.fromstring(drawing.svg(found))
+    assert answer in [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
+    path = found.save(tmp_path)
+    told = json.loads(path.read_text())
+    assert told["rate"] == found.rate
+    assert len(told["curve"]["loss"]) == 60
+    ElementTree.parse(path.with_suffix(".svg"))

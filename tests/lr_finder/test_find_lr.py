@@ -1,0 +1,145 @@
+"""A sweep leaves no trace: the run after it is bit for bit the one at that rate from the start."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import find_learning_rate
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+TIMES = ("runtime", "per_second")
+
+
+def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
+    """Draws at every step: dropout, and the order of the data. Logs, saves and evaluates."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "dataset": stdlib_blocks(256),
+        "warmup_steps": 2,
+        "logging_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+        "eval_dataset": stdlib_blocks(4),
+    }
+    return build_trainer(lora(tiny_model(), lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
+
+
+def end_of(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
+    """Digest of weights, optimizer and random states; what was logged, without how long it took."""
+    digest = hashlib.sha256()
+    for parameter in trainer.model.parameters():  # type: ignore[union-attr]
+        if parameter.requires_grad:
+            digest.update(parameter.detach().numpy().tobytes())
+            for value in trainer.optimizer.state[parameter].values():  # type: ignore[union-attr]
+                digest.update(np.asarray(value).tobytes())
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]
+    digest.update(repr(states).encode())
+    logged = [
+        {name: value for name, value in row.items() if not any(word in name for word in TIMES)}
+        for row in trainer.state.log_history
+    ]
+    return digest.hexdigest(), logged
+
+
+def from_the_start(rate: float, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
+    trainer = built(rate, **arguments)
+    trainer.train()
+    return end_of(trainer)
+
+
+class Counts(TrainerCallback):
+    """A callback with a state of its own, which a sweep must not reach."""
+
+    steps = 0
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.steps += 1
+
+
+def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
+    counts = Counts()
+    trainer = built(callbacks=[counts])
+    before = dict(vars(trainer))
+    found = find_learning_rate(trainer, steps=30)
+    assert vars(trainer) == before
+    assert counts.steps == 0
+    assert found.rate is not None
+    assert found.edge is not None
+    assert 1e-3 < found.rate < found.edge / 2
+    folder = Path(trainer.args.output_dir)  # type: ignore[arg-type]
+    assert {path.name for path in folder.rglob("*")} == {"lora_watch", "find_lr.json", "find_lr.svg"}
+    assert json.loads((folder / "lora_watch" / "find_lr.json").read_text())["rate"] == found.rate
+    trainer.args.learning_rate = found.rate
+    trainer.train()
+    assert counts.steps == 6
+    assert end_of(trainer) == from_the_start(found.rate)
+
+
+def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
+    class Breaks(Trainer):
+        broken = True
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            if self.broken and self.state.global_step == 3:
+                raise RuntimeError("out of luck")
+            return super().compute_loss(*args, **kwargs)
+
+    trainer = built(trainer_class=Breaks)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        find_learning_rate(trainer, steps=30)
+    trainer.broken = False  # type: ignore[attr-defined]
+    trainer.train()
+    assert end_of(trainer) == from_the_start(2e-4)
+
+
+def test_a_loop_of_ones_own_is_put_back() -> None:
+    model = lora(tiny_model())
+    slow = [p for n, p in model.named_parameters() if p.requires_grad and "lora_A" in n]
+    fast = [p for n, p in model.named_parameters() if p.requires_grad and "lora_B" in n]
+    optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-4}], lr=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(256)])
+    batches = itertools.cycle(rows.split(4))
+
+    def one_step() -> torch.Tensor:
+        batch = next(batches)
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        return loss
+
+    one_step()  # there is a state to come back to
+    weights = [p.detach().clone() for p in model.parameters()]
+    state, scheduled = repr(optimizer.state_dict()), repr(schedule.state_dict())
+    found = find_learning_rate(one_step, model, optimizer, steps=30, others=[schedule])
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters()))
+    assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
+    assert found.rate is not None
+    assert found.rates == pytest.approx((found.rate, 4 * found.rate))
+
+
+def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
+    model = lora(tiny_model())
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="no learning rate to find"):
+        find_learning_rate(lambda: 0.0, model, optimizer)
+    with pytest.raises(ValueError, match="first parameter group"):
+        find_learning_rate(lambda: 0.0, lora(tiny_model()), None)
+    with pytest.raises(ValueError, match="needs the model"):
+        find_learning_rate(lambda: 0.0)
