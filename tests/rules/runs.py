@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -45,6 +46,11 @@ def healthy() -> Monitor:
 
 def ids(monitor: Monitor) -> list[str]:
     return [alert.rule for alert in monitor.alerts]
+
+
+def numbers(text: str) -> set[float]:
+    """Every number in ``text``: what it says, however it is worded. Those in names (LW102, layers.2) are none."""
+    return {float(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?", text)}
 
 
 def the(rule: str, monitor: Monitor) -> Alert:

@@ -14,7 +14,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules.tasks import TASKS, find_task
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import build_trainer, lora, tiny_model
 
 
@@ -28,18 +28,19 @@ def settle(model: Any, lr: float = 2e-3, steps: int = 1, **callback: Any) -> Mon
 
 # -- the task ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("r", "task", "words"),
+    ("r", "task", "told", "source"),
     [
-        (32, "classification", ["Rank 32", "above 4 to 8", "r 32 → 8 and lora_alpha 64 → 16"]),
-        (4, "continued-pretraining", ["Rank 4", "below 64 to 256", "r 4 → 64", "arXiv:2405.09673"]),
-        (2, "instruction-tuning", ["below 16 to 64", "instruction-tuning"]),
+        (32, "classification", {32, 4, 8, 64, 16}, "arXiv:2012.13255"),
+        (4, "continued-pretraining", {4, 64, 256}, "arXiv:2405.09673"),
+        (2, "instruction-tuning", {2, 16, 64}, "arXiv:2405.09673"),
     ],
 )
-def test_rank_for_task(r: int, task: str, words: list[str]) -> None:
+def test_rank_for_task(r: int, task: str, told: set[float], source: str) -> None:
     alert = the("LW405", settle(lora(tiny_model(), r=r, alpha=2 * r), task=task))
     assert (alert.step, alert.severity) == (0, Severity.INFO)
-    for word in words:
-        assert word in str(alert)
+    assert told <= numbers(str(alert))
+    for name in (task, source):
+        assert name in str(alert)
 
 
 @pytest.mark.parametrize(
@@ -89,8 +90,8 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_copied_across_sizes(report: Path) -> None:
     alert = the("LW406", settle(lora(wide_model(32)), reference=report))
     assert alert.severity == Severity.INFO
-    assert "rank 8 is that of a model 128 wide, and this one is 32 wide" in alert.message
-    assert "r 8 → 4 and lora_alpha 16 → 8, which keeps the scale at 2" in alert.remedies[0]
+    assert {8, 128, 32} <= numbers(alert.message)
+    assert {8, 4, 16, 2} <= numbers(alert.remedies[0])
 
 
 def test_the_same_strength_on_smaller_weights_is_a_larger_step(report: Path) -> None:
@@ -98,9 +99,9 @@ def test_the_same_strength_on_smaller_weights_is_a_larger_step(report: Path) -> 
     config = LlamaConfig(vocab_size=1024, hidden_size=128, intermediate_size=352, num_hidden_layers=12)
     config.num_attention_heads = config.num_key_value_heads = 4
     alert = the("LW406", settle(lora(LlamaForCausalLM(config)), reference=report))
-    assert "summed over 12 blocks" in alert.message
-    assert "rank 8" not in alert.message
-    assert alert.remedies[0].startswith("learning rate 0.002 → ")
+    assert 12 in numbers(alert.message)
+    assert 8 not in numbers(alert.message), "the rank is as it should be"
+    assert 0.002 in numbers(alert.remedies[0])
 
 
 def test_the_same_model_or_adjusted_settings_are_silent(report: Path) -> None:
@@ -124,18 +125,18 @@ def adalora(**schedule: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "words"),
+    ("schedule", "told"),
     [
-        ({"total_step": 500, "tinit": 5, "tfinal": 5}, "total_step is 500 and the run has 30 steps"),
-        ({"total_step": 15, "tinit": 2, "tfinal": 2}, "the ranks are fixed early"),
-        ({"total_step": 30, "tinit": 5, "tfinal": 15, "deltaT": 10}, "the ranks are cut 1 times between 5 and 15"),
-        ({"total_step": 30, "tfinal": 5}, "tinit is 0"),
+        ({"total_step": 500, "tinit": 5, "tfinal": 5}, {500, 30}),
+        ({"total_step": 15, "tinit": 2, "tfinal": 2}, {15, 30}),
+        ({"total_step": 30, "tinit": 5, "tfinal": 15, "deltaT": 10}, {1, 5, 15}),
+        ({"total_step": 30, "tfinal": 5}, {0}),
     ],
 )
-def test_adalora_schedule(schedule: dict[str, int], words: str) -> None:
+def test_adalora_schedule(schedule: dict[str, int], told: set[float]) -> None:
     alert = the("LW407", run(adalora(**schedule), steps=30, per_device_train_batch_size=1))
     assert alert.severity == Severity.INFO
-    assert words in alert.message
+    assert told <= numbers(alert.message)
     assert "AdaLoraConfig(total_step=30, tinit=3, tfinal=6, deltaT=1)" in alert.remedies[0]
     assert "arXiv:2303.10512" in str(alert)
 

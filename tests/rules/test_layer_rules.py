@@ -11,7 +11,7 @@ from transformers import Trainer, TrainerCallback
 from benchmarks.corpus.faults import FAULTS, victim
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules.layers import LayerOutlier
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model
 
 # -- LW107 -------------------------------------------------------------------------------------------------------------
@@ -21,8 +21,7 @@ def test_adapter_decays() -> None:
     monitor = run(steps=40, prepare=lambda trainer: FAULTS["decay-eats"].inject(trainer, 20))
     alert = the("LW107", monitor)
     assert 20 <= alert.step <= 30
-    assert "weight_decay 47" in alert.causes[0]
-    assert "of A and of B at every step" in alert.causes[0]
+    assert {47.619, 4.8} <= numbers(alert.causes[0])
     assert ids(monitor) == ["LW107"]
 
 
@@ -58,7 +57,7 @@ def test_layer_outlier_names_the_layer_and_its_group() -> None:
     alert = the("LW108", monitor)
     assert alert.adapters[0][0] == name
     assert len(alert.adapters) == 1
-    assert "learning rate 0.2, its siblings 0.002" in alert.causes[0]
+    assert {0.2, 0.002} <= numbers(alert.causes[0])
     assert alert.step == 5
     assert len(monitor.alerts) <= 2
 
@@ -96,14 +95,13 @@ def test_magnitudes_that_no_optimizer_holds() -> None:
     monitor = dora(steps=10, prepare=own_optimizer(None))
     alert = the("LW109", monitor)
     assert alert.step == 3
-    assert "28 of 28 layers" in alert.message
+    assert 28 in numbers(alert.message)
     assert ids(monitor) == ["LW109"]
 
 
 def test_magnitudes_that_drift_far() -> None:
     monitor = dora(steps=40, prepare=own_optimizer(0.06))
     alert = the("LW109", monitor)
-    assert "drifted far" in alert.message
     assert alert.adapters[0][1] > alert.threshold == 1.0
 
 

@@ -15,7 +15,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import Reading
 from lora_watch.rules import BarelyMoves, Episodes, NormExplosion, NormRunaway
-from tests.rules.runs import At, healthy, ids, run, the
+from tests.rules.runs import At, healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
@@ -34,7 +34,8 @@ def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None
     alert = the("LW101", monitor)
     assert alert.step == 5
     assert alert.adapters[0][0] == "model.layers.2.self_attn.v_proj"
-    assert "the only one among 28 adapters" in alert.message
+    assert len(alert.adapters) == 1
+    assert 28 in numbers(alert.message)
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
@@ -72,7 +73,7 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
     assert alert.metric == "output_ratio"
     values = [value for _, value in alert.adapters]
     assert values == sorted(values, reverse=True)
-    assert "lora_alpha" in alert.remedies[0]
+    assert "lora_alpha" in alert.settings
 
 
 @pytest.mark.parametrize("factor", [1e-3, 0.0])
@@ -128,19 +129,17 @@ def test_an_explosion_lasts_while_the_run_creeps_back() -> None:
 
 
 def test_a_warm_up_that_was_there_is_not_said_to_be_missing() -> None:
-    def why(**settings: Any) -> bool:
-        monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, **settings)
-        return any("no warm-up" in cause for cause in the("LW102", monitor).causes)
+    def causes(**settings: Any) -> list[str]:
+        return the("LW102", run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, **settings)).causes
 
-    assert why()
-    assert not why(warmup_steps=5)
+    assert causes()[:-1] == causes(warmup_steps=5)
 
 
 def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> None:
     monitor = run(steps=20, prepare=lambda trainer: FAULTS["lr-x100"].inject(trainer, 8), lr_scheduler_type="constant")
     alert = the("LW102", monitor)
-    assert "the learning rate is 0.2 now, and its schedule's highest is 0.002" in alert.causes[0]
-    assert "learning rate 0.2 → 0.002 again" in alert.remedies[0]
+    assert {0.2, 0.002} <= numbers(alert.causes[0])
+    assert {0.2, 0.002} <= numbers(alert.remedies[0])
     assert not alert.settings
     assert [(a.rule, a.step, a.closed_step) for a in monitor.alerts[:1]] == [("LW311", 8, alert.step)]
 
@@ -153,8 +152,8 @@ def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None
     monitor = run(lora(tiny_model(), alpha=64), steps=20, prepare=one_cycle)
     assert set(monitor.run.peak_lr) == {0.1}
     assert "LW311" not in ids(monitor)
-    assert "scale 8 is too high" in the("LW102", monitor).causes[0]
-    assert "learning rate 0.1 → " in the("LW102", monitor).remedies[0]
+    assert 8 in numbers(the("LW102", monitor).causes[0]), "the scale"
+    assert 0.1 in numbers(the("LW102", monitor).remedies[0])
 
 
 def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -> None:
@@ -224,7 +223,8 @@ def test_barely_moves(settings: dict[str, Any]) -> None:
     monitor = run(steps=40, **settings)
     alert = the("LW104", monitor)
     assert alert.step <= 25
-    assert "learning rate 1e-05 →" in alert.remedies[0]
+    assert alert.settings["learning_rate"] > 1e-5
+    assert 1e-5 in numbers(alert.remedies[0])
     assert ids(monitor) == ["LW104"]
 
 

@@ -11,7 +11,7 @@ from transformers import Trainer
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.demo.texts import bbc_news, blocks
 from lora_watch.monitor.monitor import Monitor
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
@@ -25,8 +25,7 @@ def test_rank_underused() -> None:
     monitor = four_tokens()
     alert = the("LW105", monitor)
     assert (alert.step, alert.severity.name) == (40, "INFO")
-    assert "r 64 → 16 and lora_alpha 128 → 32, which keeps the scale at 2" in alert.remedies[0]
-    assert "held-out" in alert.remedies[0]
+    assert {64, 16, 128, 32, 2} <= numbers(alert.remedies[0])
     assert ids(monitor) == ["LW105"]
 
 
@@ -49,7 +48,7 @@ def test_rank_saturated() -> None:
     monitor = on_news(4)
     alert = the("LW106", monitor)
     assert (alert.step, alert.severity.name) == (200, "INFO")
-    assert "r 4 → 8 and lora_alpha 32 → 64" in alert.remedies[0]
+    assert {4, 8, 32, 64} <= numbers(alert.remedies[0])
 
 
 def test_rank_saturated_is_silent_with_more_rank() -> None:

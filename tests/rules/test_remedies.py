@@ -13,7 +13,7 @@ from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules import NonFiniteLoss
 from lora_watch.rules.remedies import rescaled, typed, weaker
-from tests.rules.runs import ids, run, the
+from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
 
@@ -52,8 +52,7 @@ def test_the_advice_cures(rule: str, alpha: float, lr: float) -> None:
     sick = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr)
     alert = the(rule, sick)
     advice, new = alert.remedies[0], alert.settings
-    for value in new.values():
-        assert f"→ {value:g}" in advice
+    assert set(new.values()) <= numbers(advice)
     cured = run(lora(tiny_model(), alpha=new.get("lora_alpha", alpha)), steps=40, lr=new.get("learning_rate", lr))
     assert ids(cured) == [], advice
     assert cured.last is not None
@@ -73,14 +72,16 @@ def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> Non
 
     alert = the("LW102", trained(2e-3, 64))
     assert alert.settings == {"lora_alpha": 16, "learning_rate": pytest.approx(1e-4)}
-    assert "learning_rate 0.002 → 0.0001 (0.032 → 0.0016 in the fastest parameter group)" in alert.remedies[0]
+    assert {0.002, 0.0001, 0.032, 0.0016} <= numbers(alert.remedies[0])
     assert ids(trained(alert.settings["learning_rate"], alert.settings["lora_alpha"])) == []
 
 
 def test_an_alpha_of_a_pattern_is_no_new_lora_alpha() -> None:
     model = lora(tiny_model(), alpha_pattern={"down_proj": 256})
     alert = the("LW401", run(model, steps=1, lr=1e-2))
-    assert alert.remedies == ["lora_alpha 256 → 64 (scale 32 → 8) of down_proj (alpha_pattern)"]
+    assert numbers(alert.remedies[0]) == {256, 64, 32, 8}
+    for name in ("lora_alpha", "down_proj", "alpha_pattern"):
+        assert name in alert.remedies[0]
     assert not alert.settings
 
 
@@ -94,7 +95,7 @@ def test_the_advice_is_for_the_fastest_group() -> None:
         trainer.optimizer = torch.optim.AdamW([{"params": slow, "lr": 2e-3}, {"params": fast, "lr": 0.2}])
 
     change = weaker(_last(run(model, steps=1, prepare=groups)), 10.0)
-    assert change.words == ["learning_rate 0.002 → 0.0002 (0.2 → 0.02 in the fastest parameter group)"]
+    assert numbers(" ".join(change.words)) == {0.002, 0.0002, 0.2, 0.02}
 
 
 def _last(monitor: Monitor) -> StepRecord:
