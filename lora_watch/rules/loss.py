@@ -35,8 +35,8 @@ class NonFiniteLoss(Rule):
         change = weaker(record, weaker_by(record, otherwise=10.0))
         layers, where = _source(record)
         return Finding(
-            f"The loss of step {record.step} is {'NaN' if math.isnan(record.loss) else 'infinite'}{where}. The "
-            "Trainer's log can show 0.0 or a plausible average here: logging_nan_inf_filter hides it.",
+            f"The loss is {'NaN' if math.isnan(record.loss) else 'infinite'} at step {record.step}{where}. The "
+            "Trainer's log can show 0.0 or a plausible average here, because logging_nan_inf_filter hides it.",
             adapters=[(layer, math.nan) for layer in layers],
             metric="loss",
             causes=[
@@ -58,7 +58,7 @@ def _source(record: StepRecord) -> tuple[list[str], str]:
     """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
     if record.broken:
         names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
-        return list(dict.fromkeys(names)), f", and the frozen weight {record.broken[0]} holds such numbers as well"
+        return list(dict.fromkeys(names)), f", and the base weight {record.broken[0]} is not finite either"
     ratios = record.metrics.get("output_ratio")
     bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
     layers = [record.run.names[i] for i in bad]
@@ -69,8 +69,8 @@ def _source(record: StepRecord) -> tuple[list[str], str]:
 class LossDivergence(Rule):
     """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above that of the steps before.
 
-    Fires when a rise of any of those lengths is more than ``score`` standard errors, on the log of the loss and beside
-    its own noise, and the last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above
+    Fires when a rise of any of those lengths is more than ``score`` standard errors of its own noise, on the log of the
+    loss, and the last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above
     the level before it. A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
     Judges from the 21st step on. With a noise of 8 % a step it finds a loss that jumps to 1.5 times its level in 3
     steps and one that begins to rise by .5 % a step from a level in 27, where no detector with as few false alarms can
@@ -98,8 +98,8 @@ class LossDivergence(Rule):
         change = weaker(record, weaker_by(record, otherwise=4.0))
         batches = "look at the batches of the last steps"
         return Finding(
-            f"The loss has risen to {record.loss:.4g} where {record.scalars['loss_before']:.4g} was to be expected, "
-            f"and stays up ({score:.1f} standard errors, threshold {self.score:g}).",
+            f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
+            f"standard errors (threshold {self.score:g}).",
             metric="loss",
             threshold=self.score,
             causes=why_worse(record, self.sound),
@@ -131,8 +131,8 @@ class LossSpike(Rule):
         if record.loss is None or not score > self.score:
             return None
         return Finding(
-            f"The loss jumped to {record.loss:.4g} where {record.scalars['loss_expected']:.4g} was to be expected "
-            f"({score:.1f} standard deviations, threshold {self.score:g}).",
+            f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "
+            f"deviations of its noise (threshold {self.score:g}).",
             metric="loss",
             threshold=self.score,
             causes=[
@@ -177,7 +177,7 @@ class LossExactlyZero(Rule):
                 "every label is -100: the prompt template or the response marker that masks them does not match the "
                 "text, or truncation cut the answers off",
                 "labels do not fit the logits: a single class, or one that the loss ignores",
-                "the few examples there are have been learned by heart",
+                "there are few examples, and the model knows them by heart",
             ],
             remedies=[
                 "print one batch of the data collator: (labels != -100).sum() must not be 0",
@@ -214,7 +214,7 @@ class FirstLossTooHigh(Rule):
         if not (start > threshold and record.scalars["loss_recent"] > threshold):
             return None
         return Finding(
-            f"The run began with a loss of {start:.4g}, where guessing among {classes} classes costs "
+            f"The first loss {start:.4g} is worse than guessing: among {classes} classes that costs "
             f"{math.log(classes):.3g} (threshold {threshold:.3g}).",
             metric="loss",
             threshold=threshold,
@@ -284,13 +284,12 @@ class LossNotDecreasing(Rule):
         if record.scalars.get("loss_improved", 0.0) > 0:
             return None
         return Finding(
-            f"The loss has not fallen in {record.step} steps: {early:.4g} on average in the first third, {late:.4g} in "
-            f"the last, and a fall of {100 * self.fall:.0f} % would have been seen.",
+            f"The loss has not fallen in {record.step} steps: mean {early:.4g} in the first third and {late:.4g} in "
+            f"the last. A fall of {100 * self.fall:.0f} % would have been seen.",
             metric="loss",
             threshold=self.fall,
             causes=[
-                "the gradients do not point anywhere: labels that do not belong to their inputs, a loss that is not of "
-                "these outputs",
+                "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
                 "the model already knows this data: there is nothing left to learn",
                 "the learning rate or the scale is too low, or far too high, for any progress",
             ],

@@ -10,6 +10,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
+    EASY_OUTPUT,
     ORDINARY_SCALE,
     SOUND,
     improved,
@@ -21,7 +22,7 @@ from lora_watch.rules.remedies import (
     why_strong,
     why_worse,
 )
-from lora_watch.rules.size import began_with, size_of
+from lora_watch.rules.size import Size, began_with, size_of
 from lora_watch.text import count
 
 EARLY = 20
@@ -30,7 +31,7 @@ likelier (LW202)."""
 
 
 _PLACES = (
-    (("b_norm", "a_norm", "delta_norm"), "The adapter"),
+    (("b_norm", "a_norm", "delta_norm"), "The weight"),
     (("b_grad_norm", "a_grad_norm", "grad_norm"), "The gradient"),
 )
 """Where a number that is not finite shows first; the last of each is all that methods without A and B have."""
@@ -61,9 +62,8 @@ class NonFiniteAdapter(Rule):
         overflow = "an overflow or a division by zero in the backward pass of this layer"
         update = "a learning rate so high that the update itself overflows"
         return Finding(
-            f"{what} of {first.name} is NaN or infinite at step {record.step}: "
-            + (f"the first of {int(bad.sum())} such" if bad.sum() > 1 else "the only one")
-            + f" among {len(bad)} adapters.",
+            f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
+            f"the model is {first.name}.",
             adapters=[(record.run.adapters[i].name, float("nan")) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=[overflow, update] if what == "The gradient" else [update, overflow],
@@ -87,7 +87,11 @@ class NonFiniteAdapter(Rule):
 
 
 def _beyond(record: StepRecord) -> str:
-    return f"beyond what {record.run.moved} put into them " if record.run.moved else ""
+    return f", beyond what {record.run.moved} put in," if record.run.moved else ""
+
+
+def _depth_scaled(size: Size) -> str:
+    return f"p90 {size.p90:.3g} × {count(size.blocks, 'block')} = {size.overall:.3g}"
 
 
 def _warms_up(record: StepRecord) -> bool:
@@ -106,11 +110,11 @@ def _worse(record: StepRecord, factor: float, early: int) -> bool:
 
 @dataclass
 class NormExplosion(Rule):
-    """The adapters have become larger than useful ones get, beside the layers they adapt.
+    """The adapters' outputs have become larger, relative to their layers', than useful ones get.
 
     The size is ``output_ratio`` (‖s·B·A·x‖/‖W₀·x‖ on the step's own tokens), its 90th percentile over layers. Times the
     number of transformer blocks it meant the same on every model of the corpus, from 4 blocks to 30; alone it did not.
-    Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose frozen weight is less than a tenth of
+    Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose base weight is less than a tenth of
     their siblings' in other blocks do not count. Fires when
 
     - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
@@ -160,26 +164,28 @@ class NormExplosion(Rule):
             size = size_of(record, metric)
         if size is None:
             return None
-        over = f"{size.p90:.3g} in a tenth of the layers, {size.overall:.3g} over {count(size.blocks, 'block')}"
         if size.overall > if_worse and _worse(record, self.loss_factor, EARLY + self.warm_up):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
-            why, threshold = f"{over}, and the loss went {start:.3g} → {recent:.3g}", if_worse
+            why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
         elif size.overall > always and record.step >= 3 and not improved(record):
-            why, threshold = f"{over}, and the loss has not improved", always
+            why, threshold = ", and the loss is not below its start", always
         elif self.holds and size.overall > (threshold := always if improved(record) else if_worse):
-            why = over
+            why = ""
         else:
             self.holds = False
             self.sound += improved(record)
             return None
         self.holds = True
-        beside = "beside the layer's own output" if metric == "output_ratio" else "beside the frozen weight"
+        what = "output" if metric == "output_ratio" else "weight"
         change = weaker(record, weaker_by(record, size.overall))
         causes = why_worse(record, self.sound) if self.sound >= SOUND else why_strong(record)
         if record.step <= EARLY + self.warm_up and not _warms_up(record):
-            causes.append("no warm-up, so that the first updates go at full speed in unsure directions")
+            causes.append(
+                "there is no warm-up: the first updates have the full learning rate, and their direction is noise"
+            )
         return Finding(
-            f"The adapters have exploded {beside}: {metric} {_beyond(record)}is {why} (threshold {threshold:g}).",
+            f"Adapter {what} is too large: {metric}{_beyond(record)} {_depth_scaled(size)} (threshold {threshold:g})"
+            f"{why}.",
             adapters=size.worst(record),
             metric=metric,
             threshold=threshold / size.blocks,
@@ -230,9 +236,8 @@ class NormRunaway(Rule):
             return None
         change = weaker(record, weaker_by(record, size.overall))
         return Finding(
-            f"The adapters grow fast: output_ratio {_beyond(record)}reached {size.p90:.3g} in a tenth of the layers "
-            f"({size.overall:.3g} over {count(size.blocks, 'block')}, threshold {self.size:g}), from {past:.3g} {ago} "
-            "steps ago.",
+            f"Adapter output grows fast: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold {self.size:g})"
+            f", after a p90 of {past:.3g} {count(ago, 'step')} before.",
             adapters=size.worst(record),
             metric="output_ratio",
             threshold=self.size / size.blocks,
@@ -244,7 +249,7 @@ class NormRunaway(Rule):
 
 @dataclass
 class AdapterDominates(Rule):
-    """What the adapters add is several times what their layers say themselves, whatever the loss does.
+    """The adapters' outputs are several times those of the layers that they adapt, whatever the loss does.
 
     Fires when ``output_ratio`` of the median layer is above ``threshold`` at ``measured`` full measurements in a row.
     The loss may fall all the same: the frozen model is then hardly used, and little of what it knew is left. What PiSSA
@@ -278,8 +283,8 @@ class AdapterDominates(Rule):
             return None
         change = weaker(record, weaker_by(record, size.overall))
         return Finding(
-            f"The adapters dominate the layers they adapt: output_ratio {_beyond(record)}is {median:.3g} in the median "
-            f"layer (threshold {self.threshold:g}), for {count(self.streak, 'full measurement')}.",
+            f"Adapter output dominates: output_ratio{_beyond(record)} {median:.3g} in the median layer (threshold "
+            f"{self.threshold:g}) at {count(self.streak, 'full measurement')} in a row.",
             adapters=size.worst(record),
             metric="output_ratio",
             threshold=self.threshold,
@@ -298,12 +303,12 @@ class BarelyMoves(Rule):
     at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
     more than its noise and more than ``fall`` of its start.
 
-    The threshold: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones.
+    The threshold: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones. The advice
+    is a forecast from the growth that has been measured (``remedies.stronger_by``), and says what to check it by.
     """
 
     id = "LW104"
     name = "barely-moves"
-    needs = "output_ratio"
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
@@ -314,11 +319,18 @@ class BarelyMoves(Rule):
     spent: float = 0.25
     steps: int = 10
     judged: bool = field(default=False, init=False)
+    lr_sum: float = field(default=0.0, init=False)
+    """Of the highest learning rate of each step before."""
+    pace: float = field(default=0.0, init=False)
+    """The most that the size has grown for each unit of it."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        size = None if self.judged else size_of(record, "output_ratio")
+        if size is not None and self.lr_sum > 0:  # a forward pass sees the updates before its own step
+            self.pace = max(self.pace, size.overall / self.lr_sum)
+        self.lr_sum += max(record.lr, default=0.0)
         if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
             return None
-        size = size_of(record, "output_ratio")
         start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
         if size is None or record.loss is None or start is None or recent is None:
             return None
@@ -326,21 +338,26 @@ class BarelyMoves(Rule):
         reach = size.overall / record.lr_fraction
         if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
             return None
-        change = stronger(record, stronger_by(record, reach))
+        step = self.pace * max(record.run.peak_lr or record.lr, default=0.0)
+        change = stronger(record, factor := stronger_by(reach, step))
         if record.run.other_methods:
             causes = ["the learning rate is too low for this method"]
         else:
-            causes = ["the learning rate is that of full fine-tuning: LoRA wants about ten times more"]
+            causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
             if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
                 causes.append("the scale is small: alpha was kept while r was raised")
         return Finding(
-            f"The adapters barely move: output_ratio is {size.p90:.2g} in the loudest tenth of the layers and at most "
-            f"{reach:.2g} over {count(size.blocks, 'block')} by the end of the schedule (threshold {self.reach:g}), "
-            f"and the loss went {start:.4g} → {recent:.4g}.",
+            f"Adapter output stays small: output_ratio {_depth_scaled(size)}, and at most {reach:.2g} by the end of "
+            f"the schedule (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=self.reach / size.blocks,
             causes=causes,
-            remedies=change.words,
+            remedies=[
+                *change.words,
+                f"check it early, since {factor:.0f}× is a forecast from {count(record.step, 'step')}: one full step "
+                f"should add {factor * step:.2g} to output_ratio p90 × {count(size.blocks, 'block')}; if it adds more "
+                f"than {2 * EASY_OUTPUT:g}, halve the learning rate",
+            ],
             settings=change.settings,
         )

@@ -12,7 +12,7 @@ from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 from lora_watch.rules.remedies import with_rank
 
-_SICK = (
+_FAILED = (
     *("LW101", "LW102", "LW103", "LW104", "LW107", "LW201", "LW202", "LW204", "LW206"),
     *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306"),
 )
@@ -45,7 +45,7 @@ class RankUnderused(Rule):
     name = "rank-underused"
     severity = Severity.INFO
     lasting = True
-    yields_to = _SICK
+    yields_to = _FAILED
 
     share: float = 0.25
     least: int = 8
@@ -99,7 +99,7 @@ class RankSaturated(Rule):
     name = "rank-saturated"
     severity = Severity.INFO
     lasting = True
-    yields_to = _SICK
+    yields_to = _FAILED
 
     share: float = 0.9
     growth: float = 0.1

@@ -19,6 +19,9 @@ EASY_STEP = 0.1
 model of the corpus, from 4 blocks to 30."""
 AIM = 1.5
 """output_ratio (90th percentile over layers, times blocks) at the end of a run that remedies aim at."""
+EASY_OUTPUT = 0.15
+"""What one full step may add to that where remedies raise the learning rate. Good runs of the corpus added up to 0.19
+on MiniLM, 0.27 on SmolLM2 and 0.75 on the packaged Llama; the mildest of the damaged ones 0.42, 0.81 and 0.93."""
 
 ADAPTIVE = ("adam", "lion", "adafactor")
 """Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
@@ -66,13 +69,14 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     return min(max(overall / (record.lr_fraction or 1.0) / AIM, 2.0), 10.0)
 
 
-def stronger_by(record: StepRecord, reach: float) -> float:
-    """By how much s·lr should go up, from 2 on: to an end near ``AIM``, by no more than to ``EASY_STEP``.
+def stronger_by(reach: float, step: float) -> float:
+    """By how much s·lr should go up, from 2 on: to an end near ``AIM``, and to a first full step of ``EASY_OUTPUT``.
 
-    ``reach`` is the size by the end as if every update agreed. Where the size of a step is unknown, 100 at most.
+    Both sizes have been measured, as output_ratio (90th percentile over layers, times blocks): ``reach`` is that by the
+    end as if every update agreed, ``step`` what one update at the full learning rate has added, at most. Both follow
+    s·lr: on the models of the corpus ``step`` within a fifth over rates that differ 1,000 times, the end within 1.6.
     """
-    slow = EASY_STEP / leap(record.run) if leap(record.run) > 0 else 100.0
-    return max(min(AIM / max(reach, 1e-12), slow), 2.0)
+    return max(min(AIM / max(reach, 1e-12), EASY_OUTPUT / max(step, 1e-12)), 2.0)
 
 
 def typed(value: float, factors: tuple[int, ...], base: int) -> float:

@@ -23,18 +23,19 @@ from lora_watch.rules.remedies import (
     with_alpha,
 )
 from lora_watch.rules.tasks import SOURCES
+from lora_watch.text import count
 
 
 @dataclass
 class AggressiveScale(Rule):
-    """A high scale together with a high learning rate, or a first step that is large beside the frozen weight.
+    """A high scale together with a high learning rate, or a first step that is large relative to the base weight.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, whatever the
     gradient; it was measured within 0.98–1.14 of that. A WARNING, before the first step, when that prediction at the
-    full learning rate, beside ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
+    full learning rate, relative to ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
     ``first_step``: good runs of the corpus reached 0.68, others of the packaged Llama 0.97 and were among its best.
-    Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding
-    article's rule of thumb: many useful runs are beyond it. Foresight only: it never says ERROR.
+    Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding article's rule of thumb: many useful runs are beyond
+    it. Foresight only: it never says ERROR.
     """
 
     id = "LW401"
@@ -60,14 +61,15 @@ class AggressiveScale(Rule):
         if not hot.any() and not leaps:
             return None
         worst = int(np.nanargmax(np.where(np.isnan(lr), -1.0, scale * lr)))
-        says = (
-            f"; the first full step adds about {size:.2g} of the weights' norm, summed over {blocks(record.run)} blocks"
-        )
+        product = f"s·lr = {scale[worst] * lr[worst]:.2g}"
+        factors = f"scale {scale[worst]:g} ({adapters[worst].scale_formula}) × learning rate {lr[worst]:g}"
+        told = f"{product} is too high: {factors}" if leaps else f"{product} is above the rule of thumb: {factors}"
+        if math.isfinite(size):
+            told += f". The first full step adds {size:.2g} of the weights' norm, summed over "
+            told += f"{count(blocks(record.run), 'block')} (threshold {self.first_step:g})"
         change = weaker(record, weaker_by(record))
         return Finding(
-            f"Scale {scale[worst]:g} ({adapters[worst].scale_formula}) with learning rate {lr[worst]:g} is "
-            f"{'aggressive' if leaps else 'above the rule of thumb'}: s·lr = {scale[worst] * lr[worst]:.2g}"
-            f"{says if math.isfinite(size) else ''}.",
+            f"{told}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
             metric="relative_norm" if leaps else "effective_lr",
             threshold=self.first_step if leaps else self.scale * self.lr,
@@ -109,8 +111,8 @@ class FadingScale(Rule):
         worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
         stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
         return Finding(
-            f"At rank {worst.r} the scale alpha/r is only {worst.scale:g}: it falls with r, where 1/√r would keep the "
-            "update's size.",
+            f"Scale alpha/r is {worst.scale:g} at rank {worst.r} (threshold {self.scale:g}): it falls as 1/r, and 1/√r "
+            "would keep the size of the update.",
             adapters=worst_first(record, scale, faded),
             metric="scale",
             threshold=self.scale,
@@ -118,8 +120,8 @@ class FadingScale(Rule):
                 f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {SOURCES['rslora']}"
             ],
             remedies=[
-                f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), and look at the learning "
-                "rate again",
+                f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), with another learning "
+                "rate",
                 f"lora_alpha={worst.r} (scale 1)" if worst.alpha is None else with_alpha(worst, worst.r),
             ],
         )
@@ -165,8 +167,8 @@ class RankStabilisedTooLow(Rule):
         alpha = round_alpha(ORDINARY_SCALE * math.sqrt(worst.r))
         plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
         return Finding(
-            f"rsLoRA at rank {worst.r}: the scale alpha/√r is {worst.scale:.3g}, and below rank {self.rank} there is "
-            "nothing to stabilise.",
+            f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r}: rsLoRA has nothing to stabilise below rank "
+            f"{self.rank}.",
             adapters=worst_first(record, scale, low),
             metric="scale",
             threshold=self.scale if high else None,
@@ -207,8 +209,8 @@ class AlphaMeantForVanilla(Rule):
         wanted = min(worst.alpha / worst.r, ORDINARY_SCALE)
         alpha = round_alpha(wanted * math.sqrt(worst.r))
         return Finding(
-            f"lora_alpha {worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, a scale of {worst.alpha / worst.r:.3g} as "
-            f"alpha/r; rsLoRA makes it alpha/√r = {worst.scale:.3g}.",
+            f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r} (threshold {self.scale:g}): lora_alpha "
+            f"{worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, which is meant for alpha/r.",
             adapters=worst_first(record, scale, high),
             metric="scale",
             threshold=self.scale,

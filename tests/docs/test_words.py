@@ -24,15 +24,6 @@ RETIRED_IN_NAMES = re.compile(
     r"(?:\b|_)(loud|loudness|drowned|overcooked|strength|sick|cured?|condemned|rhythm|naught)(?:\b|_)"
 )
 
-STILL_TO_DO = frozenset(
-    {
-        "rules/loss.py",
-        "rules/norms.py",
-        "rules/scaling.py",
-    }
-)
-"""Files of the package that still have retired words. Only ever take some out."""
-
 
 def prose(file: Path) -> Iterator[str]:
     """Every string of a module, docstrings included, or a page without what programs have printed."""
@@ -67,13 +58,13 @@ def test_no_page_has_a_retired_word(file: Path):
     assert [found[0] for text in prose(file) for found in RETIRED.finditer(text)] == []
 
 
-def test_no_module_has_a_retired_word_but_those_still_to_do():
+def test_no_module_has_a_retired_word():
     found = {
         str(file.relative_to(PACKAGE))
         for file in PACKAGE.rglob("*.py")
         if any(RETIRED.search(text) for text in prose(file)) or any(RETIRED_IN_NAMES.search(n) for n in names(file))
     }
-    assert found <= STILL_TO_DO, found - STILL_TO_DO
+    assert found == set()
 
 
 def test_no_threshold_is_named_by_a_retired_word():

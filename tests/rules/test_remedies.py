@@ -12,7 +12,7 @@ from transformers import Trainer
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules import NonFiniteLoss
-from lora_watch.rules.remedies import rescaled, typed, weaker
+from lora_watch.rules.remedies import EASY_OUTPUT, rescaled, stronger_by, typed, weaker
 from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -41,6 +41,15 @@ def test_rslora_is_rescaled_by_its_own_formula() -> None:
 
 def test_strengthening_leaves_the_scale_alone() -> None:
     assert rescaled(adapter(8, 16, 2.0), 1e-5, 1 / 50) == (16, 2.0, pytest.approx(5e-4))
+
+
+@pytest.mark.parametrize(
+    ("reach", "step", "factor"),
+    [(0.01, 1e-4, 150.0), (0.01, 1e-2, 15.0), (1.0, 1e-4, 2.0), (0.0, 0.0, EASY_OUTPUT / 1e-12)],
+    ids=["the end", "the first step", "at least", "nothing measured moves"],
+)
+def test_a_rate_goes_up_as_far_as_what_was_measured_allows(reach: float, step: float, factor: float) -> None:
+    assert stronger_by(reach, step) == pytest.approx(factor)
 
 
 @pytest.mark.parametrize(
