@@ -73,17 +73,20 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    for seed in SEEDS:
+    """The held-out seed before the last, and the model that is left out between them: what is cut short is a seed."""
+    first, last = (seed for seed in SEEDS if seed != HELD_OUT_SEED)
+    for seed in (first, HELD_OUT_SEED, None, last):
+        if seed is None:
+            yield Case(LEFT_OUT, "python", 8, 4.0, seed=HELD_OUT_SEED)
+            continue
         yield Case("tiny", "python", 8, 2.0, seed=seed)
         yield Case("tiny", "python", 8, 16.0, seed=seed)
         yield Case("tiny", "news", 4, 4.0, seed=seed)
         yield Case("tiny", "manual", 64, 0.5, seed=seed)
-        yield Case("minilm", "topics", 8, 2.0, seed=seed)
         yield Case("tiny", "manual", 16, 1.0, "adafactor", seed)
         yield Case("tiny", "python", 8, 2.0, "sgd", seed)
+        yield Case("minilm", "topics", 8, 2.0, seed=seed)
         yield Case("minilm", "sport", 16, 4.0, seed=seed)
-        yield Case("tiny", "news", 8, 2.0, seed=seed)
-    yield Case("smollm2", "python", 8, 4.0, seed=HELD_OUT_SEED)
 
 
 @functools.cache

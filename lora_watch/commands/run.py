@@ -22,6 +22,9 @@ EXAMPLES = """Examples:
   [cyan]lora-watch run --fail-on warning train.py[/]
     stricter
 
+  [cyan]lora-watch run --find-lr train.py[/]
+    which learning rate; with --apply it then trains at it
+
   [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]
     a module, as with python -m
 
@@ -84,6 +87,10 @@ def run(
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
     console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Find the learning rate in some 60 steps, print it and end.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: then train at it.")] = False,
     allow_unwatched: Annotated[
         bool, typer.Option("--allow-unwatched", help="Exit 0 also where the script has trained nothing.")
     ] = False,
@@ -94,9 +101,14 @@ def run(
     an alert ends the run it is 1, and the alert is the last thing printed, also where the script catches every
     exception and ends as if nothing had been. A LoraWatchCallback that the script brings itself keeps its arguments;
     --fail-on, --patience and --mute count where it leaves them open.
+
+    --find-lr prints the learning rate that the first Trainer's model and data can take, with its curve, which is also
+    in find_lr.json and find_lr.svg next to the report. The exit code is 1 where the sweep does not tell.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")
+    if apply and not find_lr:
+        raise misuse("--apply belongs to --find-lr")
     _set_policy(fail_on, patience, mute)
     settings: dict[str, Any] = {
         "every": every,
@@ -105,6 +117,7 @@ def run(
         "report_dir": report_dir,
         "tensorboard": tensorboard,
         "console": console,
+        "find_lr": find_lr and (apply or "only"),
     }
     raise Handover(script, arguments or (), module, settings, allow_unwatched)
 

@@ -35,7 +35,8 @@ class AggressiveScale(Rule):
     full learning rate, relative to ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
     ``first_step``: good runs of the corpus reached 0.68, others of the packaged Llama 0.97 and were among its best.
     Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding article's rule of thumb: many useful runs are beyond
-    it. Foresight only: it never says ERROR.
+    it. Foresight only: it never says ERROR. Where a sweep has found the learning rate on the run's own data
+    (``find_lr``), that counts, and up to it this rule says nothing.
     """
 
     id = "LW401"
@@ -50,7 +51,7 @@ class AggressiveScale(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
-        if not adapters or not record.run.peak_lr or not is_adaptive(record.run):
+        if not adapters or not record.run.peak_lr or not is_adaptive(record.run) or _is_found(record):
             return None
         lr = record.run.per_adapter(record.run.peak_lr)
         scale = np.array([abs(a.scale) for a in adapters])
@@ -80,6 +81,12 @@ class AggressiveScale(Rule):
             settings=change.settings,
             severity=Severity.WARNING if leaps else Severity.INFO,
         )
+
+
+def _is_found(record: StepRecord) -> bool:
+    """The learning rate is no higher than what a sweep has found: measured beats predicted."""
+    found, used = record.run.config.get("find_lr") or {}, record.run.config.get("learning_rate")
+    return isinstance(used, (int, float)) and used <= found.get("rate", 0.0) * (1 + 1e-9)
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import weakref
@@ -13,6 +14,7 @@ from typing import Any, Literal
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.lr_finder import Suggestion
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
@@ -56,11 +58,8 @@ class LoraWatchCallback(TrainerCallback):
             finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
         max_overhead: share of the wall time that watching may take; beyond it the spectrum and ``output_ratio`` are
-            measured less often after the first 10 steps (down to every 16th; where adapters are sharded, at every 16th
-            at once). The norms are not. Of methods that are not LoRA all is measured as often as this allows, and after
-            1, 2, 4, 8 … steps.
-        drift: also measure ``drift_norm`` and ``step_norm``. Holds two copies of the adapters, and takes some six times
-            as long as the other norms together.
+            measured less often, but not the norms: see ``Monitor``.
+        drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
         sinks: where records and alerts are written as well: objects with the methods of ``lora_watch.Sink``.
@@ -74,6 +73,8 @@ class LoraWatchCallback(TrainerCallback):
             ``instruction-tuning`` or ``continued-pretraining``.
         reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
             over to this model (LW406).
+        find_lr: first find the learning rate, in some 60 steps that leave no trace (``find_learning_rate``), and train
+            at it. ``"only"``: print it and end the process, with 0 if there is one. The answer is in ``found``.
 
     Raises:
         ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense.
@@ -95,8 +96,10 @@ class LoraWatchCallback(TrainerCallback):
         record_batches: bool = False,
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
+        find_lr: bool | Literal["only"] = False,
     ):
-        self.fail_on, self.patience, self.mute = fail_on, patience, mute
+        self.fail_on, self.patience, self.mute, self.find_lr = fail_on, patience, mute, find_lr
+        self.found: Suggestion | None = None
         self.policy = policy(fail_on, patience, mute, rules)  # a typo is an error here, not in the middle of a run
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
@@ -115,7 +118,7 @@ class LoraWatchCallback(TrainerCallback):
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
-        self._tap = LossTap(self.record_batches, self._guard, self._broke_off)
+        self._tap = LossTap(self.record_batches, self._guard, lambda error: self.close("interrupted", in_words(error)))
         self._rows = LogRows()
         self._clipping = ClippingTap()
         self._without_monitor = Guard()
@@ -133,6 +136,8 @@ class LoraWatchCallback(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = monitor = None
+        if self.find_lr:
+            kwargs |= importlib.import_module("lora_watch.trainer.find_lr").at_the_start(self, state)
         with self._guard("starting"):
             monitor = self._build(args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
@@ -249,9 +254,6 @@ class LoraWatchCallback(TrainerCallback):
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:
         return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
-
-    def _broke_off(self, error: BaseException) -> None:
-        self.close("interrupted", in_words(error))
 
     def _detach(self) -> None:
         for tap in (self._tap, self._clipping, self._rows):

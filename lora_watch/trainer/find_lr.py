@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import math
+import sys
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,6 +98,38 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
         found.save(folder)
     except OSError as error:
         log.warning("the sweep's result could not be written: %s", error)
+
+
+def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, Any]:
+    """The sweep of ``callback`` when its training begins: the Trainer is then set to what was found.
+
+    Returns what of the event's arguments is new, the schedule. Raises nothing but SystemExit, for ``find_lr="only"``.
+    """
+    only, callback.found = callback.find_lr == "only", None
+    callback._purpose.pop("find_lr", None)
+    try:
+        trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
+        if trainer is None:
+            raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
+        callback.found = found = sweep_of(trainer)
+        if state.is_world_process_zero:
+            print(found, file=sys.stdout if only else sys.stderr, flush=True)
+            keep(found, trainer)
+        if only:
+            raise SystemExit(int(found.rate is None))
+        if found.rate is None:
+            log.warning("lora_watch trains at %g: the sweep does not tell of a better one", trainer.args.learning_rate)
+            return {}
+        apply(found, trainer)
+        callback._purpose["find_lr"] = {name: getattr(found, name) for name in ("rate", "low", "high", "edge")}
+        return {"lr_scheduler": trainer.lr_scheduler}
+    except ValueError as error:
+        log.warning("lora_watch found no learning rate: %s", error)
+    except Exception:
+        log.exception("lora_watch failed while finding the learning rate; training goes on at the one that is set")
+    if only:
+        raise SystemExit(1)
+    return {}
 
 
 def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:

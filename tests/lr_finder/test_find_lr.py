@@ -14,7 +14,7 @@ import pytest
 import torch
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import find_learning_rate
+from lora_watch import LoraWatchCallback, find_learning_rate
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 TIMES = ("runtime", "per_second")
@@ -143,3 +143,19 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
         find_learning_rate(lambda: 0.0, lora(tiny_model()), None)
     with pytest.raises(ValueError, match="needs the model"):
         find_learning_rate(lambda: 0.0)
+
+
+def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = LoraWatchCallback(find_lr=True, tensorboard=False)
+    trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    trainer.train()
+    assert watch.found is not None
+    assert watch.found.rate is not None
+    assert watch.found.sentences()[0] in capsys.readouterr().err
+    assert trainer.args.learning_rate == watch.found.rate
+    alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    assert end_of(trainer) == alone
+    report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())  # type: ignore[arg-type]
+    assert report["step"] == 6
+    assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
+    assert "LW401" not in [alert["rule"] for alert in report["alerts"]]  # measured beats predicted

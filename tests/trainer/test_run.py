@@ -94,6 +94,7 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
         (("nowhere.py",), "there is no script nowhere.py"),
         (("-m", "no_such_module"), "No module named no_such_module"),
         (("--every", "0", GATE), "--every"),
+        (("--apply", GATE), "--apply belongs to --find-lr"),
         (("--fail-on", "eror", GATE), "--fail-on: 'eror' is no severity"),
         (("--mute", "LW1O2", GATE), "--mute: no rule is called 'LW1O2'; did you mean LW102"),
     ],
@@ -303,3 +304,12 @@ def test_trls_own_script(tmp_path: Path) -> None:
     assert done.returncode == 1, done.stderr
     assert "ERROR LW102 norm-explosion" in done.stderr
     assert report_of(tmp_path / "out")["config"]["lora"]["default"]["lora_alpha"] == 128
+
+
+def test_it_finds_the_learning_rate_and_trains_nothing(tmp_path: Path) -> None:
+    done = run(tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
+    assert done.returncode == 0, done.stderr
+    told = json.loads((tmp_path / "out" / "lora_watch" / "find_lr.json").read_text())
+    assert done.stdout.startswith(f"Learning rate {told['rate']:g}")
+    assert told["rate"] < told["edge"] / 2
+    assert not (tmp_path / "out" / "lora_watch" / "report.json").exists()
