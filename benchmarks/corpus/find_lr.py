@@ -73,20 +73,25 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """The held-out seed before the last, and the model that is left out between them: what is cut short is a seed."""
+    """What matters most first: whatever comes last is what is missing where the time was cut short."""
     first, last = (seed for seed in SEEDS if seed != HELD_OUT_SEED)
-    for seed in (first, HELD_OUT_SEED, None, last):
-        if seed is None:
-            yield Case(LEFT_OUT, "python", 8, 4.0, seed=HELD_OUT_SEED)
-            continue
-        yield Case("tiny", "python", 8, 2.0, seed=seed)
-        yield Case("tiny", "python", 8, 16.0, seed=seed)
-        yield Case("tiny", "news", 4, 4.0, seed=seed)
-        yield Case("tiny", "manual", 64, 0.5, seed=seed)
-        yield Case("tiny", "manual", 16, 1.0, "adafactor", seed)
-        yield Case("tiny", "python", 8, 2.0, "sgd", seed)
+    for seed in (first, HELD_OUT_SEED):
+        yield from _tiny(seed)
         yield Case("minilm", "topics", 8, 2.0, seed=seed)
+    yield Case(LEFT_OUT, "python", 8, 4.0, seed=HELD_OUT_SEED)
+    yield from _tiny(last)
+    for seed in (first, HELD_OUT_SEED, last):
         yield Case("minilm", "sport", 16, 4.0, seed=seed)
+    yield Case("minilm", "topics", 8, 2.0, seed=last)
+
+
+def _tiny(seed: int) -> Iterator[Case]:
+    yield Case("tiny", "python", 8, 2.0, seed=seed)
+    yield Case("tiny", "python", 8, 16.0, seed=seed)
+    yield Case("tiny", "news", 4, 4.0, seed=seed)
+    yield Case("tiny", "manual", 64, 0.5, seed=seed)
+    yield Case("tiny", "manual", 16, 1.0, "adafactor", seed)
+    yield Case("tiny", "python", 8, 2.0, "sgd", seed)
 
 
 @functools.cache
