@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion, suggestion
-from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, error_of, size_since, span_of
+from lora_watch.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rules, error_of, span_of
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import RunInfo
 from lora_watch.rules.remedies import EASY_STEP, leap
@@ -45,25 +45,28 @@ def find_in_loop(
                 watched.add()
         finally:
             monitor.finish()
-    return suggestion(sweep, ratios, **facts_of(monitor.run, ratios))
+    return watched.suggestion(ratios)
 
 
 class Watched:
-    """What the monitor of a sweep has seen of its steps, given to the sweep."""
+    """What the monitor of a sweep, which has been started, sees of its steps, given to the sweep."""
 
     def __init__(self, sweep: Sweep, monitor: Monitor):
         self.sweep, self._monitor = sweep, monitor
-        self._began: float | None = None
+        self.by_size = begins_at_nothing(monitor.last)
+        """The depth-scaled output ratio is read: it tells what the sweep has brought."""
 
     def add(self) -> None:
         """The step at ``sweep.next_rate`` has been made."""
         self._monitor.flush()
-        record = self._monitor.last
-        known = record is not None and record.size is not None
-        if self._began is None and known:  # where an adapter was trained before, only what comes now counts
-            self._began = record.size if record is not None else 0.0
-        size = size_since(record, self._began or 0.0) if known else None
+        record, size = self._monitor.last, None
+        if record is not None and self.by_size and "output_ratio" in record.metrics:
+            size = record.size
         self.sweep.add(None if record is None else record.loss, size, error_of(self._monitor.alerts))
+
+    def suggestion(self, ratios: tuple[float, ...]) -> Suggestion:
+        """Once it is over."""
+        return suggestion(self.sweep, ratios, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
 
 
 def ratios_of(peaks: Sequence[float]) -> tuple[float, ...]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +56,8 @@ class Suggestion:
     optimizer: str | None = None
     predicted: float | None = None
     """What the weights alone predict, as ``lora-watch advise`` says it: the rate whose first full step is 0.1."""
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    """What else the sweep was made with."""
+    by_size: bool = True
+    """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
 
     def at_scale(self, scale: float) -> float | None:
         """``rate`` for another scale of the same adapters, under Adam and its kin: rate · (s/scale)^0.7. None where one
@@ -77,6 +76,10 @@ class Suggestion:
             seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
         seen.append(self._harm())
         said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
+        if not self.by_size:
+            said.append(
+                "The adapters do not begin at nothing: only the loss was read, and the rate is half of its lowest."
+            )
         if self.why:
             said.append(self.why)
         if self.rate is not None and len(set(self.rates)) > 1:

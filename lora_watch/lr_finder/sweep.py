@@ -107,8 +107,8 @@ def error_of(alerts: list[Alert]) -> str | None:
     return next((a.rule for a in alerts if a.rule in EDGE_RULES and a.severity >= Severity.ERROR), None)
 
 
-def size_since(record: StepRecord | None, began: float) -> float | None:
-    """The size of the adapters in ``record`` beyond ``began``, which an adapter that was trained before starts from."""
-    if record is None or record.size is None or "output_ratio" not in record.metrics:
-        return None
-    return max(record.size - began, 0.0)
+def begins_at_nothing(record: StepRecord | None) -> bool:
+    """The adapters add nothing before the first step. Where they do (PiSSA, a run that is continued), their size is not
+    what the sweep has brought."""
+    norms = record.metrics.get("delta_norm") if record is not None else None
+    return norms is None or not (norms.measured > 0).any()

@@ -25,6 +25,7 @@ from lora_watch.search.result import SearchResult
 if TYPE_CHECKING:
     import optuna
     from optuna.trial import FrozenTrial
+    from transformers import Trainer
 
     from lora_watch.search.trainer import SearchCallback
 
@@ -51,6 +52,22 @@ class Attempt:
         from lora_watch.search.trainer import SearchCallback
 
         return SearchCallback(self.trial, metric=metric, **settings)
+
+    def find_learning_rate(self, trainer: Trainer) -> float:
+        """Give ``trainer``, before it trains, the rate that a sweep finds for this rank and scale, and return it.
+
+        The first run of a rank and scale sweeps; its other seeds take what it found, as the study remembers. Where the
+        sweep does not tell, it is the plan's. Ranks are then compared each at its own best rate.
+        """
+        from lora_watch.trainer.find_lr import find_learning_rate
+
+        study, key = self.trial.study, f"learning rate at r {self.configuration.r}, s {self.configuration.scale:g}"
+        rate = study.user_attrs.get(key)
+        if rate is None:
+            rate = find_learning_rate(trainer).rate or self.configuration.learning_rate
+            study.set_user_attr(key, rate)
+        trainer.args.learning_rate = rate
+        return rate
 
     def report(self, value: float, step: int) -> None:
         """The metric after ``step`` steps. Raises optuna.TrialPruned when the study's pruner has seen enough."""

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerControl, TrainerState
 
-from lora_watch.lr_finder.plain import Watched, facts_of, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
 from lora_watch.lr_finder.state import put_back
-from lora_watch.lr_finder.suggestion import Suggestion, suggestion
+from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink
@@ -235,9 +235,9 @@ class _Sweeping(LoraWatchCallback):
 
     def suggestion(self) -> Suggestion:
         """Once it is over."""
-        if self._watched is None or self.monitor is None:
+        if self._watched is None:
             raise ValueError("the sweep has not made a step")
-        return suggestion(self._watched.sweep, self._ratios, **facts_of(self.monitor.run, self._ratios))
+        return self._watched.suggestion(self._ratios)
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         return []

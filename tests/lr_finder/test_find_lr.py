@@ -159,3 +159,33 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     assert report["step"] == 6
     assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
     assert "LW401" not in [alert["rule"] for alert in report["alerts"]]  # measured beats predicted
+
+
+@pytest.mark.parametrize("kind", ["DPOTrainer", "GRPOTrainer"])
+def test_a_loss_that_is_no_measure_of_success_is_not_swept(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    trainer = built()
+    trainer.__class__ = type(kind, (Trainer,), {})
+    with pytest.raises(ValueError, match=f"the loss of {kind}"):
+        find_learning_rate(trainer)
+    trainer.__class__ = Trainer
+    monkeypatch.setattr("lora_watch.trainer.find_lr.world_size", lambda: 2)
+    with pytest.raises(ValueError, match="one process"):
+        find_learning_rate(trainer)
+
+
+@pytest.mark.parametrize("begun", ["pissa", "continued"])
+def test_adapters_that_do_not_begin_at_nothing(begun: str) -> None:
+    """Their size is not what the sweep has brought, and is not read."""
+    model = lora(tiny_model(), init_lora_weights="pissa" if begun == "pissa" else True)
+    trainer = build_trainer(model, stdlib_blocks(256), steps=20, lr=5e-3)
+    if begun == "continued":
+        trainer.train()
+    found = find_learning_rate(trainer, steps=30)
+    assert not found.by_size
+    assert found.ratio_one_at is None
+    if begun == "continued":  # trained at a good rate on the same data, there is nothing left to tell by
+        assert found.rate is None or found.fall > 3 * found.noise
+    else:
+        assert found.rate is not None
+        assert found.edge is not None
+        assert 1e-3 < found.rate < found.edge / 2

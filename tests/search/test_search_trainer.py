@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import optuna
@@ -58,6 +59,23 @@ def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: P
         assert report["evaluation"]["eval_loss"]["last"]["value"] == outcome.value
         assert {adapter["r"] for adapter in report["adapters"]} == {config.r}
         assert report["adapters"][0]["last"]["scale"] == pytest.approx(config.scale)
+
+
+def test_the_learning_rate_is_found_once_for_each_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+    swept: list[Any] = []
+    monkeypatch.setattr(
+        "lora_watch.trainer.find_lr.find_learning_rate",
+        lambda trainer: swept.append(trainer) or SimpleNamespace(rate=0.01 if len(swept) == 1 else None),
+    )
+    study = optuna.create_study()
+    rates = []
+    for r, seed in ((8, 0), (8, 1), (16, 0)):
+        trainer: Any = SimpleNamespace(args=SimpleNamespace(learning_rate=2e-4))
+        attempt = Attempt(study.ask(), Configuration(r, r, False, 2e-4, seed))
+        assert attempt.find_learning_rate(trainer) == trainer.args.learning_rate
+        rates.append(trainer.args.learning_rate)
+    assert rates == [0.01, 0.01, 2e-4]
+    assert len(swept) == 2
 
 
 def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:
