@@ -137,13 +137,14 @@ class Loop:
         *,
         lr: Sequence[float] | None = None,
         updated: bool = True,
+        labels: Tensor | None = None,
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Never raises; returns ``failures``.
 
         With adapters on an accelerator it measures this step, and judges and writes the one before.
 
         ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
-        when the optimizer skipped the step.
+        when the optimizer skipped the step. ``labels``: how often each class was a label in it, ``[classes]``.
         """
         self._judge.steps = self.steps + 1 if step is None else step
         with self.guard("measuring"):
@@ -154,7 +155,7 @@ class Loop:
                 recorder.find(self.steps)
                 self._judge.sinks.start(self.run, self.steps)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
-            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated)
+            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated, labels=labels)
             if not self._waiting.arrival.late:
                 self._judge_waiting()
             recorder.plan(self.steps)

@@ -15,6 +15,7 @@ from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.roster import Roster
 from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
+from lora_watch.signals.chance import Chance
 from lora_watch.signals.gradients import overflow
 from lora_watch.signals.loss import LossSignals
 
@@ -29,7 +30,7 @@ class Taken:
     record: StepRecord
     """All that was known at once."""
     arrival: Arrival
-    """``metrics`` and ``loss``, which may still be on their way from an accelerator."""
+    """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
 
 
 class Recorder:
@@ -55,7 +56,7 @@ class Recorder:
         self.roster, self._instruments = roster, instruments
         self._cadence, self._host_copy = cadence, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
-        self._loss, self._judge_loss = LossSignals(), judge_loss
+        self._loss, self._judge_loss = LossSignals(chance=Chance.of(roster.run.config)), judge_loss
         self._skipped = 0
         """Steps that the optimizer has skipped."""
         self._source: tuple[Readings, tuple[str, ...]] | None = None
@@ -88,7 +89,15 @@ class Recorder:
         record = StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
         return self._with_source(record)
 
-    def take(self, step: int, loss: Loss, *, lr: tuple[float, ...] = (), updated: bool = True) -> Taken:
+    def take(
+        self,
+        step: int,
+        loss: Loss,
+        *,
+        lr: tuple[float, ...] = (),
+        updated: bool = True,
+        labels: Tensor | None = None,
+    ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, roster = self._cadence.due(step), self.roster
         if due.trained:
@@ -104,7 +113,8 @@ class Recorder:
             retired=roster.retired,
             updated=updated,
         )
-        return Taken(due, record, self._host_copy.send({"metrics": metrics, "loss": _deferred(loss)}))
+        numbers = {"metrics": metrics, "loss": _deferred(loss), "labels": _counts(labels)}
+        return Taken(due, record, self._host_copy.send(numbers))
 
     def complete(self, taken: Taken) -> StepRecord:
         """The whole record of a step: waits for what is still on its way."""
@@ -122,7 +132,7 @@ class Recorder:
             full_every=None if self.roster.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
-            scalars=self._loss.update(loss) if self._judge_loss else {},
+            scalars=self._loss.update(loss, there["labels"]) if self._judge_loss else {},
         )
         return self._with_source(record)
 
@@ -184,6 +194,10 @@ def _deferred(loss: Loss) -> Deferred[float | None]:
     if isinstance(loss, Tensor):
         return Deferred((loss,), _first) if _is_far(loss) else ready(float(loss.detach()))
     return ready(None if loss is None else float(loss))
+
+
+def _counts(labels: Tensor | None) -> Deferred[list[float] | None]:
+    return ready(None) if labels is None else Deferred((labels,), lambda arrays: arrays[0].tolist())
 
 
 def _first(arrays: Sequence[FloatArray]) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.chance import StuckAtChance
 from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
@@ -75,6 +76,7 @@ __all__ = [
     "RankUnderused",
     "Rule",
     "StepsSkipped",
+    "StuckAtChance",
     "TargetMatchedNothing",
     "UpdatesLostToRounding",
     "catalogue",
@@ -112,6 +114,7 @@ def catalogue() -> list[Rule]:
         AdapterDecays(),
         LayerOutlier(),
         MagnitudeOff(),
+        StuckAtChance(),
         LossNotDecreasing(),
         RankUnderused(),
         RankSaturated(),

@@ -9,6 +9,8 @@ from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
 
+from lora_watch.signals.chance import Chance
+
 WARM_UP = 20
 """Steps before anything is judged: fewer say too little about the noise."""
 DECISIVE = 4.5
@@ -241,13 +243,17 @@ def trend(losses: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass
 class LossSignals:
-    """Detector and progress together: the numbers of a ``StepRecord`` that rules read of the loss."""
+    """Detector, progress and chance together: the numbers of a ``StepRecord`` that rules read of the loss."""
 
     detector: LossDetector = field(default_factory=LossDetector)
     progress: LossProgress = field(default_factory=LossProgress)
+    chance: Chance = field(default_factory=Chance)
 
-    def update(self, loss: float | None) -> dict[str, float]:
-        """Judge one step's loss; the entries of ``StepRecord.scalars`` for it."""
+    def update(self, loss: float | None, labels: Sequence[float] | None = None) -> dict[str, float]:
+        """Judge one step's loss; the entries of ``StepRecord.scalars`` for it.
+
+        ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown.
+        """
         reading = self.detector.update(loss)
         out = {
             "loss_spike_score": reading.spike_score,
@@ -259,11 +265,13 @@ class LossSignals:
         if (progress := self.progress.update(loss)) is not None:
             out["loss_start"], out["loss_recent"] = progress.start, progress.recent
             out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
-        return out
+        return out | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"detector": self.detector.state_dict(), "progress": self.progress.state_dict()}
+        parts = {"detector": self.detector, "progress": self.progress, "chance": self.chance}
+        return {name: part.state_dict() for name, part in parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.detector.load_state_dict(state.get("detector", {}))
         self.progress.load_state_dict(state.get("progress", {}))
+        self.chance.load_state_dict(state.get("chance", {}))

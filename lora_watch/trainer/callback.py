@@ -170,8 +170,8 @@ class LoraWatchCallback(TrainerCallback):
             return
         failures: list[Alert] = []
         with self._guard("judging a step"):
-            skipped = bool(getattr(kwargs.get("optimizer"), "step_was_skipped", False))
-            failures = self.monitor.after_update(self._tap.loss, state.global_step, lr=self._rates, updated=not skipped)
+            made = not getattr(kwargs.get("optimizer"), "step_was_skipped", False)
+            failures = self.monitor.after_update(**self._tap.told, step=state.global_step, lr=self._rates, updated=made)
             if control.should_save:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
         if control.should_save or failures:
@@ -221,10 +221,10 @@ class LoraWatchCallback(TrainerCallback):
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
         trainer = (self._trainer and self._trainer()) or facts.trainer_that_holds(self)
-        self._tap.attach(trainer)
+        model = kwargs["model"]
+        self._tap.attach(trainer, facts.labels_of(trainer, model))
         self._trial_pruned = facts.trial_pruned(trainer)
         self._output = facts.output_dir(args, trainer)
-        model = kwargs["model"]
         schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
         monitor = Monitor(
             model,

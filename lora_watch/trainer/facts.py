@@ -79,6 +79,7 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
         "gradient_accumulation_steps",
         "weight_decay",
         "max_grad_norm",
+        "label_smoothing_factor",
         "optim",
         "bf16",
         "fp16",
@@ -118,17 +119,26 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
         return {}
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    config, kind = getattr(bare, "config", None), type(bare).__name__
-    if kind.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
+    config = getattr(bare, "config", None)
+    if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
         count = getattr(config, "vocab_size", None)
-    elif kind.endswith("ForTokenClassification") or (
-        kind.endswith("ForSequenceClassification")
-        and getattr(config, "problem_type", None) in (None, "single_label_classification")
-    ):
-        count = getattr(config, "num_labels", None)
     else:
-        count = None
+        count = getattr(config, "num_labels", None) if _is_classifier(bare) else None
     return {"classes": count} if isinstance(count, int) and count > 1 else {}
+
+
+def labels_of(trainer: Trainer | None, model: Any) -> int:
+    """Number of the labels of a classifier whose loss is the usual cross-entropy; 0 for all others."""
+    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    return classes_of(trainer, model).get("classes", 0) if _is_classifier(bare) else 0
+
+
+def _is_classifier(model: Any) -> bool:
+    """Whether ``model``, without PEFT's wrapper, gives each text, or each of its tokens, one of a few classes."""
+    kind, problem = type(model).__name__, getattr(getattr(model, "config", None), "problem_type", None)
+    return kind.endswith("ForTokenClassification") or (
+        kind.endswith("ForSequenceClassification") and problem in (None, "single_label_classification")
+    )
 
 
 def is_policy_gradient(trainer: Trainer | None) -> bool:
@@ -191,6 +201,6 @@ def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
     if is_policy_gradient(trainer):
         notes.append(
             f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
-            "stand down (LW104, LW202 to LW206), all but LW201, NaN and infinity"
+            "stand down (LW104, LW202 to LW207), all but LW201, NaN and infinity"
         )
     return notes

@@ -1,11 +1,11 @@
-"""The true loss of every optimizer step, taken where the Trainer computes it."""
+"""The true loss of every optimizer step and the labels it is computed from, taken where the Trainer computes it."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -36,13 +36,17 @@ class LossTap:
         broke_off: Callable[[BaseException], None],
     ) -> None:
         self._sum: torch.Tensor | None = None
+        self._classes = 0
+        self._labels: torch.Tensor | None = None
         self._hash_batches = hash_batches
         self._hash: Any = None
         self._guard, self._broke_off = guard, broke_off
         self._trainer: weakref.ref[Trainer] | None = None
 
-    def attach(self, trainer: Trainer | None) -> None:
+    def attach(self, trainer: Trainer | None, classes: int = 0) -> None:
+        """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self.detach()
+        self._classes = classes
         if trainer is None:
             return
         self._trainer = weakref.ref(trainer)
@@ -50,9 +54,13 @@ class LossTap:
 
         @functools.wraps(inner)
         def training_step(*args: Any, **kwargs: Any) -> Any:
+            inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
             if self._hash_batches:  # before a loss takes the labels out of it
                 with self._guard("hashing a batch"):
-                    self._add_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+                    self._add_batch(inputs)
+            if self._classes:
+                with self._guard("counting labels"):
+                    self._add_labels(inputs)
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
@@ -79,8 +87,19 @@ class LossTap:
         value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)  # MPS has no float64
         self._sum = value.clone() if self._sum is None else self._sum + value
 
+    def _add_labels(self, inputs: Any) -> None:
+        labels = inputs.get("labels") if isinstance(inputs, Mapping) else None
+        if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
+            return
+        classes, self._classes = self._classes, 0
+        # Compared rather than counted by bincount, which makes an accelerator wait.
+        each = torch.arange(classes, device=labels.device)
+        counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
+        self._labels = counts if self._labels is None else self._labels + counts
+        self._classes = classes  # which a failure has left undone
+
     def reset(self) -> None:
-        self._sum = self._hash = None
+        self._sum = self._hash = self._labels = None
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
@@ -106,3 +125,9 @@ class LossTap:
     def loss(self) -> torch.Tensor | None:
         """``[]``, on the device where it was computed: reading it there would wait."""
         return self._sum
+
+    @property
+    def told(self) -> dict[str, torch.Tensor | None]:
+        """``loss``, and ``labels``: how often each label has occurred on this rank since ``reset``, ``[classes]``; None
+        where labels are not counted."""
+        return {"loss": self.loss, "labels": self._labels}

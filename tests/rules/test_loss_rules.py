@@ -185,7 +185,7 @@ def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
     assert ids(monitor) == []
     assert last.loss is not None
     assert not last.scalars
-    assert any("GRPOTrainer" in note and "LW202 to LW206" in note for note in monitor.run.notes)
+    assert any("GRPOTrainer" in note and "LW202 to LW207" in note for note in monitor.run.notes)
 
 
 def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:

@@ -1,0 +1,158 @@
+"""LW207: classifiers that stay at chance, those that leave it, and losses that have no such number."""
+
+from __future__ import annotations
+
+import functools
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pytest
+from transformers import AutoModelForSequenceClassification, Trainer
+
+from lora_watch import Severity
+from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.demo.texts import labelled, python_manual, stdlib_text
+from lora_watch.monitor.monitor import Monitor
+from lora_watch.records import Reading, StepRecord
+from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
+from lora_watch.signals.chance import Chance
+from lora_watch.trainer.facts import labels_of
+from tests.rules.runs import healthy, ids, run, the
+from tests.support import lora, tiny_tokenizer
+
+DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
+"""So that what is seen is LW207 alone: at such rates LW102 comes first."""
+
+
+@functools.cache
+def code_or_prose() -> Sequence[dict[str, Any]]:
+    """Pieces of Python's library, 0, and of its manual, 1; two of three are code."""
+    pieces = [(text[i : i + 200], 0) for text in stdlib_text()[:80] for i in range(2000, len(text) - 200, 9000)][:320]
+    pieces += [(text[i : i + 200], 1) for text in python_manual() for i in range(0, len(text) - 200, 2500)][:160]
+    random.Random(0).shuffle(pieces)
+    tokenizer = tiny_tokenizer()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return labelled(pieces, tokenizer, 32)
+
+
+def classifier(labels: int = 2, **config: Any) -> Any:
+    model = AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=labels, **config).float()
+    model.config.pad_token_id = tiny_tokenizer().pad_token_id
+    return lora(model, task_type="SEQ_CLS", modules_to_save=["score"])
+
+
+def trained(lr: float, dataset: Sequence[dict[str, Any]] | None = None) -> Monitor:
+    data: Any = dataset or code_or_prose()
+    return run(classifier(), steps=55, dataset=data, lr=lr, rules=[DEAF], per_device_train_batch_size=8)
+
+
+def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
+    monitor = trained(3e-2)
+    alert = the("LW207", monitor)
+    assert 50 <= alert.step <= 55
+    assert alert.severity == Severity.ERROR, "the last word"
+    assert alert.settings["learning_rate"] < 3e-2
+    assert monitor.last is not None
+    code = sum(row["labels"] == 0 for row in code_or_prose()) / len(code_or_prose())
+    entropy = -sum(share * math.log(share) for share in (code, 1 - code))
+    assert monitor.last.scalars["chance_loss"] == pytest.approx(entropy, abs=0.01)
+    assert entropy < math.log(2) - 0.02
+
+
+def test_its_twin_at_a_sound_rate_is_silent() -> None:
+    monitor = trained(5e-3)
+    assert ids(monitor) == []
+    (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
+    assert used.overall > 1.0, "its adapters have grown, too"
+    assert fmean(used.recent) < 0.9
+
+
+# -- the same of made-up courses ---------------------------------------------------------------------------------------
+def opened(losses: Sequence[float], size: float, scalars: dict[str, float]) -> list[tuple[int, Severity]]:
+    """Step and severity of each LW207, at the end of a run with these losses and this size of the adapters."""
+    info = replace(healthy().run, config={})
+    ratios = Reading(np.full(len(info.adapters), size / 4))  # four blocks
+    episodes, record = Episodes([StuckAtChance()]), None
+    for step, loss in enumerate(losses, start=1):
+        record = StepRecord(info, step, {"output_ratio": ratios}, loss=loss, lr=(1e-3,), scalars=scalars)
+        episodes.check(record)
+    assert record is not None
+    episodes.conclude(record)
+    return [(alert.step, alert.severity) for alert in episodes.alerts]
+
+
+TWO = {"chance_loss": math.log(2), "best_loss": 0.0}
+STUCK = [math.log(2)] * 80
+
+
+@pytest.mark.parametrize(
+    ("losses", "size", "scalars", "found"),
+    [
+        pytest.param(STUCK, 3.0, TWO, [(50, Severity.ERROR)], id="stuck to the end"),
+        pytest.param([*STUCK, *[0.3] * 40], 3.0, TWO, [(50, Severity.WARNING)], id="learns after all"),
+        pytest.param(STUCK, 0.3, TWO, [], id="the adapters are small yet"),
+        pytest.param([0.69 - 0.002 * n for n in range(80)], 3.0, TWO, [], id="learns slowly"),
+        pytest.param([*[2.0] * 20, *[0.6] * 40], 3.0, TWO, [], id="a bad start"),
+        pytest.param([0.6] * 80, 3.0, {"chance_loss": 0.69, "best_loss": 0.56}, [], id="smoothed, and learning"),
+        pytest.param([0.69] * 80, 3.0, {"chance_loss": 0.69, "best_loss": 0.56}, [(50, Severity.ERROR)], id="smoothed"),
+        pytest.param(STUCK, 3.0, {}, [], id="a loss without such a number"),
+        pytest.param([math.nan] * 80, 3.0, TWO, [], id="no numbers"),
+    ],
+)
+def test_made_up_courses(
+    losses: list[float], size: float, scalars: dict[str, float], found: list[tuple[int, Severity]]
+) -> None:
+    assert opened(losses, size, scalars) == found
+
+
+# -- what guessing costs -----------------------------------------------------------------------------------------------
+def test_guessing_costs_the_entropy_of_the_labels_or_the_logarithm_of_few_classes() -> None:
+    assert Chance.of({"classes": 5}).update(None)["chance_loss"] == pytest.approx(math.log(5))
+    assert Chance.of({"classes": 1024}).update(None) == {}, "a language model's vocabulary"
+    assert Chance.of({}).update(None) == {}
+    seen = Chance.of({"classes": 2})
+    seen.update([900.0, 0.0])
+    assert seen.update([0.0, 100.0])["chance_loss"] == pytest.approx(0.325, abs=1e-3)
+    again = Chance.of({"classes": 2})
+    again.load_state_dict(seen.state_dict())
+    assert again.update(None) == seen.update(None)
+
+
+def test_of_few_labels_the_entropy_is_not_taken_for_less_than_it_is() -> None:
+    draw = random.Random(0)
+    found = []
+    for _ in range(200):
+        labels = [draw.randrange(5) for _ in range(40)]
+        found.append(Chance(5).update([float(labels.count(k)) for k in range(5)])["chance_loss"])
+    assert sum(found) / len(found) == pytest.approx(math.log(5), abs=0.02)
+
+
+def test_smoothed_labels_cost_more_to_know_and_no_more_to_guess() -> None:
+    told = Chance.of({"classes": 2, "label_smoothing_factor": 0.5}).update([50.0, 50.0])
+    assert told["chance_loss"] == pytest.approx(math.log(2))
+    assert told["best_loss"] == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+
+
+@pytest.mark.parametrize(
+    ("config", "labels"),
+    [
+        ({}, 2),
+        ({"problem_type": "multi_label_classification"}, 0),
+        ({"labels": 1}, 0),
+        ({"problem_type": "regression"}, 0),
+    ],
+)
+def test_only_a_classifier_has_labels_to_count(config: dict[str, Any], labels: int) -> None:
+    model = classifier(**config)
+    assert labels_of(Trainer.__new__(Trainer), model) == labels
+
+
+def test_a_language_model_has_no_chance_level() -> None:
+    last = healthy().last
+    assert last is not None
+    assert "chance_loss" not in last.scalars
