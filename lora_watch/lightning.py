@@ -16,9 +16,9 @@ from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import agree, any_rank, wait_for_all, world_size
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.standard import own_run, standard_sinks
-from lora_watch.trainer.ranks import agree, any_rank, world_size
 
 if TYPE_CHECKING:
     Callback: Any = object
@@ -175,6 +175,7 @@ class LoraWatch(Callback):
             monitor.adopt(failures)
             error = monitor.error()
             self._close("failed", str(error))
+            wait_for_all(device)
             return error
         return None
 

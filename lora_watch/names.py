@@ -11,17 +11,18 @@ _STACKS = frozenset({"layers", "layer", "blocks", "block", "h"})
 def clean_name(path: str) -> str:
     """``path`` without wrapper parts: the same for the bare model and under DDP, FSDP, torch.compile or PEFT.
 
-    Dropped are ``module`` and ``base_model.model`` at the front, as often as they are there, and
-    ``_fsdp_wrapped_module``, ``_checkpoint_wrapped_module``, ``_orig_mod`` and ``base_layer`` anywhere.
+    Dropped are ``module`` at the front, as often as it is there, and ``base_model.model``, ``_fsdp_wrapped_module``,
+    ``_checkpoint_wrapped_module``, ``_orig_mod`` and ``base_layer`` anywhere.
     """
     parts = [part for part in path.split(".") if part not in _WRAPPERS]
-    while True:
-        if parts[:1] == ["module"]:
-            parts = parts[1:]
-        elif parts[:2] == ["base_model", "model"]:
-            parts = parts[2:]
-        else:
-            return ".".join(parts)
+    kept: list[str] = []
+    for part in parts:
+        kept.append(part)
+        if kept[-2:] == ["base_model", "model"]:
+            del kept[-2:]
+        elif kept == ["module"]:
+            kept.clear()
+    return ".".join(kept)
 
 
 def layer_index(name: str) -> int | None:

@@ -28,7 +28,8 @@ from tests.adapters.zoo import adapted
         ("layers.0._orig_mod.fc", "layers.0.fc"),
         ("attn.base_layer.out_proj", "attn.out_proj"),
         ("encoder.module.fc", "encoder.module.fc"),  # only the wrapper at the front is one
-        ("llm.base_model.model.fc", "llm.base_model.model.fc"),
+        ("model.base_model.model.model.layers.0.fc", "model.model.layers.0.fc"),  # a LightningModule's
+        ("0.model.base_model.model.fc", "0.model.fc"),  # a SentenceTransformer's
         ("my_module.fc", "my_module.fc"),
         ("_orig_model.fc", "_orig_model.fc"),
     ],

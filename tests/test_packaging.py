@@ -63,7 +63,7 @@ def test_an_unknown_name_is_an_attribute_error():
 
 
 def core_files() -> list[Path]:
-    rooms = ("adapters", "norms", "signals", "rules", "monitor")
+    rooms = ("adapters", "norms", "sharding", "signals", "rules", "monitor")
     files = [file for room in rooms for file in sorted((PACKAGE / room).glob("*.py"))]
     return [*files, *(PACKAGE / name for name in ("alerts.py", "deferred.py", "records.py", "text.py"))]
 

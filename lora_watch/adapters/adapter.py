@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered
+from lora_watch.adapters.tensors import gathered, here
 
 
 class Factors(NamedTuple):
@@ -45,6 +45,12 @@ class Adapter(ABC):
     @abstractmethod
     def factors(self) -> Sequence[Factors]:
         """The change as low-rank products. Empty when the factors are not readable here (sharded away)."""
+
+    @property
+    def own(self) -> tuple[Tensor, ...]:
+        """Every stored tensor that a measurement of the adapter reads: A, B, what lies between them, the magnitudes."""
+        magnitude = self.magnitude_parameter
+        return self.parameters if magnitude is None else (*self.parameters, magnitude)
 
     @property
     def middle(self) -> Tensor | None:
@@ -116,9 +122,11 @@ class Adapter(ABC):
     @property
     def magnitude(self) -> Tensor | None:
         """DoRA's magnitudes, as many as the layer has outputs, in whatever layout the library stores them; detached.
-        None otherwise. With them ‖s·B·A‖ is not the whole change of the layer."""
+        None otherwise, or where they are not here. With them ‖s·B·A‖ is not the whole change of the layer."""
         parameter = self.magnitude_parameter
-        return None if parameter is None else gathered(parameter)
+        if parameter is None or not here(magnitude := gathered(parameter)):
+            return None
+        return magnitude if magnitude.numel() == self.shape[0] else None  # FSDP1 leaves a part of it
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.peft_deltas import DenseAdapter
+from lora_watch.adapters.tensors import elements
 from lora_watch.names import layer_index
 from lora_watch.records import AdapterInfo
 
@@ -28,7 +29,7 @@ def describe(
         scale=adapter.scale,
         scale_formula=adapter.scale_formula,
         group=group,
-        trainable=sum(p.numel() for p in adapter.parameters if p.requires_grad),
+        trainable=sum(elements(p) for p in adapter.parameters if p.requires_grad),
         base_norm=float(norm),
         base_spectral_norm=float(top),
         zero_magnitudes=_zeros(adapter.magnitude),

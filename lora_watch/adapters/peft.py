@@ -261,12 +261,21 @@ class PeftAdapter(PeftLayer, Adapter):
         return readable(a), readable(b)
 
     @property
-    def middle(self) -> Tensor | None:
-        """KaSA's ``lora_diag``, ``[r]``."""
+    def own(self) -> tuple[Tensor, ...]:
+        diagonal = self._diagonal
+        return super().own if diagonal is None else (*super().own, diagonal)
+
+    @property
+    def _diagonal(self) -> Tensor | None:
+        """KaSA's ``lora_diag``."""
         diagonals = self._layer._modules.get("lora_diag")
-        if diagonals is None or self._key not in diagonals:
-            return None
-        return gathered(diagonals[self._key])
+        return None if diagonals is None or self._key not in diagonals else diagonals[self._key]
+
+    @property
+    def middle(self) -> Tensor | None:
+        """What lies between B and A, ``[r]``: KaSA's ``lora_diag``, AdaLoRA's E."""
+        diagonal = self._diagonal
+        return None if diagonal is None else gathered(diagonal).flatten()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -322,9 +331,9 @@ class AdaLoraAdapter(PeftAdapter):
     _ranknum: tuple[Tensor, int, float] | None = None
 
     @property
-    def middle(self) -> Tensor | None:
-        """E, ``[r]``."""
-        return gathered(self._layer.lora_E[self._key]).flatten()
+    def _diagonal(self) -> Tensor:
+        """E."""
+        return self._layer.lora_E[self._key]
 
     @property
     def scale(self) -> float:

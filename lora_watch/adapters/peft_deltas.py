@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.peft import PeftLayer, tuner
-from lora_watch.adapters.tensors import gathered
+from lora_watch.adapters.tensors import gathered, here
 
 # Those whose get_delta_weight(adapter) is what merging adds to the weight, each checked by a test (PEFT 0.21.2).
 _MEASURED = frozenset(
@@ -87,7 +87,7 @@ class DenseAdapter(PeftLayer):
         if self.merged:
             # DeFT and PEANuT compute their change from the weight, which holds it already.
             return "it is merged into the weight"
-        if any(p.numel() == 0 or p.is_meta for p in self.module.parameters()):
+        if not all(map(here, self.module.parameters())):
             return "its parameters are not here (sharded, or on no device)"
         return None
 
@@ -101,6 +101,11 @@ class DenseAdapter(PeftLayer):
         own = [holder[self._key] for holder in _holders(self.module) if self._key in holder]
         parts = [(part,) if isinstance(part, nn.Parameter) else part.parameters() for part in own]
         return tuple(p for part in parts for p in part)
+
+    @property
+    def own(self) -> tuple[Tensor, ...]:
+        """See ``Adapter.own``."""
+        return self.parameters
 
     @property
     def trainable(self) -> bool:

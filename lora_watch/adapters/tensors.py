@@ -2,7 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import Any
+
 from torch import Tensor, nn
+
+_at_hand: ContextVar[Mapping[int, Tensor]] = ContextVar("_at_hand", default=MappingProxyType({}))
+
+
+@contextmanager
+def at_hand(wholes: Mapping[int, Tensor]) -> Iterator[None]:
+    """Inside, ``gathered`` takes these for the parameters with these identities, and asks no other rank for them."""
+    token = _at_hand.set({**_at_hand.get(), **wholes})
+    try:
+        yield
+    finally:
+        _at_hand.reset(token)
 
 
 def sharded(weight: Tensor) -> bool:
@@ -10,19 +28,47 @@ def sharded(weight: Tensor) -> bool:
     return type(weight) is not nn.Parameter and hasattr(weight, "full_tensor")
 
 
+def partitioned(weight: Tensor) -> bool:
+    """A parameter of ZeRO-3's, which is here only while all ranks gather it."""
+    return hasattr(weight, "ds_id")
+
+
 def gathered(weight: Tensor) -> Tensor:
-    """Detached; whole if it was a DTensor."""
+    """Detached; whole if it was a DTensor: a collective, unless it is ``at_hand``."""
     if sharded(weight):
-        weight = weight.full_tensor()  # pyright: ignore[reportAttributeAccessIssue]
+        there = _at_hand.get().get(id(weight))
+        weight = weight.full_tensor() if there is None else there  # pyright: ignore[reportAttributeAccessIssue]
     return weight.detach()
 
 
+def here(tensor: Tensor) -> bool:
+    """Its numbers are in this process, all of them or a part.
+
+    False on no device, for the empty tensor that ZeRO-3 leaves in a parameter's place, and for FSDP1's, which keeps
+    its shape over a storage of no bytes (``use_orig_params=False``).
+    """
+    if tensor.numel() == 0 or tensor.is_meta:
+        return False
+    return sharded(tensor) or _is_wrapped(tensor) or tensor.untyped_storage().nbytes() > 0
+
+
 def whole(weight: Tensor) -> bool:
-    """False for what ZeRO-3 and FSDP1 leave in a parameter's place, and for tensors without data."""
-    return weight.ndim >= 2 and weight.numel() > 0 and not weight.is_meta
+    """A matrix or more that is ``here``. The part that FSDP1 leaves of one (``use_orig_params=True``) is none."""
+    return weight.ndim >= 2 and here(weight)
 
 
 def readable(weight: Tensor) -> Tensor | None:
     """``gathered`` where that gives a matrix or more; None otherwise."""
     weight = gathered(weight)
     return weight if whole(weight) else None
+
+
+def elements(weight: Tensor) -> int:
+    """Of the whole parameter, also where ZeRO-3 keeps it elsewhere."""
+    parameter: Any = weight
+    return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def _is_wrapped(tensor: Tensor) -> bool:
+    """A subclass that keeps its numbers in other tensors (torchao): its own storage says nothing."""
+    return type(tensor) not in (nn.Parameter, Tensor)

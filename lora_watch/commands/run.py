@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lora_watch.commands.misuse import misuse
+from lora_watch.text import count
 
 EXAMPLES = """Examples:
 
@@ -92,12 +93,13 @@ def run(
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: then train at it.")] = False,
     allow_unwatched: Annotated[
-        bool, typer.Option("--allow-unwatched", help="Exit 0 also where the script has trained nothing.")
+        bool, typer.Option("--allow-unwatched", help="Exit 0 also where nothing was trained or measured.")
     ] = False,
 ) -> None:
     """Run a training script as it is, with every Trainer in it monitored, and end it when it goes wrong.
 
-    The exit code is the script's, but 2 where nothing was monitored in it, by a Trainer or a Monitor of its own. When
+    The exit code is the script's, but 2 where nothing was monitored in it, by a Trainer or a Monitor of its own, or no
+    adapter was measured. When
     an alert ends the run it is 1, and the alert is the last thing printed, also where the script catches every
     exception and ends as if nothing had been. A LoraWatchCallback that the script brings itself keeps its arguments;
     --fail-on, --patience and --mute count where it leaves them open.
@@ -167,7 +169,7 @@ def start(todo: Handover) -> None:
         print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
         sys.excepthook = _the_alert_alone
         raise caught
-    if not _anything_was_monitored():
+    if not _monitor("started"):
         print(
             "lora-watch: nothing was monitored: in this process the script has trained nothing, neither with a Trainer "
             "nor with a Monitor of its own",
@@ -176,11 +178,15 @@ def start(todo: Handover) -> None:
         if not todo.allow_unwatched:
             print("            --allow-unwatched makes that a success", file=sys.stderr)
             sys.exit(2)
+    elif (blind := _monitor("blind")) and not todo.allow_unwatched:
+        print(f"lora-watch: in {count(blind, 'run')} no adapter was measured: see its report", file=sys.stderr)
+        sys.exit(2)
 
 
-def _anything_was_monitored() -> bool:
+def _monitor(counted: str) -> int:
+    """How many runs Monitor has ``started``, or been ``blind`` in."""
     module = sys.modules.get("lora_watch.monitor.monitor")  # not imported for this: it would import torch
-    return module is not None and module.Monitor.started > 0
+    return 0 if module is None else getattr(module.Monitor, counted)
 
 
 def _of_the_script(trace: TracebackType | None) -> TracebackType | None:

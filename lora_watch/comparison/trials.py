@@ -76,7 +76,7 @@ def trial_of(run: FinishedRun) -> Trial:
 
 
 def _why_not(run: FinishedRun) -> str | None:
-    if run.verdict in ("ok", "unhealthy"):
+    if run.verdict in ("ok", "unhealthy", "unknown"):
         return None
     errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
     if run.verdict == "failed" and errors:

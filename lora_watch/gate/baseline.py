@@ -188,7 +188,7 @@ def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
     return [
         *_adapters(now, baseline),
         *_scales(now, baseline),
-        *(_ending(now, baseline) if run.verdict in ("ok", "unhealthy") else ()),
+        *(_ending(now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
         *_norms(now, baseline, steps),
     ]
 

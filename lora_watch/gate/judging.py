@@ -81,7 +81,8 @@ def judge(
     """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.
 
     With a ``baseline`` each run is also compared with it. That the monitor itself failed (LW901) is an error here: what
-    was not measured or not judged cannot be called healthy.
+    was not measured or not judged cannot be called healthy. A run in which no adapter was measured is one that
+    could not be judged, whatever its loss says.
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
@@ -90,6 +91,8 @@ def judge(
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+            if run.verdict == "unknown":
+                unreadable.append(f"{run.name}: {run.message or 'no adapter was measured'}")
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
@@ -117,7 +120,7 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):
         said = f": {run.message}" if run.message else ""
         return [_finding("LW803", Severity.ERROR, run, f"The run was ended by its own fail_on at {planned}{said}")]
-    if run.verdict in ("ok", "unhealthy") and run.max_steps is not None and run.step < run.max_steps:
+    if run.verdict in ("ok", "unhealthy", "unknown") and run.max_steps is not None and run.step < run.max_steps:
         return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
     return []
 

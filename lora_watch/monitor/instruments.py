@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 import numpy as np
@@ -21,6 +22,9 @@ from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.signals.gradients import Gradients
+
+_STEPS_TO_BE_SEEN = 3
+"""Steps with ``output_ratio`` after which a layer that was in none of them is noted."""
 
 
 class Instrument(Protocol):
@@ -59,7 +63,7 @@ class LearningRates:
         out = {"effective_lr": Reading(scale * self._rates, ~np.isnan(self._rates))}
         if not self._run.other_methods:
             reach = np.array([adapter.norm_per_lr for adapter in self._run.adapters])
-            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach)
+            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach, ~np.isnan(self._rates))
         return ready(out)
 
 
@@ -115,10 +119,17 @@ class Instruments:
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe: OutputRatioProbe | None = None
         self._all: list[Instrument] = [self.gradients]
+        self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
+        self._note: Callable[[str], object] = str
 
     def watch(self, roster: Roster, step: int) -> None:
         """Measure the adapters of ``roster`` from now on, after ``step``. Says there what cannot be measured."""
         self.close()
+        self._gathered, self._note = roster.gathered, roster.note
+        with self._gathered():
+            self._watch(roster, step)
+
+    def _watch(self, roster: Roster, step: int) -> None:
         adapters, factored = roster.adapters, roster.factored
         bank = (
             DenseBank([a for a in adapters if isinstance(a, DenseAdapter)]) if roster.dense else AdapterBank(factored)
@@ -129,6 +140,11 @@ class Instruments:
             self._drift.watch(adapters)
         self._magnitudes.watch(adapters)
         self._frozen.watch(factored)
+        if unread := sum(not adapter.factors() for adapter in factored):
+            roster.note(
+                f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
+                "process (FSDP1, ZeRO-3), or the method has none"
+            )
         self._probe = None
         if adapters and self._output_ratio:
             self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard)
@@ -159,14 +175,24 @@ class Instruments:
         if self._probe is not None:
             self._probe.arm(step)
         if self._drift is not None:
-            self._drift.arm()
+            with self._gathered():
+                self._drift.arm()
 
     def search(self) -> tuple[Deferred[Readings], tuple[str, ...]]:
         """Where a loss that is not finite comes from: ``output_ratio``, where it was seen, and ``not_finite``."""
         return self._probe.so_far() if self._probe is not None else ready({}), not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        return merged([instrument.begin(due) for instrument in self._all])
+        with self._gathered() if due.norms else nullcontext():
+            begun = merged([instrument.begin(due) for instrument in self._all])
+        if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
+            total = len(self.gradients.adapters)
+            self._note(
+                f"output_ratio is unknown for {len(self._probe.never_seen)} of {total} adapters: their frozen layers "
+                "were not called by themselves, or with factors in parts (fused LoRA kernels, a compiled model, tensor "
+                "parallelism, evaluation mode, idle experts)"
+            )
+        return begun
 
     def close(self) -> None:
         """Take every hook off the model."""

@@ -26,6 +26,8 @@ class Judge:
         """The record of the latest step that has been judged."""
         self.steps = 0
         """Optimizer steps done."""
+        self.measured = False
+        """At a step of this run some adapter's size was known: its ‖ΔW‖, or its part of an output."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
         self._concluded = False
@@ -33,7 +35,7 @@ class Judge:
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
         self.steps = self._first_step = step
-        self._concluded = False
+        self._concluded = self.measured = False
 
     @property
     def failures(self) -> list[Alert]:
@@ -60,8 +62,17 @@ class Judge:
     def judge(self, record: StepRecord) -> None:
         """Ask all rules."""
         alerts = self.episodes.check(record)
+        self.measured |= record.step > self._first_step and any(
+            record.metrics[name].known.any() for name in ("delta_norm", "output_ratio") if name in record.metrics
+        )
         self.last = self.episodes.place(record)
         self._write(self.last, alerts)
+
+    @property
+    def is_blind(self) -> bool:
+        """There are adapters, steps have been done, and nothing was measured at any."""
+        run = self.last.run if self.last is not None else None
+        return run is not None and bool(run.adapters) and self.steps > self._first_step and not self.measured
 
     def conclude(self) -> bool:
         """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""

@@ -24,6 +24,8 @@ class Loop:
 
     started: ClassVar[int] = 0
     """How many runs have begun to be monitored in this process."""
+    blind: ClassVar[int] = 0
+    """How many of them have come to an end without a measurement: those with the verdict ``unknown``."""
 
     def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
@@ -70,6 +72,11 @@ class Loop:
     def last(self) -> StepRecord | None:
         """The record of the latest step that has been judged."""
         return self._judge.last
+
+    @property
+    def is_blind(self) -> bool:
+        """Steps have been done, and no adapter's size was known at any: the run's end is ``unknown``, not ``ok``."""
+        return self._judge.is_blind
 
     @property
     def failures(self) -> list[Alert]:
@@ -150,12 +157,13 @@ class Loop:
         with self.guard("measuring"):
             self._judge_waiting()
             self._judge.sinks.updated(self.steps)
-            recorder = self._recorder
+            recorder, run = self._recorder, self.run
             if recorder.roster.has_changed():
                 recorder.find(self.steps)
-                self._judge.sinks.start(self.run, self.steps)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated, labels=labels)
+            if self.run is not run:  # other adapters, or a note
+                self._judge.sinks.start(self.run, self.steps)
             if not self._waiting.arrival.late:
                 self._judge_waiting()
             recorder.plan(self.steps)
@@ -195,7 +203,8 @@ class Loop:
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
         """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
 
-        What has ended by itself with an ERROR open was not ok: it is ``unhealthy``, and the message says why.
+        What has ended by itself with an ERROR open was not ok: it is ``unhealthy``, and the message says why. Where no
+        adapter was measured at any step it is ``unknown``.
         """
         if not self._started:
             return
@@ -203,6 +212,10 @@ class Loop:
         errors = in_order(alert for alert in self._judge.episodes.open if alert.severity >= Severity.ERROR)
         if verdict == "ok" and errors:
             verdict, message = "unhealthy", str(errors[0])
+        elif verdict == "ok" and self._judge.is_blind:
+            verdict = "unknown"
+            message = f"none of the {len(self.run.adapters)} adapters was measured in {self.steps} steps"
+            Loop.blind += 1
         self._started = False
         with self.guard("taking the hooks off the model"):
             interrupts.ended(self)

@@ -10,13 +10,14 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.alerts import LoraWatchError
+from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.loop import Loop
+from lora_watch.monitor.ranks import Meeting, agree, wait_for_all
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.roster import Roster
 from lora_watch.policy import FailOn, Policy, policy
@@ -46,6 +47,10 @@ class Monitor(Loop):
     after the next one, the last by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each is judged at
     once. With ``fail_on`` the gradients are waited for and looked at before each ``optimizer.step()`` of a loop, which
     then raises LoraWatchError rather than apply what is not finite.
+
+    On several ranks make one on each, and call ``step`` on all of them: with ``fail_on`` they agree at each step
+    whether the run goes on, and raise together once the files of the first are complete. Where only some ranks have
+    one, it says so after 30 s, and stops its own rank alone.
 
     Args:
         model: the model that is being trained, with its adapters.
@@ -127,6 +132,7 @@ class Monitor(Loop):
         self._optimizer, self._scaler = optimizer, scaler
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
+        self._model, self._together = model, False
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         super().__init__(recorder, judge, cadence)
 
@@ -139,10 +145,10 @@ class Monitor(Loop):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
     ) -> LoraWatchError | None:
         if error is None:
-            if self.conclude():
+            if self._agreed(self.conclude()):
                 late = self.error()
                 self.finish("failed", str(late))
-                return late
+                return self._when_all_are_done(late)
             self.finish("ok")
         elif isinstance(error, LoraWatchError):
             self.finish("failed", str(error))
@@ -169,8 +175,8 @@ class Monitor(Loop):
                 return self.last
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
-        if self.after_update(loss, step):
-            return self.error()  # type: ignore[return-value]  # which the guard's door raises
+        if self._agreed(self.after_update(loss, step)):
+            return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
         return self.last
 
     @guarded("ending")
@@ -182,18 +188,39 @@ class Monitor(Loop):
 
     @guarded("starting")
     def _begin(self) -> None:
-        """What a loop of the user's own leaves to us: to start, and to look before each update."""
+        """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
         self.start()
+        if self.policy.can_end_a_run:
+            with self.guard("meeting the monitors of the other ranks"):
+                self._together = Meeting().complete
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if self.policy.can_end_a_run and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> LoraWatchError | None:
-        return self.error() if self.before_update(None) else None
+        return self._when_all_are_done(self.error()) if self._agreed(self.before_update(None)) else None
+
+    def _agreed(self, failures: list[Alert]) -> list[Alert]:
+        """Those of all ranks, where all have come together."""
+        if self._together:
+            failures = agree(failures, True, self._device)
+            self.adopt(failures)
+        return failures
+
+    def _when_all_are_done(self, error: LoraWatchError) -> LoraWatchError:
+        if self._together:
+            self.finish("failed", str(error))
+            wait_for_all(self._device)
+        return error
+
+    @property
+    def _device(self) -> torch.device:
+        return next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**super().__getstate__(), "_optimizer": None, "_scaler": None, "_update_hook": None}
+        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook"))
+        return {**super().__getstate__(), **gone, "_model": nn.Module(), "_together": False}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None

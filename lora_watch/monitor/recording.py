@@ -100,6 +100,8 @@ class Recorder:
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, roster = self._cadence.due(step), self.roster
+        if roster.partitioned and not due.full:  # bringing them together takes a collective for each tensor
+            due = due._replace(norms=False)
         if due.trained:
             self._instruments.rates.step(lr, updated)
         metrics = self._instruments.begin(due)

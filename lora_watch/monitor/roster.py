@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib import metadata
 from typing import Any, TypeVar
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from lora_watch.adapters import (
     Adapter,
@@ -22,9 +23,10 @@ from lora_watch.adapters import (
 )
 from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
-from lora_watch.adapters.tensors import sharded
+from lora_watch.adapters.tensors import partitioned
 from lora_watch.norms import BaseNorms, base_norms
 from lora_watch.records import BoolArray, RunInfo
+from lora_watch.sharding import gathered_together, takes_every_rank
 from lora_watch.signals.optimizer import ParameterGroups
 
 AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
@@ -55,6 +57,8 @@ class Roster:
         """The adapters are not LoRA: measuring them takes whole matrices."""
         self.collective = False
         """To read the adapters takes every rank."""
+        self.partitioned = False
+        """They are ZeRO-3's, and nothing is here between two layers' work."""
         self._trained: dict[str, Adapter | DenseAdapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
         self._state: list[tuple[bool, bool, bool]] = []
@@ -88,13 +92,15 @@ class Roster:
             )
         self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
         self.retired = _retired(self._trained, found)
-        own = (p for a in self.adapters for p in (*a.parameters, a.magnitude_parameter))
-        self.collective = any(sharded(parameter) for parameter in own if parameter is not None)
+        self.collective = takes_every_rank(self._own())
+        self.partitioned = any(map(partitioned, self._own()))
         self.groups = ParameterGroups(self._optimizer, self.adapters)
         self.base = self._read_base_norms()
+        with self.gathered():
+            told = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
         self.run = replace(
             self.run,
-            adapters=tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm)),
+            adapters=told,
             versions=_versions(),
             optimizer=self.groups.name,
             peak_lr=self._given.peak_lr or self.groups.peak_lr,
@@ -103,6 +109,13 @@ class Roster:
             unmatched=tuple(unmatched(self._model)),
         )
         self._state = self._read_state()
+
+    def gathered(self) -> AbstractContextManager[None]:
+        """Inside, what the adapters hold is read whole where it is sharded: then every rank must come along."""
+        return gathered_together(self._own()) if self.collective else nullcontext()
+
+    def _own(self) -> list[Tensor]:
+        return [tensor for adapter in self.adapters for tensor in adapter.own]
 
     def has_changed(self) -> bool:
         """An adapter has been switched, merged or frozen since ``find``: another one may be training now."""

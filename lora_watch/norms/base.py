@@ -14,6 +14,7 @@ from torch import Tensor
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.norms.quantised import dequantised
 from lora_watch.records import FloatArray
+from lora_watch.sharding import zero
 
 log = logging.getLogger("lora_watch")
 
@@ -55,7 +56,11 @@ def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     seen: dict[object, tuple[float, float]] = {}
     said = time.monotonic()
     for i, adapter in enumerate(adapters):
-        if norms := _block_norms(adapter, seen):
+        with zero.gathered(
+            list(adapter.base_layer.parameters(recurse=False)) if adapter.base_layer is not None else []
+        ):
+            norms = _block_norms(adapter, seen)
+        if norms:
             out[:, i] = np.sqrt(sum(norm**2 for norm, _ in norms)), np.max([top for _, top in norms])
         if time.monotonic() - said > _SAY_EVERY:
             said = time.monotonic()

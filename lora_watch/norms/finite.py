@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import sharded
+from lora_watch.adapters.tensors import here, sharded
 from lora_watch.names import clean_name
 
 
@@ -22,7 +22,7 @@ def not_finite(model: nn.Module) -> tuple[str, ...]:
 
 
 def _numbers(weight: Tensor) -> bool:
-    return weight.is_floating_point() and weight.element_size() > 1 and weight.numel() > 0 and not weight.is_meta
+    return weight.is_floating_point() and weight.element_size() > 1 and here(weight)
 
 
 def _top(weight: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, DenseAdapter, Factors, walk
-from lora_watch.adapters.tensors import sharded
+from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.deferred import Deferred, is_far, ready
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
@@ -49,7 +49,9 @@ class OutputRatioProbe:
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
     forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask``
     marks as padding do not count. Where the pairing of one input with one output does not exist (convolutions,
-    experts, fused projections, sharded parameters, merged adapters, compiled models) the adapter is unknown, not zero.
+    experts, fused projections, merged adapters, compiled models, kernels that never call the frozen layer) the adapter
+    is unknown, not zero. Factors that are sharded (FSDP) are read in the layer's own forward pass, where they are whole
+    if they are sharded together with the layer; the tokens are this rank's.
 
     Good to 1e-3 where sums do not cancel to less than 1e-4 of their terms, for outputs whose norms are between 1e±18:
     on a CPU the sample is multiplied in single precision. ‖W₀·x‖ is taken from what the layer has answered: in half
@@ -82,6 +84,8 @@ class OutputRatioProbe:
         self._tokens = tokens
         self._due: dict[int, Factors | None] = {}
         """The factors of the adapters that are to be measured in the coming forward pass; None for dense ones."""
+        self._late: set[int] = set()
+        """Those of them whose factors are whole in the layer's forward pass alone."""
         self._grams: dict[int, Tensor] | None = None
         """BᵀB of each, as it is in that pass; None until it has begun."""
         self._seen: dict[int, _Seen] = {}
@@ -94,6 +98,10 @@ class OutputRatioProbe:
         """The layers to hook, and the hooks."""
         self._hooked: list[int] = []
         """The adapters of those layers."""
+        self.steps = 0
+        """Steps whose forward pass was looked at."""
+        self.never_seen: set[int] = set()
+        """Adapters whose frozen layer was called in none of them."""
         self.why_unavailable = self._choose_layers()
         """Why nothing can be measured, in words; None when something can."""
 
@@ -103,15 +111,22 @@ class OutputRatioProbe:
         by_layer: dict[int, tuple[nn.Module, list[int]]] = {}
         for index, adapter in enumerate(self._adapters):
             layer = adapter.base_layer
-            apart = any(map(sharded, adapter.parameters))  # would need a collective in the hook
-            one = adapter.why_not is None if isinstance(adapter, DenseAdapter) else len(adapter.factors()) == 1
-            if layer is not None and adapter.kind in self.KINDS and not apart and one:
+            if layer is not None and adapter.kind in self.KINDS and self._has_one_block(adapter, index):
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
         self._hooks = [(layer, _LayerHook(self, indices)) for layer, indices in by_layer.values()]
         self._hooked = [index for _, indices in by_layer.values() for index in indices]
+        self.never_seen = set(self._hooked)
         return None
+
+    def _has_one_block(self, adapter: Adapter | DenseAdapter, index: int) -> bool:
+        if isinstance(adapter, DenseAdapter):
+            return adapter.why_not is None and not any(map(sharded, adapter.own))  # a collective in the hook
+        if all(type(tensor) is nn.Parameter and whole(tensor) for tensor in adapter.parameters):
+            return len(adapter.factors()) == 1
+        self._late.add(index)
+        return not any(map(partitioned, adapter.own))  # each comes for its own forward pass only
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass. ``step`` only decides which rows are sampled."""
@@ -119,7 +134,10 @@ class OutputRatioProbe:
         # Read here, all at once: between two layers every line of Python waits for caches that the layers have emptied.
         for index in self._hooked:
             adapter = self._adapters[index]
-            if not adapter.merged and ((blocks := adapter.factors()) or isinstance(adapter, DenseAdapter)):
+            if adapter.merged:
+                continue
+            blocks = () if index in self._late else adapter.factors()
+            if blocks or index in self._late or isinstance(adapter, DenseAdapter):
                 self._due[index] = blocks[0] if blocks else None
         self._phase = (step * _GOLDEN) % 1.0
         if self._hooks and not self._handles:
@@ -132,6 +150,8 @@ class OutputRatioProbe:
         if not (due.full and due.trained):
             return ready({})
         ratios = self.so_far()
+        self.steps += 1
+        self.never_seen -= self._seen.keys()
         self._forget()
         self.close()
         return ratios
@@ -194,20 +214,28 @@ class OutputRatioProbe:
             if self._grams is None:  # all at once, as the factors in arm()
                 self._grams = self._read_grams()
             for index in indices:
-                if index in self._due:
+                if index in self._due and (index not in self._late or self._has_come(index)):
                     self._seen[index] = self._look(index, layer, args[0], output, self._grams.get(index))
 
+    def _has_come(self, index: int) -> bool:
+        """The factors that were not whole before the forward pass are so now: ``_due`` and ``_grams`` have them."""
+        adapter = self._adapters[index]
+        if any(map(sharded, adapter.own)) or len(blocks := adapter.factors()) != 1 or self._grams is None:
+            return False
+        self._due[index] = blocks[0]
+        self._grams[index] = self._gram(index, blocks[0])
+        return True
+
     def _read_grams(self) -> dict[int, Tensor]:
-        """diag(middle)·BᵀB·diag(middle), ``[r, r]``, of those that are due and have a B."""
-        out = {}
-        for index, block in self._due.items():
-            if block is None:
-                continue
-            b = _precise(block.b)
-            if (middle := self._adapters[index].middle) is not None:
-                b = b * _precise(middle).flatten()
-            out[index] = b.T @ b
-        return out
+        """Of those that are due and have a B."""
+        return {index: self._gram(index, block) for index, block in self._due.items() if block is not None}
+
+    def _gram(self, index: int, block: Factors) -> Tensor:
+        """diag(middle)·BᵀB·diag(middle), ``[r, r]``."""
+        b = _precise(block.b)
+        if (middle := self._adapters[index].middle) is not None:
+            b = b * _precise(middle).flatten()
+        return b.T @ b
 
     def _look(self, index: int, layer: nn.Module, x: Tensor, y: Tensor, gram: Tensor | None) -> _Seen:
         adapter, block = self._adapters[index], self._due.pop(index)
@@ -245,7 +273,8 @@ def _inside(see: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(see)
     def hook(self: Any, *args: Any) -> None:
-        if torch.is_grad_enabled():  # inside they are off
+        # Inside the guard they are off. While a graph is being made nothing of ours gets into it.
+        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
             with self.probe.guard("measuring output_ratio in a layer"):
                 see(self, *args)
 

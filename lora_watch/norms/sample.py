@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
-from lora_watch.adapters.tensors import sharded
+from lora_watch.adapters.tensors import here, sharded
 from lora_watch.deferred import Deferred, ready
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
@@ -56,7 +56,7 @@ def _elements(tensor: Tensor) -> Tensor:
 
 def _here(tensor: Tensor) -> bool:
     """Its numbers are all in this process, and there are some."""
-    return tensor.numel() > 0 and not tensor.is_meta and not sharded(tensor)
+    return here(tensor) and not sharded(tensor)
 
 
 class Changed:

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.adapters.tensors import gathered, sharded
+from lora_watch.adapters.tensors import here, sharded, whole
 from lora_watch.deferred import Deferred, ready
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
+from lora_watch.sharding import dtensor
 
 NAMES = ("a_grad_norm", "b_grad_norm")
 NAMES_DENSE = ("grad_norm",)
@@ -21,7 +22,7 @@ class Gradients:
     """The gradient norms of one step, read before the optimizer's step or after it, whichever comes first."""
 
     def __init__(self, adapters: Sequence[Adapter | DenseAdapter]):
-        self._adapters = adapters
+        self.adapters = adapters
         self._read: Deferred[Readings] | None = None
         self._unclipped: Deferred[BoolArray] | None = None
 
@@ -32,11 +33,11 @@ class Gradients:
 
     def see_unclipped(self) -> None:
         """They are about to be clipped, which may spread one NaN to all: see where they are finite before that."""
-        self._unclipped = sound_gradients(self._adapters)
+        self._unclipped = sound_gradients(self.adapters)
 
     def read(self) -> Deferred[Readings]:
         """Read them now, for the coming ``begin`` as well. See ``gradient_norms``."""
-        self._read = gradient_norms(self._adapters, self._unclipped)
+        self._read = gradient_norms(self.adapters, self._unclipped)
         return self._read
 
     def keep(self, readings: Readings) -> None:
@@ -48,7 +49,7 @@ class Gradients:
         unclipped, self._unclipped = self._unclipped, None
         if not due.trained:
             return ready({})
-        return read or gradient_norms(self._adapters, unclipped)
+        return read or gradient_norms(self.adapters, unclipped)
 
 
 def overflow(metrics: Readings) -> bool:
@@ -64,26 +65,25 @@ def gradient_norms(
     """``a_grad_norm`` and ``b_grad_norm``, known where there is a gradient.
 
     Where the adapters are not LoRA's: ``grad_norm``, of all of an adapter's own parameters together. A factor without a
-    gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN. Squares are added in float64, so that they
-    neither vanish nor overflow. Two operations for each device and dtype that holds adapters, however many they are;
-    nothing waits.
+    gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN, and so is one of whose gradient a part is
+    here (FSDP1). Of DTensors every rank adds its own squares to those of the others: a collective. Squares are added in
+    float64, so that they neither vanish nor overflow. Two operations for each device and dtype that holds adapters,
+    however many they are; nothing waits.
 
     ``unclipped``: ``sound_gradients`` of before clipping; a norm that clipping alone has made non-finite is then no
     measurement.
     """
-    whole = any(isinstance(adapter, DenseAdapter) for adapter in adapters)
-    names = NAMES_DENSE if whole else NAMES
+    dense = any(isinstance(adapter, DenseAdapter) for adapter in adapters)
+    names = NAMES_DENSE if dense else NAMES
     there = np.zeros((len(names), len(adapters)), dtype=bool)
-    kinds: dict[tuple[torch.device, torch.dtype], tuple[list[tuple[int, int]], list[Tensor]]] = {}
+    kinds: dict[tuple[object, ...], tuple[list[tuple[int, int]], list[Tensor]]] = {}
     for column, adapter in enumerate(adapters):
         for place, parameter in enumerate(adapter.parameters):
-            grad = parameter.grad
+            grad = _gradient(parameter, dense)
             if grad is None:
                 continue
-            if sharded(grad):
-                grad = gathered(grad)
-            row = 0 if whole else place
-            places, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
+            row = 0 if dense else place
+            places, grads = kinds.setdefault((grad.device, grad.dtype, _layout(grad)), ([], []))
             places.append((row, column))
             grads.append(grad)
             there[row, column] = True
@@ -108,7 +108,7 @@ def sound_gradients(adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[Bool
     """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are."""
     kinds: dict[tuple[torch.device, torch.dtype], tuple[list[int], list[Tensor]]] = {}
     for column, adapter in enumerate(adapters):
-        for grad in (parameter.grad for parameter in adapter.parameters):
+        for grad in (_gradient(parameter, isinstance(adapter, DenseAdapter)) for parameter in adapter.parameters):
             if grad is not None and not sharded(grad):
                 columns, grads = kinds.setdefault((grad.device, grad.dtype), ([], []))
                 columns.append(column)
@@ -124,7 +124,18 @@ def sound_gradients(adapters: Sequence[Adapter | DenseAdapter]) -> Deferred[Bool
     return Deferred([torch.stack(norm(grads, torch.inf)) for _, grads in kinds.values()], finish)
 
 
+def _gradient(parameter: Tensor, dense: bool) -> Tensor | None:
+    """That of the whole parameter; None where there is none in this process."""
+    return parameter.grad if sharded(parameter) or (here(parameter) if dense else whole(parameter)) else None
+
+
+def _layout(grad: Tensor) -> object:
+    return dtensor.layout(grad) if sharded(grad) else None
+
+
 def _norms(grads: list[Tensor]) -> Tensor:
+    if sharded(grads[0]):
+        return dtensor.norms(grads)
     if grads[0].device.type == "mps":  # has no float64
         grads = [grad.cpu() for grad in grads]
     return torch.stack(torch._foreach_norm(grads, dtype=torch.float64))  # pyright: ignore[reportPrivateImportUsage]

@@ -9,18 +9,22 @@ import numpy as np
 
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.records import BoolArray
+from lora_watch.sharding.zero import chain, held
 
 
 class ParameterGroups:
     """Where the adapters' tensors are in an optimizer, found by identity and never by shape.
 
     ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed); None means that nothing
-    is known of it.
+    is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are.
     """
 
     def __init__(self, optimizer: Any, adapters: Sequence[Adapter | DenseAdapter]):
         self._optimizer = optimizer
-        place = {id(parameter): index for index, group in enumerate(self._groups) for parameter in group["params"]}
+        groups = held(optimizer)
+        self.known = bool(groups)
+        """What the optimizer holds can be told."""
+        place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
         pairs = [adapter.parameters for adapter in adapters]
         found = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
         self.group: list[int | None] = found
@@ -35,18 +39,9 @@ class ParameterGroups:
         return list(getattr(self._optimizer, "param_groups", ()))
 
     @property
-    def known(self) -> bool:
-        return bool(self._groups)
-
-    @property
     def name(self) -> str | None:
         """Class name of the innermost optimizer, such as ``AdamW``."""
-        inner = self._optimizer
-        for _ in range(4):
-            if not hasattr(inner, "optimizer"):
-                break
-            inner = inner.optimizer
-        return type(inner).__name__ if inner is not None else None
+        return next((type(inner).__name__ for inner in reversed(list(chain(self._optimizer)))), None)
 
     @property
     def lr(self) -> tuple[float, ...]:

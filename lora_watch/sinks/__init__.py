@@ -39,7 +39,7 @@ __all__ = [
     "WebhookSink",
 ]
 
-Verdict = Literal["ok", "unhealthy", "failed", "interrupted"]
+Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
 
 
 class Sink(Protocol):

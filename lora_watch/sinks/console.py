@@ -16,7 +16,12 @@ from lora_watch.text import clean, count
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
-_SAYS = {"ok": "ended well", "unhealthy": "ended with an error open", "failed": "was ended by its policy (fail_on)"}
+_SAYS = {
+    "ok": "ended well",
+    "unhealthy": "ended with an error open",
+    "unknown": "ended, and no adapter was measured",
+    "failed": "was ended by its policy (fail_on)",
+}
 
 
 class ConsoleSink:
@@ -32,6 +37,7 @@ class ConsoleSink:
     ) -> None:
         self._report, self._events = report, events
         self._adapters = 0
+        self._noted: set[str] = set()
         self._history = AlertHistory()
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -39,7 +45,9 @@ class ConsoleSink:
             self._adapters = len(run.adapters)
             _print(f"lora_watch: {count(self._adapters, 'adapter')}{_settings(run)}")
         for note in run.notes:
-            _print(f"lora_watch: {clean(note)}")
+            if note not in self._noted:
+                self._noted.add(note)
+                _print(f"lora_watch: {clean(note)}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for event, alert in self._history.update(alerts):

@@ -26,7 +26,7 @@ SPECTRUM = "lora_watch/spectrum"
 NaN beyond an adapter's own rank and where nothing was measured. Written now and then."""
 VERDICT = "lora_watch/verdict"
 """Scalar string, JSON ``{"verdict", "message"}``: ``running`` from the start, at the end ``ok``, ``unhealthy``,
-``failed`` or ``interrupted``; a killed run stays at ``running``."""
+``unknown``, ``failed`` or ``interrupted``; a killed run stays at ``running``."""
 SERIES_PREFIX = "lora_watch/s/"
 """``lora_watch/s/<name>``: float32 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``, NaN kept."""
 

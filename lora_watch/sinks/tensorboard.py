@@ -10,7 +10,7 @@
 | `lora_watch/s/size` | float32 `[1]`: `StepRecord.size`, depth-scaled, as the rules compare it; where it was measured |
 | `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
 | `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
-| `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, then `ok`, `unhealthy`, `failed` or `interrupted` |
+| `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, then as in `report.json` |
 | `lora/{output_ratio,delta_norm}/{max,median}` | plain scalars over the adapters that have a number |
 | `lora/scale`, `lora/effective_lr` | plain scalar: the largest of any adapter |
 | `lora/nonfinite_adapters` | how many adapters have a measured NaN or Inf |

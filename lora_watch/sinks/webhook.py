@@ -5,25 +5,28 @@ from __future__ import annotations
 import json
 import logging
 import os
-import threading
 import urllib.request
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from lora_watch.alerts import Alert
+from lora_watch.sinks.background import Background
 from lora_watch.sinks.forwarding import ForwardingSink
 
 log = logging.getLogger("lora_watch")
 
 VARIABLE = "LORA_WATCH_WEBHOOK"
 SECONDS = 5.0
-"""For one message. The end of the process may have to wait that long; training never does."""
+"""What the end of a run waits at most for messages that are on their way; training never waits."""
 MOST = 50
 """Messages of one run."""
 
 
 class WebhookSink(ForwardingSink):
-    """Posts ``{"text": …}``, one message an alert, each in a thread of its own that gives up after 5 s.
+    """Posts ``{"text": …}``, one message an alert, in a thread of its own.
+
+    Where the other side is slow, or silent, the end of the run waits for 5 s in all; what is not sent by then is lost.
 
     Args:
         url: http or https. Where none is given, that of the environment variable ``LORA_WATCH_WEBHOOK``; without that
@@ -37,6 +40,7 @@ class WebhookSink(ForwardingSink):
     def __init__(self, url: str | None = None, report: Callable[[], Path | None] = lambda: None) -> None:
         super().__init__(report)
         self._url, self._sent = url or os.environ.get(VARIABLE) or "", 0
+        self._background: Background | None = None
         if self._url and not self._url.startswith(("http://", "https://")):
             self._url = ""
             if url is not None:
@@ -47,8 +51,13 @@ class WebhookSink(ForwardingSink):
         if not self._url or self._sent >= MOST:
             return
         self._sent += 1
-        # Not a daemon: the alert that ends a run is the one that matters most.
-        threading.Thread(target=_post, args=(self._url, f"*{title}*\n{text}"), name="lora_watch webhook").start()
+        if self._background is None:
+            self._background = Background("lora_watch webhook")
+        self._background.do(partial(_post, self._url, f"*{title}*\n{text}"))
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        if self._background is not None:  # the alert that ends a run is the one that matters most
+            self._background.settle(timeout=SECONDS)
 
 
 def _post(url: str, text: str) -> None:

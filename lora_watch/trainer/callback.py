@@ -18,6 +18,7 @@ from lora_watch.lr_finder import Suggestion
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import agree, any_rank, wait_for_all
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
@@ -28,7 +29,6 @@ from lora_watch.trainer import facts
 from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
-from lora_watch.trainer.ranks import agree, any_rank
 from lora_watch.trainer.schedule import read_schedule
 
 _KEY = "lora_watch"
@@ -233,7 +233,7 @@ class LoraWatchCallback(TrainerCallback):
             patience=self.patience,
             every=self.every,
             max_overhead=self.max_overhead,
-            output_ratio=not facts.is_compiled(args),
+            output_ratio=not facts.is_compiled(args, trainer),
             drift=self.drift,
             rules=self.policy.rules,
             mute=self.mute,
@@ -272,9 +272,9 @@ class LoraWatchCallback(TrainerCallback):
             return None
         error = self.monitor.error()
         self.close("failed", str(error))
+        wait_for_all(self._tap.device)
         ending = self.exception(error)
-        if ending is not error:
-            ending.__cause__ = error
+        ending.__cause__ = None if ending is error else error
         return ending
 
     def _agreed(self, failures: list[Alert]) -> list[Alert]:

@@ -12,9 +12,9 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lora_watch.adapters import walk
+from lora_watch.monitor.ranks import world_size
 from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.standard import own_run
-from lora_watch.trainer.ranks import world_size
 
 log = logging.getLogger("lora_watch")
 
@@ -182,9 +182,11 @@ def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
     return find
 
 
-def is_compiled(args: TrainingArguments) -> bool:
-    """The Trainer will compile the model: later, and from outside, so that the model itself does not show it yet."""
-    return bool(getattr(args, "torch_compile", False))
+def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:
+    """The model is compiled from outside, by the Trainer or as accelerate's settings say: it does not show it."""
+    state = getattr(getattr(trainer, "accelerator", None), "state", None)
+    backend = getattr(getattr(state, "dynamo_plugin", None), "backend", None)
+    return bool(getattr(args, "torch_compile", False)) or getattr(backend, "value", "NO") != "NO"
 
 
 def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
@@ -196,7 +198,7 @@ def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
             "use lora_watch.watch(trainer)"
         )
         log.warning("%s", notes[0])
-    if is_compiled(args):
+    if is_compiled(args, trainer):
         notes.append("output_ratio is unavailable: the model is compiled")
     if is_policy_gradient(trainer):
         notes.append(

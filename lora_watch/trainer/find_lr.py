@@ -19,11 +19,11 @@ from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink
 from lora_watch.trainer import facts
 from lora_watch.trainer.callback import LoraWatchCallback
-from lora_watch.trainer.ranks import world_size
 
 log = logging.getLogger("lora_watch")
 

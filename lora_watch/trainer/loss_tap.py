@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.batches import hash_batch
-from lora_watch.trainer.ranks import world_size
 
 
 class LossTap:

@@ -201,42 +201,39 @@ def receiver() -> Iterator[tuple[str, list[Any]]]:
     server.shutdown()
 
 
-def wait_for_webhooks() -> None:
-    for thread in threading.enumerate():
-        if thread.name == "lora_watch webhook":
-            thread.join(10)
-
-
 def test_alerts_reach_the_webhook(
     receiver: tuple[str, list[Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url, got = receiver
     monkeypatch.setenv("LORA_WATCH_WEBHOOK", url)
     _, callback = run(tmp_path, "none")
-    wait_for_webhooks()
     assert sorted(body["text"].splitlines()[0] for _, body in got) == sorted(f"*{each}*" for each in opened(callback))
     assert {kind for kind, _ in got} == {"application/json"}
     assert all("Report: " in body["text"] and set(body) == {"text"} for _, body in got)
 
 
-def test_a_slow_webhook_is_never_waited_for(receiver: tuple[str, list[Any]]) -> None:
+def test_training_never_waits_for_a_slow_webhook_and_the_end_of_a_run_not_for_long(
+    receiver: tuple[str, list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lora_watch.sinks.webhook.SECONDS", 0.5)
     url, got = receiver
     sink, record = WebhookSink(f"{url}/slow"), StepRecord(RunInfo(()), 3, {})
     began = time.monotonic()
-    sink.write(record, [Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")])
+    for rule in ("LW102", "LW103", "LW104"):
+        sink.write(record, [Alert(rule, "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")])
     sink.write(record, [Alert("LW405", "rank-for-task", Severity.INFO, 3, "Worth knowing.")])
+    assert time.monotonic() - began < 0.4
     sink.finish("failed", None)
-    assert time.monotonic() - began < 1
+    assert time.monotonic() - began < 2.5, "three messages of 3 s each are on their way"
     assert not got
-    wait_for_webhooks()
-    assert len(got) == 1
+    assert all(thread.daemon for thread in threading.enumerate() if thread.name == "lora_watch webhook")
 
 
 def test_a_webhook_that_is_not_there_is_one_line_without_its_address(caplog: pytest.LogCaptureFixture) -> None:
     sink = WebhookSink("http://127.0.0.1:9/secret-path")
     alert = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
     sink.write(StepRecord(RunInfo(()), 3, {}), [alert])
-    wait_for_webhooks()
+    sink.finish("failed", None)
     assert "could not be reached" in caplog.text
     assert "secret-path" not in caplog.text
 

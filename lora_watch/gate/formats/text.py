@@ -12,6 +12,7 @@ from lora_watch.text import count, short, sparkline
 _ENDINGS = {
     "ok": "finished",
     "unhealthy": "finished with an error open",
+    "unknown": "finished, not measured",
     "failed": "ended by its policy",
     "interrupted": "broke off",
 }

@@ -141,6 +141,7 @@ export function endOf({verdict, message}, {wall_time}, now = Date.now() / 1000) 
   const text = (message ?? '').split('\n')[0];
   if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'finished unhealthy', kind: 'error', text};
+  if (verdict === 'unknown') return {word: 'not measured', kind: 'warning', text};
   if (verdict === 'failed') return {word: 'ended by fail_on', kind: 'error', text};
   if (verdict === 'interrupted') return {word: 'interrupted', kind: 'warning', text};
   if (verdict !== 'running') return null;

@@ -1,0 +1,91 @@
+"""What the processes of one training have to decide together."""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from lora_watch.alerts import Alert
+
+log = logging.getLogger("lora_watch")
+
+SECONDS_TO_MEET = 30.0
+"""How long a plain loop's monitor waits for those of the other ranks, once."""
+
+
+def world_size() -> int:
+    ready = torch.distributed.is_available() and torch.distributed.is_initialized()
+    return torch.distributed.get_world_size() if ready else 1
+
+
+def any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
+    """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
+    if not may_stop or world_size() == 1:
+        return flag
+    shared = torch.tensor(float(flag), device=device)
+    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+    return bool(shared)
+
+
+def agree(failures: Sequence[Alert], may_stop: bool, device: torch.device) -> list[Alert]:
+    """The ``failures`` of all ranks, where ``may_stop``. Each rank sees its own tokens, and one that saw nothing learns
+    why it has to stop: all decide alike, and the one that writes can say why."""
+    if not any_rank(bool(failures), may_stop, device):
+        return []
+    if world_size() == 1:
+        return list(failures)
+    by_rank: list[Any] = [None] * world_size()
+    torch.distributed.all_gather_object(by_rank, list(failures))
+    return [alert for theirs in by_rank for alert in theirs]
+
+
+def wait_for_all(device: torch.device) -> None:
+    """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and the
+    one that writes may still be at it."""
+    any_rank(False, True, device)
+
+
+class Meeting:
+    """Whether every rank of a plain loop has a monitor, so that they can ``agree``.
+
+    Nobody says so: a script may well have one on the first rank alone, which would wait for the others for ever. So
+    each rank that has one says it in the store that the process group was made with, waits there for the others for
+    ``SECONDS_TO_MEET`` at most, and takes the answer that was written first.
+    """
+
+    places = 0
+    """Of them this process has seen: one where the answer stands already is over, and the next one is gone to."""
+
+    def __init__(self) -> None:
+        self.complete = world_size() > 1 and self._meet()
+        """All ranks have come, and go on together."""
+
+    @staticmethod
+    def _meet() -> bool:
+        store = torch.distributed.distributed_c10d._get_default_store()
+        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+
+        def key(what: str) -> str:
+            return f"lora_watch/{attempt}/{Meeting.places}/{what}"
+
+        while store.check([key("answer")]):
+            Meeting.places += 1
+        until = time.monotonic() + SECONDS_TO_MEET
+        here = store.add(key("here"), 1)
+        while here < world_size() and time.monotonic() < until and not store.check([key("answer")]):
+            time.sleep(0.05)
+            here = store.add(key("here"), 0)
+        answer = store.compare_set(key("answer"), "", "together" if here >= world_size() else "alone")
+        together = answer == b"together"
+        Meeting.places += 1
+        if not together:
+            log.warning(
+                "lora_watch: not every rank has a Monitor, so this one stops its own rank alone, and the others then "
+                "wait for it. Make one on each: of several ranks the first writes"
+            )
+        return together

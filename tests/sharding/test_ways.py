@@ -1,0 +1,91 @@
+"""Real ranks (torchrun, gloo): the same numbers as one process, or unknown, and never ok about nothing."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch.distributed.fsdp
+
+from lora_watch.gate.judging import judge
+
+ROOT = Path(__file__).parents[2]
+
+
+def run(folder: Path, *ways: str, ranks: int = 2) -> dict[str, Any]:
+    """The rows of ``ways``, from one start of the ranks."""
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+    start = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"]
+    command = [*start, "-m", "tests.sharding.ways", str(folder), *ways]
+    done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return {way: json.loads((folder / f"{way}.json").read_text()) for way in ways}
+
+
+@pytest.fixture(scope="module")
+def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Path]:
+    if not hasattr(torch.distributed.fsdp, "fully_shard"):
+        pytest.skip("this torch has no fully_shard")
+    folder = tmp_path_factory.mktemp("ways")
+    return run(folder, "fsdp2", "fsdp2-dora", "fsdp1-orig", "fsdp1-flat", "tensor-parallel"), folder
+
+
+def check_exactly(row: dict[str, Any]) -> None:
+    assert row["same"], "watched or not, training is the same"
+    assert row["alike"], "every rank has the same numbers"
+    assert (row["verdict"], row["alerts"]) == ("ok", [])
+    assert row["error"] < 1e-9
+    assert row["known"]["relative_norm"] == row["known"]["effective_lr"] == 28
+    assert "in_optimizer" in row["wiring"]
+
+
+@pytest.mark.parametrize("way", ["fsdp2", "fsdp2-dora", "tensor-parallel"])
+def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, way: str) -> None:
+    row = torchs[0][way]
+    check_exactly(row)
+    assert row["known"]["a_grad_norm"] == 28
+    assert row["known"]["output_ratio"] == (16 if way == "tensor-parallel" else 28)  # the MLP's are in parts there
+
+
+def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -> None:
+    """Each reading is a collective: one that a rank leaves out, for want of time, ends the training of all."""
+    row = torchs[0]["fsdp2-dora"]
+    assert row["full"] == [*range(1, 11), 16]
+    assert {"magnitude_drift", "drift_norm", "step_norm"} <= row["measured_at"].keys()
+
+
+def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
+    """Parts of matrices are no matrices, and no storage is no zero: no gradient norm, no LW305, no crash (LW901)."""
+    parts, nothing = torchs[0]["fsdp1-orig"], torchs[0]["fsdp1-flat"]
+    assert parts["same"]
+    assert nothing["same"]
+    assert parts["alerts"] == nothing["alerts"] == []
+    in_forward = {"output_ratio": 28, "effective_lr": 28, "predicted_norm": 28}
+    assert {metric: n for metric, n in parts["known"].items() if n} == in_forward
+    assert not any(nothing["known"].values())
+    assert nothing["verdict"] == "unknown"
+    assert "are unknown" in nothing["notes"][0]
+
+
+def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:
+    judgement = judge([torchs[1] / "fsdp1-flat"])
+    assert judgement.exit_code == 2
+    assert "none of the 8 adapters was measured in 10 steps" in judgement.unreadable[0]
+
+
+@pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed")
+def test_zero(tmp_path: Path) -> None:
+    """The optimizer holds flat partitions (1, 2), and the model nothing at all (3)."""
+    rows = run(tmp_path, "zero2", "zero3")
+    for row in rows.values():
+        check_exactly(row)
+        assert row["known"]["a_grad_norm"] == 0
+        assert row["known"]["predicted_norm"] == 28
+    assert [row["known"]["output_ratio"] for row in rows.values()] == [28, 0]
+    assert "output_ratio is unknown for 28 of 28" in rows["zero3"]["notes"][0]

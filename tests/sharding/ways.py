@@ -1,0 +1,258 @@
+"""Ways to spread a model over ranks, each trained once without and once with a Monitor: a row of the matrix.
+
+    torchrun --nproc_per_node 2 -m tests.sharding.ways FOLDER fsdp2 tensor-parallel …
+
+Rank 0 writes FOLDER/<way>.json. The suite's tests and ``python -m tests.matrix`` read it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import os
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+
+from lora_watch import Monitor, find_adapters
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STEPS = 10
+"""All of them are measured in full, also where that is seldom later (ZeRO-3)."""
+MORE_STEPS = 16
+"""The first step of the fixed cadence after those."""
+Whole = Callable[[], contextlib.AbstractContextManager[Any]]
+"""Inside, every parameter of the model is whole."""
+
+
+# -- torch's own -------------------------------------------------------------------------------------------------------
+def one(model: Any) -> tuple[Any, Whole]:
+    return model, contextlib.nullcontext
+
+
+def ddp(model: Any) -> tuple[Any, Whole]:
+    return torch.nn.parallel.DistributedDataParallel(model), contextlib.nullcontext
+
+
+def fsdp2(model: Any, **options: Any) -> tuple[Any, Whole]:
+    from torch.distributed.fsdp import fully_shard
+
+    for layer in model.get_base_model().model.layers:
+        fully_shard(layer, **options)
+    return fully_shard(model, **options), contextlib.nullcontext  # full_tensor() of each
+
+
+def fsdp2_offloaded(model: Any) -> tuple[Any, Whole]:
+    from torch.distributed.fsdp import CPUOffloadPolicy
+
+    return fsdp2(model, offload_policy=CPUOffloadPolicy(pin_memory=False))
+
+
+def fsdp2_bf16(model: Any) -> tuple[Any, Whole]:
+    from torch.distributed.fsdp import MixedPrecisionPolicy
+
+    return fsdp2(model, mp_policy=MixedPrecisionPolicy(param_dtype=torch.bfloat16))
+
+
+def fsdp1(model: Any, use_orig_params: bool) -> tuple[Any, Whole]:
+    from torch.distributed.fsdp import FullyShardedDataParallel
+    from torch.distributed.fsdp.wrap import ModuleWrapPolicy, lambda_auto_wrap_policy
+
+    def trained_leaf(module: Any) -> bool:  # as PEFT's fsdp_auto_wrap_policy wraps them
+        return not list(module.children()) and getattr(getattr(module, "weight", None), "requires_grad", False)
+
+    blocks = ModuleWrapPolicy({type(model.get_base_model().model.layers[0])})
+    leaves = functools.partial(lambda_auto_wrap_policy, lambda_fn=trained_leaf)
+    wrapped = FullyShardedDataParallel(
+        model,
+        auto_wrap_policy=blocks if use_orig_params else leaves,
+        use_orig_params=use_orig_params,
+        device_id=torch.device("cpu"),
+    )
+    return wrapped, lambda: FullyShardedDataParallel.summon_full_params(wrapped, writeback=False)
+
+
+def tensor_parallel(model: Any) -> tuple[Any, Whole]:
+    from torch.distributed.device_mesh import init_device_mesh
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    mesh = init_device_mesh("cpu", (dist.get_world_size(),))
+    for layer in model.get_base_model().model.layers:
+        for name, plan in (
+            ("gate_proj", ColwiseParallel),
+            ("up_proj", ColwiseParallel),
+            ("down_proj", RowwiseParallel),
+        ):
+            # A whole on every rank, B cut along its rows; the other way round in the second projection.
+            rows = plan is ColwiseParallel
+            part = getattr(layer.mlp, name)
+            parallelize_module(part, mesh, {"base_layer": plan(), f"lora_{'B' if rows else 'A'}.default": plan()})
+    return model, contextlib.nullcontext
+
+
+WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
+    "one process": one,
+    "ddp": ddp,
+    "fsdp2": fsdp2,
+    "fsdp2-dora": fsdp2,
+    "fsdp2-bf16": fsdp2_bf16,
+    "fsdp2-offloaded": fsdp2_offloaded,
+    "fsdp1-orig": functools.partial(fsdp1, use_orig_params=True),
+    "fsdp1-flat": functools.partial(fsdp1, use_orig_params=False),
+    "tensor-parallel": tensor_parallel,
+}
+
+
+def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
+    torch.manual_seed(0)
+    dora = way == "fsdp2-dora"
+    steps = MORE_STEPS if dora else STEPS
+    # Where each trained leaf is wrapped by itself, few of them: it takes time.
+    targets = ["q_proj", "v_proj"] if way == "fsdp1-flat" else "all-linear"
+    model, whole = WAYS[way](lora(tiny_model(), targets=targets, use_dora=dora).train())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    settings: dict[str, Any] = {"output_dir": folder / way.replace(" ", "-"), "console": False, "max_steps": steps}
+    if dora:  # one rank has time to spare, the other has spent too much of it
+        settings |= {"drift": True, "max_overhead": 1.0 if rank() else 1e-9}
+    monitor = Monitor(model, optimizer, **settings) if watched else None
+    data = torch.tensor([block["input_ids"] for block in stdlib_blocks(2 * steps, 32)]).split(2)
+    losses, full = [], []
+    with monitor or contextlib.nullcontext():
+        began = time.perf_counter()
+        for ids in data:
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            losses.append(float(loss.detach()))
+            if monitor is not None:
+                record = monitor.step(loss=losses[-1])
+                full += [record.step] if record is not None and "effective_rank" in record.metrics else []
+            optimizer.zero_grad()
+        took = time.perf_counter() - began
+    with whole():
+        seen = {"full": full, **seen_by(monitor, model)} if monitor is not None else {}
+        return {"losses": losses, "ms": 1e3 * took / steps, **seen}
+
+
+# -- DeepSpeed, through the Trainer ---------------------------------------------------------------------------------
+def zero(way: str, folder: Path, watched: bool) -> dict[str, Any]:
+    import deepspeed  # pyright: ignore[reportMissingImports]
+    from accelerate.state import AcceleratorState
+    from transformers.integrations import deepspeed as settings
+
+    from lora_watch import LoraWatchCallback
+
+    torch.manual_seed(0)
+    AcceleratorState._reset_state(True)
+    settings.unset_hf_deepspeed_config()
+    config = {
+        "zero_optimization": {"stage": int(way[-1])},
+        "zero_allow_untested_optimizer": True,
+        "train_micro_batch_size_per_gpu": "auto",
+        "train_batch_size": "auto",
+        "gradient_accumulation_steps": "auto",
+    }
+    callback = LoraWatchCallback(console=False, tensorboard=False, fail_on="error")
+    trainer = build_trainer(
+        lora(tiny_model()),
+        stdlib_blocks(4 * 2 * STEPS, 32),
+        STEPS,
+        callbacks=[callback] if watched else [],
+        output_dir=str(folder / way),
+        deepspeed=config,
+        ddp_backend="gloo",
+        logging_steps=1,
+    )
+    began = time.perf_counter()
+    trainer.train()
+    took = time.perf_counter() - began
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    model: Any = trainer.model
+    trained = [p for p in model.parameters() if p.requires_grad]
+    with deepspeed.zero.GatheredParameters(trained) if way == "zero3" else contextlib.nullcontext():
+        seen = seen_by(callback.monitor, model) if watched else {}
+    return {"losses": losses, "ms": 1e3 * took / STEPS, **seen}
+
+
+# -- what came of it --------------------------------------------------------------------------------------------------
+@torch.no_grad()
+def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
+    """What the monitor's last numbers are worth, next to what is true now."""
+    record = monitor.last
+    truth = [
+        abs(a.scale) * sum(float((b.double() @ x.double()).norm()) ** 2 for x, b in a.factors()) ** 0.5
+        for a in find_adapters(model)
+    ]
+    kept = json.loads((monitor_folder(monitor) / "report.json").read_text()) if rank() == 0 else {}
+    last = {a["name"]: a["last"] for a in kept.get("adapters", ())}
+    norms = [numbers.get("delta_norm") for numbers in last.values()]
+    errors = [abs(n / t - 1) for n, t in zip(norms, truth) if n is not None]
+    told = {name: record.metrics[name].measured.tobytes() for name in METRICS if name in record.metrics}
+    told.pop("output_ratio", None)  # of each rank's own tokens
+    return {
+        "known": {m: sum(v.get(m) is not None for v in last.values()) for m in METRICS},
+        "error": max(errors) if errors else None,
+        "measured_at": kept.get("measured_at"),
+        "verdict": kept.get("verdict"),
+        "notes": kept.get("notes"),
+        "versions": kept.get("versions"),
+        "alike": all(other == told for other in everyone(told)),
+        "alerts": [f"{alert.rule} {alert.message}" for alert in monitor.alerts],
+        "wiring": sorted(record.wiring),
+        "overhead": monitor.overhead,
+    }
+
+
+def everyone(told: Any) -> list[Any]:
+    if not dist.is_initialized():
+        return [told]
+    by_rank: list[Any] = [None] * dist.get_world_size()
+    dist.all_gather_object(by_rank, told)
+    return by_rank
+
+
+METRICS = ("delta_norm", "a_grad_norm", "output_ratio", "relative_norm", "effective_lr", "predicted_norm")
+
+
+def monitor_folder(monitor: Any) -> Path:
+    return next(sink.directory for sink in monitor._judge.sinks._sinks if hasattr(sink, "run_id"))
+
+
+def rank() -> int:
+    return dist.get_rank() if dist.is_initialized() else 0
+
+
+def row(way: str, folder: Path) -> dict[str, Any]:
+    train = zero if way.startswith("zero") else loop
+    plain, watched = train(way, folder, False), train(way, folder, True)
+    same = plain.pop("losses") == watched.pop("losses")
+    return {"way": way, "ranks": dist.get_world_size() if dist.is_initialized() else 1, "same": same,
+            "ms_plain": plain["ms"], **watched}  # fmt: skip
+
+
+def main(folder: Path, ways: Sequence[str]) -> None:
+    torch.set_num_threads(1)
+    if any(way.startswith("zero") for way in ways):
+        import deepspeed  # pyright: ignore[reportMissingImports]
+
+        deepspeed.init_distributed("gloo")
+    elif "RANK" in os.environ:
+        dist.init_process_group("gloo")
+    for way in ways:
+        told = row(way, folder)
+        if rank() == 0:
+            (folder / f"{way}.json").write_text(json.dumps(told))
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    main(Path(sys.argv[1]), sys.argv[2:])
