@@ -28,7 +28,8 @@ from lora_watch.text import count
 EARLY = 20
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters; later on other causes are
 likelier (LW202)."""
-
+LEARNED = 5
+"""Steps below the start after which a loss above it is no longer a bad start: a noisy run that has learned (LW202)."""
 
 _PLACES = (
     (("b_norm", "a_norm", "delta_norm"), "The weight"),
@@ -119,7 +120,7 @@ class NormExplosion(Rule):
 
     - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
       blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
-      above the start, or
+      above the start, and has not been below it for five steps before, or
     - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
 
     Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
@@ -164,7 +165,7 @@ class NormExplosion(Rule):
             size = size_of(record, metric)
         if size is None:
             return None
-        if size.overall > if_worse and _worse(record, self.loss_factor, EARLY + self.warm_up):
+        if size.overall > if_worse and self.sound < LEARNED and _worse(record, self.loss_factor, EARLY + self.warm_up):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
         elif size.overall > always and record.step >= 3 and not improved(record):

@@ -190,6 +190,15 @@ def test_the_first_steps_are_counted_from_the_end_of_the_warm_up(warm_up: int, f
     assert (rule.check(step(45, 1.0, 5.0, False, lr=1e-2)) is not None) == fires
 
 
+@pytest.mark.parametrize(("sound", "fires"), [(3, True), (8, False)])
+def test_a_run_that_has_learned_has_no_bad_start(sound: int, fires: bool) -> None:
+    """A classifier on few examples a step: its loss was near 0, and three batches later above the start for a while."""
+    rule = NormExplosion()
+    for number in range(1, sound + 1):
+        assert rule.check(step(number, 0.6, 2.0, improved=True)) is None
+    assert (rule.check(step(sound + 1, 0.6, 5.0, improved=False)) is not None) == fires
+
+
 def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
     ratios = [1.0, 50.0, 1.0, 50.0, 50.0, 50.0, 50.0]
     episodes = Episodes([AdapterDominates()])
