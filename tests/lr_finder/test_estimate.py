@@ -15,6 +15,7 @@ from lora_watch.lr_finder import Curve, Suggestion, drawing
 from lora_watch.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed, steepest_at
 from lora_watch.lr_finder.suggestion import suggestion
 from lora_watch.lr_finder.sweep import Edge, Sweep
+from tests.gate.test_schemas import errors
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3
 RATES = np.geomspace(1e-5, 1e-1, 60)
@@ -155,4 +156,5 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     told = json.loads(path.read_text())
     assert told["rate"] == found.rate
     assert len(told["curve"]["loss"]) == 60
+    assert errors("find_lr.json", told) == []
     ElementTree.parse(path.with_suffix(".svg"))
