@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
-import {endOf, peakOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
+import {endOf, peakOf, rateOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
 import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
 const ZONES = [
@@ -31,6 +31,12 @@ test('the peak is that of the steps so far', () => {
   assert.equal(peakOf(matrix, 2), 5);
   assert.equal(peakOf(matrix, 3), 9);
   assert.equal(peakOf(null, 3), null);
+});
+
+test('a learning rate that a sweep has found says so', () => {
+  assert.match(rateOf({peak_lr: [1e-4, 2e-4]}), /peaks at/);
+  assert.match(rateOf({peak_lr: [0.01], config: {find_lr: {rate: 0.01, low: 0.008, high: 0.02}}}), /found by a sweep/);
+  assert.equal(rateOf({}), null);
 });
 
 test('a running mean keeps both ends', () => {

@@ -259,12 +259,7 @@ function tiles(app, known, spread, path) {
       num(size == null ? null : path.blocks * size),
       size == null ? 'not measured' : `${num(size)} × ${path.blocks} blocks`,
     ),
-    tile(
-      's · lr, peak',
-      'effective_lr',
-      num(peakOf(effective, step)),
-      schema.peak_lr?.length ? `lr peaks at ${num(Math.max(...schema.peak_lr))}` : null,
-    ),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step)), rateOf(schema)),
     !adapters.length
       ? tile('Method', null, '–', 'no adapters')
       : adapters.every((adapter) => !adapter.r)
@@ -273,6 +268,16 @@ function tiles(app, known, spread, path) {
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile('Overhead', 'overhead', spent == null ? '–' : percent(spent, 1), 'of the wall time'),
   ];
+}
+
+/**
+ * The peak of the learning rate, and where it comes from.
+ * @param {Record<string, any>} schema
+ */
+export function rateOf({config, peak_lr: peaks}) {
+  const found = config?.find_lr;
+  if (found) return `lr ${num(found.rate)}, found by a sweep (${num(found.low)} to ${num(found.high)})`;
+  return peaks?.length ? `lr peaks at ${num(Math.max(...peaks))}` : null;
 }
 
 /** @param {import('./data.js').Schema} schema */
