@@ -8,7 +8,10 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lora_watch.records import Reading, StepRecord
+from lora_watch.sinks.heatmap import MOST_STEPS, Heatmap
 from lora_watch.sinks.thinning import ALL_OF, Thinning, stride
+from tests.sinks.made_up import run_of
 
 
 def written(steps: range, alerts: Set[int] = frozenset(), full_every: int = 1) -> list[int]:
@@ -47,3 +50,16 @@ def test_what_is_measured_seldom_is_what_is_written() -> None:
     out = written(range(100_001, 101_001), full_every=12)
     assert stride(100_001) == 16
     assert sum(step % 12 == 0 for step in out) >= len(out) - 2
+
+
+def test_a_heatmap_keeps_even_steps_and_the_last() -> None:
+    run, heatmap = run_of(2), Heatmap()
+    for step in range(1001):
+        heatmap.take(StepRecord(run, step, {"delta_norm": Reading(np.array([float(step), np.nan]))}))
+    columns, rows = heatmap.table()
+    steps = [int(step) for step in columns[1:]]
+    assert len(steps) <= MOST_STEPS
+    assert steps == [*range(0, 1000, 16), 1000]
+    assert [row[0] for row in rows] == list(run.names)
+    assert rows[0][1:] == steps
+    assert rows[1][1:] == [None] * len(steps)

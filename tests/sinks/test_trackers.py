@@ -83,6 +83,11 @@ def test_wandb_has_the_summary_in_its_rows_and_the_alerts(tmp_path: Path, monkey
     assert losses[-1]["train/lora/delta_norm/median"] > losses[0]["train/lora/delta_norm/median"] > 0
     assert sum("train/lora/loss" in row for row in rows) == 6  # joined, no rows of our own
     assert [alert.title for alert in alerts] == opened(callback)
+    (heatmap,) = (row["lora_watch/delta_norm/path"] for row in rows if "lora_watch/delta_norm/path" in row)
+    table = json.loads(next(tmp_path.glob(f"wandb/offline-run-*/files/{heatmap}")).read_bytes())
+    assert table["columns"] == ["adapter", "0", "1", "2", "3", "4", "5", "6"]
+    assert len(table["data"]) == 28
+    assert table["data"][0][1] == 0.0 < table["data"][0][2]
     assert str(tmp_path / "out" / "lora_watch" / "report.json") in alerts[0].text
 
 

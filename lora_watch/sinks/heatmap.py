@@ -1,0 +1,44 @@
+"""The heatmap of a run, adapters × steps, small enough to be one table of a tracker."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lora_watch.records import FloatArray, StepRecord
+
+MOST_STEPS = 64
+"""Columns of the table, at most: evenly spaced steps, and the last one."""
+
+
+class Heatmap:
+    """Keeps ``metric`` of every adapter at some steps. A set of other adapters begins it anew."""
+
+    def __init__(self, metric: str = "delta_norm") -> None:
+        self._metric = metric
+        self._names: tuple[str, ...] = ()
+        self._columns: list[tuple[int, FloatArray]] = []
+        self._last: tuple[int, FloatArray] | None = None
+        self._every = 1
+
+    def take(self, record: StepRecord) -> None:
+        reading = record.metrics.get(self._metric)
+        if reading is None or not reading.known.any():
+            return
+        if record.run.names != self._names:
+            self._names, self._columns, self._every = record.run.names, [], 1
+        self._last = record.step, reading.measured
+        if record.step % self._every == 0:
+            self._columns.append(self._last)
+        if len(self._columns) >= MOST_STEPS:  # one is left for the last step
+            self._every *= 2
+            self._columns = [column for column in self._columns if column[0] % self._every == 0]
+
+    def table(self) -> tuple[list[str], list[list[object]]]:
+        """Names of the columns, ``adapter`` and the steps, and a row an adapter: None for what is unknown or
+        not finite. Both empty where nothing was taken."""
+        columns = dict([*self._columns, self._last] if self._last is not None else [])
+        if not columns:
+            return [], []
+        values = np.stack(list(columns.values()), axis=1)
+        cells = np.where(np.isfinite(values), values, None).tolist()
+        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self._names, cells)]

@@ -1,0 +1,176 @@
+"""What works where: every way, trainer and tracker tried with real processes and packages, as a page of the docs.
+
+    python -m tests.matrix                        all rows that this machine can run; writes docs/matrix.md
+    python -m tests.matrix --python /other/python --only zero2 zero3      rows that another interpreter can run
+
+A row that is not run keeps its numbers of the last time, which stand in docs/matrix.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+KEPT, PAGE = ROOT / "docs" / "matrix.json", ROOT / "docs" / "matrix.md"
+
+WAYS: dict[str, tuple[str, int]] = {
+    "one process": ("one process, plain loop", 1),
+    "ddp": ("DDP", 2),
+    "fsdp2": ("FSDP2", 2),
+    "fsdp2-dora": ("FSDP2, DoRA, `drift=True`", 2),
+    "fsdp2-bf16": ("FSDP2, bf16 in the forward pass", 2),
+    "fsdp2-offloaded": ("FSDP2, CPU offload", 2),
+    "fsdp1-orig": ("FSDP1, `use_orig_params=True`", 2),
+    "fsdp1-flat": ("FSDP1, `use_orig_params=False`", 2),
+    "zero1": ("ZeRO-1, Trainer", 2),
+    "zero2": ("ZeRO-2, Trainer", 2),
+    "zero3": ("ZeRO-3, Trainer", 2),
+    "tensor-parallel": ("tensor parallelism of the MLPs", 2),
+}
+"""By the name that ``tests.sharding.ways`` knows: what the page calls it, and on how many ranks."""
+
+PACKAGES: dict[str, tuple[str, str]] = {
+    "Trainer on two ranks: NaN on one, an explosion that one sees": (
+        "transformers",
+        "tests/trainer/test_distributed.py",
+    ),
+    "`Monitor` in a plain loop": ("torch", "tests/monitor/test_plain_loop.py"),
+    "compiled models, fused kernels": ("torch", "tests/monitor/test_hooks_unseen.py"),
+    "accelerate": ("accelerate", "tests/integrations/test_accelerate.py"),
+    "Lightning": ("lightning", "tests/integrations/test_lightning.py"),
+    "Axolotl, against its interface": ("axolotl", "tests/integrations/test_axolotl.py"),
+    "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
+    "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
+    "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),
+}
+"""What else is tried: a package, and the tests that do it."""
+
+NOT_RUN = """\
+NCCL, any GPU, more than two ranks; context and pipeline parallelism; FSDP and ZeRO over quantised weights; ZeRO with
+offloading; LLaMA-Factory, Unsloth and Axolotl themselves; Comet, SwanLab, ClearML, Neptune. What a step costs on up
+to 512 ranks and with 405 billion parameters is computed, not run: `benchmarks/rank_cost.py`."""
+
+
+def ways(names: Sequence[str], python: str) -> dict[str, Any]:
+    """Rows of ``tests.sharding.ways``, those on as many ranks from one start."""
+    rows = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for ranks in sorted({WAYS[name][1] for name in names}):
+            same = [name for name in names if WAYS[name][1] == ranks]
+            groups = [[n for n in same if n.startswith("zero") is zero] for zero in (False, True)]
+            for group in filter(None, groups):
+                start = (
+                    ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+                )
+                command = [python, *start, "-m", "tests.sharding.ways", folder, *group]
+                env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+                done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
+                if done.returncode:
+                    print(done.stderr[-2000:], file=sys.stderr)
+        for name in names:
+            file = Path(folder, f"{name}.json")
+            if file.exists():
+                rows[name] = json.loads(file.read_text()) | {"date": today()}
+    return rows
+
+
+def packages(names: Sequence[str], python: str) -> dict[str, Any]:
+    """What the tests of each say."""
+    rows = {}
+    for name in names:
+        package, tests = PACKAGES[name]
+        command = [python, "-m", "pytest", "-o", "addopts=", "-q", *tests.split()]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        says = re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.strip().rpartition("\n")[2])
+        try:
+            version = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            version = None
+        rows[name] = {"says": {what: int(n) for n, what in says}, "version": version, "date": today()}
+    return rows
+
+
+def today() -> str:
+    return str(datetime.datetime.now(datetime.timezone.utc).date())
+
+
+def page(kept: Mapping[str, Any]) -> str:
+    versions = {k: v for row in kept["ways"].values() for k, v in row["versions"].items() if k != "lora-watch"}
+    named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()))
+    lines = [HEAD.format(versions=named), *(_way(name, kept["ways"].get(name)) for name in WAYS)]
+    lines += [MIDDLE, *(_package(name, kept["packages"].get(name)) for name in PACKAGES)]
+    return "\n".join(lines) + f"\n\n## Not run\n\n{NOT_RUN}\n"
+
+
+def _way(name: str, row: Mapping[str, Any] | None) -> str:
+    told, ranks = WAYS[name]
+    if row is None:
+        return f"| {told} | {ranks} | not run | | | | |"
+    most = max(row["known"].values(), default=0) or 1
+    unknown = [f"`{metric}`" for metric, n in row["known"].items() if n == 0]
+    partly = [f"`{metric}` of {most - n}" for metric, n in row["known"].items() if 0 < n < most]
+    error = "unknown" if row["error"] is None else f"{row['error']:.0e}"
+    same = "the same bits" if row["same"] else "**differ**"
+    all_of_it = "everything" if len(unknown) == len(row["known"]) else ", ".join([*unknown, *partly]) or "nothing"
+    cost = f"{row['ms_plain']:.0f} → {row['ms']:.0f}"
+    return f"| {told} | {ranks} | {row['verdict']} | {error} | {all_of_it} | {same} | {cost} |"
+
+
+def _package(name: str, row: Mapping[str, Any] | None) -> str:
+    package, tests = PACKAGES[name]
+    if row is None:
+        return f"| {name} | not run | | `{tests}` |"
+    says = ", ".join(f"{n} {what}" for what, n in row["says"].items()) or "**did not start**"
+    return f"| {name} | {says} | {package} {row['version'] or '(not installed)'} | `{tests}` |"
+
+
+HEAD = """# What works where
+
+Made by `python -m tests.matrix` from real processes: gloo on a CPU of two cores; {versions}. The packaged model with 28
+adapters takes ten steps (16 with DoRA) without and with a monitor.
+
+## Ways to spread a model over ranks
+
+*Error*: of ‖ΔW‖, the worst over the adapters, against the product of the whole matrices in float64. *Unknown* is what
+the report says nothing about. *Losses*: with a monitor against without. *Cost*: milliseconds of the quickest step,
+without → with, while every step is measured in full, as the first ten are.
+
+| way | ranks | verdict | error | unknown | losses | cost |
+|---|---|---|---|---|---|---|"""
+
+MIDDLE = """
+Where everything is unknown the run's verdict is `unknown`, and `lora-watch check` exits 2.
+
+## Trainers, loops and trackers
+
+| what | its tests say | version | tests |
+|---|---|---|---|"""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--python", default=sys.executable, help="the interpreter that runs the rows")
+    parser.add_argument("--only", nargs="+", help="names of rows")
+    parser.add_argument("--packages", action=argparse.BooleanOptionalAction, default=True, help="the second table, too")
+    chosen = parser.parse_args()
+    kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"ways": {}, "packages": {}}
+    kept["ways"] |= ways([name for name in WAYS if name in (chosen.only or WAYS)], chosen.python)
+    if chosen.packages and not chosen.only:
+        kept["packages"] |= packages(list(PACKAGES), chosen.python)
+    KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
+    PAGE.write_text(page(kept), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
