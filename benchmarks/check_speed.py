@@ -1,7 +1,7 @@
 """Claim: ``lora-watch check`` judges a run of 10,000 steps and 224 adapters within 2 s and 300 MB.
 
 Writes such a run and times whole processes, the start of Python counted: ``check`` on the folder, on its TensorBoard
-events alone, and against a baseline; beside them TensorBoard's ``EventAccumulator`` on the same file, told to keep
+events alone, and against a baseline; for comparison TensorBoard's ``EventAccumulator`` on the same file, told to keep
 nothing but the loss. Prints CPU and wall seconds, the highest resident memory, and the ratio of CPU times.
 
     python benchmarks/check_speed.py [--adapters 224] [--metrics 14] [--steps 10000]

@@ -3,13 +3,12 @@
     python benchmarks/loss_detection.py [--steps 150000] [--tuning]
 
 Counts alarms in 10,000 clean steps, synthetic and real, and the steps until an event is found: the loss jumps to 1.5
-times its level for good, rises by 0.5 % a step (beside what its trend would have been), is three times as high for one
-step, is NaN. Beside our rules stand those of other monitors (`corpus/peers.py`) on the same losses, and
-a bound that no detector passes.
+times its level for good, rises by 0.5 % a step (relative to its trend), is three times as high for one step, is NaN.
+The rules of other monitors (`corpus/peers.py`) run on the same losses; a bound that no detector passes is printed, too.
 
 Synthetic losses are seven trends in turn under noise of 2, 8 and 25 % a step of four kinds: log-normal; fading to half;
 Student's t with five degrees of freedom; scaled by the length of a batch of one. Real ones are those of
-`real_losses.npz` and of the corpus's good runs. Limits were chosen on what ``--tuning`` shows: other random numbers,
+`real_losses.npz` and the corpus's good runs. Thresholds were chosen on what ``--tuning`` shows: other random numbers,
 the even seeds of the real runs, the corpus's development seeds. What is printed without it had no part in the choice.
 """
 

@@ -46,7 +46,7 @@ class Look(NamedTuple):
     memory: float
     """MiB of resident memory."""
     pace: float
-    """Milliseconds of CPU a step since the look before, of all threads: a median."""
+    """Milliseconds of CPU a step since the last call, of all threads: a median."""
     threads: int
     files: int
     """Open descriptors."""

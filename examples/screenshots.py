@@ -37,7 +37,7 @@ def take(logdir: Path, out: Path) -> None:
     """``lora-tab-light.png`` and ``lora-tab-dark.png`` show the overview; one picture of each other view."""
     from playwright.sync_api import sync_playwright
 
-    from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
+    from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
     from tests.tensorboard_plugin.serving import fetch, server
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -48,7 +48,7 @@ def take(logdir: Path, out: Path) -> None:
         time.sleep(3)  # the last of them is read to its end
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         for view in VIEWS:
-            for mode, run in (("light", SICK), ("dark", HEALTHY)) if view == "overview" else (("light", SICK),):
+            for mode, run in (("light", EXPLODED), ("dark", HEALTHY)) if view == "overview" else (("light", EXPLODED),):
                 page = browser.new_page(
                     viewport={"width": 1280, "height": 1030 if view == "compare" else 940}, device_scale_factor=1.5
                 )

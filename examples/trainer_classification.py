@@ -1,4 +1,4 @@
-"""One line in a Trainer script: a classifier is fine-tuned under the watch and its report is read afterwards.
+"""One line in a Trainer script: a classifier is fine-tuned with the callback, and its report is read afterwards.
 
     python examples/trainer_classification.py
 

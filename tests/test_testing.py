@@ -13,7 +13,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.testing import stays_healthy
 from tests.support import build_trainer, lora, tiny_model, train
 
-SICK: dict[str, Any] = {"lr": 5e-2, "steps": 12}
+EXPLODED: dict[str, Any] = {"lr": 5e-2, "steps": 12}
 
 
 def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
@@ -31,12 +31,12 @@ def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
 
 def test_a_sick_one_fails_with_the_alert() -> None:
     with pytest.raises(AssertionError, match=r"ERROR LW102 norm-explosion at step \d") as caught, stays_healthy():
-        train(lora(tiny_model(), alpha=128), **SICK)
+        train(lora(tiny_model(), alpha=128), **EXPLODED)
     assert "try: lora_alpha 128 →" in str(caught.value)
 
 
 def test_a_trainer_built_before() -> None:
-    trainer = build_trainer(lora(tiny_model(), alpha=128), **SICK)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), **EXPLODED)
     with pytest.raises(AssertionError, match="LW102"), stays_healthy(trainer):
         trainer.train()
 
@@ -58,7 +58,7 @@ def test_the_severity_is_a_choice() -> None:
 def test_a_stop_that_the_training_code_swallows_is_no_pass() -> None:
     def swallows() -> None:
         with pytest.raises(LoraWatchError):
-            train(lora(tiny_model(), alpha=128), **SICK)
+            train(lora(tiny_model(), alpha=128), **EXPLODED)
 
     with pytest.raises(AssertionError, match="LW102"), stays_healthy():
         swallows()
@@ -67,11 +67,11 @@ def test_a_stop_that_the_training_code_swallows_is_no_pass() -> None:
 def test_a_callback_of_its_own_that_never_stops_is_judged_by_its_alerts() -> None:
     own = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     with pytest.raises(AssertionError, match="LW102"), stays_healthy():
-        train(lora(tiny_model(), alpha=128), callbacks=[own], **SICK)
+        train(lora(tiny_model(), alpha=128), callbacks=[own], **EXPLODED)
 
 
 def test_each_training_of_one_trainer_counts() -> None:
-    trainer = build_trainer(lora(tiny_model(), alpha=128), **SICK)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), **EXPLODED)
     own = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     trainer.add_callback(own)
 

@@ -239,7 +239,7 @@ class LossNotDecreasing(Rule):
     standard errors below that of the first, a fall of ``fall`` of its start would have been more than that, and the
     last five losses lie no further below the start than their noise. So a run whose noise hides such a fall is not
     judged. Of the 160 runs of the corpus on which thresholds are chosen this holds for 16, all of them wasted, and
-    LW104 has spoken of each already.
+    LW104 names each already.
     """
 
     id = "LW206"

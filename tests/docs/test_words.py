@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,8 +27,11 @@ RETIRED_IN_NAMES = re.compile(
 
 
 def prose(file: Path) -> Iterator[str]:
-    """Every string of a module, docstrings included, or a page without what programs have printed."""
+    """Every string of a module, docstrings included; cells; a page without what programs print."""
     text = file.read_text(encoding="utf-8")
+    if file.suffix == ".ipynb":
+        yield from ("".join(cell["source"]) for cell in json.loads(text)["cells"])
+        return
     if file.suffix != ".py":
         yield re.sub(r"^```(\w*)\n(.*?)^```$", lambda block: block[2] * bool(block[1]), text, flags=re.M | re.S)
         return
@@ -50,7 +54,9 @@ def names(file: Path) -> Iterator[str]:
 
 
 def pages() -> list[Path]:
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "examples" / "README.md", PACKAGE / "guide.yaml"]
+    examples = [file for file in (ROOT / "examples").rglob("*") if file.suffix in (".py", ".md", ".yml")]
+    texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb"), *examples]
+    return [*texts, PACKAGE / "guide.yaml", *(PACKAGE / "tensorboard_plugin" / "static").glob("*.js")]
 
 
 @pytest.mark.parametrize("file", pages(), ids=lambda file: str(file.relative_to(ROOT)))

@@ -55,7 +55,7 @@ def nearly_silent(factor: float) -> Any:
 
 # -- LW102 -------------------------------------------------------------------------------------------------------------
 
-SICK = [
+EXPLODED = [
     pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
     pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong"),
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
@@ -65,7 +65,7 @@ SICK = [
 ]
 
 
-@pytest.mark.parametrize(("config", "settings"), SICK)
+@pytest.mark.parametrize(("config", "settings"), EXPLODED)
 def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> None:
     monitor = run(lora(tiny_model(), **config), steps=20, **settings)
     alert = the("LW102", monitor)

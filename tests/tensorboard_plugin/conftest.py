@@ -22,7 +22,7 @@ ARGUMENTS += ["--disable-component-update"]
 
 @pytest.fixture(scope="session")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A healthy run and its sick twin, both real, and a broken one that is made up."""
+    """A healthy run and its exploding twin, both real, and a broken one that is made up."""
 
     def make(folder: Path) -> None:
         train_pair(folder, STEPS)

@@ -11,7 +11,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from lora_watch import LoraWatchCallback
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
-HEALTHY, SICK = "healthy r8 α16", "sick r8 α64"
+HEALTHY, EXPLODED = "healthy r8 α16", "exploded r8 α64"
 
 
 def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0, batch: int = 4) -> None:
@@ -35,6 +35,6 @@ def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: 
 
 
 def train_pair(folder: Path, steps: int, batch: int = 4) -> None:
-    """A healthy run and its sick twin: four times the scale, ten times the learning rate."""
+    """A healthy run and its exploding twin: four times the scale, ten times the learning rate."""
     train_into(folder / HEALTHY, steps, r=8, alpha=16, lr=2e-3, batch=batch)
-    train_into(folder / SICK, steps, r=8, alpha=64, lr=2e-2, batch=batch)
+    train_into(folder / EXPLODED, steps, r=8, alpha=64, lr=2e-2, batch=batch)

@@ -19,7 +19,7 @@ from tests.sinks.backend import LOADERS
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
-from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
+from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import fetch, server
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
@@ -105,7 +105,7 @@ def tab(browser: Any, address: str) -> Iterator[Tab]:
 
 
 def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
-    frame = tab.open(run=SICK)
+    frame = tab.open(run=EXPLODED)
     assert "explosion" in frame.inner_text("#verdict h1").lower()
     assert "lora_alpha 64" in frame.inner_text("#verdict .fix")
     assert frame.inner_text("#ended") == "finished unhealthy"
@@ -118,7 +118,7 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
         wide, room = frame.evaluate("[document.querySelector('#view').scrollWidth, innerWidth]")
         assert wide <= room, view
     assert frame.query_selector("#differences").inner_text().count("\n") >= 3
-    assert SICK in frame.inner_text("#outcomes")
+    assert EXPLODED in frame.inner_text("#outcomes")
     tab.after(lambda: frame.click("#tab-layer"))
     assert len(frame.query_selector_all("#spectrum .sigma")) == 8
 
@@ -129,7 +129,7 @@ def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     assert frame.query_selector("#verdict.ok") is not None
     assert frame.inner_text("#verdict h1").startswith("Healthy")
     assert "error" not in frame.eval_on_selector_all(".trace.zone", coloured)
-    frame = tab.open(run=SICK)
+    frame = tab.open(run=EXPLODED)
     assert frame.query_selector("#verdict.error") is not None
     assert "error" in frame.eval_on_selector_all(".trace.zone", coloured)
 
@@ -137,8 +137,8 @@ def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
 def test_nothing_is_judged_in_the_browser(tmp_path: Path, browser: Any) -> None:
     run = run_of(8)
     rising = {"loss_start": 1.0, "loss_recent": 9.0, "loss_improved": 0.0}
-    loud = {"output_ratio": np.full(8, 500.0)}
-    records = [record_of(run, s, metrics=loud, scalars=rising, zone="healthy") for s in range(1, 20)]
+    ratio = {"output_ratio": np.full(8, 500.0)}
+    records = [record_of(run, s, metrics=ratio, scalars=rising, zone="healthy") for s in range(1, 20)]
     write(tmp_path / "rules say healthy", run, records)
     small = [record_of(run, s, zone="exploding") for s in range(1, 20)]
     errors = [alert_of(7, "LW102"), alert_of(5, "LW201", name="non-finite-loss")]
@@ -195,7 +195,7 @@ def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any
 
 
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:
-    frame = tab.open(view="alerts", run=SICK)
+    frame = tab.open(view="alerts", run=EXPLODED)
     row = frame.query_selector("#alerts tbody tr[data-alert^='LW102@']")
     step = row.get_attribute("data-alert").partition("@")[2]
     tab.after(row.click)
@@ -218,7 +218,7 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
 
 
 def test_alerts_are_filtered_and_sorted(tab: Tab) -> None:
-    frame = tab.open(view="alerts", run=SICK)
+    frame = tab.open(view="alerts", run=EXPLODED)
     rules = lambda: frame.eval_on_selector_all("#alerts tbody tr", "all => all.map((row) => row.cells[1].textContent)")  # noqa: E731
     assert rules() == ["LW102", "LW401"]
     tab.after(lambda: frame.click("#sort-step"))
@@ -379,7 +379,7 @@ def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
     tab.press("2")
     tab.after(lambda: frame.click("#colour-rank"))  # no place of its own
     tab.press("4")
-    tab.after(lambda: tab.choose_run("sick"))
+    tab.after(lambda: tab.choose_run("exploded"))
     for act, view, run in (
         ("go_back", "alerts", HEALTHY),
         ("go_back", "heatmap", HEALTHY),
@@ -548,7 +548,7 @@ def test_a_chart_zooms_and_is_saved(tab: Tab) -> None:
 
 @ONE_LOADER
 def test_every_term_says_what_it_means(tab: Tab) -> None:
-    frame = tab.open(run=SICK)
+    frame = tab.open(run=EXPLODED)
     words = {
         "overview": ".tile .name, .stack h2, .stack .legend span",
         "heatmap": ".toolbar .pick, .side h2",
@@ -568,7 +568,7 @@ def test_every_term_says_what_it_means(tab: Tab) -> None:
 
 @ONE_LOADER
 def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
-    frame = tab.open(run=SICK)
+    frame = tab.open(run=EXPLODED)
     tab.after(lambda: tab.page.set_viewport_size({"width": 420, "height": 900}))
     for i, view in enumerate(VIEWS):
         tab.press(str(i + 1))
@@ -636,7 +636,7 @@ CONTRAST = """() => {
 @ONE_LOADER
 @pytest.mark.parametrize("mode", ["light", "dark"])
 def test_every_text_is_readable(tab: Tab, mode: str) -> None:
-    frame = tab.open(run=SICK)
+    frame = tab.open(run=EXPLODED)
     if mode == "dark":
         tab.page.click("app-header-dark-mode-toggle button")
         tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())

@@ -11,7 +11,7 @@ import pytest
 
 from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.real_runs import HEALTHY, SICK
+from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import WITHOUT_US, fetch, server
 
 
@@ -19,7 +19,7 @@ from tests.tensorboard_plugin.serving import WITHOUT_US, fetch, server
 def address(request: pytest.FixtureRequest, logdir: Path) -> Iterator[str]:
     with server(logdir, request.param, ready="data/plugin/text/tags", program=("-c", WITHOUT_US)) as found:
         for _ in range(100):  # the Rust loader reads on its own
-            if all(points(found, run, "train/train_runtime") for run in (HEALTHY, SICK)):
+            if all(points(found, run, "train/train_runtime") for run in (HEALTHY, EXPLODED)):
                 break
             time.sleep(0.2)
         yield found
@@ -38,11 +38,11 @@ def test_the_tab_is_not_there_and_the_others_are(address: str) -> None:
 
 
 def test_scalars_show_which_run_is_ruined(address: str) -> None:
-    loud = {run: points(address, run, "lora/output_ratio/median")[-1][1] for run in (HEALTHY, SICK)}
-    assert loud[SICK] > 3 * loud[HEALTHY]
-    for run in (HEALTHY, SICK):
+    ratio = {run: points(address, run, "lora/output_ratio/median")[-1][1] for run in (HEALTHY, EXPLODED)}
+    assert ratio[EXPLODED] > 3 * ratio[HEALTHY]
+    for run in (HEALTHY, EXPLODED):
         assert [step for step, _ in points(address, run, "lora/loss")] == list(range(1, STEPS + 1))
-    assert points(address, SICK, "lora/alerts/error")[-1] == (STEPS, 1)
+    assert points(address, EXPLODED, "lora/alerts/error")[-1] == (STEPS, 1)
     assert points(address, HEALTHY, "lora/alerts/error")[-1] == (STEPS, 0)
 
 
@@ -52,7 +52,7 @@ def test_every_chart_of_custom_scalars_draws(address: str) -> None:
     assert {"delta_norm", "output_ratio", "scale"} <= {title.partition(",")[0] for title in charts}
     for chart in charts.values():
         for tag in chart["multiline"]["tag"]:
-            told = fetch(address, "data/plugin/custom_scalars/scalars", run=SICK, tag=tag)
+            told = fetch(address, "data/plugin/custom_scalars/scalars", run=EXPLODED, tag=tag)
             assert any(told["tag_to_events"].values()), tag
 
 
@@ -60,7 +60,7 @@ def test_hparams_list_the_runs_with_rank_scale_and_outcome(address: str) -> None
     statuses = [f"STATUS_{status}" for status in ("UNKNOWN", "SUCCESS", "FAILURE", "RUNNING")]
     told = fetch(address, "data/plugin/hparams/session_groups", {"allowedStatuses": statuses, "sliceSize": 100})
     groups = {group["sessions"][0]["name"]: group for group in told["sessionGroups"]}
-    for run, alpha, errors in ((HEALTHY, 16, 0), (SICK, 64, 1)):
+    for run, alpha, errors in ((HEALTHY, 16, 0), (EXPLODED, 64, 1)):
         assert (groups[run]["hparams"]["r"], groups[run]["hparams"]["alpha"]) == (8, alpha)
         values = {metric["name"]["tag"]: metric["value"] for metric in groups[run]["metricValues"]}
         assert values["lora/alerts/error"] == errors
@@ -68,7 +68,7 @@ def test_hparams_list_the_runs_with_rank_scale_and_outcome(address: str) -> None
 
 
 def test_text_has_the_alert_and_its_remedy(address: str) -> None:
-    told = fetch(address, "data/plugin/text/text", run=SICK, tag="lora/alerts/text_summary")
+    told = fetch(address, "data/plugin/text/text", run=EXPLODED, tag="lora/alerts/text_summary")
     text = "\n".join(entry["text"] for entry in told)
     assert "norm-explosion" in text
     assert "lora_alpha 64 → 16" in text

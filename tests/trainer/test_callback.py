@@ -99,14 +99,14 @@ def test_a_failure_inside_is_logged_once_and_training_goes_on(
 
 # -- fail fast ---------------------------------------------------------------------------------------------------------
 
-SICK = {"lr": 5e-2}
+EXPLODED = {"lr": 5e-2}
 """With alpha 128 at r 8 this run is lost within a few steps: 6.3 → 5.6 and stuck."""
 
 
 def test_an_error_stops_saves_and_raises() -> None:
     callback = LoraWatchCallback(fail_on="error", console=False)
     trainer = build_trainer(
-        lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], save_strategy="steps", save_steps=100, **SICK
+        lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], save_strategy="steps", save_steps=100, **EXPLODED
     )
     with pytest.raises(LoraWatchError, match="LW102 norm-explosion") as caught:
         trainer.train()
@@ -125,7 +125,7 @@ def test_an_error_stops_saves_and_raises() -> None:
 def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORA_WATCH_FAIL_ON", raising=False)
     callback = LoraWatchCallback(fail_on=fail_on, console=False)
-    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 12, callbacks=[callback], **SICK)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 12, callbacks=[callback], **EXPLODED)
     trainer.train()
     assert trainer.state.global_step == 12
     assert callback.monitor is not None
@@ -149,7 +149,7 @@ def test_a_typo_in_mute_is_an_error_that_suggests() -> None:
 
 def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     callback = LoraWatchCallback(fail_on="warning", console=False)
-    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **SICK)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **EXPLODED)
     before = adapters_of(trainer)
     with pytest.raises(LoraWatchError, match="LW401 aggressive-scale"):
         trainer.train()

@@ -190,7 +190,7 @@ function watchers({schema}) {
 }
 
 /**
- * The new settings as one would type them, beside the run's own; null where the alert has none.
+ * The new settings as one would type them, next to the run's own; null where the alert has none.
  * @param {import('./app.js').App} app
  */
 function settingsOf(app, alert, inWords) {

@@ -68,7 +68,7 @@ export class App {
       ),
     );
     body.append(this.bar, this.main, this.help);
-    this.help.addEventListener('click', (event) => event.target === this.help && this.help.close()); // beside it
+    this.help.addEventListener('click', (event) => event.target === this.help && this.help.close()); // outside of it
     this.drawing = 0;
     /** @type {Record<string, import('./data.js').Run>} */
     this.runs = {};
@@ -128,7 +128,7 @@ export class App {
     await this.draw();
   }
 
-  /** What has been written since: drawn at once where the latest step is followed, else hinted at beside its button. */
+  /** What has been written since: drawn at once where the latest step is followed, else a hint next to its button. */
   async #follow() {
     if (document.hidden || !innerWidth || !this.shown || this.loading) return;
     const {run} = this.state;

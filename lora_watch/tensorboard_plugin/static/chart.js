@@ -319,7 +319,7 @@ function draw(line, X, Y, to, [x0, x1], top, foot, told) {
   ].filter(Boolean);
 }
 
-/** The names of lines beside their colours. */
+/** The names of lines next to their colours. */
 export const legend = (lines) =>
   h(
     'div',

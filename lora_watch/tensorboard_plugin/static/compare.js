@@ -159,7 +159,7 @@ export async function draw(app) {
           class: 'rest',
           'data-after': true,
           onplaced: ({target}) => {
-            const height = Math.max(em(380), Math.min(em(640), target.clientHeight)); // as high as the tables beside it
+            const height = Math.max(em(380), Math.min(em(640), target.clientHeight)); // like the tables next to it
             const metric = found[0]?.path.metric;
             target.append(picture(paths, {width: page.widths[1] - 26, height, metric}));
           },
@@ -212,7 +212,7 @@ async function readRun(app, name) {
   return {name, schema, alerts, told, path, end, settings: settings(schema), ...Object.fromEntries(matrices)};
 }
 
-/** The run that is looked at, and one of each other configuration: seeds of the same say little beside one another. */
+/** The run that is looked at, and one of each other configuration: seeds of the same say little next to one another. */
 function suggested(sweep, run, names) {
   const seed = sweep.configurations.flatMap(({runs}) => runs).find(({name}) => name === run)?.seed;
   const others = sweep.configurations

@@ -36,7 +36,7 @@ export function num(value, smallest = 1e-3) {
   return text.replace('-', '−');
 }
 
-/** The same, without an exponent for 0.0005: beside an axis, or where it is to be typed. */
+/** The same, without an exponent for 0.0005: at an axis, or where it is to be typed. */
 export const plain = (value) => num(value, 1e-4);
 
 export const percent = (share, digits = 0) =>

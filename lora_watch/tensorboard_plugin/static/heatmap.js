@@ -16,7 +16,7 @@ export const COLOURS = {
 export const ROWS = {type: 'by module', depth: 'by depth'};
 const BROKEN = '#ff00a8';
 const side = () => em(268);
-/** Letters that the longest name of a group needs, and the room beside the picture that they take. */
+/** Letters that the longest name of a group needs, and the room next to the picture that they take. */
 const letters = (app) => Math.max(11, Math.min(22, Math.max(...app.adapters.map(({type}) => type.length))));
 const gutterWidth = (app) => em(108 + 6 * (letters(app) - 11));
 
@@ -109,8 +109,8 @@ export async function draw(app) {
   const {state, adapters} = app;
   const controls = toolbar(app);
   if (!adapters.length || !state.metric) return h('p', {class: 'empty-page'}, 'This run has no adapters.');
-  const beside = app.width > 3 * side(), // else what stands out comes below
-    width = app.width - (beside ? side() + 16 : 0) - 28,
+  const wide = app.width > 3 * side(), // else what stands out comes below
+    width = app.width - (wide ? side() + 16 : 0) - 28,
     plot = width - gutterWidth(app) - 4;
   const max_cols = Math.max(50, Math.floor(plot / 50) * 50);
   const zoomed = state.from !== '' || state.to !== '';
@@ -135,7 +135,7 @@ export async function draw(app) {
     controls,
     h(
       'div',
-      {class: 'columns', style: `grid-template-columns:minmax(0,1fr)${beside ? ` ${side()}px` : ''}`},
+      {class: 'columns', style: `grid-template-columns:minmax(0,1fr)${wide ? ` ${side()}px` : ''}`},
       h('section', {class: 'card'}, legendOf(app, matrix, painted), heat),
       h(
         'section',

@@ -11,7 +11,7 @@ export function cut(name, most) {
 /**
  * `adapters` {name, layer}, each with its index, its module type and a short name. `given`: names of adapters that may
  * stand at the end of theirs. A type is the module's own name, with as much of its path before it as types of the
- * same layer need: `q_proj`, but `encoder.q_proj` beside `decoder.q_proj`.
+ * same layer need: `q_proj`, but `encoder.q_proj` next to `decoder.q_proj`.
  */
 export function named(adapters, given) {
   const ownName = ({name}) => given.find((key) => name.endsWith(`.${key}`)) ?? '';
