@@ -14,6 +14,7 @@ from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion, suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rules, error_of, span_of
 from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import world_size
 from lora_watch.records import RunInfo
 from lora_watch.rules.remedies import EASY_STEP, leap
 from lora_watch.signals.optimizer import ParameterGroups
@@ -62,11 +63,21 @@ class Watched:
         record, size = self._monitor.last, None
         if record is not None and self.by_size and "output_ratio" in record.metrics:
             size = record.size
-        self.sweep.add(None if record is None else record.loss, size, error_of(self._monitor.alerts))
+        loss = None if record is None else record.loss
+        self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
 
     def suggestion(self, ratios: tuple[float, ...]) -> Suggestion:
         """Once it is over."""
         return suggestion(self.sweep, ratios, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
+
+
+def _of_the_first_rank(told: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the first of several processes has seen: all go on, stop and conclude alike."""
+    if world_size() == 1:
+        return told
+    box = [told]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
 
 
 def ratios_of(peaks: Sequence[float]) -> tuple[float, ...]:

@@ -19,7 +19,6 @@ from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
-from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink
 from lora_watch.trainer import facts
@@ -76,7 +75,7 @@ def find_learning_rate(
 
     Raises:
         ValueError: the sweep makes no sense here, and why: no adapter is trained, the optimizer makes its own rates,
-            the loss is no measure of success (GRPO, DPO), there are several processes.
+            the loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights.
     """
     if not isinstance(trainer, Trainer):
         if model is None:
@@ -160,8 +159,6 @@ def why_not(trainer: Trainer) -> str | None:
             f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
             "tested. It wants a lower rate than fine-tuning on the same text does"
         )
-    if world_size() > 1:
-        return "a sweep needs one process: run find_learning_rate without torchrun or accelerate launch first"
     if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_deepspeed_enabled", False):
         return "a sweep cannot put back what FSDP or DeepSpeed hold: find the rate on one device first"
     data = trainer.train_dataset

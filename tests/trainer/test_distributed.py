@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 TRAINER = """
 import json, os, sys
 from pathlib import Path
+import torch
 from transformers import Trainer, TrainerCallback
-from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch import LoraWatchCallback, LoraWatchError, find_learning_rate
 from lora_watch.trainer import facts
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -45,10 +46,13 @@ def train(fault):
     if fault == "one-rank-cannot-start" and rank == 0:
         facts.config_of = lambda *_: 1 / 0
     hot = "explosion" in fault
+    if fault in ("none", "after-a-sweep"):
+        torch.manual_seed(0)
     trainer = build_trainer(lora(tiny_model(), alpha=128 if hot else 16), stdlib_blocks(64, 32), 8,
         callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if hot else 2e-3,
         output_dir=str(out / fault), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
     try:
+        found = find_learning_rate(trainer, steps=12) if fault == "after-a-sweep" else None
         trainer.train()
         ended = "ok"
     except LoraWatchError as error:
@@ -56,6 +60,7 @@ def train(fault):
     facts.config_of = config_of
     logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
     return {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
+            "swept": found and [found.rate, found.low, *found.curve.losses],
             "norm": callback.monitor and float(callback.monitor.last.metrics["delta_norm"].values.sum())}
 
 (out / f"rank{rank}.json").write_text(json.dumps({fault: train(fault) for fault in sys.argv[2:]}))
@@ -112,7 +117,7 @@ def two_ranks(folder: Path, source: str, *arguments: str) -> subprocess.Complete
     )
 
 
-FAULTS = ("none", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start")
+FAULTS = ("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start")
 
 
 @pytest.fixture(scope="module")
@@ -133,6 +138,14 @@ def test_ranks_agree_on_the_mean_loss_and_one_of_them_writes(runs: Any) -> None:
     assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
     report = json.loads((folder / "none" / "lora_watch" / "report.json").read_text())
     assert (report["verdict"], report["session"], report["step"]) == ("ok", 1, 8)
+
+
+def test_ranks_conclude_alike_from_a_sweep_which_leaves_no_trace(runs: Any) -> None:
+    zero, one = (ran["after-a-sweep"] for ran in runs[1:])
+    assert len(zero["swept"]) > 4
+    assert zero["swept"] == one["swept"]
+    assert {**zero, "swept": None} == runs[1]["none"]
+    assert {**one, "swept": None} == runs[2]["none"]
 
 
 @pytest.mark.parametrize(
