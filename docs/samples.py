@@ -3,8 +3,9 @@
     python docs/samples.py          a minute or two
 
 Alerts of training are what the rules raise today on the stored traces of real runs (``benchmarks/corpus``): of a fault
-that was put in the one that should name it comes first. Those of settings come from settings, the gate's from short
-runs. With an alert of training go the curves for its page's picture: those of its run, and of one where all is well.
+that was put in the one that should name it comes first, and of what the corpus lacks those of runs made here. Those of
+settings come from settings, the gate's from short runs. With an alert of training go the curves for its page's picture:
+those of its run, and of one where all is well.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corpus.faults import FAULTS  # noqa: E402
+from benchmarks.corpus.generate import Recorder  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
 from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback  # noqa: E402
@@ -30,6 +34,8 @@ from lora_watch.advice import preflight  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
 from lora_watch.records import StepRecord  # noqa: E402
+from lora_watch.rules import NormExplosion, NormRunaway  # noqa: E402
+from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import lora, tiny_model, train  # noqa: E402
 
 SETTINGS = {
@@ -97,6 +103,28 @@ def _usual_first(path: Path) -> tuple[bool, bool, str]:
     return "@" not in path.name, "tiny_python_r8_s16_" not in path.name, path.name
 
 
+def of_own_runs() -> Iterator[Sample]:
+    """Of what the corpus has no run of: each beside its twin, without the rules that would come first."""
+    first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9), NormRunaway(size=1e9)]
+
+    def trained(model: Any, lr: float, **rest: Any) -> tuple[list[Alert], Trace]:
+        kept, callback = Recorder(), LoraWatchCallback(console=False, tensorboard=False, rules=first)
+        callback.sinks.append(kept)
+        train(model, callbacks=[callback], lr=lr, **rest)
+        assert callback.monitor is not None
+        return callback.monitor.alerts, Trace({}, math.nan, math.nan, np.array([]), kept.records)
+
+    texts: dict[str, Any] = {"dataset": code_or_prose(), "steps": 55, "per_device_train_batch_size": 8}
+    for rule, make, rates, rest, words in (
+        ("LW110", lambda: lora(tiny_model(), alpha=64), (2e-2, 2e-3), {"steps": 40}, "lora_alpha=64 at r=8, lr 2e-2"),
+        ("LW207", classifier, (3e-2, 5e-3), texts, "the packaged model as a classifier, lr 3e-2"),
+    ):
+        (alerts, fires), (_, twin) = (trained(make(), lr, **rest) for lr in rates)
+        for alert in alerts:
+            if alert.rule == rule:
+                yield alert, f"a short run: {words}; LW102 and LW103 muted", curves(alert, fires, twin)
+
+
 def of_settings() -> Iterator[Sample]:
     for words, (config, task) in SETTINGS.items():
         for alert in preflight(config, {"learning_rate": 2e-4}, task=task).findings:
@@ -129,7 +157,7 @@ def _json(samples: dict[str, Any]) -> str:
 
 def main() -> None:
     samples: dict[str, dict[str, Any]] = {}
-    for find in (of_training, of_settings, of_the_gate):
+    for find in (of_training, of_own_runs, of_settings, of_the_gate):
         for alert, source, drawn in find():
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"

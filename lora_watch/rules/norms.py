@@ -100,13 +100,16 @@ def _warms_up(record: StepRecord) -> bool:
 
 
 def _worse(record: StepRecord, factor: float, early: int) -> bool:
-    """Up to step ``early``, the mean of the last five losses is above ``factor`` × the start by more than its noise."""
+    """Up to step ``early``, the mean of the last five losses is above ``factor`` × the start by more than its noise.
+
+    Not only by the highest of them: of a classifier on few examples one loss can be ten times the others.
+    """
     if record.step > early:
         return False
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
         return False
-    return recent > factor * start + 2.0 * noise
+    return min(recent - 2.0 * noise, record.scalars.get("loss_without_highest", recent)) > factor * start
 
 
 @dataclass
@@ -120,7 +123,7 @@ class NormExplosion(Rule):
 
     - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
       blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
-      above the start, and has not been below it for five steps before, or
+      above the start, without the highest of them more than 10 %, and has not been below it for five steps before, or
     - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
 
     Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and

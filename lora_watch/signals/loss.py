@@ -194,6 +194,8 @@ class Progress:
     """The lower of the first loss and the median of the first five."""
     recent: float
     """Mean of the last five losses."""
+    without_highest: float
+    """The same without the highest of them, which one batch can make ten times the others."""
     noise: float
     """Standard error of ``recent``, from the differences of neighbouring losses."""
     improved: bool
@@ -224,7 +226,8 @@ class LossProgress:
         sd = 1.4826 * median(steps) / math.sqrt(2.0)
         last = self.recent[-5:]
         start, recent, error = min(self.first[0], median(self.first)), sum(last) / len(last), sd / math.sqrt(len(last))
-        return Progress(start, recent, error, start - recent > 2.0 * math.sqrt(2.0) * error)
+        rest = (sum(last) - max(last)) / (len(last) - 1)
+        return Progress(start, recent, rest, error, start - recent > 2.0 * math.sqrt(2.0) * error)
 
     def state_dict(self) -> dict[str, Any]:
         return dict(vars(self))
@@ -264,6 +267,7 @@ class LossSignals:
         }
         if (progress := self.progress.update(loss)) is not None:
             out["loss_start"], out["loss_recent"] = progress.start, progress.recent
+            out["loss_without_highest"] = progress.without_highest
             out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
         return out | self.chance.update(labels)
 

@@ -199,6 +199,11 @@ def test_a_run_that_has_learned_has_no_bad_start(sound: int, fires: bool) -> Non
     assert (rule.check(step(sound + 1, 0.6, 5.0, improved=False)) is not None) == fires
 
 
+@pytest.mark.parametrize(("rest", "fires"), [(4.9, True), (2.0, False)])
+def test_one_loss_that_is_far_out_is_no_bad_start(rest: float, fires: bool) -> None:
+    assert (NormExplosion().check(step(9, 0.6, 5.0, False, loss_without_highest=rest)) is not None) == fires
+
+
 def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
     ratios = [1.0, 50.0, 1.0, 50.0, 50.0, 50.0, 50.0]
     episodes = Episodes([AdapterDominates()])
