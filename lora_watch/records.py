@@ -80,14 +80,26 @@ class RunInfo:
     notes: tuple[str, ...] = ()
     """What could not be watched, in words."""
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
 
     def per_adapter(self, rates: Sequence[float]) -> FloatArray:
         """``rates`` (one a parameter group) spread over the adapters: ``[n_adapters]``, NaN where no group is known."""
-        groups = [adapter.group for adapter in self.adapters]
-        return np.array([rates[g] if g is not None and g < len(rates) else np.nan for g in groups], dtype=np.float64)
+        if not len(rates):
+            return np.full(len(self.adapters), np.nan)
+        groups = np.minimum(self._groups, len(rates))  # the last one is of those that are in none
+        return np.array((*rates, np.nan), dtype=np.float64)[groups]
+
+    @cached_property
+    def _groups(self) -> NDArray[np.intp]:
+        nowhere = np.iinfo(np.intp).max
+        return np.array([nowhere if a.group is None else a.group for a in self.adapters], dtype=np.intp)
+
+    @cached_property
+    def norm_per_lr(self) -> FloatArray:
+        """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``."""
+        return np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
 
     @cached_property
     def nearly_silent(self) -> BoolArray:

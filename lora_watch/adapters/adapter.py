@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
@@ -91,6 +91,17 @@ class Adapter(ABC):
     def trainable(self) -> bool:
         """A or B requires a gradient."""
         return any(p.requires_grad for p in self.parameters)
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...] | None:
+        """Equal at two moments where nothing but the numbers has changed between them: the same parameters in the same
+        memory, trained or not, active or not, merged or not, with the same scale. None: not known."""
+        return None
+
+    @classmethod
+    def fingerprints(cls, adapters: Sequence[Any]) -> list[tuple[Any, ...] | None]:
+        """Of each of some adapters of this class."""
+        return [adapter.fingerprint for adapter in adapters]
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter, Factors
-from lora_watch.adapters.tensors import gathered, readable, whole
+from lora_watch.adapters.tensors import gathered, mark, readable, whole
 from lora_watch.names import clean_name
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -115,6 +115,10 @@ class LoralibAdapter(Adapter):
     def merged(self) -> bool:
         """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
         return self._in_weight and not getattr(self._layer, "merge_weights", False)
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        return self.merged, self.scale, *map(mark, self.parameters)
 
     @property
     def _in_weight(self) -> bool:
@@ -234,6 +238,10 @@ class TorchtuneAdapter(Adapter):
     @property
     def merged(self) -> bool:
         return False
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        return self.active, self.scale, *map(mark, self.parameters)
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property

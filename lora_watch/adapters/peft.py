@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import Adapter, Factors
-from lora_watch.adapters.tensors import gathered, readable, whole
+from lora_watch.adapters.tensors import gathered, mark, readable, whole
 from lora_watch.names import clean_name
 
 _PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
@@ -29,6 +29,8 @@ _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*_CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
 # Variants whose change of the layer is not s·B·diag(middle)·A: a router over other adapters, and pooled inputs.
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
+_PLAIN = frozenset({"lora", "dora"})
+"""Variants of which the product is made of A and B alone."""
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
@@ -237,11 +239,12 @@ class PeftAdapter(PeftLayer, Adapter):
         self._a_parts = _parts(self._a[key])
         self._b_parts = _parts(self._b[key])
         self._variant = self._find_variant()
+        self._place: Any = module, key, vars(module), a._modules, b._modules
 
     # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
-        return _weight(self._a[self._key]), _weight(self._b[self._key])
+        return _weight(self._a, self._key), _weight(self._b, self._key)
 
     def factors(self) -> Sequence[Factors]:
         """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
@@ -322,7 +325,49 @@ class PeftAdapter(PeftLayer, Adapter):
     @property
     def magnitude_parameter(self) -> Tensor | None:
         vectors = self._layer._modules.get("lora_magnitude_vector")
-        return None if vectors is None or self._key not in vectors else _weight(vectors[self._key])
+        return None if vectors is None or self._key not in vectors else _weight(vectors, self._key)
+
+    # -- state -------------------------------------------------------------------------------------------------
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        layer, key = self._layer, self._key
+        try:
+            a, b, scaling = _weight(self._a, key), _weight(self._b, key), layer.scaling[key]
+        except KeyError:  # deleted
+            return ()
+        active = not layer.disable_adapters and key in layer.active_adapters
+        fingerprint = active, key in layer.merged_adapters, scaling, mark(a), mark(b)
+        return fingerprint if self._variant in _PLAIN else (*fingerprint, *self._other_marks())
+
+    @classmethod
+    def fingerprints(cls, adapters: Sequence[Any]) -> list[tuple[Any, ...] | None]:
+        """``fingerprint`` in other words, of each. Of the usual kind without a call: half of the time, and this is what
+        every step asks of every adapter."""
+        if any(adapter._variant not in _PLAIN for adapter in adapters):
+            return [adapter.fingerprint for adapter in adapters]
+        try:
+            return [
+                (
+                    key in layer.active_adapters,
+                    own["_disable_adapters"],
+                    key in own["merged_adapters"],
+                    own["scaling"][key],
+                    id(a := a_layers[key]._parameters["weight"]),
+                    id(b := b_layers[key]._parameters["weight"]),
+                    a.requires_grad,
+                    b.requires_grad,
+                    type(a) is not nn.Parameter or a.data_ptr(),
+                    type(b) is not nn.Parameter or b.data_ptr(),
+                )
+                for layer, key, own, a_layers, b_layers in [adapter._place for adapter in adapters]
+            ]
+        except KeyError:  # bare parameters, something computed in a weight's place, a deleted adapter, another PEFT
+            return [adapter.fingerprint for adapter in adapters]
+
+    def _other_marks(self) -> tuple[Any, ...]:
+        """Of what else the product is made of."""
+        diagonal = self._diagonal
+        return () if diagonal is None else (mark(diagonal),)
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -357,6 +402,10 @@ class AdaLoraAdapter(PeftAdapter):
 
     def _find_variant(self) -> str:
         return "adalora"
+
+    def _other_marks(self) -> tuple[Any, ...]:
+        ranknum = self._layer.ranknum[self._key]
+        return *super()._other_marks(), id(ranknum), ranknum._version
 
 
 class ParameterAdapter(PeftAdapter):
@@ -411,11 +460,12 @@ def _class_for(module: nn.Module) -> type[PeftAdapter]:
     return AdaLoraAdapter if "lora_E" in module._modules else PeftAdapter
 
 
-def _weight(factor: Any) -> Any:
+def _weight(holder: Any, key: str) -> Any:
     """LoRA keeps small layers, AdaLoRA and embeddings keep bare parameters."""
-    if isinstance(factor, Tensor):
-        return factor
-    own = factor._parameters.get("weight")  # a third of the time that asking for the attribute takes
+    factor = holder._modules.get(key)  # a third of the time that asking for the item, and the attribute, takes
+    if factor is None:
+        return holder[key]
+    own = factor._parameters.get("weight")
     return factor.weight if own is None else own
 
 

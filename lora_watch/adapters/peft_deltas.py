@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.peft import PeftLayer, tuner
-from lora_watch.adapters.tensors import gathered, here
+from lora_watch.adapters.tensors import gathered, here, mark
 
 # Those whose get_delta_weight(adapter) is what merging adds to the weight, each checked by a test (PEFT 0.21.2).
 _MEASURED = frozenset(
@@ -106,6 +106,16 @@ class DenseAdapter(PeftLayer):
     def own(self) -> tuple[Tensor, ...]:
         """See ``Adapter.own``."""
         return self.parameters
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        """See ``Adapter.fingerprint``."""
+        return self.active, self.active and self.merged, *map(mark, self.parameters)
+
+    @classmethod
+    def fingerprints(cls, adapters: Sequence[DenseAdapter]) -> list[tuple[Any, ...]]:
+        """Of each of some adapters."""
+        return [adapter.fingerprint for adapter in adapters]
 
     @property
     def trainable(self) -> bool:

@@ -72,3 +72,12 @@ def elements(weight: Tensor) -> int:
 def _is_wrapped(tensor: Tensor) -> bool:
     """A subclass that keeps its numbers in other tensors (torchao): its own storage says nothing."""
     return type(tensor) not in (nn.Parameter, Tensor)
+
+
+def mark(parameter: Tensor) -> tuple[int, int, bool]:
+    """Of a parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained.
+
+    Whoever keeps a view of the numbers keeps their memory, so that no others can come to lie there unseen.
+    """
+    plain = type(parameter) is nn.Parameter
+    return id(parameter), parameter.data_ptr() if plain else 0, parameter.requires_grad

@@ -9,7 +9,8 @@ from typing import Protocol
 import numpy as np
 from torch import nn
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import DenseAdapter
+from lora_watch.adapters.live import Live
 from lora_watch.deferred import Deferred, merged, ready
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.roster import Roster
@@ -41,15 +42,15 @@ class LearningRates:
     def __init__(self) -> None:
         self.spent: FloatArray = np.zeros(0)
         """Σ lr over the updates so far, ``[n_adapters]``."""
-        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._live = Live([])
         self._run = RunInfo(())
         self._rates: FloatArray = np.zeros(0)
 
-    def watch(self, adapters: Sequence[Adapter | DenseAdapter], run: RunInfo) -> None:
+    def watch(self, live: Live, run: RunInfo) -> None:
         """Those of other adapters, which begin anew where they are not as many."""
-        self._adapters, self._run = adapters, run
-        if self.spent.shape != (len(adapters),):
-            self.spent = np.zeros(len(adapters))
+        self._live, self._run = live, run
+        if self.spent.shape != (len(live.adapters),):
+            self.spent = np.zeros(len(live.adapters))
         self._rates = run.per_adapter(run.peak_lr)
 
     def step(self, rates: Sequence[float], updated: bool) -> None:
@@ -59,10 +60,10 @@ class LearningRates:
         self._rates = self._run.per_adapter(rates or self._run.peak_lr)
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        scale = np.array([adapter.scale for adapter in self._adapters])
+        scale = self._live.now.scale
         out = {"effective_lr": Reading(scale * self._rates, ~np.isnan(self._rates))}
         if not self._run.other_methods:
-            reach = np.array([adapter.norm_per_lr for adapter in self._run.adapters])
+            reach = self._run.norm_per_lr
             out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach, ~np.isnan(self._rates))
         return ready(out)
 
@@ -112,7 +113,7 @@ class Instruments:
 
     def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool, drift: bool):
         self._model, self._guard, self._output_ratio = model, guard, output_ratio
-        self.rates, self.gradients = LearningRates(), Gradients([])
+        self.rates, self.gradients = LearningRates(), Gradients(Live([]))
         # These remember where each adapter began, by its name.
         self._drift = Drift() if drift else None
         self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
@@ -130,12 +131,11 @@ class Instruments:
             self._watch(roster, step)
 
     def _watch(self, roster: Roster, step: int) -> None:
-        adapters, factored = roster.adapters, roster.factored
-        bank = (
-            DenseBank([a for a in adapters if isinstance(a, DenseAdapter)]) if roster.dense else AdapterBank(factored)
-        )
-        self._norms, self.gradients = Norms(bank, roster.base), Gradients(adapters)
-        self.rates.watch(adapters, roster.run)
+        adapters, factored, live = roster.adapters, roster.factored, roster.live
+        dense = [adapter for adapter in adapters if isinstance(adapter, DenseAdapter)]
+        bank = DenseBank(dense) if roster.dense else AdapterBank(factored, live)
+        self._norms, self.gradients = Norms(bank, roster.base), Gradients(live)
+        self.rates.watch(live, roster.run)
         if self._drift is not None:
             self._drift.watch(adapters)
         self._magnitudes.watch(adapters)
@@ -150,7 +150,10 @@ class Instruments:
             self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard)
             if self._probe.why_unavailable:
                 roster.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
-        changed, output_ratio = Changed(factored, step), self._probe or NoOutputRatio(len(adapters))
+        changed, output_ratio = (
+            Changed(Live([]) if roster.dense else live, step),
+            self._probe or NoOutputRatio(len(adapters)),
+        )
         drift = [self._drift] if self._drift is not None else []
         others = [self._norms, self._magnitudes, changed, self._frozen, output_ratio]
         self._all = [*drift, self.rates, self.gradients, *others] if adapters else [self.gradients]

@@ -74,10 +74,12 @@ class Recorder:
 
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped."""
+        self.roster.live.refresh()
         self._instruments.gradients.see_unclipped()
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
+        self.roster.live.refresh()
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
     def before_update(self, step: int, loss: Loss) -> StepRecord:

@@ -23,6 +23,7 @@ from lora_watch.adapters import (
 )
 from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed
+from lora_watch.adapters.live import Live
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.norms import BaseNorms, base_norms
 from lora_watch.records import BoolArray, RunInfo
@@ -61,7 +62,9 @@ class Roster:
         """They are ZeRO-3's, and nothing is here between two layers' work."""
         self._trained: dict[str, Adapter | DenseAdapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
-        self._state: list[tuple[bool, bool, bool]] = []
+        self.live = Live([])
+        """What they are made of; as of the latest ``has_changed``, or ``refresh``."""
+        self._state = self.live.now.state
 
     @property
     def factored(self) -> list[Adapter]:
@@ -90,6 +93,7 @@ class Roster:
                 if found
                 else str(error)
             )
+        self.live = Live(self.adapters)
         self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
         self.retired = _retired(self._trained, found)
         self.collective = takes_every_rank(self._own())
@@ -108,7 +112,7 @@ class Roster:
             moved=moved(self._model),
             unmatched=tuple(unmatched(self._model)),
         )
-        self._state = self._read_state()
+        self._state = self.live.now.state
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, what the adapters hold is read whole where it is sharded: then every rank must come along."""
@@ -119,15 +123,16 @@ class Roster:
 
     def has_changed(self) -> bool:
         """An adapter has been switched, merged or frozen since ``find``: another one may be training now."""
-        return self._read_state() != self._state
+        state = self.live.refresh().state
+        return state is not self._state and not np.array_equal(state, self._state)
 
     def wiring(self, readable: bool, base_trainable: BoolArray | None) -> dict[str, BoolArray]:
         """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one.
 
         ``readable``: False where factors are sharded away, and the optimizer holds other tensors than the model shows.
         """
-        state = np.array(self._state, dtype=bool).reshape(-1, 3)
-        wiring = {"active": state[:, 0], "merged": state[:, 1], "trainable": state[:, 2]}
+        active, merged, trainable = self._state.T
+        wiring = {"active": active, "merged": merged, "trainable": trainable}
         if self.groups.known and readable:
             wiring["in_optimizer"] = self.groups.in_optimizer
         if base_trainable is not None:
@@ -144,10 +149,6 @@ class Roster:
         self.base_norms.update(zip((a.name for a in new), zip(norms.norm.tolist(), norms.spectral_norm.tolist())))
         pairs = np.array([self.base_norms[adapter.name] for adapter in self.adapters]).reshape(-1, 2)
         return BaseNorms(pairs[:, 0], pairs[:, 1])
-
-    def _read_state(self) -> list[tuple[bool, bool, bool]]:
-        """Of each adapter: active, merged, trainable. Of one that is not active, perhaps deleted, no more is asked."""
-        return [(True, a.merged, a.trainable) if a.active else (False, False, False) for a in self.adapters]
 
 
 def _versions() -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -10,13 +10,12 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
+from lora_watch.adapters.live import Live, Resolved
 from lora_watch.deferred import Deferred, ready
-from lora_watch.norms.grams import HOST_PIECE, StagedGrams, host_grams, staging_signature, uses_staging
-from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
+from lora_watch.norms.grams import HOST_PIECE, Places, StagedGrams, host_grams, staging_signature, uses_staging
+from lora_watch.norms.portion import Entry, Portion, Totals, batch, portions
+from lora_watch.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
-
-_BATCH = 1 << 15
-"""Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
 
 
 class Factored(Protocol):
@@ -31,17 +30,11 @@ class Factored(Protocol):
     def factors(self) -> Sequence[Factors]: ...
 
 
-class _Entry(NamedTuple):
-    adapter: int
-    block: Factors
-    middle: Tensor | None
+class _Staged(NamedTuple):
+    """What is measured on one accelerator."""
 
-
-class _Totals(NamedTuple):
-    sums: FloatArray
-    """``[n_adapters, 6]``: see ``spectrum.A2`` and its kin."""
-    sigmas: list[list[FloatArray]]
-    """Of each adapter, the singular values of its blocks."""
+    compute: Callable[[], Tensor]
+    portions: list[tuple[Places, Portion]]
 
 
 class AdapterBank:
@@ -55,11 +48,16 @@ class AdapterBank:
     On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
-    def __init__(self, adapters: Sequence[Factored]):
-        self._adapters = list(adapters)
+    def __init__(self, adapters: Sequence[Factored], live: Live | None = None):
+        """``live``: of the same adapters, kept up to date by the caller: what it keeps is not looked up again."""
+        self._adapters, self._live = list(adapters), live
         self._small = False
         """All factors would fit into one piece: calls then cost more than the arithmetic, and are batched."""
-        self._staged: dict[torch.device, StagedGrams] = {}
+        self._staging: dict[torch.device, StagedGrams] = {}
+        self._of: Resolved | None = None
+        """What the next two have been made of, if it can be used again."""
+        self._near: list[Portion] = []
+        self._far: list[_Staged] = []
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
         self.spectrum: FloatArray | None = None
@@ -88,115 +86,72 @@ class AdapterBank:
         """
         if not due.norms:
             return ready({})
+        now = self._live.now if self._live is not None else Resolved(self._adapters, known=False)
         spectrum = due.full
-        totals = _Totals(np.zeros((len(self._adapters), 6)), [[] for _ in self._adapters])
-        self.known = known = np.zeros(len(self._adapters), dtype=bool)
+        totals = Totals(np.zeros((len(self._adapters), 6)), [[] for _ in self._adapters])
         self.redone = 0
-        waiting: dict[int, list[_Entry]] = {}
-        on_device: dict[torch.device, list[_Entry]] = {}
-        numbers = 0
         with np.errstate(all="ignore"):  # NaN and infinities are results here
-            for index, adapter in enumerate(self._adapters):
-                blocks = adapter.factors()
-                middle = adapter.middle if blocks else None
-                self.known[index] = bool(blocks)
-                for block in blocks:
-                    entry = _Entry(index, block, middle)
-                    numbers += block.a.numel() + block.b.numel()
-                    if uses_staging(block.a.device, self._small):
-                        on_device.setdefault(block.a.device, []).append(entry)
-                        continue
-                    queue = waiting.setdefault(block.a.shape[0], [])
-                    queue.append(entry)
-                    if len(queue) >= _batch(block.a.shape[0]):
-                        self._add_host(totals, queue, spectrum)
-                        queue.clear()
-            for queue in waiting.values():
-                self._add_host(totals, queue, spectrum)
-        self._small = 8 * numbers <= HOST_PIECE
-        scale = np.array([adapter.scale for adapter in self._adapters], dtype=np.float64)
-        staged = [(self._staging_for(device, entries), entries) for device, entries in on_device.items()]
+            for portion in self._portions(now):
+                self.redone += portion.add_to(totals, *host_grams(portion.blocks), portion.diagonals(), spectrum)
+        known, far, scale = self.known, self._far, now.scale
+        if self._of is None:
+            self._far = []  # copies that nothing else holds
 
         def finish(results: Sequence[FloatArray]) -> Readings:
             with np.errstate(all="ignore"), torch.no_grad():
-                for (staging, entries), result in zip(staged, results):
-                    self._add_staged(totals, entries, staging.unpack(result), spectrum)
+                for staged, result in zip(far, results):
+                    for places, portion in staged.portions:
+                        self.redone += portion.add_to(totals, *places.read(result), spectrum)
                 totals.sums[~known] = np.nan
                 self.spectrum = np.abs(scale)[:, None] * _padded(totals.sigmas) if spectrum else None
                 metrics = _metrics(scale, totals.sums, spectrum)
                 return {name: Reading(values, known) for name, values in metrics.items()}
 
-        return Deferred([staging(*_of(entries)) for staging, entries in staged], finish)
+        return Deferred([staged.compute() for staged in far], finish)
 
-    def _add_host(self, totals: _Totals, entries: Sequence[_Entry], spectrum: bool) -> None:
-        if not entries:
-            return
-        grams = host_grams([entry.block for entry in entries])
-        middles = [None if e.middle is None else e.middle.detach().to("cpu", torch.float64).numpy() for e in entries]
-        self._add(totals, entries, *grams, middles, spectrum)
+    def _portions(self, now: Resolved) -> Iterable[Portion]:
+        """What is on the host. What is on accelerators is then in ``_far``, and ``known`` is of these adapters."""
+        if self._of is now:
+            return self._near
+        self._of = None
+        if now.kept is None:
+            return self._read(now)
+        small, self._near = self._small, list(self._read(now))
+        if small == self._small:  # else the next time is another way
+            self._of = now
+        return self._near
 
-    def _staging_for(self, device: torch.device, entries: Sequence[_Entry]) -> StagedGrams:
-        blocks, middles = _of(entries)
-        staged = self._staged.get(device)
-        if staged is None or staged.signature != staging_signature(blocks, middles):
-            self._staged.pop(device, None)  # before the new one takes its memory
-            self._staged[device] = staged = StagedGrams(blocks, middles)
-        return staged
+    def _read(self, now: Resolved) -> Iterator[Portion]:
+        """A portion at a time, so that copies are not all held at once."""
+        self.known = known = np.zeros(len(self._adapters), dtype=bool)
+        waiting: dict[int, list[Entry]] = {}
+        on_device: dict[torch.device, list[Entry]] = {}
+        numbers = 0
+        for index, (blocks, middle) in enumerate(now.read()):
+            known[index] = bool(blocks)
+            for block in blocks:
+                entry = Entry(index, block, middle)
+                numbers += block.a.numel() + block.b.numel()
+                if uses_staging(block.a.device, self._small):
+                    on_device.setdefault(block.a.device, []).append(entry)
+                    continue
+                queue = waiting.setdefault(block.a.shape[0], [])
+                queue.append(entry)
+                if len(queue) >= batch(block.a.shape[0]):
+                    yield Portion(queue)
+                    queue.clear()
+        yield from (Portion(queue) for queue in waiting.values() if queue)
+        self._small = 8 * numbers <= HOST_PIECE
+        self._far = [self._stage(device, entries) for device, entries in on_device.items()]
 
-    def _add_staged(
-        self,
-        totals: _Totals,
-        entries: Sequence[_Entry],
-        grams: Sequence[tuple[FloatArray, FloatArray, FloatArray | None]],
-        spectrum: bool,
-    ) -> None:
-        by_rank: dict[int, list[int]] = {}
-        for i, entry in enumerate(entries):
-            by_rank.setdefault(entry.block.a.shape[0], []).append(i)
-        for r, members in by_rank.items():
-            for start in range(0, len(members), _batch(r)):
-                chosen = members[start : start + _batch(r)]
-                a, b, diagonals = zip(*(grams[i] for i in chosen))
-                self._add(totals, [entries[i] for i in chosen], np.stack(a), np.stack(b), diagonals, spectrum)
-
-    def _add(
-        self,
-        totals: _Totals,
-        entries: Sequence[_Entry],
-        gram_a: FloatArray,
-        gram_b: FloatArray,
-        middles: Sequence[FloatArray | None],
-        spectrum: bool,
-    ) -> None:
-        diagonals = None
-        if any(middle is not None for middle in middles):
-            ones = np.ones(gram_a.shape[1])
-            diagonals = np.stack([ones if middle is None else middle for middle in middles])
-        limits = np.array([min(block.b.shape[0], block.a.shape[1]) for _, block, _ in entries])
-        rows, sigmas, doubtful = solve(gram_a, gram_b, diagonals, limits, spectrum)
-        for i in np.flatnonzero(doubtful).tolist():
-            rows[i], sigma = solve_precisely(entries[i].block, middles[i], rows[i])
-            if spectrum:
-                sigmas[i] = 0.0
-                sigmas[i, : len(sigma)] = sigma
-        self.redone += int(doubtful.sum())
-        places = np.array([entry.adapter for entry in entries])
-        first = np.flatnonzero(np.diff(places, prepend=-1))  # of each adapter: its blocks lie side by side
-        whose, sums = places[first], totals.sums
-        tops = np.maximum(sums[whose, TOP], np.maximum.reduceat(rows[:, TOP], first))
-        sums[whose] += np.add.reduceat(rows, first)
-        sums[whose, TOP] = tops
-        if spectrum:
-            for place, sigma in zip(places.tolist(), sigmas):
-                totals.sigmas[place].append(sigma)
-
-
-def _of(entries: Sequence[_Entry]) -> tuple[list[Factors], list[Tensor | None]]:
-    return [entry.block for entry in entries], [entry.middle for entry in entries]
-
-
-def _batch(r: int) -> int:
-    return max(_BATCH // max(r * r, 1), 1)
+    def _stage(self, device: torch.device, entries: Sequence[Entry]) -> _Staged:
+        blocks, middles = [entry.block for entry in entries], [entry.middle for entry in entries]
+        grams = self._staging.get(device)
+        if grams is None or grams.signature != staging_signature(blocks, middles):
+            self._staging.pop(device, None)  # before the new one takes its memory
+            self._staging[device] = grams = StagedGrams(blocks, middles)
+        parts = [(grams.places(members), portion) for members, portion in portions(entries)]
+        return _Staged(grams.of(blocks, middles), parts)
 
 
 def _padded(sigmas: Sequence[Sequence[FloatArray]]) -> FloatArray:

@@ -9,11 +9,14 @@ staging buffer (an accelerator or a small model, where calls are what costs). Ne
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from itertools import groupby
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
@@ -127,43 +130,81 @@ class StagedGrams:
         diagonals = [r for r, has_middle in zip(ranks, self._has_middle) if has_middle]
         self._results = torch.empty(squares + sum(diagonals), dtype=torch.float64, device=device)
         self._diagonals = list(self._results[squares:].split(diagonals))
-        self._places = [0] * len(factors)  # of each factor's Gram in the results
+        self._starts = squares + np.cumsum([0, *(r if has else 0 for r, has in zip(ranks, self._has_middle))])
+        self._regions = _regions(ranks)
+        rows = dict.fromkeys(self._regions, 0)
+        self._rows = [0] * len(factors)  # of each factor's Gram among those of its rank
         self._rounds: list[tuple[list[int], list[Tensor], list[tuple[Tensor, Tensor, Tensor]]]] = []
-        done = 0
         for members in rounds:
             targets, products, used = [], [], 0
             for (is_b, shape), run in groupby(members, lambda i: (i % 2, factors[i].shape)):
                 same, r = list(run), shape[1] if is_b else shape[0]
                 stack = staging[used : used + len(same) * shape.numel()].view(len(same), *shape)
-                result = self._results[done : done + len(same) * r * r].view(len(same), r, r)
+                place = self._regions[r].start + rows[r] * r * r
+                result = self._results[place : place + len(same) * r * r].view(len(same), r, r)
                 targets += stack.unbind()
                 products.append((stack.mT, stack, result) if is_b else (stack, stack.mT, result))
                 for i in same:
-                    self._places[i] = done
-                    done += r * r
+                    self._rows[i] = rows[r]
+                    rows[r] += 1
                 used += stack.numel()
             self._rounds.append((members, targets, products))
 
-    def __call__(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> Tensor:
-        """All Grams, float64, on the device: for ``unpack`` once they are on the host. Overwritten by the next call."""
+    def of(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> Callable[[], Tensor]:
+        """What computes all Grams of these as they are when it is called: float64, on the device, for ``Places.read``
+        once they are on the host. The next call of any such function overwrites them."""
         factors = _factors(blocks)
-        for members, targets, products in self._rounds:
-            _foreach_copy(targets, [factors[i] for i in members])
-            for left, right, result in products:
-                torch.bmm(left, right, out=result)
-        if self._diagonals:
-            _foreach_copy(self._diagonals, [middle.detach() for middle in middles if middle is not None])
-        return self._results
+        rounds = [(targets, [factors[i] for i in members], products) for members, targets, products in self._rounds]
+        diagonals = [middle.detach() for middle in middles if middle is not None]
 
-    def unpack(self, host: FloatArray) -> list[tuple[FloatArray, FloatArray, FloatArray | None]]:
-        """A·Aᵀ, Bᵀ·B and the diagonal between them for each block, as views of ``host``."""
-        end = sum(2 * r * r for r in self._ranks)
-        out = []
-        for i, (r, has_middle) in enumerate(zip(self._ranks, self._has_middle)):
-            a, b = (host[place : place + r * r].reshape(r, r) for place in self._places[2 * i : 2 * i + 2])
-            out.append((a, b, host[end : end + r] if has_middle else None))
-            end += r if has_middle else 0
-        return out
+        def compute() -> Tensor:
+            for targets, sources, products in rounds:
+                _foreach_copy(targets, sources)
+                for left, right, result in products:
+                    torch.bmm(left, right, out=result)
+            if diagonals:
+                _foreach_copy(self._diagonals, diagonals)
+            return self._results
+
+        return compute
+
+    def places(self, members: Sequence[int]) -> Places:
+        """Where the results of some of the blocks, which are of one rank, lie."""
+        r = self._ranks[members[0]]
+        rows_a, rows_b = (np.array([self._rows[2 * i + is_b] for i in members]) for is_b in (0, 1))
+        starts = [int(self._starts[i]) if self._has_middle[i] else None for i in members]
+        diagonals = [None if start is None else slice(start, start + r) for start in starts]
+        return Places(r, self._regions[r], rows_a, rows_b, diagonals if any(diagonals) else None)
+
+
+class Places(NamedTuple):
+    """Where a ``StagedGrams`` has left what belongs to some blocks of one rank."""
+
+    r: int
+    region: slice
+    rows_a: NDArray[np.intp]
+    rows_b: NDArray[np.intp]
+    diagonals: list[slice | None] | None
+
+    def read(self, host: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """A·Aᵀ and Bᵀ·B, ``[n, r, r]``, and the diagonals between them, ``[n, r]``, ones where there is none; or None.
+
+        ``host``: what calling the ``StagedGrams`` has given, on the host.
+        """
+        grams = host[self.region].reshape(-1, self.r, self.r)
+        middles = None
+        if self.diagonals is not None:
+            middles = np.stack([np.ones(self.r) if place is None else host[place] for place in self.diagonals])
+        return grams[self.rows_a], grams[self.rows_b], middles
+
+
+def _regions(ranks: Sequence[int]) -> dict[int, slice]:
+    """Of each rank, the part of the results that holds its Grams."""
+    regions, start = {}, 0
+    for r, blocks in Counter(ranks).items():
+        regions[r] = slice(start, start + 2 * blocks * r * r)
+        start = regions[r].stop
+    return regions
 
 
 def staging_signature(blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> tuple[object, ...]:

@@ -6,7 +6,7 @@ them, however many adapters there are. Nothing waits.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import here, sharded
 from lora_watch.deferred import Deferred, ready
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
@@ -31,15 +32,26 @@ class _Rows(NamedTuple):
     """``[len(places), ELEMENTS]``."""
 
 
+class _Views(NamedTuple):
+    places: list[tuple[int, ...]]
+    rows: list[Tensor]
+    """``[ELEMENTS]`` each."""
+
+
 @torch.no_grad()
-def _collect(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind, _Rows]:
+def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind, _Views]:
     """``ELEMENTS`` of each tensor, by device and dtype."""
-    kinds: dict[Kind, tuple[list[tuple[int, ...]], list[Tensor]]] = {}
+    kinds: dict[Kind, _Views] = {}
     for place, tensor in tensors:
-        places, rows = kinds.setdefault((tensor.device, tensor.dtype), ([], []))
+        places, rows = kinds.setdefault((tensor.device, tensor.dtype), _Views([], []))
         places.append(place)
         rows.append(_elements(tensor))
-    stacked = {kind: _Rows(places, torch.stack(rows)) for kind, (places, rows) in kinds.items()}
+    return kinds
+
+
+@torch.no_grad()
+def _stacked(kinds: Mapping[Kind, _Views]) -> dict[Kind, _Rows]:
+    stacked = {kind: _Rows(views.places, torch.stack(views.rows)) for kind, views in kinds.items()}
     # MPS has no float64, in which they are compared.
     return {k: rows._replace(values=rows.values.cpu()) if k[0].type == "mps" else rows for k, rows in stacked.items()}
 
@@ -66,22 +78,29 @@ class Changed:
     are left out; so are those of embeddings and experts, of which an update touches what the batch has used.
     """
 
-    def __init__(self, adapters: Sequence[Adapter], since: int = 0):
+    def __init__(self, live: Live, since: int = 0):
         self._since = since
         """The step after which it begins: there is nothing to say of that one."""
+        self._live = live
         self._factors = [
             (row, i)
-            for i, adapter in enumerate(adapters)
+            for i, (adapter, parameters) in enumerate(zip(live.adapters, live.now.parameters))
             if adapter.kind not in ("Embedding", "Experts")
-            for row, factor in enumerate(adapter.parameters)
+            for row, factor in enumerate(parameters)
             if factor.dtype in (torch.bfloat16, torch.float16)
         ]
-        self._adapters = adapters
+        self._views: tuple[Resolved, dict[Kind, _Views]] | None = None
         self._held = self._now()
 
     def _now(self) -> dict[Kind, _Rows]:
-        factors = [((row, i), self._adapters[i].parameters[row]) for row, i in self._factors]
-        return _collect([(place, factor) for place, factor in factors if _here(factor)])
+        now = self._live.now
+        if self._views is not None and self._views[0] is now:
+            return _stacked(self._views[1])
+        factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
+        views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
+        views_last = all(factor.is_contiguous() and factor.numel() >= ELEMENTS for _, factor in factors)
+        self._views = (now, views) if views_last else None
+        return _stacked(views)
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -94,7 +113,7 @@ class Changed:
         places = [np.array(self._held[kind].places).T for kind in kinds]
 
         def finish(values: Sequence[FloatArray]) -> Readings:
-            out = np.full((2, len(self._adapters)), np.nan)
+            out = np.full((2, len(self._live.adapters)), np.nan)
             for where, numbers in zip(places, values):
                 out[tuple(where)] = numbers
             names = ("a_changed", "b_changed") if kinds else ()
@@ -126,7 +145,7 @@ class FrozenWeights:
     @staticmethod
     def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Rows]:
         there = [(i, weight) for i, (a, weight) in enumerate(zip(adapters, weights)) if not a.merged]
-        return _collect([((i,), weight) for i, weight in there if weight is not None and _here(weight)])
+        return _stacked(_elements_of([((i,), weight) for i, weight in there if weight is not None and _here(weight)]))
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch import deferred
-from lora_watch.norms import AdapterBank, bank, grams
+from lora_watch.norms import AdapterBank, grams, portion
 from lora_watch.norms.grams import StagedGrams
 from tests.norms.factors import Bare, pair, truth
 
@@ -82,7 +82,7 @@ def test_long_factors_are_read_in_pieces(dtype: torch.dtype, monkeypatch: pytest
 
 
 def test_more_adapters_than_are_solved_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bank, "_BATCH", 100)
+    monkeypatch.setattr(portion, "_BATCH", 100)
     assert_true([Bare(pair(20 + i, 30, r, i)) for r in (3, 5) for i in range(13)])
 
 
@@ -206,13 +206,14 @@ def test_staging_in_rounds_equals_one_by_one(limit: int) -> None:
     zoo = _zoo()
     blocks, middles = [z.factors()[0] for z in zoo], [z.middle for z in zoo]
     staged = StagedGrams(blocks, middles, limit)
-    results = staged(blocks, middles).numpy()
-    for (gram_a, gram_b, diagonal), (a, b), middle in zip(staged.unpack(results), blocks, middles):
+    results = staged.of(blocks, middles)().numpy()
+    for i, ((a, b), middle) in enumerate(zip(blocks, middles)):
+        (gram_a,), (gram_b,), diagonals = staged.places([i]).read(results)
         np.testing.assert_allclose(gram_a, (a.double() @ a.double().T).numpy(), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(gram_b, (b.double().T @ b.double()).numpy(), rtol=1e-12, atol=1e-12)
-        assert (diagonal is None) == (middle is None)
-        if diagonal is not None and middle is not None:
-            np.testing.assert_array_equal(diagonal, middle.double().numpy())
+        assert (diagonals is None) == (middle is None)
+        if diagonals is not None and middle is not None:
+            np.testing.assert_array_equal(diagonals[0], middle.double().numpy())
 
 
 @pytest.mark.usefixtures("staged")
@@ -250,7 +251,7 @@ def test_staging_takes_few_operations_however_many_adapters(count: int) -> None:
     middles = [None] * count
     staged = StagedGrams(blocks, middles)
     with Watch() as seen:
-        staged(blocks, middles)
+        staged.of(blocks, middles)()
     # 4 shapes: A of two widths, B of two heights
     assert sorted(seen.work) == ["aten._foreach_copy_.default", *["aten.bmm.out"] * 4]
 
@@ -288,6 +289,6 @@ def test_host_memory_does_not_grow_with_the_number_of_adapters() -> None:
 def test_a_small_model_is_batched_from_its_second_measurement_on_and_says_the_same() -> None:
     measured = AdapterBank(_zoo())
     first, second = measured.measure(), measured.measure()
-    assert measured._staged, "the second time they were batched, or this test says nothing"
+    assert measured._staging, "the second time they were batched, or this test says nothing"
     for name, values in first.items():
         assert second[name] == pytest.approx(values, rel=1e-9, nan_ok=True), name

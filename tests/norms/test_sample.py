@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.adapters.live import Live
 from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.records import BoolArray, Due, FloatArray
 from tests.support import lora, tiny_model
@@ -29,7 +30,7 @@ def adapters(dtype: torch.dtype, **config: Any) -> list[Adapter]:
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_share_of_elements_that_changed(dtype: torch.dtype) -> None:
     watched = adapters(dtype)
-    changed = Changed(watched)
+    changed = Changed(Live(watched))
     a, b = watched[3].parameters
     a.add_(1.0)
     b.view(-1)[: b.numel() // 2].add_(1.0)
@@ -43,9 +44,9 @@ def test_the_share_of_elements_that_changed(dtype: torch.dtype) -> None:
 
 
 def test_what_cannot_lose_updates_is_not_looked_at() -> None:
-    assert Changed(adapters(torch.float32)).begin(DUE).now() == {}
+    assert Changed(Live(adapters(torch.float32))).begin(DUE).now() == {}
     mixed = adapters(torch.bfloat16, targets=["embed_tokens", "q_proj"])
-    shares = Changed(mixed).begin(DUE).now()["a_changed"].values
+    shares = Changed(Live(mixed)).begin(DUE).now()["a_changed"].values
     assert [a.kind for a, known in zip(mixed, shares == shares) if not known] == ["Embedding"]
 
 
@@ -53,7 +54,7 @@ def test_factors_smaller_than_the_sample() -> None:
     tiny = adapters(torch.bfloat16, r=1, targets=["q_proj"])
     for adapter in tiny:
         adapter.parameters[0].data = torch.ones(1, 3, dtype=torch.bfloat16)
-    changed = Changed(tiny)
+    changed = Changed(Live(tiny))
     tiny[0].parameters[0].data[0, 1] = 2.0
     assert changed.begin(DUE).now()["a_changed"].values[0] == pytest.approx(1 / 3, abs=0.02)
 

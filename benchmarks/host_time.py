@@ -1,0 +1,116 @@
+"""Claim: the Python thread spends 2.5 times ``torch._foreach_norm`` of the adapters' parameters on a plain step and 7
+times on a full one, whatever their number.
+
+    python benchmarks/host_time.py [--steps 40] [--large]
+
+The adapters are so small (32 blocks of 7 linear layers of 8 × 8, r 2) that arithmetic vanishes: what is left is the
+time of the host, which on an accelerator is the thread that launches the model's own work. ``--large`` takes 2,000
+adapters, too. A plain step is ``Monitor.step`` where the norms are due and nothing else; a full one has the spectrum
+and ``output_ratio`` as well, and the time that hooks add to the forward pass. CPU time of one thread; medians, each
+step next to one call of ``_foreach_norm`` in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from lora_watch import Monitor
+
+foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
+LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+WIDTH, RANK, ROWS = 8, 2, 4
+
+
+class Block(nn.Module):
+    """Seven layers with the names of a Llama's."""
+
+    def __init__(self, layers: int):
+        super().__init__()
+        for name in LAYERS[:layers]:
+            self.add_module(name, nn.Linear(WIDTH, WIDTH, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in self.children():
+            x = x + 0.1 * layer(x)
+        return x
+
+
+class Times(NamedTuple):
+    """Medians in seconds of CPU time."""
+
+    floor: float
+    step: float
+
+
+def build(blocks: int) -> tuple[nn.Module, list[nn.Parameter]]:
+    torch.manual_seed(0)
+    model = nn.ModuleDict({"layers": nn.Sequential(*(Block(len(LAYERS)) for _ in range(blocks)))})
+    model.forward = model["layers"].forward  # type: ignore[method-assign]
+    peft = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=4, target_modules=list(LAYERS)))  # type: ignore[arg-type]
+    return peft.train(), [p for p in peft.parameters() if p.requires_grad]
+
+
+def cpu(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def run(blocks: int, steps: int, full: bool) -> Times:
+    """The time of ``steps`` steps, after the ten that are measured in full whatever they cost."""
+    model, parameters = build(blocks)
+    tensors = [parameter.detach() for parameter in parameters]
+    optimizer = torch.optim.SGD(parameters, lr=1e-3, foreach=True)
+    x = torch.randn(ROWS, WIDTH)
+    floors, steps_took, forwards = [], [], []
+    losses: list[Tensor] = []
+
+    def forward() -> None:
+        losses[:] = [model(x).square().mean()]
+
+    with Monitor(model, optimizer, console=False, max_overhead=1.0 if full else 0.0) as monitor:
+        for step in range(1, 12 + steps):
+            floors.append(cpu(lambda: foreach_norm(tensors)))
+            took_forward = cpu(forward)
+            losses[0].backward()
+            optimizer.step()
+            took = cpu(lambda: monitor.step(loss=losses[0]))
+            assert monitor.last is not None
+            if step > 11 and ("output_ratio" in monitor.last.metrics) == full:
+                steps_took.append(took)
+                forwards.append(took_forward)
+            optimizer.zero_grad()
+        assert len(monitor.run.adapters) == 7 * blocks
+        assert "LW901" not in {alert.rule for alert in monitor.alerts}, monitor.alerts
+    hooks = statistics.median(forwards) - statistics.median(cpu(forward) for _ in range(steps))
+    return Times(statistics.median(floors), statistics.median(steps_took) + (hooks if full else 0.0))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=40, help="steps of each kind")
+    parser.add_argument("--large", action="store_true", help="2,000 adapters, too")
+    options = parser.parse_args()
+    torch.set_num_threads(1)
+    print("adapters  _foreach_norm  plain step  ÷   full step  ÷")
+    for blocks in (32, 286) if options.large else (32,):
+        plain, full = run(blocks, options.steps, full=False), run(blocks, options.steps, full=True)
+        shown = "  ".join(f"{1e3 * took.step:7.2f} ms {took.step / took.floor:5.1f}" for took in (plain, full))
+        print(f"{7 * blocks:8,d}  {1e3 * plain.floor:10.2f} ms  {shown}")
+
+
+if __name__ == "__main__":
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # numpy's BLAS reads it when it is loaded: start once more
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+        os.execv(sys.executable, [sys.executable, *sys.argv])
+    main()

@@ -1,0 +1,115 @@
+"""What a list of adapters is made of: looked up once, and again when their fingerprints tell that it has changed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import groupby
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from torch import Tensor, nn
+
+from lora_watch.adapters.adapter import Factors
+from lora_watch.adapters.tensors import partitioned, sharded
+from lora_watch.records import BoolArray, FloatArray
+
+
+class Read(NamedTuple):
+    """The numbers of one adapter."""
+
+    blocks: Sequence[Factors]
+    middle: Tensor | None
+
+
+class Measurable(Protocol):
+    """What can be measured: an update s·B·diag(middle)·A. See ``Adapter`` for what each of these is."""
+
+    @property
+    def scale(self) -> float: ...
+
+    @property
+    def middle(self) -> Tensor | None: ...
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...] | None: ...
+
+    def factors(self) -> Sequence[Factors]: ...
+
+
+class Resolved:
+    """Adapters as they are between two changes of anything but their numbers. Answers are found when first asked for.
+
+    Args:
+        adapters: LoRA's, or other methods'.
+        known: their fingerprints say all there is to say.
+    """
+
+    def __init__(self, adapters: Sequence[Any], known: bool):
+        self._adapters, self._known = adapters, known
+
+    @cached_property
+    def parameters(self) -> list[tuple[nn.Parameter, ...]]:
+        """Those of each adapter that are its own."""
+        return [adapter.parameters for adapter in self._adapters]
+
+    @cached_property
+    def scale(self) -> FloatArray:
+        """``[n_adapters]``."""
+        return np.array([adapter.scale for adapter in self._adapters], dtype=np.float64)
+
+    @cached_property
+    def state(self) -> BoolArray:
+        """``[n_adapters, 3]``: active, merged, trainable. Of an inactive one, perhaps deleted, no more is asked."""
+        rows = [(True, a.merged, a.trainable) if a.active else (False, False, False) for a in self._adapters]
+        return np.array(rows, dtype=bool).reshape(-1, 3)
+
+    @cached_property
+    def kept(self) -> list[Read] | None:
+        """Views of the live numbers of each adapter. None where some can only be had as copies (sharded, padded), which
+        are to be made anew for each measurement: ``read``."""
+        if not self._known or any(sharded(p) or partitioned(p) for adapter in self._adapters for p in adapter.own):
+            return None
+        once, again = ([self._read(adapter) for adapter in self._adapters] for _ in range(2))
+        return once if list(map(_memory, once)) == list(map(_memory, again)) else None
+
+    def read(self) -> Iterator[Read]:
+        """The numbers of each adapter now. A collective for DTensors."""
+        return map(self._read, self._adapters) if self.kept is None else iter(self.kept)
+
+    @staticmethod
+    def _read(adapter: Measurable) -> Read:
+        blocks = adapter.factors()
+        return Read(blocks, adapter.middle if blocks else None)
+
+
+class Live:
+    """The present ``Resolved`` of a list of adapters.
+
+    It stands as long as the adapters' fingerprints: one short Python call for each adapter, which is all that a step
+    takes. What holds something that it has made of ``now`` compares the object by ``is``.
+    """
+
+    def __init__(self, adapters: Sequence[Any]):
+        self.adapters = list(adapters)
+        self._kinds = [(kind, list(members)) for kind, members in groupby(self.adapters, type)]
+        # They hold the identities of objects: until the next look ``now`` keeps those alive that it has been asked for.
+        self._fingerprints = self._look()
+        self.now = Resolved(self.adapters, None not in self._fingerprints)
+
+    def refresh(self) -> Resolved:
+        """``now``, after a look at the fingerprints."""
+        fingerprints = self._look()
+        if fingerprints != self._fingerprints or None in fingerprints:
+            self._fingerprints = fingerprints
+            self.now = Resolved(self.adapters, None not in fingerprints)
+        return self.now
+
+    def _look(self) -> list[tuple[Any, ...] | None]:
+        return [fingerprint for kind, members in self._kinds for fingerprint in kind.fingerprints(members)]
+
+
+def _memory(read: Read) -> list[int]:
+    tensors = [factor for block in read.blocks for factor in block]
+    tensors += [] if read.middle is None else [read.middle]
+    return [tensor.untyped_storage().data_ptr() for tensor in tensors]

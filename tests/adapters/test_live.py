@@ -1,0 +1,177 @@
+"""What was looked up once is looked up again when it has changed: for each change, what was kept would be wrong."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import AdaLoraConfig, get_peft_model
+from torch import nn
+
+from lora_watch import deferred
+from lora_watch.adapters import find_adapters
+from lora_watch.adapters.live import Live
+from lora_watch.norms import AdapterBank
+from lora_watch.records import Due, FloatArray
+from lora_watch.signals.gradients import Gradients
+from tests.adapters.zoo import ALPHA, Net, R, adapted, conv1d, linear
+
+
+def model_of_two(**options: Any) -> Any:
+    """Two layers with an adapter ``default`` that trains, and another one that waits."""
+    torch.manual_seed(0)
+    model = adapted(nn.Sequential(linear(), nn.Linear(10, 7)), target_modules=["0", "1"], **options)
+    model.add_adapter("second", copy.deepcopy(model.peft_config["default"]))
+    return model
+
+
+def layers(model: Any) -> list[Any]:
+    return [module for module in model.modules() if hasattr(module, "lora_A")]
+
+
+def truth(live: Live) -> tuple[dict[str, FloatArray], list[list[bool]]]:
+    """What the adapters are now, asked of each."""
+    state = [[a.active, a.active and a.merged, a.active and a.trainable] for a in live.adapters]
+    return AdapterBank(live.adapters).measure(), state
+
+
+def kept(live: Live, bank: AdapterBank) -> tuple[dict[str, FloatArray], list[list[bool]]]:
+    return bank.measure(), live.now.state.tolist()
+
+
+def same(one: tuple[dict[str, FloatArray], Any], other: tuple[dict[str, FloatArray], Any]) -> bool:
+    close = all(np.allclose(one[0][k], v, rtol=1e-12, atol=0, equal_nan=True) for k, v in other[0].items())
+    return close and one[1] == other[1]
+
+
+def hotswap(model: Any) -> None:
+    hotswap_adapter_from_state_dict = pytest.importorskip("peft.utils.hotswap").hotswap_adapter_from_state_dict
+    config = copy.deepcopy(model.peft_config["default"])
+    config.r, config.lora_alpha = 2 * R, ALPHA
+    other = get_peft_model(nn.Sequential(linear(), nn.Linear(10, 7)), config)
+    new = {k: torch.randn_like(v) for k, v in other.state_dict().items() if "lora_" in k}
+    hotswap_adapter_from_state_dict(model, new, "default", config, parameter_prefix="lora_")
+
+
+def move_data(change: Callable[[nn.Parameter], torch.Tensor]) -> Callable[[Any], None]:
+    """As ``model.to(…)`` and FSDP do it: the object stays, its numbers lie elsewhere."""
+
+    def move(model: Any) -> None:
+        for layer in layers(model):
+            weight = layer.lora_B["default"].weight
+            weight.data = change(weight)
+
+    return move
+
+
+def replace_parameters(model: Any) -> None:
+    for layer in layers(model):
+        layer.lora_B["default"].weight = nn.Parameter(3 * layer.lora_B["default"].weight.detach())
+
+
+def replace_modules(model: Any) -> None:
+    for layer in layers(model):
+        layer.lora_B["default"] = copy.deepcopy(layer.lora_B["default"])
+        layer.lora_B["default"].weight.data *= 2
+
+
+def new_scales(model: Any) -> None:
+    for layer in layers(model):
+        layer.scaling = {key: 2 * value for key, value in layer.scaling.items()}
+
+
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "set_adapter": lambda model: model.set_adapter("second"),
+    "disabled": lambda model: model.base_model.disable_adapter_layers(),
+    "merged": lambda model: model.merge_adapter(),
+    "deleted": lambda model: model.delete_adapter("default"),
+    "frozen": lambda model: [p.requires_grad_(False) for p in model.parameters()],
+    "hotswap": hotswap,
+    "dtype": lambda model: model.to(torch.bfloat16),
+    "device": move_data(lambda weight: 2 * weight.detach()),
+    "no device": lambda model: model.to("meta"),
+    "FSDP1's placeholder": move_data(lambda weight: weight.new_empty(0)),
+    "FSDP2's swap": replace_parameters,
+    "another layer": replace_modules,
+    "set_scale": lambda model: [layer.set_scale("default", 5) for layer in layers(model)],
+    "scale_layer": lambda model: [layer.scale_layer(0.5) for layer in layers(model)],
+    "the scaling dict": new_scales,
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_is_seen_and_what_was_kept_would_have_been_wrong(change: str) -> None:
+    model = model_of_two()
+    live = Live([adapter for adapter in find_adapters(model) if adapter.active])
+    bank = AdapterBank(live.adapters, live)
+    for _ in range(3):
+        assert same(kept(live, bank), truth(live))
+    before = live.now
+    assert live.refresh() is before, "nothing has changed: nothing is looked up"
+    CHANGES[change](model)
+    if change == "deleted":  # nothing more can be asked of it
+        assert live.refresh().state.tolist() == [[False] * 3] * 2
+        return
+    assert not same(kept(live, bank), truth(live)), "or this test says nothing"
+    assert live.refresh() is not before
+    assert same(kept(live, bank), truth(live))
+    now = live.now
+    assert live.refresh() is now
+
+
+def test_ranks_that_adalora_cuts_are_seen() -> None:
+    torch.manual_seed(0)
+    config = AdaLoraConfig(target_modules=["layer"], init_r=6, target_r=2, total_step=10, init_lora_weights=False)
+    model = get_peft_model(Net(linear()), config)  # type: ignore[arg-type]
+    live = Live(find_adapters(model))
+    bank = AdapterBank(live.adapters, live)
+    kept(live, bank)
+    assert live.refresh() is live.now
+    (layer,) = layers(model)
+    with torch.no_grad():
+        layer.ranknum["default"].fill_(3.0)
+        layer.lora_E["default"][4:] = 0.0  # numbers alone
+    assert not same(kept(live, bank), truth(live))
+    live.refresh()
+    assert same(kept(live, bank), truth(live))
+
+
+def test_the_gradient_is_that_of_the_present_parameter() -> None:
+    model = model_of_two()
+    live = Live([adapter for adapter in find_adapters(model) if adapter.active])
+    gradients = Gradients(live)
+    for p in model.parameters():
+        p.grad = torch.ones_like(p)
+    first = gradients.begin(Due(1)).now()["b_grad_norm"].values
+    replace_parameters(model)
+    live.refresh()
+    assert not gradients.begin(Due(2)).now()["b_grad_norm"].known.any()
+    for layer in layers(model):
+        layer.lora_B["default"].weight.grad = torch.full_like(layer.lora_B["default"].weight, 2.0)
+    np.testing.assert_allclose(gradients.begin(Due(3)).now()["b_grad_norm"].values, 2 * first, rtol=1e-12)
+
+
+@pytest.mark.parametrize("layer", [linear, conv1d, lambda: nn.Embedding(9, 5), lambda: nn.Conv2d(6, 8, 3, groups=2)])
+@pytest.mark.parametrize("way", ["host", "small", "far"])
+def test_whatever_is_kept_gives_the_numbers_of_what_is_not(
+    layer: Callable[[], nn.Module], way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    live = Live(find_adapters(adapted(Net(layer()))))
+    bank, fresh = AdapterBank(live.adapters, live), AdapterBank(live.adapters)
+    if way == "far":
+        monkeypatch.setattr(deferred, "_NEAR", frozenset())
+    for _ in range(1 if way == "host" else 3):
+        live.refresh()
+        one, other = bank.measure(), fresh.measure()
+        assert one.keys() == other.keys()
+        for name, values in other.items():
+            np.testing.assert_array_equal(one[name], values, err_msg=name)
+        with torch.no_grad():
+            live.now.parameters[0][1].mul_(1.5)
+    copies = isinstance(live.adapters[0].base_layer, nn.Conv2d)  # groups: the other factor is a padded copy
+    assert (live.now.kept is None) == copies
