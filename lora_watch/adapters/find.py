@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from torch import Tensor, nn
 
-from lora_watch.adapters import layouts, peft, peft_deltas
+from lora_watch.adapters import layouts, peft, peft_config, peft_deltas
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
 from lora_watch.adapters.peft_deltas import DenseAdapter
 
@@ -41,17 +41,17 @@ def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
 
 def unmatched(model: nn.Module) -> list[str]:
     """Names in the LoRA configurations of ``model`` that matched no module, in words; empty for other libraries."""
-    return peft.unmatched(walk(model))
+    return peft_config.unmatched(walk(model))
 
 
 def moved(model: nn.Module) -> str:
     """How adapters of ``model`` were begun (``PiSSA`` …), where that moved a part of W₀ into them; empty otherwise."""
-    return peft.moved(module for _, module in walk(model))
+    return peft_config.moved(module for _, module in walk(model))
 
 
 def prompts(model: nn.Module) -> list[str]:
     """PEFT's methods in ``model`` that learn a prompt and adapt no layer."""
-    return peft.prompts(module for _, module in walk(model))
+    return peft_config.prompts(module for _, module in walk(model))
 
 
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
@@ -97,9 +97,9 @@ def _why_none(model: nn.Module) -> str:
             f"and adapters of another method, which has no matrices A and B ({listed(others)}). Use peft.LoraConfig "
             "or peft.AdaLoraConfig for what needs them."
         )
-    elif peft.methods(model):
+    elif methods := peft_config.methods(model):
         what = (
-            f"and a PEFT configuration ({', '.join(peft.methods(model))}) but no LoRA layer: the method makes none, or "
+            f"and a PEFT configuration ({', '.join(methods)}) but no LoRA layer: the method makes none, or "
             "merge_and_unload() took them out. Use peft.LoraConfig, and watch before merging."
         )
     elif foreign:

@@ -1,19 +1,19 @@
 """Reads the LoRA layers of Hugging Face PEFT by their attributes, without importing it.
 
-This file and ``peft_deltas.py`` are the only ones that know PEFT's attribute names. Relied on, from PEFT 0.13 to 0.21:
-``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``, ``lora_embedding_A``/``lora_embedding_B``, ``r``,
-``lora_alpha``, ``scaling``, ``active_adapters``, ``disable_adapters``, ``merged_adapters``,
-``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``, ``lora_magnitude_vector`` and AdaLoRA's ``lora_E``
-and ``ranknum``. Used where present: ``lora_variant`` (0.16), ``parameter_name``, ``num_experts`` (0.17),
-``use_rslora`` (0.18.1), ``lora_diag``, ``nblocks``, ``_did_swap_in_out_features``.
+This file, ``peft_deltas.py`` and ``peft_config.py`` are the only ones that know PEFT's attribute names. Relied on,
+from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``,
+``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``, ``active_adapters``,
+``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``,
+``lora_magnitude_vector`` and AdaLoRA's ``lora_E`` and ``ranknum``. Used where present: ``lora_variant`` (0.16),
+``parameter_name``, ``num_experts`` (0.17), ``use_rslora`` (0.18.1), ``lora_diag``, ``nblocks``,
+``_did_swap_in_out_features``, ``_disable_adapters``.
 """
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from lora_watch.adapters.adapter import Adapter, Factors
 from lora_watch.adapters.tensors import gathered, mark, readable, whole
 from lora_watch.names import clean_name
 
-_PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
+PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*_CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
 # Variants whose change of the layer is not s·B·diag(middle)·A: a router over other adapters, and pooled inputs.
@@ -40,8 +40,8 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     """
     return [
         _class_for(module)(path, module, key, module._modules[a], module._modules[b])  # type: ignore[arg-type]
-        for a, b in _PAIRS
-        for key in _keys(module, (a, b))
+        for a, b in PAIRS
+        for key in keys_of(module, (a, b))
     ]
 
 
@@ -54,89 +54,7 @@ def tuner(module: nn.Module) -> str | None:
     return next((name for name in names if name.endswith("Layer")), names[0])
 
 
-def methods(model: nn.Module) -> list[str]:
-    """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
-    configs = getattr(model, "peft_config", None)
-    if not isinstance(configs, dict):
-        return []
-    types = [getattr(config, "peft_type", None) for config in configs.values()]
-    return sorted({str(getattr(kind, "value", kind)) for kind in types})
-
-
-def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
-    """Names in a model's LoRA configurations that none of its adapters comes from, in words.
-
-    Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
-    and ``alpha_pattern``, compared with the layers' paths as PEFT does. What lies in a part that is trained whole
-    (``modules_to_save``) is there: ``all-linear`` names it, too. ``modules``: every module of the model by its path,
-    from the root on.
-    """
-    named = [(clean_name(path), module) for path, module in modules]
-    configs = _configs(module for _, module in named)
-    adapted = [(name, module, key) for name, module in named for pair in _PAIRS for key in _keys(module, pair)]
-    whole = {_WHOLE.sub("", name) for name, _ in named if _WHOLE.search(name)}
-    there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
-    out = []
-    for key, config in configs.items():
-        names = {name for name, _, own in adapted if own == key}
-        if not names:
-            continue  # not of LoRA's family
-        names |= whole | {
-            f"{name}.{module.parameter_name}"
-            for name, module, own in adapted
-            if own == key and hasattr(module, "parameter_name")
-        }
-        for setting, matches in _MATCHES.items():
-            wanted = getattr(config, setting, None)
-            for word in () if isinstance(wanted, str) else sorted(wanted or ()):
-                if not any(matches(word, name) for name in names):
-                    leaf = word.rpartition(".")[2]
-                    near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
-                    out.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
-    return out
-
-
-def moved(modules: Iterable[nn.Module]) -> str:
-    """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
-    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules).values()]
-    return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
-
-
-_MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
-
-
-def prompts(modules: Iterable[nn.Module]) -> list[str]:
-    """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
-    configs = _configs(modules).values()
-    return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
-
-
-def _configs(modules: Iterable[nn.Module]) -> dict[str, Any]:
-    """The configuration of each adapter by its name, from the outermost of ``modules`` that holds any."""
-    return next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
-
-
-def _is_named(word: str, name: str) -> bool:
-    return name == word or name.endswith(f".{word}")
-
-
-def _fits(pattern: str, name: str) -> bool:
-    return re.match(rf"(.*\.)?({pattern})$", name) is not None
-
-
-_WHOLE = re.compile(r"\.(original_module|modules_to_save\.[^.]+)(?=\.|$)")
-"""Where PEFT keeps a part that is trained whole, inside that part's path."""
-
-_MATCHES = {
-    "target_modules": _is_named,
-    "target_parameters": _is_named,
-    "rank_pattern": _fits,
-    "alpha_pattern": _fits,
-}
-"""Settings of a LoraConfig that name modules, and when such a name and a layer's path go together."""
-
-
-def _keys(module: nn.Module, pair: tuple[str, str]) -> list[str]:
+def keys_of(module: nn.Module, pair: tuple[str, str]) -> list[str]:
     """Names of the adapters that ``module`` itself holds in the factors called ``pair``."""
     # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
     a, b = (module._modules.get(name) for name in pair)

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter
-from lora_watch.adapters.peft import methods
+from lora_watch.adapters.peft_config import methods
 from lora_watch.names import layer_index
 from lora_watch.norms.base import frobenius_norm
 from lora_watch.stored.weights import stored_weights, weight_of

@@ -1,0 +1,100 @@
+"""What Hugging Face PEFT's configurations say, without importing it: methods, names that match nothing, beginnings.
+
+Relied on besides what ``peft.py`` names: ``peft_config`` of a model, and of a configuration ``peft_type``,
+``target_modules``, ``target_parameters``, ``rank_pattern``, ``alpha_pattern``, ``init_lora_weights`` and
+``is_prompt_learning``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+from lora_watch.adapters.peft import PAIRS, keys_of
+from lora_watch.names import clean_name
+
+
+def methods(model: nn.Module) -> list[str]:
+    """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
+    configs = getattr(model, "peft_config", None)
+    if not isinstance(configs, dict):
+        return []
+    types = [getattr(config, "peft_type", None) for config in configs.values()]
+    return sorted({str(getattr(kind, "value", kind)) for kind in types})
+
+
+def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
+    """Names in a model's LoRA configurations that none of its adapters comes from, in words.
+
+    Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
+    and ``alpha_pattern``, compared with the layers' paths as PEFT does. What lies in a part that is trained whole
+    (``modules_to_save``) is there: ``all-linear`` names it, too. ``modules``: every module of the model by its path,
+    from the root on.
+    """
+    named = [(clean_name(path), module) for path, module in modules]
+    configs = _configs(module for _, module in named)
+    adapted = [(name, module, key) for name, module in named for pair in PAIRS for key in keys_of(module, pair)]
+    whole = {_WHOLE.sub("", name) for name, _ in named if _WHOLE.search(name)}
+    there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
+    out = []
+    for key, config in configs.items():
+        names = {name for name, _, own in adapted if own == key}
+        if not names:
+            continue  # not of LoRA's family
+        names |= whole | {
+            f"{name}.{module.parameter_name}"
+            for name, module, own in adapted
+            if own == key and hasattr(module, "parameter_name")
+        }
+        for setting, matches in _MATCHES.items():
+            wanted = getattr(config, setting, None)
+            for word in () if isinstance(wanted, str) else sorted(wanted or ()):
+                if not any(matches(word, name) for name in names):
+                    leaf = word.rpartition(".")[2]
+                    near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
+                    out.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
+    return out
+
+
+def moved(modules: Iterable[nn.Module]) -> str:
+    """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
+    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules).values()]
+    return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
+
+
+_MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
+
+
+def prompts(modules: Iterable[nn.Module]) -> list[str]:
+    """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
+    configs = _configs(modules).values()
+    return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
+
+
+def _configs(modules: Iterable[nn.Module]) -> dict[str, Any]:
+    """The configuration of each adapter by its name, from the outermost of ``modules`` that holds any."""
+    return next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
+
+
+def _is_named(word: str, name: str) -> bool:
+    return name == word or name.endswith(f".{word}")
+
+
+def _fits(pattern: str, name: str) -> bool:
+    return re.match(rf"(.*\.)?({pattern})$", name) is not None
+
+
+_WHOLE = re.compile(r"\.(original_module|modules_to_save\.[^.]+)(?=\.|$)")
+"""Where PEFT keeps a part that is trained whole, inside that part's path."""
+
+_MATCHES = {
+    "target_modules": _is_named,
+    "target_parameters": _is_named,
+    "rank_pattern": _fits,
+    "alpha_pattern": _fits,
+}
+"""Settings of a LoraConfig that name modules, and when such a name and a layer's path go together."""
