@@ -119,6 +119,7 @@ class Alert:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
 
     def __str__(self) -> str:
+        """Several lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
         lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
         if self.adapters:
             ranked = self.metric is not None and any(value for _, value in self.adapters)
@@ -129,7 +130,7 @@ class Alert:
         lines += [f"  try: {remedy}" for remedy in self.remedies]
         if self.rule.startswith("LW"):  # a rule of the user's own has no page
             lines.append(f"  more: lora-watch rules {self.rule}")
-        return "\n".join(lines)
+        return "\n".join(map(clean, lines))
 
     def _repr_html_(self) -> str:
         """The same for notebooks, with every adapter in a table."""

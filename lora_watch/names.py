@@ -32,7 +32,7 @@ def layer_index(name: str) -> int | None:
     """
     parts = name.split(".")
     place = _place_of_index(parts)
-    return None if place is None else int(parts[place])
+    return None if place is None else int(parts[place][:18])  # a name can be a number of 5,000 digits
 
 
 def module_family(name: str) -> str:

@@ -6,7 +6,10 @@ import errno
 import json
 import os
 import re
+import signal
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, BinaryIO
 
 MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
@@ -14,12 +17,12 @@ MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, 
 MOST_BYTES = 32_000_000
 """Of a file that is read as a whole. The largest of ours, an incident record of 560 adapters, has 20 million."""
 MOST_VALUES = 2_000_000
-MOST_CONTAINERS = 500_000
+MOST_CONTAINERS = MOST_PAIRS = 500_000  # a list takes 60 bytes, a key with its value 250
 MOST_YAML_BYTES, MOST_YAML_BRACKETS = 200_000, 1_000  # its reader is slow, and slower the deeper they are
 MOST_YAML_NODES = 100_000
 """Aliases counted as often as they are used: twenty lines can stand for a billion nodes."""
-LONGEST_NAME = 300
-"""Characters of a module's name that a regular expression is matched with."""
+MATCHING = 1.0
+"""Seconds of CPU time for matching the names of modules with what a file says: some take a millisecond for all."""
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
@@ -54,8 +57,9 @@ def load_json(path: str | os.PathLike[str]) -> Any:
 def parse_json(content: bytes | str) -> Any:
     """``content`` as JSON. Raises ValueError, also for what would take more memory than a file of ours can."""
     text = content if isinstance(content, str) else content.decode("utf-8", "surrogatepass")
-    if text.count(",") > MOST_VALUES or text.count("[") + text.count("{") > MOST_CONTAINERS:
-        raise ValueError(f"more than {MOST_VALUES:,} values")
+    containers = text.count("[") + text.count("{")
+    if text.count(",") > MOST_VALUES or containers > MOST_CONTAINERS or text.count('":') > MOST_PAIRS:
+        raise ValueError(f"more than {MOST_VALUES:,} values, or {MOST_PAIRS:,} with a name")
     try:
         return json.loads(text)
     except RecursionError:
@@ -101,15 +105,35 @@ def _nodes(node: Any, known: dict[int, float]) -> float:
     return known[id(node)]
 
 
+@contextmanager
+def within(seconds: float, doing: str) -> Iterator[None]:
+    """Raises ValueError where what is done inside takes more CPU time: a regular expression can take 2ⁿ steps.
+
+    Where a process has no such timer (Windows, any but the main thread) nothing is bounded.
+    """
+
+    def stop(*_: Any) -> None:
+        raise ValueError(f"{doing} takes longer than {seconds:g} s")
+
+    try:
+        before = signal.signal(signal.SIGVTALRM, stop)
+    except (AttributeError, ValueError):
+        yield
+        return
+    signal.setitimer(signal.ITIMER_VIRTUAL, seconds, 0.1)  # again and again: somebody's own ``except`` may swallow it
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, before)
+
+
 def matches_end(pattern: str, name: str) -> bool:
     """PEFT's way of matching a key of ``rank_pattern``: with the end of a module's name, after a dot or as a whole.
 
-    Raises ValueError for what is no regular expression, or one that could take longer than there is time: a group
-    that is repeated, or more than two repetitions.
+    Raises ValueError for what is no regular expression. Some take longer than there is time: see ``within``.
     """
-    if len(re.findall(r"(?<!\\)[*+{]", pattern)) > 2 or re.search(r"\)[*+{?]", pattern):
-        raise ValueError("a regular expression with repeated groups, or more than two repetitions, is not evaluated")
     try:
-        return re.match(rf"(.*\.)?({pattern})$", name[-LONGEST_NAME:]) is not None
+        return re.match(rf"(.*\.)?({pattern})$", name) is not None
     except (re.error, RecursionError, OverflowError) as error:
         raise ValueError(f"no regular expression: {error}") from None

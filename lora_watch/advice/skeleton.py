@@ -19,10 +19,12 @@ from lora_watch.adapters.peft_config import methods
 from lora_watch.names import layer_index
 from lora_watch.norms.base import frobenius_norm
 from lora_watch.stored.weights import stored_weights, weight_of
-from lora_watch.untrusted import load_json
+from lora_watch.untrusted import MATCHING, load_json, within
 
 MOST_LAYERS = 2000
 """Of a configuration that a model is made of: each takes a millisecond and some kilobytes."""
+MAKING = 3.0
+"""Seconds of CPU time for making a model of a configuration: Llama 3 405B takes a tenth of it."""
 TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
     "GPT2LMHeadModel": "CAUSAL_LM",
@@ -152,10 +154,11 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
         if layers := [name for name, value in told.items() if "layer" in name and _is_huge(value)]:
             raise ValueError(f"{layers[0]} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
-        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        make = _maker(told, config, classifies)
-        with torch.device("meta"):
-            model = make(config).to(_dtype(told))
+        with within(MAKING, "making it"), torch.device("meta"):
+            config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+            model = _maker(told, config, classifies)(config).to(_dtype(told))
+        if empty := next((name for name, p in model.named_parameters() if p.numel() == 0), None):
+            raise ValueError(f"{empty} would hold no number")
     except Exception as error:  # configurations fail in as many ways as there are models
         why = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
@@ -207,8 +210,25 @@ def with_adapters(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
     if isinstance(known.get("init_lora_weights"), str):
         known["init_lora_weights"] = True
     try:
+        with within(MATCHING, "matching names of modules with its regular expressions"):
+            for pattern in _patterns(known):
+                for name, _ in model.named_modules():
+                    re.match(pattern, name)
         with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # PEFT's words on training, which nobody is about to do
             return peft.get_peft_model(model, classes[kind](**known))  # type: ignore[arg-type]
     except Exception as error:
         raise ValueError(f"PEFT does not take this configuration for {type(model).__name__}: {error}") from None
+
+
+def _patterns(config: Mapping[str, Any]) -> list[str]:
+    """The regular expressions that PEFT makes of a configuration."""
+    whole = [config.get(option) for option in ("target_modules", "exclude_modules")]
+    ends = [key for option in ("rank_pattern", "alpha_pattern") for key in config.get(option) or ()]
+    stacks = config.get("layers_pattern")
+    return [
+        *(f"(?:{pattern})$" for pattern in whole if isinstance(pattern, str)),
+        *(rf"(.*\.)?({pattern})$" for pattern in ends),
+        *(rf"(^|.*\.){name}($|\..*)" for name in config.get("modules_to_save") or ()),
+        *(rf"(?:^|.*?\.){name}\.(\d+)\." for name in ([stacks] if isinstance(stacks, str) else stacks or ())),
+    ]

@@ -23,6 +23,8 @@ from lora_watch.untrusted import MISFITS, load_json, parse_json, read_bytes, who
 
 T = TypeVar("T")
 
+MOST_LINES = 100_000
+"""Of alerts.jsonl, which has two an alert."""
 POINTS = 60
 """Points of a curve that is drawn."""
 
@@ -226,11 +228,14 @@ def from_header(
 def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list[Alert]:
     """``alerts`` and those of alerts.jsonl, which is written first: a kill may come between the two."""
     known = {(alert.rule, alert.step): alert for alert in alerts}
+    file = report.with_name("alerts.jsonl")
     try:
-        lines = read_bytes(report.with_name("alerts.jsonl")).splitlines()
+        content = read_bytes(file)
     except OSError:
-        lines = []
-    for line in lines:
+        content = b""
+    if content.count(b"\n") > MOST_LINES:
+        raise UnreadableError(f"{file} has more than {MOST_LINES:,} lines")
+    for line in content.splitlines():
         try:
             content = parse_json(line)
             if content["run_id"] == run_id:

@@ -47,17 +47,17 @@ class ConsoleSink:
         for note in run.notes:
             if note not in self._noted:
                 self._noted.add(note)
-                _print(f"lora_watch: {clean(note)}")
+                _print(f"lora_watch: {note}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for event, alert in self._history.update(alerts):
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if event == "opened":
-                _print("\n".join(map(clean, str(alert).split("\n"))), _COLOURS[alert.severity])
+                _print(*str(alert).split("\n"), colour=_COLOURS[alert.severity])
             else:
                 lasted = count(alert.lasted, "step")
-                _print(f"lora_watch: {alert.rule} {clean(alert.name)} is over at step {record.step}, after {lasted}")
+                _print(f"lora_watch: {alert.rule} {alert.name} is over at step {record.step}, after {lasted}")
 
     def finish(self, verdict: str, message: str | None) -> None:
         numbers = sorted(self._history.counts.items(), reverse=True)
@@ -70,13 +70,14 @@ class ConsoleSink:
             parts.append(f"report: {folder / 'report.json'}")
         if (folder := self._events()) is not None:
             parts.append(f"curves: tensorboard --logdir {folder}")
-        _print(f"lora_watch: {'; '.join(map(clean, parts))}", "" if verdict == "ok" else _COLOURS[Severity.ERROR])
+        _print(f"lora_watch: {'; '.join(parts)}", colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
 
-def _print(text: str, colour: str = "") -> None:
+def _print(*lines: str, colour: str = "") -> None:
     stream = sys.stderr
     if stream is None:  # pythonw has none
         return
+    text = "\n".join(map(clean, lines))
     if colour and stream.isatty() and not os.environ.get("NO_COLOR"):
         text = f"\x1b[{colour}m{text}\x1b[0m"
     encoding = getattr(stream, "encoding", None) or "utf-8"

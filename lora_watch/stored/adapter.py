@@ -16,7 +16,7 @@ from lora_watch.adapters import Factors
 from lora_watch.names import clean_name
 from lora_watch.stored.weights import StoredError, StoredWeights
 from lora_watch.text import clean
-from lora_watch.untrusted import load_json, matches_end
+from lora_watch.untrusted import MATCHING, load_json, matches_end, within
 
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"
@@ -139,15 +139,19 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
     if not found:
         first = f"; the first name in it is {others[0]}" if others else ""
         raise StoredError(f"{file}: no lora_A and lora_B in it, so not an adapter that PEFT has saved{first}")
-    adapters = [
-        _adapter(module, keys, tensors, shapes, config, file) for module, keys in sorted(found.items(), key=_order)
-    ]
+    try:
+        with within(MATCHING, f"matching rank_pattern and alpha_pattern of {CONFIG}"):
+            adapters = [_adapter(*item, tensors, shapes, config, file) for item in sorted(found.items(), key=_order)]
+    except StoredError:
+        raise
+    except ValueError as error:
+        raise StoredError(f"{folder}: {error}") from None
     return SavedAdapters(path, config, tuple(_unique(adapters)), parameters, tuple(others))
 
 
 def _order(item: tuple[str, Any]) -> list[Any]:
     """As layers are numbered: 2 before 10."""
-    return [(int(part), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
+    return [(int(part[:18]), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
 
 
 def _unique(adapters: Sequence[StoredAdapter]) -> list[StoredAdapter]:

@@ -12,6 +12,8 @@ from lora_watch.untrusted import MISFITS, load_json, open_file
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
+MOST_NAMES_BYTES = 15_000_000
+"""Of the list of tensors at a file's beginning: 100,000 of them. Reading it takes thirteen times as much memory."""
 _LFS = b"version https://git-lfs.github.com/spec/"
 
 
@@ -58,6 +60,9 @@ def stored_weights(path: Path) -> StoredWeights | None:
 def opened(file: Path):  # safetensors' own type is not public
     """``safe_open(file)`` for torch, on the CPU. Raises StoredError for what is no safetensors file."""
     try:
+        with open_file(file) as content:
+            if int.from_bytes(content.read(8), "little") > MOST_NAMES_BYTES:
+                raise OSError(f"its list of tensors is longer than {MOST_NAMES_BYTES:,} bytes")
         return safe_open(file, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
         raise StoredError(f"{file}: {_why(file) or f'not a readable safetensors file: {error}'}") from None

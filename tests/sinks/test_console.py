@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from tqdm import tqdm
 
+from lora_watch.alerts import LoraWatchError
 from lora_watch.sinks import ConsoleSink
+from tests.fuzz.test_readers import HOSTILE, inert
 from tests.sinks.made_up import alert_of, record_of, run_of
 
 Captured = pytest.CaptureFixture[str]
@@ -48,8 +51,12 @@ def test_a_line_is_not_glued_to_a_progress_bar_when_piped(capsys: Captured) -> N
     assert not capsys.readouterr().err.startswith("\n")
 
 
-def test_a_name_cannot_write_to_the_terminal(capsys: Captured) -> None:
-    alert = alert_of(3)
-    alert.adapters = [("layers.0\x1b[2J\r::error::", 1.0)]
-    ConsoleSink().write(record_of(run_of(), 3), [alert])
-    assert not {"\x1b", "\r"} & set(capsys.readouterr().err)
+@pytest.mark.parametrize("text", [text for text in HOSTILE if isinstance(text, str)])
+def test_no_name_writes_to_the_terminal_or_commands_a_ci(text: str, capsys: Captured) -> None:
+    alert = replace(alert_of(3), name=text, message=text, causes=[text], remedies=[text], adapters=[(text, 1.0)])
+    sink, run = ConsoleSink(lambda: Path(text or "."), lambda: Path(text or ".")), replace(run_of(), notes=(text,))
+    sink.start(run, 0)
+    sink.write(record_of(run, 3), [alert])
+    sink.write(record_of(run, 4), [replace(alert, rule="LW999"), replace(alert, closed_step=4)])
+    sink.finish("failed", str(LoraWatchError(str(alert), [alert])))
+    inert([*capsys.readouterr().err.splitlines(), *str(alert).splitlines()])

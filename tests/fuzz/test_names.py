@@ -1,0 +1,80 @@
+"""A model whose modules have hostile names: what it leaves and says is inert in every face, from training to CI."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import nn
+from typer.testing import CliRunner
+
+from lora_watch import LoraWatchError, Monitor
+from lora_watch.cli import app
+from tests.fuzz.test_readers import ANNOTATION, inert
+from tests.fuzz.test_tab import texts_in
+
+NAMES = ["a\x1b[31mred", "b\n::error::pwned", "c\u202etxt.exe", "<img src=x onerror=1>", "[bold]x[/]", "##[error]e"]
+NAMES = [name.replace(".", "_") for name in NAMES]  # torch takes no dot in a name
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        for name in NAMES:
+            self.add_module(name, nn.Linear(8, 8))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        for layer in self._modules.values():
+            assert layer is not None
+            x = x + layer(x)
+        return x
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("named")
+
+
+def test_while_it_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.manual_seed(0)
+    model: Any = get_peft_model(Net(), LoraConfig(r=2, lora_alpha=64, target_modules=NAMES))
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    x = torch.randn(16, 8)
+    monitor = Monitor(model, optimizer, output_dir=folder, fail_on="error")
+
+    def train() -> None:
+        with monitor:
+            for _ in range(10):
+                loss = model(x).square().mean()
+                loss.backward()
+                optimizer.step()
+                monitor.step(loss=loss)
+                optimizer.zero_grad()
+
+    with pytest.raises(LoraWatchError) as ended:
+        train()
+    told = capsys.readouterr().err.splitlines()
+    inert([*told, *str(ended.value).splitlines()])
+    assert any("::error::pwned" in line for line in told), "it is told, as one line"
+
+
+@pytest.mark.parametrize("face", ["text", "json", "markdown", "github"])
+def test_when_it_is_checked(folder: Path, face: str) -> None:
+    junit = folder / "junit.xml"
+    words = ["check", str(folder), "--format", face, "--junit", str(junit)]
+    said = CliRunner().invoke(app, words, catch_exceptions=False)
+    inert(line for line in said.output.splitlines() if face != "github" or not ANNOTATION.match(line))
+    assert "pwned" in said.output
+    inert(text for element in ElementTree.parse(junit).iter() for text in (element.text or "").splitlines())
+    if face == "json":
+        inert(line for text in texts_in(json.loads(said.stdout)) for line in text.splitlines())
+
+
+def test_when_its_adapter_is_inspected_and_runs_are_compared(folder: Path) -> None:
+    for words in (["inspect", folder / "lora_watch/last_good"], ["compare", folder], ["compare", folder, "--json"]):
+        inert(CliRunner().invoke(app, list(map(str, words)), catch_exceptions=False).output.splitlines())
