@@ -68,6 +68,8 @@ class Alert:
     """Last step at which the rule still held."""
     closed_step: int | None = None
     """Step at which the episode was over; None while it is open."""
+    back_to: int | None = None
+    """Step whose adapter the run went back to for this alert (LW910), which makes an ERROR a WARNING; else None."""
 
     def __post_init__(self) -> None:
         self.last_step = max(self.last_step, self.step)
@@ -114,6 +116,7 @@ class Alert:
                 explains=[clean(rule) for rule in told.get("explains") or ()],
                 last_step=whole(told.get("last_step", step)),
                 closed_step=None if told.get("closed_step") is None else whole(told["closed_step"]),
+                back_to=None if told.get("back_to") is None else whole(told["back_to"]),
             )
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error

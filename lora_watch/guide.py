@@ -19,7 +19,7 @@ class Page:
     watches: str
     """What it watches, and the evidence for its thresholds."""
     rule: Rule | None = None
-    """None for the findings of ``lora-watch check``, and for LW901."""
+    """None for the findings of ``lora-watch check``, for LW901 and for LW910."""
     means: str = ""
     check: str = ""
     fix: str = ""

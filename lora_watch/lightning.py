@@ -57,7 +57,7 @@ class LoraWatch(Callback):
         tensorboard: write TensorBoard events, into the TensorBoardLogger's run where there is one.
         console: print alerts to standard error.
         sinks: where records and alerts are written as well.
-        settings: those of ``Monitor``: ``fail_on``, ``patience``, ``every``, ``mute``, ``rules`` …
+        settings: those of ``Monitor``: ``fail_on``, ``recover``, ``patience``, ``every``, ``mute`` …
     """
 
     def __init__(
@@ -156,6 +156,7 @@ class LoraWatch(Callback):
         monitor = Monitor(
             model,
             next(iter(trainer.optimizers), None),
+            scheduler=next((config.scheduler for config in trainer.lr_scheduler_configs), None),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
             notes=() if model.training else (_EVALUATING,),
@@ -169,10 +170,12 @@ class LoraWatch(Callback):
         return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
 
     def _end_for(self, monitor: Monitor, failures: list[Alert]) -> Exception | None:
-        """What ends the training on every rank, where the policy ends it on one of them."""
+        """What ends the training on every rank, where the policy ends it on one of them and it does not recover."""
         device = self._loss.device if self._loss is not None else torch.device("cpu")
-        if failures := agree(failures, self.policy.can_end_a_run, device):
+        if failures := agree(failures, self.policy.can_act, device):
             monitor.adopt(failures)
+            if monitor.recover(failures):
+                return None
             error = monitor.error()
             self._close("failed", str(error))
             wait_for_all(device)

@@ -1,6 +1,6 @@
-"""What ends a run: how bad an alert must be, how long it must last, and which rules are not asked at all.
+"""What ends a run, or has it recover: how bad an alert must be, how long it must last, which rules are not asked.
 
-Each of the three settings comes from the argument if one is given, else from the environment, else from its default:
+Each of the four settings comes from the argument if one is given, else from the environment, else from its default:
 
 | argument | environment | means |
 |---|---|---|
@@ -8,6 +8,10 @@ Each of the three settings comes from the argument if one is given, else from th
 | `fail_on={"default": "error", "LW202": "never"}` | `LORA_WATCH_FAIL_ON=error,LW202=never` | the same, rule by rule |
 | `patience=20` | `LORA_WATCH_PATIENCE=20` | once an alert has lasted this many steps; default 0, at once |
 | `mute=["LW203"]` | `LORA_WATCH_MUTE=LW203` | rules to leave out; default none |
+| `recover=3` | `LORA_WATCH_RECOVER=3` | go back and on instead, three times at most; default 0, never |
+
+With `recover` the default of `fail_on` is `error`. Where `fail_on` is `never` all the same, ERRORs are recovered from,
+and what cannot be recovered from does not end the run.
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity, in_order
@@ -24,6 +28,8 @@ from lora_watch.rules import Rule, choose, rule_called
 NEVER, DEFAULT = "never", "default"
 MONITOR_FAILURE = "LW901"
 """Id of the finding that says that the monitor itself failed. It never ends a run."""
+RECOVERED = "LW910"
+"""Id of the finding that says that the run has gone back and on. It never ends a run."""
 FailOn = str | Severity | Mapping[str, str]
 
 
@@ -39,10 +45,17 @@ class Policy:
     """The same for single rules, by id."""
     patience: int = 0
     """Steps that an alert must have lasted. Facts that cannot pass, and numbers that are not finite, do not wait."""
+    recover: int = 0
+    """How often the run goes back and on instead of ending."""
 
     @property
     def can_end_a_run(self) -> bool:
         return self.default is not None or any(least is not None for least in self.by_rule.values())
+
+    @property
+    def can_act(self) -> bool:
+        """It may end a run or have it recover."""
+        return self.can_end_a_run or self.recover > 0
 
     @property
     def urgent(self) -> frozenset[str]:
@@ -51,7 +64,7 @@ class Policy:
 
     def counts(self, alert: Alert) -> bool:
         """``alert`` is bad enough to end the run, now or when it has lasted."""
-        if alert.rule == MONITOR_FAILURE:
+        if alert.rule in (MONITOR_FAILURE, RECOVERED):
             return False
         least = self.by_rule.get(alert.rule, self.default)
         return least is not None and alert.severity >= least
@@ -61,32 +74,39 @@ class Policy:
         impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
         return in_order(a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience))
 
+    @property
+    def recovering(self) -> Policy:
+        """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""
+        return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
+
 
 def policy(
     fail_on: FailOn | None = None,
     patience: int | None = None,
     mute: str | Sequence[str] | None = None,
     rules: Iterable[Rule] | None = None,
+    recover: int | None = None,
 ) -> Policy:
     """The policy of these arguments, the environment and the defaults, in this order.
 
     Raises:
-        ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), or a patience
-            that is no number of steps. It says which argument or variable it came from.
+        ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), a patience that
+            is no number of steps or a ``recover`` that is no number of times. It says which argument or variable it
+            came from.
     """
     all_rules = choose(rules)
-    with _setting("fail_on", fail_on, NEVER) as given:
+    with _setting("recover", recover, 0) as given:
+        times = _whole(given, "times")
+    with _setting("fail_on", fail_on, Severity.ERROR if times else NEVER) as given:
         pairs = given.items() if isinstance(given, Mapping) else map(_pair, _words(given))
         severities = {word: _least(value) for word, value in pairs}
         default = severities.pop(DEFAULT, None)
         by_rule = {rule_called(word, all_rules).id: least for word, least in severities.items()}
     with _setting("patience", patience, 0) as given:
-        if not str(given).strip().isdecimal():
-            raise ValueError(f"{given!r} is no number of steps; use 0, 1, 2, …")
-        steps = int(given)
+        steps = _whole(given, "steps")
     with _setting("mute", mute, ()) as given:
         chosen = choose(all_rules, _words(given))
-    return Policy(chosen, default, by_rule, steps)
+    return Policy(chosen, default, by_rule, steps, times)
 
 
 @contextmanager
@@ -100,6 +120,12 @@ def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
         yield value
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
+
+
+def _whole(given: Any, of: str) -> int:
+    if not str(given).strip().isdecimal():
+        raise ValueError(f"{given!r} is no number of {of}; use 0, 1, 2, …")
+    return int(given)
 
 
 def _words(given: Any) -> list[Any]:

@@ -200,3 +200,25 @@ class StepRecord:
     def learned(self) -> bool:
         """The update was applied, and the loss that it came from is a number, as far as is known."""
         return self.updated and (self.loss is None or math.isfinite(self.loss))
+
+
+@dataclass
+class Recovered:
+    """The run has gone back to an earlier state and on from there, or dropped an update (LW910)."""
+
+    step: int
+    """Optimizer steps done then: those after ``back_to`` are discarded."""
+    back_to: int
+    rule: str
+    """Id of the rule that it was for."""
+    changed: dict[str, list[float]]
+    """Settings by name, as they were and as they are: ``learning_rate``, ``lora_alpha``."""
+    optimizer: str
+    """What became of the optimizer's state: ``went back``, or ``cleared`` where none had been kept."""
+    dropped: int = 0
+    """Updates that were dropped after ``step``, until the loss was as before."""
+
+    @property
+    def lost(self) -> int:
+        """Optimizer steps that taught nothing."""
+        return self.step - self.back_to + self.dropped

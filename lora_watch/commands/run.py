@@ -63,6 +63,16 @@ def run(
             show_default=False,
         ),
     ] = None,
+    recover: Annotated[
+        int | None,
+        typer.Option(
+            help="How often the run goes back and on, with the advised settings, instead of ending. Default: "
+            "LORA_WATCH_RECOVER, else 0.",
+            min=0,
+            metavar="TIMES",
+            show_default=False,
+        ),
+    ] = None,
     patience: Annotated[
         int | None,
         typer.Option(
@@ -102,7 +112,7 @@ def run(
     adapter was measured. When
     an alert ends the run it is 1, and the alert is the last thing printed, also where the script catches every
     exception and ends as if nothing had been. A LoraWatchCallback that the script brings itself keeps its arguments;
-    --fail-on, --patience and --mute count where it leaves them open.
+    --fail-on, --recover, --patience and --mute count where it leaves them open.
 
     --find-lr prints the learning rate that the first Trainer's model and data can take, with its curve, which is also
     in find_lr.json and find_lr.svg next to the report. The exit code is 1 where the sweep does not tell.
@@ -111,7 +121,7 @@ def run(
         raise misuse(f"there is no script {script}")
     if apply and not find_lr:
         raise misuse("--apply belongs to --find-lr")
-    _set_policy(fail_on, patience, mute)
+    _set_policy(fail_on, patience, mute, recover)
     settings: dict[str, Any] = {
         "every": every,
         "max_overhead": max_overhead,
@@ -124,16 +134,16 @@ def run(
     raise Handover(script, arguments or (), module, settings, allow_unwatched)
 
 
-def _set_policy(fail_on: str | None, patience: int | None, mute: str | None) -> None:
+def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, recover: int | None) -> None:
     """Where callbacks of the script's own and processes it starts find it too: in the environment."""
     from lora_watch.policy import policy
 
     try:
-        policy(fail_on, patience, mute)  # a typo is an error here, not when a model has been loaded
+        policy(fail_on, patience, mute, None, recover)  # a typo is an error here, not when a model has been loaded
     except ValueError as error:
         said = str(error)
         raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
-    given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute}
+    given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute, "RECOVER": recover}
     os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
     if not os.environ.get("LORA_WATCH_FAIL_ON"):
         os.environ["LORA_WATCH_FAIL_ON"] = "error"

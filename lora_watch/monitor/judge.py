@@ -28,6 +28,10 @@ class Judge:
         """Optimizer steps done."""
         self.measured = False
         """At a step of this run some adapter's size was known: its ‖ΔW‖, or its part of an output."""
+        self.story: list[str] = []
+        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
+        self.treated: Alert | None = None
+        """An open alert for which updates are being dropped."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
         self._concluded = False
@@ -43,9 +47,15 @@ class Judge:
         return self.policy.failures(self.episodes.open)
 
     @property
+    def acute(self) -> list[Alert]:
+        """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
+        found = self.policy.recovering.failures(self.episodes.open) if self.policy.recover else self.failures
+        return [alert for alert in found if alert is not self.treated]
+
+    @property
     def urgent(self) -> list[Alert]:
-        """Those of ``failures`` for which an update must not be."""
-        return [alert for alert in self.failures if alert.rule in self.policy.urgent]
+        """Those of ``acute`` for which an update must not be."""
+        return [alert for alert in self.acute if alert.rule in self.policy.urgent]
 
     def resume(self, record: StepRecord) -> None:
         """Give the sinks the alerts of the session before, as of ``record``, its last step: this one is their story,
@@ -59,9 +69,9 @@ class Judge:
         if self.urgent:  # else it is written when the step is done
             self._write(record, [])
 
-    def judge(self, record: StepRecord) -> None:
-        """Ask all rules."""
-        alerts = self.episodes.check(record)
+    def judge(self, record: StepRecord, dropped: bool = False) -> None:
+        """Ask all rules, but none of a step whose update was taken back."""
+        alerts = [] if dropped else self.episodes.check(record)
         self.measured |= record.step > self._first_step and any(
             record.metrics[name].known.any() for name in ("delta_norm", "output_ratio") if name in record.metrics
         )
@@ -73,6 +83,12 @@ class Judge:
         """There are adapters, steps have been done, and nothing was measured at any."""
         run = self.last.run if self.last is not None else None
         return run is not None and bool(run.adapters) and self.steps > self._first_step and not self.measured
+
+    def tell(self, alerts: Iterable[Alert], now: bool) -> None:
+        """Write down ``alerts`` that no rule has opened or closed; with the coming step unless ``now``."""
+        self._unwritten += alerts
+        if now and self._unwritten and self.last is not None:
+            self._write(self.last, [])
 
     def conclude(self) -> bool:
         """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
@@ -91,7 +107,7 @@ class Judge:
             open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
-        return LoraWatchError("\n".join(lines), bad)
+        return LoraWatchError("\n".join([*lines, *self.story]), bad)
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alerts that another rank has opened and this one has not."""

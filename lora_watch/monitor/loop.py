@@ -14,6 +14,7 @@ from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.recording import Recorder, Taken
+from lora_watch.monitor.recovery import NoRecovery
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.text import count
@@ -27,18 +28,21 @@ class Loop:
     blind: ClassVar[int] = 0
     """How many of them have come to an end without a measurement: those with the verdict ``unknown``."""
 
-    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence):
+    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: NoRecovery):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
         self.policy = judge.policy
         self.guard = self._guard = judge.guard
         """What is done inside a training is done in it: no exception comes out, and the time counts as overhead."""
+        self._recovery = recovery
         self._waiting: Taken | None = None
         """The latest step, while its numbers are still on their way."""
+        self._coming: StepRecord | None = None
+        """What is known of a step whose update has not been applied yet."""
         self._started = False
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
-        return {**vars(self), "_waiting": None, "_started": False}
+        return {**vars(self), "_waiting": None, "_recovery": NoRecovery(), "_coming": None, "_started": False}
 
     # -- a run as seen from outside -----------------------------------------------------------------------------
     def _repr_html_(self) -> str:
@@ -104,6 +108,7 @@ class Loop:
         self._cadence.start(step)
         self._judge.start(step)
         with self.guard("looking for adapters"):
+            self._recovery.prepare()
             self._recorder.find(step)
             self._started = True
             Loop.started += 1
@@ -114,6 +119,7 @@ class Loop:
                 self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
             else:  # a resumed run was judged before its first step already, and has what was found since then
                 self._judge.resume(StepRecord(self.run, step, {}))
+            self._recovery.begin(step)
             self._recorder.plan(step)
         self._cadence.start_clock()
 
@@ -126,14 +132,16 @@ class Loop:
     def before_update(self, loss: float | Tensor | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use.
 
-        Optional, for loops that want to stop before a non-finite update is applied. Returns those of ``failures`` that
-        the rules call ``urgent``: for them this update must not be. Waits for an accelerator only if there is something
-        to stop (``fail_on``).
+        Optional, for loops that want to stop before a non-finite update is applied. Returns what the policy is to act
+        on and the rules call ``urgent``: for it this update must not be. Waits for an accelerator only if there is
+        something to act for (``fail_on``, ``recover``).
         """
         with self.guard("reading gradients"):
-            if not self._recorder.read_gradients(loss) or self.policy.can_end_a_run:
+            if not self._recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_waiting()
-                self._judge.before_update(self._recorder.before_update(self.steps + 1, loss))
+                self._coming = self._recorder.before_update(self.steps + 1, loss)
+                self._judge.before_update(self._coming)
+            self._recovery.before_update()
         return self._judge.urgent
 
     @guarded("measuring", list)
@@ -146,7 +154,7 @@ class Loop:
         updated: bool = True,
         labels: Tensor | None = None,
     ) -> list[Alert]:
-        """Measure, judge and write one finished optimizer step. Never raises; returns ``failures``.
+        """Measure, judge and write one finished optimizer step. Never raises; returns what the policy is to act on.
 
         With adapters on an accelerator it measures this step, and judges and writes the one before.
 
@@ -154,32 +162,45 @@ class Loop:
         when the optimizer skipped the step. ``labels``: how often each class was a label in it, ``[classes]``.
         """
         self._judge.steps = self.steps + 1 if step is None else step
+        self._coming = None
         with self.guard("measuring"):
             self._judge_waiting()
+            dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
             recorder, run = self._recorder, self.run
             if recorder.roster.has_changed():
                 recorder.find(self.steps)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
-            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated, labels=labels)
+            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, labels=labels)
             if self.run is not run:  # other adapters, or a note
                 self._judge.sinks.start(self.run, self.steps)
-            if not self._waiting.arrival.late:
-                self._judge_waiting()
+            if dropped or not self._waiting.arrival.late:
+                self._judge_waiting(dropped)
+            self._recovery.updated(self.steps)
+            self._recovery.judged()
             recorder.plan(self.steps)
-        return self.failures
+        return self._judge.acute
+
+    def recover(self, alerts: Sequence[Alert]) -> bool:
+        """Go back and on for ``alerts``, on which all ranks have agreed. True if the run goes on."""
+        recovered = False
+        with self.guard("recovering"):
+            self._judge_waiting()
+            if (record := self._coming or self.last) is not None:
+                recovered = self._recovery.treat(in_order(alerts), record, before_update=self._coming is not None)
+        return recovered or not self.failures
 
     @guarded("measuring", list)
     def flush(self) -> list[Alert]:
         """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
 
-        Returns ``failures`` if there was such a step, nothing otherwise.
+        Returns what the policy is to act on if there was such a step, nothing otherwise.
         """
         if self._waiting is None:
             return []
         with self.guard("measuring"):
             self._judge_waiting()
-        return self.failures
+        return self._judge.acute
 
     @guarded("judging the whole run", list)
     def conclude(self) -> list[Alert]:
@@ -190,6 +211,7 @@ class Loop:
         """
         failures = self.flush()
         with self.guard("judging the whole run"):
+            self._recovery.conclude()
             if self._judge.conclude():
                 return self.failures
         return failures
@@ -231,15 +253,17 @@ class Loop:
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
         self.flush()
-        return self._judge.state_dict() | self._recorder.state_dict()
+        return self._judge.state_dict() | self._recorder.state_dict() | {"recovery": self._recovery.state_dict()}
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self._judge.load_state_dict(state)
         self._recorder.load_state_dict(state)
+        self._recovery.load_state_dict(state.get("recovery", {}))
 
-    def _judge_waiting(self) -> None:
+    def _judge_waiting(self, dropped: bool = False) -> None:
         taken, self._waiting = self._waiting, None
         if taken is not None:
-            self._judge.judge(self._recorder.complete(taken))
+            self._judge.judge(self._recorder.complete(taken, dropped), dropped)
+            self._recovery.judged()

@@ -16,9 +16,11 @@ from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.judge import Judge
+from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.loop import Loop
-from lora_watch.monitor.ranks import Meeting, agree, wait_for_all
+from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
 from lora_watch.monitor.recording import Recorder
+from lora_watch.monitor.recovery import NoRecovery, Recovery
 from lora_watch.monitor.roster import Roster
 from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
@@ -55,11 +57,16 @@ class Monitor(Loop):
     Args:
         model: the model that is being trained, with its adapters.
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
+        scheduler: the optimizer's schedule, for ``recover``: without it lowered learning rates last until somebody sets
+            them.
         scaler: the ``torch.amp.GradScaler`` of a loop under fp16: steps that it skips are then no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
         fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
             ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment
             variables that are asked where this, ``patience`` or ``mute`` is not given.
+        recover: how often the run goes back and on, with the settings that the alert advises, where an alert would end
+            it: see the page on recovering. The default of ``fail_on`` is then ``error``.
+        recover_memory: GiB of host memory that copies for ``recover`` may take.
         patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
             finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
@@ -97,8 +104,11 @@ class Monitor(Loop):
         model: nn.Module,
         optimizer: Any = None,
         *,
+        scheduler: Any = None,
         scaler: Any = None,
         fail_on: FailOn | None = None,
+        recover: int | None = None,
+        recover_memory: float = 4.0,
         patience: int | None = None,
         every: int = 1,
         max_overhead: float = 0.01,
@@ -116,7 +126,7 @@ class Monitor(Loop):
         judge_loss: bool = True,
         notes: Sequence[str] = (),
     ):
-        chosen = policy(fail_on, patience, mute, rules)
+        chosen = policy(fail_on, patience, mute, rules, recover)
         judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
         cadence = Cadence(every, max_overhead, judge.guard)
         run = RunInfo(
@@ -134,7 +144,11 @@ class Monitor(Loop):
         self._update_hook: Any = None
         self._model, self._together = model, False
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
-        super().__init__(recorder, judge, cadence)
+        recovery = NoRecovery()
+        if chosen.recover:
+            settings = LiveSettings(model, optimizer, scheduler, roster)
+            recovery = Recovery(model, optimizer, settings, recorder, judge, recover_memory)
+        super().__init__(recorder, judge, cadence, recovery)
 
     def __enter__(self) -> Monitor:
         self._begin()
@@ -175,7 +189,7 @@ class Monitor(Loop):
                 return self.last
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
-        if self._agreed(self.after_update(loss, step)):
+        if not self._goes_on(self.after_update(loss, step)):
             return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
         return self.last
 
@@ -190,16 +204,22 @@ class Monitor(Loop):
     def _begin(self) -> None:
         """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
         self.start()
-        if self.policy.can_end_a_run:
+        if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):
                 self._together = Meeting().complete
+            if world_size() > 1 and not self._together:
+                self._recovery.give_up("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
-        if self.policy.can_end_a_run and hasattr(optimizer, "register_step_pre_hook"):
+        if self.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> LoraWatchError | None:
-        return self._when_all_are_done(self.error()) if self._agreed(self.before_update(None)) else None
+        return None if self._goes_on(self.before_update(None)) else self._when_all_are_done(self.error())
+
+    def _goes_on(self, alerts: list[Alert]) -> bool:
+        alerts = self._agreed(alerts)
+        return not alerts or self.recover(alerts)
 
     def _agreed(self, failures: list[Alert]) -> list[Alert]:
         """Those of all ranks, where all have come together."""

@@ -120,13 +120,14 @@ class Recorder:
         numbers = {"metrics": metrics, "loss": _deferred(loss), "labels": _counts(labels)}
         return Taken(due, record, self._host_copy.send(numbers))
 
-    def complete(self, taken: Taken) -> StepRecord:
-        """The whole record of a step: waits for what is still on its way."""
+    def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
+        """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so
+        that its loss says nothing of the run."""
         there = taken.arrival.read()
         metrics, loss = there["metrics"], there["loss"]
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
-        self._skipped += not updated
+        self._skipped += not updated and not dropped
         record = replace(
             taken.record,
             metrics=metrics,
@@ -136,7 +137,7 @@ class Recorder:
             full_every=None if self.roster.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
-            scalars=self._loss.update(loss, there["labels"]) if self._judge_loss else {},
+            scalars=self._loss.update(loss, there["labels"]) if self._judge_loss and not dropped else {},
         )
         return self._with_source(record)
 
@@ -150,6 +151,10 @@ class Recorder:
             self._source = self._host_copy.send({"ratios": ratios}).read()["ratios"], broken
         ratios, broken = self._source
         return replace(record, metrics={**ratios, **record.metrics}, broken=broken)
+
+    def spike_score(self, loss: float) -> float:
+        """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""
+        return replace(self._loss.detector).update(loss).spike_score if self._judge_loss else 0.0
 
     def close(self) -> None:
         """Take every hook off the model."""

@@ -121,6 +121,16 @@ class Roster:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
+    def slow_down(self, factor: float) -> None:
+        """The learning rates of the whole schedule have been multiplied by ``factor``."""
+
+        def slower(run: RunInfo) -> RunInfo:
+            rate = run.config.get("learning_rate")
+            config = {**run.config, "learning_rate": rate * factor} if rate else run.config
+            return replace(run, config=config, peak_lr=tuple(peak * factor for peak in run.peak_lr))
+
+        self.run, self._given = slower(self.run), slower(self._given)
+
     def has_changed(self) -> bool:
         """An adapter has been switched, merged or frozen since ``find``: another one may be training now."""
         state = self.live.refresh().state

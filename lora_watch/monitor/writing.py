@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 
 from lora_watch.alerts import Alert
 from lora_watch.monitor.guard import Guard
-from lora_watch.records import RunInfo, StepRecord
-from lora_watch.sinks import EvaluationSink, Sink, UpdateSink, Verdict
+from lora_watch.records import Recovered, RunInfo, StepRecord
+from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, UpdateSink, Verdict
 
 
 class GuardedSinks:
@@ -37,6 +37,12 @@ class GuardedSinks:
             if isinstance(sink, EvaluationSink):
                 with self._guard(f"telling {type(sink).__name__} of an evaluation"):
                     sink.evaluated(step, metrics)
+
+    def recovered(self, recovery: Recovered) -> None:
+        for sink in self._sinks:
+            if isinstance(sink, RecoverySink):
+                with self._guard(f"telling {type(sink).__name__} of a recovery"):
+                    sink.recovered(recovery)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         for sink in self._sinks:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -72,6 +73,18 @@ class Episodes:
             changed += opened or [self._open[rule.id]]
         return changed
 
+    def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
+        """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
+
+        Alerts that have opened since are over, and so are those of ``over``; returns them.
+        """
+        for rule in self.rules:
+            rule.load_state_dict(copy.deepcopy(state["rules"][rule.id]))
+        self._began = list(state["began"])
+        known = {rule.id for rule in self.rules}
+        since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
+        return [self._close(alert.rule, step) for alert in since]
+
     def say(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""
         if alert.rule in self._open:
@@ -101,6 +114,19 @@ class Episodes:
         alert = self._open.pop(rule_id)
         alert.closed_step = step
         return alert
+
+    def end(self, alert: Alert, step: int) -> list[Alert]:
+        """Close an alert that no rule will close; nothing where it is not open."""
+        return [self._close(alert.rule, step)] if self._open.get(alert.rule) is alert else []
+
+    def reopen(self, alert: Alert) -> None:
+        """``alert`` was not over after all."""
+        alert.closed_step = alert.back_to = None
+        self._open[alert.rule] = alert
+
+    def memory(self) -> dict[str, Any]:
+        """What ``rewind`` goes back to: the rules' state."""
+        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, "began": self._began})
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: the rules' state and the alerts so far."""

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, TypedDict
 
 from lora_watch.alerts import Alert
 from lora_watch.lr_finder import Suggestion
-from lora_watch.records import AdapterInfo
+from lora_watch.records import AdapterInfo, Recovered
 from lora_watch.schema.of_types import Also, of, of_dataclass
 from lora_watch.sinks import Verdict
 
@@ -67,6 +67,10 @@ class RuleInfo(TypedDict):
     explains: str
 
 
+class Lost(TypedDict):
+    lost: Annotated[Count, "Steps that taught nothing: those discarded, and those whose update was dropped."]
+
+
 class Report(TypedDict):
     version: Literal[1]
     verdict: Annotated[Verdict, "A run that is still going, or was killed, has `interrupted`."]
@@ -83,6 +87,7 @@ class Report(TypedDict):
     evaluation: Annotated[dict[str, Extremes], "What evaluations found, by the Trainer's name for it."]
     alerts: list[Alert]
     first: Annotated[Count | None, "Which of `alerts` to read first; null without any."]
+    recoveries: list[Annotated[Recovered, Also(allOf=[of(Lost)])]]
     adapters: list[Annotated[AdapterInfo, Also(allOf=[of(Measured)])]]
     measured_at: Annotated[dict[str, Count | None], "By metric, the step of `last`."]
     optimizer: str | None
@@ -417,6 +422,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         step=Count,
         last_step=Count,
         closed_step=Annotated[Count | None, "Null while it is open."],
+        back_to=Annotated[Count | None, "Where the run went back to for this alert; null where it did not."],
         lasted=int,
     )
     made = {

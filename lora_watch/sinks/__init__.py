@@ -12,7 +12,7 @@ from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.alerts import Alert
-    from lora_watch.records import RunInfo, StepRecord
+    from lora_watch.records import Recovered, RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
     from lora_watch.sinks.forwarding import ForwardingSink
     from lora_watch.sinks.incident import FlightRecorder
@@ -29,6 +29,7 @@ __all__ = [
     "FlightRecorder",
     "ForwardingSink",
     "MlflowSink",
+    "RecoverySink",
     "ReportSink",
     "Sink",
     "TensorBoardSink",
@@ -64,6 +65,15 @@ class EvaluationSink(Protocol):
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
+        ...
+
+
+@runtime_checkable
+class RecoverySink(Protocol):
+    """What a sink has in addition that wants to know how a run has recovered (``recover``)."""
+
+    def recovered(self, recovery: Recovered) -> None:
+        """Just before the alert LW910 that tells of it. ``recovery.dropped`` may grow later."""
         ...
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.alerts import Alert, Severity, first_to_show
-from lora_watch.policy import MONITOR_FAILURE
+from lora_watch.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.text import clean, count
@@ -55,7 +55,7 @@ class ConsoleSink:
                 continue
             if event == "opened":
                 _print(*str(alert).split("\n"), colour=_COLOURS[alert.severity])
-            else:
+            elif alert.rule != RECOVERED:  # which is over as soon as it is said
                 lasted = count(alert.lasted, "step")
                 _print(f"lora_watch: {alert.rule} {alert.name} is over at step {record.step}, after {lasted}")
 

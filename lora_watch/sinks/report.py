@@ -18,6 +18,7 @@
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
 | `first` | which of `alerts` to read first, counted from 0: see `lora_watch.alerts.in_order`; null without any |
+| `recoveries` | each time that the run went back (LW910): the fields of `Recovered`, and `lost`, the steps it cost |
 | `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
 | `measured_at` | by metric, the step of its `last` |
 | `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
@@ -45,14 +46,14 @@ import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lora_watch.alerts import Alert, first_to_show
-from lora_watch.records import BoolArray, FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.records import BoolArray, FloatArray, Reading, Recovered, RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import Claim, claim, names_the_path, no_link, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
@@ -108,6 +109,10 @@ class ReportSink:
             self._latest.take_evaluation(step, metrics)
             if self._session is not None or self._is_still_ours(self._latest):
                 self._write_report(self._latest)
+
+    def recovered(self, recovery: Recovered) -> None:
+        if self._session is not None:
+            self._session.recoveries.append(recovery)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         session, self._session = self._session, None
@@ -199,6 +204,7 @@ class _Session:
     evaluation: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
     history: AlertHistory = field(default_factory=AlertHistory)
+    recoveries: list[Recovered] = field(default_factory=list)
 
     def take(self, record: StepRecord) -> None:
         self.step = record.step
@@ -256,6 +262,7 @@ class _Session:
             "evaluation": self.evaluation,
             "alerts": [alert.to_dict() for alert in alerts],
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
+            "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],
             "adapters": [
                 {
                     **adapter_fields(adapter),

@@ -54,6 +54,10 @@ class LoraWatchCallback(TrainerCallback):
             and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Rule by rule:
             ``{"default": "error", "LW202": "never"}``. Default: the environment variable ``LORA_WATCH_FAIL_ON``
             (``error,LW202=never``), else ``never``.
+        recover: how often the run goes back and on, with the settings that the alert advises, where an alert would end
+            it: see the page on recovering. The default of ``fail_on`` is then ``error``. Default:
+            ``LORA_WATCH_RECOVER``, else 0.
+        recover_memory: GiB of host memory that copies for ``recover`` may take.
         patience: optimizer steps that an alert must have lasted to end the run; what cannot pass, and what is not
             finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
@@ -97,10 +101,13 @@ class LoraWatchCallback(TrainerCallback):
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
         find_lr: bool | Literal["only"] = False,
+        recover: int | None = None,
+        recover_memory: float = 4.0,
     ):
         self.fail_on, self.patience, self.mute, self.find_lr = fail_on, patience, mute, find_lr
+        self.recover, self.recover_memory = recover, recover_memory
         self.found: Suggestion | None = None
-        self.policy = policy(fail_on, patience, mute, rules)  # a typo is an error here, not in the middle of a run
+        self.policy = policy(fail_on, patience, mute, rules, recover)  # a typo is an error here, not in mid-run
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.every, self.max_overhead, self.drift = every, max_overhead, drift
@@ -139,7 +146,7 @@ class LoraWatchCallback(TrainerCallback):
         if self.find_lr:
             kwargs |= importlib.import_module("lora_watch.trainer.find_lr").at_the_start(self, state)
         with self._guard("starting"):
-            monitor = self._build(args, state, kwargs)
+            monitor = _build(self, args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, args.device) or monitor is None:
             self._detach()
@@ -162,7 +169,7 @@ class LoraWatchCallback(TrainerCallback):
             groups = getattr(kwargs.get("optimizer"), "param_groups", ())
             self._rates = tuple(float(group["lr"]) for group in groups)
             failures = self.monitor.before_update(self._tap.loss)
-        return self._end_for(failures)
+        return self._end_for(failures, may_recover=True)
 
     @_event
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -172,12 +179,13 @@ class LoraWatchCallback(TrainerCallback):
         with self._guard("judging a step"):
             made = not getattr(kwargs.get("optimizer"), "step_was_skipped", False)
             failures = self.monitor.after_update(**self._tap.told, step=state.global_step, lr=self._rates, updated=made)
-            if control.should_save:  # nothing that has not been judged is saved
+            if control.should_save or state.global_step >= state.max_steps:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
+        if (failures := self._agreed(failures)) and self.monitor.recover(failures):
+            failures = []
         if control.should_save or failures:
             with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
                 _remember(self.monitor, state)
-        failures = self._agreed(failures)
         if not failures:
             return
         control.should_training_stop = True
@@ -219,39 +227,6 @@ class LoraWatchCallback(TrainerCallback):
             self.monitor.finish(verdict, message)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-    def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
-        trainer = (self._trainer and self._trainer()) or facts.trainer_that_holds(self)
-        model = kwargs["model"]
-        self._tap.attach(trainer, facts.labels_of(trainer, model))
-        self._trial_pruned = facts.trial_pruned(trainer)
-        self._output = facts.output_dir(args, trainer)
-        schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
-        monitor = Monitor(
-            model,
-            kwargs.get("optimizer"),
-            fail_on=self.fail_on,
-            patience=self.patience,
-            every=self.every,
-            max_overhead=self.max_overhead,
-            output_ratio=not facts.is_compiled(args, trainer),
-            drift=self.drift,
-            rules=self.policy.rules,
-            mute=self.mute,
-            sinks=self._sinks(trainer, model) if state.is_world_process_zero else (),
-            console=False,  # it is one of the sinks
-            max_steps=state.max_steps if state.max_steps > 0 else None,
-            lr_fraction=schedule.fraction if schedule else None,
-            peak_lr=schedule.peaks if schedule else None,
-            config=facts.config_of(args, model) | facts.classes_of(trainer, model) | self._purpose,
-            judge_loss=not facts.is_policy_gradient(trainer),
-            notes=facts.notes_on(args, trainer),
-        )
-        self._rows.attach(trainer, monitor)
-        if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
-            monitor.load_state_dict(earlier)
-        self._clipping.attach(getattr(trainer, "accelerator", None), monitor.before_clipping)
-        return monitor
-
     def _guard(self, doing: str) -> AbstractContextManager[None]:
         return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
 
@@ -266,9 +241,10 @@ class LoraWatchCallback(TrainerCallback):
             self.close("ok")
         return ending
 
-    def _end_for(self, failures: list[Alert]) -> Exception | None:
-        """What ends the training, where a rank has ``failures``."""
-        if not self._agreed(failures) or self.monitor is None:
+    def _end_for(self, failures: list[Alert], may_recover: bool = False) -> Exception | None:
+        """What ends the training, where a rank has ``failures`` and the run does not recover."""
+        failures = self._agreed(failures)
+        if not failures or self.monitor is None or (may_recover and self.monitor.recover(failures)):
             return None
         error = self.monitor.error()
         self.close("failed", str(error))
@@ -278,7 +254,7 @@ class LoraWatchCallback(TrainerCallback):
         return ending
 
     def _agreed(self, failures: list[Alert]) -> list[Alert]:
-        failures = agree(failures, self.policy.can_end_a_run, self._tap.device)
+        failures = agree(failures, self.policy.can_act, self._tap.device)
         if self.monitor is not None:
             self.monitor.adopt(failures)
         return failures
@@ -288,6 +264,46 @@ class LoraWatchCallback(TrainerCallback):
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
         return [*standard_sinks(folder, model, self.policy, events, self.console, batch), *self.sinks]
+
+
+def _build(
+    callback: LoraWatchCallback, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]
+) -> Monitor:
+    """The monitor of the training that begins, with everything of ``callback`` in its place."""
+    trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
+    model = kwargs["model"]
+    callback._tap.attach(trainer, facts.labels_of(trainer, model))
+    callback._trial_pruned = facts.trial_pruned(trainer)
+    callback._output = facts.output_dir(args, trainer)
+    schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
+    monitor = Monitor(
+        model,
+        kwargs.get("optimizer"),
+        scheduler=kwargs.get("lr_scheduler"),
+        fail_on=callback.fail_on,
+        recover=callback.recover,
+        recover_memory=callback.recover_memory,
+        patience=callback.patience,
+        every=callback.every,
+        max_overhead=callback.max_overhead,
+        output_ratio=not facts.is_compiled(args, trainer),
+        drift=callback.drift,
+        rules=callback.policy.rules,
+        mute=callback.mute,
+        sinks=callback._sinks(trainer, model) if state.is_world_process_zero else (),
+        console=False,  # it is one of the sinks
+        max_steps=state.max_steps if state.max_steps > 0 else None,
+        lr_fraction=schedule.fraction if schedule else None,
+        peak_lr=schedule.peaks if schedule else None,
+        config=facts.config_of(args, model) | facts.classes_of(trainer, model) | callback._purpose,
+        judge_loss=not facts.is_policy_gradient(trainer),
+        notes=facts.notes_on(args, trainer),
+    )
+    callback._rows.attach(trainer, monitor)
+    if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
+        monitor.load_state_dict(earlier)
+    callback._clipping.attach(getattr(trainer, "accelerator", None), monitor.before_clipping)
+    return monitor
 
 
 def _remember(monitor: Monitor, state: TrainerState) -> None:

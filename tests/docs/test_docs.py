@@ -19,7 +19,7 @@ from lora_watch import LoraWatchCallback
 from lora_watch.gate.baseline import RULES as MOVED
 from lora_watch.gate.judging import GATE_RULES
 from lora_watch.guide import pages
-from lora_watch.policy import MONITOR_FAILURE
+from lora_watch.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.rules import catalogue
 from tests.support import lora, tiny_model, train
 
@@ -58,7 +58,7 @@ def page(site: Path, name: str) -> str:
 
 def test_every_finding_has_a_page_that_says_what_to_do(site: Path):
     listed = page(site, "rules")
-    assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE} == set(pages())
+    assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE, RECOVERED} == set(pages())
     for id, told in pages().items():
         text = page(site, f"rules/{id}")
         assert f'href="{id}/"' in listed

@@ -40,6 +40,9 @@ export function logTicks(low, high, most = 6) {
   );
 }
 
+/** An alert that tells of steps that a run has thrown away: it went back and on. */
+const discards = (alert) => alert.name === 'recovered' && alert.back_to != null;
+
 /**
  * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
  * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
@@ -151,6 +154,17 @@ export function lineChart(lines, options) {
   const told = []; // where several lines are not finite, one stripe says it
   for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
 
+  for (const {step: end, back_to: start} of alerts.filter(discards)) {
+    const [from, until] = [Math.max(x0, start), Math.min(x1, end)];
+    if (until > from)
+      root.append(
+        svg(
+          'rect',
+          {x: X(from), y: pad.top, width: X(until) - X(from), height: H, class: 'discarded'},
+          svg('title', null, `steps ${start + 1} to ${end} were discarded`),
+        ),
+      );
+  }
   if (step != null && step >= x0 && step <= x1) {
     root.append(svg('line', {x1: X(step), x2: X(step), y1: pad.top, y2: pad.top + H, class: 'cursor'}));
   }

@@ -1,0 +1,332 @@
+"""A run that rescues itself: when to go back, to what, and when to give up."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lora_watch.alerts import Alert, Severity
+from lora_watch.monitor.copies import Copies, Copy, why_not
+from lora_watch.monitor.good_states import GoodStates
+from lora_watch.monitor.judge import Judge
+from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.recording import Recorder
+from lora_watch.policy import RECOVERED
+from lora_watch.records import Recovered, StepRecord
+from lora_watch.rules.remedies import raised_to
+from lora_watch.rules.treatments import SUSPECT, Treatment, treatment
+from lora_watch.text import count
+
+CALM = 10
+"""Sound steps in a row after which updates are no longer held back."""
+ODD = 4.0
+"""Standard deviations of its own noise above what is expected from which a loss is taken to be of bad data still."""
+MOST_DROPPED = 50
+"""Updates that are dropped in a row of trouble before the run gives up."""
+
+
+class NoRecovery:
+    """What happens in the course of a run that is not to recover: nothing."""
+
+    def prepare(self) -> None:
+        """Before the adapters are looked for."""
+
+    def begin(self, step: int) -> None:
+        """Training begins after ``step``, which has been judged."""
+
+    def before_update(self) -> None:
+        """The optimizer is about to use the gradients."""
+
+    def settle(self, loss: float | Tensor | None) -> bool:
+        """An update has been applied. True where it is taken back, for what the run is recovering from goes on."""
+        return False
+
+    def updated(self, step: int) -> None:
+        """The weights have ``step`` steps behind them."""
+
+    def judged(self) -> None:
+        """A step has been judged."""
+
+    def conclude(self) -> None:
+        """The run is over."""
+
+    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
+        """Recover from ``alerts``, the gravest first, found in ``record``. False where that cannot be."""
+        return False
+
+    def give_up(self, why: str) -> None:
+        """The run does not recover any more."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken. Before ``prepare``."""
+
+
+class Recovery(NoRecovery):
+    """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
+
+    All ranks decide alike: copies are made at fixed steps, and what is asked of a record is the same on each of them.
+
+    Args:
+        model, optimizer: what is trained, and by what.
+        settings: how to change the training while it runs.
+        recorder, judge: whose state goes back with the weights, so that the rules judge afresh.
+        memory: GiB of host memory that copies may take.
+    """
+
+    def __init__(
+        self, model: nn.Module, optimizer: Any, settings: LiveSettings, recorder: Recorder, judge: Judge, memory: float
+    ):
+        self._model, self._optimizer, self._memory = model, optimizer, memory
+        self._settings, self._recorder, self._judge = settings, recorder, judge
+        self.over: str | None = None
+        """Why the run does not recover any more, in words; None while it does."""
+        self._copies = Copies(optimizer)
+        self._states = GoodStates(self._copies, judge.policy.patience)
+        self._held: Copy | None = None
+        """From before the update that is under way, which may have to be taken back."""
+        self._doomed = False
+        """It will be."""
+        self._may_scale = False
+        """At the start of the run the adapters add nothing, so that another scale changes nothing there."""
+        self._size: float | None = None
+        """Of the adapters, as measured last: see ``StepRecord.size``."""
+        self._used = 0
+        self._last: Recovered | None = None
+        self._alert: Alert | None = None
+        """The alert that tells of ``_last``."""
+        self._cause: Alert | None = None
+        """The alert that it was for, and how severe that was."""
+        self._severity = Severity.ERROR
+        self._wary, self._calm = False, 0
+        """Each update is held back until its loss has been seen; sound ones in a row since the last that was not."""
+
+    # -- the course of a run -------------------------------------------------------------------------------------------
+    def prepare(self) -> None:
+        why = why_not(self._model, self._optimizer, self._memory * 2**30)
+        if why is not None:
+            self.over = f"recover is unavailable: {why}"
+            self._recorder.roster.note(f"{self.over}. Alerts act as fail_on says")
+        else:
+            self._settings.begin()
+
+    def begin(self, step: int) -> None:
+        if self.over is not None:
+            return
+        last = self._judge.last
+        reading = last.metrics.get("delta_norm") if last is not None and step == 0 else None
+        self._may_scale = reading is not None and bool(reading.known.all()) and not reading.values.any()
+        self._held = None
+        self._states.begin(step, self._state())
+
+    def before_update(self) -> None:
+        if self._wary and self._held is None:
+            self._held = self._copies.take(self._judge.steps)
+
+    def settle(self, loss: float | Tensor | None) -> bool:
+        held, self._held = self._held, None
+        if held is None:
+            return False
+        odd = self._doomed or self._is_odd(None if loss is None else float(loss))
+        self._doomed = False
+        if odd:
+            self._copies.put_back(held)
+        self._copies.drop(held)
+        self._calm = 0 if odd else self._calm + 1
+        if odd and self._last is not None:
+            self._last.dropped += 1
+            if self._last.dropped > MOST_DROPPED and self._cause is not None:
+                self.give_up(f"{MOST_DROPPED} updates were dropped, and what {self._cause.rule} has found goes on")
+                self._cause.severity = self._severity
+                self._judge.episodes.reopen(self._cause)
+                self._relax()
+        elif self._calm >= CALM:
+            self._relax()
+        return odd
+
+    def updated(self, step: int) -> None:
+        if self.over is None and not self._wary:
+            suspect = any(alert.rule in SUSPECT for alert in self._judge.episodes.open)
+            self._states.updated(step, suspect)
+
+    def judged(self) -> None:
+        last = self._judge.last
+        if last is not None:
+            self._size = last.size or self._size
+            self._states.judged(last.step, self._state)
+
+    def conclude(self) -> None:
+        self._relax(now=True)
+
+    # -- an alert ------------------------------------------------------------------------------------------------------
+    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
+        way = self._way(alerts, record, before_update)
+        if way is None:
+            return False
+        self._relax()
+        self._used += 1
+        own = [alert for alert in self._judge.episodes.open if alert.rule in {a.rule for a in alerts}]
+        self._cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
+        if way is Treatment.DROP:
+            self._drop(record.step, own)
+        else:
+            self._go_back(way, record, own)
+            if before_update:  # with gradients of what has just been thrown away
+                self._hold()
+        return True
+
+    def _way(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> Treatment | None:
+        if self.over is not None or self._states.good is None:
+            return None
+        first, last, times = alerts[0], self._last, self._judge.policy.recover
+        way = treatment(alerts, record, self._judge.episodes.rules, before_update, self._grown)
+        again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost
+        if again and last is not None and way is Treatment.GO_BACK and not last.changed:
+            way, again = Treatment.WEAKEN, False  # the update itself may be what overflows
+        if way is None:
+            self.give_up(f"nothing is gained by going back for {first.rule}")
+        elif self._used >= times:
+            self.give_up(f"recover={times} is used up")
+        elif again and last is not None:
+            self.give_up(f"{first.rule} came again before the {count(last.lost, 'step')} that it had cost were made up")
+        return way if self.over is None else None
+
+    def give_up(self, why: str) -> None:
+        self.over = why
+        self._judge.story = [*self._judge.story, f"The run does not recover again: {why}."]
+
+    def _drop(self, step: int, own: Sequence[Alert]) -> None:
+        """The coming update will be taken back, and what follows held back for a while."""
+        assert self._cause is not None
+        self._hold()
+        self._wary, self._calm = True, 0
+        self._judge.treated = self._cause
+        self._forgive(own, step - 1)
+        self._tell(Recovered(step - 1, step - 1, self._cause.rule, {}, "untouched"), [], now=False)
+
+    def _forgive(self, alerts: Sequence[Alert], back_to: int) -> None:
+        assert self._cause is not None
+        self._severity = self._cause.severity
+        for alert in alerts:
+            alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
+
+    def _hold(self) -> None:
+        """The update that comes will be taken back."""
+        if self._held is None:
+            self._held = self._copies.take(self._judge.steps)
+        self._doomed = True
+
+    def _go_back(self, way: Treatment, record: StepRecord, own: Sequence[Alert]) -> None:
+        good, step = self._states.good, self._judge.steps
+        assert good is not None
+        assert self._cause is not None
+        self._states.forget_new()
+        self._copies.drop(self._held)
+        self._held = None
+        optimizer = "went back" if self._copies.put_back(good) else "was cleared"
+        changed = raised = self._settings.put_back_raised()
+        if way is Treatment.WEAKEN and not raised and raised_to(record) is None:
+            changed = self._settings.weaken(self._cause, self._may_scale and good.step == 0)
+        closed = self._judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
+        self._recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
+        self._size = good.monitor["size"]
+        if changed:
+            self._recorder.find(step)
+            self._judge.sinks.start(self._recorder.roster.run, step)
+        self._forgive(own, good.step)
+        self._wary, self._calm = way is Treatment.SKIP, 0
+        self._tell(
+            Recovered(step, good.step, self._cause.rule, changed, optimizer), closed, now=True, advise=not raised
+        )
+
+    def _tell(self, recovered: Recovered, closed: Sequence[Alert], now: bool, advise: bool = True) -> None:
+        assert self._cause is not None
+        self._last = recovered
+        self._alert = told_of(recovered, self._cause, self._judge.steps, advise)
+        self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
+        self._judge.story = [*self._judge.story, self._alert.message]
+        alerts = [*closed, *self._judge.episodes.say(self._alert)]
+        if not self._wary:
+            self._judge.episodes.end(self._alert, self._judge.steps)
+        self._judge.sinks.recovered(recovered)
+        self._judge.tell(alerts, now)
+
+    def _relax(self, now: bool = False) -> None:
+        """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
+        if not self._wary or self._alert is None or self._cause is None or self._last is None:
+            return
+        self._wary, self._judge.treated = False, None
+        step = self._judge.steps
+        self._alert.last_step = max(step, self._alert.last_step)
+        self._alert.message += f" {count(self._last.dropped, 'update')} dropped in all."
+        ended = [*self._judge.episodes.end(self._alert, step)]
+        if self.over is None:
+            ended += self._judge.episodes.end(self._cause, step)
+        self._judge.tell(ended, now)
+
+    # -- questions -----------------------------------------------------------------------------------------------------
+    def _is_odd(self, loss: float | None) -> bool:
+        """The step that has just been made is one of those to be dropped."""
+        cause = self._cause
+        if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
+            return True  # seen before the update
+        if loss is None:
+            return False
+        return not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD
+
+    @property
+    def _grown(self) -> float | None:
+        """By what factor the adapters are larger than in the good state."""
+        then = self._states.good.monitor["size"] if self._states.good is not None else None
+        return self._size / then if self._size and then else None
+
+    def _state(self) -> dict[str, Any]:
+        """Of the monitor, as of the step that was judged last."""
+        return {
+            "rules": self._judge.episodes.memory(),
+            "recorder": copy.deepcopy(self._recorder.state_dict()),
+            "size": self._size,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"used": self._used, "settings": self._settings.state_dict(), "story": list(self._judge.story)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._used = int(state.get("used", 0))
+        self._settings.load_state_dict(state.get("settings", {}))
+        self._judge.story = list(state.get("story", []))
+
+
+def told_of(recovered: Recovered, cause: Alert, step: int, advise: bool) -> Alert:
+    """The alert that says how a run has recovered. ``advise``: the next run should begin with what was changed."""
+    of = f"for {cause.rule} {cause.name}"
+    changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())
+    untouched = recovered.optimizer == "untouched"
+    if untouched:
+        said = f"The update of step {step + 1} is dropped {of}: adapters and optimizer stay as they were."
+    else:
+        state = "went back with it" if recovered.optimizer == "went back" else "was cleared, since there had been none"
+        said = (
+            f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}, "
+            f"and the optimizer's state {state}."
+        )
+    settings = {name: after for name, (_, after) in recovered.changed.items()} if advise else {}
+    again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
+    return Alert(
+        RECOVERED,
+        "recovered",
+        Severity.WARNING,
+        step + untouched,
+        f"{said} {f'Changed: {changes}.' if changes else 'No setting was changed.'}",
+        causes=list(cause.causes[:1]),
+        remedies=[f"start the next run with {again}"] if again else list(cause.remedies[:1]),
+        settings=settings,
+        back_to=recovered.back_to,
+    )

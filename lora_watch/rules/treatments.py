@@ -1,0 +1,77 @@
+"""What a run that recovers is to do about an alert. Pure: an alert and a record in, a treatment out."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+
+from lora_watch.alerts import Alert
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.rules.base import NON_FINITE, Rule
+from lora_watch.rules.remedies import SOUND, is_adaptive, raised_to
+
+UNSURE = 3.0
+"""What a learning rate is divided by where the alert has no settings for it."""
+GROWN = 1.5
+"""Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
+SUSPECT = ("LW203", "LW311")
+"""Rules whose open alert says that what comes now may not be good, although no error is open yet. What they read is the
+same on every rank."""
+
+
+class Treatment(enum.Enum):
+    """Mildest first."""
+
+    DROP = "drop the update"
+    GO_BACK = "go back, change nothing"
+    SKIP = "go back, and drop updates until the loss is as it was"
+    WEAKEN = "go back, and lower the scale and the learning rate"
+
+
+_OF_STRENGTH = ("LW102", "LW103", "LW108", "LW110", "LW311")
+_OF_LOSS = ("LW202", "LW203")
+
+
+def treatment(
+    alerts: Iterable[Alert], record: StepRecord, rules: Iterable[Rule], before_update: bool, grown: float | None
+) -> Treatment | None:
+    """What all of ``alerts``, the gravest first, are treated by; None if there is nothing that would help.
+
+    ``record``: the step that they are of; ``before_update``: its update has not been applied yet. ``grown``: by what
+    factor the adapters are larger than in the state to go back to, None if unknown.
+    """
+    alerts = list(alerts)
+    if not alerts or any(alert.rule not in (*NON_FINITE, *_OF_STRENGTH, *_OF_LOSS) for alert in alerts):
+        return None
+    if record.broken:  # a frozen weight: going back does not mend it
+        return None
+    worst = alerts[0].rule
+    if worst in NON_FINITE:
+        spoiled = alerts[0].metric in ("a_norm", "b_norm", "delta_norm")  # the weights themselves
+        return Treatment.DROP if before_update and not spoiled else Treatment.GO_BACK
+    if worst in _OF_STRENGTH or raised_to(record) is not None:
+        return Treatment.WEAKEN
+    sound = next((getattr(rule, "sound", 0) for rule in rules if rule.id == "LW202"), 0)
+    return Treatment.SKIP if sound >= SOUND and (grown or 1.0) < GROWN else Treatment.WEAKEN
+
+
+def ratios(alert: Alert, run: RunInfo, alpha: float | None) -> tuple[float, float]:
+    """``(of alpha, of the learning rate)``: what the alert's settings are relative to the run's own.
+
+    ``alpha``: the run's own, None where it cannot be changed; the learning rate is then lowered by as much.
+    """
+    settings, rates = alert.settings, set(run.peak_lr)
+    base = run.config.get("learning_rate")
+    own = base if len(rates) > 1 and base in rates else max(rates, default=None)
+    of_rate = settings["learning_rate"] / own if own and "learning_rate" in settings else 1.0
+    known = next((adapter.alpha for adapter in run.adapters if adapter.alpha), None) if alpha is None else alpha
+    of_alpha = settings["lora_alpha"] / known if known and "lora_alpha" in settings else 1.0
+    if of_alpha == of_rate == 1.0:
+        of_rate = 1.0 / UNSURE
+    return of_alpha, of_rate
+
+
+def in_rates_alone(of_alpha: float, of_rate: float, run: RunInfo) -> float:
+    """What the learning rates are multiplied by where the scale must stay: under Adam s·lr sets the speed, under SGD
+    s²·lr."""
+    return of_rate * of_alpha ** (1 if is_adaptive(run) else 2)

@@ -1,0 +1,182 @@
+"""What going back is made of: copies, live learning rates, treatments, and a plain loop."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn, optim
+from torch.optim import lr_scheduler as schedules
+
+from lora_watch import LoraWatchError, Monitor
+from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
+from lora_watch.alerts import Alert, Severity
+from lora_watch.monitor.copies import Copies, why_not
+from lora_watch.monitor.rates import multiplied
+from lora_watch.policy import policy
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.rules import LossDivergence
+from lora_watch.rules.treatments import Treatment, treatment
+from tests.support import lora, stdlib_blocks, tiny_model
+
+OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [
+    lambda p: optim.AdamW(p, lr=1e-2, fused=True),
+    lambda p: optim.SGD(p, lr=1e-2, momentum=0.9),
+    lambda p: optim.Adafactor(p, lr=1e-2),
+    lambda p: optim.Adam([{"params": p[:1], "lr": 1e-1}, {"params": p[1:]}], lr=1e-2, amsgrad=True),
+]
+
+
+def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
+    for seed in seeds:
+        x = torch.randn(8, 4, generator=torch.Generator().manual_seed(seed))
+        optimizer.zero_grad()
+        model(x).pow(2).sum().backward()
+        optimizer.step()
+
+
+@pytest.mark.parametrize("make", OPTIMIZERS)
+def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+    optimizer = make(list(model.parameters()))
+    copies = Copies(optimizer)
+    start = copies.take(0)
+    steps(model, optimizer, range(3))
+    kept = copies.take(3)
+    steps(model, optimizer, range(3, 6))
+    end = [p.detach().clone() for p in model.parameters()]
+    assert copies.put_back(kept)
+    steps(model, optimizer, range(3, 6))
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
+    assert not copies.put_back(start), "there was no state yet, so it is cleared"
+    steps(model, optimizer, range(6))
+    assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
+    assert kept.parameters[0] is not copies.take(6).parameters[0], "no room of a copy that is still wanted is taken"
+
+
+def test_what_cannot_be_put_back_is_said() -> None:
+    model = nn.Linear(4, 4)
+    optimizer = optim.AdamW(model.parameters())
+    assert why_not(model, optimizer, 1e9) is None
+    assert "not known" in str(why_not(model, None, 1e9))
+    assert "recover_memory is" in str(why_not(model, optimizer, 10))
+    of_deepspeed = type("DeepSpeedOptimizerWrapper", (), {"param_groups": optimizer.param_groups})()
+    assert "DeepSpeed" in str(why_not(model, of_deepspeed, 1e9))
+
+
+SCHEDULES: dict[str, Callable[[Any], Any]] = {
+    "lambda": lambda o: schedules.LambdaLR(o, lambda t: min(1.0, (t + 1) / 4) * 0.9**t),
+    "step": lambda o: schedules.StepLR(o, 3, 0.5),
+    "exponential": lambda o: schedules.ExponentialLR(o, 0.9),
+    "cosine": lambda o: schedules.CosineAnnealingLR(o, 12),
+    "restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 5),
+    "one-cycle": lambda o: schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14),
+    "cyclic": lambda o: schedules.CyclicLR(o, [0.01, 0.02], [0.1, 0.2], step_size_up=4, cycle_momentum=False),
+    "sequential": lambda o: schedules.SequentialLR(
+        o, [schedules.LinearLR(o, 0.25, total_iters=4), schedules.CosineAnnealingLR(o, 8)], [4]
+    ),
+}
+
+
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.filterwarnings("ignore:The epoch parameter")
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_goes_on_from_another_learning_rate(name: str) -> None:
+    def rates(factors: list[float] | None) -> list[list[float]]:
+        pair = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
+        optimizer = optim.SGD([{"params": [pair[0]], "lr": 0.2}, {"params": [pair[1]], "lr": 0.1}])
+        scheduler, out = SCHEDULES[name](optimizer), []
+        for step in range(12):
+            if step == 5 and factors:
+                multiplied(optimizer, scheduler, factors)
+                assert scheduler.get_last_lr() == pytest.approx([g["lr"] for g in optimizer.param_groups])
+            out.append([group["lr"] for group in optimizer.param_groups])
+            optimizer.step()
+            scheduler.step()
+        return out
+
+    for now, before in itertools.islice(zip(rates([0.1, 0.5]), rates(None)), 5, None):
+        assert now == pytest.approx([0.1 * before[0], 0.5 * before[1]], rel=1e-6)
+
+
+@pytest.mark.parametrize("more", [{}, {"use_rslora": True}, {"alpha_pattern": {"q_proj": 64}}])
+def test_alpha_changes_in_the_layers_and_in_what_is_saved(more: dict[str, Any]) -> None:
+    model, fresh = lora(tiny_model(), alpha=32, **more), lora(tiny_model(), alpha=4, **_an_eighth(more))
+    change_alpha(model, 1 / 8)
+    scales = [[m.scaling["default"] for m in made.modules() if hasattr(m, "lora_A")] for made in (model, fresh)]
+    assert scales[0] == pytest.approx(scales[1])
+    assert active_alphas(model) == {"default": 4.0}
+    assert model.peft_config["default"].to_dict() == fresh.peft_config["default"].to_dict()
+
+
+def _an_eighth(more: dict[str, Any]) -> dict[str, Any]:
+    return {"alpha_pattern": {"q_proj": 8}} if "alpha_pattern" in more else more
+
+
+def test_each_alert_is_treated_for_what_it_is() -> None:
+    def way(*rules: str, before: bool = False, grown: float = 1.0, sound: int = 60, **more: Any) -> Treatment | None:
+        alerts = [Alert(rule, "", Severity.ERROR, 9, "", metric=more.pop("metric", None)) for rule in rules]
+        rule = LossDivergence()
+        rule.sound = sound
+        record = replace(StepRecord(RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,)), 9, {}), **more)
+        return treatment(alerts, record, [rule], before, grown)
+
+    assert way("LW201", before=True) is Treatment.DROP
+    assert way("LW101", before=True, metric="a_norm") is way("LW101", metric="a_norm") is Treatment.GO_BACK
+    assert way("LW201", before=True, broken=("lm_head.weight",)) is None
+    assert way("LW102") is way("LW202", sound=3) is way("LW202", grown=2.0) is Treatment.WEAKEN
+    assert way("LW202", lr=(1e-1,)) is Treatment.WEAKEN
+    assert way("LW202") is Treatment.SKIP
+    assert way("LW304") is way("LW102", "LW309") is None
+
+
+def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert policy().recover == 0
+    monkeypatch.setenv("LORA_WATCH_RECOVER", "2")
+    assert (policy().recover, policy().default) == (2, Severity.ERROR)
+    assert policy(recover=0).recover == 0
+    assert policy("never", recover=1).default is None
+    with pytest.raises(ValueError, match="recover: 'often' is no number of times"):
+        policy(recover="often")  # type: ignore[arg-type]
+
+
+def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float = 2e-3, alpha: float = 16) -> Monitor:
+    torch.manual_seed(0)
+    model = lora(tiny_model(), alpha=alpha).train()
+    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+    scheduler = schedules.CosineAnnealingLR(optimizer, 24)
+    ids = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 24, 32)])
+    with monitor_of(model, optimizer, scheduler=scheduler, console=False) as monitor:
+        for step, batch in enumerate(ids.split(2)):
+            loss = model(input_ids=batch, labels=batch).loss
+            (loss * float("nan") if step == spoil else loss).backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            scheduler.step()
+            optimizer.zero_grad()
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    return monitor
+
+
+def recovering(*args: Any, **kwargs: Any) -> Monitor:
+    return Monitor(*args, recover=3, **kwargs)
+
+
+def test_a_plain_loop_recovers() -> None:
+    assert [a.rule for a in loop(recovering).alerts if a.step > 0] == []
+    nan = loop(recovering, spoil=12)
+    assert [(a.rule, a.step, a.back_to) for a in nan.alerts] == [("LW101", 13, 12), ("LW910", 13, 12)]
+    assert [a.severity.name for a in nan.alerts] == ["WARNING", "WARNING"]
+    exploded = loop(recovering, alpha=128, lr=1e-2)
+    assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]
+    assert exploded.run.adapters[0].scale == 2.0
+
+
+def test_without_recover_it_ends() -> None:
+    with pytest.raises(LoraWatchError):
+        loop(lambda *args, **kwargs: Monitor(*args, fail_on="error", **kwargs), spoil=12)

@@ -1,0 +1,194 @@
+"""``recover=N``: a failing run goes back and on inside the same ``trainer.train()``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import PeftModel
+from transformers import Trainer, TrainerCallback
+
+from benchmarks.corpus.faults import FAULTS
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.gate import judge
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STRONG = {"alpha": 128, "lr": 1e-2}
+
+
+def built(
+    recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
+) -> tuple[Trainer, LoraWatchCallback]:
+    callback = LoraWatchCallback(recover=recover, console=False, tensorboard=False, fail_on=more.pop("fail_on", None))
+    torch.manual_seed(0)
+    model = lora(tiny_model(), alpha=alpha)
+    callbacks = [callback, *more.pop("callbacks", ())]
+    return build_trainer(model, stdlib_blocks(64, 32), steps, callbacks=callbacks, lr=lr, **more), callback
+
+
+def said(callback: LoraWatchCallback) -> list[tuple[str, int, int | None]]:
+    assert callback.monitor is not None
+    return [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts if a.step > 0]
+
+
+def report_of(trainer: Trainer) -> dict[str, Any]:
+    return json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
+
+
+def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
+    assert trainer.model is not None
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+
+
+def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
+    ends = []
+    for recover in (None, 3):
+        trainer, callback = built(recover, steps=24)
+        trainer.train()
+        assert said(callback) == []
+        assert trainer.optimizer is not None
+        ends.append((weights(trainer), trainer.optimizer.state_dict()["state"], torch.get_rng_state()))
+    (plain, state, rng), (other, other_state, other_rng) = ends
+    assert all(torch.equal(plain[name], other[name]) for name in plain)
+    assert all(torch.equal(state[i][key], other_state[i][key]) for i in state for key in state[i])
+    assert torch.equal(rng, other_rng)
+
+
+@pytest.fixture(scope="module")
+def exploded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, LoraWatchCallback]:
+    """30 steps whose scale and learning rate are too high, with a checkpoint at 16."""
+    out = str(tmp_path_factory.mktemp("exploded"))
+    trainer, callback = built(**STRONG, save_strategy="steps", save_steps=16, output_dir=out)
+    trainer.train()
+    return trainer, callback
+
+
+def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_settings(exploded: Any) -> None:
+    trainer, callback = exploded
+    (_, step, _), (_, told, _) = said(callback)
+    assert said(callback) == [("LW102", step, 0), ("LW910", told, 0)]
+    assert step == told < 10
+    assert trainer.state.global_step == 30
+    adapter = callback.monitor.run.adapters[0]
+    assert (adapter.alpha, adapter.scale, trainer.model.peft_config["default"].lora_alpha) == (16, 2.0, 16)
+    assert trainer.lr_scheduler.base_lrs == pytest.approx([3e-3] * 2)
+    report = report_of(trainer)
+    assert report["verdict"] == "ok"
+    (recovery,) = report["recoveries"]
+    assert recovery["changed"] == {"learning_rate": [0.01, 0.003], "lora_alpha": [128.0, 16.0]}
+    assert (recovery["back_to"], recovery["lost"], recovery["optimizer"]) == (0, step, "was cleared")
+    assert report["loss"]["last"]["value"] < 0.8 * report["loss"]["first"]["value"]
+    judged = judge([Path(trainer.args.output_dir)])
+    assert judged.exit_code == 0
+    assert {a.rule for a in judged.runs[0].findings if a.severity.name == "WARNING"} >= {"LW102", "LW910"}
+    assert judge([Path(trainer.args.output_dir)], fail_on="warning").exit_code == 1
+
+
+def test_what_it_saves_loads_with_the_scale_that_it_was_trained_with(exploded: Any) -> None:
+    trainer, _ = exploded
+    checkpoint = Path(trainer.args.output_dir, "checkpoint-16")
+    assert json.loads((checkpoint / "adapter_config.json").read_text())["lora_alpha"] == 16
+    loaded = PeftModel.from_pretrained(tiny_model(), checkpoint)
+    assert {layer.scaling["default"] for layer in loaded.modules() if hasattr(layer, "lora_A")} == {2.0}
+
+
+def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_path: Path) -> None:
+    trainer, _ = exploded
+    resumed, callback = built(**STRONG, output_dir=str(tmp_path))  # the script still says alpha 128 and 1e-2
+    resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-16")))
+    assert resumed.model.peft_config["default"].lora_alpha == 16
+    whole, again = weights(trainer), weights(resumed)
+    assert all(torch.equal(whole[name], again[name]) for name in whole), "as if nothing had broken off"
+    assert [rule for rule, _, _ in said(callback)] == ["LW102", "LW910"]
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "lost", "optimizer"),
+    [
+        pytest.param("nan-loss", "LW201", 1, "untouched", id="one-update-is-dropped"),
+        pytest.param("nan-in-one-layer", "LW101", 12, "went back", id="weights-go-back"),
+        pytest.param("lr-x100", "LW202", 14, "went back", id="the-rate-goes-back-to-its-plan"),
+    ],
+)
+def test_a_late_fault_costs_a_few_steps(fault: str, rule: str, lost: int, optimizer: str) -> None:
+    trainer, callback = built(steps=40)
+    FAULTS[fault].inject(trainer, 26 if fault == "lr-x100" else 32)
+    trainer.train()
+    assert callback.monitor is not None
+    (recovery,) = report_of(trainer)["recoveries"]
+    assert (recovery["rule"], recovery["optimizer"]) == (rule, optimizer)
+    assert recovery["lost"] <= lost
+    assert trainer.lr_scheduler is not None
+    assert trainer.lr_scheduler.base_lrs == pytest.approx([2e-3] * 2), "nothing was wrong with the settings"
+    assert all(torch.isfinite(values).all() for values in weights(trainer).values())
+    assert report_of(trainer)["verdict"] == "ok"
+
+
+class Noise(Trainer):
+    """Random labels from step 70 to 82."""
+
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if 70 <= self.state.global_step < 82:
+            generator = torch.Generator().manual_seed(self.state.global_step)
+            labels = torch.randint(1024, inputs["labels"].shape, generator=generator)
+            inputs = {**inputs, "input_ids": labels, "labels": labels}
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+
+def test_noise_in_the_data_is_waited_out() -> None:
+    trainer, callback = built(steps=100, trainer_class=Noise)
+    trainer.train()
+    (recovery,) = report_of(trainer)["recoveries"]
+    assert recovery["rule"] == "LW202"
+    assert recovery["changed"] == {}
+    assert 70 <= recovery["step"] < 82
+    assert recovery["step"] + recovery["dropped"] == 82, "every update of the noise was dropped, and none after it"
+    (told,) = [a for a in callback.monitor.alerts if a.rule == "LW910"]  # type: ignore[union-attr]
+    assert told.closed_step is not None
+    assert f"{recovery['dropped']} updates dropped in all" in told.message
+
+
+class AlwaysRaised(TrainerCallback):
+    """Sets the rates by hand at every step, whatever anybody says."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] = 3e-1
+
+
+def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
+    trainer, _ = built(callbacks=[AlwaysRaised()])
+    with pytest.raises(LoraWatchError) as ended:
+        trainer.train()
+    told = str(ended.value)
+    assert told.startswith("ERROR LW")
+    assert "discarded for LW" in told
+    assert "does not recover again" in told
+    assert report_of(trainer)["verdict"] == "failed"
+
+
+def test_where_fail_on_is_never_a_run_goes_on_after_its_recoveries() -> None:
+    trainer, _ = built(recover=1, callbacks=[AlwaysRaised()], fail_on="never", steps=20)
+    trainer.train()
+    assert trainer.state.global_step == 20
+    assert len(report_of(trainer)["recoveries"]) == 1
+    assert report_of(trainer)["verdict"] == "unhealthy"
+
+
+def test_a_wiring_error_is_nothing_to_recover_from() -> None:
+    trainer, _ = built()
+    FAULTS["merged"].inject(trainer, 5)
+    with pytest.raises(LoraWatchError, match="nothing is gained by going back for LW304"):
+        trainer.train()
+    assert report_of(trainer)["recoveries"] == []
+
+
+def test_what_takes_too_much_memory_is_said_at_the_start() -> None:
+    callback = LoraWatchCallback(recover=3, recover_memory=1e-4, console=False, tensorboard=False)
+    trainer = build_trainer(lora(tiny_model(), alpha=128), stdlib_blocks(64, 32), 12, callbacks=[callback], lr=1e-2)
+    with pytest.raises(LoraWatchError):
+        trainer.train()
+    assert any("recover is unavailable" in note for note in report_of(trainer)["notes"])
