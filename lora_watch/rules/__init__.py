@@ -20,7 +20,14 @@ from lora_watch.rules.loss import (
     LossSpike,
     NonFiniteLoss,
 )
-from lora_watch.rules.norms import AdapterDominates, BarelyMoves, NonFiniteAdapter, NormExplosion, NormRunaway
+from lora_watch.rules.norms import (
+    AdapterDominates,
+    BarelyMoves,
+    NonFiniteAdapter,
+    NormCreep,
+    NormExplosion,
+    NormRunaway,
+)
 from lora_watch.rules.rank import RankSaturated, RankUnderused
 from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.updates import (
@@ -68,6 +75,7 @@ __all__ = [
     "NoTrainableAdapter",
     "NonFiniteAdapter",
     "NonFiniteLoss",
+    "NormCreep",
     "NormExplosion",
     "NormRunaway",
     "RankForTask",
@@ -99,6 +107,7 @@ def catalogue() -> list[Rule]:
         NormExplosion(),
         NormRunaway(),
         AdapterDominates(),
+        NormCreep(),
         BStillZero(),
         NoGradientInLayers(),
         LearningRateIsZero(),

@@ -299,6 +299,66 @@ class AdapterDominates(Rule):
 
 
 @dataclass
+class NormCreep(Rule):
+    """The adapters go on growing over hundreds of steps without levelling off, whatever the loss does.
+
+    Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
+    ``size`` and has grown by the factor ``growth`` or more in each of the last two stretches of ``window`` steps.
+    Useful runs grow at first and level off. What PiSSA and its kin began with does not count, as in LW102.
+
+    The thresholds, from runs of 600 steps of the packaged Llama at a constant learning rate: 2e-3 and 5e-3, the best,
+    reached 4 and 6; with q_proj and v_proj alone, 1e-2 reached 28 and grew by at most 1.26 in 100 steps; with all
+    modules it went 7, 13, 20, 22, 28, 50 under a falling loss and ended with 0.65 of the best gain. A run at scale 16
+    and 3e-3, 6, 10, 17, 19, 22, 32, that ended with 0.80 of it is named as well.
+    """
+
+    id = "LW111"
+    name = "norm-creep"
+    needs = "output_ratio"
+    severity = Severity.WARNING
+    zone = "growing"
+    yields_to = (*NON_FINITE, "LW102", "LW103", "LW110")
+
+    size: float = 12.0
+    growth: float = 1.3
+    window: int = 100
+    history: list[tuple[int, float]] = field(default_factory=list, init=False)
+    """Step and size of measurements a tenth of ``window`` apart, as far back as they are compared with."""
+    began: list[float] = field(default_factory=list, init=False)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        self.began = began_with(record, self.began)
+        size = size_of(record, "output_ratio", self.began)
+        if size is None:
+            return None
+        known = [pair for pair in self.history if record.step - pair[0] < 3 * self.window]
+        if not known or record.step - known[-1][0] >= self.window / 10:
+            known.append((record.step, size.overall))
+        self.history = known
+        middle, past = self._before(record.step - self.window), self._before(record.step - 2 * self.window)
+        if middle is None or past is None or size.overall <= self.size:
+            return None
+        if size.overall < self.growth * middle or middle < self.growth * past:
+            return None
+        change = weaker(record, weaker_by(record, size.overall))
+        constant = str(record.run.config.get("lr_scheduler_type", "")).startswith("constant")
+        return Finding(
+            f"Adapter output goes on growing: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold "
+            f"{self.size:g}), after {middle:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
+            adapters=size.worst(record),
+            metric="output_ratio",
+            threshold=self.size / size.blocks,
+            causes=[*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
+            remedies=change.words,
+            settings=change.settings,
+        )
+
+    def _before(self, step: int) -> float | None:
+        """The size as last measured at ``step`` or before; None where that is forgotten or was not."""
+        return next((size for at, size in reversed(self.history) if at <= step), None)
+
+
+@dataclass
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model by the end of the schedule, and the loss says the same.
 

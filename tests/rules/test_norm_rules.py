@@ -14,7 +14,7 @@ from transformers import Trainer
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import Reading
-from lora_watch.rules import BarelyMoves, Episodes, NormExplosion, NormRunaway
+from lora_watch.rules import BarelyMoves, Episodes, NormCreep, NormExplosion, NormRunaway
 from tests.rules.runs import At, healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -211,6 +211,38 @@ def test_an_explosion_takes_the_place_of_the_runaway() -> None:
     assert (runaway.rule, explosion.rule, explosion.step) == ("LW103", "LW102", 13)
     assert runaway.closed_step == 13
     assert explosion.explains == ["LW103"]
+
+
+# -- LW111 -------------------------------------------------------------------------------------------------------------
+
+
+def creeping(sizes: Callable[[int], float], every: int) -> list[int]:
+    """Steps at which LW111 holds in a run with a falling loss, measured ``every`` so many steps."""
+    last, rule, found = healthy().last, NormCreep(), []
+    assert last is not None
+    for step in range(every, 601, every):
+        values = np.full(len(last.run.adapters), sizes(step) / 4)  # four blocks
+        if rule.check(replace(last, step=step, metrics={"output_ratio": Reading(values)})):
+            found.append(step)
+    return found
+
+
+@pytest.mark.parametrize("every", [1, 16])
+def test_norm_creep_on_the_courses_that_were_measured(every: int) -> None:
+    at = [0, 50, 100, 200, 300, 400, 500, 600]
+
+    def measured(*sizes: float) -> list[int]:
+        return creeping(lambda step: float(np.interp(step, at, [0.0, *sizes])), every)
+
+    assert 200 <= measured(5.5, 6.8, 12.6, 19.5, 22.1, 27.7, 50.2)[0] <= 240, "lr 1e-2: two thirds of the gain"
+    assert measured(10.4, 14.4, 18.2, 20.1, 22.6, 28.0, 23.7) == [], "q_proj and v_proj alone: each has to be large"
+    assert measured(2.6, 3.1, 4.1, 4.8, 5.5, 5.8, 5.5) == [], "lr 5e-3: good"
+    assert measured(1.7, 2.7, 2.8, 3.3, 3.3, 3.7, 4.1) == [], "lr 2e-3: the best"
+
+
+@pytest.mark.parametrize("size", [lambda n: 14.0 + 0.01 * n, lambda n: 30.0 if n > 250 else 5.0, lambda n: 0.01 * n])
+def test_what_levels_off_jumps_once_or_is_small_does_not_creep(size: Callable[[int], float]) -> None:
+    assert creeping(size, 5) == []
 
 
 # -- LW104 -------------------------------------------------------------------------------------------------------------
