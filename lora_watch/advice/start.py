@@ -238,6 +238,7 @@ def advise(
         notes.append(f"The model is stored quantised and takes less than is said here, which counts {bare.dtype}.")
     if learning_rate is None:
         notes.append(f"No learning rate was given, and the first step grows in proportion to it. {CUSTOMARY_RATES}.")
+        notes.append("lora-watch run --find-lr measures the rate that the data can take: what is measured counts.")
     trainable = sum(p.numel() for p in adapted.parameters() if p.requires_grad)
     return Advice(
         model=bare.name,

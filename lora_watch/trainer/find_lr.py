@@ -111,9 +111,9 @@ def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, 
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
         callback.found = found = sweep_of(trainer)
-        if state.is_world_process_zero:
-            print(found, file=sys.stdout if only else sys.stderr, flush=True)
-            keep(found, trainer)
+        if state.is_world_process_zero and (only or callback.console):
+            _say(str(found), sys.stdout if only else sys.stderr)
+        keep(found, trainer)
         if only:
             raise SystemExit(int(found.rate is None))
         if found.rate is None:
@@ -131,13 +131,21 @@ def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, 
     return {}
 
 
+def _say(text: str, stream: Any) -> None:
+    """Print ``text``; a terminal that has no ▲ still gets the numbers."""
+    if stream is not None:  # pythonw has none
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+
+
 def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
     """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
     if (why := why_not(trainer)) is not None:
         raise ValueError(why)
     sweeping = _Sweeping(steps, span)
     model: Any = trainer.model
-    others = [trainer.data_collator, trainer.train_dataset, getattr(trainer.accelerator, "scaler", None)]
+    others: list[Any] = [trainer.data_collator, trainer.train_dataset, trainer.lr_scheduler]
+    others.append(getattr(trainer.accelerator, "scaler", None))
     try:
         with put_back(model, trainer.optimizer, [o for o in others if o is not None]), _on_copies(trainer, steps):
             trainer.callback_handler.callbacks = [sweeping]
@@ -176,26 +184,24 @@ def apply(found: Suggestion, trainer: Trainer) -> None:
     """
     if found.rate is None:
         raise ValueError(f"the sweep found no rate: {found.why}")
-    trainer.args.learning_rate = found.rate
     optimizer: Any = trainer.optimizer
+    schedule: Any = trainer.lr_scheduler
+    own = schedule is not None and not getattr(trainer, "_created_lr_scheduler", False)
+    if own and not hasattr(schedule, "lr_lambdas"):
+        raise ValueError(f"{type(schedule).__name__} cannot be given another rate: build it with {found.rate:g}")
+    trainer.args.learning_rate = found.rate
     if optimizer is None:
         return
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
     set_rates(optimizer, found.rate, [rate / found.rate for rate in found.rates])
-    schedule: Any = trainer.lr_scheduler
-    if schedule is None:
-        return
-    if getattr(trainer, "_created_lr_scheduler", False):  # made anew, it is what it would have been from the start
-        trainer.lr_scheduler = None
-        trainer.create_scheduler(num_training_steps=trainer.state.max_steps)
-    elif hasattr(schedule, "lr_lambdas"):
+    if own and schedule is not None:
         schedule.base_lrs = list(found.rates)
         for group, rate, of in zip(optimizer.param_groups, found.rates, schedule.lr_lambdas):
-            group["initial_lr"] = rate
-            group["lr"] = rate * of(schedule.last_epoch)
-    else:
-        raise ValueError(f"{type(schedule).__name__} cannot be given another rate: build it with {found.rate:g}")
+            group |= {"initial_lr": rate, "lr": rate * of(schedule.last_epoch)}
+    elif schedule is not None:  # made anew, it is what it would have been from the start
+        trainer.lr_scheduler = None
+        trainer.create_scheduler(num_training_steps=trainer.state.max_steps)
     handler: Any = trainer.callback_handler
     handler.lr_scheduler = trainer.lr_scheduler
 

@@ -96,12 +96,21 @@ def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
                 raise RuntimeError("out of luck")
             return super().compute_loss(*args, **kwargs)
 
-    trainer = built(trainer_class=Breaks)
+    def with_a_schedule_of_its_own(kind: type[Trainer]) -> Trainer:
+        trainer = built(trainer_class=kind)
+        groups = [{"params": [p for p in trainer.model.parameters() if p.requires_grad]}]  # type: ignore[union-attr]
+        trainer.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 1.0 / (step + 1))
+        return trainer
+
+    trainer = with_a_schedule_of_its_own(Breaks)
     with pytest.raises(RuntimeError, match="out of luck"):
         find_learning_rate(trainer, steps=30)
     trainer.broken = False  # type: ignore[attr-defined]
     trainer.train()
-    assert end_of(trainer) == from_the_start(2e-4)
+    alone = with_a_schedule_of_its_own(Trainer)
+    alone.train()
+    assert end_of(trainer) == end_of(alone)
 
 
 def test_a_loop_of_ones_own_is_put_back() -> None:
