@@ -24,7 +24,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.plan import LONG, Spec, extremes, faults, fresh, grid
@@ -37,6 +37,8 @@ from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Sink, Verdict
 
 TRACES = Path(__file__).parent / "traces"
+AFTERWARDS = 150
+"""Steps that a long run goes on for after its fault."""
 
 
 class Recorder(Sink):
@@ -78,7 +80,7 @@ def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, An
     documents = texts.stdlib_text() if task == "python" else [text for text, _ in texts.bbc_news()[0]]
     train, held_out = texts.split(documents)
     if base == "tiny":
-        tokenizer, sizes, length = models.tiny_llama()[1], (6000, 128) if long else (1500, 64), 64 if long else 128
+        tokenizer, sizes, length = models.tiny_llama()[1], (6000, 128) if long else (1500, 64), 32 if long else 128
     else:
         tokenizer, sizes, length = models.smollm2()[1], (240, 24), 32
     return texts.blocks(train, tokenizer, sizes[0], length), texts.blocks(held_out, tokenizer, sizes[1], length)
@@ -97,12 +99,13 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
     examples, held_out = data(spec.base, spec.task, spec.steps >= LONG)
     set_seed(spec.seed)
     model = pretrained(spec.base)
+    linear: Any = ["q_proj", "v_proj"] if spec.few else "all-linear"
     head = {"modules_to_save": ["classifier"]} if spec.base == "minilm" else {}
     lora = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]
         use_rslora=spec.rslora,
-        target_modules=["query", "key", "value", "dense"] if spec.base == "minilm" else "all-linear",
+        target_modules=["query", "key", "value", "dense"] if spec.base == "minilm" else linear,
         task_type="SEQ_CLS" if spec.base == "minilm" else "CAUSAL_LM",
         **head,  # type: ignore[arg-type]
     )
@@ -140,9 +143,21 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
     trainer.remove_callback(PrinterCallback)
     if fault is not None:
         fault.inject(trainer, spec.fault_step)
+        if spec.steps >= LONG:
+            trainer.add_callback(_EndsAt(spec.fault_step + AFTERWARDS))
     before = mean_loss(trainer.model, held_out)
     trainer.train()
     return trainer, before, mean_loss(trainer.model, held_out)
+
+
+class _EndsAt(TrainerCallback):
+    """Ends the run at ``step``, whatever it planned."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_training_stop |= state.global_step >= self.step
 
 
 def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:

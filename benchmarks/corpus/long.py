@@ -150,7 +150,7 @@ def main() -> None:
     for spec in long():
         path = TRACES / f"{spec.name}.xz"
         began = time.perf_counter()
-        if spec.name in done and not (again and path.exists()):
+        if (again and not path.exists()) or (spec.name in done and not again):
             continue
         if not path.exists():
             save(path, trace(spec, max_overhead=OVERHEAD))

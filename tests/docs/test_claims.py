@@ -116,6 +116,21 @@ def test_advice_does_what_it_is_said_to_do() -> None:
     assert f"{fixed} of {len(named)} bad runs were no longer bad" in flat("docs/guidance.md")
 
 
+def test_long_runs_are_those_of_the_scores() -> None:
+    scores, text = flat("benchmarks/corpus/SCORES.md"), flat("docs/trust.md")
+    runs, faulty, steps, false, rate = re.findall(
+        r"(\d+) runs of 1,500 steps, .*?; (\d+) of them with a fault .*? In ([\d,]+) healthy steps (\d+) false alerts, "
+        r"([\d.]+) in 10,000 steps",
+        scores,
+    )[0]
+    named, middle, most = re.findall(
+        r"Faults named (\d+)/\d+ .*? after ([\d.]+) steps \(median\), at most (\d+)", scores
+    )[0]
+    assert f"{runs} runs of 1,500 steps" in text
+    assert f"In {steps} healthy steps they gave {false} false alerts ({rate} in 10,000)" in text
+    assert f"Of {faulty} late faults {named} were named, after {middle} steps (median), at most {most}" in text
+
+
 def test_the_readmes_three_numbers() -> None:
     text = flat("README.md")
     scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}["lora_watch, ERROR"]
