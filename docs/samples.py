@@ -116,7 +116,7 @@ def of_own_runs() -> Iterator[Sample]:
 
     texts: dict[str, Any] = {"dataset": code_or_prose(), "steps": 55, "per_device_train_batch_size": 8}
     for rule, make, rates, rest, words in (
-        ("LW110", lambda: lora(tiny_model(), alpha=64), (2e-2, 2e-3), {"steps": 40}, "lora_alpha=64 at r=8, lr 2e-2"),
+        ("LW110", lambda: lora(tiny_model(), alpha=128), (3e-2, 2e-3), {"steps": 30}, "lora_alpha=128 at r=8, lr 3e-2"),
         ("LW207", classifier, (3e-2, 5e-3), texts, "the packaged model as a classifier, lr 3e-2"),
     ):
         (alerts, fires), (_, twin) = (trained(make(), lr, **rest) for lr in rates)

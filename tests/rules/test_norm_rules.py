@@ -99,7 +99,7 @@ def test_norm_explosion_and_runaway_are_silent_on_runs_that_learn(
     config: dict[str, Any], settings: dict[str, Any]
 ) -> None:
     monitor = run(lora(tiny_model(), **config), **{"steps": 40} | settings)
-    assert not {"LW102", "LW103"} & set(ids(monitor))
+    assert not {"LW102", "LW103", "LW110", "LW111"} & set(ids(monitor))
     assert monitor.last is not None
     assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
 
@@ -179,12 +179,15 @@ def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(threshold_if_worse=300.0, threshold=300.0)
-    monitor = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, rules=[patient, NormRunaway()])
+    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
+    rules = [patient, NormRunaway(), NormCreep(window=5)]
+    monitor = run(lora(tiny_model(), alpha=128), steps=20, lr=3e-2, rules=rules)
     runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
     assert runaway.step <= 8
     assert not explosion
     assert runaway.remedies
+    assert "LW110" in runaway.explains, "it holds as well, and is no alert of its own"
+    assert {"LW110", "LW111"} <= {*ids(monitor), *(rule for alert in monitor.alerts for rule in alert.explains)}
 
 
 @pytest.mark.parametrize(("every", "fires"), [(1, True), (5, True), (16, False)])
