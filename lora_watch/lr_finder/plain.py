@@ -32,7 +32,8 @@ def find_in_loop(
     """See ``lora_watch.find_learning_rate``."""
     ratios = ratios_of(ParameterGroups(optimizer, ()).peak_lr)
     rules, mute = edge_rules()
-    monitor = Monitor(model, optimizer, fail_on="never", max_overhead=math.inf, console=False, rules=rules, mute=mute)
+    settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
+    monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
     with put_back(model, optimizer, others), torch.enable_grad():
         try:
             monitor.start()

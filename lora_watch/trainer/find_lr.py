@@ -19,6 +19,7 @@ from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.monitor.rates import multiplied
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink
 from lora_watch.trainer import facts
@@ -180,17 +181,19 @@ def why_not(trainer: Trainer) -> str | None:
 def apply(found: Suggestion, trainer: Trainer) -> None:
     """Let ``trainer``, whose training is about to begin, train at ``found.rate``: arguments, optimizer and schedule.
 
-    Raises ValueError where there is no rate, or the schedule is one that cannot be told of another.
+    Raises ValueError where there is no rate.
     """
     if found.rate is None:
         raise ValueError(f"the sweep found no rate: {found.why}")
     optimizer: Any = trainer.optimizer
     schedule: Any = trainer.lr_scheduler
     own = schedule is not None and not getattr(trainer, "_created_lr_scheduler", False)
-    if own and not hasattr(schedule, "lr_lambdas"):
-        raise ValueError(f"{type(schedule).__name__} cannot be given another rate: build it with {found.rate:g}")
     trainer.args.learning_rate = found.rate
     if optimizer is None:
+        return
+    if own and not hasattr(schedule, "lr_lambdas"):
+        peak = ParameterGroups(optimizer, ()).peak_lr[0]
+        multiplied(optimizer, schedule, [found.rate / peak] * len(optimizer.param_groups))
         return
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
@@ -211,7 +214,8 @@ class _Sweeping(LoraWatchCallback):
 
     def __init__(self, steps: int, span: tuple[float, float] | None):
         rules, mute = edge_rules()
-        super().__init__("never", 0, max_overhead=math.inf, rules=rules, mute=mute, tensorboard=False, console=False)
+        settings: dict[str, Any] = {"tensorboard": False, "console": False, "recover": 0}
+        super().__init__("never", 0, max_overhead=math.inf, rules=rules, mute=mute, **settings)
         self._steps, self._span = steps, span
         self._watched: Watched | None = None
         self._ratios: tuple[float, ...] = ()
