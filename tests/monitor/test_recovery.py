@@ -5,17 +5,18 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import nn, optim
+from torch import distributed, nn, optim
 from torch.optim import lr_scheduler as schedules
 
 from lora_watch import LoraWatchError, Monitor
 from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
 from lora_watch.alerts import Alert, Severity
-from lora_watch.monitor.copies import Copies, why_not
+from lora_watch.monitor.copies import Copies, local, why_not
 from lora_watch.monitor.rates import multiplied
 from lora_watch.policy import policy
 from lora_watch.records import RunInfo, StepRecord
@@ -57,6 +58,32 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     steps(model, optimizer, range(6))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
     assert kept.parameters[0] is not copies.take(6).parameters[0], "no room of a copy that is still wanted is taken"
+
+
+def test_each_rank_copies_its_own_shard_and_gathers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fsdp = pytest.importorskip("torch.distributed.fsdp")
+    if not hasattr(fsdp, "fully_shard"):
+        pytest.skip("this torch has no fully_shard")
+    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
+    try:
+        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
+        fsdp.fully_shard(model)
+        optimizer = optim.AdamW(model.parameters(), lr=1e-2)
+        copies = Copies(optimizer)
+        assert why_not(model, optimizer, 1e9) is None
+        steps(model, optimizer, range(3))
+        kind = type(next(model.parameters()).data)
+        monkeypatch.setattr(kind, "full_tensor", lambda *_: pytest.fail("gathered"))
+        before = [local(p).clone() for p in model.parameters()]
+        kept = copies.take(3)
+        steps(model, optimizer, range(3, 6))
+        end = [local(p).clone() for p in model.parameters()]
+        assert copies.put_back(kept)
+        assert all(torch.equal(local(p), q) for p, q in zip(model.parameters(), before))
+        steps(model, optimizer, range(3, 6))
+        assert all(torch.equal(local(p), q) for p, q in zip(model.parameters(), end))
+    finally:
+        distributed.destroy_process_group()
 
 
 def test_what_cannot_be_put_back_is_said() -> None:

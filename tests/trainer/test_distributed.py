@@ -26,8 +26,8 @@ from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 out, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 
-def train(fault):
-    losses = []
+def train(name):
+    fault, losses = name.removesuffix("+recover"), []
 
     class Faulty(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
@@ -41,7 +41,8 @@ def train(fault):
             losses.append(callback.monitor and callback.monitor.last.loss)
 
     blind = fault == "explosion-that-one-rank-sees" and rank == 0
-    callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [])
+    callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [],
+        recover=3 if name != fault else None)
     config_of = facts.config_of
     if fault == "one-rank-cannot-start" and rank == 0:
         facts.config_of = lambda *_: 1 / 0
@@ -50,7 +51,7 @@ def train(fault):
         torch.manual_seed(0)
     trainer = build_trainer(lora(tiny_model(), alpha=128 if hot else 16), stdlib_blocks(64, 32), 8,
         callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if hot else 2e-3,
-        output_dir=str(out / fault), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
+        output_dir=str(out / name), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
     try:
         found = find_learning_rate(trainer, steps=12) if fault == "after-a-sweep" else None
         trainer.train()
@@ -117,7 +118,10 @@ def two_ranks(folder: Path, source: str, *arguments: str) -> subprocess.Complete
     )
 
 
-FAULTS = ("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start")
+FAULTS = (
+    *("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start"),
+    *("nan-on-one-rank+recover", "explosion-that-one-rank-sees+recover"),
+)
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +165,18 @@ def test_all_ranks_stop_together(runs: Any, fault: str, rule: str) -> None:
     assert report["message"].startswith(f"ERROR {rule}")  # also where the rank that writes has not seen it itself
     assert rule in {alert["rule"] for alert in report["alerts"]}
     assert json.loads((folder / fault / "lora_watch" / "incident.json").read_text())["alert"]["rule"] == rule
+
+
+@pytest.mark.parametrize(
+    ("fault", "rule", "changed"),
+    [("nan-on-one-rank", "LW201", set()), ("explosion-that-one-rank-sees", "LW102", {"lora_alpha", "learning_rate"})],
+)
+def test_all_ranks_recover_together(runs: Any, fault: str, rule: str, changed: set[str]) -> None:
+    folder, zero, one = runs[0], runs[1][f"{fault}+recover"], runs[2][f"{fault}+recover"]
+    assert (zero["ended"], zero["step"]) == (one["ended"], one["step"]) == ("ok", 8)
+    assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
+    (recovery,) = json.loads((folder / f"{fault}+recover" / "lora_watch" / "report.json").read_text())["recoveries"]
+    assert (recovery["rule"], set(recovery["changed"])) == (rule, changed)
 
 
 def test_where_one_rank_cannot_watch_none_waits_for_it(runs: Any) -> None:
