@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -33,6 +34,7 @@ from lora_watch import Alert, LoraWatchCallback  # noqa: E402
 from lora_watch.advice import preflight  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
+from lora_watch.policy import RECOVERED  # noqa: E402
 from lora_watch.records import StepRecord  # noqa: E402
 from lora_watch.rules import NormExplosion, NormRunaway  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
@@ -149,6 +151,17 @@ def of_the_gate() -> Iterator[Sample]:
                 yield alert, f"lora-watch check of two short runs, {name}", {}
 
 
+def of_a_recovery() -> Iterator[Sample]:
+    with tempfile.TemporaryDirectory() as out:
+        torch.manual_seed(0)
+        callback = LoraWatchCallback(recover=3, console=False, tensorboard=False)
+        train(lora(tiny_model(), alpha=128), steps=20, lr=1e-2, callbacks=[callback], output_dir=out)
+        assert callback.monitor is not None
+        for alert in callback.monitor.alerts:
+            if alert.rule == RECOVERED:
+                yield alert, "a short run of the packaged model, alpha 128 and learning rate 0.01 with recover=3", {}
+
+
 def _json(samples: dict[str, Any]) -> str:
     """Indented, but a curve is one line."""
     text = json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False)
@@ -157,7 +170,7 @@ def _json(samples: dict[str, Any]) -> str:
 
 def main() -> None:
     samples: dict[str, dict[str, Any]] = {}
-    for find in (of_training, of_own_runs, of_settings, of_the_gate):
+    for find in (of_training, of_own_runs, of_settings, of_the_gate, of_a_recovery):
         for alert, source, drawn in find():
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"
