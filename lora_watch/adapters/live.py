@@ -98,7 +98,7 @@ class Live:
         self.now = Resolved(self.adapters, None not in self._fingerprints)
 
     def refresh(self) -> Resolved:
-        """``now``, after a look at the fingerprints."""
+        """``now``, once the fingerprints have been compared."""
         fingerprints = self._look()
         if fingerprints != self._fingerprints or None in fingerprints:
             self._fingerprints = fingerprints
