@@ -32,6 +32,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "callback_share": ([], ["--steps", "5", "--pairs", "1"]),
     "tensorboard_cost": ([], ["--steps", "10"]),
     "loss_detection": ([], ["--steps", "4000"]),
+    "rank_cost": ([], ["--rounds", "2"]),
     "check_speed": ([], ["--steps", "300"]),
     "tab_scale": (["{folder}"], ["{folder}", "--adapters", "28", "--steps", "100"]),
 }

@@ -67,7 +67,9 @@ class Meeting:
 
     @staticmethod
     def _meet() -> bool:
-        store = torch.distributed.distributed_c10d._get_default_store()
+        store: Any = torch.distributed.distributed_c10d._get_default_store()
+        if store is None:  # MPI has none
+            return False
         attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
         def key(what: str) -> str:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import torch.distributed.fsdp
 
 from lora_watch.gate.judging import judge
+from lora_watch.sharding import dtensor
 
 ROOT = Path(__file__).parents[2]
 
@@ -33,7 +35,7 @@ def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     if not hasattr(torch.distributed.fsdp, "fully_shard"):
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
-    return run(folder, "fsdp2", "fsdp2-dora", "fsdp1-orig", "fsdp1-flat", "tensor-parallel"), folder
+    return run(folder, "pieces", "fsdp2", "fsdp2-dora", "fsdp1-orig", "fsdp1-flat", "tensor-parallel"), folder
 
 
 def check_exactly(row: dict[str, Any]) -> None:
@@ -51,6 +53,15 @@ def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, wa
     check_exactly(row)
     assert row["known"]["a_grad_norm"] == 28
     assert row["known"]["output_ratio"] == (16 if way == "tensor-parallel" else 28)  # the MLP's are in parts there
+
+
+def test_pieces_are_put_together_to_the_same_bits(torchs: Any) -> None:
+    """By gathering them, or, where most would be padding, by adding them up."""
+    told = torchs[0]["pieces"]
+    assert len(told) == 8
+    assert dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 64)
+    assert not dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 8)
+    assert all(case["same"] and case["norms"] < 1e-12 for case in told.values())
 
 
 def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -> None:
