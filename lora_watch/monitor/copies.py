@@ -148,7 +148,8 @@ def _kept(value: Any, room: Any) -> Any:
 
 def _to_host(tensor: Tensor, room: Any) -> Tensor:
     if not isinstance(room, Tensor) or room.shape != tensor.shape or room.dtype != tensor.dtype:
-        room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=is_far(tensor.device))
+        pinned = is_far(tensor.device) and tensor.device.type != "cpu"
+        room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
     return room.copy_(tensor, non_blocking=True)
 
 

@@ -18,6 +18,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, deferred
 from lora_watch.deferred import Deferred, HostCopy
 from lora_watch.norms import AdapterBank
@@ -351,3 +352,20 @@ def test_an_adapter_that_a_last_step_has_spoiled_fails_the_run(tmp_path: Path) -
     assert json.loads((tmp_path / "report.json").read_text())["alerts"][0]["step"] == 3
     kept = load_file(tmp_path / "last_good" / "adapter_model.safetensors")
     assert all(torch.isfinite(tensor).all() for tensor in kept.values()), "what is spoiled is not kept as good"
+
+
+@pytest.mark.parametrize(("fault", "rule"), [(None, "LW102"), ("nan-loss", "LW201"), ("nan-in-one-layer", "LW101")])
+def test_a_run_recovers_although_it_is_judged_a_step_late(slow: None, fault: str | None, rule: str) -> None:
+    torch.manual_seed(0)
+    callback = LoraWatchCallback(recover=3, console=False, tensorboard=False)
+    strong: dict[str, Any] = {"alpha": 16} if fault else {"alpha": 128}
+    model = lora(tiny_model(), **strong)
+    trainer = build_trainer(model, stdlib_blocks(64, 32), 24, callbacks=[callback], lr=2e-3 if fault else 1e-2)
+    if fault is not None:
+        FAULTS[fault].inject(trainer, 18)
+    trainer.train()
+    assert callback.monitor is not None
+    assert [a.rule for a in callback.monitor.alerts if a.step > 0] == [rule, "LW910"]
+    assert all(torch.isfinite(p).all() for p in model.parameters())
+    report = json.loads((Path(str(trainer.args.output_dir)) / "lora_watch" / "report.json").read_text())
+    assert report["verdict"] == "ok"
