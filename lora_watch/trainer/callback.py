@@ -179,7 +179,8 @@ class LoraWatchCallback(TrainerCallback):
         with self._guard("judging a step"):
             made = not getattr(kwargs.get("optimizer"), "step_was_skipped", False)
             failures = self.monitor.after_update(**self._tap.told, step=state.global_step, lr=self._rates, updated=made)
-            if control.should_save or state.global_step >= state.max_steps:  # nothing that has not been judged is saved
+            last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
+            if control.should_save or last:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
         if (failures := self._agreed(failures)) and self.monitor.recover(failures):
             failures = []

@@ -145,3 +145,13 @@ def test_its_loggers_get_the_summary(tmp_path: Path) -> None:
     events.Reload()
     assert [e.step for e in events.Scalars("lora/delta_norm/median")] == [0, 1, 2, 3, 4]
     assert "lora_watch/schema" in events.Tags()["tensors"]
+
+
+def test_a_run_recovers(tmp_path: Path) -> None:
+    module = Module(spoil_at=2)
+    callback = LoraWatch(recover=3, console=False)
+    fit(tmp_path, module, callback)
+    assert callback.monitor is not None
+    assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 2), ("LW910", 3, 2)]
+    assert all(torch.isfinite(p).all() for p in module.parameters())
+    assert report(tmp_path)["verdict"] == "ok"

@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.commands.run import _set_policy
 from lora_watch.gate import judge
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -192,3 +193,21 @@ def test_what_takes_too_much_memory_is_said_at_the_start() -> None:
     with pytest.raises(LoraWatchError):
         trainer.train()
     assert any("recover is unavailable" in note for note in report_of(trainer)["notes"])
+
+
+def test_the_command_hands_it_to_every_process_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
+    environment: dict[str, str] = {}
+    monkeypatch.setattr("os.environ", environment)
+    _set_policy(None, None, None, 2)
+    assert environment == {"LORA_WATCH_RECOVER": "2", "LORA_WATCH_FAIL_ON": "error"}
+
+
+def test_it_holds_with_accumulation_and_a_loss_scaler() -> None:
+    """The scaler skips the NaN by itself, and the dropped update changes nothing in addition."""
+    trainer, callback = built(steps=16, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    FAULTS["skipped-steps"].inject(trainer, 100)  # a real scaler, and no overflow of its own
+    FAULTS["nan-loss"].inject(trainer, 8)
+    trainer.train()
+    assert [rule for rule, _, _ in said(callback)] == ["LW201", "LW910"]
+    assert trainer.state.global_step == 16
+    assert all(torch.isfinite(values).all() for values in weights(trainer).values())
