@@ -64,7 +64,7 @@ class Case:
 
     @property
     def steps(self) -> int:
-        return {"tiny": 40, "minilm": 30, "smollm2": 25}[self.base]
+        return {"tiny": 40, "minilm": 30, "smollm2": 20}[self.base]
 
     @property
     def untouched(self) -> bool:
@@ -79,8 +79,9 @@ def cases() -> Iterator[Case]:
         yield from _tiny(seed)
         yield Case("minilm", "topics", 8, 2.0, seed=seed)
     yield Case(LEFT_OUT, "python", 8, 4.0, seed=HELD_OUT_SEED)
+    yield Case("minilm", "sport", 16, 4.0, seed=HELD_OUT_SEED)
     yield from _tiny(last)
-    for seed in (first, HELD_OUT_SEED, last):
+    for seed in (first, last):
         yield Case("minilm", "sport", 16, 4.0, seed=seed)
     yield Case("minilm", "topics", 8, 2.0, seed=last)
 
@@ -171,11 +172,12 @@ def work(case: Case, kept: dict[str, Any], save: Callable[[], None]) -> None:
         found, before = sweep_of(case)
         kept |= {"case": asdict(case), "before": before, "sweep": json.loads(strict_json(found.to_dict()))}
         centre = found.lowest_loss_at if case.optimizer == "sgd" or not found.predicted else 10 * found.predicted
-        grid = GRID[1:] if case.base != "smollm2" else GRID[::2]
+        grid = GRID[1:] if case.base != LEFT_OUT else GRID[3:6]
         kept["rates"] = [centre * factor for factor in grid] + [CUSTOMARY]
         save()
     runs = kept.setdefault("runs", {})
-    for rate in [*kept["rates"], suggested(kept)]:
+    unjudged = case.base == LEFT_OUT and suggested(kept) is None  # its runs take long
+    for rate in [] if unjudged else [*kept["rates"], suggested(kept)]:
         if rate is not None and (key := f"{rate:.6g}") not in runs:
             runs[key] = run_at(case, float(key))
             save()
@@ -199,7 +201,7 @@ def suggested(kept: dict[str, Any]) -> float | None:
 def gain(kept: dict[str, Any], rate: float | None) -> float:
     """Of a run at ``rate``: measured, or on a line between its neighbours (over the logarithm of the rate). NaN without
     a rate; below and above all runs that of the nearest one."""
-    if rate is None or not rate > 0:
+    if rate is None or not rate > 0 or not kept["runs"]:
         return math.nan
     points = sorted((float(key), _loss(value)) for key, value in kept["runs"].items())
     best = min(loss for _, loss in points)
@@ -261,12 +263,12 @@ def scores(results: dict[str, Any]) -> str:
 
 def _cells(kept: dict[str, Any]) -> list[str]:
     found, edge, rate = estimate(*curve_of(kept)), kept["sweep"]["edge"], suggested(kept)
-    best = min(kept["runs"], key=lambda key: _loss(kept["runs"][key]))
+    best = min(kept["runs"], key=lambda key: _loss(kept["runs"][key]), default=None)
     return [
         "–" if rate is None else f"{rate:g}",
         f"{found.low:.2g} to {found.high:.2g}" if found.low and found.high else "–",
         "–" if edge is None else f"{edge:.2g}",
-        f"{float(best):.2g}",
+        "–" if best is None else f"{float(best):.2g}",
         "–" if rate is None else f"{gain(kept, rate):.2f}",
     ]
 

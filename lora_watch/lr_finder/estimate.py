@@ -60,7 +60,9 @@ def estimate(curve: Curve, edge: Edge | None) -> Estimate:
         return Estimate(None, low, high, lowest, one, fall, noise, _why_not(fall, noise, len(curve), by_chance))
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
-    rate, low, high = (min(_between(at, one), cap) for at in (lowest, float(near.min()), float(near.max())))
+    rate, low, high = (_between(at, one) for at in (lowest, float(near.min()), float(near.max())))
+    rate = min(rate, cap)
+    low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
     return Estimate(rate, low, high, lowest, one, fall, noise, _remark(lowest, curve, edge))
 
 
@@ -102,9 +104,12 @@ def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float 
     return float(rates[i] * (rates[i + 1] / rates[i]) ** share)
 
 
-def steepest_at(curve: Curve) -> float | None:
-    """Where the loss falls fastest a step, as Lightning's finder suggests (its first 10 steps and last one skipped)."""
-    slopes = np.gradient(curve.losses[BASELINE:-1]) if len(curve) > BASELINE + 3 else np.zeros(0)
+def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:
+    """Where the loss falls fastest a step, as Lightning's finder suggests: of an exponential mean, without the first 10
+    steps and the last one."""
+    weights = np.cumsum(beta ** np.arange(len(curve)))
+    mean = np.array([np.dot(curve.losses[: i + 1], beta ** np.arange(i, -1, -1)) for i in range(len(curve))]) / weights
+    slopes = np.gradient(mean[BASELINE:-1]) if len(curve) > BASELINE + 3 else np.zeros(0)
     known = np.isfinite(slopes)
     return float(curve.rates[BASELINE:-1][known][int(np.argmin(slopes[known]))]) if known.any() else None
 

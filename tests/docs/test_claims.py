@@ -131,6 +131,18 @@ def test_long_runs_are_those_of_the_scores() -> None:
     assert f"Of {faulty} late faults {named} were named, after {middle} steps (median), at most {most}" in text
 
 
+def test_what_a_sweep_finds_is_what_was_measured() -> None:
+    untouched = read("benchmarks/corpus/FIND_LR.md").partition("## On the seeds")[0]
+    scored = {row[0]: row for row in rows(untouched)}
+    claimed = [row for row in rows(read("docs/learning-rate.md")) if row[0] in scored]
+    assert claimed == list(scored.values())
+    good, customary = (scored[way][2].replace("/", " of ") for way in list(scored)[1:3])
+    assert f"**{good} runs** at the learning rate that a sweep suggests" in flat("README.md")
+    assert f"at 2e-4 {customary}" in flat("README.md")
+    assert f"{good} cases" in flat("docs/guidance.md")
+    assert f"{list(scored.values())[2][4]} of the best run's gain" in flat("docs/guidance.md")
+
+
 def test_the_readmes_three_numbers() -> None:
     text = flat("README.md")
     scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}["lora_watch, ERROR"]
