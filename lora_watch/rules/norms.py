@@ -109,7 +109,8 @@ def _worse(record: StepRecord, factor: float, early: int) -> bool:
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
         return False
-    return min(recent - 2.0 * noise, record.scalars.get("loss_without_highest", recent)) > factor * start
+    rest = record.scalars.get("loss_without_highest", recent)
+    return recent > factor * start + 2.0 * noise and rest > (1.0 + factor) / 2.0 * start
 
 
 @dataclass
@@ -123,7 +124,7 @@ class NormExplosion(Rule):
 
     - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
       blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
-      above the start, without the highest of them more than 10 %, and has not been below it for five steps before, or
+      above the start, without the highest of them more than 5 %, and has not been below it for five steps before, or
     - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
 
     Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
