@@ -49,9 +49,9 @@ def read_bytes(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:
     return bytes(content)
 
 
-def load_json(path: str | os.PathLike[str]) -> Any:
+def load_json(path: str | os.PathLike[str], most: int = MOST_BYTES) -> Any:
     """The JSON in ``path``. Raises OSError, or ValueError for what is no JSON or more than a file of ours can hold."""
-    return parse_json(read_bytes(path))
+    return parse_json(read_bytes(path, most))
 
 
 def parse_json(content: bytes | str) -> Any:

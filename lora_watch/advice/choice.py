@@ -19,6 +19,7 @@ from lora_watch.records import AdapterInfo, RunInfo
 from lora_watch.rules import rule_called
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
+from lora_watch.untrusted import MISFITS
 
 PREFLIGHT_VERSION = 1
 DEFAULT_ALPHA = 8
@@ -99,7 +100,10 @@ def preflight(
     muted = {rule_called(word, rules).id for word in mute}
     if not (asked := [rule for rule in rules if rule.id not in muted]):
         raise ValueError("every rule is muted: nothing was judged")
-    findings = foresee(run, asked)
+    try:
+        findings = foresee(run, asked)
+    except MISFITS as error:  # a rank that is a list, an infinite number of steps …
+        raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
     return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
 
 

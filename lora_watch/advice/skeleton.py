@@ -23,6 +23,8 @@ from lora_watch.untrusted import MATCHING, load_json, within
 
 MOST_LAYERS = 2000
 """Of a configuration that a model is made of: each takes a millisecond and some kilobytes."""
+MOST_CONFIG_BYTES = 4_000_000
+"""Of a configuration: one with the names of 21,000 classes has 2 million. It is read again by transformers."""
 MAKING = 3.0
 """Seconds of CPU time for making a model of a configuration: Llama 3 405B takes a tenth of it."""
 TASK_TYPES = {
@@ -150,7 +152,7 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
     from transformers import AutoConfig
 
     try:
-        told = load_json(folder / "config.json")
+        told = load_json(folder / "config.json", MOST_CONFIG_BYTES)
         if layers := [name for name, value in told.items() if "layer" in name and _is_huge(value)]:
             raise ValueError(f"{layers[0]} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.

@@ -138,6 +138,7 @@ def load(path: Path) -> Baseline:
         except (OSError, ValueError) as error:
             raise UnreadableError(f"the baseline {path} cannot be read: {error}") from error
     if not isinstance(content, dict) or content.get("kind") != KIND:
+        content = None  # which may be large, and is read again
         places = find_runs(path)
         if len(places) > 1:
             raise UnreadableError(f"{path} holds {len(places)} runs; a baseline is one: name its folder")

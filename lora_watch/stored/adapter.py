@@ -91,6 +91,8 @@ class StoredAdapter:
 
     def _matrix(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]].flatten(1)
+        if str(stored.dtype).endswith("_x2"):
+            raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
         blocks = self.diagonal[part]
         return stored if blocks == 1 else torch.block_diag(*stored.chunk(blocks))
 
@@ -249,7 +251,9 @@ def _adapter(
     expected = rows if adalora else _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
     # Experts share one A and one B: r rows each.
     experts = (
-        rows // int(expected) if config.get("target_parameters") and rows > expected and rows % expected == 0 else 1
+        rows // int(expected)
+        if config.get("target_parameters") and rows > expected >= 1 and rows % expected == 0
+        else 1
     )
     r = rows // experts
     if r != expected:

@@ -156,6 +156,17 @@ def test_garbage_in_the_middle_ends_the_reading_with_a_word(tmp_path: Path) -> N
     assert file.name in log.damage[0]
 
 
+def test_a_step_that_only_a_flipped_bit_makes_earlier_replaces_nothing(tmp_path: Path) -> None:
+    (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
+    fifth = next(record for record in scan(file).records if record.kind == "step" and record.step == 5)
+    content = bytearray(file.read_bytes())
+    content[fifth.offset + 10] ^= 4  # 5 becomes 1
+    file.write_bytes(content)
+    log = EventLog([file])  # as it is read where there is a report, which needs no other checksum
+    assert log.steps == [0, 1, 2, 3, 4]
+    assert len(log.broken) == 1
+
+
 def test_other_programs_files_are_left_out(tmp_path: Path) -> None:
     from torch.utils.tensorboard import SummaryWriter
 
