@@ -90,7 +90,7 @@ class Monitor(Loop):
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
             the optimizer was built with.
         config: settings for the report and the dashboards. ``classes``, the number of classes of a cross-entropy (a
-            language model's vocabulary), lets LW205 judge the first loss.
+            language model's vocabulary), lets LW205 judge the first loss, and of up to 20 LW207 those that follow.
         judge_loss: False where the loss does not fall as the model gets better (GRPO, PPO): of the rules that read it
             only LW201, NaN and infinity, is left.
         notes: what could not be monitored, in words, for the report.

@@ -40,5 +40,6 @@ class Heatmap:
         if not columns:
             return [], []
         values = np.stack(list(columns.values()), axis=1)
-        cells = np.where(np.isfinite(values), values, None).tolist()
-        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self._names, cells)]
+        cells = values.astype(object)
+        cells[~np.isfinite(values)] = None
+        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self._names, cells.tolist())]
