@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.alerts import Alert, Severity
@@ -97,7 +98,7 @@ class Recovery(NoRecovery):
         self._may_scale = False
         """At the start of the run the adapters add nothing, so that another scale changes nothing there."""
         self._size: float | None = None
-        """Of the adapters, as measured last: see ``StepRecord.size``."""
+        """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
         self._used = 0
         self._last: Recovered | None = None
         self._alert: Alert | None = None
@@ -159,7 +160,7 @@ class Recovery(NoRecovery):
     def judged(self) -> None:
         last = self._judge.last
         if last is not None:
-            self._size = last.size or self._size
+            self._size = total_norm(last) or self._size
             self._states.judged(last.step, self._state)
 
     def conclude(self) -> None:
@@ -302,6 +303,12 @@ class Recovery(NoRecovery):
         self._used = int(state.get("used", 0))
         self._settings.load_state_dict(state.get("settings", {}))
         self._judge.story = list(state.get("story", []))
+
+
+def total_norm(record: StepRecord) -> float | None:
+    """‖ΔW‖_F of all adapters together; None where it was not measured."""
+    reading = record.metrics.get("delta_norm")
+    return None if reading is None else float(np.sqrt(np.nansum(np.square(reading.measured))))
 
 
 def told_of(recovered: Recovered, cause: Alert, step: int, advise: bool) -> Alert:
