@@ -167,7 +167,6 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())  # type: ignore[arg-type]
     assert report["step"] == 6
     assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
-    assert "LW401" not in [alert["rule"] for alert in report["alerts"]]  # measured beats predicted
 
 
 @pytest.mark.parametrize("kind", ["DPOTrainer", "GRPOTrainer"])

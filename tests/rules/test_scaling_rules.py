@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,7 +10,8 @@ import pytest
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import label
 from lora_watch import Severity
-from lora_watch.rules import Episodes, catalogue
+from lora_watch.records import StepRecord
+from lora_watch.rules import AggressiveScale, Episodes, catalogue
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -45,6 +47,13 @@ def test_aggressive_scale(
 )
 def test_aggressive_scale_is_silent(config: dict[str, Any], settings: dict[str, Any]) -> None:
     assert "LW401" not in ids(run(lora(tiny_model(), **config), steps=1, **settings))
+
+
+def test_aggressive_scale_gives_way_to_a_rate_that_a_sweep_has_found() -> None:
+    planned = run(lora(tiny_model(), alpha=16), steps=1, lr=5e-2).run
+    for found, silent in ((5e-2, True), (1e-2, False)):
+        told = replace(planned, config={**planned.config, "find_lr": {"rate": found}})
+        assert (AggressiveScale().check(StepRecord(told, 0, {})) is None) is silent
 
 
 def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
