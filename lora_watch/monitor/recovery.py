@@ -133,11 +133,11 @@ class Recovery(NoRecovery):
 
     def settle(self, loss: float | Tensor | None) -> bool:
         held, self._held = self._held, None
-        if held is None:
+        if held is None and not self._wary:
             return False
-        odd = self._doomed or self._is_odd(None if loss is None else float(loss))
+        odd = held is not None and (self._doomed or self._is_odd(None if loss is None else float(loss)))
         self._doomed = False
-        if odd:
+        if held is not None and odd:
             self._copies.put_back(held)
         self._copies.drop(held)
         self._calm = 0 if odd else self._calm + 1

@@ -152,6 +152,24 @@ def test_noise_in_the_data_is_waited_out() -> None:
     assert f"{recovery['dropped']} updates dropped in all" in told.message
 
 
+class NothingButNaN(Trainer):
+    """From step 12 on."""
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss: Any = super().compute_loss(*args, **kwargs)
+        return loss * float("nan") if self.state.global_step >= 11 else loss
+
+
+def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.monitor.recovery.MOST_DROPPED", 4)
+    trainer, _ = built(trainer_class=NothingButNaN)
+    with pytest.raises(LoraWatchError, match="4 updates were dropped, and what LW201 has found goes on"):
+        trainer.train()
+    assert trainer.state.global_step == 16
+    assert all(torch.isfinite(values).all() for values in weights(trainer).values()), "and yet nothing is spoiled"
+    assert report_of(trainer)["verdict"] == "failed"
+
+
 class AlwaysRaised(TrainerCallback):
     """Sets the rates by hand at every step, whatever anybody says."""
 
