@@ -1,0 +1,80 @@
+"""Optimizers that hold flat partitions: whose they are is read from the engine, or unknown, never wrong.
+
+The classes here have the attributes of deepspeed 0.19's; ``test_ways.py`` runs the real ones where it is installed.
+"""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from lora_watch import Monitor, find_adapters
+from lora_watch.signals.optimizer import ParameterGroups
+from tests.support import lora, tiny_model
+
+
+@pytest.fixture(scope="module")
+def model() -> Any:
+    return lora(tiny_model(), targets=["q_proj"])
+
+
+def engine(model: Any, **attributes: Any) -> Any:
+    """An engine's optimizer around torch's, which knows two flat tensors of two groups."""
+    flat = [nn.Parameter(torch.zeros(100)) for _ in range(2)]
+    inner = torch.optim.AdamW([{"params": [flat[0]], "lr": 1e-3}, {"params": [flat[1]], "lr": 4e-3}])
+    return SimpleNamespace(optimizer=SimpleNamespace(optimizer=inner, param_groups=inner.param_groups, **attributes),
+                           param_groups=inner.param_groups)  # fmt: skip
+
+
+def halves(model: Any) -> tuple[list[Any], list[Any]]:
+    pairs = [adapter.parameters for adapter in find_adapters(model)]
+    return [a for a, _ in pairs], [b for _, b in pairs]
+
+
+def test_stages_1_and_2_say_which_tensors_a_group_has(model: Any) -> None:
+    groups = ParameterGroups(engine(model, bit16_groups=list(halves(model))), find_adapters(model))
+    assert groups.known
+    assert groups.group == [1] * 4, "B's group, as with LoRA+"
+    assert groups.in_optimizer.all()
+    assert (groups.name, groups.lr) == ("AdamW", (1e-3, 4e-3))
+
+
+def test_stage_3_has_several_parts_of_a_group(model: Any) -> None:
+    a, b = halves(model)
+    parts = {"fp16_groups": [a[:2], a[2:], b[:3]], "sub_group_to_group_id": {0: 0, 1: 0, 2: 1}}
+    groups = ParameterGroups(engine(model, **parts), find_adapters(model))
+    assert groups.group == [1, 1, 1, 0]
+    assert groups.in_optimizer.tolist() == [True, True, True, False]
+
+
+class Unheard:
+    """An optimizer of DeepSpeed's that nobody here knows."""
+
+    __module__ = "deepspeed.runtime.new"
+
+    def __init__(self, inner: Any):
+        self.optimizer, self.param_groups = inner, inner.param_groups
+
+
+class FlatParameter(nn.Parameter):
+    """As FSDP1 builds optimizers over."""
+
+
+@pytest.mark.parametrize("kind", ["an engine that is not known", "FSDP1's flat parameters"])
+def test_where_nobody_can_tell_it_is_unknown_and_no_fault(model: Any, kind: str) -> None:
+    optimizer: Any = torch.optim.AdamW([FlatParameter(torch.zeros(100))], lr=1e-3)
+    if kind == "an engine that is not known":
+        optimizer = Unheard(engine(model).optimizer.optimizer)
+    monitor = Monitor(model, optimizer, console=False)
+    monitor.start()
+    monitor.after_update(1.0)
+    assert monitor.last is not None
+    assert "in_optimizer" not in monitor.last.wiring
+    assert not monitor.last.metrics["effective_lr"].known.any()
+    assert not monitor.last.metrics["predicted_norm"].known.any(), "and not 0.0"
+    assert monitor.alerts == []
+    monitor.finish()
