@@ -9,6 +9,7 @@ import pkgutil
 import re
 import textwrap
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -83,7 +84,8 @@ def block(thing: Any) -> str:
     return next(code for code in examples(inspect.getdoc(thing) or "") if "\n" in code)
 
 
-def test_the_loop_of_monitor_runs() -> None:
+def test_the_loop_of_monitor_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)  # it writes to "out"
     model = lora(tiny_model())
     rows = [torch.tensor([row["input_ids"]]) for row in stdlib_blocks(2)]
     names = {
