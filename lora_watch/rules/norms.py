@@ -309,8 +309,9 @@ class NormCreep(Rule):
 
     The thresholds, from runs of 600 steps of the packaged Llama at a constant learning rate: 2e-3 and 5e-3, the best,
     reached 4 and 6; with q_proj and v_proj alone, 1e-2 reached 28 and grew by at most 1.26 in 100 steps; with all
-    modules it went 7, 13, 20, 22, 28, 50 under a falling loss and ended with 0.65 of the best gain. A run at scale 16
-    and 3e-3, 6, 10, 17, 19, 22, 32, that ended with 0.80 of it is named as well.
+    modules it went 7, 13, 20, 22, 28, 50 under a falling loss and ended with 0.65 of the best gain. Of the healthy runs
+    of ``benchmarks/corpus/long.py`` nearly all grow as fast up to step 290, one to 12.7, with q_proj and v_proj alone
+    in batches of two: a ``size`` of 12 gave a false alert there.
     """
 
     id = "LW111"
@@ -320,7 +321,7 @@ class NormCreep(Rule):
     zone = "growing"
     yields_to = (*NON_FINITE, "LW102", "LW103", "LW110")
 
-    size: float = 12.0
+    size: float = 18.0
     growth: float = 1.3
     window: int = 100
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
