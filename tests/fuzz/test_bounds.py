@@ -29,19 +29,23 @@ from tests.sinks.made_up import alert_of
 
 MOST_SECONDS, MOST_MEMORY = 5.0, 260.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+READING = ["rich.console", "tensorboard.compat.proto.event_pb2", "lora_watch.gate", "lora_watch.comparison.comparing"]
+MEASURING = ["peft", "transformers.models.llama.modeling_llama", "lora_watch.stored.inspecting"]
+MEASURING += ["lora_watch.advice.choice", "lora_watch.advice.start"]
+"""Imported once, before the commands are."""
 Make = Callable[[Path], object]
 
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Commands]:
     """For commands that need no torch, and must not load it."""
-    with Commands("lora_watch.cli") as commands:
+    with Commands("lora_watch.cli", *READING) as commands:
         yield commands
 
 
 @pytest.fixture(scope="module")
 def run_with_torch() -> Iterator[Commands]:
-    with Commands("lora_watch.cli", "lora_watch.stored.inspecting", "lora_watch.advice.start", "peft") as commands:
+    with Commands("lora_watch.cli", *READING, *MEASURING) as commands:
         yield commands
 
 
@@ -110,7 +114,7 @@ def test_the_list_of_alerts(run: Commands, folder: Path, make: Make) -> None:
     bounded(run("check", folder / "run"), 1, 2)
 
 
-@each(hostile.ANY_FILE | hostile.LARGE_FILE | hostile.BASELINE)
+@each(hostile.ANY_FILE | hostile.BASELINE)
 def test_a_baseline(run: Commands, folder: Path, make: Make) -> None:
     make(folder / "baseline.json")
     bounded(run("check", folder / "run", "--baseline", folder / "baseline.json", "--format", "github"), 1, 2)
