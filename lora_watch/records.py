@@ -174,6 +174,11 @@ class StepRecord:
     """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
+    overhead_after_start: float | None = None
+    """The same since the first steps were over, which are measured in full whatever that costs: what ``max_overhead``
+    caps. None before."""
+    start_seconds: float | None = None
+    """Seconds that the monitor took for those first steps. None before they were over."""
     full_every: int | None = None
     """Steps between two full measurements at present, with the spectrum and ``output_ratio``: more than the monitor's
     ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such interval."""

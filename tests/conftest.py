@@ -30,6 +30,21 @@ settings.register_profile("explore", max_examples=20_000, print_blob=True, deadl
 settings.load_profile("suite")
 
 
+@pytest.fixture(autouse=True)
+def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where a test does not choose a ``max_overhead`` no clock decides what it sees: after the first steps norms are
+    measured at every step, and all at every 16th."""
+    from lora_watch.monitor.cadence import Cadence
+
+    real = Cadence._affordable
+
+    def affordable(self: Cadence) -> tuple[bool, bool]:
+        coming = self._last_norms + self.every
+        return (True, coming - self._last_full >= 16 * self.every) if self.max_overhead == 0.01 else real(self)
+
+    monkeypatch.setattr(Cadence, "_affordable", affordable)
+
+
 @pytest.fixture(scope="session")
 def healthy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The ``output_dir`` of a run in which all is well."""

@@ -93,19 +93,19 @@ class Live:
     def __init__(self, adapters: Sequence[Any]):
         self.adapters = list(adapters)
         self._kinds = [(kind, list(members)) for kind, members in groupby(self.adapters, type)]
-        # They hold the identities of objects: until the next look ``now`` keeps those alive that it has been asked for.
-        self._fingerprints = self._look()
+        # They hold identities of objects: until they are read again ``now`` keeps those alive that it was asked for.
+        self._fingerprints = self._read_fingerprints()
         self.now = Resolved(self.adapters, None not in self._fingerprints)
 
     def refresh(self) -> Resolved:
-        """``now``, once the fingerprints have been compared."""
-        fingerprints = self._look()
+        """``now``, after reading the fingerprints."""
+        fingerprints = self._read_fingerprints()
         if fingerprints != self._fingerprints or None in fingerprints:
             self._fingerprints = fingerprints
             self.now = Resolved(self.adapters, None not in fingerprints)
         return self.now
 
-    def _look(self) -> list[tuple[Any, ...] | None]:
+    def _read_fingerprints(self) -> list[tuple[Any, ...] | None]:
         return [fingerprint for kind, members in self._kinds for fingerprint in kind.fingerprints(members)]
 
 

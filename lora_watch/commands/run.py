@@ -90,7 +90,7 @@ def run(
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
-    max_overhead: Annotated[float, typer.Option(help="Share of the wall time that monitoring aims at.")] = 0.01,
+    max_overhead: Annotated[float, typer.Option(help="The most of the wall time that monitoring takes.")] = 0.01,
     drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
     report_dir: Annotated[
         Path | None,

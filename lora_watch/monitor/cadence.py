@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from lora_watch.monitor.guard import Guard
 from lora_watch.records import Due
@@ -13,81 +14,150 @@ log = logging.getLogger("lora_watch")
 FULL_AT_START = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
 LONGEST_INTERVAL = 16
-"""Measurements of the norms to one full measurement, at most."""
+"""Measurements of the norms to one full measurement where the ranks have to agree without a clock."""
 LONGEST_INTERVAL_DENSE = 256
-"""The same where a measurement has to make whole matrices."""
+"""The longest interval where a measurement has to make whole matrices."""
+
+_UNCAPPED = 1.0
+"""``max_overhead`` from which on everything is measured at every step."""
+_NORMS_OF_FULL = 0.5
+"""What norms alone are taken to cost of a full measurement, before a step has shown it: more than they do."""
+_NEWEST = 0.3
+"""Weight of the latest step in what a step is taken to cost."""
 
 
 class Cadence:
-    """Decides before each step whether it is measured in full: with spectrum and ``output_ratio``.
+    """Decides before each step what is measured: nothing but loss and gradients, the norms too, or everything.
+
+    After the first steps the share of the wall time that is spent inside the guard stays below ``max_overhead``: a step
+    is measured when what it is likely to cost has been saved up. Half of the time is kept for full measurements, as
+    long as they have not had it; what the norms leave of theirs is added to it.
 
     Args:
-        every: optimizer steps between two measurements of the norms.
-        max_overhead: share of the wall time that full measurements may bring the overhead to.
+        every: optimizer steps between two measurements of the norms, at least.
+        max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted.
         guard: knows the time that has been spent.
+        clock: seconds, for tests.
     """
 
-    def __init__(self, every: int, max_overhead: float, guard: Guard):
+    def __init__(self, every: int, max_overhead: float, guard: Guard, clock: Callable[[], float] = time.perf_counter):
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.every, self.max_overhead = every, max_overhead
+        self.every, self.max_overhead, self.guard = every, max_overhead, guard
         self.full_every = every
-        """Optimizer steps between two full measurements at present."""
-        self.guard = guard
-        self._full = True
-        """The coming step is measured in full."""
-        self._first_step = self._last_full = 0
+        """Optimizer steps between the latest two full measurements, or since the latest, whichever is more."""
+        self.norms_every = every
+        """The same of the norms."""
+        self._clock = clock
+        self._norms = self._full = True
+        """What the coming step is to have measured."""
+        self._first_step = self._last_full = self._last_norms = 0
+        self._costs: dict[tuple[bool, bool], float] = {}
+        """Seconds that a step takes of us, by what is measured of it."""
+        self._step_seconds = 0.0
+        """Wall time of a step without us."""
+        self._settled: tuple[float, float] | None = None
+        """Clock and time spent when the first steps were over."""
+        self._for_full = 0.0
+        """Seconds that steps with a full measurement have taken of us since then."""
         self.start_clock()
 
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
-        self._first_step = self._last_full = step
+        self._first_step = self._last_full = self._last_norms = step
+        self._settled = None
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
-        self._began, self._spent_before = time.perf_counter(), self.guard.seconds
+        self._began = self._mark = self._clock(), self.guard.seconds
 
     @property
     def overhead(self) -> float:
         """Share of the wall time since ``start_clock`` that was spent inside the guard, forward hooks included."""
-        spent = self.guard.seconds - self._spent_before
-        return spent / max(time.perf_counter() - self._began, 1e-9)
+        return self._share_since(self._began)
+
+    @property
+    def settled_overhead(self) -> float | None:
+        """The same since the first steps were over: what ``max_overhead`` caps. None before."""
+        return None if self._settled is None else self._share_since(self._settled)
+
+    @property
+    def start_seconds(self) -> float | None:
+        """Seconds that the first steps, with their full measurements, have taken of us; None before they are over."""
+        return None if self._settled is None else self._settled[1] - self._began[1]
+
+    def _share_since(self, mark: tuple[float, float]) -> float:
+        return (self.guard.seconds - mark[1]) / max(self._clock() - mark[0], 1e-9)
 
     def due(self, step: int) -> Due:
         """What is measured at ``step``, the coming one of the latest ``plan``."""
-        norms = step == self._first_step or step % self.every == 0
+        norms = step == self._first_step or self._norms
         return Due(step, trained=step != self._first_step, norms=norms, full=norms and self._full)
 
     def plan(self, step: int, *, dense: bool, collective: bool) -> bool:
-        """Decide whether the coming ``step`` is measured in full.
+        """Decide what the coming ``step`` has measured. True if that is everything.
 
         Args:
             dense: a measurement has to make whole matrices.
             collective: it takes every rank, so that all must measure at the same steps, whatever each has spent.
         """
-        self._full = self._dense_is_due(step, collective) if dense else self._is_due(step, collective)
-        if self._full:
-            self._last_full = step
+        if step > self._first_step + 1:
+            self._learn(step - 1)
+        self._norms = on_beat = step % self.every == 0
+        if dense:
+            self._full = self._dense_is_due(step, collective)
+        elif not on_beat:
+            self._full = False
+        elif self._settled is None:
+            self._full = True
+        elif collective:
+            self._full = step % (LONGEST_INTERVAL * self.every) == 0
+        else:
+            self._norms, self._full = self._affordable()
+        self._note(step)
         return self._full
 
-    def _is_due(self, step: int, collective: bool) -> bool:
-        # Judged anew the longer the interval, so that it has had time to show.
-        settled = step - 1 - self._first_step >= FULL_AT_START * self.full_every // self.every
-        longest = LONGEST_INTERVAL * self.every
-        if settled and collective:
-            self.full_every = longest
-        elif settled and self.overhead > self.max_overhead and self.full_every < longest:
-            wanted = self.full_every * self.overhead / max(self.max_overhead, 1e-9)
-            while self.full_every < min(wanted, longest):
-                self.full_every *= 2
-            log.info(
-                "lora_watch takes %.1f %% of the time, more than max_overhead=%g: spectrum and output_ratio are now "
-                "measured every %d steps",
-                100 * self.overhead,
-                self.max_overhead,
-                self.full_every,
-            )
-        return step % self.full_every == 0
+    def _note(self, step: int) -> None:
+        if self._norms:
+            self.norms_every, self._last_norms = max(step - self._last_norms, self.every), step
+        if self._full:
+            self.full_every, self._last_full = max(step - self._last_full, self.every), step
+        elif self._settled is not None and step - self._last_full > self.full_every:
+            if self.full_every == self.every:
+                log.info(
+                    "lora_watch measures less often from step %d on, to take no more than max_overhead=%g of the time",
+                    step,
+                    self.max_overhead,
+                )
+            self.full_every = step - self._last_full
+        self.norms_every = max(self.norms_every, step - self._last_norms)
+
+    def _learn(self, done: int) -> None:
+        """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now."""
+        now = self._clock(), self.guard.seconds
+        wall, spent = now[0] - self._mark[0], now[1] - self._mark[1]
+        self._mark = now
+        kind = self._norms, self._full
+        self._costs[kind] = _blend(self._costs.get(kind), spent)
+        self._step_seconds = _blend(self._step_seconds or None, max(wall - spent, 0.0))
+        if self._settled is not None:
+            self._for_full += spent if self._full else 0.0
+        elif done - self._first_step >= FULL_AT_START:
+            self._settled = now
+
+    def _affordable(self) -> tuple[bool, bool]:
+        """Whether the coming step may have its norms measured, and everything."""
+        if self.max_overhead >= _UNCAPPED or self._settled is None:
+            return True, True
+        full = self._costs.get((True, True), 0.0)
+        norms = self._costs.get((True, False), _NORMS_OF_FULL * full)
+        began, spent_before = self._settled
+        time_that_counts = self._clock() - began + self._step_seconds
+        left = self.max_overhead * time_that_counts - (self.guard.seconds - spent_before)
+        if left >= full + norms:
+            return True, True
+        kept_for_full = max(self.max_overhead * time_that_counts / 2 - self._for_full, 0.0)
+        return left - kept_for_full >= norms, False
 
     def _dense_is_due(self, step: int, collective: bool) -> bool:
         """Whole matrices cost more: at first at twice the steps of the last one, and as often as is cheap."""
@@ -95,3 +165,7 @@ class Cadence:
         late = step - self._last_full >= longest
         cheap = not collective and self.overhead <= self.max_overhead
         return step % self.every == 0 and (late or cheap)
+
+
+def _blend(before: float | None, now: float) -> float:
+    return now if before is None else (1 - _NEWEST) * before + _NEWEST * now

@@ -70,9 +70,11 @@ class Monitor(Loop):
         patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
             finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
-        max_overhead: share of the wall time that monitoring may take. The norms are measured at every step; the
-            spectrum and ``output_ratio`` at each of the first 10 steps and after that as often as this allows, down to
-            every 16th; where adapters are sharded (FSDP2), at every 16th at once, so that all ranks do the same. Of
+        max_overhead: the most of the wall time that monitoring takes, hooks and writing counted, after the first 10
+            steps, at which everything is measured whatever it costs. From then on the norms are measured as often as
+            half of this allows, at most at every step, and the spectrum and ``output_ratio`` as often as the rest does;
+            the loss and the gradients are read at every step. 1 leaves nothing out. Where adapters are sharded (FSDP2)
+            no clock decides, so that all ranks do the same: the norms at every step, the others at every 16th. Of
             methods that are not LoRA all is measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: measure it, by hooks in forward passes; False where they would spoil a compiled graph. The rules
             then compare weights.

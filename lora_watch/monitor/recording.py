@@ -134,6 +134,8 @@ class Recorder:
             spectrum=self._instruments.spectrum if taken.due.norms else None,
             loss=loss,
             overhead=self._cadence.overhead,
+            overhead_after_start=self._cadence.settled_overhead,
+            start_seconds=self._cadence.start_seconds,
             full_every=None if self.roster.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,

@@ -29,6 +29,10 @@ class Episodes:
         self._measured = False
         """The size of the adapters has been known at a step."""
         self._quiet = max(QUIET_STEPS, 2 * every)
+        self._norms_at: int | None = None
+        """The latest step at which norms were measured."""
+        self._between = 1
+        """Steps between the latest two of these."""
 
     @property
     def open(self) -> list[Alert]:
@@ -37,6 +41,7 @@ class Episodes:
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
+        quiet = self._quiet_for(record)
         for rule in self.rules:
             if (urgent and not rule.urgent) or (rule.static and record.step != 0):
                 continue
@@ -48,9 +53,18 @@ class Episodes:
                 changed += self._hold(rule, finding, record.step)
             elif rule.id in self._open and not rule.lasting:
                 alert = self._open[rule.id]
-                if explained or record.step - alert.last_step > self._quiet:
+                if explained or record.step - alert.last_step > quiet:
                     changed.append(self._close(rule.id, record.step))
         return changed
+
+    def _quiet_for(self, record: StepRecord) -> int:
+        """Steps of silence after which an episode is over: at least twice as many as norms are apart at present."""
+        if "a_norm" in record.metrics:
+            if self._norms_at is not None and record.step > self._norms_at:
+                self._between = record.step - self._norms_at
+            self._norms_at = record.step
+        since = 0 if self._norms_at is None else record.step - self._norms_at
+        return max(self._quiet, 2 * max(self._between, since))
 
     def place(self, record: StepRecord) -> StepRecord:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""

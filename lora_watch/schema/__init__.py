@@ -82,6 +82,8 @@ class Report(TypedDict):
     step: Count
     max_steps: Count | None
     overhead: float | None
+    overhead_after_start: float | None
+    start_seconds: float | None
     full_every: Positive | None
     loss: Ends
     evaluation: Annotated[dict[str, Extremes], "What evaluations found, by the Trainer's name for it."]

@@ -13,6 +13,8 @@
 | `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
+| `overhead_after_start` | the same without the first steps: what `max_overhead` caps; null before they are over |
+| `start_seconds` | what watching took of the first steps, which are measured in full; null before they are over |
 | `full_every` | the interval of full measurements, in steps: more where it had to back off; null where there is none |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
@@ -199,6 +201,8 @@ class _Session:
     verdict: Verdict = "interrupted"
     message: str | None = None
     overhead: float | None = None
+    overhead_after_start: float | None = None
+    start_seconds: float | None = None
     full_every: int | None = None
     loss: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
     evaluation: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
@@ -210,6 +214,7 @@ class _Session:
         self.step = record.step
         if record.overhead is not None:
             self.overhead = record.overhead
+            self.overhead_after_start, self.start_seconds = record.overhead_after_start, record.start_seconds
         self.full_every = record.full_every
         if record.loss is not None:
             self._take_loss(record.step, record.loss)
@@ -257,6 +262,8 @@ class _Session:
             "step": self.step,
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
+            "overhead_after_start": self.overhead_after_start,
+            "start_seconds": self.start_seconds,
             "full_every": self.full_every,
             "loss": self.loss,
             "evaluation": self.evaluation,

@@ -108,11 +108,14 @@ def test_it_measures_less_often_when_it_costs_too_much(tmp_path: Path) -> None:
     model, optimizer = built()
     with Monitor(model, optimizer, max_overhead=0.0, sinks=[ReportSink(tmp_path)]) as monitor:
         records = loop(monitor, model, optimizer, 50)
-    assert json.loads((tmp_path / "report.json").read_text())["full_every"] == 16, "and says so"
-    looked = [record.step for record in records if "output_ratio" in record.metrics]
-    assert looked[:10] == list(range(1, 11)), "the first steps are always looked at"
-    assert looked[10:] == [16, 32, 48]
-    assert all("delta_norm" in record.metrics for record in records), "the norms stay at every step"
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["full_every"] > 30, "and says so"
+    assert 0 < report["overhead_after_start"] < report["overhead"] < 1
+    assert report["start_seconds"] > 0
+    for metric in ("output_ratio", "delta_norm"):
+        measured = [record.step for record in records if metric in record.metrics]
+        assert measured == list(range(1, 11)), "the first steps are always measured in full"
+    assert all("b_grad_norm" in record.metrics and record.loss is not None for record in records)
 
     model, optimizer = built()
     with Monitor(model, optimizer, max_overhead=1.0) as monitor:
