@@ -1,5 +1,5 @@
-"""Claim: the Python thread spends 2.5 times ``torch._foreach_norm`` of the adapters' parameters on a plain step and 7
-times on a full one, whatever their number.
+"""What the monitor takes of the Python thread in a step, as a multiple of ``torch._foreach_norm`` of the adapters'
+parameters in the same run: 2.5 is the aim for a plain step, 7 for a full one, whatever their number.
 
     python benchmarks/host_time.py [--steps 40] [--large]
 

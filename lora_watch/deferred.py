@@ -101,8 +101,8 @@ class HostCopy:
 
     def _copy(self, device: torch.device, tensors: Sequence[Tensor]) -> Callable[[], Tensor]:
         """One copy to the host; what it returns waits for that copy, and for nothing that came after it."""
-        wide = [tensor.detach().double().flatten() for tensor in tensors]
-        source = wide[0] if len(wide) == 1 else torch.cat(wide)
+        flat = [tensor.detach().flatten() for tensor in tensors]
+        source = (flat[0] if len(flat) == 1 else torch.cat(flat)).double()  # cat has widened what is not of one dtype
         buffers = self._buffers.setdefault(device, [])
         buffer = buffers.pop(0) if len(buffers) == 2 else None  # the older of the two
         if buffer is None or buffer.numel() < source.numel():

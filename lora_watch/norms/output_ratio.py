@@ -11,6 +11,7 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter, Factors, walk
 from lora_watch.adapters.tensors import partitioned, sharded, whole
@@ -142,7 +143,7 @@ class OutputRatioProbe:
         self._phase = (step * _GOLDEN) % 1.0
         if self._hooks and not self._handles:
             # First in line: another hook may change the output.
-            self._handles = [layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks]
+            self._handles = [_Hooked(layer, hook) for layer, hook in self._hooks]
             self._handles.append(self._model.register_forward_pre_hook(_MaskHook(self), with_kwargs=True))
 
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -286,6 +287,8 @@ class _LayerHook:
 
     def __init__(self, probe: OutputRatioProbe, indices: list[int]):
         self.probe, self._indices = probe, indices
+        self.key: int | None = None
+        """Its place among a layer's hooks, which is its own for good."""
 
     @_inside
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
@@ -307,6 +310,22 @@ class _MaskHook:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Gone, ()
+
+
+class _Hooked:
+    """A forward hook that is the first of its layer's: what ``register_forward_hook(hook, prepend=True)`` does, without
+    a new handle each time, which would take longer than all else of arming."""
+
+    def __init__(self, layer: nn.Module, hook: _LayerHook):
+        self._hooks: Any = layer._forward_hooks
+        if hook.key is None:
+            hook.key = RemovableHandle(self._hooks).id
+        self._key = hook.key
+        self._hooks[self._key] = hook
+        self._hooks.move_to_end(self._key, last=False)
+
+    def remove(self) -> None:
+        self._hooks.pop(self._key, None)
 
 
 class _Gone:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.live import Live, Resolved
@@ -122,6 +122,37 @@ class Changed:
         return Deferred(shares, finish)
 
 
+class _Place(NamedTuple):
+    """Where a frozen weight was found whose elements are kept as a view."""
+
+    adapter: Adapter
+    base: nn.Module | None
+    holder: dict[str, nn.Parameter | None]
+    name: str
+    weight: Tensor
+    address: int
+
+    @classmethod
+    def of(cls, adapter: Adapter, weight: Tensor | None) -> _Place | None:
+        """None where it would have to be looked up, or copied, each time."""
+        if weight is None or adapter.merged or not _here(weight) or weight.numel() < ELEMENTS:
+            return None
+        found = ((m._parameters, n) for m in adapter.module.modules() for n, p in m._parameters.items() if p is weight)
+        holder, name = next(found, (None, ""))
+        if holder is None or not weight.is_contiguous():
+            return None
+        return cls(adapter, adapter.module._modules.get("base_layer"), holder, name, weight, weight.data_ptr())
+
+    def holds(self) -> bool:
+        """The same weight is in the same place, and nothing has been merged into it."""
+        return (
+            self.holder.get(self.name) is self.weight
+            and self.weight.data_ptr() == self.address
+            and self.adapter.module._modules.get("base_layer") is self.base
+            and not self.adapter.merged
+        )
+
+
 class FrozenWeights:
     """How far the weights under the adapters have moved from where they were when first seen, unmerged.
 
@@ -134,18 +165,34 @@ class FrozenWeights:
         """``[ELEMENTS]`` of each adapter's frozen weight, by the adapter's name."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
+        self._places: list[_Place] = []
+        """Where the weights stand, as long as their elements can be kept as views; nothing otherwise."""
+        self._views: dict[Kind, _Views] = {}
 
     def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
-        self._adapters = adapters
+        self._adapters, self._places = adapters, []
         new = [a for a in adapters if a.name not in self._start]
-        for rows in self._now(new, [a.base_weight for a in new]).values():
+        for rows in _stacked(self._now(new, [a.base_weight for a in new])).values():
             self._start.update((new[place].name, values) for (place,), values in zip(rows.places, rows.values))
 
     @staticmethod
-    def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Rows]:
+    def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
         there = [(i, weight) for i, (a, weight) in enumerate(zip(adapters, weights)) if not a.merged]
-        return _stacked(_elements_of([((i,), weight) for i, weight in there if weight is not None and _here(weight)]))
+        return _elements_of([((i,), weight) for i, weight in there if weight is not None and _here(weight)])
+
+    def _read(self) -> dict[Kind, _Rows]:
+        """The elements as they are, and ``trainable``. The weights are looked up again where one has moved."""
+        if not self._places or not all(map(_Place.holds, self._places)):
+            weights = [adapter.base_weight for adapter in self._adapters]
+            self._views = self._now(self._adapters, weights)
+            self._places = [place for pair in zip(self._adapters, weights) if (place := _Place.of(*pair)) is not None]
+            if len(self._places) < len(self._adapters):
+                self._places = []
+            self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
+        else:
+            self.trainable = np.array([place.weight.requires_grad for place in self._places], dtype=bool)
+        return _stacked(self._views)
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -153,11 +200,9 @@ class FrozenWeights:
         adapters, self.trainable = self._adapters, None
         if not due.full or not adapters:
             return ready({})
-        weights = [adapter.base_weight for adapter in adapters]
-        self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
         indices: list[NDArray[np.intp]] = []
         drifts: list[Tensor] = []
-        for rows in self._now(adapters, weights).values():
+        for rows in self._read().values():
             held = [self._start.get(adapters[place].name) for (place,) in rows.places]
             same = [n for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
             if not same:

@@ -85,7 +85,7 @@ def test_every_public_name_is_in_the_reference(site: Path):
     text = page(site, "api")
     for name in set(lora_watch.__all__) - {"__version__"}:
         assert f"lora_watch.{name}" in text or f'id="lora_watch.{name}"' in text, name
-    assert "share of the wall time that watching may take" in text  # an argument with its description
+    assert "the most of the wall time that monitoring takes" in text  # an argument with its description
 
 
 def test_every_command_is_there(site: Path):

@@ -1,0 +1,267 @@
+"""Claim, not yet proven: on a GPU nobody waits for the monitor. **Never run on a GPU**: there was none.
+
+    python benchmarks/gpu.py [--device cuda|mps|xpu|cpu] [--models 1b,7b] [--steps 20]
+
+One command for those who have one. Random weights in the shapes of Llamas, bf16, 224 adapters of rank 16. For each
+model: the time of a step without the monitor, with a plain step's measurement and with a full one; the monitor's own
+time of the host; device operations and, on CUDA, kernel launches; peak memory. And, each of which ends the script with
+an error where it does not hold: nothing waits for the device but the reading of the step before (CUDA's own check of
+synchronisations is set to ``error`` around our code); every norm agrees with float64 on the CPU to 1e-6; weights
+after training are the same bit for bit with and without the monitor; a captured CUDA graph replays with it as without.
+``--device cpu --models toy`` tries the script itself where there is no accelerator; its times mean nothing then.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import statistics
+import sys
+import time
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import torch
+from peft import LoraConfig, get_peft_model
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from lora_watch import Monitor, find_adapters
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.norms import AdapterBank
+from lora_watch.norms.output_ratio import OutputRatioProbe
+
+
+class Shape(NamedTuple):
+    blocks: int
+    width: int
+    inner: int
+    tokens: int
+
+
+MODELS = {
+    "toy": Shape(2, 64, 128, 64),
+    "1b": Shape(32, 1536, 4096, 2048),
+    "7b": Shape(32, 4096, 11008, 2048),
+}
+KINDS = {"plain": (True, False), "full": (True, True)}
+VIEWS = (torch.ops.aten.detach, torch.ops.aten.empty)
+
+
+class Surprise(SystemExit):
+    """Something is not as it is said to be."""
+
+
+class Operations(TorchDispatchMode):
+    """Counts operations that do work on a device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.count += not func.is_view and func.overloadpacket not in VIEWS
+        return func(*args, **(kwargs or {}))
+
+
+def build(shape: Shape, device: torch.device) -> Any:
+    torch.manual_seed(0)
+    heads = max(shape.width // 128, 1)
+    config = LlamaConfig(
+        vocab_size=4096,
+        hidden_size=shape.width,
+        intermediate_size=shape.inner,
+        num_hidden_layers=shape.blocks,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        max_position_embeddings=shape.tokens,
+    )
+    torch.set_default_dtype(torch.bfloat16)
+    try:
+        with device:
+            model = LlamaForCausalLM(config)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    return get_peft_model(model, LoraConfig(r=16, lora_alpha=32, target_modules="all-linear")).train()  # type: ignore[arg-type]
+
+
+def wait(device: torch.device) -> None:
+    if device.type != "cpu":
+        getattr(torch, device.type).synchronize()
+
+
+@contextlib.contextmanager
+def no_waiting(device: torch.device) -> Iterator[None]:
+    """Inside, CUDA raises where something waits for it. Other devices have no such check."""
+    if device.type != "cuda":
+        yield
+        return
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        yield
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+
+
+class Outcome(NamedTuple):
+    step: float
+    """Median seconds of a step, waited for."""
+    host: float
+    """Of these, in the monitor."""
+    operations: int
+    """Of ``Monitor.step`` at the last step."""
+    peak: int
+    weights: list[Tensor]
+
+
+def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> Outcome:
+    """Train; ``kind``: what is measured at each step, None for no monitor."""
+    model = build(shape, device)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=1e-4)
+    ids = torch.randint(0, 4096, (1, shape.tokens), generator=torch.Generator().manual_seed(1)).to(device)
+    monitor = Monitor(model, optimizer, console=False, max_overhead=1.0) if kind else None
+    real = OutputRatioProbe.see_layer
+
+    def see_layer(*args: Any, **kwargs: Any) -> None:
+        with no_waiting(device):
+            real(*args, **kwargs)
+
+    times, hosts, operations = [], [], 0
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(mock.patch.object(Cadence, "_affordable", return_value=KINDS[kind or "plain"]))
+        stack.enter_context(mock.patch.object(OutputRatioProbe, "see_layer", see_layer))
+        if monitor is not None:
+            stack.enter_context(monitor)
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+        for step in range(12 + steps):
+            wait(device)
+            spent, began = monitor.guard.seconds if monitor else 0.0, time.perf_counter()
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            if monitor is not None:
+                with Operations() if step == 11 + steps else contextlib.nullcontext() as seen, no_waiting(device):
+                    monitor.step(loss=loss)
+                operations = seen.count if seen is not None else 0
+            optimizer.zero_grad()
+            wait(device)
+            if step >= 12:
+                times.append(time.perf_counter() - began)
+                hosts.append((monitor.guard.seconds if monitor else 0.0) - spent)
+        if monitor is not None:
+            monitor.flush()
+            check(monitor, model)
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
+    weights = [p.detach().cpu() for p in trained]
+    return Outcome(statistics.median(times), statistics.median(hosts), operations, peak, weights)
+
+
+class OnHost:
+    """An adapter's factors, copied to the CPU in float64."""
+
+    middle = None
+
+    def __init__(self, adapter: Any):
+        self.scale = adapter.scale
+        self._blocks = [type(block)(*(x.detach().cpu().double() for x in block)) for block in adapter.factors()]
+
+    def factors(self) -> Any:
+        return self._blocks
+
+
+def check(monitor: Monitor, model: Any) -> None:
+    if broken := [str(alert) for alert in monitor.alerts if alert.rule == "LW901"]:
+        raise Surprise("the monitor failed:\n" + "\n".join(broken))
+    assert monitor.last is not None
+    truth = AdapterBank([OnHost(adapter) for adapter in find_adapters(model)]).measure()
+    for name, values in truth.items():
+        reading = monitor.last.metrics.get(name)
+        if reading is not None and not np.allclose(reading.values, values, rtol=1e-6, atol=0):
+            worst = float(np.nanmax(np.abs(reading.values / values - 1)))
+            raise Surprise(f"{name} differs from float64 on the CPU by {worst:.1e}, more than 1e-6")
+
+
+def same(one: Outcome, other: Outcome) -> bool:
+    return all(torch.equal(a, b) for a, b in zip(one.weights, other.weights, strict=True))
+
+
+def graph(device: torch.device) -> str:
+    """A captured step with and without the monitor: its weights, bit for bit."""
+    if device.type != "cuda":
+        return "CUDA graphs: not on this device"
+    results = []
+    for watched in (False, True):
+        model = build(MODELS["toy"], device)
+        trained = [p for p in model.parameters() if p.requires_grad]
+        optimizer = torch.optim.AdamW(trained, lr=1e-4, capturable=True)
+        ids = torch.randint(0, 4096, (1, 64), generator=torch.Generator().manual_seed(1)).to(device)
+        stream = torch.cuda.Stream()
+        with torch.cuda.stream(stream):
+            for _ in range(3):
+                optimizer.zero_grad(set_to_none=False)
+                model(input_ids=ids, labels=ids).loss.backward()
+                optimizer.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        captured = torch.cuda.CUDAGraph()
+        optimizer.zero_grad(set_to_none=False)
+        with torch.cuda.graph(captured):
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+        monitor = Monitor(model, optimizer, console=False) if watched else contextlib.nullcontext()
+        with monitor:
+            for _ in range(20):
+                captured.replay()
+                if isinstance(monitor, Monitor):
+                    monitor.step(loss=loss)
+        if isinstance(monitor, Monitor):
+            check(monitor, model)
+        results.append([p.detach().cpu() for p in trained])
+    if not all(torch.equal(a, b) for a, b in zip(*results, strict=True)):
+        raise Surprise("a captured CUDA graph gives other weights with the monitor")
+    return "CUDA graphs: the same weights with the monitor as without"
+
+
+def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
+    without, again = (train(shape, device, steps, None) for _ in range(2))
+    deterministic = same(without, again)
+    print(f"\n{name}: {7 * shape.blocks} adapters, {shape.tokens} tokens a step")
+    print(f"  without   {1e3 * without.step:9.2f} ms a step, peak {without.peak / 2**20:,.0f} MiB")
+    for kind in KINDS:
+        took = train(shape, device, steps, kind)
+        if deterministic and not same(without, took):
+            raise Surprise(f"{name}: training is not the same with the monitor ({kind} steps)")
+        print(
+            f"  {kind:8}  {1e3 * took.step:9.2f} ms a step ({took.step / without.step - 1:+.2%}), host "
+            f"{1e3 * took.host:.2f} ms, {took.operations} operations in Monitor.step, peak "
+            f"{(took.peak - without.peak) / 2**20:+,.0f} MiB"
+        )
+    told = "the same bit for bit with and without" if deterministic else "cannot be compared: two runs without differ"
+    print(f"  weights {told}; norms agree with float64 on the CPU to 1e-6")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--device", default="cuda")
+    parser.add_argument("--models", default="1b,7b")
+    parser.add_argument("--steps", type=int, default=20)
+    options = parser.parse_args()
+    device = torch.device(options.device)
+    if device.type != "cpu" and not getattr(torch, device.type).is_available():
+        raise SystemExit(f"no {device.type} device here: nothing has been measured (--device cpu tries the script)")
+    card = torch.cuda.get_device_name() if device.type == "cuda" else device.type
+    print(f"{card}, torch {torch.__version__}, Python {sys.version.split()[0]}")
+    if device.type == "cpu":
+        print("A dry run: nothing here is an accelerator, and no time below means anything for one.")
+    for name in options.models.split(","):
+        report(name, MODELS[name], device, options.steps)
+    print(graph(device))
+
+
+if __name__ == "__main__":
+    main()
