@@ -14,7 +14,7 @@ log = logging.getLogger("lora_watch")
 FULL_AT_START = 10
 """Steps at which everything is measured whatever it costs: most runs that explode have done so by then."""
 LONGEST_INTERVAL = 16
-"""Measurements of the norms to one full measurement where the ranks have to agree without a clock."""
+"""Measurements of the norms to one full measurement where there are ranks, which have to agree without a clock."""
 LONGEST_INTERVAL_DENSE = 256
 """The longest interval where a measurement has to make whole matrices."""
 
@@ -94,23 +94,24 @@ class Cadence:
         norms = step == self._first_step or self._norms
         return Due(step, trained=step != self._first_step, norms=norms, full=norms and self._full)
 
-    def plan(self, step: int, *, dense: bool, collective: bool) -> bool:
+    def plan(self, step: int, *, dense: bool, collective: bool, ranks: bool = False) -> bool:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
         Args:
             dense: a measurement has to make whole matrices.
             collective: it takes every rank, so that all must measure at the same steps, whatever each has spent.
+            ranks: there are others, which go by what is measured, and whose clocks show other times.
         """
         if step > self._first_step + 1:
             self._learn(step - 1)
         self._norms = on_beat = step % self.every == 0
         if dense:
-            self._full = self._dense_is_due(step, collective)
+            self._full = self._dense_is_due(step, collective or ranks)
         elif not on_beat:
             self._full = False
         elif self._settled is None:
             self._full = True
-        elif collective:
+        elif collective or (ranks and self.max_overhead < _UNCAPPED):
             self._full = step % (LONGEST_INTERVAL * self.every) == 0
         else:
             self._norms, self._full = self._affordable()

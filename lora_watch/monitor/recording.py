@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
+from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.roster import Roster
 from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
 from lora_watch.signals.chance import Chance
@@ -69,7 +70,8 @@ class Recorder:
 
     def plan(self, step: int) -> None:
         """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it."""
-        if self._cadence.plan(step + 1, dense=self.roster.dense, collective=self.roster.collective):
+        roster, ranks = self.roster, world_size() > 1
+        if self._cadence.plan(step + 1, dense=roster.dense, collective=roster.collective, ranks=ranks):
             self._instruments.arm(step)
 
     def before_clipping(self) -> None:

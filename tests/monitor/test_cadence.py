@@ -28,7 +28,7 @@ class Run:
         self.cadence.plan(first + 1, dense=False, collective=False)
         self.cadence.start_clock()
 
-    def go(self, steps: int, collective: bool = False) -> Run:
+    def go(self, steps: int, **others: bool) -> Run:
         for _ in range(steps):
             self.step += 1
             due = self.cadence.due(self.step)
@@ -39,7 +39,7 @@ class Run:
             self.full += [self.step] * due.full
             if self.cadence.settled_overhead is not None:
                 self.shares.append(self.cadence.settled_overhead)
-            self.cadence.plan(self.step + 1, dense=False, collective=collective)
+            self.cadence.plan(self.step + 1, **{"dense": False, "collective": False, **others})
         return self
 
 
@@ -97,8 +97,9 @@ def test_a_run_that_costs_more_for_a_while_is_back_below_the_cap_later() -> None
     assert run.go(500).shares[-1] <= 0.0202
 
 
-def test_ranks_that_read_together_measure_alike_whatever_each_has_spent() -> None:
-    slow, fast = (Run(0.02, norms=cost, full=4 * cost).go(70, collective=True) for cost in (1.0, 1e-6))
+@pytest.mark.parametrize("why", ["collective", "ranks"])
+def test_ranks_measure_alike_whatever_each_has_spent(why: str) -> None:
+    slow, fast = (Run(0.02, norms=cost, full=4 * cost).go(70, **{why: True}) for cost in (1.0, 1e-6))
     assert slow.full == fast.full == [*range(1, 11), 16, 32, 48, 64]
     assert slow.norms == fast.norms == list(range(1, 71))
 
