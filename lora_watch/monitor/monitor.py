@@ -205,12 +205,12 @@ class Monitor(Loop):
     @guarded("starting")
     def _begin(self) -> None:
         """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
-        self.start()
         if self.policy.can_act:
-            with self.guard("meeting the monitors of the other ranks"):
+            with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
                 self._together = Meeting().complete
-            if world_size() > 1 and not self._together:
-                self._recovery.give_up("not every rank has a Monitor")
+        self.start()
+        if self.policy.can_act and world_size() > 1 and not self._together:
+            self._recovery.give_up("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if self.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
