@@ -29,7 +29,8 @@ python - "$set_of" <<'PROGRAM'
 import platform, sys
 from importlib.metadata import version
 packages = ("torch", "transformers", "peft", "accelerate", "tensorboard", "numpy")
-print("|", " | ".join([sys.argv[1], f"Python {platform.python_version()}", *(f"{p} {version(p)}" for p in packages)]), "|")
+row = [sys.argv[1], platform.python_version(), *(version(package).partition("+")[0] for package in packages)]
+print("|", " | ".join(row), "|")
 PROGRAM
 [ $# -gt 0 ] || set -- tests --ignore tests/docs --ignore tests/notebooks --ignore tests/test_demo.py \
     --ignore tests/tensorboard_plugin/test_browser.py --ignore tests/test_structure.py
