@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
 import lora_watch
 
@@ -150,6 +151,20 @@ def test_what_is_built_is_fit_to_be_published(built: Path):
         [sys.executable, "-m", "twine", "check", "--strict", *files], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout
+
+
+def test_a_release_is_built_checked_and_installed_before_it_is_published() -> None:
+    """What can be said of the workflow without a forge; its commands are those of the tests here."""
+    jobs = yaml.safe_load((ROOT / "examples/ci/release.yml").read_text())["jobs"]
+    build = "\n".join(step.get("run", "") for step in jobs["build"]["steps"])
+    places = [build.index(part) for part in ("hatchling build", "twine check --strict", "lora-watch check")]
+    assert places == sorted(places)
+    pairs = {(each["python"], each["versions"]) for each in jobs["test"]["strategy"]["matrix"]["include"]}
+    assert ("3.10", "oldest") in pairs
+    assert {python for python, versions in pairs if versions == "newest"} == {"3.10", "3.11", "3.12", "3.13"}
+    assert (ROOT / "tests/versions.sh").is_file()
+    assert set(jobs["publish"]["needs"]) == {"test", "build"}
+    assert jobs["publish"]["permissions"] == {"id-token": "write"}, "trusted publishing, and no secret"
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX layout of an environment")
