@@ -252,7 +252,7 @@ def scores(results: dict[str, Any]) -> str:
         f"Written by `python -m benchmarks.corpus.find_lr --scores`: {len(done)} cases, {spent:.0f} minutes of a core.",
         f"## On what nothing was chosen on ({len(stated)} cases: seed {HELD_OUT_SEED}, and {LEFT_OUT})",
         "\n".join(table(stated)),
-        f"## On the seeds that the estimator was chosen on ({len(chosen)} cases)",
+        f"## On the other seeds ({len(chosen)} cases)",
         "\n".join(table(chosen)),
         "Gains at rates that no run was made at are read off the line between the two nearest.",
         "## Case by case",
