@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter, Factors, walk
+from lora_watch.adapters.live import Live
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.deferred import Deferred, is_far, ready
 from lora_watch.records import Due, FloatArray, Reading, Readings
@@ -69,6 +70,7 @@ class OutputRatioProbe:
         adapters: those to measure.
         tokens: rows of a layer's input that are sampled.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
+        live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
@@ -79,8 +81,9 @@ class OutputRatioProbe:
         adapters: Sequence[Adapter | DenseAdapter],
         tokens: int = TOKENS,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
+        live: Live | None = None,
     ):
-        self._model, self.guard = model, guard
+        self._model, self.guard, self._live = model, guard, live
         self._adapters = list(adapters)
         self._tokens = tokens
         self._due: dict[int, Factors | None] = {}
@@ -133,11 +136,12 @@ class OutputRatioProbe:
         """Look at the next training forward pass. ``step`` only decides which rows are sampled."""
         self._forget()
         # Read here, all at once: between two layers every line of Python waits for caches that the layers have emptied.
+        kept = self._live.now.kept if self._live is not None else None
         for index in self._hooked:
             adapter = self._adapters[index]
             if adapter.merged:
                 continue
-            blocks = () if index in self._late else adapter.factors()
+            blocks = () if index in self._late else adapter.factors() if kept is None else kept[index].blocks
             if blocks or index in self._late or isinstance(adapter, DenseAdapter):
                 self._due[index] = blocks[0] if blocks else None
         self._phase = (step * _GOLDEN) % 1.0
