@@ -15,7 +15,7 @@ import math
 import os
 import tempfile
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,8 +93,17 @@ def pretrained(base: str) -> Any:
     return models.tiny_llama()[0] if base == "tiny" else models.smollm2()[0]
 
 
-def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) -> tuple[Trainer, float, float]:
-    """Train ``spec``; the Trainer, and the held-out loss before and after."""
+def train(
+    spec: Spec,
+    folder: str,
+    callback: Any = None,
+    prepare: Callable[[Trainer], None] | None = None,
+    arguments: Mapping[str, Any] | None = None,
+) -> tuple[Trainer, float, float]:
+    """Train ``spec``; the Trainer, and the held-out loss before and after.
+
+    ``prepare`` is called with the Trainer before it trains; ``arguments``: further TrainingArguments.
+    """
     fault = FAULTS[spec.fault] if spec.fault else None
     examples, held_out = data(spec.base, spec.task, spec.steps >= LONG)
     set_seed(spec.seed)
@@ -127,6 +136,7 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
         "dataloader_pin_memory": False,
         "disable_tqdm": True,
     }
+    settings |= arguments or {}
     if spec.schedule == "cosine_with_restarts":
         settings["lr_scheduler_kwargs"] = {"num_cycles": 4}
     if fault is not None:
@@ -145,6 +155,8 @@ def train(spec: Spec, folder: str, callback: LoraWatchCallback | None = None) ->
         fault.inject(trainer, spec.fault_step)
         if spec.steps >= LONG:
             trainer.add_callback(_EndsAt(spec.fault_step + AFTERWARDS))
+    if prepare is not None:
+        prepare(trainer)
     before = mean_loss(trainer.model, held_out)
     trainer.train()
     return trainer, before, mean_loss(trainer.model, held_out)
