@@ -180,7 +180,11 @@ def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
     patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
-    rules = [patient, NormRunaway(), NormCreep(size=12.0, window=5)]
+    rules = [
+        patient,
+        NormRunaway(),
+        NormCreep(window=3),
+    ]  # within the ten steps that are measured in full whatever it costs
     monitor = run(lora(tiny_model(), alpha=128), steps=20, lr=3e-2, rules=rules)
     runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
     assert runaway.step <= 8
