@@ -75,7 +75,7 @@ def table(latency: float, per_byte: float) -> None:
     print("\nother ways, collectives a step and bytes received by each rank; the model's size has no part in it")
     for way, collectives, what in (
         ("DDP, ZeRO-1, ZeRO-2, FSDP1", "3", f"{SMALL}: the loss, twice whether to stop"),
-        ("ZeRO-3, at the first 10 steps and every 16th", "one a factor + 3", "all factors once, whatever the ranks"),
+        ("ZeRO-3, at the first 20 steps and every 16th", "one a factor + 3", "all factors once, whatever the ranks"),
         ("ZeRO-3, other steps", "3", str(SMALL)),
     ):
         print(f"{way:46}{collectives:18}{what}")

@@ -26,7 +26,7 @@ FULL_ONLY = (
 
 
 def records(trace: Trace, full_every: int = 1) -> Iterator[StepRecord]:
-    """The records of a live run. ``full_every``: the cadence of full measurements after the first ten steps."""
+    """The records of a live run. ``full_every``: the cadence of full measurements after the first steps."""
     signals = LossSignals()
     for record in trace.records:
         metrics: Mapping = record.metrics

@@ -70,7 +70,7 @@ class Monitor(Loop):
         patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
             finite, does not wait.
         every: optimizer steps between two measurements of the norms; the loss is judged at every step.
-        max_overhead: the most of the wall time that monitoring takes, hooks and writing counted, after the first 10
+        max_overhead: the most of the wall time that monitoring takes, hooks and writing counted, after the first 20
             steps, at which everything is measured whatever it costs. From then on the norms are measured as often as
             half of this allows, at most at every step, and the spectrum and ``output_ratio`` as often as the rest does;
             the loss and the gradients are read at every step. 1 leaves nothing out. With several ranks no clock

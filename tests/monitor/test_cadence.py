@@ -84,7 +84,7 @@ def test_there_are_no_measurements_without_a_budget_and_all_without_a_cap() -> N
 
 def test_the_interval_is_what_it_has_come_to() -> None:
     run = Run(0.0, norms=1e-3, full=2e-3).go(100)
-    assert (run.cadence.full_every, run.cadence.norms_every) == (91, 91)
+    assert (run.cadence.full_every, run.cadence.norms_every) == (81, 81)
     assert Run(1.0, norms=1e-3, full=2e-3).go(100).cadence.full_every == 1
 
 
@@ -100,9 +100,9 @@ def test_a_run_that_costs_more_for_a_while_is_back_below_the_cap_later() -> None
 @pytest.mark.parametrize("why", ["collective", "ranks"])
 def test_ranks_measure_alike_whatever_each_has_spent(why: str) -> None:
     slow, fast = (Run(0.02, norms=cost, full=4 * cost).go(70, **{why: True}) for cost in (1.0, 1e-6))
-    assert slow.full == fast.full == [*range(1, 11), 16, 32, 48, 64]
+    assert slow.full == fast.full == [*range(1, 21), 32, 48, 64]
     assert slow.norms == fast.norms == list(range(1, 71))
 
 
 def test_a_resumed_run_has_first_steps_of_its_own() -> None:
-    assert Run(0.0, norms=1e-3, full=2e-3, first=100).go(30).full == list(range(101, 111))
+    assert Run(0.0, norms=1e-3, full=2e-3, first=100).go(30).full == list(range(101, 121))

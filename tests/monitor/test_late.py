@@ -144,14 +144,14 @@ def operations_of_a_step(adapters: int, monkeypatch: pytest.MonkeyPatch) -> list
     ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 32)])
     monkeypatch.setattr(Cadence, "_affordable", lambda self: (True, False))
     with Monitor(model, optimizer, fail_on="never") as monitor:
-        loop(monitor, model, optimizer, 11)
+        loop(monitor, model, optimizer, 21)
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         with Operations() as seen:
             monitor.before_update(loss)
             monitor.after_update(loss)
     assert monitor.last is not None
-    assert monitor.last.step == 12
+    assert monitor.last.step == 22
     assert "output_ratio" not in monitor.last.metrics, "only what is not measured in full has a fixed number"
     return seen.names
 

@@ -262,7 +262,7 @@ def test_what_levels_off_jumps_once_or_is_small_does_not_creep(size: Callable[[i
 def test_barely_moves(settings: dict[str, Any]) -> None:
     monitor = run(steps=40, **settings)
     alert = the("LW104", monitor)
-    assert alert.step <= 10 + 16, "the first full measurement after the close ones at the start"
+    assert alert.step <= 25
     assert alert.settings["learning_rate"] > 1e-5
     assert 1e-5 in numbers(alert.remedies[0])
     assert ids(monitor) == ["LW104"]
