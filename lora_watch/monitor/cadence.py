@@ -12,7 +12,7 @@ from lora_watch.records import Due
 log = logging.getLogger("lora_watch")
 
 FULL_AT_START = 20
-"""Steps at which everything is measured whatever it costs: LW102 is strictest in these, and most runs that explode do so."""
+"""Steps at which everything is measured whatever it costs: most runs that explode do so then; LW102 is strictest."""
 LONGEST_INTERVAL = 16
 """Measurements of the norms to one full measurement where there are ranks, which have to agree without a clock."""
 LONGEST_INTERVAL_DENSE = 256
