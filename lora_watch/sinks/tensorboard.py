@@ -106,6 +106,8 @@ class TensorBoardSink:
         self._run = RunInfo(adapters=())
         self._start_step = self._step = self._next_spectrum = 0
         self._alerts_of_step: list[Alert] = []
+        self._before: list[Alert] = []
+        """Alerts of the session before, which go with the first step of this one."""
 
     def start(self, run: RunInfo, step: int) -> None:
         """Writes the schema, now or as soon as there is a writer. Raises OSError if the own directory is unusable."""
@@ -124,6 +126,10 @@ class TensorBoardSink:
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         news = self._history.update(alerts)
+        if not record.metrics and record.step == self._start_step:  # a resumed run's: an event would replace the step's
+            self._before = list(alerts)
+            return
+        alerts, self._before = [*(old for old in self._before if old not in alerts), *alerts], []
         # A step that is written twice replaces itself, so the second time must say all that the first did.
         known = self._alerts_of_step if record.step == self._step else []
         self._step, self._alerts_of_step = record.step, [*(old for old in known if old not in alerts), *alerts]

@@ -19,6 +19,7 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch.alerts import Severity
 from lora_watch.records import Reading, RunInfo, StepRecord
+from lora_watch.runs.events import EventLog
 from lora_watch.sinks import TensorBoardSink, tags
 from lora_watch.sinks.numbers import QUANTILES, group_effective_lr, quantiles
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
@@ -344,3 +345,18 @@ def test_the_tags_cost_nothing_to_import() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=os.environ, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resumed_at(tmp_path: Path) -> None:
+    run, alert = run_of(), alert_of(2)
+    for first, steps in ((0, (1, 2, 3)), (3, (4, 5))):
+        sink = TensorBoardSink(directory=tmp_path)
+        sink.start(run, first)
+        if first:
+            sink.write(StepRecord(run, first, {}), [alert])
+        for step in steps:
+            sink.write(record_of(run, step), [alert] if step == 2 else [])
+        sink.finish("ok", None)
+    log = EventLog(tmp_path.glob("events*"))
+    assert list(log.metric("delta_norm", log.steps)) == log.steps == [1, 2, 3, 4, 5]
+    assert [found["step"] for found in log.alerts()] == [2]
