@@ -17,10 +17,10 @@ import numpy as np
 import peft
 import pytest
 import torch
-from peft import AdaLoraConfig, LoHaConfig, LoraConfig, get_peft_model
+from peft import AdaLoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
-from typer.testing import CliRunner, Result
+from typer.testing import CliRunner
 
 from lora_watch import find_adapters, measure
 from lora_watch.cli import app
@@ -33,26 +33,10 @@ from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 from lora_watch.stored.weights import StoredError
 from tests.adapters.zoo import Experts, Net, adapted
 from tests.gate.test_schemas import errors
+from tests.stored.saving import Q, command, random_lora, rewrite
 from tests.support import lora, needs_peft, tiny_model
 
 COLUMNS = [field for field in Measurement.__dataclass_fields__ if field not in ("names", "methods", "r", "known")]
-
-
-def command(*arguments: Any) -> Result:
-    words = ["inspect", *map(str, arguments)]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"})
-
-
-def random_lora(model: nn.Module | None = None, seed: int = 0, **config: Any) -> Any:
-    torch.manual_seed(seed)
-    return lora(model if model is not None else tiny_model(), init_lora_weights=False, **config)
-
-
-@pytest.fixture(scope="module")
-def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("adapter")
-    random_lora().save_pretrained(folder)
-    return folder
 
 
 def adalora() -> Any:
@@ -364,115 +348,3 @@ def test_an_untrained_adapter_is_zero(tmp_path: Path) -> None:
     assert told.delta_norm == 0
     assert (told.energy == 0).all()
     assert command(tmp_path).exit_code == 0
-
-
-# -- files that are none -----------------------------------------------------------------------------------------------
-def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
-    """``change`` the tensors of the adapter in ``folder``."""
-    content = load_file(folder / "adapter_model.safetensors")
-    change(content)
-    save_file({name: tensor.contiguous() for name, tensor in content.items()}, folder / "adapter_model.safetensors")
-
-
-def configure(folder: Path, **changes: Any) -> None:
-    file = folder / "adapter_config.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
-
-
-LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
-Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
-DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
-    "no configuration": (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json: not there"),
-    "broken configuration": (lambda f: (f / "adapter_config.json").write_text("{"), "not readable as JSON"),
-    "deep configuration": (lambda f: (f / "adapter_config.json").write_text("[" * 10**5), "not readable as JSON"),
-    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is not there"),
-    "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "not a readable safetensors"),
-    "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "not a readable safetensors"),
-    "not pulled": (lambda f: (f / "adapter_model.safetensors").write_text(LFS_POINTER), "git lfs pull"),
-    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "not a readable safetensors"),
-    "no B": (lambda f: rewrite(f, lambda c: c.pop(f"{Q}B.weight")), "has no lora_B"),
-    "no pair": (lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"), "no lora_A and lora_B"),
-    "a shard": (lambda f: rewrite(f, lambda c: c.update({f"{Q}A.weight": torch.ones(7)})), "gather before saving"),
-    "sizes": (lambda f: rewrite(f, lambda c: c.update({f"{Q}B.weight": torch.ones(128, 5)})), "do not multiply"),
-    "rank": (lambda f: configure(f, r=9), "do not belong together"),
-    "alpha": (lambda f: configure(f, lora_alpha="much"), "lora_alpha of"),
-    "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "no regular expression"),
-    "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
-    "pooled": (lambda f: configure(f, use_qalora=True), "disable_adapter()"),
-    "routed": (lambda f: configure(f, arrow_config={"top_k": 2}), "inspect those adapters"),
-    "no diagonal": (lambda f: configure(f, kasa_config={"beta": 1e-4}), "no lora_diag of 8 numbers"),
-    "block size": (lambda f: configure(f, use_bdlora={"target_modules_bd_a": ["q"], "nblocks": 3}), "do not multiply"),
-    "blocks": (lambda f: configure(f, use_bdlora={"target_modules_bd_b": ["q"], "nblocks": "2"}), "use_bdlora.nblocks"),
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_file_is_one_line(damage: str, tmp_path: Path) -> None:
-    random_lora().save_pretrained(tmp_path)
-    harm, says = DAMAGES[damage]
-    harm(tmp_path)
-    shown = command(tmp_path)
-    assert shown.exit_code == 2
-    assert says in shown.stderr
-    assert shown.stderr.count("\n") == 1
-
-
-def test_a_name_cannot_move_the_cursor(tmp_path: Path) -> None:
-    (tmp_path / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 1, "lora_alpha": 1}))
-    names = [f"base_model.model.\x1b[2Jq.lora_{part}.weight" for part in "AB"]
-    save_file({names[0]: torch.ones(1, 3), names[1]: torch.ones(3, 1)}, tmp_path / "adapter_model.safetensors")
-    shown = command(tmp_path)
-    assert shown.exit_code == 0
-    assert "\x1b" not in shown.output
-    assert "\\x1b[2Jq" in shown.output
-
-
-def test_another_method_saved_by_peft(tmp_path: Path) -> None:
-    get_peft_model(tiny_model(), LoHaConfig(target_modules=["q_proj"])).save_pretrained(tmp_path)
-    shown = command(tmp_path)
-    assert (shown.exit_code, shown.stderr.count("\n")) == (2, 1)
-    assert "lora_watch.measure(model)" in shown.stderr
-
-
-def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
-    model = random_lora(targets=["q_proj"])
-    for step in (5, 10):
-        model.save_pretrained(tmp_path / f"checkpoint-{step}")
-    assert f"give {tmp_path / 'checkpoint-5'} or {tmp_path / 'checkpoint-10'}\n" in command(tmp_path).stderr
-
-
-def test_a_path_that_is_no_adapter(saved: Path, tmp_path: Path) -> None:
-    (tmp_path / "train.py").touch()
-    # Not what happens to lie beside it.
-    assert f"{tmp_path / 'none'}: no such file or folder\n" in command(tmp_path / "none").stderr
-    assert "train.py: not a file of weights" in command(tmp_path / "train.py").stderr
-    assert command(saved / "adapter_config.json").output == command(saved).output
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/lora-watch-was-here",)
-
-
-def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
-    model = random_lora(targets=["q_proj"])
-    model.save_pretrained(tmp_path, safe_serialization=False)
-    if not (tmp_path / "adapter_model.bin").is_file():  # newer versions of PEFT write no pickles
-        model.save_pretrained(tmp_path)
-        torch.save(load_file(tmp_path / "adapter_model.safetensors"), tmp_path / "adapter_model.bin")
-        (tmp_path / "adapter_model.safetensors").unlink()
-    refused = command(tmp_path)
-    assert refused.exit_code == 2
-    assert "--allow-pickle" in refused.stderr
-    told = inspect_adapter(tmp_path, allow_pickle=True)
-    assert told.delta_norm == pytest.approx(float(np.linalg.norm(measure(model).delta_norm)), rel=1e-6)
-    torch.save({"x": Evil()}, tmp_path / "adapter_model.bin")
-    evil = command(tmp_path, "--allow-pickle")
-    assert evil.exit_code == 2
-    assert "not a file of weights alone" in evil.stderr
-    assert not Path("/tmp/lora-watch-was-here").exists()
-
-
-def test_lora_config_of_peft_is_what_is_read(saved: Path) -> None:
-    config = LoraConfig.from_pretrained(saved)
-    assert inspect_adapter(saved).saved.adapters[0].scale == config.lora_alpha / config.r

@@ -11,8 +11,11 @@ from typing import Any
 import pytest
 
 from tests.shared import once
+from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
 from tests.tensorboard_plugin.real_runs import train_pair
+from tests.tensorboard_plugin.serving import server
+from tests.tensorboard_plugin.tab import Tab
 
 STEPS = 30
 CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
@@ -51,3 +54,18 @@ def _no_browser(why: str) -> None:
     if os.environ.get("CI"):
         pytest.fail(why)
     pytest.skip(why)
+
+
+@pytest.fixture(scope="module", params=list(LOADERS))
+def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Iterator[str]:
+    with server(logdir, request.param) as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser: Any, address: str) -> Iterator[Tab]:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    tab = Tab(page, address)
+    yield tab
+    page.close()
+    assert tab.errors == []

@@ -1,0 +1,34 @@
+"""Saved adapters, and the command that looks into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from typer.testing import CliRunner, Result
+
+from lora_watch.cli import app
+from tests.support import lora, tiny_model
+
+Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
+
+
+def command(*arguments: Any) -> Result:
+    words = ["inspect", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def random_lora(model: nn.Module | None = None, seed: int = 0, **config: Any) -> Any:
+    torch.manual_seed(seed)
+    return lora(model if model is not None else tiny_model(), init_lora_weights=False, **config)
+
+
+def rewrite(folder: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    """``change`` the tensors of the adapter in ``folder``."""
+    content = load_file(folder / "adapter_model.safetensors")
+    change(content)
+    save_file({name: tensor.contiguous() for name, tensor in content.items()}, folder / "adapter_model.safetensors")

@@ -1,0 +1,75 @@
+"""A browser page on a TensorBoard, as the tests of the tab drive it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+ONE_LOADER = pytest.mark.parametrize("address", ["python"], indirect=True, scope="module")
+"""For what happens in the browser alone."""
+
+VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
+WAIT = 30_000
+MAGENTA = [255, 0, 168]
+
+
+@dataclass
+class Tab:
+    """One browser page on one TensorBoard."""
+
+    page: Any
+    address: str
+    errors: list[str] = field(default_factory=list)
+    frame: Any = None
+
+    def __post_init__(self) -> None:
+        self.page.set_default_timeout(WAIT)
+        self.page.on("pageerror", lambda error: self.errors.append(str(error)))
+        self.page.on("console", self._said)
+
+    def _said(self, message: Any) -> None:
+        if message.type == "error":
+            self.errors.append(f"{message.text} {message.location.get('url')}")
+
+    def open(self, **state: Any) -> Any:
+        """The tab's frame, loaded anew at this state and drawn."""
+        parts = [f"p.lora_watch.{key}={quote(str(value))}" for key, value in state.items()]
+        self.page.goto("about:blank")
+        self.page.goto(f"{self.address}/#" + "&".join(["lora_watch", *parts]))
+        self.frame = self.page.wait_for_selector("iframe").content_frame()
+        self.shows(state.get("view", "overview"))
+        self.frame.evaluate("window.draws = 0; document.addEventListener('lora-watch-drawn', () => window.draws++)")
+        return self.frame
+
+    def shows(self, view: str) -> None:
+        self.frame.wait_for_selector(f"body[data-ready={view}]")
+
+    def hash(self) -> str:
+        return self.page.evaluate("decodeURIComponent(location.hash)")
+
+    def after(self, act: Callable[[], Any]) -> None:
+        """Do it and wait until the tab has drawn again."""
+        before = self.frame.evaluate("window.draws")
+        act()
+        self.until(lambda: self.frame.evaluate("window.draws") > before)
+
+    def until(self, condition: Callable[[], bool]) -> None:
+        for _ in range(WAIT // 25):
+            if condition():
+                return
+            self.page.wait_for_timeout(25)
+        raise TimeoutError(
+            f"nothing came of it; the tab shows: {self.frame.inner_text('#view')[:300]!r}, {self.errors}"
+        )
+
+    def choose_run(self, part: str) -> None:
+        """As someone does who remembers a part of its name."""
+        self.frame.fill("#run", part)
+        self.frame.press("#run", "Enter")
+
+    def press(self, key: str) -> None:
+        self.after(lambda: self.frame.press("#view", key))

@@ -1,0 +1,348 @@
+"""The tab in a real browser: addresses, servers that come and go, what is missing, widths, modes and growing runs."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lora_watch.sinks import TensorBoardSink
+from tests.sinks.backend import LOADERS
+from tests.tensorboard_plugin.conftest import STEPS
+from tests.tensorboard_plugin.made_up import record_of, run_of, write
+from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
+from tests.tensorboard_plugin.serving import server
+from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
+
+
+@ONE_LOADER
+def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    tab.press("2")
+    tab.after(lambda: frame.click("#colour-rank"))  # no place of its own
+    tab.press("4")
+    tab.after(lambda: tab.choose_run("exploded"))
+    for act, view, run in (
+        ("go_back", "alerts", HEALTHY),
+        ("go_back", "heatmap", HEALTHY),
+        ("go_back", "overview", HEALTHY),
+        ("go_forward", "heatmap", HEALTHY),
+    ):
+        tab.after(getattr(tab.page, act))
+        tab.shows(view)
+        assert frame.eval_on_selector("#run", "select => select.value") == run
+    assert frame.get_attribute("#colour-rank", "aria-pressed") == "true"
+
+
+@ONE_LOADER
+def test_the_address_belongs_to_the_tab_that_is_open(tab: Tab) -> None:
+    tab.open(run=HEALTHY)
+    tab.page.click("[data-plugin-id=scalars]")
+    tab.until(lambda: tab.hash().startswith("#scalars"))
+    tab.after(lambda: tab.page.click("app-header-reload button"))  # of which the hidden tab is told, too
+    assert tab.hash().startswith("#scalars")
+
+
+def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Path, browser: Any) -> None:
+    run = run_of(4)
+    write(tmp_path / "here", run, [record_of(run, step) for step in range(1, 6)])
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open(view="layer", run="later", adapter=run.adapters[2].name, step=3)
+        assert "no run “later”" in frame.inner_text("#view .notes")
+        assert frame.eval_on_selector("#run", "select => select.value") == "here"
+        assert "run=later" in tab.hash()
+        write(tmp_path / "later", run, [record_of(run, step) for step in range(1, 6)])
+
+        def arrived() -> bool:
+            tab.after(lambda: frame.click("#refresh"))
+            return frame.eval_on_selector("#run", "select => select.value") == "later"
+
+        tab.until(arrived)
+        assert frame.eval_on_selector("#adapter", "select => select.value") == run.adapters[2].name
+        assert frame.inner_text("#step") == "3"
+        assert frame.query_selector("#view .notes") is None
+
+        frame = tab.open(view="layer", run="here", adapter="gone", step="many")
+        assert "no adapter “gone”" in frame.inner_text("#view .notes")
+        assert frame.inner_text("#step") == "5"
+        page.close()
+        assert tab.errors == []
+
+
+@ONE_LOADER
+def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    tab.page.route("**/plugin/lora_watch/*", lambda route: route.abort())
+    tab.after(lambda: frame.click("#refresh"))
+    assert "TensorBoard does not answer" in frame.inner_text("#view [role=alert]")
+    tab.errors.clear()  # the browser's own words of that
+    tab.page.unroute("**/plugin/lora_watch/*")
+    tab.after(lambda: frame.click("#again"))
+    assert frame.query_selector("#verdict.ok") is not None
+
+
+def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, browser: Any) -> None:
+    run = run_of(8)
+    alive = np.arange(8) != 2
+    written = {
+        "a": [record_of(run, s, metrics={"delta_norm": 0.1 * s * alive}) for s in range(1, 30)],
+        "b": [record_of(run, s, loss=None, scalars={}) for s in range(1, 30)],
+        "c": [record_of(run, 1, metrics={"output_ratio": np.zeros(8)}, scalars={})],
+    }
+    for name, records in written.items():
+        write(tmp_path / name, replace(run, config={"model": f"/home/somebody/models/llama/{name}"}), records)
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        for name, why in (
+            ("a", "the output ratio was not measured"),
+            ("b", "loss is unknown"),
+            ("c", "too few steps"),
+        ):
+            frame = tab.open(run=name)
+            assert why in frame.inner_text("#verdict")
+            assert why in frame.text_content(".picture")
+            assert "NaN" not in frame.inner_text("#view")
+        assert tab.open(run="c", view="heatmap").inner_text(".side .none") == "Nothing is above zero at this step."
+        frame = tab.open(run="a", view="heatmap")
+        row = """() => {
+            const canvas = document.querySelector('#heat'), scale = canvas.width / canvas.clientWidth;
+            const paper = canvas.getContext('2d'), items = [...document.querySelectorAll('.gutter .item')];
+            return [0, 4].map((row) => {
+                const y = Number(items[row].getAttribute('y')) - 4;
+                return paper.getImageData(0.9 * canvas.width, y * scale, 1, 1).data.join();
+            });
+        }"""
+        alive_one, dead_one = frame.evaluate(row)
+        assert dead_one == "68,1,84,255"  # the lowest of the scale
+        assert alive_one != dead_one
+        assert frame.inner_text(".standout li >> nth=0").split() == ["0", "·", "up_proj", "0", "0"]
+        frame = tab.open(view="compare", runs=json.dumps(list(written)))
+        said = frame.inner_text(".compare .card > .note")
+        assert said.startswith("Without a path: A (the output ratio")
+        assert "B (the loss is unknown), C (too few steps)" in said
+        clipped = (
+            "all => all.filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1).length"
+        )
+        assert frame.eval_on_selector_all("#differences .value", clipped) == 0
+        assert "llama/c" in frame.inner_text("#differences")
+        page.close()
+        assert tab.errors == []
+
+
+@ONE_LOADER
+def test_the_help_closes_by_key_and_by_button(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    is_open = lambda: frame.evaluate("document.querySelector('#help').open")  # noqa: E731
+    for close in (lambda: frame.press("#help", "Escape"), lambda: frame.click("#close")):
+        frame.press("#view", "?")
+        assert is_open()
+        close()
+        assert not is_open()
+    frame.press("#view", "?")
+    frame.press("#help", "3")
+    assert is_open(), "behind a dialog no view is switched"
+    assert frame.get_attribute("body", "data-ready") == "overview"
+
+
+@ONE_LOADER
+def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    held: list[Any] = []
+    tab.page.route("**/sweep*", lambda route: held.append(route))
+    frame.click("#tab-compare")
+    assert "Reading compare and 3 runs" in frame.inner_text("#loading")
+    assert frame.query_selector("#verdict") is None
+    tab.until(lambda: bool(held))
+    tab.after(held[0].continue_)
+    assert frame.query_selector("#loading") is None
+    assert frame.query_selector("#outcomes") is not None
+
+
+@ONE_LOADER
+def test_a_chart_zooms_and_is_saved(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    card = ".card:has(h2 abbr:text-is('Loss'))"
+    box = frame.query_selector(f"{card} svg.chart").bounding_box()
+    assert {"step", "loss"} <= set(
+        frame.eval_on_selector_all(f"{card} .axis-name", "all => all.map(e => e.textContent)")
+    )
+    tab.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 50)
+    tab.page.mouse.down()
+    tab.page.mouse.move(box["x"] + box["width"] / 2 + 90, box["y"] + 50, steps=4)
+    tab.after(tab.page.mouse.up)
+    first, last = map(int, re.findall(r"\d+", frame.inner_text("#unzoom")))
+    assert 1 < first < last < STEPS
+    frame.hover(card)
+    with tab.page.expect_download() as saved:
+        frame.click(f"{card} .csv")
+    rows = Path(saved.value.path()).read_text().splitlines()
+    assert rows[0] == "step,loss,expected"
+    assert [int(row.split(",")[0]) for row in rows[1:]] == list(range(first, last + 1))
+    with tab.page.expect_download() as saved:
+        frame.click(f"{card} .png")
+    assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
+    tab.press("Escape")
+    assert frame.query_selector("#unzoom") is None
+
+
+@ONE_LOADER
+def test_every_term_says_what_it_means(tab: Tab) -> None:
+    frame = tab.open(run=EXPLODED)
+    words = {
+        "overview": ".tile .name, .stack h2, .stack .legend span",
+        "heatmap": ".toolbar .pick, .side h2",
+        "layer": ".facts dt, .columns h2",
+        "alerts": "#alerts th:not(:nth-child(3), :nth-child(4))",
+        "compare": "#outcomes tbody th, .columns:last-child h2",
+    }
+    bare = "all => all.filter((e) => !e.querySelector('abbr[title]')).map((e) => e.textContent)"
+    for view, selector in words.items():
+        tab.after(lambda view=view: frame.click(f"#tab-{view}"))
+        tab.shows(view)
+        assert frame.query_selector(selector) is not None
+        assert frame.eval_on_selector_all(selector, bare) == [], view
+    frame.click("#outcomes abbr >> nth=0")  # as with a finger, which cannot hover
+    assert "alert that the rules put first" in frame.inner_text("#tip")
+
+
+@ONE_LOADER
+def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
+    frame = tab.open(run=EXPLODED)
+    tab.after(lambda: tab.page.set_viewport_size({"width": 420, "height": 900}))
+    for i, view in enumerate(VIEWS):
+        tab.press(str(i + 1))
+        tab.shows(view)
+        assert (
+            frame.evaluate("['#view', '#bar'].map((e) => document.querySelector(e).scrollWidth <= 420)") == [True] * 2
+        )
+        assert frame.eval_on_selector_all("#view .card", "all => all.every((card) => card.clientWidth > 250)"), view
+
+
+def test_a_run_without_adapters_says_so(tmp_path: Path, browser: Any) -> None:
+    run = run_of(0)
+    write(tmp_path / "bare", run, [record_of(run, step, metrics={}) for step in range(1, 9)])
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open()
+        assert "This run has no adapters" in frame.inner_text("#view .notes")
+        assert "no A, B and scale" not in frame.inner_text("#view")
+        for view in VIEWS[1:]:
+            assert tab.open(view=view).query_selector("#view [role=alert]") is None
+        page.close()
+        assert tab.errors == []
+
+
+@ONE_LOADER
+def test_the_tile_says_the_peak_of_s_lr(tab: Tab) -> None:
+    frame = tab.open(run=HEALTHY)
+    cells = "all => all.map((tile) => [...tile.children].map((e) => e.textContent).slice(0, 2))"
+    tiles = dict(frame.eval_on_selector_all(".tile", cells))
+    assert float(tiles["s · lr, peak"]) == pytest.approx(2 * 2e-3, rel=0.01)
+
+
+CONTRAST = """() => {
+    // The lowest contrast between a text and what is behind it, as WCAG 2 counts it, and that text.
+    const paper = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
+    const light = (...layers) => {
+        for (paper.fillStyle of layers) paper.fillRect(0, 0, 1, 1);
+        const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+        const [r, g, b] = [...paper.getImageData(0, 0, 1, 1).data].map((v) => linear(v / 255));
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const style = (element, what) => getComputedStyle(element)[what];
+    const behind = (element) => { // the disc of a letter, or the page
+        const shape = element.parentElement.querySelector(':scope > circle:not(.sigma)');
+        if (shape) return [style(shape, 'fill')];
+        const layers = [];
+        for (let at = element; at && !layers[0]?.startsWith('rgb('); at = at.parentElement) {
+            layers.unshift(style(at, 'backgroundColor'));
+        }
+        return layers;
+    };
+    const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
+    const left_out = ':disabled, option, .stop, .begin, .end, .now'; // those of the path have a rim of their own
+    return [...document.querySelectorAll('#bar *, #view *')]
+        .filter((element) => says(element) && element.getClientRects().length && !element.closest(left_out))
+        .map((element) => {
+            const ground = behind(element), ink = style(element, element instanceof SVGElement ? 'fill' : 'color');
+            const [low, high] = [light(...ground), light(...ground, ink)].sort((a, b) => a - b);
+            return [(high + 0.05) / (low + 0.05), element.textContent.slice(0, 40)];
+        }).sort((a, b) => a[0] - b[0])[0];
+}"""
+
+
+@ONE_LOADER
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_every_text_is_readable(tab: Tab, mode: str) -> None:
+    frame = tab.open(run=EXPLODED)
+    if mode == "dark":
+        tab.page.click("app-header-dark-mode-toggle button")
+        tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())
+    for i, view in enumerate(VIEWS):
+        tab.press(str(i + 1))
+        tab.shows(view)
+        contrast, text = frame.evaluate(CONTRAST)
+        assert contrast >= 4.5, (view, text)  # WCAG 2.2, 1.4.3, level AA
+
+
+@pytest.mark.parametrize("loader", list(LOADERS))
+def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
+    run = run_of(6)
+    sink = TensorBoardSink(directory=tmp_path / "growing")
+    sink.start(run, 0)
+    flush = sink.flush  # what two seconds do otherwise
+    for step in range(1, 11):
+        sink.write(record_of(run, step), [])
+    flush()
+    with server(tmp_path, loader) as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open()
+        tab.until(lambda: frame.inner_text("#step") == "10")
+        for step in range(11, 26):
+            sink.write(record_of(run, step), [])
+        flush()
+        tab.until(lambda: frame.inner_text("#step") == "25")  # by itself: nobody has pressed anything
+        tab.press("ArrowLeft")
+        for step in range(26, 31):
+            sink.write(record_of(run, step), [])
+        flush()
+        tab.until(lambda: "now at step 30" in frame.inner_text("#refresh"))
+        assert frame.inner_text("#step") == "24", "who looks at a step is not led away from it"
+        tab.after(lambda: frame.click("#refresh"))
+        tab.press("End")
+        assert frame.inner_text("#step") == "30"
+        page.close()
+        assert tab.errors == []
+    sink.finish("ok", None)
+
+
+def test_behind_a_path_prefix(logdir: Path, browser: Any) -> None:
+    with server(logdir, "python", "--path_prefix=/deep/down", prefix="/deep/down") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        assert tab.open(view="heatmap", run=HEALTHY).query_selector("#heat") is not None
+        page.close()
+        # TensorBoard itself looks for two of its own images without the prefix.
+        assert [error for error in tab.errors if "lora_watch" in error] == []
+
+
+def test_a_log_directory_without_our_data_has_no_tab(tmp_path: Path) -> None:
+    from tensorboard.summary.writer.event_file_writer import EventFileWriter
+
+    from tests.tensorboard_plugin.serving import routes
+
+    EventFileWriter(str(tmp_path / "other")).close()
+    with routes(tmp_path) as tab:
+        assert tab.json("runs") == {}
+        reply = tab._client.get("/data/plugins_listing").get_json()
+        assert reply["lora_watch"]["enabled"] is False

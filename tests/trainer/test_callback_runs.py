@@ -1,0 +1,292 @@
+"""The callback in runs that are resumed, reused, killed or broken off."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback, LoraWatchError, watch
+from lora_watch.adapters import walk
+from lora_watch.norms import base
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+ROOT = Path(__file__).parents[2]
+
+
+def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
+    return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+
+
+def report_of(trainer: Trainer) -> dict[str, Any]:
+    return json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())
+
+
+# -- resume and reuse --------------------------------------------------------------------------------------------------
+
+
+def to_nine_digits(state: Any) -> Any:
+    """The last bits of a norm depend on where its factors lie in memory."""
+    return json.loads(json.dumps(state), parse_float=lambda text: f"{float(text):.9g}")
+
+
+def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+    real = base.matrix_norms
+    monkeypatch.setattr(base, "matrix_norms", lambda weight: read.append(1) or real(weight))
+    # Everything is measured at every step: which steps are cheap enough is else the clock's to say.
+    whole = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
+    trainer = build_trainer(lora(tiny_model()), None, 10, callbacks=[whole], **settings)
+    trainer.train()
+    assert whole.monitor is not None
+    expected = whole.monitor.state_dict()
+    assert len(read) == 28, "each frozen weight is read once a run"
+
+    resumed = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
+    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
+    again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
+    assert resumed.monitor is not None
+    assert len(read) == 28, "and not again when it is resumed"
+    assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
+
+
+def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 50, "callbacks": [LoraWatchCallback("error")]}
+    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=5e-2, **settings)
+    with pytest.raises(LoraWatchError, match=r"^ERROR LW102"):
+        trainer.train()
+    (checkpoint,) = Path(trainer.args.output_dir).glob("checkpoint-*")
+    again = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=1e-4, **settings)
+    step = checkpoint.name.removeprefix("checkpoint-")
+    with pytest.raises(LoraWatchError, match=rf"from step {step}: LW102 .* was open .*(.|\n)*ERROR LW102"):
+        again.train(resume_from_checkpoint=str(checkpoint))
+
+
+def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
+    """A job that is killed and put back into the queue: its second session is not green."""
+    from lora_watch.gate import judge
+
+    def session(resume: bool) -> None:
+        callback = LoraWatchCallback(fail_on="never", console=False)
+        settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 6, "output_dir": str(tmp_path)}
+        trainer = build_trainer(lora(tiny_model(), alpha=128), None, 7, callbacks=[callback], lr=5e-2, **settings)
+        trainer.train(resume_from_checkpoint=resume)
+
+    session(False)
+    before = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    opened = next(alert["step"] for alert in before["alerts"] if alert["rule"] == "LW102")
+    assert opened <= 6
+    session(True)
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert report["session"] == 2
+    assert ("LW102", opened) in [(alert["rule"], alert["step"]) for alert in report["alerts"]]
+    assert judge([tmp_path]).exit_code == 1
+
+
+def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
+    trainer = build_trainer(lora(tiny_model()), None, 10, **settings)
+    trainer.train()
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[callback], **settings)
+    again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.step == 10
+    assert not callback.monitor.alerts
+
+
+def test_watch_adds_the_callback_to_a_built_trainer() -> None:
+    trainer = build_trainer(lora(tiny_model()), None, 3)
+    callback = watch(trainer, fail_on="never", console=False)
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None
+    assert callback.monitor.last.metrics["output_ratio"].values.shape == (28,)
+
+
+def test_evaluations_reach_the_report_also_those_after_training() -> None:
+    callback = LoraWatchCallback(console=False)
+    trainer = build_trainer(
+        lora(tiny_model()),
+        None,
+        4,
+        callbacks=[callback],
+        eval_dataset=stdlib_blocks(16),
+        eval_strategy="steps",
+        eval_steps=2,
+    )
+    trainer.evaluate()  # before there is a run: not noted
+    trainer.train()
+    during = report_of(trainer)["evaluation"]
+    assert list(during) == ["eval_loss"]  # and not how long it took
+    assert [during["eval_loss"][which]["step"] for which in ("max", "last")] == [2, 4]
+    after = trainer.evaluate(stdlib_blocks(8), metric_key_prefix="test")
+    told = report_of(trainer)
+    assert told["verdict"] == "ok"
+    assert told["evaluation"]["test_loss"]["last"] == {"step": 4, "value": after["test_loss"]}
+
+
+def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    trainer = build_trainer(copy.deepcopy(tiny_model()), None, 3, callbacks=[callback])
+    trainer.train()
+    assert callback.monitor is not None
+    assert [a.rule for a in callback.monitor.alerts] == ["LW301"]
+    assert "get_peft_model" in str(callback.monitor.alerts[0])
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None, "the loss is still watched"
+
+
+def test_the_curves_land_in_the_trainers_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
+    callback = LoraWatchCallback(fail_on="never", console=False)
+    trainer = build_trainer(
+        lora(tiny_model()), None, 6, callbacks=[callback], report_to="tensorboard", logging_steps=1,
+        **({"logging_dir": str(tmp_path / "tb")} if "logging_dir" in _fields() else {}),
+    )  # fmt: skip
+    trainer.train()
+    files = list((tmp_path / "tb").rglob("events.out.tfevents.*"))
+    assert len(files) == 1, "one writer in one directory"
+    events = EventAccumulator(str(files[0].parent), size_guidance={"scalars": 0, "tensors": 0})
+    events.Reload()
+    tags = events.Tags()
+    losses = [tag for tag in tags["scalars"] if tag == "train/loss"]
+    assert losses
+    assert len(events.Scalars("train/loss")) == 6
+    assert len(events.Tensors("lora_watch/m/product_norm")) >= 6
+    assert not (Path(trainer.args.output_dir) / "runs").exists()
+
+
+def _fields() -> set[str]:
+    from dataclasses import fields
+
+    from transformers import TrainingArguments
+
+    return {f.name for f in fields(TrainingArguments)}
+
+
+@pytest.mark.parametrize("after", [0.2, 1.1])
+def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    script = tmp_path / "train.py"
+    script.write_text(
+        textwrap.dedent(
+            f"""
+            from lora_watch import LoraWatchCallback
+            from tests.support import build_trainer, lora, tiny_model
+            build_trainer(lora(tiny_model()), None, 2000, callbacks=[LoraWatchCallback(console=False)],
+                          output_dir={str(tmp_path / "out")!r}).train()
+            """
+        )
+    )
+    report = tmp_path / "out" / "lora_watch" / "report.json"
+    training = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
+    try:
+        deadline = time.monotonic() + 120
+        while not report.exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(after)
+    finally:
+        training.kill()
+        training.wait()
+    content = json.loads(report.read_text())
+    assert content["verdict"] == "interrupted"
+    assert len(content["adapters"]) == 28
+    (events,) = (tmp_path / "out" / "runs").rglob("events.out.tfevents.*")
+    readable = EventAccumulator(str(events.parent), size_guidance={"tensors": 0})
+    readable.Reload()
+    assert "lora_watch/schema" in readable.Tags()["tensors"]
+
+
+def test_a_monitor_that_cannot_start_does_no_harm(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from lora_watch.trainer import facts
+
+    monkeypatch.setattr(facts, "config_of", lambda *args: 1 / 0)
+    trainer = build_trainer(lora(tiny_model()), None, 3, callbacks=[LoraWatchCallback(fail_on="error", console=False)])
+    trainer.train()
+    assert trainer.state.global_step == 3
+    assert any("failed while starting" in record.message for record in caplog.records)
+    assert "training_step" not in vars(trainer)
+
+
+def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
+    class Breaks(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 2:
+                raise KeyError("theirs")
+
+    callback, breaks = LoraWatchCallback(fail_on="never", console=False), Breaks()
+    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback, breaks])
+    with pytest.raises(KeyError):
+        trainer.train()
+    assert report_of(trainer)["verdict"] == "interrupted"
+    trainer.remove_callback(breaks)
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.loss is not None
+    assert report_of(trainer)["verdict"] == "ok"
+    assert report_of(trainer)["session"] == 2
+    assert not any(module._forward_hooks for _, module in walk(trainer.model))
+
+
+def test_an_exception_of_the_training_is_in_the_report_at_once() -> None:
+    class OutOfMemory(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            if self.state.global_step == 2:
+                raise MemoryError("17 GiB")
+            return super().compute_loss(model, inputs, return_outputs, **kwargs)
+
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback], trainer_class=OutOfMemory)
+    with pytest.raises(MemoryError):
+        trainer.train()
+    report = report_of(trainer)
+    assert (report["verdict"], report["step"], report["message"]) == ("interrupted", 2, "MemoryError: 17 GiB")
+
+
+@mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows
+def test_a_compiled_model_is_watched_by_its_weights() -> None:
+    def run(alpha: float, lr: float) -> LoraWatchCallback:
+        callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+        trainer = build_trainer(
+            lora(tiny_model(), alpha=alpha),
+            None,
+            9,  # each of these is measured in full, however slow the machine
+            callbacks=[callback],
+            lr=lr,
+            torch_compile=True,
+            torch_compile_backend="eager",
+        )
+        trainer.train()
+        assert not any(module._forward_hooks for _, module in walk(trainer.model))
+        return callback
+
+    healthy, sick = run(16, 2e-3).monitor, run(128, 5e-2).monitor
+    assert healthy is not None
+    assert healthy.last is not None
+    assert sick is not None
+    assert not healthy.last.metrics["output_ratio"].known.any()
+    assert any("compiled" in note for note in healthy.run.notes)
+    assert healthy.alerts == []
+    found = next(alert for alert in sick.alerts if alert.rule == "LW102")
+    assert found.metric == "relative_spectral_norm"
