@@ -40,7 +40,7 @@ def agree(alerts: Sequence[Alert]) -> bool:
     return len({tuple(sorted(a.settings.items())) for a in alerts if a.settings}) < 2
 
 
-def cured(spec: Spec, settings: Mapping[str, float]) -> Spec:
+def advised(spec: Spec, settings: Mapping[str, float]) -> Spec:
     """``spec`` with the advised settings."""
     alpha = settings.get("lora_alpha", spec.alpha)
     scale = alpha / (math.sqrt(spec.r) if spec.rslora else spec.r)
@@ -50,7 +50,7 @@ def cured(spec: Spec, settings: Mapping[str, float]) -> Spec:
 def cure(spec: Spec, alert: Alert, before: float, best_after: float, known: dict[Spec, float]) -> dict[str, Any]:
     """Train with the advice; what came of it. ``known``: losses after, by what was trained, as different runs may be
     advised the same."""
-    new = cured(spec, alert.settings)
+    new = advised(spec, alert.settings)
     if new not in known:
         with tempfile.TemporaryDirectory() as folder:
             known[new] = train(new, folder)[2]
@@ -71,7 +71,7 @@ def trained_before(done: Mapping[str, Mapping[str, Any]], specs: Iterable[Spec])
     """The losses after of the runs that earlier results come from."""
     entries = [(spec, done[spec.name]) for spec in specs if spec.name in done]
     return {
-        cured(spec, entry["settings"]): math.nan if entry["after"] is None else entry["after"]
+        advised(spec, entry["settings"]): math.nan if entry["after"] is None else entry["after"]
         for spec, entry in entries
         if entry["rule"]
     }

@@ -165,30 +165,30 @@ CANDIDATES: dict[str, Callable[[Trace], float]] = {
 def separation(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     """How well each statistic separates too strong runs from good ones: within each model, and with one for all.
 
-    ``good up to`` and ``sick from``: the highest value of a good run and the lowest of a damaged or diverged one.
-    Over all models together: sick runs above every good run, and the chance that a sick run has a higher value than a
+    ``good up to`` and ``failed from``: the highest value of a good run and the lowest of a damaged or diverged one.
+    Over all models together: failed runs above every good run, and the chance that a failed run has a higher value than a
     good one (1 is perfect, 0.5 a coin). Optimizers like Adam only.
     """
     bases = sorted({spec.base for spec in outcomes})
     rows = []
     for name, statistic in CANDIDATES.items():
         good: dict[str, list[float]] = {b: [] for b in bases}
-        sick: dict[str, list[float]] = {b: [] for b in bases}
+        failed: dict[str, list[float]] = {b: [] for b in bases}
         for spec, outcome in outcomes.items():
             if spec.optimizer == "sgd":
                 continue
             if outcome.label == "good":
                 good[spec.base].append(statistic(runs[spec]))
             elif outcome.label in ("damaged", "diverged"):
-                sick[spec.base].append(statistic(runs[spec]))
-        cells = [f"{max(good[b]):.2g} / {min(sick[b]):.2g}" if good[b] and sick[b] else "–" for b in bases]
+                failed[spec.base].append(statistic(runs[spec]))
+        cells = [f"{max(good[b]):.2g} / {min(failed[b]):.2g}" if good[b] and failed[b] else "–" for b in bases]
         highest = max(max(some) for some in good.values() if some)
-        everyone = [value for some in sick.values() for value in some]
+        everyone = [value for some in failed.values() for value in some]
         healthy = np.array([value for some in good.values() for value in some])
         chance = float(np.mean([(v > healthy).mean() + (v == healthy).mean() / 2 for v in everyone]))
         rows.append([name, *cells, share(sum(v > highest for v in everyone), len(everyone)), f"{chance:.3f}"])
-    ranges = (f"{base}: good up to / sick from" for base in bases)
-    return table(["statistic", *ranges, "sick above every good run", "sick above a good run"], rows)
+    ranges = (f"{base}: good up to / failed from" for base in bases)
+    return table(["statistic", *ranges, "failed above every good run", "failed above a good run"], rows)
 
 
 # -- cures -------------------------------------------------------------------------------------------------------------
@@ -197,15 +197,15 @@ def cure_entries() -> list[dict[str, Any]]:
 
 
 def cures() -> str:
-    """What became of the sick runs when trained again with the advice."""
+    """What became of the failed runs when trained again with the advice."""
     entries = cure_entries()
     if not entries:
         return "Not run yet: `python -m benchmarks.corpus.cures`."
     ordinary, extreme = ([e for e in entries if e["extreme"] == kind] for kind in (False, True))
-    return "\n\n".join([_cured(ordinary), _cure_rows(ordinary), "### Extremes", _cured(extreme), _cure_rows(extreme)])
+    return "\n\n".join([_fixed(ordinary), _cure_rows(ordinary), "### Extremes", _fixed(extreme), _cure_rows(extreme)])
 
 
-def _cured(entries: Sequence[Mapping[str, Any]]) -> str:
+def _fixed(entries: Sequence[Mapping[str, Any]]) -> str:
     advised = [entry for entry in entries if entry["rule"]]
     heads = []
     for words, some in (("With advice", advised), ("Counting the runs that no alert named as still bad", entries)):
@@ -241,8 +241,8 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     """What the work set itself, and what came of it; held-out runs alone."""
     said = {spec: judge(runs[spec]) for spec in outcomes}
     by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
-    sick, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
-    named = [step for s in sick if (step := first(said[s], Severity.ERROR)) is not None]
+    failed, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
+    named = [step for s in failed if (step := first(said[s], Severity.ERROR)) is not None]
     late = long.runs()
     steps = sum(s.steps for s in good) + sum(map(long.healthy, late))
     wrong = {
@@ -257,17 +257,17 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     return table(
         ["mark", "measured"],
         [
-            ["damaged and diverged runs named ERROR: 100 %", share(len(named), len(sick))],
+            ["damaged and diverged runs named ERROR: 100 %", share(len(named), len(failed))],
             ["the step of that ERROR: median at most 6", f"{statistics.median(named):g}, at most {max(named)}"],
             ["false ERRORs: 0 in 60 good runs and 20,000 healthy steps", f"{wrong[Severity.ERROR]} in {healthy}"],
             ["good runs with a false WARNING: at most 3 %", share(wrong[Severity.WARNING], len(good) + len(late))],
             ["wasted runs named: at least 80 %", share(sum(wasted), len(wasted))],
             [
-                "cured: at least 95 % no longer bad",
+                "run again as advised: at least 95 % no longer bad",
                 share(sum(v != "bad" for v in advised), len(advised))
                 + f"; {len(entries) - len(advised)} had no advice",
             ],
-            ["cured: at least 85 % good", share(sum(v == "good" for v in advised), len(advised))],
+            ["run again as advised: at least 85 % good", share(sum(v == "good" for v in advised), len(advised))],
             ["runs whose alerts contradict each other: 0", share(sum(not e["agree"] for e in entries), len(entries))],
             ["right layer for a NaN: 100 %", share(sum(map(layers.right, nans)), len(nans))],
         ],
@@ -320,9 +320,9 @@ def main() -> None:
         + f") and {len(runs) - len(outcomes)} with faults. "
         "A run is labelled by its final held-out loss alone: see `labels.py`.",
         *(["## Marks", marks(runs, outcomes)] if held_out else []),
-        "## Who speaks of which runs",
+        "## Which runs each monitor names",
         "The share of the runs of each kind of which a monitor says anything, at any step. A fair run ends between "
-        "half and three quarters of the best gain: speaking of it is neither right nor wrong. Peers are re-implemented "
+        "half and three quarters of the best gain: naming it is neither right nor wrong. Peers are re-implemented "
         "from their published definitions (`peers.py`) and see loss, gradient norm and learning rate; "
         "wherever they say something, it counts.",
         detection(runs, outcomes),
@@ -335,7 +335,7 @@ def main() -> None:
         "## Which statistic tells strong runs from good ones",
         "Highest value within ten steps (or before the first), damaged and diverged runs against good ones.",
         separation(runs, outcomes),
-        "## Does the advice cure?",
+        "## Runs trained again as advised",
         cures() if held_out else "Scored on the held-out seeds.",
     ]
     text = "\n\n".join(parts) + "\n"
