@@ -165,30 +165,30 @@ CANDIDATES: dict[str, Callable[[Trace], float]] = {
 def separation(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     """How well each statistic separates too strong runs from good ones: within each model, and with one for all.
 
-    ``good up to`` and ``failed from``: the highest value of a good run and the lowest of a damaged or diverged one.
-    Over all models together: failed runs above every good run, and the chance that a failed run has a higher value than a
+    ``good up to`` and ``bad from``: the highest value of a good run and the lowest of a damaged or diverged one.
+    Over all models together: bad runs above every good run, and the chance that a bad run has a higher value than a
     good one (1 is perfect, 0.5 a coin). Optimizers like Adam only.
     """
     bases = sorted({spec.base for spec in outcomes})
     rows = []
     for name, statistic in CANDIDATES.items():
         good: dict[str, list[float]] = {b: [] for b in bases}
-        failed: dict[str, list[float]] = {b: [] for b in bases}
+        bad: dict[str, list[float]] = {b: [] for b in bases}
         for spec, outcome in outcomes.items():
             if spec.optimizer == "sgd":
                 continue
             if outcome.label == "good":
                 good[spec.base].append(statistic(runs[spec]))
             elif outcome.label in ("damaged", "diverged"):
-                failed[spec.base].append(statistic(runs[spec]))
-        cells = [f"{max(good[b]):.2g} / {min(failed[b]):.2g}" if good[b] and failed[b] else "–" for b in bases]
+                bad[spec.base].append(statistic(runs[spec]))
+        cells = [f"{max(good[b]):.2g} / {min(bad[b]):.2g}" if good[b] and bad[b] else "–" for b in bases]
         highest = max(max(some) for some in good.values() if some)
-        everyone = [value for some in failed.values() for value in some]
+        everyone = [value for some in bad.values() for value in some]
         healthy = np.array([value for some in good.values() for value in some])
         chance = float(np.mean([(v > healthy).mean() + (v == healthy).mean() / 2 for v in everyone]))
         rows.append([name, *cells, share(sum(v > highest for v in everyone), len(everyone)), f"{chance:.3f}"])
-    ranges = (f"{base}: good up to / failed from" for base in bases)
-    return table(["statistic", *ranges, "failed above every good run", "failed above a good run"], rows)
+    ranges = (f"{base}: good up to / bad from" for base in bases)
+    return table(["statistic", *ranges, "bad above every good run", "bad above a good run"], rows)
 
 
 # -- cures -------------------------------------------------------------------------------------------------------------
@@ -197,7 +197,7 @@ def cure_entries() -> list[dict[str, Any]]:
 
 
 def cures() -> str:
-    """What became of the failed runs when trained again with the advice."""
+    """What became of the bad runs when trained again with the advice."""
     entries = cure_entries()
     if not entries:
         return "Not run yet: `python -m benchmarks.corpus.cures`."
@@ -241,8 +241,8 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     """What the work set itself, and what came of it; held-out runs alone."""
     said = {spec: judge(runs[spec]) for spec in outcomes}
     by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
-    failed, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
-    named = [step for s in failed if (step := first(said[s], Severity.ERROR)) is not None]
+    bad, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
+    named = [step for s in bad if (step := first(said[s], Severity.ERROR)) is not None]
     late = long.runs()
     steps = sum(s.steps for s in good) + sum(map(long.healthy, late))
     wrong = {
@@ -257,7 +257,7 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     return table(
         ["mark", "measured"],
         [
-            ["damaged and diverged runs named ERROR: 100 %", share(len(named), len(failed))],
+            ["damaged and diverged runs named ERROR: 100 %", share(len(named), len(bad))],
             ["the step of that ERROR: median at most 6", f"{statistics.median(named):g}, at most {max(named)}"],
             ["false ERRORs: 0 in 60 good runs and 20,000 healthy steps", f"{wrong[Severity.ERROR]} in {healthy}"],
             ["good runs with a false WARNING: at most 3 %", share(wrong[Severity.WARNING], len(good) + len(late))],
