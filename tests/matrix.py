@@ -139,7 +139,7 @@ HEAD = """# What works where
 
 Made by `python -m tests.matrix` from real processes, gloo on a CPU of two cores, with
 {versions}.
-The packaged model with 28 adapters takes ten steps (16 with DoRA) without and with a monitor.
+The packaged model with 28 adapters takes ten steps (32 with DoRA) without and with a monitor.
 
 ## Ways to spread a model over ranks
 

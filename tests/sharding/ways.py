@@ -29,7 +29,7 @@ from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STEPS = 10
 """All of them are measured in full, also where that is seldom later (ZeRO-3)."""
-MORE_STEPS = 16
+MORE_STEPS = 32
 """The first step of the fixed cadence after those."""
 Whole = Callable[[], contextlib.AbstractContextManager[Any]]
 """Inside, every parameter of the model is whole."""
