@@ -38,5 +38,6 @@ fi
 ruff check .
 ruff format --check .
 python tests/front_end/check.py
-# A module's tests stay in one process, which makes what they share once; in their order, so that long ones are not last. Types are checked by one of the tests.
+# A module's tests stay in one process, which makes what they share once, and keep their order, so that the long ones are
+# not last. Types are checked by one of the tests.
 exec python -m pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
