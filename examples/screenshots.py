@@ -1,4 +1,4 @@
-"""Makes the pictures of the README from real runs: a healthy adapter, one that is too strong, a sweep over the rank.
+"""Makes the pictures of the README from real runs: a healthy adapter, one that explodes, a sweep over the rank.
 
 Run from the repository's root; needs the packages of the ``dev`` extra and Chromium (``CHROMIUM`` names another one).
 
