@@ -14,7 +14,7 @@ log = logging.getLogger("lora_watch")
 FULL_AT_START = 20
 """Steps at which everything is measured whatever it costs: most runs that explode do so then; LW102 is strictest."""
 LONGEST_INTERVAL = 16
-"""Measurements of the norms to one full measurement where there are ranks, which have to agree without a clock."""
+"""Beats of ``every`` from one full measurement to the next at most, and always where ranks agree without a clock."""
 LONGEST_INTERVAL_DENSE = 256
 """The longest interval where a measurement has to make whole matrices."""
 
@@ -29,9 +29,11 @@ _NEWEST = 0.3
 class Cadence:
     """Decides before each step what is measured: nothing but loss and gradients, the norms too, or everything.
 
-    After the first steps the share of the wall time that is spent inside the guard stays below ``max_overhead``: a step
-    is measured when what it is likely to cost has been saved up. Half of the time is kept for full measurements, as
-    long as they have not had it; what the norms leave of theirs is added to it.
+    After the first steps a step is measured when what it is likely to cost has been saved up, so that the share of the
+    wall time that is spent inside the guard stays below ``max_overhead``. Half of the time is kept for full
+    measurements, as long as they have not had it; what the norms leave of theirs is added to it. Every 16th step is
+    measured in full whatever that costs: where steps are so short that the loss and the gradients alone take all of the
+    time, adapters would never be looked at again.
 
     Args:
         every: optimizer steps between two measurements of the norms, at least.
@@ -113,6 +115,8 @@ class Cadence:
             self._full = True
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
             self._full = step % (LONGEST_INTERVAL * self.every) == 0
+        elif step - self._last_full >= LONGEST_INTERVAL * self.every:  # whatever it costs: nobody is blind for long
+            self._norms = self._full = True
         else:
             self._norms, self._full = self._affordable()
         self._note(step)
