@@ -95,6 +95,20 @@ def _depth_scaled(size: Size) -> str:
     return f"p90 {size.p90:.3g} × {count(size.blocks, 'block')} = {size.overall:.3g}"
 
 
+def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
+    """What LW103 and LW111 say: an output ratio, depth-scaled, above ``threshold``; weaker settings keep it down."""
+    change = weaker(record, weaker_by(record, size.overall))
+    return Finding(
+        message,
+        adapters=size.worst(record),
+        metric="output_ratio",
+        threshold=threshold / size.blocks,
+        causes=causes,
+        remedies=change.words,
+        settings=change.settings,
+    )
+
+
 def _warms_up(record: StepRecord) -> bool:
     return any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
 
@@ -239,16 +253,13 @@ class NormRunaway(Rule):
         ago = record.step - step
         if size.p90 <= self.growth ** (ago / self.window) * past:
             return None
-        change = weaker(record, weaker_by(record, size.overall))
-        return Finding(
+        return _growing(
+            record,
+            size,
+            self.size,
             f"Adapter output grows fast: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold {self.size:g})"
             f", after a p90 of {past:.3g} {count(ago, 'step')} before.",
-            adapters=size.worst(record),
-            metric="output_ratio",
-            threshold=self.size / size.blocks,
-            causes=why_strong(record),
-            remedies=change.words,
-            settings=change.settings,
+            why_strong(record),
         )
 
 
@@ -342,17 +353,14 @@ class NormCreep(Rule):
             return None
         if size.overall < self.growth * middle or middle < self.growth * past:
             return None
-        change = weaker(record, weaker_by(record, size.overall))
         constant = str(record.run.config.get("lr_scheduler_type", "")).startswith("constant")
-        return Finding(
+        return _growing(
+            record,
+            size,
+            self.size,
             f"Adapter output goes on growing: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold "
             f"{self.size:g}), after {middle:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
-            adapters=size.worst(record),
-            metric="output_ratio",
-            threshold=self.size / size.blocks,
-            causes=[*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
-            remedies=change.words,
-            settings=change.settings,
+            [*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
         )
 
     def _before(self, step: int) -> float | None:
