@@ -39,8 +39,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     real = Cadence._affordable
 
     def affordable(self: Cadence) -> tuple[bool, bool]:
-        coming = self._last_norms + self.every
-        return (True, coming - self._last_full >= 16 * self.every) if self.max_overhead == 0.01 else real(self)
+        return (True, False) if self.max_overhead == 0.01 else real(self)
 
     monkeypatch.setattr(Cadence, "_affordable", affordable)
 

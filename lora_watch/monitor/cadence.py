@@ -33,7 +33,7 @@ class Cadence:
     wall time that is spent inside the guard stays below ``max_overhead``. Half of the time is kept for full
     measurements, as long as they have not had it; what the norms leave of theirs is added to it. Every 16th step is
     measured in full whatever that costs: where steps are so short that the loss and the gradients alone take all of the
-    time, adapters would never be looked at again.
+    time, adapters would never be measured again.
 
     Args:
         every: optimizer steps between two measurements of the norms, at least.
@@ -115,7 +115,7 @@ class Cadence:
             self._full = True
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
             self._full = step % (LONGEST_INTERVAL * self.every) == 0
-        elif step - self._last_full >= LONGEST_INTERVAL * self.every:  # whatever it costs: nobody is blind for long
+        elif step - self._last_full >= LONGEST_INTERVAL * self.every:  # whatever it costs
             self._norms = self._full = True
         else:
             self._norms, self._full = self._affordable()

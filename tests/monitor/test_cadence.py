@@ -55,7 +55,7 @@ def test_after_the_first_steps_the_running_share_stays_below_the_cap_but_for_eve
     run = Run(cap, base=base, norms=norms, full=full).go(3000)
     assert run.full[:FULL_AT_START] == list(range(1, FULL_AT_START + 1)), "whatever it costs"
     assert max(run.shares) <= cap * 1.001 + full / (LONGEST_INTERVAL * STEP)
-    assert max(np.diff(run.full)) <= LONGEST_INTERVAL, "nobody is blind for long"
+    assert max(np.diff(run.full)) <= LONGEST_INTERVAL, "whatever it costs"
     if full / LONGEST_INTERVAL + base < cap * STEP / 2:
         assert max(run.shares) <= cap * 1.001
     if full + norms < (cap * STEP - base) * 3000:
