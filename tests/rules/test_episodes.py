@@ -109,8 +109,8 @@ def test_a_step_without_the_needed_metric_says_nothing_either_way() -> None:
 def test_an_explosion_that_lasts_is_one_alert_although_it_is_measured_ever_less_often(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    steps = count(11)
-    monkeypatch.setattr(Cadence, "_affordable", lambda self: ((n := next(steps)) % 8 == 0, n % 16 == 0))
+    steps = count()
+    monkeypatch.setattr(Cadence, "_affordable", lambda self: (next(steps) % 8 == 0, False))  # in full at every 16th
     monitor = run(lora(tiny_model(), alpha=64), steps=80, lr=2e-2, per_device_train_batch_size=1)
     alert = the("LW102", monitor)
     assert monitor.full_every == 16
