@@ -1,12 +1,14 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported."""
 
 import os
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from tests.processes import Python
 from tests.shared import once
 
 os.environ |= {
@@ -42,6 +44,13 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
         return (True, False) if self.max_overhead == 0.01 else real(self)
 
     monkeypatch.setattr(Cadence, "_affordable", affordable)
+
+
+@pytest.fixture(scope="session")
+def python() -> Iterator[Python]:
+    """For scripts that train, as importing what they need takes seconds."""
+    with Python("transformers.trainer", "peft", "torch.utils.tensorboard", "lora_watch.cli") as python:
+        yield python
 
 
 @pytest.fixture(scope="session")

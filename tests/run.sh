@@ -1,7 +1,7 @@
 #!/bin/sh
 # Installs all that the tests need and runs every check; the last line is pytest's. Needs Python 3.10+ and git alone.
 #
-#   sh tests/run.sh                          everything, as many tests at a time as there are cores
+#   sh tests/run.sh                          everything, several tests at a time
 #   sh tests/run.sh tests/test_cli.py -x     arguments go to pytest
 #   sh tests/run.sh -n 0 --pdb               one at a time, in one process
 #
@@ -38,6 +38,8 @@ fi
 ruff check .
 ruff format --check .
 python tests/front_end/check.py
-# A module's tests stay in one process, which makes what they share once, and keep their order, so that the long ones are
-# not last. Types are checked by one of the tests.
-exec python -m pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"
+# One process more than there are cores, as the dashboard's tests mostly wait for a browser. A module's tests stay in one
+# process, which makes what they share once, and keep their order, so that the long ones are not last. Types are checked
+# by one of the tests.
+processes=$(python -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
+exec python -m pytest -n "$processes" --dist loadscope --no-loadscope-reorder "$@"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +9,7 @@ import pytest
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.testing import stays_healthy
+from tests.processes import Python
 from tests.support import build_trainer, lora, tiny_model, train
 
 EXPLODED: dict[str, Any] = {"lr": 5e-2, "steps": 12}
@@ -96,7 +95,7 @@ def test_an_error_of_the_training_itself_is_left_as_it_is() -> None:
         raise ZeroDivisionError
 
 
-def test_what_pytest_shows(tmp_path: Path) -> None:
+def test_what_pytest_shows(python: Python, tmp_path: Path) -> None:
     (tmp_path / "test_ours.py").write_text(
         "from lora_watch.testing import stays_healthy\n"
         "from tests.support import lora, tiny_model, train\n\n"
@@ -104,9 +103,7 @@ def test_what_pytest_shows(tmp_path: Path) -> None:
         "    with stays_healthy():\n"
         "        train(lora(tiny_model(), alpha=128), steps=12, lr=5e-2)\n"
     )
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", str(tmp_path)]
-    root = Path(__file__).parent.parent
-    done = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=300)
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", "--tb=short", tmp_path)
     assert done.returncode == 1, done.stdout + done.stderr
     shown = [line for line in done.stdout.splitlines() if line.startswith("E ")]
     assert "ERROR LW102 norm-explosion at step" in shown[1], done.stdout

@@ -21,9 +21,9 @@ from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.sinks import events, tags
 from tests.fuzz import hostile
-from tests.fuzz.commands import Commands, Done
 from tests.fuzz.test_readers import ANNOTATION, inert
 from tests.fuzz.test_tab import claiming
+from tests.processes import Done, Python
 from tests.runs.written import incident_of, write_run
 from tests.sinks.made_up import alert_of
 
@@ -34,19 +34,23 @@ MEASURING = ["peft", "transformers.models.llama.modeling_llama", "lora_watch.sto
 MEASURING += ["lora_watch.advice.choice", "lora_watch.advice.start"]
 """Imported once, before the commands are."""
 Make = Callable[[Path], object]
+Command = Callable[..., Done]
+
+
+def commands(*modules: str) -> Iterator[Command]:
+    with Python("lora_watch.cli", *modules) as python:
+        yield lambda *words: python("-m", "lora_watch", *words, COLUMNS="200", NO_COLOR="1")
 
 
 @pytest.fixture(scope="module")
-def run() -> Iterator[Commands]:
+def run() -> Iterator[Command]:
     """For commands that need no torch, and must not load it."""
-    with Commands("lora_watch.cli", *READING) as commands:
-        yield commands
+    yield from commands(*READING)
 
 
 @pytest.fixture(scope="module")
-def run_with_torch() -> Iterator[Commands]:
-    with Commands("lora_watch.cli", *READING, *MEASURING) as commands:
-        yield commands
+def run_with_torch() -> Iterator[Command]:
+    yield from commands(*READING, *MEASURING)
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +86,14 @@ def folder(whole: Path, tmp_path: Path) -> Path:
 
 
 def bounded(done: Done, *codes: int) -> None:
-    assert done.code in codes, done.output[-1000:]
-    assert "Traceback" not in done.output
-    inert(line for line in done.output.splitlines() if not ANNOTATION.match(line))
+    output = done.stdout + done.stderr
+    assert done.returncode in codes, output[-1000:]
+    assert "Traceback" not in output
+    inert(line for line in output.splitlines() if not ANNOTATION.match(line))
     assert done.seconds < MOST_SECONDS
     assert done.memory < MOST_MEMORY
-    if done.code == 2:
-        assert len(done.output.strip().splitlines()) <= 3
+    if done.returncode == 2:
+        assert len(output.strip().splitlines()) <= 3
 
 
 def each(made: dict[str, Any]) -> Any:
@@ -96,26 +101,26 @@ def each(made: dict[str, Any]) -> Any:
 
 
 @each(hostile.ANY_FILE | hostile.LARGE_FILE | hostile.REPORT)
-def test_a_report(run: Commands, folder: Path, make: Make) -> None:
+def test_a_report(run: Command, folder: Path, make: Make) -> None:
     make(folder / "run/lora_watch/report.json")
     bounded(run("check", folder / "run"), 1, 2)
     bounded(run("compare", folder / "run"), 0, 2)
 
 
 @each(hostile.ANY_FILE | hostile.INCIDENT)
-def test_an_incident_record(run: Commands, folder: Path, make: Make) -> None:
+def test_an_incident_record(run: Command, folder: Path, make: Make) -> None:
     make(folder / "run/lora_watch/incident.json")
     bounded(run("check", folder / "run"), 1, 2)
 
 
 @each(hostile.ANY_FILE | {"of ten million lines": lambda path: path.write_bytes(b"0\n" * 10_000_000)})
-def test_the_list_of_alerts(run: Commands, folder: Path, make: Make) -> None:
+def test_the_list_of_alerts(run: Command, folder: Path, make: Make) -> None:
     make(folder / "run/lora_watch/alerts.jsonl")
     bounded(run("check", folder / "run"), 1, 2)
 
 
 @each(hostile.ANY_FILE | hostile.BASELINE)
-def test_a_baseline(run: Commands, folder: Path, make: Make) -> None:
+def test_a_baseline(run: Command, folder: Path, make: Make) -> None:
     make(folder / "baseline.json")
     bounded(run("check", folder / "run", "--baseline", folder / "baseline.json", "--format", "github"), 1, 2)
 
@@ -154,7 +159,7 @@ EVENTS = {
 
 
 @each(EVENTS)
-def test_event_files(run: Commands, folder: Path, make: Make) -> None:
+def test_event_files(run: Command, folder: Path, make: Make) -> None:
     (file,) = (folder / "run/runs").rglob("events*")
     make(file)
     bounded(run("check", folder / "run"), 1, 2)
@@ -163,7 +168,7 @@ def test_event_files(run: Commands, folder: Path, make: Make) -> None:
 
 
 @each(hostile.ANY_FILE | hostile.ADAPTER)
-def test_an_adapters_configuration(run_with_torch: Commands, folder: Path, make: Make) -> None:
+def test_an_adapters_configuration(run_with_torch: Command, folder: Path, make: Make) -> None:
     make(folder / "adapter/adapter_config.json")
     bounded(run_with_torch("inspect", folder / "adapter"), 0, 2)
     bounded(run_with_torch("preflight", folder / "adapter"), 0, 1, 2)
@@ -180,12 +185,12 @@ WEIGHTS = {
 
 
 @each(WEIGHTS)
-def test_an_adapters_weights(run_with_torch: Commands, folder: Path, make: Make) -> None:
+def test_an_adapters_weights(run_with_torch: Command, folder: Path, make: Make) -> None:
     make(folder / "adapter" / SAFE)
     bounded(run_with_torch("inspect", folder / "adapter"), 2)
 
 
-def test_blocks_on_a_diagonal(run_with_torch: Commands, tmp_path: Path) -> None:
+def test_blocks_on_a_diagonal(run_with_torch: Command, tmp_path: Path) -> None:
     blocks = {"target_modules_bd_a": ["q_proj"], "nblocks": 4096}
     save_adapter(tmp_path / "a", r=4096, rows=4096, use_bdlora=blocks)
     bounded(run_with_torch("inspect", tmp_path / "a"), 0, 2)
@@ -193,32 +198,32 @@ def test_blocks_on_a_diagonal(run_with_torch: Commands, tmp_path: Path) -> None:
 
 @each(hostile.ANY_FILE)
 @pytest.mark.parametrize("suffix", ["json", "yaml"])
-def test_settings(run_with_torch: Commands, tmp_path: Path, suffix: str, make: Make) -> None:
+def test_settings(run_with_torch: Command, tmp_path: Path, suffix: str, make: Make) -> None:
     make(tmp_path / f"s.{suffix}")
     bounded(run_with_torch("preflight", tmp_path / f"s.{suffix}"), 2)
 
 
 @each(hostile.SETTING)
-def test_settings_that_grow(run_with_torch: Commands, tmp_path: Path, make: tuple[str, str]) -> None:
+def test_settings_that_grow(run_with_torch: Command, tmp_path: Path, make: tuple[str, str]) -> None:
     name, text = make
     (tmp_path / name).write_text(text)
     bounded(run_with_torch("preflight", tmp_path / name), 2)
 
 
 @each(hostile.PATTERN)
-def test_a_pattern_that_takes_for_ever(run_with_torch: Commands, folder: Path, make: dict[str, Any]) -> None:
+def test_a_pattern_that_takes_for_ever(run_with_torch: Command, folder: Path, make: dict[str, Any]) -> None:
     (folder / "s.json").write_text(json.dumps(hostile.SETTINGS | make))
     bounded(run_with_torch("preflight", folder / "s.json", "--model", folder / "model"), 1, 2)
 
 
 @each(hostile.ANY_FILE | hostile.LARGE_FILE | hostile.MODEL)
-def test_a_models_configuration(run_with_torch: Commands, folder: Path, make: Make) -> None:
+def test_a_models_configuration(run_with_torch: Command, folder: Path, make: Make) -> None:
     make(folder / "model/config.json")
     bounded(run_with_torch("advise", folder / "model"), 0, 2)
 
 
 @each(hostile.REPORT)
-def test_a_reference(run_with_torch: Commands, folder: Path, make: Make) -> None:
+def test_a_reference(run_with_torch: Command, folder: Path, make: Make) -> None:
     (folder / "s.json").write_text(json.dumps(hostile.SETTINGS))
     make(folder / "run/lora_watch/report.json")
     bounded(run_with_torch("preflight", folder / "s.json", "--reference", folder / "run"), 0, 1, 2)

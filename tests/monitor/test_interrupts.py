@@ -13,8 +13,11 @@ from typing import Any
 
 import pytest
 
+from tests.processes import ROOT, Python
+
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a test in the background inherits that it is ignored
 from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -35,26 +38,20 @@ build_trainer(lora(tiny_model(), r=2), Data(stdlib_blocks(64, 16)), 100, output_
 """
 
 
-def report_after(folder: Path, end: str = "pass", data: str = "pass", send: int | None = None) -> tuple[int, Any]:
-    script = folder / "train.py"
-    script.write_text(SCRIPT.format(end=end, data=data))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, script], cwd=folder, env=environment, stderr=subprocess.DEVNULL)
-    try:
-        deadline = time.monotonic() + 200
-        while send is not None and not (folder / "here").exists() and time.monotonic() < deadline:
-            time.sleep(0.05)
-        if send is not None:
-            process.send_signal(send)
-        code = process.wait(200)
-    finally:
-        process.kill()
-    return code, json.loads((folder / "out" / "lora_watch" / "report.json").read_text())
+def script(folder: Path, end: str = "pass", data: str = "pass") -> Path:
+    path = folder / "train.py"
+    path.write_text(SCRIPT.format(end=end, data=data))
+    return path
 
 
-def test_an_exception_in_the_data(tmp_path: Path) -> None:
-    code, report = report_after(tmp_path, data="if os.path.exists('here'): raise KeyError('theirs')", end="pass")
-    assert code == 1
+def report_in(folder: Path) -> Any:
+    return json.loads((folder / "out" / "lora_watch" / "report.json").read_text())
+
+
+def test_an_exception_in_the_data(python: Python, tmp_path: Path) -> None:
+    raises = script(tmp_path, data="if os.path.exists('here'): raise KeyError('theirs')")
+    assert python(raises, folder=tmp_path).returncode == 1
+    report = report_in(tmp_path)
     assert (report["verdict"], report["message"]) == ("interrupted", "KeyError: 'theirs'")
     assert report["step"] >= 3
 
@@ -62,14 +59,24 @@ def test_an_exception_in_the_data(tmp_path: Path) -> None:
 @pytest.mark.skipif(os.name == "nt", reason="signals of other systems")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal(number: int, tmp_path: Path) -> None:
-    code, report = report_after(tmp_path, end="time.sleep(60)", send=number)
-    assert code == -number
+    command = [sys.executable, script(tmp_path, end="time.sleep(60)")]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.DEVNULL)
+    try:
+        deadline = time.monotonic() + 200
+        while not (tmp_path / "here").exists() and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.send_signal(number)
+        assert process.wait(200) == -number
+    finally:
+        process.kill()
+    report = report_in(tmp_path)
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert {signal.SIGTERM: "SIGTERM", signal.SIGINT: "KeyboardInterrupt"}[signal.Signals(number)] in report["message"]
 
 
-def test_an_exit(tmp_path: Path) -> None:
-    code, report = report_after(tmp_path, end="sys.exit(0)")
-    assert code == 0
+def test_an_exit(python: Python, tmp_path: Path) -> None:
+    assert python(script(tmp_path, end="sys.exit(0)"), folder=tmp_path).returncode == 0
+    report = report_in(tmp_path)
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert "ended before the run did" in report["message"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
 import pytest
+from jupyter_client.manager import KernelManager, start_new_kernel
 from nbclient import NotebookClient
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -18,19 +20,27 @@ MOST_BYTES = 300_000
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
-@each
-def test_it_runs(path: Path, tmp_path: Path, unpacked: Path):
+@pytest.fixture(scope="module")
+def kernel(tmp_path_factory: pytest.TempPathFactory, unpacked: Path) -> Iterator[KernelManager]:
+    """One for all of them, as importing what they need takes seconds."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
-        "IPYTHONDIR": str(tmp_path / "ipython"),
+        "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
         "XDG_CACHE_HOME": str(unpacked),
         "HF_HUB_OFFLINE": "1",
         "LORA_WATCH_FAIL_ON": "never",  # whatever the job that runs these tests has set
     }
-    work = tmp_path / "work"
-    work.mkdir()
+    manager, client = start_new_kernel(env=environment)
+    client.stop_channels()
+    yield manager
+    manager.shutdown_kernel(now=True)
+
+
+@each
+def test_it_runs(path: Path, tmp_path: Path, kernel: KernelManager):
     notebook = nbformat.read(path, as_version=4)
-    NotebookClient(notebook, timeout=500, resources={"metadata": {"path": str(work)}}).execute(env=environment)
+    notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f -s\n%cd -q {tmp_path}"))
+    NotebookClient(notebook, timeout=500, km=kernel).execute()
 
 
 @each

@@ -9,7 +9,7 @@ import pytest
 
 from tests.trainer.injection import Injection, Target, by_loop, by_trainer
 
-SAMPLE = 12
+SAMPLE = 6
 
 
 @pytest.fixture(scope="module")

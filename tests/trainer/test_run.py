@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from tests.processes import Done, Python
+
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "examples" / "ci_gate.py"
 EXPLODES = ("--lr", "0.03", "--alpha", "128", "--steps", "12")
@@ -31,6 +33,11 @@ def run(
         timeout=300,
         check=False,
     )
+
+
+def forked(python: Python, folder: Path, *arguments: str | Path) -> Done:
+    """The same as ``run``, for scripts that train and would import for seconds first."""
+    return python("-m", "lora_watch", "run", *arguments, folder=folder)
 
 
 def script(folder: Path, text: str, name: str = "train.py") -> Path:
@@ -147,8 +154,10 @@ PLAIN_LOOP = """
     ],
     ids=["nothing", "allowed", "plain loop"],
 )
-def test_nothing_monitored_is_no_success(tmp_path: Path, options: tuple[str, ...], text: str, code: int) -> None:
-    done = run(tmp_path, *options, script(tmp_path, text))
+def test_nothing_monitored_is_no_success(
+    python: Python, tmp_path: Path, options: tuple[str, ...], text: str, code: int
+) -> None:
+    done = forked(python, tmp_path, *options, script(tmp_path, text))
     assert done.returncode == code, done.stderr
     assert ("nothing was monitored" in done.stderr) == ("nothing trained" in done.stdout)
 
@@ -175,9 +184,9 @@ SWALLOWS = """
 """
 
 
-def test_a_script_that_catches_everything_fails_nevertheless(tmp_path: Path) -> None:
+def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp_path: Path) -> None:
     path = script(tmp_path, SWALLOWS.replace("sys.argv[1]", repr(str(GATE))))
-    done = run(tmp_path, path, *EXPLODES)
+    done = forked(python, tmp_path, path, *EXPLODES)
     assert done.returncode == 1
     assert "never mind the LoraWatchError" in done.stdout
     why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
@@ -211,9 +220,9 @@ BREAKS = """
 
 @pytest.mark.parametrize("last", ["", "trainers['caught'].train()"], ids=["caught", "uncaught"])
 def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_its_own(
-    tmp_path: Path, last: str
+    python: Python, tmp_path: Path, last: str
 ) -> None:
-    done = run(tmp_path, script(tmp_path, textwrap.dedent(BREAKS) + last))
+    done = forked(python, tmp_path, script(tmp_path, textwrap.dedent(BREAKS) + last))
     assert done.returncode == (1 if last else 0), done.stderr
     assert report_of(tmp_path / "expected")["verdict"] == "failed"
     report = report_of(tmp_path / "caught")
@@ -221,9 +230,9 @@ def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_i
     assert ("RuntimeError: out of luck" if last else "that the script caught") in report["message"]
 
 
-def test_options_reach_the_callback_and_the_run_goes_on(tmp_path: Path) -> None:
+def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path: Path) -> None:
     options = ("--fail-on", "never", "--mute", "LW103", "--report-dir", tmp_path / "r", "--no-tensorboard", "--drift")
-    done = run(tmp_path, *options, "--no-console", GATE, *EXPLODES)
+    done = forked(python, tmp_path, *options, "--no-console", GATE, *EXPLODES)
     assert done.returncode == 0, done.stderr
     assert "LW102" not in done.stderr
     report = json.loads((tmp_path / "r" / "report.json").read_text())
@@ -251,8 +260,8 @@ EVERY_TRAINER = """
 """
 
 
-def test_every_trainer_is_watched_once(tmp_path: Path) -> None:
-    done = run(tmp_path, script(tmp_path, EVERY_TRAINER))
+def test_every_trainer_is_watched_once(python: Python, tmp_path: Path) -> None:
+    done = forked(python, tmp_path, script(tmp_path, EVERY_TRAINER))
     assert done.returncode == 0, done.stderr
     for name in ("a", "b", "own"):
         report = report_of(tmp_path / name)
@@ -306,8 +315,8 @@ def test_trls_own_script(tmp_path: Path) -> None:
     assert report_of(tmp_path / "out")["config"]["lora"]["default"]["lora_alpha"] == 128
 
 
-def test_it_finds_the_learning_rate_and_trains_nothing(tmp_path: Path) -> None:
-    done = run(tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
+def test_it_finds_the_learning_rate_and_trains_nothing(python: Python, tmp_path: Path) -> None:
+    done = forked(python, tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
     assert done.returncode == 0, done.stderr
     told = json.loads((tmp_path / "out" / "lora_watch" / "find_lr.json").read_text())
     assert done.stdout.startswith(f"Learning rate {told['rate']:g}")
