@@ -1,6 +1,6 @@
 """Runs every benchmark of this folder, one after the other, and writes what they print to RESULTS.md.
 
-    python benchmarks/run_all.py                      all of it: some ten minutes on an otherwise idle machine
+    python benchmarks/run_all.py                      all of it: some twenty minutes on an otherwise idle machine
     python benchmarks/run_all.py --quick              small settings, to the terminal: do they run at all?
     python benchmarks/run_all.py --only drift_cost    one of them, to the terminal
 
@@ -35,6 +35,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "loss_detection": ([], ["--steps", "4000"]),
     "rank_cost": ([], ["--rounds", "2"]),
     "check_speed": ([], ["--steps", "300"]),
+    "soak": ([], ["--steps", "200", "--kills", "2"]),
     "tab_scale": (["{folder}"], ["{folder}", "--adapters", "28", "--steps", "100"]),
 }
 """Arguments of each script, in full and quick. ``{folder}`` is an empty one, removed afterwards."""

@@ -1,4 +1,5 @@
-"""Does it last: one long run, and one that is killed and resumed again and again.
+"""Claim: a long run takes no more memory, threads or time a step at its end than before, and one that is killed
+again and again tells the story of one that was left alone.
 
     python benchmarks/soak.py [--steps 50000] [--kills 20]
 
