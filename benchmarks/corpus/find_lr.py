@@ -5,7 +5,7 @@
 
 A case is a model, a text, a LoRA configuration, an optimizer and a seed. Of each are kept: the sweep, the held-out loss
 after a run at every rate of a grid, and after one at the suggested rate. ``gain`` is the fall of the held-out loss as a
-share of the best run's. Some 25 minutes of one core for everything.
+share of the best run's. Some 50 minutes of one core for everything.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import functools
 import json
 import math
 import os
+import random
+import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -57,14 +59,17 @@ class Case:
     scale: float
     optimizer: str = "adamw_torch"
     seed: int = 0
+    batch: int = 8
+    """Examples of an optimizer step."""
 
     @property
     def name(self) -> str:
-        return f"{self.base}_{self.task}_r{self.r}_s{self.scale:g}_{self.optimizer}_seed{self.seed}"
+        batch = "" if self.batch == 8 else f"_b{self.batch}"
+        return f"{self.base}_{self.task}_r{self.r}_s{self.scale:g}_{self.optimizer}_seed{self.seed}{batch}"
 
     @property
     def steps(self) -> int:
-        return {"tiny": 40, "minilm": 30, "smollm2": 20}[self.base]
+        return {"tiny": 40, "minilm": 30, "smollm2": 10}[self.base]
 
     @property
     def untouched(self) -> bool:
@@ -73,44 +78,89 @@ class Case:
 
 
 def cases() -> Iterator[Case]:
-    """What matters most first: whatever comes last is what is missing where the time was cut short."""
-    first, last = (seed for seed in SEEDS if seed != HELD_OUT_SEED)
-    for seed in (first, HELD_OUT_SEED):
-        yield from _tiny(seed)
-        yield Case("minilm", "topics", 8, 2.0, seed=seed)
-    yield Case(LEFT_OUT, "python", 8, 4.0, seed=HELD_OUT_SEED)
-    yield Case("minilm", "sport", 16, 4.0, seed=HELD_OUT_SEED)
-    yield from _tiny(last)
-    for seed in (first, last):
-        yield Case("minilm", "sport", 16, 4.0, seed=seed)
-    yield Case("minilm", "topics", 8, 2.0, seed=last)
+    """Those that choices are made on first, then those that nothing was chosen on."""
+    chosen = [seed for seed in SEEDS if seed != HELD_OUT_SEED]
+    for seed in chosen:
+        yield from _both(seed)
+    for seed in chosen:
+        yield from _for_choices(seed)
+    yield from _both(HELD_OUT_SEED)
+    yield from _fresh(HELD_OUT_SEED)
 
 
-def _tiny(seed: int) -> Iterator[Case]:
+def _both(seed: int) -> Iterator[Case]:
+    """Settings that every seed has."""
     yield Case("tiny", "python", 8, 2.0, seed=seed)
     yield Case("tiny", "python", 8, 16.0, seed=seed)
     yield Case("tiny", "news", 4, 4.0, seed=seed)
     yield Case("tiny", "manual", 64, 0.5, seed=seed)
     yield Case("tiny", "manual", 16, 1.0, "adafactor", seed)
     yield Case("tiny", "python", 8, 2.0, "sgd", seed)
+    yield Case("minilm", "topics", 8, 2.0, seed=seed)
+    yield Case("minilm", "sports", 16, 4.0, seed=seed)
+
+
+def _for_choices(seed: int) -> Iterator[Case]:
+    """Where an encoder's edge lies, and what noise leaves to say."""
+    yield Case("minilm", "topics", 32, 1.0, seed=seed)
+    yield Case("minilm", "politics", 4, 8.0, seed=seed)
+    yield Case("tiny", "python", 8, 2.0, seed=seed, batch=2)
+    yield Case("tiny", "manual", 16, 1.0, "adafactor", seed, batch=4)
+    yield Case("tiny", "news", 16, 2.0, seed=seed, batch=2)
+
+
+def _fresh(seed: int) -> Iterator[Case]:
+    """Texts, tasks and settings that no other seed has."""
+    yield Case("tiny", "headers", 8, 2.0, seed=seed)
+    yield Case("tiny", "headers", 16, 0.5, seed=seed)
+    yield Case("tiny", "headers", 8, 2.0, "adafactor", seed)
+    yield Case("tiny", "news", 32, 8.0, seed=seed)
+    yield Case("tiny", "manual", 4, 16.0, seed=seed)
+    yield Case("tiny", "python", 64, 1.0, seed=seed)
+    yield Case("tiny", "manual", 8, 2.0, "sgd", seed)
+    yield Case("minilm", "kinds", 16, 2.0, seed=seed)
+    yield Case("minilm", "kinds", 4, 1.0, "adafactor", seed)
+    yield Case("minilm", "topics", 4, 8.0, seed=seed)
+    yield Case("minilm", "sports", 64, 0.5, seed=seed)
+    yield Case(LEFT_OUT, "python", 8, 4.0, seed=seed, batch=4)
+    yield Case(LEFT_OUT, "news", 16, 1.0, seed=seed, batch=16)
+    yield Case(LEFT_OUT, "python", 8, 4.0, seed=seed, batch=16)
+
+
+TEXTS: dict[str, Callable[[], list[str]]] = {
+    "python": texts.stdlib_text,
+    "manual": texts.python_manual,
+    "news": lambda: [text for text, _ in texts.bbc_news()[0]],
+    "headers": lambda: [
+        file.read_text(encoding="utf-8", errors="replace")
+        for file in sorted(Path(sysconfig.get_path("include")).rglob("*.h"))
+    ],
+}
+"""``headers``: Python's own for C."""
+CLASSES = {"topics": 5, "sports": 2, "politics": 2, "kinds": 4}
+"""How many classes a task has; ``kinds``: which of ``TEXTS`` a piece of 400 characters is from."""
+
+
+def classified(task: str) -> list[tuple[str, int]]:
+    """Texts with their classes, in an order that is mixed and always the same."""
+    articles, names = texts.bbc_news()
+    if task == "topics":
+        return articles
+    if task == "kinds":
+        pieces = [(text[:400], kind) for kind, of in enumerate(TEXTS.values()) for text in of()[:180]]
+        random.Random(0).shuffle(pieces)
+        return pieces
+    return [(text, int(label == names.index(task))) for text, label in articles]
 
 
 @functools.cache
 def data(base: str, task: str) -> tuple[list[Any], list[Any]]:
     """``(train, held_out)`` examples."""
     if base == "minilm":
-        articles, classes = texts.bbc_news()
-        if task == "sport":
-            articles = [(text, int(classes[label] == "sport")) for text, label in articles]
-        _, tokenizer = models.minilm(len(classes))
-        train, held_out = texts.split(articles)
+        _, tokenizer = models.minilm(CLASSES[task])
+        train, held_out = texts.split(classified(task))
         return texts.labelled(train[:600], tokenizer, 32), texts.labelled(held_out[:100], tokenizer, 32)
-    documents = {
-        "python": texts.stdlib_text,
-        "manual": texts.python_manual,
-        "news": lambda: [text for text, _ in texts.bbc_news()[0]],
-    }[task]()
-    train, held_out = texts.split(documents)
+    train, held_out = texts.split(TEXTS[task]())
     tokenizer = models.tiny_llama()[1] if base == "tiny" else models.smollm2()[1]
     length = 64 if base == "tiny" else 32
     return texts.blocks(train, tokenizer, 480, length), texts.blocks(held_out, tokenizer, 32, length)
@@ -121,7 +171,7 @@ def build(case: Case, folder: str, rate: float = CUSTOMARY) -> Trainer:
     set_seed(case.seed)
     encoder = case.base == "minilm"
     if encoder:
-        model = models.minilm(2 if case.task == "sport" else 5)[0]
+        model = models.minilm(CLASSES[case.task])[0]
     else:
         model = models.tiny_llama()[0] if case.base == "tiny" else models.smollm2()[0]
     lora = LoraConfig(
@@ -131,11 +181,13 @@ def build(case: Case, folder: str, rate: float = CUSTOMARY) -> Trainer:
         task_type="SEQ_CLS" if encoder else "CAUSAL_LM",
         modules_to_save=["classifier"] if encoder else None,
     )
+    at_once = min(case.batch, 4 if case.base == LEFT_OUT else 8)
     arguments = TrainingArguments(
         output_dir=folder,
         max_steps=case.steps,
         learning_rate=rate,
-        per_device_train_batch_size=4 if case.base == "smollm2" else 8,
+        per_device_train_batch_size=at_once,
+        gradient_accumulation_steps=case.batch // at_once,
         optim=case.optimizer,
         seed=case.seed,
         save_strategy="no",
@@ -171,18 +223,22 @@ def work(case: Case, kept: dict[str, Any], save: Callable[[], None]) -> None:
     if "sweep" not in kept:
         found, before = sweep_of(case)
         kept |= {"case": asdict(case), "before": before, "sweep": json.loads(strict_json(found.to_dict()))}
-        centre = found.lowest_loss_at if case.optimizer == "sgd" or not found.predicted else 10 * found.predicted
+        by_step = None if case.optimizer == "sgd" or not found.predicted else 10 * found.predicted
+        centre = by_step or found.lowest_loss_at or CUSTOMARY
         grid = GRID[1:] if case.base != LEFT_OUT else GRID[3:6]
         kept["rates"] = [centre * factor for factor in grid] + [CUSTOMARY]
         save()
-    runs = kept.setdefault("runs", {})
-    unjudged = case.base == LEFT_OUT and suggested(kept) is None  # its runs take long
-    for rate in [] if unjudged else [*kept["rates"], suggested(kept)]:
-        if rate is not None and (key := f"{rate:.6g}") not in runs:
-            runs[key] = run_at(case, float(key))
-            save()
+    for key in lacking(kept):
+        kept.setdefault("runs", {})[key] = run_at(case, float(key))
+        save()
     kept["seconds"] = kept.get("seconds", 0.0) + time.process_time() - began
     save()
+
+
+def lacking(kept: dict[str, Any]) -> list[str]:
+    """Rates of a case that has been swept at which no run was made: of the grid, or what is suggested by now."""
+    rates = [*kept["rates"], suggested(kept) or middle(kept)]
+    return [key for rate in rates if rate is not None and (key := f"{rate:.6g}") not in kept.get("runs", {})]
 
 
 def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:
@@ -198,6 +254,12 @@ def suggested(kept: dict[str, Any]) -> float | None:
     return None if rate is None else float(f"{rate:.2g}")
 
 
+def middle(kept: dict[str, Any]) -> float | None:
+    """Of the range that is left where no rate is suggested."""
+    found = estimate(*curve_of(kept))
+    return None if found.low is None or found.high is None else float(f"{math.sqrt(found.low * found.high):.2g}")
+
+
 def gain(kept: dict[str, Any], rate: float | None) -> float:
     """Of a run at ``rate``: measured, or on a line between its neighbours (over the logarithm of the rate). NaN without
     a rate; below and above all runs that of the nearest one."""
@@ -211,6 +273,7 @@ def gain(kept: dict[str, Any], rate: float | None) -> float:
 
 WAYS: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "the sweep's suggestion": suggested,
+    "the suggestion, or the middle of the range": lambda kept: suggested(kept) or middle(kept),
     "2e-4 as everybody copies it": lambda kept: CUSTOMARY,
     "`advise`'s formula": lambda kept: kept["sweep"]["predicted"],
     "steepest fall of the same sweep": lambda kept: steepest_at(curve_of(kept)[0]),
@@ -264,12 +327,13 @@ def scores(results: dict[str, Any]) -> str:
 def _cells(kept: dict[str, Any]) -> list[str]:
     found, edge, rate = estimate(*curve_of(kept)), kept["sweep"]["edge"], suggested(kept)
     best = min(kept["runs"], key=lambda key: _loss(kept["runs"][key]), default=None)
+    taken = rate or middle(kept)
     return [
         "–" if rate is None else f"{rate:g}",
         f"{found.low:.2g} to {found.high:.2g}" if found.low and found.high else "–",
         "–" if edge is None else f"{edge:.2g}",
         "–" if best is None else f"{float(best):.2g}",
-        "–" if rate is None else f"{gain(kept, rate):.2f}",
+        "–" if taken is None else f"{gain(kept, taken):.2f}" + " (middle)" * (rate is None),
     ]
 
 
@@ -296,7 +360,8 @@ def main() -> None:
         part.write_bytes(strict_json(results))
         part.replace(RESULTS)
 
-    missing = [case for case in cases() if wanted.only in case.name and "seconds" not in results.get(case.name, {})]
+    known = {case: results.get(case.name, {}) for case in cases() if wanted.only in case.name}
+    missing = [case for case, kept in known.items() if "seconds" not in kept or lacking(kept)]
     for case in missing[: wanted.most]:
         work(case, results.setdefault(case.name, {}), save)
         kept = results[case.name]
