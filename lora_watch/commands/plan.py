@@ -32,11 +32,16 @@ EXAMPLES = """Examples:
   [cyan]lora-watch plan --lr 2e-4 --rslora --alpha 16[/]
     hold α under rsLoRA instead of s
 
-From Python [cyan]lora_watch.search.search(train, Plan(learning_rate=2e-4))[/] runs both stages and stops by itself."""
+From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, runs both stages and stops by itself."""
 
 
 def plan(
-    lr: Annotated[float, typer.Option("--lr", help="The learning rate that suits --scale.", show_default=False)],
+    lr: Annotated[
+        float,
+        typer.Option(
+            "--lr", help="The learning rate that suits --scale: lora-watch run --find-lr finds it.", show_default=False
+        ),
+    ],
     ranks: Annotated[str, typer.Option(help="Ranks to try, ascending.", metavar="R,R…")] = "8,16,32,64,128",
     scale: Annotated[float, typer.Option(help="s that is held while the rank is searched; α = s·r.")] = 1.0,
     scales: Annotated[str, typer.Option(help="Scales to try at --at-rank.", metavar="S,S…")] = "0.5,1,2,4",
@@ -96,6 +101,7 @@ def plan(
 
 def _table(plan: Plan, rank: int | None) -> Table:
     from lora_watch.search.plan import runs
+    from lora_watch.search.result import number
 
     table = Table(box=None, pad_edge=False)
     for heading in ("r", "α", "s", "learning rate", "s·lr", "first step", "seeds"):
@@ -107,7 +113,7 @@ def _table(plan: Plan, rank: int | None) -> Table:
             str(each.r),
             f"{each.lora_alpha:.4g}",
             f"{each.scale:.4g}",
-            f"{each.learning_rate:.3g}",
+            number(each.learning_rate),
             f"{each.effective_lr:.3g}",
             f"× {each.first_step / first:.3g}",
             str(count),

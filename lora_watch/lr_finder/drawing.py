@@ -27,7 +27,7 @@ def lines(told: Suggestion) -> list[str]:
     curve = told.curve
     if len(curve) < 2:
         return []
-    loss = sparkline(list(_shown_loss(told)), len(curve))
+    loss = sparkline(list(shown_loss(told)), len(curve))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
     known = np.isfinite(ratios)
@@ -77,8 +77,8 @@ class _Axis:
         return self._start + (self._of(value) - self._low) / self._span * self._length
 
 
-def _shown_loss(told: Suggestion) -> FloatArray:
-    """The smoothed loss, cut off above where the sweep began: what explodes would hide the rest."""
+def shown_loss(told: Suggestion) -> FloatArray:
+    """``[steps]``: the smoothed loss, cut off above where the sweep began: what explodes would hide the rest."""
     smooth, begun = smoothed(told.curve.losses), told.curve.losses[:BASELINE]
     start = float(np.nanmean(begun)) if np.isfinite(begun).any() else math.nan
     spread = max(start - float(np.nanmin(smooth)), 0.05 * abs(start)) if np.isfinite(smooth).any() else math.nan
@@ -86,7 +86,7 @@ def _shown_loss(told: Suggestion) -> FloatArray:
 
 
 def _loss_panel(told: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    shown = _shown_loss(told)
+    shown = shown_loss(told)
     known = np.isfinite(shown)
     if not known.any():
         return [_text(LEFT, top + 20, "no finite loss", anchor="start")]

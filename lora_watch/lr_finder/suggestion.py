@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,6 +60,13 @@ class Suggestion:
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
 
+    @property
+    def rate_or_middle(self) -> float | None:
+        """``rate``, else the geometric middle of the range that is left; None where nothing is known."""
+        if self.rate is not None or self.low is None or self.high is None:
+            return self.rate
+        return rounded(math.sqrt(self.low * self.high))
+
     def at_scale(self, scale: float) -> float | None:
         """``rate`` for another scale of the same adapters, under Adam and its kin: rate · (s/scale)^0.7. None where one
         of them is unknown."""
@@ -82,6 +90,8 @@ class Suggestion:
             )
         if self.why:
             said.append(self.why)
+        if self.rate is None and self.rate_or_middle is not None:
+            said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
         if self.rate is not None and len(set(self.rates)) > 1:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
         if self.rate is not None and self.predicted is not None:
@@ -112,10 +122,16 @@ class Suggestion:
         return f"{self.edge_rule or 'a loss that is not finite'} is an ERROR at {self.edge:.2g}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, as in ``find_lr.json``."""
+        """Plain data, as in ``find_lr.json`` and in the settings of the run that follows: all that a picture needs."""
         names = [name for name in self.__dataclass_fields__ if name != "curve"]
-        curve = {"rate": self.curve.rates, "loss": self.curve.losses, "output_ratio": self.curve.sizes}
-        return {"version": VERSION, **{name: getattr(self, name) for name in names}, "curve": curve}
+        curve = {
+            "rate": self.curve.rates.tolist(),
+            "loss": self.curve.losses.tolist(),
+            "smoothed": drawing.shown_loss(self).tolist(),
+            "output_ratio": self.curve.sizes.tolist(),
+        }
+        said = {"version": VERSION, "sentences": self.sentences(), **{name: getattr(self, name) for name in names}}
+        return said | {"curve": curve}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``find_lr.json`` and its picture ``find_lr.svg`` to ``folder``; the path of the first.

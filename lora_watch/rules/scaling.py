@@ -86,7 +86,7 @@ class AggressiveScale(Rule):
 def _is_found(record: StepRecord) -> bool:
     """The learning rate is no higher than what a sweep has found: measured beats predicted."""
     found, used = record.run.config.get("find_lr") or {}, record.run.config.get("learning_rate")
-    return isinstance(used, (int, float)) and used <= found.get("rate", 0.0) * (1 + 1e-9)
+    return isinstance(used, (int, float)) and used <= (found.get("rate") or 0.0) * (1 + 1e-9)
 
 
 @dataclass

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypedDict
 
 from lora_watch.alerts import Alert
-from lora_watch.lr_finder import Suggestion
 from lora_watch.records import AdapterInfo, Recovered
+from lora_watch.schema.of_sweeps import of_a_sweep
 from lora_watch.schema.of_types import Also, of, of_dataclass
 from lora_watch.sinks import Verdict
 
@@ -409,12 +409,6 @@ class Preflight(TypedDict):
     notes: list[str]
 
 
-class Columns(TypedDict):
-    rate: list[float]
-    loss: list[float]
-    output_ratio: Annotated[list[float], "Depth-scaled."]
-
-
 def schemas() -> dict[str, dict[str, Any]]:
     """Every schema by the name of its file."""
     alert = of_dataclass(
@@ -429,7 +423,7 @@ def schemas() -> dict[str, dict[str, Any]]:
     )
     made = {
         "alert": alert,
-        "find_lr": of_dataclass(Suggestion, curve=Columns),
+        "find_lr": of_a_sweep(),
         "alerts-line": {**of(Alert), "allOf": [of(Line)]},
         **{kind.__name__.lower(): of(kind) for kind in (Report, Incident, Baseline, Check, Compare)},
         **{kind.__name__.lower(): of(kind) for kind in (Inspect, Advice, Transfer, Preflight)},

@@ -19,7 +19,7 @@ from rich.console import Console
 from lora_watch.alerts import LoraWatchError
 from lora_watch.search.deciding import Decision, Outcome, decide
 from lora_watch.search.needs import needs_optuna
-from lora_watch.search.plan import Configuration, Plan
+from lora_watch.search.plan import Configuration, Plan, seedless_of
 from lora_watch.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -27,12 +27,17 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from transformers import Trainer
 
+    from lora_watch.lr_finder import Suggestion
     from lora_watch.search.trainer import SearchCallback
 
 CONFIGURATION, WHY = "configuration", "why"
 """User attributes of a trial: what it runs, why it failed."""
 PLAN = "plan"
 """User attribute of the study."""
+NOT_FOUND = (
+    "what finds it needs train(config, attempt), with attempt.callback() in its Trainer or "
+    "attempt.find_learning_rate(trainer) before trainer.train(). Or give Plan one: Plan(learning_rate=…)"
+)
 
 Train = Callable[..., float]
 
@@ -48,26 +53,47 @@ class Attempt:
     def callback(self, metric: str = "eval_loss", **settings: Any) -> SearchCallback:
         """A LoraWatchCallback for the Trainer of this run: an error ends the configuration within a few steps, and
         every evaluation is reported to the study's pruner and dashboard. ``settings`` are those of LoraWatchCallback.
+
+        Where the plan has no learning rate, it finds one before the first step: the first run of a rank and scale
+        sweeps, and its other seeds take what that has found.
         """
         from lora_watch.search.trainer import SearchCallback
 
-        return SearchCallback(self.trial, metric=metric, **settings)
+        callback = SearchCallback(self.trial, metric=metric, **settings)
+        if self.configuration.learning_rate is None:
+            callback.find_lr, callback.attempt = True, self
+        return callback
 
     def find_learning_rate(self, trainer: Trainer) -> float:
-        """Give ``trainer``, before it trains, the rate that a sweep finds for this rank and scale, and return it.
+        """Give ``trainer``, before it trains, the rate that a sweep finds for this rank and scale, and return it: what
+        ``callback`` does by itself where the plan has no rate.
 
-        The first run of a rank and scale sweeps; its other seeds take what it found, as the study remembers. Where the
-        sweep does not tell, it is the plan's. Ranks are then compared each at its own best rate.
+        Raises ValueError where the sweep does not tell and the plan has no rate either.
         """
         from lora_watch.trainer.find_lr import find_learning_rate
 
-        study, key = self.trial.study, f"learning rate at r {self.configuration.r}, s {self.configuration.scale:g}"
-        rate = study.user_attrs.get(key)
-        if rate is None:
-            rate = find_learning_rate(trainer).rate or self.configuration.learning_rate
-            study.set_user_attr(key, rate)
+        rate = self.rate or self.settle(find_learning_rate(trainer))
         trainer.args.learning_rate = rate
         return rate
+
+    @property
+    def rate(self) -> float | None:
+        """The learning rate that was found for this rank and scale, as the study remembers it; None before that."""
+        return self.trial.study.user_attrs.get(_rate_key(self.configuration))
+
+    def settle(self, found: Suggestion) -> float:
+        """Have the study remember what a sweep has found for this rank and scale: its rate, else the plan's, else the
+        middle of the range that is left. Another process may have been first, whose rate it then is.
+
+        Raises ValueError where all of them are unknown.
+        """
+        rate = found.rate or self.configuration.learning_rate or found.rate_or_middle
+        if rate is None:
+            of = f"r {self.configuration.r}, s {self.configuration.scale:g}"
+            raise ValueError(f"no learning rate for {of}: {found.why} Or give Plan one: Plan(learning_rate=…)")
+        if self.rate is None:
+            self.trial.study.set_user_attr(_rate_key(self.configuration), rate)
+        return self.rate or rate
 
     def report(self, value: float, step: int) -> None:
         """The metric after ``step`` steps. Raises optuna.TrialPruned when the study's pruner has seen enough."""
@@ -97,7 +123,10 @@ def search(
             trainer.train()
             return trainer.evaluate()["eval_loss"]
 
-        print(search(train, Plan(learning_rate=2e-4)))
+        print(search(train, Plan()))
+
+    ``Plan()`` has no learning rate: ``attempt.callback()`` finds it by a sweep, once for each rank and each scale. With
+    ``Plan(learning_rate=2e-4)`` all have that one.
 
     Every run is a trial of an Optuna study that is kept in ``storage``. Interrupted, even killed, the same call goes on
     where it stopped. Several processes that call it with one database share its runs: each run is queued with
@@ -124,20 +153,23 @@ def search(
 
     Raises:
         ModuleNotFoundError: Optuna is not installed.
-        ValueError: the study was begun with another plan.
+        ValueError: the study was begun with another plan; or the plan has no learning rate, and none was found.
     """
     optuna = needs_optuna()
     study = _open(optuna, storage, study_name, pruner, plan, patience)
     console = Console(stderr=True, quiet=not show, highlight=False)
     takes_attempt = _positional(train) >= 2
+    if plan.learning_rate is None and not takes_attempt:
+        raise ValueError(f"the plan has no learning rate, and {NOT_FOUND}")
 
     def run(trial: optuna.Trial) -> float:
         """One trial, as ``study.optimize`` wants it. Raises TrialPruned where the run fails."""
         configuration = _claim(study, trial)
         console.print(f"run {trial.number}: {configuration.name} …")
         _seed(configuration.seed)
+        attempt = Attempt(trial, configuration)
         try:
-            value = train(configuration, Attempt(trial, configuration)) if takes_attempt else train(configuration)
+            value = train(configuration, attempt) if takes_attempt else train(configuration)
             if not math.isfinite(value):
                 raise optuna.TrialPruned(f"its metric is {value}.")
         except (LoraWatchError, optuna.TrialPruned) as error:
@@ -145,6 +177,8 @@ def search(
             trial.set_user_attr(WHY, why)
             console.print(f"run {trial.number}: failed: {why}", style="red")
             raise optuna.TrialPruned(why) from error
+        if configuration.learning_rate is None and attempt.rate is None:
+            raise ValueError(f"run {trial.number} has trained at a learning rate that nobody has found: {NOT_FOUND}")
         console.print(f"run {trial.number}: {value:.5g}")
         return float(value)
 
@@ -156,7 +190,11 @@ def search(
             study.optimize(run, n_trials=1)
     _tell(console, decision, said)
     outcomes = _outcomes(study.get_trials(deepcopy=False))
-    result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, outcomes)
+    found = {seedless_of(each): study.user_attrs.get(_rate_key(each)) for each in outcomes}
+    rates = {each: rate for each, rate in found.items() if rate is not None}
+    result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, outcomes, rates)
+    if result.best is not None:
+        result.best = result.as_trained(result.best)
     if show:
         console.print(result)
     return result
@@ -189,8 +227,10 @@ def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
 
 
 def _enqueue(study: optuna.Study, configuration: Configuration) -> None:
-    parameters = {"r": configuration.r, "scale": configuration.scale, "learning_rate": configuration.learning_rate}
-    study.enqueue_trial(parameters | {"seed": configuration.seed}, {CONFIGURATION: configuration.to_dict()})
+    parameters = {"r": configuration.r, "scale": configuration.scale, "seed": configuration.seed}
+    if configuration.learning_rate is not None:
+        parameters["learning_rate"] = configuration.learning_rate
+    study.enqueue_trial(parameters, {CONFIGURATION: configuration.to_dict()})
 
 
 def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
@@ -206,9 +246,15 @@ def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
     # As parameters too, where Optuna's dashboard and plots look for them: they get the values of enqueue_trial.
     trial.suggest_int("r", 1, 1 << 20)
     trial.suggest_float("scale", 1e-6, 1e6)
-    trial.suggest_float("learning_rate", 1e-12, 1e3)
+    if configuration.learning_rate is not None:
+        trial.suggest_float("learning_rate", 1e-12, 1e3)
     trial.suggest_int("seed", 0, 1 << 20)
     return configuration
+
+
+def _rate_key(configuration: Configuration) -> str:
+    """User attribute of the study: the learning rate that was found for a rank and a scale."""
+    return f"learning rate at r {configuration.r}, s {configuration.scale:g}"
 
 
 def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan, patience: int) -> optuna.Study:

@@ -19,7 +19,8 @@ class Configuration:
     r: int
     lora_alpha: float
     use_rslora: bool
-    learning_rate: float
+    learning_rate: float | None
+    """None: a sweep finds it."""
     seed: int = 0
 
     @property
@@ -29,8 +30,8 @@ class Configuration:
 
     @property
     def effective_lr(self) -> float:
-        """s · lr, which sets how fast ‖ΔW‖ grows under Adam."""
-        return self.scale * self.learning_rate
+        """s · lr, which sets how fast ‖ΔW‖ grows under Adam; NaN where lr is to be found."""
+        return math.nan if self.learning_rate is None else self.scale * self.learning_rate
 
     @property
     def first_step(self) -> float:
@@ -40,7 +41,8 @@ class Configuration:
     @property
     def name(self) -> str:
         """Good for the name of a folder: ``r16-s1-lr0.0002-seed0``."""
-        return f"r{self.r}-s{self.scale:.4g}-lr{self.learning_rate:.4g}-seed{self.seed}"
+        rate = "" if self.learning_rate is None else f"-lr{self.learning_rate:.4g}"
+        return f"r{self.r}-s{self.scale:.4g}{rate}-seed{self.seed}"
 
     def with_seed(self, seed: int) -> Configuration:
         return replace(self, seed=seed)
@@ -50,12 +52,13 @@ class Configuration:
         return {"r": self.r, "lora_alpha": self.lora_alpha, "use_rslora": self.use_rslora}
 
     def arguments(self) -> dict[str, Any]:
-        """Keyword arguments of ``TrainingArguments``."""
-        return {"learning_rate": self.learning_rate, "seed": self.seed}
+        """Keyword arguments of ``TrainingArguments``; without a learning rate where it is to be found."""
+        return {"seed": self.seed} | ({} if self.learning_rate is None else {"learning_rate": self.learning_rate})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, with what follows from it: ``name``, ``scale``, ``effective_lr``."""
-        return {"name": self.name, **asdict(self), "scale": self.scale, "effective_lr": self.effective_lr}
+        effective_lr = None if self.learning_rate is None else self.effective_lr
+        return {"name": self.name, **asdict(self), "scale": self.scale, "effective_lr": effective_lr}
 
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> Configuration:
@@ -67,18 +70,20 @@ class Configuration:
 class Plan:
     """The search, before anything has run.
 
-    First the ranks, each twice the one before, with the scale s held (α = r for s = 1) and the learning rate with it,
-    so that s·lr does not change and the rank is all that does. Then, at the rank where the curve flattens, the scales:
-    the learning rate stays, so that s·lr grows with s, which is the point of turning that knob.
+    First the ranks, each twice the one before, with the scale s held (α = r for s = 1); then, at the rank where the
+    curve flattens, the scales. The learning rate is found by a sweep, once for each rank and each scale: each is judged
+    at a rate that suits it.
 
-    Under Adam the first step's ‖ΔW‖ grows with s·lr·√r, so that at a held s the larger ranks also start faster. What
-    holds that step instead is rsLoRA with a held ``alpha``; s·lr then falls as 1/√r.
+    With a ``learning_rate`` that one is held: s·lr does not change with the rank, which is all that does, and grows
+    with the scale. Under Adam the first step's ‖ΔW‖ grows with s·lr·√r, so that at a held s the larger ranks also start
+    faster. What holds that step instead is rsLoRA with a held ``alpha``; s·lr then falls as 1/√r.
 
     Raises:
         ValueError: for values that make no plan; the text names the argument.
     """
 
-    learning_rate: float
+    learning_rate: float | None = None
+    """None: found by a sweep (``lora_watch.find_learning_rate``), in some 60 steps for each rank and each scale."""
     ranks: tuple[int, ...] = (8, 16, 32, 64, 128)
     """In ascending order."""
     scale: float = 1.0
@@ -104,7 +109,10 @@ class Plan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", tuple(self.ranks))
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        _require(_positive(self.learning_rate), "learning_rate", self.learning_rate, "a positive number")
+        _require(self.learning_rate is None or _positive(self.learning_rate), "learning_rate", self.learning_rate,
+                 "a positive number")  # fmt: skip
+        _require(not (self.keep_effective_lr and self.learning_rate is None), "keep_effective_lr", True,
+                 "it needs a learning_rate")  # fmt: skip
         _require(bool(self.ranks) and all(isinstance(r, int) and r >= 1 for r in self.ranks)
                  and list(self.ranks) == sorted(set(self.ranks)), "ranks", self.ranks,
                  "whole numbers from 1 in ascending order, each once")  # fmt: skip
@@ -171,6 +179,9 @@ class Plan:
 
     def notes(self, rank: int | None = None) -> list[str]:
         """What is held and what changes, in words."""
+        if self.learning_rate is None:
+            held = f"rank {rank}" if rank is not None else f"s = {self.scale:g}" if self.alpha is None else "α"
+            return [f"Held is {held}; a sweep finds the learning rate once for each rank and each scale."]
         if rank is not None:
             base = self.at_rank(rank)
             return [

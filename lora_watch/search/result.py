@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from rich.table import Table
@@ -18,13 +19,16 @@ class SearchResult:
 
     plan: Plan
     best: Configuration | None
-    """The configuration to use, with seed 0; None when no rank of the plan is sound."""
+    """The configuration to use, with seed 0 and the learning rate that it was trained at; None when no rank of the plan
+    is sound."""
     rank: int | None
     plateau: bool
     """The curve is flat beyond ``rank``; False when the ranks ran out or a larger one failed."""
     story: list[str]
     outcomes: dict[Configuration, Outcome] = field(repr=False)
-    """Every run that came to its end, or failed."""
+    """Every run that came to its end, or failed, as it was planned."""
+    rates: Mapping[Configuration, float] = field(default_factory=dict, repr=False)
+    """The learning rate that a sweep has found, by configuration with seed 0, where the plan has none."""
 
     def __str__(self) -> str:
         found = f"Use {self._words(self.best)}." if self.best else "No rank of the plan is sound."
@@ -34,20 +38,25 @@ class SearchResult:
         table = Table(box=None, pad_edge=False, title=None)
         for heading in ("r", "α", "s", "learning rate", "s·lr", "metric", "runs"):
             table.add_column(heading, justify="right")
-        for each, runs in self._by_configuration().items():
+        for planned, runs in self._by_configuration().items():
+            each = self.as_trained(planned)
             values = [run.value for run in runs if run.value is not None]
             failed = next((run.why for run in runs if run.value is None), None)
             table.add_row(
                 str(each.r),
                 f"{each.lora_alpha:.4g}",
                 f"{each.scale:.4g}",
-                f"{each.learning_rate:.3g}",
-                f"{each.effective_lr:.3g}",
+                number(each.learning_rate),
+                number(each.effective_lr),
                 "failed" if failed else mean_and_spread(values),
                 str(len(runs)),
                 style="bold" if each == self.best else "red" if failed else None,
             )
         return table
+
+    def as_trained(self, planned: Configuration) -> Configuration:
+        """``planned`` with the learning rate that was found for it."""
+        return replace(planned, learning_rate=self.rates.get(seedless_of(planned), planned.learning_rate))
 
     def _by_configuration(self) -> Mapping[Configuration, Sequence[Outcome]]:
         groups: dict[Configuration, list[Outcome]] = {}
@@ -57,7 +66,12 @@ class SearchResult:
 
     def _words(self, each: Configuration) -> str:
         rslora = ", use_rslora=True" if each.use_rslora else ""
-        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={each.learning_rate:g}"
+        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={number(each.learning_rate)}"
+
+
+def number(value: float | None) -> str:
+    """Three digits; a dash for what is not known."""
+    return "–" if value is None or math.isnan(value) else f"{value:.3g}"
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

@@ -5,14 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import LoraWatchError
+from lora_watch.lr_finder import Suggestion
 from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration
 from lora_watch.trainer.callback import LoraWatchCallback
+
+if TYPE_CHECKING:
+    from lora_watch.search.driver import Attempt
 
 
 class SearchCallback(LoraWatchCallback):
@@ -35,6 +39,8 @@ class SearchCallback(LoraWatchCallback):
         super().__init__(**{"fail_on": "error", **settings})
         self._optuna = needs_optuna()
         self.trial, self.metric = trial, metric
+        self.attempt: Attempt | None = None
+        """Where a search is to find the learning rate: what remembers it."""
         self._training = False
 
     def on_train_begin(
@@ -42,6 +48,15 @@ class SearchCallback(LoraWatchCallback):
     ) -> None:
         self._training = True
         super().on_train_begin(args, state, control, **kwargs)
+        if self.attempt is not None and self.attempt.rate is None:
+            why = "the log says why." if self.found is None else self.found.why
+            raise ValueError(f"no learning rate was found: {why} Give Plan one: Plan(learning_rate=…)")
+
+    def known_rate(self) -> float | None:
+        return self.attempt.rate if self.attempt is not None else None
+
+    def rate_of(self, found: Suggestion) -> float | None:
+        return self.attempt.settle(found) if self.attempt is not None else found.rate
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
@@ -93,7 +108,7 @@ class LoraSpace:
         trial.suggest_categorical("r", list(self.ranks))
         trial.suggest_float("scale", *self.scales, log=True)
         trial.suggest_float("effective_lr", *self.effective_lr, log=True)
-        return {"learning_rate": self.configuration(trial.params).learning_rate}
+        return {"learning_rate": trial.params["effective_lr"] / trial.params["scale"]}
 
     def lora(self, trial: Any) -> dict[str, Any]:
         """Keyword arguments of LoraConfig for ``trial``.

@@ -221,6 +221,14 @@ class LoraWatchCallback(TrainerCallback):
         the end of the trial, not of the search."""
         return self._trial_pruned(str(error)) if self._trial_pruned is not None else error
 
+    def known_rate(self) -> float | None:
+        """With ``find_lr``: the rate that a sweep has found before for the same settings, so that none is made."""
+        return None
+
+    def rate_of(self, found: Suggestion) -> float | None:
+        """With ``find_lr``: the rate to train at after this sweep; None: the one that is set."""
+        return found.rate
+
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""
         self._detach()

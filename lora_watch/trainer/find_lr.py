@@ -86,6 +86,9 @@ def find_learning_rate(
         return find_in_loop(trainer, model, optimizer, steps=steps, span=span, others=others)
     found = sweep_of(trainer, steps, span)
     keep(found, trainer)
+    for callback in facts.callbacks_of(trainer):
+        if isinstance(callback, LoraWatchCallback):
+            note(callback, found)
     return found
 
 
@@ -100,28 +103,39 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
         log.warning("the sweep's result could not be written: %s", error)
 
 
+def note(callback: LoraWatchCallback, found: Suggestion) -> None:
+    """Have the run that ``callback`` watches say what was found before it, to its rules and to the LoRA tab."""
+    callback.found = found
+    callback._purpose["find_lr"] = found.to_dict()
+
+
 def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, Any]:
-    """The sweep of ``callback`` when its training begins: the Trainer is then set to what was found.
+    """The sweep of ``callback`` when its training begins, unless it knows the rate: the Trainer is then set to that.
 
     Returns what of the event's arguments is new, the schedule. Raises nothing but SystemExit, for ``find_lr="only"``.
     """
-    only, callback.found = callback.find_lr == "only", None
-    callback._purpose.pop("find_lr", None)
+    only, rate = callback.find_lr == "only", callback.known_rate()
+    if rate is None:
+        callback.found = None
+        callback._purpose.pop("find_lr", None)
     try:
         trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
-        callback.found = found = sweep_of(trainer)
-        if state.is_world_process_zero and (only or callback.console):
-            _say(str(found), sys.stdout if only else sys.stderr)
-        keep(found, trainer)
-        if only:
-            raise SystemExit(int(found.rate is None))
-        if found.rate is None:
+        if rate is not None:
+            callback._purpose.setdefault("find_lr", {"rate": rate})
+        else:
+            note(callback, found := sweep_of(trainer))
+            if state.is_world_process_zero and (only or callback.console):
+                _say(str(found), sys.stdout if only else sys.stderr)
+            keep(found, trainer)
+            if only:
+                raise SystemExit(int(found.rate is None))
+            rate = callback.rate_of(found)
+        if rate is None:
             log.warning("lora_watch trains at %g: the sweep does not tell of a better one", trainer.args.learning_rate)
             return {}
-        apply(found, trainer)
-        callback._purpose["find_lr"] = {name: getattr(found, name) for name in ("rate", "low", "high", "edge")}
+        apply(rate, trainer)
         return {"lr_scheduler": trainer.lr_scheduler}
     except ValueError as error:
         log.warning("lora_watch found no learning rate: %s", error)
@@ -178,30 +192,26 @@ def why_not(trainer: Trainer) -> str | None:
     return None
 
 
-def apply(found: Suggestion, trainer: Trainer) -> None:
-    """Let ``trainer``, whose training is about to begin, train at ``found.rate``: arguments, optimizer and schedule.
-
-    Raises ValueError where there is no rate.
-    """
-    if found.rate is None:
-        raise ValueError(f"the sweep found no rate: {found.why}")
+def apply(rate: float, trainer: Trainer) -> None:
+    """Let ``trainer``, whose training is about to begin, train at ``rate``: arguments, optimizer and schedule. The
+    parameter groups keep their ratios to the first, whose rate it is."""
     optimizer: Any = trainer.optimizer
     schedule: Any = trainer.lr_scheduler
     own = schedule is not None and not getattr(trainer, "_created_lr_scheduler", False)
-    trainer.args.learning_rate = found.rate
+    trainer.args.learning_rate = rate
     if optimizer is None:
         return
+    peaks = ParameterGroups(optimizer, ()).peak_lr
     if own and not hasattr(schedule, "lr_lambdas"):
-        peak = ParameterGroups(optimizer, ()).peak_lr[0]
-        multiplied(optimizer, schedule, [found.rate / peak] * len(optimizer.param_groups))
+        multiplied(optimizer, schedule, [rate / peaks[0]] * len(optimizer.param_groups))
         return
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
-    set_rates(optimizer, found.rate, [rate / found.rate for rate in found.rates])
+    set_rates(optimizer, rate, ratios := ratios_of(peaks))
     if own and schedule is not None:
-        schedule.base_lrs = list(found.rates)
-        for group, rate, of in zip(optimizer.param_groups, found.rates, schedule.lr_lambdas):
-            group |= {"initial_lr": rate, "lr": rate * of(schedule.last_epoch)}
+        schedule.base_lrs = [rate * ratio for ratio in ratios]
+        for group, peak, of in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas):
+            group |= {"initial_lr": peak, "lr": peak * of(schedule.last_epoch)}
     elif schedule is not None:  # made anew, it is what it would have been from the start
         trainer.lr_scheduler = None
         trainer.create_scheduler(num_training_steps=trainer.state.max_steps)

@@ -35,7 +35,10 @@ test('the peak is that of the steps so far', () => {
 
 test('a learning rate that a sweep has found says so', () => {
   assert.match(rateOf({peak_lr: [1e-4, 2e-4]}), /peaks at/);
-  assert.match(rateOf({peak_lr: [0.01], config: {find_lr: {rate: 0.01, low: 0.008, high: 0.02}}}), /found by a sweep/);
+  const find_lr = {rate: 0.01, low: 0.008, high: 0.02};
+  assert.match(rateOf({peak_lr: [0.01], config: {learning_rate: 0.01, find_lr}}), /found by a sweep \(0.008 to 0.02\)/);
+  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr}}), /peaks at 0.02/);
+  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr: {rate: null}}}), /peaks at 0.02/);
   assert.equal(rateOf({}), null);
 });
 

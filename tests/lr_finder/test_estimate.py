@@ -142,6 +142,16 @@ def test_another_scale_wants_another_rate() -> None:
     assert swept(made()).at_scale(1.0) is None
 
 
+def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:
+    told, untold = swept(made()), swept(made(fall=0.0, noise=0.4))
+    assert told.rate_or_middle == told.rate
+    assert untold.low is not None
+    assert untold.rate_or_middle is not None
+    assert untold.low < untold.rate_or_middle < untold.high  # type: ignore[operator]
+    assert f"take the middle of the range, {untold.rate_or_middle:g}." in str(untold)
+    assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
+
+
 @pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
 def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     found = swept(curve, scale=2.0, predicted=1e-3)

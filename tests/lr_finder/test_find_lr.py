@@ -6,16 +6,21 @@ import hashlib
 import itertools
 import json
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, find_learning_rate
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
+from lora_watch.advice import advise
+from lora_watch.lr_finder.plain import facts_of
+from lora_watch.rules.remedies import typed
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")
 
@@ -69,8 +74,8 @@ class Counts(TrainerCallback):
 
 
 def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
-    counts = Counts()
-    trainer = built(callbacks=[counts])
+    counts, watch = Counts(), LoraWatchCallback(console=False, tensorboard=False)
+    trainer = built(callbacks=[counts, watch])
     before = dict(vars(trainer))
     found = find_learning_rate(trainer, steps=30)
     assert vars(trainer) == before
@@ -85,6 +90,74 @@ def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
     trainer.train()
     assert counts.steps == 6
     assert end_of(trainer) == from_the_start(found.rate)
+    assert watch.found is found
+    config = json.loads((folder / "lora_watch" / "report.json").read_text())["config"]
+    assert config["learning_rate"] == config["find_lr"]["rate"]
+    assert config["find_lr"]["sentences"] == found.sentences()
+
+
+def sft(**arguments: Any) -> Trainer:
+    """TRL's, with its own collator and loss."""
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    torch.manual_seed(0)
+    settings = built(**arguments).args.to_dict()
+    names = ("output_dir", "max_steps", "learning_rate", "use_cpu", "save_strategy", "report_to", "disable_tqdm")
+    rows = [{"input_ids": row["input_ids"]} for row in stdlib_blocks(32)]
+    return trl.SFTTrainer(
+        model=lora(tiny_model()),
+        args=trl.SFTConfig(**{name: settings[name] for name in names}, bf16=False, per_device_train_batch_size=4),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+    )
+
+
+def in_groups(schedule: bool = False) -> Trainer:
+    """As LoRA+ has it: B four times as fast as A, under a schedule of one's own or the Trainer's."""
+    trainer = built()
+    named = [(n, p) for n, p in trainer.model.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
+    slow, fast = ([p for n, p in named if (".lora_B." in n) is is_b] for is_b in (False, True))
+    trainer.optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-3}], lr=1e-3)
+    if schedule:
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 1.0 / (step + 1))
+    return trainer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: built(optim="adafactor"), id="adafactor"),
+        pytest.param(lambda: built(optim="sgd", neftune_noise_alpha=5.0), id="sgd-neftune"),
+        pytest.param(in_groups, id="groups"),
+        pytest.param(sft, id="sft"),
+    ],
+)
+def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Trainer]) -> None:
+    ends = []
+    for sweeps in (True, False):
+        trainer = make()
+        if sweeps:
+            assert len(find_learning_rate(trainer, steps=12, span=(1e-5, 1e-3)).curve) == 12
+        trainer.train()
+        ends.append(end_of(trainer))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_rate_that_is_known_is_taken_without_a_sweep_and_groups_keep_their_ratio(own: bool) -> None:
+    class Knows(LoraWatchCallback):
+        def known_rate(self) -> float:
+            return 3e-3
+
+    watch = Knows(find_lr=True, console=False, tensorboard=False)
+    trainer = in_groups(own)
+    trainer.add_callback(watch)
+    trainer.train()
+    assert watch.found is None
+    assert watch.monitor is not None
+    assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
+    assert watch.monitor.run.config["find_lr"] == {"rate": 3e-3}
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
@@ -139,6 +212,46 @@ def test_a_loop_of_ones_own_is_put_back() -> None:
     assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
     assert found.rate is not None
     assert found.rates == pytest.approx((found.rate, 4 * found.rate))
+
+
+def test_a_loop_of_accelerates_is_put_back() -> None:
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+    model: Any = lora(tiny_model())
+    optimizer: Any = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    schedule: Any = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
+    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(64)])
+    batches = itertools.cycle(rows.split(2))
+
+    def one_step() -> float:
+        losses = []
+        for _ in range(2):
+            with accelerator.accumulate(model):
+                loss = model(input_ids=(batch := next(batches)), labels=batch).loss
+                accelerator.backward(loss)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+        return sum(losses) / 2
+
+    one_step()
+    weights = [p.detach().clone() for p in model.parameters()]
+    state, scheduled = repr(optimizer.state_dict()), repr(schedule.state_dict())
+    found = find_learning_rate(one_step, model, optimizer, steps=12, span=(1e-5, 1e-3), others=[schedule])
+    assert np.isfinite(found.curve.losses).sum() == 12
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters()))
+    assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
+
+
+def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
+    model = lora(tiny_model(), r=8, alpha=8)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer, console=False) as monitor:
+        predicted = facts_of(monitor.run, (1.0,))["predicted"]
+    told = advise(tiny_model(), rank=8)
+    assert told.lora["lora_alpha"] == 8
+    assert typed(predicted, (1, 2, 3, 5), 10) == told.easy_learning_rate
 
 
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:

@@ -51,6 +51,16 @@ def test_the_scale_stage_changes_the_scale_alone() -> None:
     assert Plan(LR).at_rank(32, seed=2) in planned  # so that it need not run twice
 
 
+def test_a_plan_without_a_rate_leaves_it_to_a_sweep() -> None:
+    plan = Plan()
+    assert {c.learning_rate for c in plan.configurations() + plan.configurations(32)} == {None}
+    assert plan.at_rank(8).arguments() == {"seed": 0}
+    assert plan.at_rank(8).name == "r8-s1-seed0"
+    assert "sweep" in plan.notes()[0]
+    assert Plan.from_dict(json.loads(plan.to_json())) == plan
+    assert Plan(LR).at_rank(8).arguments() == {"seed": 0, "learning_rate": LR}
+
+
 @pytest.mark.parametrize("rslora", [False, True])
 def test_peft_applies_the_scale_that_is_planned(rslora: bool) -> None:
     for each in Plan(LR, ranks=(2, 8), scale=2, seeds=2, use_rslora=rslora).configurations()[::2]:
@@ -70,6 +80,7 @@ def test_peft_applies_the_scale_that_is_planned(rslora: bool) -> None:
         ({"most_seeds": 2}, "most_seeds"),
         ({"worth": 1}, "worth"),
         ({"alpha": 16}, "without rsLoRA"),
+        ({"learning_rate": None, "keep_effective_lr": True}, "keep_effective_lr"),
     ],
 )
 def test_what_makes_no_plan_is_named(fields: dict[str, Any], says: str) -> None:

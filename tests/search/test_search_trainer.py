@@ -8,12 +8,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import optuna
 import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback
+from lora_watch.lr_finder import Curve, Suggestion
 from lora_watch.search import Attempt, Configuration, LoraSpace, Plan, SearchCallback, search
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -34,7 +36,7 @@ def trainer_of(config: Configuration, folder: Path, callbacks: list[Any], steps:
         stdlib_blocks(64),
         steps,
         callbacks,
-        lr=rest.pop("learning_rate"),
+        lr=rest.pop("learning_rate", 5e-5),
         eval_dataset=stdlib_blocks(80)[64:],
         output_dir=str(folder / config.name),
         **rest,
@@ -61,21 +63,59 @@ def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: P
         assert report["adapters"][0]["last"]["scale"] == pytest.approx(config.scale)
 
 
-def test_the_learning_rate_is_found_once_for_each_rank(monkeypatch: pytest.MonkeyPatch) -> None:
+def answer(rate: float | None, low: float | None = None, high: float | None = None) -> Suggestion:
+    return Suggestion(rate, None, Curve(np.ones(1), np.ones(1), np.ones(1)), low, high, why="Nothing falls.")
+
+
+def test_the_learning_rate_is_found_once_for_each_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a sweep that tells for the first rank, and leaves a range for the second."""
     swept: list[Any] = []
-    monkeypatch.setattr(
-        "lora_watch.trainer.find_lr.find_learning_rate",
-        lambda trainer: swept.append(trainer) or SimpleNamespace(rate=0.01 if len(swept) == 1 else None),
-    )
-    study = optuna.create_study()
-    rates = []
-    for r, seed in ((8, 0), (8, 1), (16, 0)):
-        trainer: Any = SimpleNamespace(args=SimpleNamespace(learning_rate=2e-4))
-        attempt = Attempt(study.ask(), Configuration(r, r, False, 2e-4, seed))
-        assert attempt.find_learning_rate(trainer) == trainer.args.learning_rate
-        rates.append(trainer.args.learning_rate)
-    assert rates == [0.01, 0.01, 2e-4]
+    answers = [answer(0.01), answer(None, 0.002, 0.008)]
+    sweep_of = lambda trainer, *_: swept.append(trainer) or answers[len(swept) - 1]  # noqa: E731
+    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", sweep_of)
+    used: list[tuple[int, float]] = []
+
+    def train(config: Configuration, attempt: Attempt) -> float:
+        assert config.name == f"r{config.r}-s1-seed{config.seed}"
+        trainer = trainer_of(config, tmp_path, [attempt.callback(console=False, tensorboard=False)])
+        trainer.train()
+        config_of_run = json.loads((tmp_path / config.name / "lora_watch" / "report.json").read_text())["config"]
+        assert config_of_run["find_lr"]["rate"] in (config_of_run["learning_rate"], None)
+        used.append((config.r, config_of_run["learning_rate"]))
+        return trainer.evaluate()["eval_loss"]
+
+    result = search(train, Plan(ranks=(2, 4), scales=(), seeds=2, most_seeds=2), storage=tmp_path / "a.db", show=False)
+    assert sorted(used) == [(2, 0.01), (2, 0.01), (4, 0.004), (4, 0.004)]
     assert len(swept) == 2
+    assert result.best is not None
+    assert result.best.learning_rate == dict(used)[result.best.r]
+    assert f"learning_rate={result.best.learning_rate:g}" in str(result)
+    assert sorted(result.rates.values()) == [0.004, 0.01]
+
+
+def test_a_search_does_not_train_at_a_rate_that_nobody_has_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan, quiet = Plan(ranks=(2, 4), scales=(), seeds=2), {"show": False}
+    with pytest.raises(ValueError, match=r"attempt\.callback"):
+        search(lambda config: 1.0, plan, storage=tmp_path / "a.db", **quiet)
+    with pytest.raises(ValueError, match="nobody has found"):
+        search(lambda config, attempt: 1.0, plan, storage=tmp_path / "b.db", **quiet)
+    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", lambda trainer, *_: answer(None))
+
+    def train(config: Configuration, attempt: Attempt) -> float:
+        trainer_of(config, tmp_path, [attempt.callback(console=False, tensorboard=False)]).train()
+        return 1.0
+
+    with pytest.raises(ValueError, match="Nothing falls"):
+        search(train, plan, storage=tmp_path / "c.db", **quiet)
+
+
+def test_a_trainer_without_the_callback_is_given_the_rate_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.trainer.find_lr.find_learning_rate", lambda trainer: answer(None))
+    trainer: Any = SimpleNamespace(args=SimpleNamespace())
+    attempt = Attempt(optuna.create_study().ask(), Configuration(8, 8, False, 2e-4))
+    assert attempt.find_learning_rate(trainer) == trainer.args.learning_rate == attempt.rate == 2e-4
 
 
 def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:

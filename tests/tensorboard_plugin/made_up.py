@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lora_watch.lr_finder.suggestion import suggestion
+from lora_watch.lr_finder.sweep import Sweep
 from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import TensorBoardSink
 from tests.sinks.made_up import alert_of, readings
@@ -60,12 +62,22 @@ def write(folder: Path, run: RunInfo, records: list[StepRecord], alerts: dict[in
     sink.finish("ok", None)
 
 
+def swept() -> dict[str, Any]:
+    """What a sweep of 50 steps says that ends with a loss of NaN; the first output ratio was not measured."""
+    sweep = Sweep(1e-5, 1e-1, 60)
+    for step in range(49):
+        sweep.add(4.0 - np.exp(-(((step - 38) / 12) ** 2)) + 0.01 * (-1) ** step, step * sweep.next_rate * 10, None)
+    sweep.add(float("nan"), None, "LW201")
+    return suggestion(sweep, (1.0,), scale=2.0).to_dict()
+
+
 def write_broken_run(folder: Path) -> None:
     """160 steps of 40 adapters: adapter 3 NaN at step 80 alone, 7 infinite from 120 on, 11 never measured.
 
-    Adapter 5 has a hostile name and is the worst of a hostile alert at step 80.
+    Adapter 5 has a hostile name and is the worst of a hostile alert at step 80. It was swept before.
     """
     run = run_of(40, names={5: f"model.layers.1.{HOSTILE}"})
+    run = replace(run, config={**run.config, "find_lr": swept()})
     records = []
     for step in range(1, 161):
         record = record_of(run, step)

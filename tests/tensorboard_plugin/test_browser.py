@@ -12,7 +12,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import fetch, server
 from tests.tensorboard_plugin.tab import MAGENTA, ONE_LOADER, VIEWS, Tab
@@ -106,6 +106,21 @@ def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any
         assert frame.eval_on_selector("#run", "select => select.value") == "r2-0"
         page.close()
         assert tab.errors == []
+
+
+@ONE_LOADER
+def test_what_a_sweep_has_found_is_drawn_as_it_was_written(tab: Tab) -> None:
+    found, texts = swept(), "all => all.map((e) => e.textContent)"
+    frame = tab.open(run=f"broken {HOSTILE}")
+    assert frame.eval_on_selector_all("#found li", texts) == found["sentences"]
+    assert frame.eval_on_selector_all("#found text.found", texts) == ["suggestion", "edge, LW201"]
+    assert len(frame.query_selector_all("#found circle")) == 49, "the NaN has no place"
+    assert len(frame.query_selector_all("#found path.line")) == 2
+    suggestion, edge = frame.eval_on_selector_all("#found line.found", "all => all.map((e) => +e.getAttribute('x1'))")
+    assert suggestion < edge
+    frame.hover("#found svg")
+    assert "learning rate" in frame.inner_text("#tip")
+    assert tab.open(run=HEALTHY).query_selector("#found") is None
 
 
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:

@@ -41,6 +41,7 @@ export function flatten(value, prefix = '', out = {}) {
 
 /** The settings of a run, the sizes of its adapters first: r, α, s, the formula, the learning rate. */
 export function settings(schema) {
+  const swept = schema.config?.find_lr;
   const set = (key) =>
     [...new Set(schema.adapters.map((adapter) => adapter[key]))]
       .map((value) => (typeof value === 'number' ? num(value) : String(value ?? '–')))
@@ -53,7 +54,7 @@ export function settings(schema) {
     'peak lr': [...new Set(schema.peak_lr ?? [])].map(num).join(', ') || '–',
     adapters: String(schema.adapters.length),
     optimizer: schema.optimizer ?? '–',
-    ...flatten(schema.config ?? {}),
+    ...flatten(swept ? {...schema.config, find_lr: swept.rate} : (schema.config ?? {})), // without its curve
     ...flatten({versions: schema.versions ?? {}}),
   };
 }

@@ -2,6 +2,7 @@
 import {chartCard} from './chart.js';
 import {card, em, h, num, percent, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {exportButtons, tableOf} from './export.js';
+import {foundCard} from './find_lr.js';
 import {pathOf, picture, zoneAt} from './picture.js';
 
 export const title = 'Overview';
@@ -101,6 +102,7 @@ export async function draw(app) {
         largest(app, worstOf),
       ),
     ),
+    foundCard(app, app.width),
   );
 }
 
@@ -275,8 +277,9 @@ function tiles(app, known, spread, path) {
  * @param {Record<string, any>} schema
  */
 export function rateOf({config, peak_lr: peaks}) {
-  const found = config?.find_lr;
-  if (found) return `lr ${num(found.rate)}, found by a sweep (${num(found.low)} to ${num(found.high)})`;
+  const {rate, low, high} = config?.find_lr ?? {},
+    spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
+  if (rate != null && rate === config?.learning_rate) return `lr ${num(rate)}, found by a sweep${spread}`;
   return peaks?.length ? `lr peaks at ${num(Math.max(...peaks))}` : null;
 }
 
