@@ -56,7 +56,7 @@ class SearchCallback(LoraWatchCallback):
         return self.attempt.rate if self.attempt is not None else None
 
     def rate_of(self, found: Suggestion) -> float | None:
-        return self.attempt.settle(found) if self.attempt is not None else found.rate
+        return self.attempt.settle(found) if self.attempt is not None else super().rate_of(found)
 
     def on_train_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any

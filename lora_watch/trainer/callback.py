@@ -78,7 +78,8 @@ class LoraWatchCallback(TrainerCallback):
         reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
             over to this model (LW406).
         find_lr: first find the learning rate, in some 60 steps that leave no trace (``find_learning_rate``), and train
-            at it. ``"only"``: print it and end the process, with 0 if there is one. The answer is in ``found``.
+            at it, or at the middle of its range. ``"only"``: print it and end the process, with 0 if there is one. The
+            answer is in ``found``.
 
     Raises:
         ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense.
@@ -227,7 +228,7 @@ class LoraWatchCallback(TrainerCallback):
 
     def rate_of(self, found: Suggestion) -> float | None:
         """With ``find_lr``: the rate to train at after this sweep; None: the one that is set."""
-        return found.rate
+        return found.rate_or_middle
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""

@@ -132,9 +132,11 @@ def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, 
             if only:
                 raise SystemExit(int(found.rate is None))
             rate = callback.rate_of(found)
-        if rate is None:
-            log.warning("lora_watch trains at %g: the sweep does not tell of a better one", trainer.args.learning_rate)
-            return {}
+            if rate is None:
+                log.warning("lora_watch trains at %g: the sweep tells of no better one", trainer.args.learning_rate)
+                return {}
+            if found.rate is None:
+                log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
         apply(rate, trainer)
         return {"lr_scheduler": trainer.lr_scheduler}
     except ValueError as error:

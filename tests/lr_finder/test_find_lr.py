@@ -18,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
 from lora_watch.advice import advise
+from lora_watch.lr_finder import Curve, Suggestion
 from lora_watch.lr_finder.plain import facts_of
 from lora_watch.rules.remedies import typed
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
@@ -158,6 +159,20 @@ def test_a_rate_that_is_known_is_taken_without_a_sweep_and_groups_keep_their_rat
     assert watch.monitor is not None
     assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
     assert watch.monitor.run.config["find_lr"] == {"rate": 3e-3}
+
+
+def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing, one = np.zeros(0), np.ones(1)
+    told = [Suggestion(None, None, Curve(one, one, one), 1e-3, 4e-3), Suggestion(None, None, Curve(nothing, one, one))]
+    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", lambda *_: told[0])
+    for rate in (2e-3, 5e-4):  # the middle; the rate that is set, where nothing is known
+        watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
+        trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=1, lr=5e-4, callbacks=[watch])
+        trainer.train()
+        assert trainer.args.learning_rate == pytest.approx(rate)
+        assert watch.monitor is not None
+        assert max(watch.monitor.run.peak_lr) == pytest.approx(rate)
+        told.pop(0)
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
