@@ -37,7 +37,8 @@ class Cadence:
 
     Args:
         every: optimizer steps between two measurements of the norms, at least.
-        max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted.
+        max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted but the
+            measurement of every 16th step.
         guard: knows the time that has been spent.
         clock: seconds, for tests.
     """
@@ -80,7 +81,7 @@ class Cadence:
 
     @property
     def settled_overhead(self) -> float | None:
-        """The same since the first steps were over: what ``max_overhead`` caps. None before."""
+        """The same since the first steps were over: what ``max_overhead`` caps but for every 16th step. None before."""
         return None if self._settled is None else self._share_since(self._settled)
 
     @property

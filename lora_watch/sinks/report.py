@@ -13,7 +13,7 @@
 | `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
 | `step`, `max_steps` | optimizer steps done, and planned |
 | `overhead` | share of the training time that watching took |
-| `overhead_after_start` | the same without the first steps: what `max_overhead` caps; null before they are over |
+| `overhead_after_start` | the same after the first steps: `max_overhead` caps it but for every 16th; null before |
 | `start_seconds` | what watching took of the first steps, which are measured in full; null before they are over |
 | `full_every` | the interval of full measurements, in steps: more where it had to back off; null where there is none |
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
