@@ -1,13 +1,15 @@
 """Claim, not yet proven: on a GPU nobody waits for the monitor. **Never run on a GPU**: there was none.
 
-    python benchmarks/gpu.py [--device cuda|mps|xpu|cpu] [--models 1b,7b] [--steps 20]
+    python benchmarks/gpu.py [--device cuda|mps|xpu|cpu] [--models 1b,7b] [--steps 20] [--no-tests]
 
 One command for those who have one. Random weights in the shapes of Llamas, bf16, 224 adapters of rank 16. For each
 model: the time of a step without the monitor, with a plain step's measurement and with a full one; the monitor's own
-time of the host; device operations and, on CUDA, kernel launches; peak memory. And, each of which ends the script with
-an error where it does not hold: nothing waits for the device but the reading of the step before (CUDA's own check of
-synchronisations is set to ``error`` around our code); every norm agrees with float64 on the CPU to 1e-6; weights
-after training are the same bit for bit with and without the monitor; a captured CUDA graph replays with it as without.
+time of the host; device operations; peak memory. And, each of which ends the script with an error where it does not
+hold: nothing waits for the device but the reading of the step before (CUDA's own check of synchronisations is set to
+``error`` around our code); every norm agrees with float64 on the CPU to 1e-6, and ``output_ratio`` with its definition
+to 1e-3; weights after training are the same bit for bit with and without the monitor; a captured CUDA graph replays
+with it as without; ``torch.compile`` makes the same graphs of a model with it as without; and the tests of what arrives
+late (``tests/monitor/test_late.py``), which elsewhere take a CPU for an accelerator, pass on the device.
 ``--device cpu --models toy`` tries the script itself where there is no accelerator; its times mean nothing then.
 """
 
@@ -15,10 +17,13 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import statistics
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -26,13 +31,16 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
+from torch._dynamo.testing import CompileCounterWithBackend
 from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_watch import Monitor, find_adapters
-from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor import cadence
+from lora_watch.monitor.cadence import FULL_AT_START, Cadence
 from lora_watch.norms import AdapterBank
 from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.records import Due
 
 
 class Shape(NamedTuple):
@@ -106,6 +114,17 @@ def no_waiting(device: torch.device) -> Iterator[None]:
         torch.cuda.set_sync_debug_mode("default")
 
 
+def never_waiting(name: str, device: torch.device) -> Any:
+    """A method of the probe, which is called in forward passes, that may not wait."""
+    real = getattr(OutputRatioProbe, name)
+
+    def method(*args: Any, **kwargs: Any) -> Any:
+        with no_waiting(device):
+            return real(*args, **kwargs)
+
+    return method
+
+
 class Outcome(NamedTuple):
     step: float
     """Median seconds of a step, waited for."""
@@ -124,38 +143,41 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     ids = torch.randint(0, 4096, (1, shape.tokens), generator=torch.Generator().manual_seed(1)).to(device)
     monitor = Monitor(model, optimizer, console=False, max_overhead=1.0) if kind else None
-    real = OutputRatioProbe.see_layer
-
-    def see_layer(*args: Any, **kwargs: Any) -> None:
-        with no_waiting(device):
-            real(*args, **kwargs)
-
+    warm_up = FULL_AT_START + 2
     times, hosts, operations = [], [], 0
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(Cadence, "_affordable", return_value=KINDS[kind or "plain"]))
-        stack.enter_context(mock.patch.object(OutputRatioProbe, "see_layer", see_layer))
+        stack.enter_context(mock.patch.object(cadence, "LONGEST_INTERVAL", 1 << 30))  # none is full in between
+        for name in ("begin_pass", "see_layer", "end_pass"):
+            stack.enter_context(mock.patch.object(OutputRatioProbe, name, never_waiting(name, device)))
         if monitor is not None:
             stack.enter_context(monitor)
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats()
-        for step in range(12 + steps):
+        for step in range(warm_up + steps):
             wait(device)
             spent, began = monitor.guard.seconds if monitor else 0.0, time.perf_counter()
             loss = model(input_ids=ids, labels=ids).loss
             loss.backward()
             optimizer.step()
             if monitor is not None:
-                with Operations() if step == 11 + steps else contextlib.nullcontext() as seen, no_waiting(device):
+                with (
+                    Operations() if step == warm_up + steps - 1 else contextlib.nullcontext() as seen,
+                    no_waiting(device),
+                ):
                     monitor.step(loss=loss)
                 operations = seen.count if seen is not None else 0
             optimizer.zero_grad()
             wait(device)
-            if step >= 12:
+            if step >= warm_up:
                 times.append(time.perf_counter() - began)
                 hosts.append((monitor.guard.seconds if monitor else 0.0) - spent)
         if monitor is not None:
             monitor.flush()
             check(monitor, model)
+            assert monitor.last is not None
+            if ("output_ratio" in monitor.last.metrics) != (kind == "full"):
+                raise Surprise(f"the last step was to be a {kind} one, and has {', '.join(monitor.last.metrics)}")
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else 0
     weights = [p.detach().cpu() for p in trained]
     return Outcome(statistics.median(times), statistics.median(hosts), operations, peak, weights)
@@ -227,6 +249,72 @@ def graph(device: torch.device) -> str:
     return "CUDA graphs: the same weights with the monitor as without"
 
 
+def compiled(device: torch.device) -> str:
+    """What ``torch.compile`` makes of a model whose monitor is there, and of one without."""
+    backend = "inductor" if device.type == "cuda" else "eager"
+    results = []
+    for monitored in (False, True):
+        torch._dynamo.reset()
+        model = build(MODELS["toy"], device)
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
+        ids = torch.randint(0, 4096, (1, 64), generator=torch.Generator().manual_seed(1)).to(device)
+        counter = CompileCounterWithBackend(backend)
+        fast: Any = torch.compile(model, backend=counter)
+        losses = []
+        monitor = Monitor(model, optimizer, console=False) if monitored else None
+        with contextlib.ExitStack() as stack:
+            if monitor is not None:
+                stack.enter_context(monitor)
+            for _ in range(4):
+                loss = fast(input_ids=ids, labels=ids).loss
+                loss.backward()
+                optimizer.step()
+                if monitor is not None:
+                    monitor.step(loss=loss)
+                optimizer.zero_grad()
+                losses.append(loss.item())
+        results.append((losses, counter.frame_count, counter.op_count))
+    if results[0] != results[1]:
+        raise Surprise(f"torch.compile is not untouched: without {results[0]}, with the monitor {results[1]}")
+    return f"torch.compile ({backend}): the same losses of the same {results[0][1]} graph(s) with and without"
+
+
+def output_ratios(device: torch.device) -> str:
+    """``output_ratio`` against its definition in float64, of all tokens."""
+    model = build(MODELS["toy"], device)
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.02, generator=torch.Generator(device).manual_seed(0))
+    adapters = find_adapters(model)
+    inputs: dict[int, Tensor] = {}
+    for i, adapter in enumerate(adapters):
+        layer: Any = adapter.base_layer
+        layer.register_forward_pre_hook(lambda _, args, i=i: inputs.update({i: args[0].detach()}))
+    ids = torch.randint(0, 4096, (1, 64), generator=torch.Generator().manual_seed(1)).to(device)
+    probe = OutputRatioProbe(model, adapters)
+    probe.arm(0)
+    model(input_ids=ids, labels=ids)
+    reading = probe.begin(Due(1)).now()["output_ratio"]
+    for i, adapter in enumerate(adapters):
+        x, (a, b), weight = inputs[i], adapter.factors()[0], adapter.base_weight
+        assert weight is not None
+        x, a, b, weight = (tensor.detach().cpu().double() for tensor in (x.flatten(0, 1), a, b, weight))
+        truth = float(adapter.scale * (x @ a.T @ b.T).norm() / (x @ weight.T).norm())
+        if not abs(reading.values[i] / truth - 1) < 1e-3:
+            raise Surprise(f"output_ratio of {adapter.name} is {reading.values[i]:.6g}, by its definition {truth:.6g}")
+    return "output_ratio agrees with its definition in float64 on the CPU to 1e-3"
+
+
+def tests(device: torch.device) -> str:
+    """The suite's tests of what arrives late, on the device."""
+    root = Path(__file__).parents[1]
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-x", "tests/monitor/test_late.py"]
+    done = subprocess.run(command, cwd=root, env=os.environ | {"LORA_WATCH_TEST_DEVICE": str(device)})
+    if done.returncode:
+        raise Surprise(f"tests/monitor/test_late.py fails on {device}")
+    return f"tests/monitor/test_late.py passes on {device}"
+
+
 def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
     without, again = (train(shape, device, steps, None) for _ in range(2))
     deterministic = same(without, again)
@@ -245,12 +333,13 @@ def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
     print(f"  weights {told}; norms agree with float64 on the CPU to 1e-6")
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", default="1b,7b")
     parser.add_argument("--steps", type=int, default=20)
-    options = parser.parse_args()
+    parser.add_argument("--no-tests", action="store_true", help="leave out tests/monitor/test_late.py")
+    options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type != "cpu" and not getattr(torch, device.type).is_available():
         raise SystemExit(f"no {device.type} device here: nothing has been measured (--device cpu tries the script)")
@@ -260,7 +349,11 @@ def main() -> None:
         print("A dry run: nothing here is an accelerator, and no time below means anything for one.")
     for name in options.models.split(","):
         report(name, MODELS[name], device, options.steps)
+    print(output_ratios(device))
     print(graph(device))
+    print(compiled(device))
+    if not options.no_tests:
+        print(tests(device))
 
 
 if __name__ == "__main__":

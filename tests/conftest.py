@@ -1,4 +1,7 @@
-"""The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported."""
+"""The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported.
+
+``LORA_WATCH_TEST_DEVICE=cuda`` has tests/monitor/test_late.py run on an accelerator (``benchmarks/gpu.py`` does it).
+"""
 
 import os
 from collections.abc import Iterator
@@ -14,11 +17,12 @@ from tests.shared import once
 os.environ |= {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
-    "CUDA_VISIBLE_DEVICES": "",
     "OMP_NUM_THREADS": "1",  # two threads on a busy core spin against each other: forty times slower here
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
+if os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu") == "cpu":
+    os.environ["CUDA_VISIBLE_DEVICES"] = ""
 for variable in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_PATIENCE", "LORA_WATCH_MUTE", "WANDB_PROJECT"):
     os.environ.pop(variable, None)
 

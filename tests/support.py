@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import copy
 import functools
+import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import peft
 import pytest
+import torch
 from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments
@@ -26,13 +28,16 @@ from lora_watch.demo.texts import blocks, stdlib_text
 
 Dataset = Sequence[Mapping[str, Any]]
 
+DEVICE = torch.device(os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu"))
+"""Where models are: the CPU, but where there is an accelerator to try (see conftest)."""
+
 _scratch = tempfile.TemporaryDirectory(prefix="lora-watch-tests-")  # removed when the tests end
 _pretrained = functools.cache(tiny_llama)
 
 
 def tiny_model() -> Any:
     """The packaged pretrained Llama (4 layers, d 128, fp32): a fresh copy at each call."""
-    return copy.deepcopy(_pretrained()[0])
+    return copy.deepcopy(_pretrained()[0]).to(DEVICE)
 
 
 def tiny_tokenizer() -> Any:
@@ -76,7 +81,7 @@ def build_trainer(
         "max_steps": steps,
         "learning_rate": lr,
         "per_device_train_batch_size": 4,
-        "use_cpu": True,
+        "use_cpu": DEVICE.type == "cpu",
         "dataloader_pin_memory": False,
         "save_strategy": "no",
         "report_to": "none",

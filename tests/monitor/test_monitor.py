@@ -24,6 +24,7 @@ def loop(monitor: Monitor, model: Any, optimizer: torch.optim.Optimizer, steps: 
     data = torch.tensor([example["input_ids"] for example in stdlib_blocks(4 * steps, 32)]).split(4)
     records = []
     for ids in data:
+        ids = ids.to(model.device)
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
         optimizer.step()
