@@ -1,23 +1,27 @@
 """What the monitor takes of the Python thread in a step, as a multiple of ``torch._foreach_norm`` of the adapters'
 parameters in the same run: 2.5 is the aim for a plain step, 7 for a full one, whatever their number.
 
-    python benchmarks/host_time.py [--steps 40] [--large]
+    python benchmarks/host_time.py [--steps 40] [--large] [--parts]
 
 The adapters are so small (32 blocks of 7 linear layers of 8 × 8, r 2) that arithmetic vanishes: what is left is the
 time of the host, which on an accelerator is the thread that launches the model's own work. ``--large`` takes 2,000
 adapters, too. A plain step is ``Monitor.step`` where the norms are due and nothing else; a full one has the spectrum
 and ``output_ratio`` as well, and the time that hooks add to the forward pass. CPU time of one thread; medians, each
-step next to one call of ``_foreach_norm`` in the same run.
+step next to one call of ``_foreach_norm`` in the same run. ``--parts`` says what a step spends it on: the time of each
+part without those that are called inside it, which takes some microseconds itself.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 from unittest import mock
 
@@ -26,11 +30,35 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from lora_watch import Monitor
+from lora_watch.adapters.live import Live
+from lora_watch.deferred import Deferred
 from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.recording import Recorder
+from lora_watch.norms import AdapterBank, bank, output_ratio, portion
+from lora_watch.norms.output_ratio import OutputRatioProbe
+from lora_watch.norms.sample import FrozenWeights
+from lora_watch.rules import Episodes
+from lora_watch.signals.gradients import Gradients
+from lora_watch.signals.loss import LossSignals
 
 foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 WIDTH, RANK, ROWS = 8, 2, 4
+
+PARTS: dict[str, list[tuple[Any, str]]] = {
+    "fingerprints": [(Live, "refresh")],
+    "gradients": [(Gradients, "begin")],
+    "Grams": [(AdapterBank, "begin")],
+    "norms and spectra from Grams": [(portion, "solve"), (bank, "_padded"), (bank, "_metrics")],
+    "base weights": [(FrozenWeights, "begin")],
+    "hooks put on": [(OutputRatioProbe, "arm")],
+    "rows copied in hooks": [(OutputRatioProbe, "see_layer")],
+    "output ratios": [(output_ratio, "squares_and_norms"), (OutputRatioProbe, "begin")],
+    "numbers taken to the host": [(Deferred, "now")],
+    "signals of the loss": [(LossSignals, "update")],
+    "rules": [(Episodes, "check"), (Episodes, "place")],
+    "record": [(Recorder, "take"), (Recorder, "complete")],
+}
 
 
 class Block(nn.Module):
@@ -60,6 +88,36 @@ def build(blocks: int) -> tuple[nn.Module, list[nn.Parameter]]:
     model.forward = model["layers"].forward  # type: ignore[method-assign]
     peft = get_peft_model(model, LoraConfig(r=RANK, lora_alpha=4, target_modules=list(LAYERS)))  # type: ignore[arg-type]
     return peft.train(), [p for p in peft.parameters() if p.requires_grad]
+
+
+class Clock:
+    """How long each part takes, without the parts inside it."""
+
+    def __init__(self) -> None:
+        self.spent: dict[str, float] = defaultdict(float)
+        self._inside = [0.0]
+
+    def around(self, part: str, work: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(work)
+        def timed(*args: Any, **kwargs: Any) -> Any:
+            self._inside.append(0.0)
+            began = time.perf_counter()
+            try:
+                return work(*args, **kwargs)
+            finally:
+                took = time.perf_counter() - began
+                self.spent[part] += took - self._inside.pop()
+                self._inside[-1] += took
+
+        return timed
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            for part, places in PARTS.items():
+                for owner, name in places:
+                    stack.enter_context(mock.patch.object(owner, name, self.around(part, getattr(owner, name))))
+            yield
 
 
 def cpu(work: Callable[[], object]) -> float:
@@ -99,10 +157,40 @@ def run(blocks: int, steps: int, full: bool) -> Times:
     return Times(statistics.median(floors), statistics.median(steps_took) + (hooks if full else 0.0))
 
 
+def parts(blocks: int, steps: int) -> None:
+    """What a plain step and a full one spend the time on, medians in microseconds."""
+    columns: list[dict[str, float]] = []
+    for full in (False, True):
+        clock, rows, floor = Clock(), [], 0.0
+        real = Monitor.step
+
+        def step(
+            monitor: Monitor, *args: Any, real: Any = real, clock: Clock = clock, rows: Any = rows, **kw: Any
+        ) -> Any:
+            began = time.perf_counter()
+            inside = sum(clock.spent.values())  # of the forward pass
+            answer = real(monitor, *args, **kw)
+            rest = time.perf_counter() - began - (sum(clock.spent.values()) - inside)
+            rows.append({**clock.spent, "the rest of Monitor.step": rest})
+            clock.spent.clear()
+            return answer
+
+        with clock.running(), mock.patch.object(Monitor, "step", step):
+            floor = run(blocks, steps, full).floor
+        rows = rows[-steps:]
+        columns.append({name: statistics.median(row.get(name, 0.0) for row in rows) for name in rows[-1]})
+        columns[-1]["_foreach_norm"] = floor
+    print(f"\n{'µs a step of ' + format(7 * blocks, ',d') + ' adapters':34s} plain     ÷      full     ÷")
+    for name in [*PARTS, "the rest of Monitor.step", "_foreach_norm"]:
+        shown = (f"{1e6 * c.get(name, 0.0):8.0f} {c.get(name, 0.0) / c['_foreach_norm']:5.2f}" for c in columns)
+        print(f"{name:34s}{'  '.join(shown)}")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=40, help="steps of each kind")
     parser.add_argument("--large", action="store_true", help="2,000 adapters, too")
+    parser.add_argument("--parts", action="store_true", help="what a step spends its time on")
     options = parser.parse_args()
     torch.set_num_threads(1)
     print("adapters  _foreach_norm  plain step  ÷   full step  ÷")
@@ -110,6 +198,8 @@ def main() -> None:
         plain, full = run(blocks, options.steps, full=False), run(blocks, options.steps, full=True)
         shown = "  ".join(f"{1e3 * took.step:7.2f} ms {took.step / took.floor:5.1f}" for took in (plain, full))
         print(f"{7 * blocks:8,d}  {1e3 * plain.floor:10.2f} ms  {shown}")
+        if options.parts:
+            parts(blocks, options.steps)
 
 
 if __name__ == "__main__":

@@ -97,6 +97,21 @@ class RunInfo:
         return np.array([nowhere if a.group is None else a.group for a in self.adapters], dtype=np.intp)
 
     @cached_property
+    def groups(self) -> tuple[int, ...]:
+        """The parameter groups that hold adapters."""
+        return tuple(sorted({adapter.group for adapter in self.adapters if adapter.group is not None}))
+
+    @cached_property
+    def blocks(self) -> int:
+        """Number of transformer blocks that hold adapters; 1 where names carry no index."""
+        return max(len({adapter.layer for adapter in self.adapters if adapter.layer is not None}), 1)
+
+    @cached_property
+    def cuts_ranks(self) -> bool:
+        """Some adapters are AdaLoRA's, which sees to the ranks of its layers itself."""
+        return any(adapter.scale_formula == "alpha/ranknum" for adapter in self.adapters)
+
+    @cached_property
     def norm_per_lr(self) -> FloatArray:
         """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``."""
         return np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
@@ -130,9 +145,9 @@ class Reading:
         if self.known is _EVERYWHERE:
             object.__setattr__(self, "known", np.ones(len(self.values), dtype=bool))
 
-    @property
+    @cached_property
     def measured(self) -> FloatArray:
-        """``values``, NaN where they are no measurement."""
+        """``values``, NaN where they are no measurement. Not to be written to."""
         return np.where(self.known, self.values, np.nan)
 
 
@@ -175,8 +190,8 @@ class StepRecord:
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
     overhead_after_start: float | None = None
-    """The same since the first steps were over, which are measured in full whatever that costs: what ``max_overhead``
-    caps. None before."""
+    """The same since the first steps were over, which are measured in full whatever that costs. ``max_overhead`` caps
+    it, but for every 16th step. None before."""
     start_seconds: float | None = None
     """Seconds that the monitor took for those first steps. None before they were over."""
     full_every: int | None = None

@@ -30,7 +30,7 @@ from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, Episodes, Rule
-from lora_watch.rules.remedies import blocks, leap
+from lora_watch.rules.remedies import leap
 
 OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16
@@ -146,18 +146,18 @@ def _p90(values: FloatArray) -> float:
 
 CANDIDATES: dict[str, Callable[[Trace], float]] = {
     "s·lr": lambda t: max(a.scale for a in t.records[0].run.adapters) * max(t.records[0].run.peak_lr),
-    "first full step, median layer": lambda t: leap(t.records[0].run) / blocks(t.records[0].run),
+    "first full step, median layer": lambda t: leap(t.records[0].run) / t.records[0].run.blocks,
     "first full step, × blocks": lambda t: leap(t.records[0].run),
     "highest loss / first loss": lambda t: max(r.loss or 0 for r in t.records) / (t.records[1].loss or 1),
     "relative_norm, max": lambda t: _within(t, "relative_norm", np.max),
     "relative_spectral_norm, max": lambda t: _within(t, "relative_spectral_norm", np.max),
     "relative_spectral_norm, p90 × blocks": (
-        lambda t: _within(t, "relative_spectral_norm", _p90) * blocks(t.records[0].run)
+        lambda t: _within(t, "relative_spectral_norm", _p90) * t.records[0].run.blocks
     ),
     "output_ratio, max": lambda t: _within(t, "output_ratio", np.max),
     "output_ratio, p90": lambda t: _within(t, "output_ratio", _p90),
-    "output_ratio, p90 × √blocks": lambda t: _within(t, "output_ratio", _p90) * math.sqrt(blocks(t.records[0].run)),
-    "output_ratio, p90 × blocks": lambda t: _within(t, "output_ratio", _p90) * blocks(t.records[0].run),
+    "output_ratio, p90 × √blocks": lambda t: _within(t, "output_ratio", _p90) * math.sqrt(t.records[0].run.blocks),
+    "output_ratio, p90 × blocks": lambda t: _within(t, "output_ratio", _p90) * t.records[0].run.blocks,
 }
 """Statistics of the first ten steps that might tell too strong runs from good ones."""
 

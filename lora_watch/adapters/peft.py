@@ -6,7 +6,7 @@ from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lo
 ``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``,
 ``lora_magnitude_vector`` and AdaLoRA's ``lora_E`` and ``ranknum``. Used where present: ``lora_variant`` (0.16),
 ``parameter_name``, ``num_experts`` (0.17), ``use_rslora`` (0.18.1), ``lora_diag``, ``nblocks``,
-``_did_swap_in_out_features``, ``_disable_adapters``.
+``_did_swap_in_out_features``, ``_disable_adapters``, ``_active_adapter``.
 """
 
 from __future__ import annotations
@@ -157,7 +157,7 @@ class PeftAdapter(PeftLayer, Adapter):
         self._a_parts = _parts(self._a[key])
         self._b_parts = _parts(self._b[key])
         self._variant = self._find_variant()
-        self._place: Any = module, key, vars(module), a._modules, b._modules
+        self._place: Any = key, vars(module), a._modules, b._modules
 
     # -- the factors -------------------------------------------------------------------------------------------
     @property
@@ -266,7 +266,7 @@ class PeftAdapter(PeftLayer, Adapter):
         try:
             return [
                 (
-                    key in layer.active_adapters,
+                    active if type(active := own["_active_adapter"]) is str else key in active,
                     own["_disable_adapters"],
                     key in own["merged_adapters"],
                     own["scaling"][key],
@@ -277,7 +277,7 @@ class PeftAdapter(PeftLayer, Adapter):
                     type(a) is not nn.Parameter or a.data_ptr(),
                     type(b) is not nn.Parameter or b.data_ptr(),
                 )
-                for layer, key, own, a_layers, b_layers in [adapter._place for adapter in adapters]
+                for key, own, a_layers, b_layers in [adapter._place for adapter in adapters]
             ]
         except KeyError:  # bare parameters, something computed in a weight's place, a deleted adapter, another PEFT
             return [adapter.fingerprint for adapter in adapters]

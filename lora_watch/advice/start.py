@@ -18,7 +18,7 @@ from lora_watch.advice.settings import first_step_at, foresee, planned_run
 from lora_watch.advice.skeleton import Skeleton, skeleton
 from lora_watch.alerts import Alert
 from lora_watch.records import RunInfo
-from lora_watch.rules.remedies import EASY_STEP, blocks, round_alpha, typed
+from lora_watch.rules.remedies import EASY_STEP, round_alpha, typed
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
 
@@ -224,7 +224,7 @@ def advise(
     step, source = _first_step(run, bare, notes)
     relative = None
     if learning_rate is not None and source is not None:
-        relative = step * learning_rate / blocks(run)
+        relative = step * learning_rate / run.blocks
     notes += _left_out(bare, adapters)
     if meant.name == "classification" and bare.task_type == "CAUSAL_LM":
         notes.append(
@@ -250,11 +250,11 @@ def advise(
         scale=scale,
         same_scale={"alpha/r": scale * r, "alpha/sqrt(r)": scale * math.sqrt(r)},
         learning_rate=learning_rate,
-        first_step=None if relative is None else relative * blocks(run),
+        first_step=None if relative is None else relative * run.blocks,
         first_step_relative_norm=relative,
         base_norms_from=source,
         easy_learning_rate=typed(EASY_STEP / step, (1, 2, 3, 5), 10) if source == "weights" else None,
-        blocks=blocks(run),
+        blocks=run.blocks,
         layers=_kinds(adapters),
         adapter_parameters=sum(map(_size, adapters)),
         trainable_parameters=trainable,

@@ -7,7 +7,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -47,19 +47,29 @@ class Guard:
 
     @contextmanager
     def __call__(self, doing: str) -> Iterator[None]:
+        # NaN and infinities are results here
+        with self.light(doing), torch.no_grad(), np.errstate(all="ignore"):
+            yield
+
+    def light(self, doing: str) -> AbstractContextManager[None]:
+        """The same where no numbers are made: gradients stay on, and it takes a tenth of the time."""
+        return _Door(self, doing)
+
+    def enter(self) -> None:
         if self._depth == 0:
             self._began = time.perf_counter()
         self._depth += 1
-        try:
-            with torch.no_grad(), np.errstate(all="ignore"):  # NaN and infinities are results here
-                yield
-        except Exception as error:
+
+    def leave(self, doing: str, error: BaseException | None) -> bool:
+        """True if ``error`` ends here."""
+        caught = isinstance(error, Exception)
+        if isinstance(error, Exception):
             with suppress(Exception):  # telling can fail, too
                 self._tell(doing, error)
-        finally:
-            self._depth -= 1
-            if self._depth == 0:
-                self._seconds += time.perf_counter() - self._began
+        self._depth -= 1
+        if self._depth == 0:
+            self._seconds += time.perf_counter() - self._began
+        return caught
 
     def _tell(self, doing: str, error: Exception) -> None:
         if isinstance(error, OSError):
@@ -79,6 +89,21 @@ class Guard:
         new = failure not in self._reported
         self._reported.add(failure)
         return new
+
+
+class _Door:
+    """Into a guard and out of it. A class, for a generator would take as long as what is done inside."""
+
+    __slots__ = ("_doing", "_guard")
+
+    def __init__(self, guard: Guard, doing: str):
+        self._guard, self._doing = guard, doing
+
+    def __enter__(self) -> None:
+        self._guard.enter()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        return self._guard.leave(self._doing, error)
 
 
 def guarded(

@@ -147,7 +147,7 @@ class Instruments:
             )
         self._probe = None
         if adapters and self._output_ratio:
-            self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard, live=live)
+            self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard.light, live=live)
             if self._probe.why_unavailable:
                 roster.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
         changed, output_ratio = (

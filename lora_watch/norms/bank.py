@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
@@ -88,7 +89,7 @@ class AdapterBank:
             return ready({})
         now = self._live.now if self._live is not None else Resolved(self._adapters, known=False)
         spectrum = due.full
-        totals = Totals(np.zeros((len(self._adapters), 6)), [[] for _ in self._adapters])
+        totals = Totals(np.zeros((len(self._adapters), 6)), [])
         self.redone = 0
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for portion in self._portions(now):
@@ -103,7 +104,7 @@ class AdapterBank:
                     for places, portion in staged.portions:
                         self.redone += portion.add_to(totals, *places.read(result), spectrum)
                 totals.sums[~known] = np.nan
-                self.spectrum = np.abs(scale)[:, None] * _padded(totals.sigmas) if spectrum else None
+                self.spectrum = np.abs(scale)[:, None] * _padded(len(scale), totals.sigmas) if spectrum else None
                 metrics = _metrics(scale, totals.sums, spectrum)
                 return {name: Reading(values, known) for name, values in metrics.items()}
 
@@ -154,17 +155,22 @@ class AdapterBank:
         return _Staged(grams.of(blocks, middles), parts)
 
 
-def _padded(sigmas: Sequence[Sequence[FloatArray]]) -> FloatArray:
-    """``[n, r]``: all singular values of each adapter, the largest first, and NaN behind them."""
-    width = max((sum(map(len, blocks)) for blocks in sigmas), default=0)
-    out = np.full((len(sigmas), width), np.nan)
-    for row, blocks in zip(out, sigmas):
-        if len(blocks) == 1:
-            row[: len(blocks[0])] = blocks[0]
-        elif blocks:
-            union = np.sort(np.concatenate(blocks))[::-1]
-            row[: len(union)] = union
-    return out
+def _padded(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:
+    """``[total, r]``: all singular values of each adapter, the largest first, and NaN behind them. See ``Totals``."""
+    numbers, blocks = np.zeros((2, total), dtype=np.intp)
+    begins: list[NDArray[np.intp]] = []
+    """Of each block, the column of its first value."""
+    for places, sigma in sigmas:
+        first = np.flatnonzero(np.diff(places, prepend=-1))  # of each adapter
+        count = np.diff(first, append=len(places))
+        earlier = np.arange(len(places)) - np.repeat(first, count)
+        begins.append(numbers[places] + earlier * sigma.shape[1])
+        numbers[places[first]] += count * sigma.shape[1]
+        blocks[places[first]] += count
+    out = np.full((total, numbers.max(initial=0)), np.nan)
+    for begin, (places, sigma) in zip(begins, sigmas):
+        out[places[:, None], begin[:, None] + np.arange(sigma.shape[1])] = sigma
+    return -np.sort(-out, axis=1) if blocks.max(initial=0) > 1 else out
 
 
 def _metrics(scale: FloatArray, totals: FloatArray, spectrum: bool) -> dict[str, FloatArray]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
@@ -27,8 +28,9 @@ class Entry(NamedTuple):
 class Totals(NamedTuple):
     sums: FloatArray
     """``[n_adapters, 6]``: see ``spectrum.A2`` and its kin."""
-    sigmas: list[list[FloatArray]]
-    """Of each adapter, the singular values of its blocks."""
+    sigmas: list[tuple[NDArray[np.intp], FloatArray]]
+    """Blocks of one rank, those of an adapter side by side: of which adapters they are, ``[n]``, and their singular
+    values, the largest first, ``[n, r]``."""
 
 
 class Portion:
@@ -69,8 +71,7 @@ class Portion:
         sums[whose] += np.add.reduceat(rows, self._first)
         sums[whose, TOP] = tops
         if spectrum:
-            for place, sigma in zip(self._places.tolist(), sigmas):
-                totals.sigmas[place].append(sigma)
+            totals.sigmas.append((self._places, sigmas))
         return len(redo)
 
 

@@ -125,7 +125,8 @@ class Changed:
 class _Place(NamedTuple):
     """Where a frozen weight was found whose elements are kept as a view."""
 
-    adapter: Adapter
+    modules: dict[str, nn.Module | None]
+    """The adapted layer's."""
     base: nn.Module | None
     holder: dict[str, nn.Parameter | None]
     name: str
@@ -141,22 +142,35 @@ class _Place(NamedTuple):
         holder, name = next(found, (None, ""))
         if holder is None or not weight.is_contiguous():
             return None
-        return cls(adapter, adapter.module._modules.get("base_layer"), holder, name, weight, weight.data_ptr())
+        modules = adapter.module._modules
+        return cls(modules, modules.get("base_layer"), holder, name, weight, weight.data_ptr())
 
-    def holds(self) -> bool:
-        """The same weight is in the same place, and nothing has been merged into it."""
-        return (
-            self.holder.get(self.name) is self.weight
-            and self.weight.data_ptr() == self.address
-            and self.adapter.module._modules.get("base_layer") is self.base
-            and not self.adapter.merged
-        )
+
+def _hold(places: Sequence[_Place]) -> bool:
+    """The same weights are in the same places. What is merged into one shows elsewhere: see ``FrozenWeights.watch``."""
+    for modules, base, holder, name, weight, address in places:
+        if holder.get(name) is not weight or weight.data_ptr() != address or modules.get("base_layer") is not base:
+            return False
+    return True
+
+
+class _Compared(NamedTuple):
+    """Weights of one kind that stand where they stood."""
+
+    adapters: NDArray[np.intp]
+    rows: NDArray[np.intp] | None
+    """Which of the rows of their kind; None for all."""
+    start: Tensor
+    """``[n, ELEMENTS]``, in float64."""
+    size: Tensor
+    """‖start‖, ``[n]``, above 0."""
 
 
 class FrozenWeights:
     """How far the weights under the adapters have moved from where they were when first seen, unmerged.
 
     A resumed run's weights are compared with those it went on from. Weights that are quantised or sharded are unknown.
+    After a merge, or its undoing, ``watch`` is to be called again.
     """
 
     def __init__(self) -> None:
@@ -168,6 +182,8 @@ class FrozenWeights:
         self._places: list[_Place] = []
         """Where the weights stand, as long as their elements can be kept as views; nothing otherwise."""
         self._views: dict[Kind, _Views] = {}
+        self._compared: dict[Kind, _Compared] = {}
+        """Of the same weights, what they are compared with."""
 
     def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
@@ -183,9 +199,10 @@ class FrozenWeights:
 
     def _read(self) -> dict[Kind, _Rows]:
         """The elements as they are, and ``trainable``. The weights are looked up again where one has moved."""
-        if not self._places or not all(map(_Place.holds, self._places)):
+        if not self._places or not _hold(self._places):
             weights = [adapter.base_weight for adapter in self._adapters]
             self._views = self._now(self._adapters, weights)
+            self._compared = {}
             self._places = [place for pair in zip(self._adapters, weights) if (place := _Place.of(*pair)) is not None]
             if len(self._places) < len(self._adapters):
                 self._places = []
@@ -193,6 +210,17 @@ class FrozenWeights:
         else:
             self.trainable = np.array([place.weight.requires_grad for place in self._places], dtype=bool)
         return _stacked(self._views)
+
+    def _start_of(self, kind: Kind, rows: _Rows) -> _Compared:
+        if kind not in self._compared:
+            held = [self._start.get(self._adapters[place].name) for (place,) in rows.places]
+            same = [(n, values) for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
+            chosen = np.array([n for n, _ in same], dtype=np.intp)
+            start = torch.stack([v for _, v in same]).double() if same else rows.values[:0].double()
+            size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+            adapters = np.array(rows.places, dtype=np.intp)[chosen, 0]
+            self._compared[kind] = _Compared(adapters, None if len(same) == len(held) else chosen, start, size)
+        return self._compared[kind]
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -202,17 +230,12 @@ class FrozenWeights:
             return ready({})
         indices: list[NDArray[np.intp]] = []
         drifts: list[Tensor] = []
-        for rows in self._read().values():
-            held = [self._start.get(adapters[place].name) for (place,) in rows.places]
-            same = [n for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
-            if not same:
-                continue
-            start = torch.stack([values for n in same if (values := held[n]) is not None])
-            now = rows.values if len(same) == len(held) else rows.values[same]
-            moved = now.double() - start.double()
-            size = torch.linalg.vector_norm(start.double(), dim=1)
-            drifts.append(torch.linalg.vector_norm(moved, dim=1) / size.clamp_min(torch.finfo(torch.float64).tiny))
-            indices.append(np.array([rows.places[n][0] for n in same]))
+        for kind, rows in self._read().items():
+            where, chosen, start, size = self._start_of(kind, rows)
+            if len(where):
+                now = rows.values if chosen is None else rows.values[chosen]
+                drifts.append(torch.linalg.vector_norm(now.double() - start, dim=1) / size)
+                indices.append(where)
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full(len(adapters), np.nan)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from lora_watch.alerts import Severity
 from lora_watch.names import module_family
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import Finding, Rule, known_values, medians, worst_first
 
 
 @dataclass
@@ -126,14 +126,14 @@ class LayerOutlier(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         sizes = known_values(record, "relative_norm")
-        if sizes is None or record.step == 0 or any(a.scale_formula == "alpha/ranknum" for a in record.run.adapters):
+        if sizes is None or record.step == 0 or record.run.cuts_ranks:
             return None
         scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
         with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
             logs = np.log(sizes)
             for columns in _families(record.run.names, self.siblings):
-                distance = logs[columns] - np.median(logs[columns], axis=1, keepdims=True)
-                spread = 1.4826 * np.median(np.abs(distance), axis=1, keepdims=True)
+                distance = logs[columns] - medians(logs[columns])
+                spread = 1.4826 * medians(np.abs(distance))
                 score = distance / np.maximum(spread, self.spread)
                 scores[columns] = np.where(np.isfinite(score), score, 0.0)
                 distances[columns] = distance

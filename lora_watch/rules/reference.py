@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
-from lora_watch.rules.remedies import blocks, leap
+from lora_watch.rules.remedies import leap
 from lora_watch.untrusted import MISFITS, load_json
 
 
@@ -58,7 +58,7 @@ def reference_of(run: RunInfo) -> Reference:
     return Reference(
         model=str(run.config.get("model") or "unknown"),
         width=width,
-        blocks=blocks(run),
+        blocks=run.blocks,
         r=middle.r,
         alpha=middle.alpha,
         scale=middle.scale,

@@ -42,16 +42,11 @@ def first_steps(run: RunInfo) -> FloatArray:
     return run.per_adapter(run.peak_lr) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
-def blocks(run: RunInfo) -> int:
-    """Number of transformer blocks that hold adapters; 1 where names carry no index."""
-    return max(len({adapter.layer for adapter in run.adapters if adapter.layer is not None}), 1)
-
-
 def leap(run: RunInfo) -> float:
-    """Size of the first full step: ``first_steps`` of the median layer, times ``blocks``; NaN where unknown."""
+    """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
     known = first_steps(run)
     known = known[np.isfinite(known)]
-    return float(np.median(known)) * blocks(run) if len(known) else math.nan
+    return float(np.median(known)) * run.blocks if len(known) else math.nan
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:

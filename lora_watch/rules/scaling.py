@@ -13,7 +13,6 @@ from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     EASY_STEP,
     ORDINARY_SCALE,
-    blocks,
     first_steps,
     is_adaptive,
     leap,
@@ -67,7 +66,7 @@ class AggressiveScale(Rule):
         told = f"{product} is too high: {factors}" if leaps else f"{product} is above the rule of thumb: {factors}"
         if math.isfinite(size):
             told += f". The first full step adds {size:.2g} of the weights' norm, summed over "
-            told += f"{count(blocks(record.run), 'block')} (threshold {self.first_step:g})"
+            told += f"{count(record.run.blocks, 'block')} (threshold {self.first_step:g})"
         change = weaker(record, weaker_by(record))
         return Finding(
             f"{told}.",

@@ -9,7 +9,6 @@ import numpy as np
 
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import known_values
-from lora_watch.rules.remedies import blocks
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[fl
         return None
     place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
-    depth = blocks(record.run)
+    depth = record.run.blocks
     return Size(p90, p90 * depth, values, depth)
 
 

@@ -14,8 +14,7 @@ from lora_watch.rules.remedies import raised_to
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
     """The learning rates among ``lr``, one a parameter group, of the groups that hold adapters."""
-    groups = {adapter.group for adapter in run.adapters if adapter.group is not None}
-    return np.array([lr[g] for g in sorted(groups) if g < len(lr)])
+    return np.array([lr[g] for g in run.groups if g < len(lr)])
 
 
 @dataclass

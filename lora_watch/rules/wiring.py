@@ -208,10 +208,10 @@ class BStillZero(Rule):
         if record.step == 0 or not total:
             return None
         lr = known_values(record, "effective_lr")
-        moved = record.learned & (np.ones(total, bool) if lr is None else ~(lr == 0))
+        moved = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
         if len(self.done) != total:
             self.done = [0] * total
-        self.done = [n + int(m) for n, m in zip(self.done, moved)]
+        self.done = [n + m for n, m in zip(self.done, moved.tolist())]
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:

@@ -14,6 +14,7 @@ from transformers import Trainer
 from lora_watch import LoraWatchCallback
 from lora_watch.adapters import find_adapters
 from lora_watch.monitor.guard import Guard
+from lora_watch.norms.layer_outputs import Sampled
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import BoolArray, Due, FloatArray
 from tests.support import lora, stdlib_blocks, tiny_model, train
@@ -235,7 +236,7 @@ def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
     for end in (lambda: probe.begin(Due(1)), probe.close):
         probe.arm(0)
         probe.arm(1)
-        assert hooks(model) == before + 28 + 1, "one a layer, and one for the mask"
+        assert hooks(model) == before + 28 + 2, "one a layer; the model's own for the mask, and for its end"
         end()
         assert hooks(model) == before
 
@@ -260,7 +261,7 @@ def test_a_failure_inside_a_layer_is_no_failure_of_training(
     reported: list[str] = []
     guard = Guard(lambda message, remedy: reported.append(message))
     probe = OutputRatioProbe(model, find_adapters(model), guard=guard)
-    real = probe._look
+    real = Sampled.keep
     calls = iter(range(100))
 
     def second_one_breaks(*args: Any) -> Any:
@@ -268,7 +269,7 @@ def test_a_failure_inside_a_layer_is_no_failure_of_training(
             raise RuntimeError("on another device")
         return real(*args)
 
-    monkeypatch.setattr(probe, "_look", second_one_breaks)
+    monkeypatch.setattr(Sampled, "keep", second_one_breaks)
     expected = model(**inputs).loss
     probe.arm(0)
     assert torch.equal(model(**inputs).loss, expected)
