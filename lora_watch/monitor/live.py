@@ -16,6 +16,9 @@ from lora_watch.rules.treatments import in_rates_alone, ratios
 
 RAISED = 1.5
 """A schedule's base rate is put back where something has multiplied it by more than this."""
+LOWERED, AGAIN = 0.5, 0.9
+"""A rate that has been multiplied by at most ``LOWERED`` does not come back to ``AGAIN`` times what it was within one
+step of a schedule: somebody has set it."""
 
 
 class LiveSettings:
@@ -32,6 +35,8 @@ class LiveSettings:
         """What the schedule is to multiply, one rate a parameter group; empty without a schedule."""
         self._alpha: dict[str, list[float]] = {}
         """Of each adapter's configuration: alpha as the run began with it, and as it has been changed."""
+        self._lowered: list[tuple[float, float]] = []
+        """What the groups' rates have been lowered from and to, until the next step is done."""
 
     def begin(self) -> None:
         """Bring in what ``load_state_dict`` brought: the model and the optimizer are those of the user's script."""
@@ -81,9 +86,28 @@ class LiveSettings:
         self._plan = planned(self._scheduler)
         return {name: [before[name], after] for name, after in self.values.items() if after != before.get(name, after)}
 
+    def expect_less_than(self, rates: Sequence[float]) -> None:
+        """The groups' rates are lower now than ``rates``, which the last step has used, if nothing raises them."""
+        self._lowered = list(zip(rates, self._rates))
+
+    def undone(self, rates: Sequence[float]) -> tuple[float, float] | None:
+        """``(lowered to, used)`` of a group whose learning rate did not stay as it had been lowered right before the
+        step that used ``rates``; None where they all did, and at later steps."""
+        lowered, self._lowered = self._lowered, []
+        for (then, now), used in zip(lowered, rates):
+            if now <= LOWERED * then and used >= AGAIN * then:
+                return now, used
+        return None
+
+    @property
+    def _rates(self) -> list[float]:
+        return [float(group["lr"]) for group in unwrapped(self._optimizer).param_groups]
+
     def _multiply(self, factors: Sequence[float]) -> None:
         if any(not math.isclose(factor, 1.0) for factor in factors):
+            before = self._rates
             multiplied(self._optimizer, self._scheduler, factors)
+            self.expect_less_than(before)
 
     def state_dict(self) -> dict[str, Any]:
         return {"plan": list(self._plan), "alpha": {key: list(pair) for key, pair in self._alpha.items()}}

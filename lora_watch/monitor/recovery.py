@@ -46,8 +46,8 @@ class NoRecovery:
         """An update has been applied. True where it is taken back, for what the run is recovering from goes on."""
         return False
 
-    def updated(self, step: int) -> None:
-        """The weights have ``step`` steps behind them."""
+    def updated(self, step: int, rates: Sequence[float]) -> None:
+        """The weights have ``step`` steps behind them, the last of them with the learning rates ``rates``."""
 
     def judged(self) -> None:
         """A step has been judged."""
@@ -100,6 +100,8 @@ class Recovery(NoRecovery):
         self._size: float | None = None
         """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
         self._used = 0
+        self._advised: dict[str, float] = {}
+        """What the next run is to begin with, after all that has been changed so far."""
         self._last: Recovered | None = None
         self._alert: Alert | None = None
         """The alert that tells of ``_last``."""
@@ -152,7 +154,9 @@ class Recovery(NoRecovery):
             self._relax()
         return odd
 
-    def updated(self, step: int) -> None:
+    def updated(self, step: int, rates: Sequence[float]) -> None:
+        if (undone := self._settings.undone(rates)) is not None:
+            self._say(set_by_hand(step, *undone), step)
         if self.over is None and not self._wary:
             suspect = any(alert.rule in SUSPECT for alert in self._judge.episodes.open)
             self._states.updated(step, suspect)
@@ -165,6 +169,11 @@ class Recovery(NoRecovery):
 
     def conclude(self) -> None:
         self._relax(now=True)
+
+    def _say(self, note: str, step: int) -> None:
+        self._recorder.roster.note(note)
+        self._judge.sinks.start(self._recorder.roster.run, step)
+        self._judge.story = [*self._judge.story, f"{note}."]
 
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
@@ -233,7 +242,9 @@ class Recovery(NoRecovery):
         self._held = None
         optimizer = "went back" if self._copies.put_back(good) else "was cleared"
         changed = raised = self._settings.put_back_raised()
-        if way is Treatment.WEAKEN and not raised and raised_to(record) is None:
+        if raised_to(record) is not None:
+            self._settings.expect_less_than(record.lr)
+        elif way is Treatment.WEAKEN and not raised:
             changed = self._settings.weaken(self._cause, self._may_scale and good.step == 0)
         closed = self._judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
         self._recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
@@ -250,7 +261,9 @@ class Recovery(NoRecovery):
     def _tell(self, recovered: Recovered, closed: Sequence[Alert], now: bool, advise: bool = True) -> None:
         assert self._cause is not None
         self._last = recovered
-        self._alert = told_of(recovered, self._cause, self._judge.steps, advise)
+        changed = {name: after for name, (_, after) in recovered.changed.items()} if advise else {}
+        self._advised |= changed
+        self._alert = told_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
         self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._judge.story = [*self._judge.story, self._alert.message]
         alerts = [*closed, *self._judge.episodes.say(self._alert)]
@@ -297,10 +310,11 @@ class Recovery(NoRecovery):
         }
 
     def state_dict(self) -> dict[str, Any]:
-        return {"used": self._used, "settings": self._settings.state_dict(), "story": list(self._judge.story)}
+        own = {"used": self._used, "advised": dict(self._advised), "story": list(self._judge.story)}
+        return {**own, "settings": self._settings.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._used = int(state.get("used", 0))
+        self._used, self._advised = int(state.get("used", 0)), dict(state.get("advised", {}))
         self._settings.load_state_dict(state.get("settings", {}))
         self._judge.story = list(state.get("story", []))
 
@@ -311,8 +325,16 @@ def total_norm(record: StepRecord) -> float | None:
     return None if reading is None else float(np.sqrt(np.nansum(np.square(reading.measured))))
 
 
-def told_of(recovered: Recovered, cause: Alert, step: int, advise: bool) -> Alert:
-    """The alert that says how a run has recovered. ``advise``: the next run should begin with what was changed."""
+def set_by_hand(step: int, lowered: float, used: float) -> str:
+    """A note on a learning rate that does not stay as it was lowered."""
+    return (
+        f"The learning rate of step {step} was {used:.3g} although it was {lowered:.3g} after the recovery: something "
+        "sets it at each step. Lower it there, or leave it to a scheduler"
+    )
+
+
+def told_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
+    """The alert that says how a run has recovered. ``settings``: what the next run should begin with."""
     of = f"for {cause.rule} {cause.name}"
     changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())
     untouched = recovered.optimizer == "untouched"
@@ -324,7 +346,6 @@ def told_of(recovered: Recovered, cause: Alert, step: int, advise: bool) -> Aler
             f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}, "
             f"and the optimizer's state {state}."
         )
-    settings = {name: after for name, (_, after) in recovered.changed.items()} if advise else {}
     again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
     return Alert(
         RECOVERED,
@@ -334,6 +355,6 @@ def told_of(recovered: Recovered, cause: Alert, step: int, advise: bool) -> Aler
         f"{said} {f'Changed: {changes}.' if changes else 'No setting was changed.'}",
         causes=list(cause.causes[:1]),
         remedies=[f"start the next run with {again}"] if again else list(cause.remedies[:1]),
-        settings=settings,
+        settings=dict(settings),
         back_to=recovered.back_to,
     )

@@ -17,9 +17,11 @@ from lora_watch import LoraWatchError, Monitor
 from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
 from lora_watch.alerts import Alert, Severity
 from lora_watch.monitor.copies import Copies, local, why_not
+from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.rates import multiplied
+from lora_watch.monitor.recovery import told_of
 from lora_watch.policy import policy
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.records import Recovered, RunInfo, StepRecord
 from lora_watch.rules import LossDivergence
 from lora_watch.rules.treatments import Treatment, treatment
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -160,6 +162,24 @@ def test_each_alert_is_treated_for_what_it_is() -> None:
     assert way("LW202", lr=(1e-1,)) is Treatment.WEAKEN
     assert way("LW202") is Treatment.SKIP
     assert way("LW304") is way("LW102", "LW309") is None
+
+
+def test_a_rate_that_does_not_stay_lowered_is_noticed_once() -> None:
+    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
+    settings = LiveSettings(nn.Module(), optimizer, None, None)  # type: ignore[arg-type]
+    for used, found in ((9.9e-3, (1e-3, 9.9e-3)), (2e-3, None)):
+        settings.expect_less_than([1e-2])
+        assert settings.undone([used]) == found
+        assert settings.undone([1e-2]) is None
+
+
+def test_the_next_run_is_to_begin_with_all_that_was_changed() -> None:
+    cause = Alert("LW102", "norm-explosion", Severity.ERROR, 9, "")
+    second = Recovered(9, 0, "LW102", {"learning_rate": [3e-3, 1e-3]}, "went back")
+    told = told_of(second, cause, 9, {"lora_alpha": 16.0, "learning_rate": 1e-3})
+    assert told.remedies == ["start the next run with lora_alpha=16, learning_rate=0.001"]
+    assert told.settings == {"lora_alpha": 16.0, "learning_rate": 1e-3}
+    assert "Changed: learning_rate 0.003 → 0.001." in told.message
 
 
 def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

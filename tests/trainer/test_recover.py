@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from transformers import Trainer, TrainerCallback
+from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.commands.run import _set_policy
 from lora_watch.gate import judge
+from lora_watch.gate.formats.text import text
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
@@ -60,11 +61,25 @@ def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
 
 @pytest.fixture(scope="module")
 def exploded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, LoraWatchCallback]:
-    """30 steps whose scale and learning rate are too high, with a checkpoint at 16."""
-    out = str(tmp_path_factory.mktemp("exploded"))
-    trainer, callback = built(**STRONG, save_strategy="steps", save_steps=16, output_dir=out)
+    """30 steps whose scale and learning rate are too high, evaluated and saved; they would be stopped early."""
+    trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"))
     trainer.train()
     return trainer, callback
+
+
+def evaluated(folder: Path) -> tuple[Trainer, LoraWatchCallback]:
+    return built(
+        **STRONG,
+        output_dir=str(folder),
+        callbacks=[EarlyStoppingCallback(early_stopping_patience=1)],
+        eval_dataset=stdlib_blocks(72, 32)[64:],
+        eval_strategy="steps",
+        eval_steps=8,
+        save_strategy="steps",
+        save_steps=8,
+        load_best_model_at_end=True,
+        metric_for_best_model="eval_loss",
+    )
 
 
 def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_settings(exploded: Any) -> None:
@@ -72,7 +87,10 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     (_, step, _), (_, told, _) = said(callback)
     assert said(callback) == [("LW102", step, 0), ("LW910", told, 0)]
     assert step == told < 10
-    assert trainer.state.global_step == 30
+    assert trainer.state.global_step == 30, "not stopped early: what is evaluated gets better"
+    losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
+    assert losses == sorted(losses, reverse=True)
+    assert trainer.state.best_metric == losses[-1]
     adapter = callback.monitor.run.adapters[0]
     assert (adapter.alpha, adapter.scale, trainer.model.peft_config["default"].lora_alpha) == (16, 2.0, 16)
     assert trainer.lr_scheduler.base_lrs == pytest.approx([3e-3] * 2)
@@ -85,6 +103,7 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     judged = judge([Path(trainer.args.output_dir)])
     assert judged.exit_code == 0
     assert {a.rule for a in judged.runs[0].findings if a.severity.name == "WARNING"} >= {"LW102", "LW910"}
+    assert "try: start the next run with learning_rate=0.003, lora_alpha=16" in text(judged)
     assert judge([Path(trainer.args.output_dir)], fail_on="warning").exit_code == 1
 
 
@@ -98,7 +117,7 @@ def test_what_it_saves_loads_with_the_scale_that_it_was_trained_with(exploded: A
 
 def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_path: Path) -> None:
     trainer, _ = exploded
-    resumed, callback = built(**STRONG, output_dir=str(tmp_path))  # the script still says alpha 128 and 1e-2
+    resumed, callback = evaluated(tmp_path)  # the script still says alpha 128 and 1e-2
     resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-16")))
     assert resumed.model.peft_config["default"].lora_alpha == 16
     whole, again = weights(trainer), weights(resumed)
@@ -186,7 +205,10 @@ def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
     assert told.startswith("ERROR LW")
     assert "discarded for LW" in told
     assert "does not recover again" in told
-    assert report_of(trainer)["verdict"] == "failed"
+    assert "was 0.3 although it was 0.00" in told
+    report = report_of(trainer)
+    assert report["verdict"] == "failed"
+    assert [note for note in report["notes"] if "something sets it at each step" in note]
 
 
 def test_where_fail_on_is_never_a_run_goes_on_after_its_recoveries() -> None:
