@@ -35,7 +35,8 @@ def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     if not hasattr(torch.distributed.fsdp, "fully_shard"):
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
-    return run(folder, "pieces", "fsdp2", "fsdp2-dora", "fsdp1-orig", "fsdp1-flat", "tensor-parallel"), folder
+    ways = ("pieces", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
+    return run(folder, *ways), folder
 
 
 def check_exactly(row: dict[str, Any]) -> None:
@@ -69,6 +70,18 @@ def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -
     row = torchs[0]["fsdp2-dora"]
     assert row["full"] == [*range(1, 21), 32]
     assert {"magnitude_drift", "drift_norm", "step_norm"} <= row["measured_at"].keys()
+
+
+def test_sharded_adapters_go_back_on_all_ranks(torchs: Any) -> None:
+    """Each rank puts back its own shard: the norms of what is gathered afterwards are alike, and true."""
+    row = torchs[0]["fsdp2-recovers"]
+    told = [alert.split(maxsplit=1)[0] for alert in row["alerts"]]
+    assert told[-2:] == ["LW102", "LW910"]
+    assert row["alike"]
+    assert row["error"] < 1e-9
+    assert row["verdict"] == "ok"
+    ((after, at_first),) = row["back"]
+    assert after == pytest.approx(at_first, rel=1e-6), "the adapters add nothing again"
 
 
 def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:

@@ -105,6 +105,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "ddp": ddp,
     "fsdp2": fsdp2,
     "fsdp2-dora": fsdp2,
+    "fsdp2-recovers": fsdp2,
     "fsdp2-bf16": fsdp2_bf16,
     "fsdp2-offloaded": fsdp2_offloaded,
     "fsdp1-orig": functools.partial(fsdp1, use_orig_params=True),
@@ -115,18 +116,23 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
 
 def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
     torch.manual_seed(0)
-    dora = way == "fsdp2-dora"
+    dora, recovers = way == "fsdp2-dora", way == "fsdp2-recovers"
     steps = MORE_STEPS if dora else STEPS
     # Where each trained leaf is wrapped by itself, few of them: it takes time.
     targets = ["q_proj", "v_proj"] if way == "fsdp1-flat" else "all-linear"
-    model, whole = WAYS[way](lora(tiny_model(), targets=targets, use_dora=dora).train())
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    alpha, lr = (128, 1e-2) if recovers else (16, 2e-3)
+    model, whole = WAYS[way](lora(tiny_model(), alpha=alpha, targets=targets, use_dora=dora).train())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     settings: dict[str, Any] = {"output_dir": folder / way.replace(" ", "-"), "console": False, "max_steps": steps}
     if dora:  # one rank has time to spare, the other has spent too much of it
         settings |= {"drift": True, "max_overhead": 1.0 if rank() else 1e-9}
-    monitor = Monitor(model, optimizer, **settings) if watched else None
     data = torch.tensor([block["input_ids"] for block in stdlib_blocks(2 * steps, 32)]).split(2)
-    losses, full, took, ours = [], [], [], []
+    losses, full, took, ours, at_first = [], [], [], [], []
+    if recovers:
+        settings |= {"recover": 3}
+        with torch.no_grad():
+            at_first = [float(model(input_ids=ids, labels=ids).loss) for ids in data]
+    monitor = Monitor(model, optimizer, **settings) if watched else None
     with monitor or contextlib.nullcontext():
         for ids in data:
             began, spent = time.perf_counter(), monitor.guard.seconds if monitor is not None else 0.0
@@ -142,6 +148,9 @@ def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
             took.append(time.perf_counter() - began)
     with whole():
         seen = {"full": full, "ms_ours": 1e3 * min(ours), **seen_by(monitor, model)} if monitor is not None else {}
+        if recovers and monitor is not None:
+            back = [alert.step for alert in monitor.alerts if alert.rule == "LW910"]
+            seen["back"] = [(losses[step], at_first[step]) for step in back]  # of the step after it
         return {"losses": losses, "ms": 1e3 * min(took), **seen}
 
 

@@ -27,7 +27,7 @@ from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 out, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 
 def train(name):
-    fault, losses = name.removesuffix("+recover"), []
+    (fault, *more), losses = name.split("+"), []
 
     class Faulty(Trainer):
         def compute_loss(self, model, inputs, return_outputs=False, **kwargs):
@@ -42,7 +42,7 @@ def train(name):
 
     blind = fault == "explosion-that-one-rank-sees" and rank == 0
     callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [],
-        recover=3 if name != fault else None)
+        recover=3 if more else None)
     config_of = facts.config_of
     if fault == "one-rank-cannot-start" and rank == 0:
         facts.config_of = lambda *_: 1 / 0
@@ -51,10 +51,12 @@ def train(name):
         torch.manual_seed(0)
     trainer = build_trainer(lora(tiny_model(), alpha=128 if hot else 16), stdlib_blocks(64, 32), 8,
         callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if hot else 2e-3,
-        output_dir=str(out / name), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False)
+        output_dir=str(out / name), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False,
+        save_strategy="steps" if hot and more else "no", save_steps=6)
+    start = str(out / f"{fault}+recover" / "checkpoint-6") if "resumed" in more else None
     try:
         found = find_learning_rate(trainer, steps=12) if fault == "after-a-sweep" else None
-        trainer.train()
+        trainer.train(resume_from_checkpoint=start)
         ended = "ok"
     except LoraWatchError as error:
         ended = error.alerts[0].rule if error.alerts else "elsewhere"
@@ -121,6 +123,7 @@ def two_ranks(folder: Path, source: str, *arguments: str) -> subprocess.Complete
 FAULTS = (
     *("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start"),
     *("nan-on-one-rank+recover", "explosion-that-one-rank-sees+recover"),
+    "explosion-that-one-rank-sees+recover+resumed",
 )
 
 
@@ -177,6 +180,14 @@ def test_all_ranks_recover_together(runs: Any, fault: str, rule: str, changed: s
     assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
     (recovery,) = json.loads((folder / f"{fault}+recover" / "lora_watch" / "report.json").read_text())["recoveries"]
     assert (recovery["rule"], set(recovery["changed"])) == (rule, changed)
+
+
+def test_ranks_resume_a_recovered_run_as_if_it_had_not_broken_off(runs: Any) -> None:
+    name = "explosion-that-one-rank-sees+recover"
+    for told in runs[1:]:
+        whole, resumed = told[name], told[f"{name}+resumed"]
+        assert (resumed["ended"], resumed["step"], resumed["norm"]) == ("ok", 8, whole["norm"])
+        assert resumed["losses"] == whole["losses"][6:]
 
 
 def test_where_one_rank_cannot_watch_none_waits_for_it(runs: Any) -> None:
