@@ -75,6 +75,11 @@ class Alert:
         self.last_step = max(self.last_step, self.step)
 
     @property
+    def recovered_from(self) -> bool:
+        """The run went back for it, which an alert of its own (LW910) tells."""
+        return self.back_to is not None and self.name != "recovered"
+
+    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted."""
         return self.last_step - self.step + 1
@@ -155,15 +160,15 @@ def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     """``alerts``, the one to show first first: that of the highest severity, then the earliest.
 
-    Those that another of them explains come after all that none does. What is less than an ERROR and over comes after
-    what is as severe and still open.
+    Those that another of them explains or tells of (LW910) come after all that none does. What is less than an ERROR
+    and over comes after what is as severe and still open.
     """
     alerts = list(alerts)
     explained = {rule for alert in alerts for rule in alert.explains}
 
     def place(alert: Alert) -> tuple[bool, int, bool, int]:
         over = alert.closed_step is not None and alert.severity < Severity.ERROR
-        return alert.rule in explained, -alert.severity, over, alert.step
+        return alert.rule in explained or alert.recovered_from, -alert.severity, over, alert.step
 
     return sorted(alerts, key=place)
 

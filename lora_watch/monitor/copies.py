@@ -56,6 +56,15 @@ class Copies:
         states = [tensor for p in self.parameters for tensor in _tensors(self._optimizer.state.get(p, {}))]
         return parameters + (sum(map(_bytes, states)) if states else 2 * parameters)
 
+    @property
+    def device(self) -> torch.device:
+        return local(self.parameters[0]).device
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that is trained on this rank is. Waits for an accelerator."""
+        return all(bool(torch.isfinite(local(parameter)).all()) for parameter in self.parameters)
+
     def take(self, step: int) -> Copy:
         """What is there now, which has ``step`` steps behind it."""
         room = self._spare.pop() if self._spare else Copy(step)

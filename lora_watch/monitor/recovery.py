@@ -15,6 +15,7 @@ from lora_watch.monitor.copies import Copies, Copy, why_not
 from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.ranks import any_rank
 from lora_watch.monitor.recording import Recorder
 from lora_watch.policy import RECOVERED
 from lora_watch.records import Recovered, StepRecord
@@ -156,7 +157,10 @@ class Recovery(NoRecovery):
 
     def updated(self, step: int, rates: Sequence[float]) -> None:
         if (undone := self._settings.undone(rates)) is not None:
-            self._say(set_by_hand(step, *undone), step)
+            note = set_by_hand(step, *undone)
+            self._recorder.roster.note(note)
+            self._judge.sinks.start(self._recorder.roster.run, step)
+            self._judge.story = [*self._judge.story, f"{note}."]
         if self.over is None and not self._wary:
             suspect = any(alert.rule in SUSPECT for alert in self._judge.episodes.open)
             self._states.updated(step, suspect)
@@ -169,11 +173,6 @@ class Recovery(NoRecovery):
 
     def conclude(self) -> None:
         self._relax(now=True)
-
-    def _say(self, note: str, step: int) -> None:
-        self._recorder.roster.note(note)
-        self._judge.sinks.start(self._recorder.roster.run, step)
-        self._judge.story = [*self._judge.story, f"{note}."]
 
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
@@ -197,6 +196,8 @@ class Recovery(NoRecovery):
             return None
         first, last, times = alerts[0], self._last, self._judge.policy.recover
         way = treatment(alerts, record, self._judge.episodes.rules, before_update, self._grown)
+        if way is Treatment.DROP and any_rank(not self._copies.finite, True, self._copies.device):
+            way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost
         if again and last is not None and way is Treatment.GO_BACK and not last.changed:
             way, again = Treatment.WEAKEN, False  # the update itself may be what overflows
@@ -252,6 +253,8 @@ class Recovery(NoRecovery):
         if changed:
             self._recorder.find(step)
             self._judge.sinks.start(self._recorder.roster.run, step)
+            outdated = self._judge.episodes.outdated(StepRecord(self._recorder.roster.run, step, {}))
+            own, closed = [*own, *outdated], [*closed, *outdated]
         self._forgive(own, good.step)
         self._wary, self._calm = way is Treatment.SKIP, 0
         self._tell(
@@ -261,8 +264,8 @@ class Recovery(NoRecovery):
     def _tell(self, recovered: Recovered, closed: Sequence[Alert], now: bool, advise: bool = True) -> None:
         assert self._cause is not None
         self._last = recovered
-        changed = {name: after for name, (_, after) in recovered.changed.items()} if advise else {}
-        self._advised |= changed
+        changed = recovered.changed if advise else {}
+        self._advised |= {name: after for name, (_, after) in changed.items()}
         self._alert = told_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
         self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._judge.story = [*self._judge.story, self._alert.message]

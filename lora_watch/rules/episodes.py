@@ -99,6 +99,11 @@ class Episodes:
         since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
         return [self._close(alert.rule, step) for alert in since]
 
+    def outdated(self, record: StepRecord) -> list[Alert]:
+        """Close the alerts about settings that ``record.run`` no longer has; returns them."""
+        static = [rule for rule in self.rules if rule.static and rule.id in self._open]
+        return [self._close(rule.id, record.step) for rule in static if rule.check(record) is None]
+
     def say(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""
         if alert.rule in self._open:

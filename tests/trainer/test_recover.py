@@ -13,6 +13,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.alerts import first_to_show
 from lora_watch.commands.run import _set_policy
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
@@ -24,7 +25,8 @@ STRONG = {"alpha": 128, "lr": 1e-2}
 def built(
     recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
 ) -> tuple[Trainer, LoraWatchCallback]:
-    callback = LoraWatchCallback(recover=recover, console=False, tensorboard=False, fail_on=more.pop("fail_on", None))
+    own = {name: more.pop(name) for name in ("fail_on", "every") if name in more}
+    callback = LoraWatchCallback(recover=recover, console=False, tensorboard=False, **own)
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha)
     callbacks = [callback, *more.pop("callbacks", ())]
@@ -85,6 +87,9 @@ def evaluated(folder: Path) -> tuple[Trainer, LoraWatchCallback]:
 def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_settings(exploded: Any) -> None:
     trainer, callback = exploded
     (_, step, _), (_, told, _) = said(callback)
+    (strong,) = [alert for alert in callback.monitor.alerts if alert.rule == "LW401"]
+    assert (strong.closed_step, strong.recovered_from) == (step, True), "these settings are no longer the run's"
+    assert first_to_show(callback.monitor.alerts).rule == "LW910"
     assert said(callback) == [("LW102", step, 0), ("LW910", told, 0)]
     assert step == told < 10
     assert trainer.state.global_step == 30, "not stopped early: what is evaluated gets better"
@@ -126,16 +131,17 @@ def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_
 
 
 @pytest.mark.parametrize(
-    ("fault", "rule", "lost", "optimizer"),
+    ("fault", "at", "rule", "lost", "optimizer"),
     [
-        pytest.param("nan-loss", "LW201", 1, "untouched", id="one-update-is-dropped"),
-        pytest.param("nan-in-one-layer", "LW101", 12, "went back", id="weights-go-back"),
-        pytest.param("lr-x100", "LW202", 14, "went back", id="the-rate-goes-back-to-its-plan"),
+        pytest.param("nan-loss", 32, "LW201", 1, "untouched", id="one-update-is-dropped"),
+        pytest.param("nan-in-one-layer", 32, "LW101", 12, "went back", id="weights-go-back"),
+        pytest.param("nan-in-one-layer", 31, "LW201", 12, "went back", id="weights-of-a-step-without-measurement"),
+        pytest.param("lr-x100", 26, "LW202", 14, "went back", id="the-rate-goes-back-to-its-plan"),
     ],
 )
-def test_a_late_fault_costs_a_few_steps(fault: str, rule: str, lost: int, optimizer: str) -> None:
-    trainer, callback = built(steps=40)
-    FAULTS[fault].inject(trainer, 26 if fault == "lr-x100" else 32)
+def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: int, optimizer: str) -> None:
+    trainer, callback = built(steps=40, every=1 if at % 2 == 0 else 8)
+    FAULTS[fault].inject(trainer, at)
     trainer.train()
     assert callback.monitor is not None
     (recovery,) = report_of(trainer)["recoveries"]
