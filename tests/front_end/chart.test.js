@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
-import {logTicks, ticks} from '../../lora_watch/tensorboard_plugin/static/chart.js';
+import {discarded, logTicks, ticks} from '../../lora_watch/tensorboard_plugin/static/chart.js';
 
 test('ticks are round and lie within the range', () => {
   assert.deepEqual(ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1]);
@@ -13,4 +13,17 @@ test('a logarithmic axis has decades where they suffice and fewer letters where 
   assert.deepEqual(logTicks(-3, 1), [0.001, 0.01, 0.1, 1, 10]);
   assert.deepEqual(logTicks(0, 0.9), [1, 2, 5]);
   assert.equal(logTicks(-12, 12).length <= 6, true);
+});
+
+test('what a run has thrown away is from the step after the good one to that of the alert', () => {
+  const alerts = [
+    {name: 'norm-explosion', step: 4, back_to: 0},
+    {name: 'recovered', step: 4, back_to: 0},
+    {name: 'recovered', step: 9, back_to: null},
+    {name: 'recovered', step: 12, back_to: 11},
+  ];
+  assert.deepEqual(discarded(alerts), [
+    [1, 4],
+    [12, 12],
+  ]);
 });

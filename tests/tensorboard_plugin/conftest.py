@@ -13,7 +13,7 @@ import pytest
 from tests.shared import once
 from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
-from tests.tensorboard_plugin.real_runs import train_pair
+from tests.tensorboard_plugin.real_runs import RECOVERED, train_into, train_pair
 from tests.tensorboard_plugin.serving import server
 from tests.tensorboard_plugin.tab import Tab
 
@@ -25,10 +25,11 @@ ARGUMENTS += ["--disable-component-update"]
 
 @pytest.fixture(scope="session")
 def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A healthy run and its exploding twin, both real, and a broken one that is made up."""
+    """A healthy run, its exploding twin and one that recovers from that, all real, and a broken one that is made up."""
 
     def make(folder: Path) -> None:
         train_pair(folder, STEPS)
+        train_into(folder / RECOVERED, STEPS, r=8, alpha=64, lr=2e-2, recover=3)
         write_broken_run(folder / f"broken {HOSTILE}")
 
     return once(tmp_path_factory, "logdir", make)

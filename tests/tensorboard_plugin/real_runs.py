@@ -11,19 +11,22 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 from lora_watch import LoraWatchCallback
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
-HEALTHY, EXPLODED = "healthy r8 α16", "exploded r8 α64"
+HEALTHY, EXPLODED, RECOVERED = "healthy r8 α16", "exploded r8 α64", "recovered r8 α64"
 
 
-def train_into(folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0, batch: int = 4) -> None:
+def train_into(
+    folder: Path, steps: int, r: int, alpha: float, lr: float, seed: int = 0, batch: int = 4, recover: int = 0
+) -> None:
     """``steps`` of ``batch`` blocks each, and an evaluation on 64 others at the end."""
     set_seed(seed)
+    ours = LoraWatchCallback(fail_on="never", recover=recover, console=False)
     texts = stdlib_blocks(max(64, batch * min(steps, 128)) + 64, 64)
     train(
         lora(tiny_model(), r=r, alpha=alpha),
         texts[64:],
         steps=steps,
         lr=lr,
-        callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), LoraWatchCallback(fail_on="never", console=False)],
+        callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), ours],
         per_device_train_batch_size=batch,
         logging_steps=1,
         warmup_steps=5,

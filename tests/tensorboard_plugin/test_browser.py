@@ -13,7 +13,7 @@ from lora_watch.alerts import Severity
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write
-from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
+from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY, RECOVERED
 from tests.tensorboard_plugin.serving import fetch, server
 from tests.tensorboard_plugin.tab import MAGENTA, ONE_LOADER, VIEWS, Tab
 
@@ -144,6 +144,30 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     tab.shows("heatmap")
     assert frame.eval_on_selector("#metric", "select => select.value") == "output_ratio"
     assert frame.inner_text("#step") == step
+
+
+@ONE_LOADER
+def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
+    alerts = fetch(tab.address, "data/plugin/lora_watch/alerts", run=RECOVERED)["alerts"]
+    (back,) = [alert for alert in alerts if alert["rule"] == "LW910"]
+    frame = tab.open(run=RECOVERED)
+    assert frame.inner_text("#verdict h1").startswith("Healthy")
+    assert "0.005" in frame.inner_text(".tile:has-text('s · lr, peak')"), "not that of the steps that are gone"
+    assert frame.query_selector(".picture .stray") is not None
+    mark = f".mark[aria-label='WARNING recovered at step {back['step']}']"
+    for view in ("overview", "layer"):
+        tab.after(lambda view=view: frame.click(f"#tab-{view}"))
+        tab.shows(view)
+        charts = frame.query_selector_all("svg.chart:not(:has(.empty))")
+        shaded = [chart.query_selector(".discarded") for chart in charts]
+        assert charts
+        assert all(shaded), view
+        assert shaded[0].text_content() == f"steps 1 to {back['step']} were discarded"
+    tab.after(lambda: frame.click("#tab-overview"))
+    tab.after(lambda: frame.click(mark))
+    tab.shows("alerts")
+    assert f"the adapter is again that of step {back['back_to']}" in frame.inner_text("#detail")
+    assert "start the next run with" in frame.inner_text("#detail")
 
 
 def test_alerts_are_filtered_and_sorted(tab: Tab) -> None:

@@ -158,7 +158,7 @@ def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) 
     held: list[Any] = []
     tab.page.route("**/sweep*", lambda route: held.append(route))
     frame.click("#tab-compare")
-    assert "Reading compare and 3 runs" in frame.inner_text("#loading")
+    assert "Reading compare and 4 runs" in frame.inner_text("#loading")
     assert frame.query_selector("#verdict") is None
     tab.until(lambda: bool(held))
     tab.after(held[0].continue_)

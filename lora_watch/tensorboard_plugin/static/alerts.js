@@ -1,6 +1,6 @@
 // What went wrong, why, and what to do about it.
 
-import {chartCard} from './chart.js';
+import {chartCard, discarded} from './chart.js';
 import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {noAlert} from './overview.js';
 
@@ -291,6 +291,7 @@ async function detail(app, alert, ended, width) {
         onStep: app.setStep,
         onZoom: app.zoom,
         range: app.range(),
+        discarded: discarded(app.alerts),
         alerts: [alert],
         thresholds: metric && threshold > 0 ? [{value: threshold, name: `threshold ${num(threshold)} of a layer`}] : [],
       }),

@@ -40,17 +40,20 @@ export function logTicks(low, high, most = 6) {
   );
 }
 
-/** An alert that tells of steps that a run has thrown away: it went back and on. */
-const discards = (alert) => alert.name === 'recovered' && alert.back_to != null;
+/** The first and the last step of each stretch that a run has thrown away before it went on. */
+export const discarded = (alerts) =>
+  alerts
+    .filter(({name, back_to, step}) => name === 'recovered' && back_to != null && back_to < step)
+    .map(({back_to, step}) => [back_to + 1, step]);
 
 /**
  * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
  * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
  *   onAlert,
- *   thresholds: [{value, name}], onZoom(first, last)
+ *   thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
  */
 export function lineChart(lines, options) {
-  const {width, height, step, onStep, onZoom, alerts = [], thresholds = []} = options;
+  const {width, height, step, onStep, onZoom, alerts = [], thresholds = [], discarded = []} = options;
   const used = lines.filter(
     ({matrix, column = 0, dash}) =>
       matrix &&
@@ -154,21 +157,20 @@ export function lineChart(lines, options) {
   const told = []; // where several lines are not finite, one stripe says it
   for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
 
-  for (const {step: end, back_to: start} of alerts.filter(discards)) {
-    const [from, until] = [Math.max(x0, start), Math.min(x1, end)];
-    if (until > from)
-      root.append(
-        svg(
-          'rect',
-          {x: X(from), y: pad.top, width: X(until) - X(from), height: H, class: 'discarded'},
-          svg('title', null, `steps ${start + 1} to ${end} were discarded`),
-        ),
-      );
+  for (const [first, last] of discarded) {
+    const [from, until] = [Math.max(x0, first - 0.5), Math.min(x1, last + 0.5)];
+    if (until <= from) continue;
+    const said = first < last ? `steps ${first} to ${last} were discarded` : `step ${last} was discarded`;
+    const place = {x: X(from), y: pad.top, width: X(until) - X(from), height: H};
+    const arrow = `M${X(until)} ${pad.top + 6}H${X(from)}m5 -4l-5 4l5 4`;
+    root.append(svg('g', {class: 'discarded'}, svg('title', null, said), svg('rect', place), svg('path', {d: arrow})));
   }
   if (step != null && step >= x0 && step <= x1) {
     root.append(svg('line', {x1: X(step), x2: X(step), y1: pad.top, y2: pad.top + H, class: 'cursor'}));
   }
-  for (const alert of alerts.filter((a) => a.step >= x0 && a.step <= x1)) {
+  const within = alerts.filter((a) => a.step >= x0 && a.step <= x1);
+  for (const [i, alert] of within.entries()) {
+    const beside = within.slice(0, i).filter(({step}) => step === alert.step).length; // none hides another
     const until = Math.min(x1, alert.closed_step == null ? x1 : alert.last_step);
     if (until > alert.step)
       root.append(
@@ -188,7 +190,7 @@ export function lineChart(lines, options) {
           tabindex: 0,
           role: 'button',
           'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
-          transform: `translate(${X(alert.step)},9)`,
+          transform: `translate(${X(alert.step) + 13 * beside},9)`,
           onclick: (event) => {
             event.stopPropagation();
             options.onAlert?.(alert);
@@ -206,7 +208,7 @@ export function lineChart(lines, options) {
             );
           },
         },
-        svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
+        !beside && svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
         svg('path', {d: severityShape(alert.severity)}),
       ),
     );

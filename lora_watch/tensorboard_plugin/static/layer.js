@@ -1,6 +1,6 @@
 // Everything about one adapter.
 
-import {chartCard, logTicks} from './chart.js';
+import {chartCard, discarded, logTicks} from './chart.js';
 import {card, em, h, num, percent, plain, severityIcon, split, svg, term, tip, words} from './dom.js';
 
 export const title = 'Layer';
@@ -136,6 +136,7 @@ export async function draw(app) {
           step: app.step,
           onStep: app.setStep,
           onZoom: app.zoom,
+          discarded: discarded(app.alerts),
           alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)),
           onAlert: (alert) => app.openAlert(alert, 'alerts'),
         });

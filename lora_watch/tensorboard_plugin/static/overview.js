@@ -1,5 +1,5 @@
 // How is the run? What its rules say first, the numbers behind it, the picture, the loss.
-import {chartCard} from './chart.js';
+import {chartCard, discarded} from './chart.js';
 import {card, em, h, num, percent, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 import {foundCard} from './find_lr.js';
@@ -39,7 +39,7 @@ export async function draw(app) {
   const page = split(app.width, [43, 57]),
     [left, right] = page.widths,
     pair = split(right, [1, 1], 16, 520);
-  const go = {step, onStep: app.setStep, onZoom: app.zoom, range: app.range()};
+  const go = {step, onStep: app.setStep, onZoom: app.zoom, range: app.range(), discarded: discarded(alerts)};
   const small = {...go, width: pair.widths[0] - 26, height: em(190)};
   const lossLines = [
     {name: 'loss', matrix: loss, colour: 'var(--c1)'},
@@ -211,11 +211,12 @@ function most(values) {
   return sorted.length > 1 ? `${num(sorted[0])}…` : num(sorted[0]);
 }
 
-/** The largest number of a matrix up to a step; null if there is none. */
-export function peakOf(matrix, step) {
+/** The largest number of a matrix up to a step, but for stretches that are `gone`; null if there is none. */
+export function peakOf(matrix, step, gone = []) {
   let peak = null;
+  const isGone = (c) => gone.some(([first, last]) => first <= matrix.first[c] && matrix.last[c] <= last);
   for (let c = 0; c < (matrix?.columns ?? 0) && matrix.first[c] <= step; c++)
-    for (let i = 0; i < matrix.n; i++) {
+    for (let i = 0; i < matrix.n && !isGone(c); i++) {
       const value = matrix.high[c * matrix.n + i];
       if (Number.isFinite(value) && (peak == null || value > peak)) peak = value;
     }
@@ -261,7 +262,7 @@ function tiles(app, known, spread, path) {
       num(size == null ? null : path.blocks * size),
       size == null ? 'not measured' : `${num(size)} × ${path.blocks} blocks`,
     ),
-    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step)), rateOf(schema)),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, discarded(app.alerts))), rateOf(schema)),
     !adapters.length
       ? tile('Method', null, '–', 'no adapters')
       : adapters.every((adapter) => !adapter.r)

@@ -1,6 +1,6 @@
 // The one picture of a run: the depth-scaled output ratio against what the loss has gained, step by step.
 // What each step is called, and the thresholds, are the rules' own: Python wrote them, nothing is judged here.
-import {logTicks, ticks} from './chart.js';
+import {discarded, logTicks, ticks} from './chart.js';
 import {INF, NAN} from './data.js';
 import {em, h, num, percent, plain, severityClass, svg, tip, words} from './dom.js';
 
@@ -20,16 +20,17 @@ export function zoneAt(schema, zones, step) {
 }
 
 /**
- * {metric, blocks, points: [{step, gain, ratio, zone}], missing, broken} of a run, from where its loss has a start;
- * `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `missing`: why there is no point, `broken`:
- * the step of its first NaN.
+ * {metric, blocks, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
+ * start; `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `strays`: the points of each stretch
+ * that was discarded; `missing`: why there is no point, `broken`: the step of its first NaN.
  */
 export async function pathOf(app, run) {
   const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
   if (!metric) return {metric: 'output_ratio', points: [], missing: 'the output ratio was not measured'};
   const window = {max_cols: 400};
-  const [schema, spread, start, recent, zones] = await Promise.all([
+  const [schema, {alerts}, spread, start, recent, zones] = await Promise.all([
     app.data.schema(run),
+    app.data.alerts(run),
     app.spread(metric, window, run),
     ...['loss_start', 'loss_recent', 'zone'].map((name) => app.series(name, window, run)),
   ]);
@@ -37,7 +38,7 @@ export async function pathOf(app, run) {
   const broken = spread.first.find((_, c) => spread.flags[c * spread.n] & (NAN | INF));
   // A point wherever the output ratio was measured, and where the run is now.
   const steps = recent && start ? [...new Set([...spread.last, recent.last.at(-1)])] : [];
-  const points = steps
+  const all = steps
     .filter((step) => step >= recent.first[0])
     .map((step) => ({
       step,
@@ -46,7 +47,11 @@ export async function pathOf(app, run) {
       zone: zoneAt(schema, zones, step),
     }))
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
-  return {metric, points, blocks, broken, missing: points.length ? null : why(app.runs[run], broken)};
+  const stretches = discarded(alerts),
+    within = ([first, last], {step}) => first <= step && step <= last;
+  const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
+  const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
+  return {metric, points, strays, blocks, broken, missing: points.length ? null : why(app.runs[run], broken)};
 }
 
 const why = ({series}, broken) =>
@@ -96,9 +101,11 @@ export function picture(paths, options) {
   const pad = {left: em(56), right: em(20), top: em(12), bottom: em(40)};
   const W = width - pad.left - pad.right,
     H = height - pad.top - pad.bottom;
-  const smoothed = paths.map((path) => smooth(path.points));
-  const gains = smoothed.flat().map((p) => p.gain),
-    sizes = smoothed.flat().map((p) => Math.log10(p.ratio));
+  const smoothed = paths.map((path) => smooth(path.points)),
+    strayed = paths.map(({strays = []}) => strays.map(smooth));
+  const shown = [...smoothed, ...strayed.flat()].flat();
+  const gains = shown.map((p) => p.gain),
+    sizes = shown.map((p) => Math.log10(p.ratio));
   const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
     x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
   const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
@@ -150,7 +157,16 @@ export function picture(paths, options) {
     root.append(
       svg('path', {class: 'trace-raw', style: `stroke:${colour}`, d: points.map((p) => `M${at(p)}h.01`).join('')}),
     );
-    const d = path.map((p, i) => `${i ? 'L' : 'M'}${at(p)}`).join('');
+    const along = (some) => some.map((p, i) => `${i ? 'L' : 'M'}${at(p)}`).join('');
+    for (const stray of strayed[which])
+      root.append(
+        svg(
+          'path',
+          {d: along(stray), class: 'trace stray', style: `stroke:${colour}`},
+          svg('title', null, `steps ${stray[0]?.step} to ${stray.at(-1)?.step}, discarded`),
+        ),
+      );
+    const d = along(path);
     root.append(svg('path', {d, class: 'trace-halo'}), svg('path', {d, class: 'trace', style: `stroke:${colour}`}));
     if (!letter)
       for (const [i, {zone}] of path.entries())
