@@ -42,9 +42,14 @@ from lora_watch.lr_finder.sweep import Edge
 from lora_watch.strict_json import strict_json
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
-GRID = tuple(2.0**k for k in range(-6, 2))
+GRID = {
+    "tiny": tuple(2.0**k for k in range(-4, 1)),
+    "minilm": tuple(2.0**k for k in range(-5, -1)),
+    "smollm2": tuple(2.0**k for k in range(-3, 0)),
+    "sgd": tuple(2.0**k for k in range(-3, 2)),
+}
 """Rates of the grid: relative to the one whose first full step of Adam has the size 1, for SGD to that of the lowest
-loss of the sweep."""
+loss of the sweep. The first cases had two to four more on its sides, none of which was ever the best."""
 CUSTOMARY = 2e-4
 LEFT_OUT = "smollm2"
 """The model that no choice was made on."""
@@ -225,8 +230,7 @@ def work(case: Case, kept: dict[str, Any], save: Callable[[], None]) -> None:
         kept |= {"case": asdict(case), "before": before, "sweep": json.loads(strict_json(found.to_dict()))}
         by_step = None if case.optimizer == "sgd" or not found.predicted else 10 * found.predicted
         centre = by_step or found.lowest_loss_at or CUSTOMARY
-        grid = GRID[1:] if case.base != LEFT_OUT else GRID[3:6]
-        kept["rates"] = [centre * factor for factor in grid] + [CUSTOMARY]
+        kept["rates"] = [centre * factor for factor in GRID.get(case.optimizer, GRID[case.base])] + [CUSTOMARY]
         save()
     for key in lacking(kept):
         kept.setdefault("runs", {})[key] = run_at(case, float(key))

@@ -20,6 +20,9 @@ TOO_EARLY = 0.1
 """A lowest loss below this share of the rate at which the output ratio passes 1 is chance: the adapters hardly move."""
 SAFE_FROM_EDGE = 4.0
 """A suggestion is at most the edge divided by this."""
+STANDS_OUT = 0.1
+"""A single loss higher than all from before the adapters moved, by this share of where the sweep began, is a step that
+was too large. An encoder's smoothed loss may be lowest far beyond it, by a few lucky batches."""
 ALONE = 2.0
 """Without an output ratio: half the rate of the lowest loss."""
 BY_SIZE = (1.0 / 3.0, 4.0)
@@ -39,6 +42,8 @@ class Estimate:
     """Rate at which the smoothed loss is lowest."""
     ratio_one_at: float | None
     """Rate at which the depth-scaled output ratio passes 1; None where it was not measured or does not."""
+    stands_out_at: float | None
+    """Rate of the first step whose loss stands out above where the sweep began; None where none does."""
     fall: float
     """Of the smoothed loss, from the mean of the first ``BASELINE`` losses to its lowest."""
     noise: float
@@ -48,22 +53,26 @@ class Estimate:
 
 def estimate(curve: Curve, edge: Edge | None) -> Estimate:
     """The rate where the smoothed loss is lowest, which is too high for a whole run, and the one where the depth-scaled
-    output ratio passes 1, which is too low, in their geometric mean; a quarter of the edge at most."""
+    output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge, and the rate of the
+    first step whose loss stands out."""
     smooth = smoothed(curve.losses)
     fall, noise = fall_and_noise(curve.losses, smooth)
     one = crossing(curve.rates, curve.sizes)
     lowest = lowest_at(curve.rates, smooth)
-    cap = edge.rate / SAFE_FROM_EDGE if edge is not None else math.inf
+    stands_out = stands_out_at(curve, one or lowest)
+    cap = min(edge.rate / SAFE_FROM_EDGE if edge is not None else math.inf, stands_out or math.inf)
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
     if lowest is None or by_chance or not fall > CLEAR * noise:
         low, high = (None, None) if one is None else _ordered(BY_SIZE[0] * one, min(BY_SIZE[1] * one, cap))
-        return Estimate(None, low, high, lowest, one, fall, noise, _why_not(fall, noise, len(curve), by_chance))
+        return Estimate(
+            None, low, high, lowest, one, stands_out, fall, noise, _why_not(fall, noise, len(curve), by_chance)
+        )
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
     rate, low, high = (_between(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
-    return Estimate(rate, low, high, lowest, one, fall, noise, _remark(lowest, curve, edge))
+    return Estimate(rate, low, high, lowest, one, stands_out, fall, noise, _remark(lowest, curve, edge))
 
 
 def smoothed(losses: FloatArray) -> FloatArray:
@@ -102,6 +111,22 @@ def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float 
     i = int(below[-1])
     share = math.log(level / sizes[i]) / math.log(sizes[i + 1] / sizes[i])
     return float(rates[i] * (rates[i + 1] / rates[i]) ** share)
+
+
+def stands_out_at(curve: Curve, moving_at: float | None) -> float | None:
+    """Rate of the first step whose loss is above all from before the adapters moved, by ``STANDS_OUT`` of the start.
+
+    Args:
+        moving_at: a rate at which they have moved; before a tenth of it they have hardly.
+    """
+    if moving_at is None:
+        return None
+    still = (curve.rates < TOO_EARLY * moving_at) & np.isfinite(curve.losses)
+    if not still.any():
+        return None
+    calm = float(curve.losses[still].max()) + STANDS_OUT * abs(float(curve.losses[still][:BASELINE].mean()))
+    harmful = np.flatnonzero((curve.rates >= TOO_EARLY * moving_at) & (curve.losses > calm))
+    return float(curve.rates[harmful[0]]) if len(harmful) else None
 
 
 def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:

@@ -46,6 +46,8 @@ class Suggestion:
     """Rate at which the smoothed loss is lowest: too high for a whole run."""
     ratio_one_at: float | None = None
     """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
+    stands_out_at: float | None = None
+    """Rate of the first step whose loss stands out above where the sweep began: the suggestion is no higher."""
     fall: float = float("nan")
     """Of the smoothed loss, from its start to its lowest."""
     noise: float = float("nan")
@@ -82,6 +84,8 @@ class Suggestion:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
             seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
+        if self.stands_out_at is not None:
+            seen.append(f"a loss first stands out above the start at {self.stands_out_at:.2g}")
         seen.append(self._harm())
         said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
         if not self.by_size:
@@ -173,6 +177,7 @@ def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggest
         edge_rule="" if edge is None else edge.rule,
         lowest_loss_at=found.lowest_loss_at,
         ratio_one_at=found.ratio_one_at,
+        stands_out_at=found.stands_out_at,
         fall=found.fall,
         noise=found.noise,
         why=found.why,

@@ -47,6 +47,18 @@ def test_it_keeps_away_from_the_edge() -> None:
     assert estimate(made(), Edge(8e-3, "LW102")).rate == pytest.approx(8e-3 / SAFE_FROM_EDGE)
 
 
+def test_it_is_no_higher_than_where_a_loss_first_stands_out() -> None:
+    """An encoder's batches are right or very wrong once it is broken: the mean of five may still be lowest there."""
+    curve = made()
+    steps = np.flatnonzero(RATES > 8e-4)
+    curve.losses[steps[0]] = 6.0
+    found = estimate(curve, Edge(9e-2, "LW102"))
+    assert found.rate == found.stands_out_at == RATES[steps[0]]
+    curve.losses[12] = 6.0  # an odd batch, long before the adapters have moved
+    assert estimate(curve, Edge(9e-2, "LW102")).stands_out_at is None
+    assert estimate(made(), None).stands_out_at is None
+
+
 def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
     found = estimate(made(measured=False), None)
     assert found.ratio_one_at is None
