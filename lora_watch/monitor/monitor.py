@@ -16,6 +16,7 @@ from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.judge import Judge
+from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.loop import Loop
 from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
@@ -93,7 +94,8 @@ class Monitor(Loop):
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
             the optimizer was built with.
         config: settings for the report and the dashboards. ``classes``, the number of classes of a cross-entropy (a
-            language model's vocabulary), lets LW205 judge the first loss, and of up to 20 LW207 those that follow.
+            language model's vocabulary), lets LW205 judge the first loss, and of up to 20 LW207 those that follow; of a
+            classifier of transformers that computes its loss from ``labels=`` it sees the labels themselves.
         judge_loss: False where the loss does not fall as the model gets better (GRPO, PPO): of the rules that read it
             only LW201, NaN and infinity, is left.
         notes: what could not be monitored, in words, for the report.
@@ -145,6 +147,7 @@ class Monitor(Loop):
         self._optimizer, self._scaler = optimizer, scaler
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
+        self._labels: SeenLabels | None = None
         self._model, self._together = model, False
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
@@ -192,7 +195,8 @@ class Monitor(Loop):
                 return self.last
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
-        if not self._goes_on(self.after_update(loss, step)):
+        labels = self._labels.take(loss) if self._labels is not None else None
+        if not self._goes_on(self.after_update(loss, step, labels=labels)):
             return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
         return self.last
 
@@ -201,6 +205,8 @@ class Monitor(Loop):
         if self._update_hook is not None:
             self._update_hook.remove()
             self._update_hook = None
+        if self._labels is not None:
+            self._labels.close()
         super().finish(verdict, message)
 
     @guarded("starting")
@@ -215,6 +221,7 @@ class Monitor(Loop):
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if self.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
+        self._labels = SeenLabels(self._model, self.guard)
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> LoraWatchError | None:
@@ -242,7 +249,7 @@ class Monitor(Loop):
         return next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook"))
+        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))
         return {**super().__getstate__(), **gone, "_model": nn.Module(), "_together": False}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lora_watch.adapters import Adapter, DenseAdapter, walk
+from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.deferred import Deferred, is_far, ready
+from lora_watch.hooks import Gone, has_compiled, looks
 from lora_watch.norms.layer_outputs import NOT_FACTORED, Kept, Part, Sampled, squares_and_norms
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
@@ -109,7 +110,7 @@ class OutputRatioProbe:
         """Why nothing can be measured, in words; None when something can."""
 
     def _choose_layers(self) -> str | None:
-        if _is_compiled(self._model):
+        if has_compiled(self._model):
             return "the model is compiled, and a hook inside a compiled graph would slow it down"
         by_layer: dict[int, tuple[nn.Module, list[int]]] = {}
         for index, adapter in enumerate(self._adapters):
@@ -262,8 +263,7 @@ def _inside(see: Callable[..., None]) -> Callable[..., None]:
 
     @functools.wraps(see)
     def hook(self: Any, *args: Any) -> None:
-        # While a graph is being made nothing of ours gets into it.
-        if torch.is_grad_enabled() and not torch.compiler.is_compiling():
+        if looks():
             with self.probe.guard("measuring output_ratio in a layer"):
                 see(self, *args)
 
@@ -275,7 +275,7 @@ class _Hook:
         self.probe = probe
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Gone, ()
+        return Gone, ()
 
 
 class _LayerHook(_Hook):
@@ -305,19 +305,3 @@ class _EndHook(_Hook):
     @_inside
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
         self.probe.end_pass()
-
-
-class _Gone:
-    """What a copy of a model has in a hook's place: does nothing and takes itself out."""
-
-    def __call__(self, module: nn.Module, *args: Any) -> None:
-        for hooks in (module._forward_hooks, module._forward_pre_hooks):
-            for place in [place for place, hook in hooks.items() if hook is self]:
-                del hooks[place]
-
-
-def _is_compiled(model: nn.Module) -> bool:
-    return any(
-        hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None
-        for _, module in walk(model)
-    )

@@ -17,8 +17,9 @@ from lora_watch.rules.size import began_with, size_of
 class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
-    Guessing costs the entropy of the labels seen so far, which are counted under a Trainer (smoothed where they are
-    smoothed), and else ln n for up to 20 classes, which a plain loop names: ``Monitor(model, config={"classes": n})``.
+    Guessing costs the entropy of the labels seen so far (smoothed where they are smoothed). They are counted under a
+    Trainer, and in a plain loop where a classifier of transformers makes the loss of them, ``model(**batch).loss``;
+    else it costs ln n for up to 20 classes, which the loop names: ``Monitor(model, config={"classes": n})``.
     Language models and regression have no such number, and the rule is silent.
 
     A WARNING when the mean of the last ``steps`` losses, and that of the later half of them, has come less than

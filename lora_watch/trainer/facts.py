@@ -13,6 +13,7 @@ from transformers import Trainer, TrainerCallback, TrainingArguments
 
 from lora_watch.adapters import walk
 from lora_watch.monitor.ranks import world_size
+from lora_watch.signals.labels import is_classifier
 from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.standard import own_run
 
@@ -123,22 +124,14 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
         count = getattr(config, "vocab_size", None)
     else:
-        count = getattr(config, "num_labels", None) if _is_classifier(bare) else None
+        count = getattr(config, "num_labels", None) if is_classifier(bare) else None
     return {"classes": count} if isinstance(count, int) and count > 1 else {}
 
 
 def labels_of(trainer: Trainer | None, model: Any) -> int:
     """Number of the labels of a classifier whose loss is the usual cross-entropy; 0 for all others."""
     bare = model.get_base_model() if hasattr(model, "get_base_model") else model
-    return classes_of(trainer, model).get("classes", 0) if _is_classifier(bare) else 0
-
-
-def _is_classifier(model: Any) -> bool:
-    """Whether ``model``, without PEFT's wrapper, gives each text, or each of its tokens, one of a few classes."""
-    kind, problem = type(model).__name__, getattr(getattr(model, "config", None), "problem_type", None)
-    return kind.endswith("ForTokenClassification") or (
-        kind.endswith("ForSequenceClassification") and problem in (None, "single_label_classification")
-    )
+    return classes_of(trainer, model).get("classes", 0) if is_classifier(bare) else 0
 
 
 def is_policy_gradient(trainer: Trainer | None) -> bool:

@@ -14,6 +14,7 @@ from transformers import Trainer
 
 from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.batches import hash_batch
+from lora_watch.signals.labels import Labels
 
 
 class LossTap:
@@ -36,8 +37,7 @@ class LossTap:
         broke_off: Callable[[BaseException], None],
     ) -> None:
         self._sum: torch.Tensor | None = None
-        self._classes = 0
-        self._labels: torch.Tensor | None = None
+        self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
         self._guard, self._broke_off = guard, broke_off
@@ -46,7 +46,7 @@ class LossTap:
     def attach(self, trainer: Trainer | None, classes: int = 0) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self.detach()
-        self._classes = classes
+        self._labels = Labels(classes)
         if trainer is None:
             return
         self._trainer = weakref.ref(trainer)
@@ -58,9 +58,9 @@ class LossTap:
             if self._hash_batches:  # before a loss takes the labels out of it
                 with self._guard("hashing a batch"):
                     self._add_batch(inputs)
-            if self._classes:
+            if self._labels.classes:
                 with self._guard("counting labels"):
-                    self._add_labels(inputs)
+                    self._labels.add(inputs.get("labels") if isinstance(inputs, Mapping) else None)
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
@@ -87,19 +87,9 @@ class LossTap:
         value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)  # MPS has no float64
         self._sum = value.clone() if self._sum is None else self._sum + value
 
-    def _add_labels(self, inputs: Any) -> None:
-        labels = inputs.get("labels") if isinstance(inputs, Mapping) else None
-        if not isinstance(labels, torch.Tensor) or labels.is_floating_point():
-            return
-        classes, self._classes = self._classes, 0
-        # Compared rather than counted by bincount, which makes an accelerator wait.
-        each = torch.arange(classes, device=labels.device)
-        counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
-        self._labels = counts if self._labels is None else self._labels + counts
-        self._classes = classes  # which a failure has left undone
-
     def reset(self) -> None:
-        self._sum = self._hash = self._labels = None
+        self._sum = self._hash = None
+        self._labels.reset()
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
@@ -130,4 +120,4 @@ class LossTap:
     def told(self) -> dict[str, torch.Tensor | None]:
         """``loss``, and ``labels``: how often each label has occurred on this rank since ``reset``, ``[classes]``; None
         where labels are not counted."""
-        return {"loss": self.loss, "labels": self._labels}
+        return {"loss": self.loss, "labels": self._labels.counts}

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import math
 import random
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from statistics import fmean
 from typing import Any
 
 import numpy as np
 import pytest
-from transformers import AutoModelForSequenceClassification, Trainer
+import torch
+from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback
 
 from lora_watch import Severity
 from lora_watch.demo.models import TINY_LLAMA
@@ -46,14 +49,45 @@ def classifier(labels: int = 2, **config: Any) -> Any:
     return lora(model, task_type="SEQ_CLS", modules_to_save=["score"])
 
 
-def trained(lr: float, dataset: Sequence[dict[str, Any]] | None = None) -> Monitor:
-    data: Any = dataset or code_or_prose()
-    return run(classifier(), steps=55, dataset=data, lr=lr, rules=[DEAF], per_device_train_batch_size=8)
+class PlainLoop(TrainerCallback):
+    """What a plain loop of the same training would do, with a monitor of its own."""
+
+    def __init__(self) -> None:
+        self.loss = torch.tensor(math.nan)
+
+    def attach(self, trainer: Trainer) -> None:
+        inner: Any = trainer.training_step
+
+        def training_step(*args: Any, **kwargs: Any) -> torch.Tensor:
+            self.loss = inner(*args, **kwargs)
+            return self.loss
+
+        trainer.training_step = training_step  # type: ignore[method-assign]
+        trainer.add_callback(self)
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
+        self.monitor = Monitor(model, rest["optimizer"], console=False, rules=[DEAF])
+        self.monitor.__enter__()
+
+    def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        self.monitor.step(loss=self.loss)
+
+    def on_train_end(self, *args: Any, **kwargs: Any) -> None:
+        self.monitor.__exit__(None, None, None)
+
+
+def trained(lr: float) -> tuple[Monitor, Monitor]:
+    """The monitors of a Trainer and of a plain loop, of one training."""
+    loop, data = PlainLoop(), code_or_prose()
+    ours = run(classifier(), 55, (), loop.attach, [DEAF], data, lr=lr, per_device_train_batch_size=8)
+    return ours, loop.monitor
 
 
 def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
-    monitor = trained(3e-2)
+    monitor, loop = trained(3e-2)
     alert = the("LW207", monitor)
+    same = the("LW207", loop)
+    assert (same.step, same.severity, same.message) == (alert.step, alert.severity, alert.message), "it sees the labels"
     assert 50 <= alert.step <= 55
     assert alert.severity == Severity.ERROR, "the last word"
     assert alert.settings["learning_rate"] < 3e-2
@@ -65,11 +99,42 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
 
 
 def test_its_twin_at_a_sound_rate_is_silent() -> None:
-    monitor = trained(5e-3)
-    assert ids(monitor) == []
+    monitor, loop = trained(5e-3)
+    assert ids(monitor) == ids(loop) == []
+    assert loop.last is not None
+    assert loop.last.scalars["chance_loss"] < math.log(2) - 0.02, "and could have been found"
     (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
     assert used.overall > 1.0, "its adapters have grown, too"
     assert fmean(used.recent) < 0.9
+
+
+@pytest.mark.parametrize(("factor", "seen"), [(1.0, True), (2.0, False)])
+def test_labels_count_where_the_loss_is_the_models_own(factor: float, seen: bool) -> None:
+    """And to see them changes no bit of a loss or a gradient, and leaves no hook behind."""
+    rows = code_or_prose()[:8]
+    batch = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+
+    def steps(monitored: bool) -> tuple[list[torch.Tensor], Monitor]:
+        torch.manual_seed(0)
+        model = classifier().train()
+        monitor, found = Monitor(model, console=False), []
+        with monitor if monitored else nullcontext():
+            for _ in range(2):
+                loss = factor * model(**batch).loss
+                loss.backward()
+                if monitored:
+                    monitor.step(loss=loss)
+                found += [loss.detach(), *(p.grad.clone() for p in model.parameters() if p.grad is not None)]
+            copied = copy.deepcopy(model)
+            copied(**batch)
+        assert not any(model._forward_hooks or copied._forward_hooks)
+        return found, monitor
+
+    (plain, _), (watched, monitor) = steps(False), steps(True)
+    assert all(map(torch.equal, plain, watched))
+    assert monitor.last is not None
+    assert ("chance_loss" in monitor.last.scalars) == seen
+    assert monitor.run.notes == ()
 
 
 # -- the same of made-up courses ---------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""The labels of a plain loop's steps: seen where a classifier computes its own loss from them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.hooks import Gone, has_compiled, looks
+from lora_watch.monitor.guard import Guard
+from lora_watch.signals.labels import Labels, classes_of
+
+SAME = 1e-3
+"""Share by which the loss that a loop tells may differ from the model's own."""
+
+
+class SeenLabels:
+    """Counts the labels that a classifier is given in forward passes with gradients, ``model(**batch)``.
+
+    They count where the loss that the loop tells is the mean of those that the model has made of them since the step
+    before: of any other loss it is not known what guessing costs. It changes nothing, and nothing waits for an
+    accelerator. Models that are compiled, and all that are no classifiers, get no hook.
+
+    Args:
+        model: what is called in the loop.
+        guard: what is done inside it does not harm training.
+    """
+
+    def __init__(self, model: nn.Module, guard: Guard):
+        self._guard = guard
+        self._labels = Labels(0 if has_compiled(model) else classes_of(model))
+        self._losses: list[Tensor] = []
+        """The model's own since the step before."""
+        self._hook = model.register_forward_hook(_Hook(self), with_kwargs=True) if self._labels.classes else None
+
+    def see(self, labels: Any, output: Any) -> None:
+        """A forward pass has been given ``labels``."""
+        loss = getattr(output, "loss", None)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            return
+        with self._guard("counting labels"):
+            self._labels.add(labels)
+            self._losses.append(loss.detach().reshape(()))
+
+    def take(self, loss: float | Tensor | None) -> Tensor | None:
+        """How often each class was a label in the step with this ``loss``, ``[classes]``: all zero where that is none
+        of the model's own. None where no label was seen."""
+        counts, losses = self._labels.counts, self._losses
+        self._labels.reset()
+        self._losses = []
+        with self._guard("counting labels"):
+            if counts is not None and losses and loss is not None:
+                own = torch.stack(losses).float().mean()
+                told = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
+                return counts * ((told - own).abs() <= SAME * own.abs())
+        return None
+
+    def close(self) -> None:
+        """Take the hook off the model."""
+        if self._hook is not None:
+            self._hook.remove()
+
+
+class _Hook:
+    """The model's own, after its forward pass."""
+
+    def __init__(self, seen: SeenLabels):
+        self._seen = seen
+
+    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        if looks():
+            self._seen.see(kwargs.get("labels"), output)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gone, ()

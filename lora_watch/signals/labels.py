@@ -1,0 +1,52 @@
+"""How often each class is a label of what a classifier is trained on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Labels:
+    """Counts labels, on the device where they are.
+
+    Args:
+        classes: how many there are; with 0 nothing is counted.
+    """
+
+    def __init__(self, classes: int = 0):
+        self.classes = classes
+        self.counts: Tensor | None = None
+        """How often each class has been a label since ``reset``, ``[classes]``; None if nothing was counted."""
+
+    def add(self, labels: Any) -> None:
+        """Count ``labels``, integers of any shape; those that are no class (-100) and all else are passed over."""
+        if not self.classes or not isinstance(labels, Tensor) or labels.is_floating_point():
+            return
+        classes, self.classes = self.classes, 0
+        # Compared rather than counted by bincount, which makes an accelerator wait.
+        each = torch.arange(classes, device=labels.device)
+        counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
+        self.counts = counts if self.counts is None else self.counts + counts
+        self.classes = classes  # which a failure has left undone
+
+    def reset(self) -> None:
+        self.counts = None
+
+
+def classes_of(model: Any) -> int:
+    """Number of the classes of a classifier, without PEFT's and DDP's wrappers, whose own loss is the cross-entropy;
+    0 for all others."""
+    bare = getattr(model, "module", model)
+    bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+    classes = getattr(getattr(bare, "config", None), "num_labels", None)
+    return classes if is_classifier(bare) and isinstance(classes, int) and classes > 1 else 0
+
+
+def is_classifier(model: Any) -> bool:
+    """Whether ``model``, without PEFT's wrapper, gives each text, or each of its tokens, one of a few classes."""
+    kind, problem = type(model).__name__, getattr(getattr(model, "config", None), "problem_type", None)
+    return kind.endswith("ForTokenClassification") or (
+        kind.endswith("ForSequenceClassification") and problem in (None, "single_label_classification")
+    )
