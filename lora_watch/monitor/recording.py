@@ -160,6 +160,11 @@ class Recorder:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""
         return replace(self._loss.detector).update(loss).spike_score if self._judge_loss else 0.0
 
+    @property
+    def sound_steps(self) -> int:
+        """Steps at which the loss had improved on its start."""
+        return self._loss.progress.sound
+
     def close(self) -> None:
         """Take every hook off the model."""
         self._instruments.close()

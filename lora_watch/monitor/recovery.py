@@ -195,7 +195,7 @@ class Recovery(NoRecovery):
         if self.over is not None or self._states.good is None:
             return None
         first, last, times = alerts[0], self._last, self._judge.policy.recover
-        way = treatment(alerts, record, self._judge.episodes.rules, before_update, self._grown)
+        way = treatment(alerts, record, self._recorder.sound_steps, before_update, self._grown)
         if way is Treatment.DROP and any_rank(not self._copies.finite, True, self._copies.device):
             way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost

@@ -7,6 +7,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from lora_watch.rules.barely import BarelyMoves
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.chance import StuckAtChance
 from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
@@ -22,7 +23,6 @@ from lora_watch.rules.loss import (
 )
 from lora_watch.rules.norms import (
     AdapterDominates,
-    BarelyMoves,
     NonFiniteAdapter,
     NormCreep,
     NormExplosion,

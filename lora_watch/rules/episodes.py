@@ -10,7 +10,7 @@ from typing import Any
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.size import began_with, size_of
+from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
 QUIET_STEPS = 5
@@ -26,6 +26,7 @@ class Episodes:
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
         self._began: list[float] = []
+        self._first = FirstStep()
         self._measured = False
         """The size of the adapters has been known at a step."""
         self._quiet = max(QUIET_STEPS, 2 * every)
@@ -42,6 +43,10 @@ class Episodes:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
         quiet = self._quiet_for(record)
+        if not urgent:
+            self._began = began_with(record, self._began)
+            self._first.see(record, self._began)
+        record = replace(record, first_step=self._first.at(record.run.peak_lr or record.lr))
         for rule in self.rules:
             if (urgent and not rule.urgent) or (rule.static and record.step != 0):
                 continue
@@ -94,7 +99,7 @@ class Episodes:
         """
         for rule in self.rules:
             rule.load_state_dict(copy.deepcopy(state["rules"][rule.id]))
-        self._began = list(state["began"])
+        self._load_known(state)
         known = {rule.id for rule in self.rules}
         since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
         return [self._close(alert.rule, step) for alert in since]
@@ -145,20 +150,27 @@ class Episodes:
 
     def memory(self) -> dict[str, Any]:
         """What ``rewind`` goes back to: the rules' state."""
-        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, "began": self._began})
+        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, **self._known()})
+
+    def _known(self) -> dict[str, Any]:
+        """What is known of the adapters' beginning."""
+        return {"began": self._began, "first": dict(vars(self._first))}
+
+    def _load_known(self, state: Mapping[str, Any]) -> None:
+        self._began, self._first = list(state.get("began", [])), FirstStep(**state.get("first", {}))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: the rules' state and the alerts so far."""
         return {
             "rules": {rule.id: rule.state_dict() for rule in self.rules},
-            "began": self._began,
+            **self._known(),
             "alerts": [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts],
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._began = list(state.get("began", []))
+        self._load_known(state)
         self.alerts = [
             Alert(**{**a, "severity": Severity(a["severity"]), "adapters": [tuple(pair) for pair in a["adapters"]]})
             for a in state.get("alerts", [])

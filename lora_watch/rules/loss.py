@@ -10,7 +10,15 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.remedies import SOUND, improved, in_fp16, in_wider_numbers, typed, weaker, weaker_by, why_worse
+from lora_watch.rules.remedies import (
+    first_suspect_first,
+    in_fp16,
+    in_wider_numbers,
+    typed,
+    weaker,
+    weaker_by,
+    why_worse,
+)
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 
@@ -87,23 +95,19 @@ class LossDivergence(Rule):
     """Evidence for a rise, in standard errors."""
     rise: float = 0.05
     """Least mean rise of log loss over the last three steps."""
-    sound: int = field(default=0, init=False)
-    """Steps at which the loss had improved on its start."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.sound += improved(record)
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
         change = weaker(record, weaker_by(record, otherwise=4.0))
-        batches = "look at the batches of the last steps"
         return Finding(
             f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
             f"standard errors (threshold {self.score:g}).",
             metric="loss",
             threshold=self.score,
-            causes=why_worse(record, self.sound),
-            remedies=[batches, *change.words] if self.sound >= SOUND else [*change.words, batches],
+            causes=why_worse(record),
+            remedies=first_suspect_first(record, change.words),
             settings=change.settings,
         )
 

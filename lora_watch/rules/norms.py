@@ -8,15 +8,13 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.remedies import (
-    EASY_OUTPUT,
-    ORDINARY_SCALE,
-    SOUND,
+    first_suspect_first,
     improved,
     in_wider_numbers,
-    stronger,
-    stronger_by,
+    is_proven,
+    sound_steps,
     weaker,
     weaker_by,
     why_strong,
@@ -91,10 +89,6 @@ def _beyond(record: StepRecord) -> str:
     return f", beyond what {record.run.moved} put in," if record.run.moved else ""
 
 
-def _depth_scaled(size: Size) -> str:
-    return f"p90 {size.p90:.3g} × {count(size.blocks, 'block')} = {size.overall:.3g}"
-
-
 def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
     """What LW103 and LW111 say: an output ratio, depth-scaled, above ``threshold``; weaker settings keep it down."""
     change = weaker(record, weaker_by(record, size.overall))
@@ -139,7 +133,11 @@ class NormExplosion(Rule):
     - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
       blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
       above the start, without the highest of them more than 5 %, and has not been below it for five steps before, or
-    - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise.
+    - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise,
+      or
+    - it has grown by ``threshold_if_no_gain`` within 20 steps and stayed there for ``no_gain`` more, at none of which
+      the loss had improved: on some models a size that ruins lies far below ``threshold``, and the noise of small
+      batches hides that the loss has risen. Classifiers may begin like that and learn later: LW207 judges those.
 
     Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
     the loss has improved: a run that creeps back after an explosion ends far behind. But a size alone is no fault: the
@@ -148,7 +146,8 @@ class NormExplosion(Rule):
 
     The thresholds: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on
     MiniLM and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights
-    alone, in ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22.
+    alone, in ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22. Where a good one had grown by 2 while its loss had
+    not improved, that was over after 8 steps, for a fair one after 12.
     """
 
     id = "LW102"
@@ -163,55 +162,79 @@ class NormExplosion(Rule):
     loss_factor: float = 1.1
     spectral_threshold_if_worse: float = 5.0
     spectral_threshold: float = 20.0
+    threshold_if_no_gain: float = 2.0
+    spectral_threshold_if_no_gain: float = 7.0
+    no_gain: int = 15
     holds: bool = field(default=False, init=False)
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
     warm_up: int = field(default=0, init=False)
     """The step at which it was reached."""
-    sound: int = field(default=0, init=False)
-    """Steps at which the loss had improved on its start, before this rule held."""
     began: list[float] = field(default_factory=list, init=False)
+    first: float | None = field(default=None, init=False)
+    """The size as it was measured first."""
+    since: int | None = field(default=None, init=False)
+    """The step from which on it has been larger than that by ``threshold_if_no_gain``, and the loss not improved."""
+    sound: int = field(default=0, init=False)
+    """Steps at which the loss had improved before."""
 
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)
         if record.lr and max(record.lr) > self.highest:
             self.highest, self.warm_up = max(record.lr), record.step
         if_worse, always, metric = self.threshold_if_worse, self.threshold, "output_ratio"
+        if_no_gain = self.threshold_if_no_gain
         if (size := size_of(record, metric, self.began)) is None:
             if_worse, always = self.spectral_threshold_if_worse, self.spectral_threshold
-            metric = "relative_spectral_norm"
+            if_no_gain, metric = self.spectral_threshold_if_no_gain, "relative_spectral_norm"
             size = size_of(record, metric)
         if size is None:
             return None
-        if size.overall > if_worse and self.sound < LEARNED and _worse(record, self.loss_factor, EARLY + self.warm_up):
+        idle = self._gains_nothing(record, size.overall, if_no_gain)
+        if (
+            size.overall > if_worse
+            and sound_steps(record) < LEARNED
+            and _worse(record, self.loss_factor, EARLY + self.warm_up)
+        ):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
         elif size.overall > always and record.step >= 3 and not improved(record):
             why, threshold = ", and the loss is not below its start", always
+        elif idle:
+            why, threshold = f", and the loss has not improved in {record.step - (self.since or 0)} steps", if_no_gain
         elif self.holds and size.overall > (threshold := always if improved(record) else if_worse):
             why = ""
         else:
             self.holds = False
-            self.sound += improved(record)
             return None
         self.holds = True
         what = "output" if metric == "output_ratio" else "weight"
         change = weaker(record, weaker_by(record, size.overall))
-        causes = why_worse(record, self.sound) if self.sound >= SOUND else why_strong(record)
+        proven = is_proven(record)
+        causes = why_worse(record) if proven else why_strong(record)
         if record.step <= EARLY + self.warm_up and not _warms_up(record):
             causes.append(
                 "there is no warm-up: the first updates have the full learning rate, and their direction is noise"
             )
         return Finding(
-            f"Adapter {what} is too large: {metric}{_beyond(record)} {_depth_scaled(size)} (threshold {threshold:g})"
-            f"{why}.",
+            f"Adapter {what} is too large: {metric}{_beyond(record)} {size} (threshold {threshold:g}){why}.",
             adapters=size.worst(record),
             metric=metric,
             threshold=threshold / size.blocks,
             causes=causes,
-            remedies=change.words,
+            remedies=first_suspect_first(record, change.words) if proven else change.words,
             settings=change.settings,
         )
+
+    def _gains_nothing(self, record: StepRecord, size: float, threshold: float) -> bool:
+        """It has grown by ``threshold`` early, and for ``no_gain`` steps since then nothing has come of it."""
+        self.first = size if self.first is None else self.first
+        sound, told = sound_steps(record), record.scalars
+        if "loss_improved" not in told or "chance_loss" in told or sound > self.sound or size - self.first <= threshold:
+            self.since, self.sound = None, sound
+        elif self.since is None:
+            self.since = record.step
+        return self.since is not None and self.since <= EARLY and record.step - self.since >= self.no_gain
 
 
 @dataclass
@@ -257,7 +280,7 @@ class NormRunaway(Rule):
             record,
             size,
             self.size,
-            f"Adapter output grows fast: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold {self.size:g})"
+            f"Adapter output grows fast: output_ratio{_beyond(record)} {size} (threshold {self.size:g})"
             f", after a p90 of {past:.3g} {count(ago, 'step')} before.",
             why_strong(record),
         )
@@ -358,7 +381,7 @@ class NormCreep(Rule):
             record,
             size,
             self.size,
-            f"Adapter output goes on growing: output_ratio{_beyond(record)} {_depth_scaled(size)} (threshold "
+            f"Adapter output goes on growing: output_ratio{_beyond(record)} {size} (threshold "
             f"{self.size:g}), after {middle:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
             [*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
         )
@@ -366,72 +389,3 @@ class NormCreep(Rule):
     def _before(self, step: int) -> float | None:
         """The size as last measured at ``step`` or before; None where that is forgotten or was not."""
         return next((size for at, size in reversed(self.history) if at <= step), None)
-
-
-@dataclass
-class BarelyMoves(Rule):
-    """At this pace the adapter will not have moved the model by the end of the schedule, and the loss says the same.
-
-    The size is projected to the end as if every update agreed, which is the most it can reach: ratio now × (total
-    Σ lr / Σ lr so far), over all transformer blocks as in LW102. Judged once, when ``spent`` of the schedule's Σ lr and
-    at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
-    more than its noise and more than ``fall`` of its start.
-
-    The threshold: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones. The advice
-    is a forecast from the growth that has been measured (``remedies.stronger_by``), and says what to check it by.
-    """
-
-    id = "LW104"
-    name = "barely-moves"
-    severity = Severity.WARNING
-    zone = "barely-moves"
-    lasting = True
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
-
-    reach: float = 0.12
-    fall: float = 0.05
-    spent: float = 0.25
-    steps: int = 10
-    judged: bool = field(default=False, init=False)
-    lr_sum: float = field(default=0.0, init=False)
-    """Of the highest learning rate of each step before."""
-    pace: float = field(default=0.0, init=False)
-    """The most that the size has grown for each unit of it."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        size = None if self.judged else size_of(record, "output_ratio")
-        if size is not None and self.lr_sum > 0:  # a forward pass sees the updates before its own step
-            self.pace = max(self.pace, size.overall / self.lr_sum)
-        self.lr_sum += max(record.lr, default=0.0)
-        if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
-            return None
-        start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
-        if size is None or record.loss is None or start is None or recent is None:
-            return None
-        self.judged = True
-        reach = size.overall / record.lr_fraction
-        if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
-            return None
-        step = self.pace * max(record.run.peak_lr or record.lr, default=0.0)
-        change = stronger(record, factor := stronger_by(reach, step))
-        if record.run.other_methods:
-            causes = ["the learning rate is too low for this method"]
-        else:
-            causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
-            if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
-                causes.append("the scale is small: alpha was kept while r was raised")
-        return Finding(
-            f"Adapter output stays small: output_ratio {_depth_scaled(size)}, and at most {reach:.2g} by the end of "
-            f"the schedule (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}.",
-            adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
-            metric="output_ratio",
-            threshold=self.reach / size.blocks,
-            causes=causes,
-            remedies=[
-                *change.words,
-                f"check it early, since {factor:.0f}× is a forecast from {count(record.step, 'step')}: one full step "
-                f"should add {factor * step:.2g} to output_ratio p90 × {count(size.blocks, 'block')}; if it adds more "
-                f"than {2 * EASY_OUTPUT:g}, halve the learning rate",
-            ],
-            settings=change.settings,
-        )

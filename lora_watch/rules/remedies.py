@@ -50,13 +50,19 @@ def leap(run: RunInfo) -> float:
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:
-    """By how much s·lr should come down, from 2 on: to a first step of ``EASY_STEP``, the same whichever rule asks.
+    """By how much s·lr should come down, from 2 on: to an easy first step, the same whichever rule asks.
 
-    Where single steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near
-    ``AIM`` instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed.
-    Where that is unknown too, ``otherwise``.
+    Adam's first step is predicted from the weights and comes down to ``EASY_STEP``. That of SGD and its kin follows the
+    gradient: what it has added to the output, ``StepRecord.first_step``, comes down to ``EASY_OUTPUT``. It is
+    proportional to the learning rate, exactly where B began at zero, and so is the cut, however large. Where single
+    steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near ``AIM``
+    instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed. Where that
+    is unknown too, ``otherwise``.
     """
-    fast = leap(record.run) / EASY_STEP
+    if is_adaptive(record.run):
+        fast = leap(record.run) / EASY_STEP
+    else:
+        fast = (record.first_step or math.nan) / EASY_OUTPUT
     if fast > 2.0:
         return fast
     if overall is None:
@@ -97,19 +103,25 @@ def round_alpha(value: float) -> float:
     return nearest(value, (1, 3), 2)
 
 
-def rescaled(adapter: AdapterInfo, lr: float, factor: float) -> tuple[float, float, float]:
-    """``(alpha, scale, lr)`` with s·lr divided by at least ``factor`` (below 1: multiplied by at most 1/factor).
+def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tuple[float, float]:
+    """``(alpha, left)``: a new alpha, and what the learning rate has to be divided by so that s·lr is divided by
+    ``factor``: 1 where alpha is enough.
 
     Under Adam that product sets the speed. Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the
-    learning rate after that; strengthening gives to the learning rate alone. ``adapter.alpha`` must be known.
+    learning rate after that; strengthening gives to the learning rate alone. Where steps follow the gradient's size,
+    not ``adaptive``, alpha stays: it acts once or twice, as the gradient is clipped or not, the rate always once.
+    ``adapter.alpha`` must be known.
     """
     assert adapter.alpha is not None
-    alpha, scale = adapter.alpha, adapter.scale
-    if factor > 1 and scale > ORDINARY_SCALE:
-        alpha = typed(max(scale / factor, ORDINARY_SCALE) * per_scale(adapter), (1, 3), 2)
-        scale = alpha / per_scale(adapter)
-    left = factor * scale / adapter.scale
-    return alpha, scale, lr if factor >= 1 and left <= 1.0 else typed(lr / left, (1, 2, 3, 5), 10)
+    if factor <= 1 or adapter.scale <= ORDINARY_SCALE or not adaptive:
+        return adapter.alpha, factor
+    alpha = typed(max(adapter.scale / factor, ORDINARY_SCALE) * per_scale(adapter), (1, 3), 2)
+    return alpha, max(factor * alpha / per_scale(adapter) / adapter.scale, 1.0)
+
+
+def typed_rate(lr: float) -> float:
+    """The highest learning rate that people would type and that is not above ``lr``."""
+    return typed(lr, (1, 2, 3, 5), 10)
 
 
 def per_scale(adapter: AdapterInfo) -> float:
@@ -172,6 +184,8 @@ def why_strong(record: StepRecord) -> list[str]:
     if record.run.other_methods or not record.run.adapters:
         return ["the learning rate is too high"]
     scale = _strongest(record).scale
+    if scale > ORDINARY_SCALE and not is_adaptive(record.run):
+        return [f"the learning rate is too high for the scale {scale:g}"]
     if scale > ORDINARY_SCALE:
         return [f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"]
     return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
@@ -186,16 +200,29 @@ def improved(record: StepRecord) -> bool:
     return record.scalars.get("loss_improved", 0.0) > 0
 
 
-def why_worse(record: StepRecord, sound: int) -> list[str]:
-    """Why a loss has risen, likeliest first. ``sound``: steps of this run at which it was ``improved``.
+def sound_steps(record: StepRecord) -> int:
+    """Steps of this run at which the loss was ``improved``, whether or not the adapters were measured at them."""
+    return int(record.scalars.get("loss_sound", 0.0))
 
-    What has been right for many steps did not move first: then the data are the first suspect, unless something has
-    raised the learning rate.
-    """
+
+def is_proven(record: StepRecord) -> bool:
+    """The settings have been right for many steps, and nothing has raised the learning rate: they did not move first,
+    and the data are the first suspect."""
+    return sound_steps(record) >= SOUND and raised_to(record) is None
+
+
+def why_worse(record: StepRecord) -> list[str]:
+    """Why a loss has risen, likeliest first."""
     strong, data = why_strong(record), "the data changed: another domain, corrupted batches, a new epoch's order"
-    if sound < SOUND or raised_to(record):
+    if not is_proven(record):
         return [*strong, data]
-    return [f"{data}; with these settings the run had been sound for {sound} steps", *strong]
+    return [f"{data}; with these settings the run had been sound for {sound_steps(record)} steps", *strong]
+
+
+def first_suspect_first(record: StepRecord, changes: list[str]) -> list[str]:
+    """What to try where a loss has risen: ``changes`` of the settings, and first what is suspected first."""
+    batches = "look at the batches of the last steps"
+    return [batches, *changes] if is_proven(record) else [*changes, batches]
 
 
 def in_fp16(record: StepRecord) -> bool:
@@ -230,9 +257,8 @@ def _change(record: StepRecord, factor: float) -> Change:
         what = "the learning rate" if other else "lora_alpha or the learning rate"
         return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {})
     if other:
-        new_lr = typed(lr / factor, (1, 2, 3, 5), 10)
-        return Change([f"learning rate {lr:g} → {new_lr:g}"], {"learning_rate": new_lr})
-    alpha, _, new_lr = rescaled(adapter, lr, factor)
+        return _new_rate(record, lr, factor)
+    alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     words, settings = [], {}
     if alpha != adapter.alpha:
         words.append(with_alpha(adapter, alpha))
@@ -240,25 +266,29 @@ def _change(record: StepRecord, factor: float) -> Change:
             settings["lora_alpha"] = alpha
         else:
             words[-1] += f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
-    if new_lr != lr:
-        said, values = _new_rate(record, lr, new_lr)
-        words.append(said)
-        settings.update(values)
+    if left != 1.0:
+        rate = _new_rate(record, lr, left)
+        words += rate.words
+        settings.update(rate.settings)
     return Change([" and ".join(words)] if words else [], settings)
 
 
-def _new_rate(record: StepRecord, lr: float, new: float) -> tuple[str, dict[str, float]]:
-    """In words and as a setting: a parameter group's ``lr`` becomes ``new``, and the others keep step (LoRA+)."""
+def _new_rate(record: StepRecord, lr: float, factor: float) -> Change:
+    """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+).
+
+    Rounded once, to what people would type for the rate that they set.
+    """
     rates = set(record.run.peak_lr or record.lr)
     base = record.run.config.get("learning_rate")
-    if len(rates) < 2:
-        return f"learning rate {lr:g} → {new:g}", {"learning_rate": new}
-    if base == lr or base not in rates:
-        word = f"learning rate {lr:g} → {new:g} in the fastest parameter group, the others by the same factor"
-        return word, {"learning_rate": new} if base == lr else {}
-    whole = typed(base * new / lr, (1, 2, 3, 5), 10)
-    word = f"learning_rate {base:g} → {whole:g} ({lr:g} → {lr * whole / base:g} in the fastest parameter group)"
-    return word, {"learning_rate": whole}
+    if len(rates) < 2 or base == lr or base not in rates:
+        new = typed_rate(lr / factor)
+        word, known = f"learning rate {lr:g} → {new:g}", len(rates) < 2 or base == lr
+        if len(rates) > 1:
+            word += " in the fastest parameter group, the others by the same factor"
+        return Change([word], {"learning_rate": new} if known else {})
+    new = typed_rate(base / factor)
+    word = f"learning_rate {base:g} → {new:g} ({lr:g} → {lr * new / base:g} in the fastest parameter group)"
+    return Change([word], {"learning_rate": new})
 
 
 def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:

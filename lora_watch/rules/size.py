@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import known_values
+from lora_watch.text import count
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,9 @@ class Size:
     values: FloatArray
     """``[n_adapters]``, NaN where a layer does not count."""
     blocks: int
+
+    def __str__(self) -> str:
+        return f"p90 {self.p90:.3g} × {count(self.blocks, 'block')} = {self.overall:.3g}"
 
     def worst(self, record: StepRecord) -> list[tuple[str, float]]:
         """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""
@@ -53,6 +58,34 @@ def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[fl
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
     depth = record.run.blocks
     return Size(p90, p90 * depth, values, depth)
+
+
+@dataclass
+class FirstStep:
+    """What the first update of a run has added to the size of its adapters. Holds plain numbers, for checkpoints."""
+
+    before: float = 0.0
+    """The size before it, 0 where B begins at zero."""
+    spent: float = 0.0
+    """Σ of the highest learning rate of each update that the first measured size has seen."""
+    per_rate: float | None = None
+    """What it has added for each unit of that."""
+
+    def see(self, record: StepRecord, began: Sequence[float]) -> None:
+        """Take the records of a run in order. ``began``: see ``size_of``."""
+        if self.per_rate is not None:
+            return
+        # A forward pass sees the updates before its own step.
+        if (size := size_of(record, "output_ratio", began)) is not None:
+            if self.spent > 0:  # what comes first is taken to be orthogonal to what was there
+                self.per_rate = math.sqrt(max(size.overall**2 - self.before**2, 0.0)) / self.spent
+                return
+            self.before = size.overall
+        self.spent += max(record.lr, default=0.0) if record.updated else 0.0
+
+    def at(self, rates: Sequence[float]) -> float | None:
+        """What an update at the highest of ``rates`` adds; None where unknown."""
+        return self.per_rate * max(rates) if self.per_rate is not None and len(rates) else None
 
 
 def began_with(record: StepRecord, before: list[float]) -> list[float]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from lora_watch.alerts import Alert
 from lora_watch.records import RunInfo, StepRecord
-from lora_watch.rules.base import NON_FINITE, Rule
+from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.remedies import SOUND, is_adaptive, raised_to
 
 UNSURE = 3.0
@@ -33,12 +33,13 @@ _OF_LOSS = ("LW202", "LW203")
 
 
 def treatment(
-    alerts: Iterable[Alert], record: StepRecord, rules: Iterable[Rule], before_update: bool, grown: float | None
+    alerts: Iterable[Alert], record: StepRecord, sound: int, before_update: bool, grown: float | None
 ) -> Treatment | None:
     """What all of ``alerts``, the gravest first, are treated by; None if there is nothing that would help.
 
-    ``record``: the step that they are of; ``before_update``: its update has not been applied yet. ``grown``: by what
-    factor the adapters are larger than in the state to go back to, None if unknown.
+    ``record``: the step that they are of; ``sound``: steps at which the loss had improved; ``before_update``: the
+    update has not been applied yet. ``grown``: by what factor the adapters are larger than in the state to go back to,
+    None if unknown.
     """
     alerts = list(alerts)
     if not alerts or any(alert.rule not in (*NON_FINITE, *_OF_STRENGTH, *_OF_LOSS) for alert in alerts):
@@ -51,7 +52,6 @@ def treatment(
         return Treatment.DROP if before_update and not spoiled else Treatment.GO_BACK
     if worst in _OF_STRENGTH or raised_to(record) is not None:
         return Treatment.WEAKEN
-    sound = next((getattr(rule, "sound", 0) for rule in rules if rule.id == "LW202"), 0)
     return Treatment.SKIP if sound >= SOUND and (grown or 1.0) < GROWN else Treatment.WEAKEN
 
 

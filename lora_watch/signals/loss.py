@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
@@ -200,6 +200,8 @@ class Progress:
     """Standard error of ``recent``, from the differences of neighbouring losses."""
     improved: bool
     """``recent`` lies below ``start`` by more than twice the noise of that comparison."""
+    sound: int
+    """Steps of the run at which it did, this one counted."""
 
 
 @dataclass
@@ -209,6 +211,8 @@ class LossProgress:
     first: list[float] = field(default_factory=list)
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
+    sound: int = 0
+    """Steps at which the loss had improved."""
 
     def update(self, loss: float | None) -> Progress | None:
         """None until there are three finite losses."""
@@ -217,7 +221,10 @@ class LossProgress:
         if len(self.first) < 5:
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
-        return self._judge()
+        if (progress := self._judge()) is None or not progress.improved:
+            return progress
+        self.sound += 1
+        return replace(progress, sound=self.sound)
 
     def _judge(self) -> Progress | None:
         if len(self.recent) < 3:
@@ -227,13 +234,14 @@ class LossProgress:
         last = self.recent[-5:]
         start, recent, error = min(self.first[0], median(self.first)), sum(last) / len(last), sd / math.sqrt(len(last))
         rest = (sum(last) - max(last)) / (len(last) - 1)
-        return Progress(start, recent, rest, error, start - recent > 2.0 * math.sqrt(2.0) * error)
+        return Progress(start, recent, rest, error, start - recent > 2.0 * math.sqrt(2.0) * error, self.sound)
 
     def state_dict(self) -> dict[str, Any]:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
+        self.sound = int(state.get("sound", 0))
 
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:
@@ -269,6 +277,7 @@ class LossSignals:
             out["loss_start"], out["loss_recent"] = progress.start, progress.recent
             out["loss_without_highest"] = progress.without_highest
             out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
+            out["loss_sound"] = float(progress.sound)
         return out | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:

@@ -22,7 +22,6 @@ from lora_watch.monitor.rates import multiplied
 from lora_watch.monitor.recovery import told_of
 from lora_watch.policy import policy
 from lora_watch.records import Recovered, RunInfo, StepRecord
-from lora_watch.rules import LossDivergence
 from lora_watch.rules.treatments import Treatment, treatment
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -150,10 +149,8 @@ def _an_eighth(more: dict[str, Any]) -> dict[str, Any]:
 def test_each_alert_is_treated_for_what_it_is() -> None:
     def way(*rules: str, before: bool = False, grown: float = 1.0, sound: int = 60, **more: Any) -> Treatment | None:
         alerts = [Alert(rule, "", Severity.ERROR, 9, "", metric=more.pop("metric", None)) for rule in rules]
-        rule = LossDivergence()
-        rule.sound = sound
         record = replace(StepRecord(RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,)), 9, {}), **more)
-        return treatment(alerts, record, [rule], before, grown)
+        return treatment(alerts, record, sound, before, grown)
 
     assert way("LW201", before=True) is Treatment.DROP
     assert way("LW101", before=True, metric="a_norm") is way("LW101", metric="a_norm") is Treatment.GO_BACK

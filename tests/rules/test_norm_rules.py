@@ -179,7 +179,7 @@ def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
+    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9, threshold_if_no_gain=1e9)
     rules = [
         patient,
         NormRunaway(),
