@@ -47,8 +47,9 @@ class NoRecovery:
         """An update has been applied. True where it is taken back, for what the run is recovering from goes on."""
         return False
 
-    def updated(self, step: int, rates: Sequence[float]) -> None:
-        """The weights have ``step`` steps behind them, the last of them with the learning rates ``rates``."""
+    def updated(self, step: int, rates: Sequence[float] | None) -> None:
+        """The weights have ``step`` steps behind them, the last with the learning rates ``rates``; None where its
+        update was taken back."""
 
     def judged(self) -> None:
         """A step has been judged."""
@@ -155,8 +156,8 @@ class Recovery(NoRecovery):
             self._relax()
         return odd
 
-    def updated(self, step: int, rates: Sequence[float]) -> None:
-        if (undone := self._settings.undone(rates)) is not None:
+    def updated(self, step: int, rates: Sequence[float] | None) -> None:
+        if rates is not None and (undone := self._settings.undone(rates)) is not None:
             note = set_by_hand(step, *undone)
             self._recorder.roster.note(note)
             self._judge.sinks.start(self._recorder.roster.run, step)
