@@ -18,6 +18,7 @@ from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all, world_size
 from lora_watch.sinks import Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import own_run, standard_sinks
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class LoraWatch(Callback):
             next(iter(trainer.optimizers), None),
             scheduler=next((config.scheduler for config in trainer.lr_scheduler_configs), None),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
-            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
+            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else part_keepers(model),
             notes=() if model.training else (_EVALUATING,),
             **{"max_steps": _planned(trainer), **self.settings},
         )

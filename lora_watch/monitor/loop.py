@@ -129,14 +129,16 @@ class Loop:
         self._recorder.before_clipping()
 
     @guarded("reading gradients", list)
-    def before_update(self, loss: float | Tensor | None) -> list[Alert]:
-        """Look at the loss and the gradients that the optimizer is about to use.
+    def before_update(self, loss: float | Tensor | None, made: bool = False) -> list[Alert]:
+        """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
         Optional, for loops that want to stop before a non-finite update is applied. Returns what the policy is to act
         on and the rules call ``urgent``: for it this update must not be. Waits for an accelerator only if there is
         something to act for (``fail_on``, ``recover``).
         """
         with self.guard("reading gradients"):
+            if made:  # what is there now is not what the step before has left
+                self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_waiting()
                 self._coming = self._recorder.before_update(self.steps + 1, loss)

@@ -27,6 +27,7 @@ from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
 from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import own_run, standard_sinks
 
 
@@ -260,7 +261,7 @@ def _own_sinks(
     model: nn.Module, policy: Policy, output_dir: str | os.PathLike[str] | None, console: bool
 ) -> Sequence[Sink]:
     if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
-        return ()
+        return part_keepers(model) if output_dir is not None else ()
     if output_dir is None:
         return (ConsoleSink(),) if console else ()
     folder = Path(output_dir)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import torch
 
 from lora_watch.alerts import Alert
+from lora_watch.sharding.store import default_store, prefix
 
 log = logging.getLogger("lora_watch")
 
@@ -67,13 +67,12 @@ class Meeting:
 
     @staticmethod
     def _meet() -> bool:
-        store: Any = torch.distributed.distributed_c10d._get_default_store()
-        if store is None:  # MPI has none
+        store = default_store()
+        if store is None:
             return False
-        attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
 
         def key(what: str) -> str:
-            return f"lora_watch/{attempt}/{Meeting.places}/{what}"
+            return f"{prefix()}/{Meeting.places}/{what}"
 
         while store.check([key("answer")]):
             Meeting.places += 1

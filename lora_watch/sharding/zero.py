@@ -35,6 +35,11 @@ def chain(optimizer: Any) -> Iterator[Any]:
         optimizer = getattr(optimizer, "optimizer", None)
 
 
+def is_deepspeeds(optimizer: Any) -> bool:
+    """Under a Trainer its engine has made the update by the end of the backward pass."""
+    return any(type(engine).__module__.partition(".")[0] == "deepspeed" for engine in chain(optimizer))
+
+
 def held(optimizer: Any) -> list[list[Tensor]] | None:
     """The model's own parameters that ``optimizer`` trains, by parameter group; None where nobody can tell.
 

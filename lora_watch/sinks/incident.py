@@ -50,7 +50,8 @@ from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.sinks.files import now, replace_file
 from lora_watch.sinks.history import AlertHistory
-from lora_watch.sinks.last_good import LastGood, put_back
+from lora_watch.sinks.last_good import put_back
+from lora_watch.sinks.last_good_parts import last_good_of
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.strict_json import adapter_fields, strict_json
 
@@ -85,7 +86,7 @@ class FlightRecorder:
         inputs: Callable[[], str | None] | None = None,
     ):
         self._report, self._policy, self._inputs = report, policy or Policy(), inputs
-        self._last_good = LastGood(model) if model is not None else None
+        self._last_good = last_good_of(model) if model is not None else None
         self._run = RunInfo(())
         self._session: str | None = None
         self._kept: deque[_Kept] = deque()
@@ -98,6 +99,8 @@ class FlightRecorder:
         self._incident: Alert | None = None
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
+        self._adapter_told = False
+        """What was written last names the good adapter that is there."""
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session != self._report.run_id:
@@ -110,12 +113,14 @@ class FlightRecorder:
             self._last_good.begin()
 
     def updated(self, step: int) -> None:
+        if step == self._at:  # told twice of one update
+            return
         self._at = step
         self._random.append((step, random_state()))
         if self._inputs is not None:
             self._hashes.append((step, self._inputs()))
-        if self._last_good is not None and self._incident is None:
-            self._last_good.take(step)
+        if self._last_good is not None:
+            self._last_good.updated(step, calm=self._incident is None)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._history.update(alerts)
@@ -131,13 +136,20 @@ class FlightRecorder:
                 self._last_good.take_good(self._at)
             elif self._last_good is not None:
                 self._last_good.judged(record.step, False)
-        if len(serious) > self._known and time.monotonic() >= self._next_write:
+        if (len(serious) > self._known or self._adapter_arrived()) and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._incident is not None or verdict == "failed":
             self._save(verdict, message)
+        elif self._last_good is not None:
+            self._last_good.end(verdict)
+
+    def _adapter_arrived(self) -> bool:
+        """It is in its place only now: its parts came from several ranks."""
+        good = self._last_good
+        return good is not None and not self._adapter_told and good.is_saved(self._report.directory / FOLDER)
 
     def _is_serious(self, alert: Alert) -> bool:
         return alert.severity >= Severity.ERROR or self._policy.counts(alert)
@@ -170,7 +182,7 @@ class FlightRecorder:
         folder = self._report.directory
         try:
             if self._last_good is not None:
-                self._last_good.save(folder / FOLDER)
+                self._last_good.save(folder / FOLDER, verdict)
         finally:  # the record is worth having without the adapter
             replace_file(folder / FILE, strict_json(self._told(folder, verdict, message)))
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
@@ -181,7 +193,7 @@ class FlightRecorder:
         records = [entry.record for entry in kept]
         began = self._incident.step if self._incident is not None else self._at
         good = self._last_good
-        saved = good is not None and good.is_saved(folder / FOLDER)
+        saved = self._adapter_told = good is not None and good.is_saved(folder / FOLDER)
         return {
             "version": INCIDENT_VERSION,
             "run_id": self._report.run_id,

@@ -8,15 +8,16 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import sharded
+from lora_watch.adapters.tensors import elements, sharded
 from lora_watch.deferred import arrival_on, is_far
+from lora_watch.sinks import Verdict
 
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""
@@ -32,21 +33,26 @@ class _Copy(NamedTuple):
     """Optimizer steps done when it was made."""
     tensors: dict[str, Tensor]
     """On the host, by the names of ``model.named_parameters()``."""
-    wait: list[Callable[[], None]]
+    waits: list[Callable[[], None]]
     """What to call before reading: the copies from accelerators are asynchronous."""
+
+    def read(self) -> dict[str, Tensor]:
+        for wait in self.waits:
+            wait()
+        return self.tensors
 
 
 class LastGood:
     """Copies of a model's trained parameters, the latest of which was made at a healthy step.
 
-    A copy made with ``take`` counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps: what is good is
-    about twice that old at most, or as old as the share of the time allows. Two copies are in memory at most. Only
-    what is trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's
-    magnitudes, ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
+    A copy counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps: what is good is about twice that old
+    at most, or as old as the share of the time allows. Two copies are in memory at most. Only what is trained is
+    copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
+    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
     """
 
     def __init__(self, model: nn.Module):
-        self._model: Any = _what_can_save(model)
+        self._model: Any = what_can_save(model)
         self._trained: dict[str, Tensor] = {}
         self._good: _Copy | None = None
         self._new: _Copy | None = None
@@ -60,30 +66,31 @@ class LastGood:
 
         A copy of what was trained before is kept only while the names and shapes are the same.
         """
+        before = {n: p.shape for n, p in self._trained.items()}
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
-        self.why_unavailable = _why_not(self._model, trained)
-        if self.why_unavailable is not None:
-            trained = {}
-        if {n: p.shape for n, p in trained.items()} != {n: p.shape for n, p in self._trained.items()}:
+        self.why_unavailable = self._why_not(trained)
+        self._trained = trained if self.why_unavailable is None else {}
+        if {n: p.shape for n, p in self._trained.items()} != before:
             self._good = self._new = None
-            self._spare = [{name: _room_for(p) for name, p in trained.items()} for _ in range(2)] if trained else []
-        self._trained = trained
+            self._spare = [{name: _room_for(t) for name, t in self._here().items()} for _ in range(2)]
 
     @property
     def step(self) -> int | None:
         """The optimizer steps that the good copy has behind it; None while there is no good copy."""
         return self._good.step if self._good is not None else None
 
-    def take(self, step: int) -> None:
-        """Copy the parameters, which have ``step`` steps behind them, unless it is too early for another copy."""
-        if self._trained and self._new is None and time.perf_counter() >= self._due:
+    def updated(self, step: int, calm: bool) -> None:
+        """The parameters now have ``step`` steps behind them: copy them, unless it is too early for another copy.
+
+        ``calm``: nothing is known to be wrong.
+        """
+        if calm and self._trained and self._new is None and time.perf_counter() >= self._due:
             self._new = self._copy(step)
 
     def take_good(self, step: int) -> None:
         """Copy the parameters, which are known to be good."""
         if self._trained:
-            self._drop(self._new)
-            self._new = None
+            self._drop_new()
             self._drop(self._good)
             self._good = self._copy(step)
 
@@ -92,70 +99,91 @@ class LastGood:
         if self._new is None:
             return
         if not healthy:
-            self._drop(self._new)
-            self._new = None
+            self._drop_new()
         elif step >= self._new.step + CONFIRMED_AFTER:
-            self._drop(self._good)
-            self._good, self._new = self._new, None
+            self._promote()
 
-    def _copy(self, step: int) -> _Copy:
-        began = time.perf_counter()
-        room = self._spare.pop()
-        for name, tensor in self._trained.items():
-            room[name].copy_(tensor.detach(), non_blocking=True)
-        devices = {tensor.device for tensor in self._trained.values() if is_far(tensor.device)}
-        waits = [arrival_on(device) for device in devices]
-        self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
-        return _Copy(step, room, waits)
-
-    def _drop(self, copy: _Copy | None) -> None:
-        if copy is not None:
-            self._spare.append(copy.tensors)
-
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, verdict: Verdict | None = None) -> None:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.
 
-        Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
+        ``verdict``: of a run that is over. Raises what the model's ``save_pretrained`` raises, OSError above all; the
+        folder is then as it was.
         """
-        if self._good is None or self._saved == (folder, self._good.step):
-            return
-        for wait in self._good.wait:
-            wait()
-        put_back(folder)
-        part, old = _beside(folder, "part"), _beside(folder, "old")
-        try:
-            _remove(part)
-            with _settings_unchanged(self._model), _embeddings_decided(self._model) as how:
-                self._model.save_pretrained(part, state_dict={**self._model.state_dict(), **self._good.tensors}, **how)
-            if os.path.lexists(folder):  # a kill at any moment leaves one of the two
-                os.replace(folder, old)
-            os.replace(part, folder)
-        except BaseException:
-            _remove(part)
-            put_back(folder)
-            raise
-        _remove(old)
-        self._saved = folder, self._good.step
+        if self._good is not None and self._saved != (folder, self._good.step):
+            self._write(folder, self._good.step, self._good.read())
+
+    def end(self, verdict: Verdict) -> None:
+        """The run is over, and nothing is to be saved."""
 
     def is_saved(self, folder: Path) -> bool:
         """Whether ``folder`` holds what was last good."""
         return self._good is not None and self._saved == (folder, self._good.step) and folder.is_dir()
 
+    def _why_not(self, trained: dict[str, Tensor]) -> str | None:
+        return _why_not(self._model, trained)
+
+    def _here(self) -> dict[str, Tensor]:
+        """What is copied."""
+        return {name: parameter.detach() for name, parameter in self._trained.items()}
+
+    def _copy(self, step: int) -> _Copy:
+        began = time.perf_counter()
+        room, here = self._spare.pop(), self._here()
+        for name, tensor in here.items():
+            room[name].copy_(tensor, non_blocking=True)
+        devices = {tensor.device for tensor in here.values() if is_far(tensor.device)}
+        waits = [arrival_on(device) for device in devices]
+        self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
+        return _Copy(step, room, waits)
+
+    def _promote(self) -> None:
+        self._drop(self._good)
+        self._good, self._new = self._new, None
+
+    def _drop_new(self) -> None:
+        self._drop(self._new)
+        self._new = None
+
+    def _drop(self, copy: _Copy | None) -> None:
+        if copy is not None:
+            self._spare.append(copy.tensors)
+
+    def _write(self, folder: Path, step: int, trained: Mapping[str, Tensor]) -> None:
+        """``trained`` in the place of what the model holds now."""
+        put_back(folder)
+        part, old = next_to(folder, "part"), next_to(folder, "old")
+        # Of what is frozen and sharded PEFT may gather the wholes, for which all ranks would have to be here.
+        others = {name: t for name, t in self._model.state_dict().items() if not sharded(t)}
+        try:
+            remove(part)
+            with _settings_unchanged(self._model), _embeddings_decided(self._model) as how:
+                self._model.save_pretrained(part, state_dict={**others, **trained}, **how)
+            if os.path.lexists(folder):  # a kill at any moment leaves one of the two
+                os.replace(folder, old)
+            os.replace(part, folder)
+        except BaseException:
+            remove(part)
+            put_back(folder)
+            raise
+        remove(old)
+        self._saved = folder, step
+
 
 def put_back(folder: Path) -> None:
     """Undo what a kill has left half done: the old ``folder`` aside, and no new one in its place."""
-    old = _beside(folder, "old")
+    old = next_to(folder, "old")
     if os.path.lexists(folder):
-        _remove(old)
+        remove(old)
     elif os.path.lexists(old):
         os.replace(old, folder)
 
 
-def _beside(folder: Path, ending: str) -> Path:
+def next_to(folder: Path, ending: str) -> Path:
+    """``last_good.old``."""
     return folder.with_name(f"{folder.name}.{ending}")
 
 
-def _remove(path: Path) -> None:
+def remove(path: Path) -> None:
     """A folder with all that is in it, or a link alone and not what it leads to."""
     if path.is_symlink() or path.is_file():
         path.unlink()
@@ -163,7 +191,7 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path, ignore_errors=True)
 
 
-def _what_can_save(model: Any) -> Any:
+def what_can_save(model: Any) -> Any:
     """The model inside the wrappers of ``torch.compile`` and of data parallelism."""
     model = getattr(model, "_orig_mod", model)
     return model if hasattr(model, "save_pretrained") else getattr(model, "module", model)
@@ -172,12 +200,11 @@ def _what_can_save(model: Any) -> Any:
 def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
     if not hasattr(model, "save_pretrained"):
         return f"{type(model).__name__} has no save_pretrained"
-    # To gather what is sharded all ranks would have to take part, and only one of them writes.
-    if any(sharded(p) or hasattr(p, "ds_id") or p.is_meta or not p.numel() for p in trained.values()):
-        return "the trained parameters are spread over processes"
     if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
-        return "the trained parameters are spread over processes"
-    size = sum(p.numel() * p.element_size() for p in trained.values())
+        return "FSDP1 keeps the weights in flat pieces; FSDP2 does not"
+    if any(p.is_meta or not elements(p) for p in trained.values()):
+        return "the trained parameters are not on this process"
+    size = sum(elements(p) * p.element_size() for p in trained.values())
     if size > LARGEST_COPY:
         return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
     return None
@@ -210,13 +237,13 @@ def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
     if not (getattr(model, "peft_config", None) and hasattr(model, "get_input_embeddings")):
         yield {}
     elif "save_embedding_layers" in inspect.signature(model.save_pretrained).parameters:
-        yield {"save_embedding_layers": _embeddings_have_changed(model)}
+        yield {"save_embedding_layers": embeddings_have_changed(model)}
     else:  # transformers' own integration of PEFT has no such argument, but one method that asks PEFT
         peft = sys.modules["peft"]
 
         def state_of_adapter(adapter_name: str | None = None, state_dict: dict[str, Tensor] | None = None) -> Any:
             name = adapter_name or model.active_adapters()[0]
-            changed = _embeddings_have_changed(model)
+            changed = embeddings_have_changed(model)
             return peft.get_peft_model_state_dict(model, state_dict, name, save_embedding_layers=changed)
 
         model.get_adapter_state_dict = state_of_adapter
@@ -226,10 +253,15 @@ def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
             del model.get_adapter_state_dict
 
 
-def _embeddings_have_changed(model: Any) -> bool:
-    """They carry an adapter, are trained without a copy of PEFT's own, or are more than the base model on disk has."""
+def embeddings(model: Any) -> list[Any]:
+    """The layers, those that there are."""
     layers = (getattr(model, get, lambda: None)() for get in ("get_input_embeddings", "get_output_embeddings"))
-    for layer in layers:
+    return [layer for layer in layers if layer is not None]
+
+
+def embeddings_have_changed(model: Any) -> bool:
+    """They carry an adapter, are trained without a copy of PEFT's own, or are more than the base model on disk has."""
+    for layer in embeddings(model):
         weight = getattr(layer, "weight", None)
         trained = weight is not None and weight.requires_grad and not hasattr(layer, "original_module")
         if hasattr(layer, "base_layer") or trained:

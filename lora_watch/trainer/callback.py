@@ -23,7 +23,9 @@ from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
+from lora_watch.sharding.zero import is_deepspeeds
 from lora_watch.sinks import Sink, Verdict
+from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import standard_sinks
 from lora_watch.trainer import facts
 from lora_watch.trainer.clipping import ClippingTap
@@ -167,9 +169,9 @@ class LoraWatchCallback(TrainerCallback):
         failures: list[Alert] = []
         with self._guard("looking at the loss and the gradients"):
             self._tap.reduce()
-            groups = getattr(kwargs.get("optimizer"), "param_groups", ())
-            self._rates = tuple(float(group["lr"]) for group in groups)
-            failures = self.monitor.before_update(self._tap.loss)
+            optimizer = kwargs.get("optimizer")
+            self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
+            failures = self.monitor.before_update(self._tap.loss, made=is_deepspeeds(optimizer))
         return self._end_for(failures, may_recover=True)
 
     @_event
@@ -300,7 +302,7 @@ def _build(
         drift=callback.drift,
         rules=callback.policy.rules,
         mute=callback.mute,
-        sinks=callback._sinks(trainer, model) if state.is_world_process_zero else (),
+        sinks=callback._sinks(trainer, model) if state.is_world_process_zero else part_keepers(model),
         console=False,  # it is one of the sinks
         max_steps=state.max_steps if state.max_steps > 0 else None,
         lr_fraction=schedule.fraction if schedule else None,

@@ -36,7 +36,7 @@ def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
     ways = ("pieces", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
-    return run(folder, *ways), folder
+    return run(folder, *ways, "context-parallel", "kept-fsdp2"), folder
 
 
 def check_exactly(row: dict[str, Any]) -> None:
@@ -48,7 +48,7 @@ def check_exactly(row: dict[str, Any]) -> None:
     assert "in_optimizer" in row["wiring"]
 
 
-@pytest.mark.parametrize("way", ["fsdp2", "fsdp2-dora", "tensor-parallel"])
+@pytest.mark.parametrize("way", ["fsdp2", "fsdp2-dora", "tensor-parallel", "context-parallel"])
 def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, way: str) -> None:
     row = torchs[0][way]
     check_exactly(row)
@@ -95,6 +95,13 @@ def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
     assert not any(nothing["known"].values())
     assert nothing["verdict"] == "unknown"
     assert "are unknown" in nothing["notes"][0]
+
+
+def test_each_rank_writes_its_part_of_the_last_good_adapter_and_peft_loads_the_whole(torchs: Any) -> None:
+    """Of the latest copy that healthy steps have followed; of now, where an update is not made."""
+    told = torchs[0]["kept-fsdp2"]
+    assert told["loss"] == {"ended": "LW201", "step": 8, "same": True, "left": ["last_good"]}
+    assert told["gradient"] == {"ended": "LW101", "step": 10, "same": True, "left": ["last_good"]}
 
 
 def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:

@@ -16,16 +16,17 @@ import time
 import unittest.mock
 import warnings
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
+from torch.distributed.nn.functional import all_gather
 
 from lora_watch import Monitor, find_adapters
 from lora_watch.sharding import dtensor
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import lora, stdlib_blocks, tiny_model
 
 STEPS = 10
 """All of them are measured in full, also where that is seldom later (ZeRO-3)."""
@@ -100,10 +101,40 @@ def tensor_parallel(model: Any) -> tuple[Any, Whole]:
     return model, contextlib.nullcontext
 
 
+def context_parallel(model: Any) -> tuple[Any, Whole]:
+    """Each rank has a run of the tokens, and gathers the keys and values of all; weights are spread as accelerate does
+    it. ``torch.distributed.tensor.experimental.context_parallel`` has no attention for a CPU."""
+    from transformers import AttentionInterface
+
+    AttentionInterface.register("gathered", gathered_attention)
+    model.get_base_model().set_attn_implementation("gathered")
+    return fsdp2(model)
+
+
+def gathered_attention(module: Any, query: Any, key: Any, value: Any, mask: Any, scaling: float, **_: Any) -> Any:
+    key, value = (torch.cat(all_gather(tensor.contiguous()), dim=2) for tensor in (key, value))
+    rows, columns = rank() * query.shape[2] + torch.arange(query.shape[2]), torch.arange(key.shape[2])
+    seen = rows[:, None] >= columns
+    out = F.scaled_dot_product_attention(query, key, value, attn_mask=seen, scale=scaling, enable_gqa=True)
+    return out.transpose(1, 2).contiguous(), None
+
+
+def inputs(way: str, ids: torch.Tensor) -> dict[str, torch.Tensor]:
+    """What this rank's model is given of a batch."""
+    if way != "context-parallel":
+        return {"input_ids": ids, "labels": ids}
+    following = F.pad(ids[:, 1:], (0, 1), value=-100)
+    places = torch.arange(ids.shape[1]).expand_as(ids)
+    mine, labels, at = (t.chunk(dist.get_world_size(), 1)[rank()].contiguous() for t in (ids, following, places))
+    return {"input_ids": mine, "labels": mine, "shift_labels": labels, "position_ids": at}
+
+
 WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "one process": one,
     "ddp": ddp,
+    "ddp-3": ddp,
     "fsdp2": fsdp2,
+    "fsdp2-3": fsdp2,
     "fsdp2-dora": fsdp2,
     "fsdp2-recovers": fsdp2,
     "fsdp2-bf16": fsdp2_bf16,
@@ -111,6 +142,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "fsdp1-orig": functools.partial(fsdp1, use_orig_params=True),
     "fsdp1-flat": functools.partial(fsdp1, use_orig_params=False),
     "tensor-parallel": tensor_parallel,
+    "context-parallel": context_parallel,
 }
 
 
@@ -136,7 +168,7 @@ def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
     with monitor or contextlib.nullcontext():
         for ids in data:
             began, spent = time.perf_counter(), monitor.guard.seconds if monitor is not None else 0.0
-            loss = model(input_ids=ids, labels=ids).loss
+            loss = model(**inputs(way, ids)).loss
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
@@ -175,55 +207,6 @@ def pieces() -> dict[str, Any]:
                     "norms": float((dtensor.norms(cut) - torch.stack([f.double().norm() for f in full])).abs().max()),
                 }
     return told
-
-
-# -- DeepSpeed, through the Trainer ---------------------------------------------------------------------------------
-def zero(way: str, folder: Path, watched: bool) -> dict[str, Any]:
-    import deepspeed  # pyright: ignore[reportMissingImports]
-    from accelerate.state import AcceleratorState
-    from transformers import TrainerCallback
-    from transformers.integrations import deepspeed as settings
-
-    from lora_watch import LoraWatchCallback
-
-    torch.manual_seed(0)
-    AcceleratorState._reset_state(True)
-    settings.unset_hf_deepspeed_config()
-    config = {
-        "zero_optimization": {"stage": int(way[-1])},
-        "zero_allow_untested_optimizer": True,
-        "train_micro_batch_size_per_gpu": "auto",
-        "train_batch_size": "auto",
-        "gradient_accumulation_steps": "auto",
-    }
-    began, spent = [], []
-
-    class Clock(TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            began.append(time.perf_counter())
-            spent.append(callback.monitor.guard.seconds if callback.monitor is not None else 0.0)
-
-    callback = LoraWatchCallback(console=False, tensorboard=False, fail_on="error")
-    trainer = build_trainer(
-        lora(tiny_model()),
-        stdlib_blocks(4 * 2 * STEPS, 32),
-        STEPS,
-        callbacks=[Clock(), callback] if watched else [Clock()],
-        output_dir=str(folder / way),
-        deepspeed=config,
-        ddp_backend="gloo",
-        logging_steps=1,
-    )
-    trainer.train()
-    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
-    model: Any = trainer.model
-    trained = [p for p in model.parameters() if p.requires_grad]
-    with deepspeed.zero.GatheredParameters(trained) if way == "zero3" else contextlib.nullcontext():
-        seen = seen_by(callback.monitor, model) if watched else {}
-    if watched:
-        seen["versions"] = {**(seen["versions"] or {}), "deepspeed": deepspeed.__version__}
-        seen["ms_ours"] = 1e3 * min(later - one for one, later in pairwise(spent))
-    return {"losses": losses, "ms": 1e3 * min(later - one for one, later in pairwise(began)), **seen}
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------
@@ -274,8 +257,14 @@ def rank() -> int:
     return dist.get_rank() if dist.is_initialized() else 0
 
 
+def through_trainer(way: str) -> bool:
+    return way.startswith("zero") or way.endswith("-trainer")
+
+
 def row(way: str, folder: Path) -> dict[str, Any]:
-    train = zero if way.startswith("zero") else loop
+    from tests.sharding.trainers import trained
+
+    train = trained if through_trainer(way) else loop
     plain, watched = train(way, folder, False), train(way, folder, True)
     same = plain.pop("losses") == watched.pop("losses")
     return {"way": way, "ranks": dist.get_world_size() if dist.is_initialized() else 1, "same": same,
@@ -283,15 +272,22 @@ def row(way: str, folder: Path) -> dict[str, Any]:
 
 
 def main(folder: Path, ways: Sequence[str]) -> None:
+    from tests.sharding.kept import kept
+
     torch.set_num_threads(1)
-    if any(way.startswith("zero") for way in ways):
+    if any("zero" in way for way in ways):
         import deepspeed  # pyright: ignore[reportMissingImports]
 
         deepspeed.init_distributed("gloo")
     elif "RANK" in os.environ:
         dist.init_process_group("gloo")
     for way in ways:
-        told = pieces() if way == "pieces" else row(way, folder)
+        if way == "pieces":
+            told = pieces()
+        elif way.startswith("kept-"):
+            told = kept(way.removeprefix("kept-"), folder)
+        else:
+            told = row(way, folder)
         if rank() == 0:
             (folder / f"{way}.json").write_text(json.dumps(told))
     if dist.is_initialized():

@@ -1,0 +1,104 @@
+"""Ways that the Trainer itself spreads a model: DeepSpeed's, and FSDP2 by accelerate."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+import unittest.mock
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate.state import AcceleratorState
+from accelerate.utils import DistributedType
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback
+from tests.sharding.ways import STEPS, seen_by
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+
+def settings(way: str) -> dict[str, Any]:
+    """What the Trainer is told."""
+    if way.startswith("fsdp2"):
+        wrapped = {"version": 2, "transformer_layer_cls_to_wrap": ["LlamaDecoderLayer"]}
+        return {"fsdp": True, "fsdp_config": wrapped}
+    config = {
+        "zero_optimization": {"stage": int(way[-1])},
+        "zero_allow_untested_optimizer": True,
+        "train_micro_batch_size_per_gpu": "auto",
+        "train_batch_size": "auto",
+        "gradient_accumulation_steps": "auto",
+    }
+    return {"deepspeed": config}
+
+
+@contextlib.contextmanager
+def fresh(way: str) -> Iterator[None]:
+    """Nothing is left of the Trainer before. Of FSDP on a CPU accelerate wants to hear nothing: it is told here."""
+    AcceleratorState._reset_state(True)
+    if way.startswith("zero"):
+        from transformers.integrations import deepspeed
+
+        deepspeed.unset_hf_deepspeed_config()
+    make = AcceleratorState.__init__
+
+    def as_on_an_accelerator(self: Any, *args: Any, fsdp_plugin: Any = None, **kwargs: Any) -> None:
+        make(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
+        if fsdp_plugin is not None:
+            self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+
+    with unittest.mock.patch.object(AcceleratorState, "__init__", as_on_an_accelerator):
+        yield
+
+
+def a_trainer(
+    way: str, folder: Path, steps: int, callbacks: Sequence[Any], trainer_class: type[Trainer] = Trainer
+) -> Trainer:
+    return build_trainer(
+        lora(tiny_model()),
+        stdlib_blocks(4 * 2 * STEPS, 32),
+        steps,
+        callbacks=callbacks,
+        trainer_class=trainer_class,
+        output_dir=str(folder),
+        ddp_backend="gloo",
+        logging_steps=1,
+        **settings(way),
+    )
+
+
+def whole(way: str, model: Any) -> contextlib.AbstractContextManager[Any]:
+    """Inside, what is trained of ``model`` is whole, or a DTensor."""
+    if way != "zero3":
+        return contextlib.nullcontext()
+    import deepspeed  # pyright: ignore[reportMissingImports]
+
+    return deepspeed.zero.GatheredParameters([p for p in model.parameters() if p.requires_grad])
+
+
+def trained(way: str, folder: Path, watched: bool) -> dict[str, Any]:
+    torch.manual_seed(0)
+    began, spent = [], []
+
+    class Clock(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            began.append(time.perf_counter())
+            spent.append(callback.monitor.guard.seconds if callback.monitor is not None else 0.0)
+
+    callback = LoraWatchCallback(console=False, tensorboard=False, fail_on="error")
+    with fresh(way):
+        trainer = a_trainer(way, folder / way, STEPS, [Clock(), callback] if watched else [Clock()])
+        trainer.train()
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    with whole(way, trainer.model):
+        seen = seen_by(callback.monitor, trainer.model) if watched else {}
+    if watched:
+        if way.startswith("zero"):
+            import deepspeed  # pyright: ignore[reportMissingImports]
+
+            seen["versions"] = {**(seen["versions"] or {}), "deepspeed": deepspeed.__version__}
+        seen["ms_ours"] = 1e3 * min(later - one for one, later in pairwise(spent))
+    return {"losses": losses, "ms": 1e3 * min(later - one for one, later in pairwise(began)), **seen}
