@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +158,39 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 2), ("LW910", 3, 2)]
     assert all(torch.isfinite(p).all() for p in module.parameters())
     assert report(tmp_path)["verdict"] == "ok"
+
+
+TWO_RANKS = """
+import json, os, sys
+from pathlib import Path
+from lora_watch import LoraWatchError
+from lora_watch.lightning import LoraWatch
+from tests.integrations.test_lightning import Module, fit
+
+out, rank, told = Path(sys.argv[1]), int(os.environ["RANK"]), {}
+for name, spoil_at in (("sound", None), ("nan", 2 if rank == 1 else None)):
+    module, callback, ended = Module(spoil_at=spoil_at), LoraWatch(console=False, fail_on="error"), "ok"
+    try:
+        fit(out / name, module, callback, devices=2, strategy="ddp")
+    except LoraWatchError as error:
+        ended = error.alerts[0].rule
+    last = callback.monitor.last
+    told[name] = [ended, callback.monitor.steps, last.loss, float(last.metrics["delta_norm"].values.sum())]
+(out / f"rank{rank}.json").write_text(json.dumps(told))
+"""
+
+
+def test_two_ranks_have_the_same_numbers_and_stop_together(tmp_path: Path) -> None:
+    (tmp_path / "train.py").write_text(TWO_RANKS)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [*command, str(tmp_path / "train.py"), str(tmp_path)], env=env, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert zero["sound"] == one["sound"]
+    assert zero["sound"][:2] == ["ok", 4]
+    assert report(tmp_path / "sound")["verdict"] == "ok"
+    assert zero["nan"][0] == one["nan"][0] == "LW201"
+    assert (report(tmp_path / "nan")["verdict"], report(tmp_path / "nan")["step"]) == ("failed", 3)
