@@ -1,0 +1,112 @@
+"""Trainers that are made from the Trainer: each is monitored, and its loss is the one that it logs.
+
+SFT and DPO are in ``test_loss.py``, GRPO in ``tests/rules/test_loss_rules.py``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import (
+    DataCollatorForSeq2Seq,
+    LlamaForSequenceClassification,
+    PreTrainedTokenizerBase,
+    Seq2SeqTrainer,
+    Seq2SeqTrainingArguments,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from lora_watch import LoraWatchCallback, Severity
+from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
+
+STEPS = 3
+PAIRS = [
+    {"prompt": "It is a truth", "chosen": " universally acknowledged", "rejected": " nobody ever heard"},
+    {"prompt": "She was", "chosen": " then but fifteen", "rejected": " def import class return"},
+] * 8
+SINGLE = [{"prompt": pair["prompt"], "completion": pair["chosen"], "label": n % 2 == 0} for n, pair in enumerate(PAIRS)]
+
+
+def settings(folder: Path, **more: Any) -> dict[str, Any]:
+    quiet = {"use_cpu": True, "bf16": False, "report_to": "none", "save_strategy": "no", "disable_tqdm": True}
+    each = {"output_dir": str(folder), "max_steps": STEPS, "logging_steps": 1, "learning_rate": 1e-3}
+    return {**quiet, **each, "per_device_train_batch_size": 4, **more}
+
+
+def seq2seq(folder: Path, watcher: LoraWatchCallback) -> Any:
+    config = T5Config(vocab_size=1024, d_model=32, d_ff=64, num_layers=2, num_heads=2, d_kv=16)
+    config.decoder_start_token_id = 0
+    model = lora(T5ForConditionalGeneration(config), targets=["q", "v"], task_type="SEQ_2_SEQ_LM")
+    return Seq2SeqTrainer(
+        model=model,
+        args=Seq2SeqTrainingArguments(**settings(folder)),
+        train_dataset=stdlib_blocks(16, 16),  # type: ignore[arg-type]
+        data_collator=DataCollatorForSeq2Seq(tokenizer(), model=model),
+        callbacks=[watcher],
+    )
+
+
+def tokenizer() -> PreTrainedTokenizerBase:
+    return tiny_tokenizer()
+
+
+def with_trl(kind: str, rows: list[dict[str, Any]], model: Callable[[], Any] = lambda: lora(tiny_model()), **more: Any):
+    def build(folder: Path, watcher: LoraWatchCallback) -> Any:
+        trl = pytest.importorskip("trl")
+        from datasets import Dataset
+
+        place = trl if hasattr(trl, f"{kind}Trainer") else importlib.import_module(f"trl.experimental.{kind.lower()}")
+        return getattr(place, f"{kind}Trainer")(
+            model=model(),
+            args=getattr(place, f"{kind}Config")(**settings(folder, **more)),
+            train_dataset=Dataset.from_list(rows),
+            processing_class=tokenizer(),
+            callbacks=[watcher],
+        )
+
+    return build
+
+
+def judge_of_answers() -> Any:
+    bare = tiny_model()
+    config = bare.config
+    config.num_labels, config.pad_token_id = 1, tiny_tokenizer().pad_token_id
+    model = LlamaForSequenceClassification(config).float()
+    model.model.load_state_dict(bare.model.state_dict())
+    return lora(model, task_type="SEQ_CLS", targets=["q_proj", "v_proj"])
+
+
+BUILD: dict[str, Callable[[Path, LoraWatchCallback], Any]] = {
+    "Seq2Seq": seq2seq,
+    "SFT, packed": with_trl(
+        "SFT", [{"text": row["prompt"] + row["chosen"]} for row in PAIRS], packing=True, max_length=32
+    ),
+    "SFT, completions only": with_trl("SFT", [{k: row[k] for k in ("prompt", "completion")} for row in SINGLE]),
+    "KTO": with_trl("KTO", SINGLE),
+    "ORPO": with_trl("ORPO", PAIRS, max_length=32),
+    "CPO": with_trl("CPO", PAIRS, max_length=32),
+    "Reward": with_trl("Reward", PAIRS, judge_of_answers),
+}
+
+
+@pytest.mark.parametrize("kind", BUILD)
+def test_it_is_monitored(kind: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    watcher = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = BUILD[kind](tmp_path, watcher)
+    trainer.train()
+    monitor = watcher.monitor
+    assert monitor is not None
+    assert monitor.last is not None
+    assert monitor.steps == trainer.state.global_step > 0
+    logged = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert monitor.last.loss == pytest.approx(float(logged[-1]), rel=1e-3, abs=1e-4)
+    for metric in ("delta_norm", "a_grad_norm", "output_ratio", "effective_lr"):
+        assert monitor.last.metrics[metric].known.all(), metric
+    assert not [alert for alert in monitor.alerts if alert.severity >= Severity.ERROR]
