@@ -81,7 +81,9 @@ def main() -> None:
     torch.set_num_threads(1)
     corpus, extreme = load_all(), load_all(extremes())
     outcomes = label(corpus | extreme) | label(corpus)  # no extreme is what others are measured by
-    done = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
+    unfinished = RESULTS.with_suffix(".part")
+    files = [path for path in (RESULTS, unfinished) if path.exists()]
+    done = {entry["name"]: entry for path in files for entry in json.loads(path.read_text())}
     known = trained_before(done, corpus | extreme)
     results = []
     for spec, trace in (corpus | extreme).items():
@@ -106,9 +108,10 @@ def main() -> None:
         }
         print(f"{spec.name} ({entry['label']}): {entry['rule']} {entry['settings']} → {entry['verdict']}", flush=True)
         results.append(entry)
-        unfinished = RESULTS.with_suffix(".part")
-        unfinished.write_text(json.dumps(results, indent=1) + "\n")
-    RESULTS.with_suffix(".part").rename(RESULTS)
+        done[spec.name] = entry
+        unfinished.write_text(json.dumps(list(done.values()), indent=1) + "\n")
+    unfinished.unlink(missing_ok=True)
+    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
 
 
 if __name__ == "__main__":
