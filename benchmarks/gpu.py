@@ -9,7 +9,7 @@ hold: nothing waits for the device but the reading of the step before (CUDA's ow
 ``error`` around our code); every norm agrees with float64 on the CPU to 1e-6, and ``output_ratio`` with its definition
 to 1e-3; weights after training are the same bit for bit with and without the monitor; a captured CUDA graph replays
 with it as without; ``torch.compile`` makes the same graphs of a model with it as without; and the tests of what arrives
-late (``tests/monitor/test_late.py``), which elsewhere take a CPU for an accelerator, pass on the device.
+late (``LATE``), which elsewhere take a CPU for an accelerator, pass on the device.
 ``--device cpu --models toy`` tries the script itself where there is no accelerator; its times mean nothing then.
 """
 
@@ -56,6 +56,7 @@ MODELS = {
     "7b": Shape(32, 4096, 11008, 2048),
 }
 KINDS = {"plain": (True, False), "full": (True, True)}
+LATE = ("tests/monitor/test_late.py", "tests/monitor/test_operations.py")
 VIEWS = (torch.ops.aten.detach, torch.ops.aten.empty)
 
 
@@ -308,11 +309,11 @@ def output_ratios(device: torch.device) -> str:
 def tests(device: torch.device) -> str:
     """The suite's tests of what arrives late, on the device."""
     root = Path(__file__).parents[1]
-    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-x", "tests/monitor/test_late.py"]
+    command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-x", *LATE]
     done = subprocess.run(command, cwd=root, env=os.environ | {"LORA_WATCH_TEST_DEVICE": str(device)})
     if done.returncode:
-        raise Surprise(f"tests/monitor/test_late.py fails on {device}")
-    return f"tests/monitor/test_late.py passes on {device}"
+        raise Surprise(f"{' or '.join(LATE)} fails on {device}")
+    return f"{' and '.join(LATE)} pass on {device}"
 
 
 def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
@@ -338,7 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--device", default="cuda")
     parser.add_argument("--models", default="1b,7b")
     parser.add_argument("--steps", type=int, default=20)
-    parser.add_argument("--no-tests", action="store_true", help="leave out tests/monitor/test_late.py")
+    parser.add_argument("--no-tests", action="store_true", help="leave out the tests")
     options = parser.parse_args(arguments)
     device = torch.device(options.device)
     if device.type != "cpu" and not getattr(torch, device.type).is_available():

@@ -219,6 +219,11 @@ class StepRecord:
     broken: tuple[str, ...] = ()
     """Where the loss is not finite: names of frozen weights that are not either, in the model's order."""
 
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What several rules make of it, by name, made once."""
+        return {}
+
     @property
     def learned(self) -> bool:
         """The update was applied, and the loss that it came from is a number, as far as is known."""

@@ -1,6 +1,6 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported.
 
-``LORA_WATCH_TEST_DEVICE=cuda`` has tests/monitor/test_late.py run on an accelerator (``benchmarks/gpu.py`` does it).
+``LORA_WATCH_TEST_DEVICE=cuda`` has the tests run on an accelerator that can (``benchmarks/gpu.py`` does it).
 """
 
 import os

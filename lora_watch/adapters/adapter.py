@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -99,9 +99,9 @@ class Adapter(ABC):
         return None
 
     @classmethod
-    def fingerprints(cls, adapters: Sequence[Any]) -> list[tuple[Any, ...] | None]:
-        """Of each of some adapters of this class."""
-        return [adapter.fingerprint for adapter in adapters]
+    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
+        """What says whether the fingerprints of these adapters, all of this class, are still those of now."""
+        return same_fingerprints(adapters)
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property
@@ -149,6 +149,12 @@ class Adapter(ABC):
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"
+
+
+def same_fingerprints(adapters: Sequence[Any]) -> Callable[[], bool]:
+    """Whether the adapters' fingerprints are those of now; never where one is not known."""
+    before = [adapter.fingerprint for adapter in adapters]
+    return lambda: None not in before and [adapter.fingerprint for adapter in adapters] == before
 
 
 class NoAdaptersError(ValueError):

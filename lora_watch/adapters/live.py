@@ -93,20 +93,18 @@ class Live:
     def __init__(self, adapters: Sequence[Any]):
         self.adapters = list(adapters)
         self._kinds = [(kind, list(members)) for kind, members in groupby(self.adapters, type)]
-        # They hold identities of objects: until they are read again ``now`` keeps those alive that it was asked for.
-        self._fingerprints = self._read_fingerprints()
-        self.now = Resolved(self.adapters, None not in self._fingerprints)
+        self.now = self._resolved()
 
     def refresh(self) -> Resolved:
-        """``now``, after reading the fingerprints."""
-        fingerprints = self._read_fingerprints()
-        if fingerprints != self._fingerprints or None in fingerprints:
-            self._fingerprints = fingerprints
-            self.now = Resolved(self.adapters, None not in fingerprints)
+        """``now``, after comparing the fingerprints."""
+        if not all(unchanged() for unchanged in self._unchanged):
+            self.now = self._resolved()
         return self.now
 
-    def _read_fingerprints(self) -> list[tuple[Any, ...] | None]:
-        return [fingerprint for kind, members in self._kinds for fingerprint in kind.fingerprints(members)]
+    def _resolved(self) -> Resolved:
+        # They hold parameters, or identities of those: then ``now`` keeps those alive that it was asked for.
+        self._unchanged = [kind.unchanged(members) for kind, members in self._kinds]
+        return Resolved(self.adapters, known=all(unchanged() for unchanged in self._unchanged))
 
 
 def _memory(read: Read) -> list[int]:

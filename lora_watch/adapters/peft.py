@@ -1,6 +1,6 @@
 """Reads the LoRA layers of Hugging Face PEFT by their attributes, without importing it.
 
-This file, ``peft_deltas.py`` and ``peft_config.py`` are the only ones that know PEFT's attribute names. Relied on,
+This file and its kin, ``peft_*.py``, are the only ones that know PEFT's attribute names. Relied on,
 from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``,
 ``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``, ``active_adapters``,
 ``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``,
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import Adapter, Factors
+from lora_watch.adapters.adapter import Adapter, Factors, same_fingerprints
+from lora_watch.adapters.peft_place import Place, unchanged
 from lora_watch.adapters.tensors import gathered, mark, readable, whole
 from lora_watch.names import clean_name
 
@@ -157,7 +159,6 @@ class PeftAdapter(PeftLayer, Adapter):
         self._a_parts = _parts(self._a[key])
         self._b_parts = _parts(self._b[key])
         self._variant = self._find_variant()
-        self._place: Any = key, vars(module), a._modules, b._modules
 
     # -- the factors -------------------------------------------------------------------------------------------
     @property
@@ -258,29 +259,13 @@ class PeftAdapter(PeftLayer, Adapter):
         return fingerprint if self._variant in _PLAIN else (*fingerprint, *self._other_marks())
 
     @classmethod
-    def fingerprints(cls, adapters: Sequence[Any]) -> list[tuple[Any, ...] | None]:
-        """``fingerprint`` in other words, of each. Of the usual kind without a call: half of the time, and this is what
-        every step asks of every adapter."""
-        if any(adapter._variant not in _PLAIN for adapter in adapters):
-            return [adapter.fingerprint for adapter in adapters]
-        try:
-            return [
-                (
-                    active if type(active := own["_active_adapter"]) is str else key in active,
-                    own["_disable_adapters"],
-                    key in own["merged_adapters"],
-                    own["scaling"][key],
-                    id(a := a_layers[key]._parameters["weight"]),
-                    id(b := b_layers[key]._parameters["weight"]),
-                    a.requires_grad,
-                    b.requires_grad,
-                    type(a) is not nn.Parameter or a.data_ptr(),
-                    type(b) is not nn.Parameter or b.data_ptr(),
-                )
-                for key, own, a_layers, b_layers in [adapter._place for adapter in adapters]
-            ]
-        except KeyError:  # bare parameters, something computed in a weight's place, a deleted adapter, another PEFT
-            return [adapter.fingerprint for adapter in adapters]
+    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
+        """``same_fingerprints`` in other words. Of the usual kind without a call and without an object made: a third of
+        the time, which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
+        if all(adapter._variant in _PLAIN for adapter in adapters):
+            with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
+                return unchanged([Place.of(a._layer, a._key, a._a, a._b) for a in adapters])
+        return same_fingerprints(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:
         """Of what else the product is made of."""

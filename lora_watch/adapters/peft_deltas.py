@@ -6,13 +6,13 @@ Relied on besides what ``peft.py`` names: the dictionaries of parameters that ``
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Factors
+from lora_watch.adapters.adapter import Factors, same_fingerprints
 from lora_watch.adapters.peft import PeftLayer, tuner
 from lora_watch.adapters.tensors import gathered, here, mark
 
@@ -113,9 +113,9 @@ class DenseAdapter(PeftLayer):
         return self.active, self.active and self.merged, *map(mark, self.parameters)
 
     @classmethod
-    def fingerprints(cls, adapters: Sequence[DenseAdapter]) -> list[tuple[Any, ...]]:
-        """Of each of some adapters."""
-        return [adapter.fingerprint for adapter in adapters]
+    def unchanged(cls, adapters: Sequence[DenseAdapter]) -> Callable[[], bool]:
+        """See ``Adapter.unchanged``."""
+        return same_fingerprints(adapters)
 
     @property
     def trainable(self) -> bool:

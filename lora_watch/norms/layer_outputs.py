@@ -16,8 +16,12 @@ from lora_watch.deferred import is_far
 _GOLDEN = 0.6180339887498949
 
 
+_KINDS: dict[tuple[Any, ...], int] = {}
+"""A number for each dtype, shape and device of the factors that there have been, for it is compared in every layer."""
+
+
 class Part(NamedTuple):
-    """What one adapter adds to its layer's output, as far as it is known before the layer is called."""
+    """What one adapter adds to its layer's output, as far as it is known before the layer is called. All detached."""
 
     a: Tensor | None
     """``[r, d_in]``; None where rows are kept of h = A·x and not of x."""
@@ -25,41 +29,35 @@ class Part(NamedTuple):
     """``[d_out, r]``; None where there is none."""
     middle: Tensor | None
     """``[r]``: what lies between B and A."""
-    kind: tuple[Any, ...]
+    kind: int
+    """Those of one kind can be measured together."""
 
     @classmethod
     def of(cls, a: Tensor | None, b: Tensor | None, middle: Tensor | None = None) -> Part:
-        kind = (None if t is None else (t.dtype, t.shape) for t in (a, b, middle))
-        return cls(a, b, middle, tuple(kind))
+        a, b, middle = (None if t is None else t.detach() for t in (a, b, middle))
+        alike = tuple(None if t is None else (t.dtype, t.shape, t.device) for t in (a, b, middle))
+        return cls(a, b, middle, _KINDS.setdefault(alike, len(_KINDS)))
 
 
 NOT_FACTORED = Part.of(None, None)
 
 
-class Kept(NamedTuple):
-    """Rows of one layer in a forward pass, on its device: copies, for what they are of may be written to."""
+class Kept:
+    """Rows of layers of one kind in a forward pass, on their device: copies, for what they are of may be written to."""
 
-    adapter: int
-    """Its place among all of them."""
-    scale: float
-    part: Part
-    x: Tensor
-    """``[rows, d_in]``; where ``part`` has no A, h = A·x itself, ``[r, rows]``."""
-    y: Tensor
-    """The layer's own answer W₀·x, ``[rows, d_out]``."""
-    bias: Tensor | None
-    weight: Tensor | None
-    """``[rows]``: False for padding. The same object for layers that are to be taken together."""
-
-    @property
-    def bytes(self) -> int:
-        return self.x.nbytes + self.y.nbytes
-
-    @property
-    def kind(self) -> tuple[Any, ...]:
-        """Those of one kind are measured together."""
-        _, _, part, x, y, bias, weight = self
-        return part.kind, x.dtype, x.shape, x.device, y.shape, bias is None, id(weight)
+    def __init__(self, weight: Tensor | None):
+        self.weight = weight
+        """``[rows]``: False for padding."""
+        self.adapters: list[int] = []
+        """Their places among all of them."""
+        self.scales: list[float] = []
+        self.parts: list[Part] = []
+        self.x: list[Tensor] = []
+        """``[rows, d_in]``; where the parts have no A, h = A·x itself, ``[r, rows]``."""
+        self.y: list[Tensor] = []
+        """The layers' own answers W₀·x, ``[rows, d_out]``."""
+        self.bias: list[Tensor] = []
+        """``[d_out]`` each; empty where they have none."""
 
 
 class Sampled:
@@ -78,28 +76,51 @@ class Sampled:
 
     def of(self, count: int) -> tuple[slice | None, Tensor | None]:
         """Which of ``count`` rows, None for all of them; and their weights, 0 for padding, None where there is none."""
-        if count not in self._of:
-            stride = max(1, count // self._tokens)
-            first = int(self._phase * stride)
-            rows = slice(first, first + stride * self._tokens, stride)
-            weight = None
-            if self._mask is not None and self._mask.numel() == count:
-                weight = self._mask.reshape(-1)[rows] != 0
-                # Asking an accelerator whether all are ones would wait for it.
-                weight = None if weight.device.type == "cpu" and bool(weight.all()) else weight
-            self._of[count] = (None if count <= self._tokens else rows), weight
-        return self._of[count]
+        stride = max(1, count // self._tokens)
+        first = int(self._phase * stride)
+        rows = slice(first, first + stride * self._tokens, stride)
+        weight = None
+        if self._mask is not None and self._mask.numel() == count:
+            weight = self._mask.reshape(-1)[rows] != 0
+            # Asking an accelerator whether all are ones would wait for it.
+            weight = None if weight.device.type == "cpu" and bool(weight.all()) else weight
+        return (None if count <= self._tokens else rows), weight
 
-    def keep(self, index: int, adapter: Adapter | DenseAdapter, part: Part, layer: Any, x: Tensor, y: Tensor) -> Kept:
-        """Copy what is sampled. ``index``: the adapter's place; ``part``: what it adds to the output y of ``layer``."""
+    def keep(
+        self, kept: dict[Any, Kept], index: int, adapter: Adapter | DenseAdapter, part: Part, layer: Any, x: Any, y: Any
+    ) -> int:
+        """Copy what is sampled to ``kept``, by its kind; how many bytes that are.
+
+        Args:
+            kept: by kinds of layers; made of this sample alone.
+            index: the adapter's place.
+            part: what it adds to the layer's output.
+            layer: the frozen layer, whose bias is not counted.
+            x: the layer's input.
+            y: its output.
+        """
         embedding = adapter.kind == "Embedding"
-        sample, weight = self.of(x.numel() if embedding else x.numel() // x.shape[-1])
+        count = x.numel() if embedding else x.numel() // x.shape[-1]
+        if (found := self._of.get(count)) is None:
+            found = self._of[count] = self.of(count)
+        sample, weight = found
         if embedding or part.a is None:
-            rows, part = _inside(adapter, part, x, sample), part._replace(a=None)
+            rows, part = _inside(adapter, part, x, sample), part._replace(a=None, kind=-1 - part.kind)
         else:
             rows = _rows(x, sample)
-        # HQQ's bias is no parameter
-        return Kept(index, adapter.scale, part, rows, _rows(y, sample), getattr(layer, "bias", None), weight)
+        own = _rows(y, sample)
+        bias = getattr(layer, "bias", None) if (b := layer._parameters.get("bias")) is None else b  # HQQ's is none
+        kind = part.kind, count, bias is None
+        if (same := kept.get(kind)) is None:
+            same = kept[kind] = Kept(weight)
+        same.adapters.append(index)
+        same.scales.append(adapter.scale)
+        same.parts.append(part)
+        same.x.append(rows)
+        same.y.append(own)
+        if bias is not None:
+            same.bias.append(bias)
+        return rows.nbytes + own.nbytes
 
 
 def _rows(x: Tensor, sample: slice | None) -> Tensor:
@@ -118,7 +139,8 @@ def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slic
             (delta,) = adapter.delta_matrices()
             a = _wide(delta)
         else:
-            a = _wide(_present(part.a))
+            assert part.a is not None
+            a = _wide(part.a)
         if adapter.kind == "Embedding":
             ids = x.reshape(-1)
             h = F.embedding(ids if sample is None else ids[sample], a.t()).t()
@@ -128,48 +150,38 @@ def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slic
 
 
 @torch.no_grad()
-def squares_and_norms(kept: Sequence[Kept]) -> Tensor:
-    """‖B·diag(middle)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``. All are of one kind.
+def squares_and_norms(kept: Kept) -> Tensor:
+    """‖B·diag(middle)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``.
 
     With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are in
     single precision, of float64 factors in double; all else is in float64 (which MPS has not), and everything is on an
     accelerator, where TF32 may be on whatever we say.
     """
-    first = kept[0]
-    with _as_written(first.y.device):
-        if first.part.a is None:
-            inside = _stack([k.x for k in kept])
-        else:
-            a = _wide(_stack([_present(k.part.a) for k in kept]))
-            inside = a @ _stack([k.x for k in kept]).to(a.dtype).mT
-        y = _stack([k.y for k in kept]).to(inside.dtype)
-        if first.bias is not None:
-            y = y - _stack([_present(k.bias) for k in kept]).to(y.dtype).unsqueeze(1)
+    parts, (a, b, middle, _) = kept.parts, kept.parts[0]
+    with _as_written(kept.y[0].device):
+        inside = _stack(kept.x)
+        if a is not None:
+            wide = _wide(_stack([part.a for part in parts]))
+            inside = wide @ inside.to(wide.dtype).mT
+        y = _stack(kept.y).to(inside.dtype)
+        if kept.bias:
+            y = y - _stack([bias.detach().unsqueeze(0) for bias in kept.bias]).to(y.dtype)
         inside, own = _precise(inside), _precise(torch.linalg.vector_norm(y, dim=2))
-        if (weight := first.weight) is not None:
-            inside, own = inside * weight, own * weight
+        if kept.weight is not None:
+            inside, own = inside * kept.weight, own * kept.weight
         squares = inside @ inside.mT
-        if first.part.b is not None:
-            squares = squares * _grams(kept)
+        if b is not None:
+            factor = _precise(_stack([part.b for part in parts]))
+            if middle is not None:
+                factor = factor * _precise(_stack([p.middle.reshape(1, -1) for p in parts if p.middle is not None]))
+            squares = squares * (factor.mT @ factor)
         return torch.stack((squares.sum((1, 2)), torch.linalg.vector_norm(own, dim=1)))
 
 
-def _grams(kept: Sequence[Kept]) -> Tensor:
-    """diag(middle)·BᵀB·diag(middle), ``[n, r, r]``."""
-    b = _precise(_stack([_present(k.part.b) for k in kept]))
-    if kept[0].part.middle is not None:
-        b = b * _precise(_stack([_present(k.part.middle).flatten() for k in kept])).unsqueeze(1)
-    return b.mT @ b
-
-
-def _stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Of one, no copy."""
-    return torch.stack(list(tensors)) if len(tensors) > 1 else tensors[0].unsqueeze(0)
-
-
-def _present(tensor: Tensor | None) -> Tensor:
-    assert tensor is not None  # as of the first of its kind
-    return tensor.detach()
+def _stack(matrices: Sequence[Tensor | None]) -> Tensor:
+    """``[n, rows, columns]``: of one no copy, of several as quickly as matrices of one shape can be."""
+    there = [matrix for matrix in matrices if matrix is not None]
+    return torch.cat(there).view(len(there), *there[0].shape) if len(there) > 1 else there[0].unsqueeze(0)
 
 
 def _precise(x: Tensor) -> Tensor:

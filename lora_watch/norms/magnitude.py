@@ -21,13 +21,16 @@ class Magnitudes:
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._having: list[tuple[int, Adapter | DenseAdapter]] = []
+        """Those that have a magnitude vector, and their places."""
         self._start: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
         """Measure ``adapters`` from now on, and copy the vectors that are not held yet."""
         self._adapters = adapters
-        for adapter in adapters:
+        self._having = [(i, a) for i, a in enumerate(adapters) if a.magnitude_parameter is not None]
+        for _, adapter in self._having:
             if adapter.name not in self._start and (m := adapter.magnitude) is not None:
                 self._start[adapter.name] = m.detach().clone()
 
@@ -39,7 +42,7 @@ class Magnitudes:
         Outputs whose magnitude began at 0 are passed over: DoRA divides by zero there. NaN in m is NaN here.
         """
         by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-        for i, adapter in enumerate(self._adapters if due.full else ()):
+        for i, adapter in self._having if due.full else ():
             if (m := adapter.magnitude) is not None:
                 m = (m.cpu() if m.device.type == "mps" else m).detach().double().flatten()
                 start = self._start.get(adapter.name)

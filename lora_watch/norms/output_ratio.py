@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -89,8 +88,8 @@ class OutputRatioProbe:
         """What the others add, as long as it can be looked up once."""
         self._due: dict[int, Part | None] = {}
         """Of the adapters that are to be measured in the coming forward pass; None where it is looked up there."""
-        self._kept: list[Kept] = []
-        self._bytes = 0
+        self._kept: dict[Any, Kept] = {}
+        self._bytes, self._most = 0, KEPT
         self._inside = False
         """The model's forward pass has begun and not ended: it says when to measure what is kept."""
         self._measured: list[_Measured] = []
@@ -125,6 +124,7 @@ class OutputRatioProbe:
         ]
         self._hooked = [index for _, indices in by_layer.values() for index in indices]
         self.never_seen = set(self._hooked)
+        self._most = KEPT_FAR if all(is_far(p.device) for p in self._model.parameters()) else KEPT
         return None
 
     def _has_one_block(self, adapter: Adapter | DenseAdapter, index: int) -> bool:
@@ -212,10 +212,11 @@ class OutputRatioProbe:
 
     def _forget(self) -> None:
         self._due, self._measured = {}, []
-        self._kept, self._bytes, self._inside = [], 0, False
+        self._kept, self._bytes, self._inside = {}, 0, False
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def begin_pass(self, mask: Any) -> None:
+        self._measure()  # of a pass that was broken off
         self._sampled, self._inside = Sampled(self._tokens, self._step, mask), True
 
     def end_pass(self) -> None:
@@ -223,59 +224,42 @@ class OutputRatioProbe:
         self._measure()
 
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        due = self._due
         for index in indices:
-            if index in self._due and (part := self._part(index)) is not None:
-                kept = self._sampled.keep(index, self._adapters[index], part, layer, args[0], output)
-                del self._due[index]
-                self._kept.append(kept)
-                self._bytes += kept.bytes
+            if index in due and (part := due[index] or self._part(index)) is not None:
+                adapter, x = self._adapters[index], args[0]
+                self._bytes += self._sampled.keep(self._kept, index, adapter, part, layer, x, output)
+                del due[index]
                 # Outside of the model's own pass nobody says when it is over; and what is whole now may not stay so.
-                if not self._inside or index in self._late or self._bytes > _most(output.device):
+                if not self._inside or self._bytes > self._most or index in self._late:
                     self._measure()
 
     def _part(self, index: int) -> Part | None:
-        """What the adapter adds; None where it is not whole even now."""
-        part, adapter = self._due[index], self._adapters[index]
-        if part is not None or isinstance(adapter, DenseAdapter):
-            return part or NOT_FACTORED
+        """What an adapter adds of which it is told in its layer's pass; None where that is not whole even there."""
+        adapter = self._adapters[index]
+        if isinstance(adapter, DenseAdapter):
+            return NOT_FACTORED
         if any(map(sharded, adapter.own)) or len(blocks := adapter.factors()) != 1:
             return None
         return Part.of(*blocks[0], adapter.middle)
 
     def _measure(self) -> None:
         """Make numbers of what is kept."""
-        kept, self._kept, self._bytes = self._kept, [], 0
-        alike: dict[tuple[Any, ...], list[Kept]] = {}
-        for rows in kept:
-            alike.setdefault(rows.kind, []).append(rows)
-        self._measured += [
-            _Measured([k.adapter for k in group], [k.scale for k in group], squares_and_norms(group))
-            for group in alike.values()
-        ]
-
-
-def _most(device: torch.device) -> int:
-    return KEPT_FAR if is_far(device) else KEPT
-
-
-def _inside(see: Callable[..., None]) -> Callable[..., None]:
-    """For a hook of a probe: its body is done in the probe's guard, and only where a pass keeps gradients."""
-
-    @functools.wraps(see)
-    def hook(self: Any, *args: Any) -> None:
-        if looks():
-            with self.probe.guard("measuring output_ratio in a layer"):
-                see(self, *args)
-
-    return hook
+        kept, self._kept, self._bytes = self._kept.values(), {}, 0
+        self._measured += [_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept]
 
 
 class _Hook:
+    """In the probe's guard, and only where a pass keeps gradients; while a graph is being made nothing gets into it."""
+
     def __init__(self, probe: OutputRatioProbe):
         self.probe = probe
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()
+
+    def guarded(self) -> AbstractContextManager[Any]:
+        return self.probe.guard("measuring output_ratio in a layer")
 
 
 class _LayerHook(_Hook):
@@ -285,23 +269,25 @@ class _LayerHook(_Hook):
         super().__init__(probe)
         self._indices = indices
 
-    @_inside
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if layer.training:
-            self.probe.see_layer(self._indices, layer, args, output)
+        if layer.training and looks():
+            with self.guarded():
+                self.probe.see_layer(self._indices, layer, args, output)
 
 
 class _BeginningHook(_Hook):
     """The model's own: before a forward pass it sees which tokens are padding."""
 
-    @_inside
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self.probe.begin_pass(kwargs.get("attention_mask"))
+        if looks():
+            with self.guarded():
+                self.probe.begin_pass(kwargs.get("attention_mask"))
 
 
 class _EndHook(_Hook):
     """The model's own: what was kept is measured before anybody can change a weight."""
 
-    @_inside
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.probe.end_pass()
+        if looks():
+            with self.guarded():
+                self.probe.end_pass()

@@ -24,6 +24,9 @@ ln Σσ − Σσ·ln σ / Σσ.
 _NOISE = 4 * np.finfo(np.float64).eps
 """Error of a squared singular value in units of ‖A‖_F²‖B‖_F²: rounding of Grams, Cholesky and eigenvalues together."""
 
+_TINY, _HUGE = 1e-250, 1e250
+"""‖A‖²‖B‖² of which sums of products are neither lost nor infinite."""
+
 _TOLERANCE = 1e-7
 """Relative error of any metric above which a block is redone: a tenth of what is promised."""
 
@@ -47,6 +50,8 @@ def solve(
 
     A block with a number in it that is not finite is a row of NaN, and disturbs no other.
     """
+    if not spectrum and middle is None and (norms := _norms(gram_a, gram_b)) is not None:
+        return norms
     rows = np.zeros((len(gram_a), 6))
     rows[:, A2], rows[:, B2] = np.trace(gram_a, axis1=1, axis2=2), np.trace(gram_b, axis1=1, axis2=2)
     if middle is not None:
@@ -75,6 +80,18 @@ def solve(
         doubtful = cosine2 * _TOLERANCE < _NOISE / 2
     rows[~finite] = sigma[~finite] = np.nan
     return rows, sigma, doubtful & (size > 0)
+
+
+def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray] | None:
+    """What ``solve`` gives without a spectrum, in a third of the time; None where numbers are not all ordinary."""
+    square_a, square_b = (np.diagonal(gram, axis1=1, axis2=2) for gram in (gram_a, gram_b))
+    rows = np.zeros((len(gram_a), 6))
+    rows[:, A2], rows[:, B2] = square_a.sum(1), square_b.sum(1)
+    size2 = rows[:, A2] * rows[:, B2]
+    if not (square_a.all() and square_b.all() and size2.min(initial=1.0) > _TINY and size2.max(initial=1.0) < _HUGE):
+        return None  # a direction that adds nothing, NaN, infinity, or what products of two squares cannot hold
+    np.maximum(np.einsum("nij,nij->n", gram_a, gram_b), 0.0, out=rows[:, F2])
+    return rows, np.zeros((len(rows), 0)), rows[:, F2] * _TOLERANCE < _NOISE / 2 * size2
 
 
 def solve_precisely(block: Factors, middle: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -122,6 +122,8 @@ class Episodes:
 
         What is noted anew is added to ``changed``.
         """
+        if not self._open:
+            return False
         alert = next((self._open[other] for other in rule.yields_to if other in self._open), None)
         if alert is not None and (holds or rule.id in self._open) and rule.id not in alert.explains:
             alert.explains.append(rule.id)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, medians
 from lora_watch.rules.remedies import (
     first_suspect_first,
     improved,
@@ -316,7 +316,7 @@ class AdapterDominates(Rule):
         size = size_of(record, "output_ratio", self.began)
         if size is None:
             return None
-        median = float(np.nanmedian(size.values))
+        median = float(medians(size.values[~np.isnan(size.values)][None])[0, 0])
         self.streak = self.streak + 1 if median > self.threshold else 0
         if self.streak < self.measured:
             return None

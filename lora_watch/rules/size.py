@@ -42,6 +42,14 @@ def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[fl
     Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: ``began``
     is ``began_with``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
     """
+    if record.run.moved:
+        return _size_of(record, metric, began)
+    if (name := f"size of {metric}") not in record.derived:
+        record.derived[name] = _size_of(record, metric, began)
+    return record.derived[name]
+
+
+def _size_of(record: StepRecord, metric: str, began: Sequence[float]) -> Size | None:
     values = known_values(record, metric)
     if values is None:
         return None

@@ -18,6 +18,10 @@ class Dora(Bare):
     m: Tensor | None = None
 
     @property
+    def magnitude_parameter(self) -> Tensor | None:
+        return self.m
+
+    @property
     def magnitude(self) -> Tensor | None:
         return self.m
 
