@@ -154,6 +154,11 @@ class Instruments:
             self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard.light, live=live)
             if self._probe.why_unavailable:
                 roster.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
+            elif self._probe.left_out:
+                roster.note(
+                    f"output_ratio is unavailable for {self._probe.left_out} of {len(adapters)} adapters: their layers "
+                    "do not take one input row to one output row (convolutions, experts, fused projections)"
+                )
         changed, output_ratio = (
             Changed(Live([]) if roster.dense else live, step),
             self._probe or NoOutputRatio(len(adapters)),

@@ -107,6 +107,8 @@ class OutputRatioProbe:
         """Adapters whose frozen layer was called in none of them."""
         self.why_unavailable = self._choose_layers()
         """Why nothing can be measured, in words; None when something can."""
+        self.left_out = len(self._adapters) - len(self._hooked)
+        """Adapters of which nothing can be."""
 
     def _choose_layers(self) -> str | None:
         if has_compiled(self._model):

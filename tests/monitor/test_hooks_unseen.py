@@ -8,10 +8,12 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate.utils import DynamoBackend
+from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from lora_watch import Monitor
 from lora_watch.trainer.facts import is_compiled
+from tests.adapters.zoo import adapted
 from tests.support import lora, stdlib_blocks, tiny_model
 
 TOKENS = torch.tensor([block["input_ids"] for block in stdlib_blocks(10, 32)]).split(2)
@@ -80,3 +82,22 @@ def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True] * 4
     (note,) = monitor.run.notes
     assert note.startswith("output_ratio is unknown for 4 of 8 adapters")
+
+
+def test_layers_that_no_hook_can_serve_are_noted_also_where_others_are_measured() -> None:
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.fc = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(8, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.fc(self.conv(x))
+
+    model = adapted(Net(), target_modules=["conv", "fc"])
+    with Monitor(model, console=False) as monitor:
+        for _ in range(2):
+            model(torch.randn(3, 4, 8)).square().mean().backward()
+            monitor.step()
+    assert monitor.last is not None
+    assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True]
+    assert monitor.run.notes[0].startswith("output_ratio is unavailable for 1 of 2 adapters: their layers do not take")
