@@ -84,7 +84,7 @@ def main() -> None:
     unfinished = RESULTS.with_suffix(".part")
     files = [path for path in (RESULTS, unfinished) if path.exists()]
     done = {entry["name"]: entry for path in files for entry in json.loads(path.read_text())}
-    known = trained_before(done, corpus | extreme)
+    known = {spec: trace.after for spec, trace in corpus.items()} | trained_before(done, corpus | extreme)
     results = []
     for spec, trace in (corpus | extreme).items():
         if spec.fault or not (spec.held_out and outcomes[spec].bad):
