@@ -205,9 +205,6 @@ class StepRecord:
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
-    first_step: float | None = None
-    """What one update at the full learning rate adds to ``size``: what the run's first one has added, in proportion to
-    its own rate. None where that was not measured, or has not been yet."""
     size: float | None = None
     """How large the adapters are, as the rules see it: the 90th percentile over layers of ``output_ratio``
     (of ``relative_spectral_norm`` where that is unavailable) times the number of transformer blocks; of PiSSA and its
@@ -223,6 +220,12 @@ class StepRecord:
     def derived(self) -> dict[str, Any]:
         """What several rules make of it, by name, made once."""
         return {}
+
+    @property
+    def first_step(self) -> float | None:
+        """What one update at the full learning rate adds to ``size``: what the run's first one has added, in proportion
+        to its own rate. None where that was not measured, or has not been yet, and before the step is judged."""
+        return self.derived.get("first step")
 
     @property
     def learned(self) -> bool:

@@ -46,7 +46,7 @@ class Episodes:
         if not urgent:
             self._began = began_with(record, self._began)
             self._first.see(record, self._began)
-        record = replace(record, first_step=self._first.at(record.run.peak_lr or record.lr))
+        record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
         for rule in self.rules:
             if (urgent and not rule.urgent) or (rule.static and record.step != 0):
                 continue
