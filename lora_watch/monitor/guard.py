@@ -6,8 +6,8 @@ import functools
 import logging
 import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -45,14 +45,11 @@ class Guard:
         """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
         return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
 
-    @contextmanager
-    def __call__(self, doing: str) -> Iterator[None]:
-        # NaN and infinities are results here
-        with self.light(doing), torch.no_grad(), np.errstate(all="ignore"):
-            yield
+    def __call__(self, doing: str) -> AbstractContextManager[None]:
+        return _QuietDoor(self, doing)
 
     def light(self, doing: str) -> AbstractContextManager[None]:
-        """The same where no numbers are made: gradients stay on, and it takes a tenth of the time."""
+        """The same where no numbers are made: gradients stay on, and it takes a fraction of the time."""
         return _Door(self, doing)
 
     def enter(self) -> None:
@@ -103,6 +100,26 @@ class _Door:
         self._guard.enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        return self._guard.leave(self._doing, error)
+
+
+class _QuietDoor(_Door):
+    """Gradients are off inside, and numpy says nothing of NaN and infinities, which are results here."""
+
+    __slots__ = ("_grad", "_quiet")
+
+    def __enter__(self) -> None:
+        self._guard.enter()
+        self._grad = torch.is_grad_enabled()
+        if self._grad:
+            torch.set_grad_enabled(False)
+        self._quiet = np.errstate(all="ignore")
+        self._quiet.__enter__()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        self._quiet.__exit__(kind, error, trace)
+        if self._grad:
+            torch.set_grad_enabled(True)
         return self._guard.leave(self._doing, error)
 
 

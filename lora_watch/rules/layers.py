@@ -128,6 +128,11 @@ class LayerOutlier(Rule):
         sizes = known_values(record, "relative_norm")
         if sizes is None or record.step == 0 or record.run.cuts_ranks:
             return None
+        if sizes.max(initial=0.0) <= math.exp(self.z * self.spread) * sizes.min(
+            initial=math.inf
+        ):  # none can be above z
+            self.streaks = []
+            return None
         scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
         with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
             logs = np.log(sizes)

@@ -216,7 +216,10 @@ class BStillZero(Rule):
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:
             return None
-        zero = ~_with_experts(record, (a != 0) & (b != 0)) & (np.array(self.done) >= self.updates)
+        alive = (a != 0) & (b != 0)
+        if alive.all():
+            return None
+        zero = ~_with_experts(record, alive) & (np.array(self.done) >= self.updates)
         if active is not None and trainable is not None:
             zero &= active & trainable
         if not zero.any():
@@ -271,6 +274,9 @@ class NoGradientInLayers(Rule):
         if len(self.without) != total:
             self.without = [0] * total
         if not (reached & active & trainable).any():
+            return None
+        if reached.all():
+            self.without = [0] * total
             return None
         alive = _with_experts(record, reached)
         self.without = [0 if there else n + 1 for n, there in zip(self.without, alive.tolist())]
