@@ -8,7 +8,7 @@ Adapters are made up in the shapes of Llama-2 (q, k, v, o, gate, up, down of eve
 
 * floor: ``torch._foreach_norm`` of all factors: each number looked at once.
 * products: A·Aᵀ and Bᵀ·B alone, of float64 numbers that are there already: what no way through exact Grams can beat.
-* float32: what norms alone would take with products in float32, 512 columns at a time, whose sums are added up in
+* float32: what norms alone would take with products in float32, 4096 columns at a time, whose sums are added up in
   float64; and the worst error of ‖B·A‖_F then, against the bank. Not done: where rounding goes one way the error is
   larger, and nothing would tell.
 * naive: one norm of one product at a time. A whole pass takes seconds to minutes, so two adapters of each shape, drawn
@@ -122,7 +122,7 @@ def bare_products(adapters: Sequence[MadeUp]) -> Callable[[], None]:
     return work
 
 
-SINGLE = 512
+SINGLE = 4096
 """Columns of which products are summed up in float32."""
 
 

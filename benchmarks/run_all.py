@@ -29,7 +29,7 @@ HERE = Path(__file__).parent
 RUNS: dict[str, tuple[list[str], list[str]]] = {
     "measure_vs_naive": (["--large"], ["--rounds", "1"]),
     "drift_cost": ([], ["--rounds", "1"]),
-    "host_time": (["--large"], ["--steps", "5"]),
+    "host_time": (["--large", "--parts"], ["--steps", "5", "--parts"]),
     "callback_share": ([], ["--steps", "5", "--pairs", "1"]),
     "tensorboard_cost": ([], ["--steps", "10"]),
     "loss_detection": ([], ["--steps", "4000"]),
