@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import LoraConfig
 from safetensors.torch import save_file
 
 from lora_watch.gate import judge
@@ -212,6 +213,8 @@ def test_settings_that_grow(run_with_torch: Command, tmp_path: Path, make: tuple
 
 @each(hostile.PATTERN)
 def test_a_pattern_that_takes_for_ever(run_with_torch: Command, folder: Path, make: dict[str, Any]) -> None:
+    if not make.keys() <= LoraConfig.__dataclass_fields__.keys():
+        pytest.skip("newer than this PEFT")
     (folder / "s.json").write_text(json.dumps(hostile.SETTINGS | make))
     bounded(run_with_torch("preflight", folder / "s.json", "--model", folder / "model"), 1, 2)
 

@@ -15,6 +15,7 @@ import pytest
 from lora_watch import LoraWatchCallback
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
+pytest.importorskip("pydantic")
 NAME = "lora_watch.axolotl.Plugin"
 INSTALLED = importlib.util.find_spec("axolotl") is not None
 

@@ -208,7 +208,7 @@ def test_a_loop_of_ones_own_is_put_back() -> None:
     optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-4}], lr=1e-4)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
     rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(256)])
-    batches = itertools.cycle(rows.split(4))
+    batches = itertools.cycle(rows.split(8))
 
     def one_step() -> torch.Tensor:
         batch = next(batches)

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from datasets import Dataset
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
@@ -160,6 +159,12 @@ def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, Ste
     return callback.monitor, callback.monitor.last
 
 
+def dataset(rows: list[dict[str, Any]]) -> Any:
+    from datasets import Dataset  # TRL brings it
+
+    return Dataset.from_list(rows)
+
+
 def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
     """A real GRPOTrainer, whose loss is 0 at first and hovers around it: only NaN and infinity are judged."""
     trl = pytest.importorskip("trl")
@@ -169,7 +174,7 @@ def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
         model=get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")),
         reward_funcs=lambda completions, **rest: [float(len(set(text))) for text in completions],
         processing_class=tokenizer,
-        train_dataset=Dataset.from_list([{"prompt": "It is a truth universally"}] * 8),
+        train_dataset=dataset([{"prompt": "It is a truth universally"}] * 8),
         args=trl.GRPOConfig(
             output_dir=str(tmp_path),
             max_steps=5,
@@ -194,7 +199,7 @@ def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
     trainer = trl.SFTTrainer(
         model=lora(tiny_model()),
         processing_class=tiny_tokenizer(),
-        train_dataset=Dataset.from_list([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
         args=trl.SFTConfig(
             output_dir=str(tmp_path),
             max_steps=4,
@@ -225,7 +230,7 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path
     trainer = getattr(trl, f"{kind}Trainer")(
         model=lora(tiny_model()),
         processing_class=tiny_tokenizer(),
-        train_dataset=Dataset.from_list(pairs if kind == "DPO" else single),
+        train_dataset=dataset(pairs if kind == "DPO" else single),
         args=getattr(trl, f"{kind}Config")(
             output_dir=str(tmp_path),
             max_steps=60,

@@ -269,7 +269,7 @@ def test_without_optuna_the_error_names_what_to_install() -> None:
 
 
 def test_the_dashboard_reads_it(tmp_path: Path) -> None:
-    import optuna_dashboard as dashboard
+    dashboard = pytest.importorskip("optuna_dashboard")
 
     search(metric, PLAN, storage=tmp_path / "a.db", show=False)
     app: Any = dashboard.wsgi(f"sqlite:///{tmp_path}/a.db")
