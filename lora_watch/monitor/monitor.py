@@ -88,7 +88,8 @@ class Monitor(Loop):
         mute: ids or names of rules to leave out.
         sinks: where records and alerts are written as well.
         output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard);
-            without it nothing is written. Of several ranks the first one writes.
+            without it nothing is written. Of several ranks the first one writes, and each its part of a last good
+            adapter that is spread over them: give it to all.
         console: print alerts and the end of the run to standard error.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
