@@ -183,7 +183,7 @@ class FirstParts(Parts):
             self._wait(folder, SECONDS_TO_WRITE if verdict != "interrupted" else 0.0)
 
     def end(self, verdict: Verdict) -> None:
-        if self._trained:
+        if self._trained and (verdict != "interrupted" or self._folder is not None):  # else there is no time to lose
             self._say(_END, now=self._at_hand and verdict == "failed")
 
     def is_saved(self, folder: Path) -> bool:
