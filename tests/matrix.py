@@ -1,7 +1,7 @@
 """What works where: every way, trainer and tracker tried with real processes and packages, as a page of the docs.
 
     python -m tests.matrix                        all rows that this machine can run; writes docs/matrix.md
-    python -m tests.matrix --python /other/python --only zero2 zero3      rows that another interpreter can run
+    python -m tests.matrix --python /other/python --only zero2 diffusers  rows that another interpreter can run
 
 A row that is not run keeps its numbers of the last time, which stand in docs/matrix.json.
 """
@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,18 +26,25 @@ KEPT, PAGE = ROOT / "docs" / "matrix.json", ROOT / "docs" / "matrix.md"
 WAYS: dict[str, tuple[str, int]] = {
     "one process": ("one process, plain loop", 1),
     "ddp": ("DDP", 2),
+    "ddp-3": ("DDP", 3),
     "fsdp2": ("FSDP2", 2),
+    "fsdp2-3": ("FSDP2", 3),
     "fsdp2-dora": ("FSDP2, DoRA, `drift=True`", 2),
     "fsdp2-bf16": ("FSDP2, bf16 in the forward pass", 2),
     "fsdp2-offloaded": ("FSDP2, CPU offload", 2),
     "fsdp1-orig": ("FSDP1, `use_orig_params=True`", 2),
     "fsdp1-flat": ("FSDP1, `use_orig_params=False`", 2),
+    "fsdp2-trainer": ("FSDP2, Trainer", 2),
     "zero1": ("ZeRO-1, Trainer", 2),
     "zero2": ("ZeRO-2, Trainer", 2),
     "zero3": ("ZeRO-3, Trainer", 2),
     "tensor-parallel": ("tensor parallelism of the MLPs", 2),
+    "context-parallel": ("context parallelism over FSDP2, keys and values gathered", 2),
 }
 """By the name that ``tests.sharding.ways`` knows: what the page calls it, and on how many ranks."""
+
+LAST_GOOD = ("ddp", "fsdp2", "fsdp2-3", "fsdp2-trainer", "fsdp1-orig", "zero2", "zero3", "tensor-parallel")
+"""Ways that also run into a NaN, to see what is left in last_good/."""
 
 PACKAGES: dict[str, tuple[str, str]] = {
     "Trainer on two ranks: NaN on one, an explosion that one sees": (
@@ -49,7 +55,12 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "compiled models, fused kernels": ("torch", "tests/monitor/test_hooks_unseen.py"),
     "accelerate": ("accelerate", "tests/integrations/test_accelerate.py"),
     "Lightning": ("lightning", "tests/integrations/test_lightning.py"),
-    "Axolotl, against its interface": ("axolotl", "tests/integrations/test_axolotl.py"),
+    "Axolotl, its plugin manager and configuration": ("axolotl", "tests/integrations/test_axolotl.py"),
+    "LLaMA-Factory, `run_exp`": ("llamafactory", "tests/integrations/test_llamafactory.py"),
+    "sentence-transformers": ("sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
+    "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
+    "Seq2Seq, SFT packed and completions only, KTO, ORPO, CPO, Reward": ("trl", "tests/trainer/test_trainers.py"),
+    "SFT, DPO": ("trl", "tests/trainer/test_loss.py -k trainer"),
     "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
     "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
     "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),
@@ -57,46 +68,54 @@ PACKAGES: dict[str, tuple[str, str]] = {
 """What else is tried: a package, and the tests that do it."""
 
 NOT_RUN = """\
-NCCL, any GPU, more than two ranks; context and pipeline parallelism; FSDP and ZeRO over quantised weights; ZeRO with
-offloading; LLaMA-Factory, Unsloth and Axolotl themselves; Comet, SwanLab, ClearML, Neptune. What a step costs on up
-to 512 ranks and with 405 billion parameters is computed, not run: `benchmarks/rank_cost.py`."""
+NCCL, any GPU, more than three ranks, several machines (each with a disk of its own: `last_good/` then stays in parts);
+`torch.distributed.tensor.experimental.context_parallel`, which has no attention for a CPU (above each rank gathers the
+keys and values of all); pipeline parallelism; FSDP and ZeRO over quantised weights; ZeRO with offloading; Unsloth;
+Axolotl's own training command; Comet, SwanLab, ClearML, Neptune. FSDP2 through the Trainer was run with accelerate told
+that a CPU may be sharded on. After torchrun's `--max-restarts` torch 2.13 itself waits for the dead rank where gloo
+uses the launcher's own store, so the test of a restart brings a store of its own. What a step costs on up to 512 ranks
+and with 405 billion parameters is computed, not run: `benchmarks/rank_cost.py`."""
 
 
 def ways(names: Sequence[str], python: str) -> dict[str, Any]:
-    """Rows of ``tests.sharding.ways``, those on as many ranks from one start."""
+    """Rows of ``tests.sharding.ways``, those on as many ranks from one start; with what ``LAST_GOOD`` leaves."""
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        for ranks in sorted({WAYS[name][1] for name in names}):
-            same = [name for name in names if WAYS[name][1] == ranks]
-            groups = [[n for n in same if n.startswith("zero") is zero] for zero in (False, True)]
-            for group in filter(None, groups):
-                start = (
-                    ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
-                )
-                command = [python, *start, "-m", "tests.sharding.ways", folder, *group]
-                env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
-                done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
-                if done.returncode:
-                    print(done.stderr[-2000:], file=sys.stderr)
+        loads = {}
+        for ranks, zero in sorted({(WAYS[name][1], "zero" in name) for name in names}):
+            same = [name for name in names if (WAYS[name][1], "zero" in name) == (ranks, zero)]
+            group = [*same, *(f"kept-{name}" for name in same if name in LAST_GOOD)]
+            start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
+            command = [python, *start, "-m", "tests.sharding.ways", folder, *group]
+            env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
+            loads |= dict.fromkeys(same, os.getloadavg()[0])
+            done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
+            if done.returncode:
+                print(done.stderr[-2000:], file=sys.stderr)
         for name in names:
-            file = Path(folder, f"{name}.json")
+            file, left = Path(folder, f"{name}.json"), Path(folder, f"kept-{name}.json")
             if file.exists():
-                rows[name] = json.loads(file.read_text()) | {"date": today()}
+                told = json.loads(left.read_text()) if left.exists() else None
+                rows[name] = json.loads(file.read_text()) | {
+                    "date": today(),
+                    "load": loads[name],
+                    "last_good": told,
+                }
     return rows
 
 
-def packages(names: Sequence[str], python: str) -> dict[str, Any]:
-    """What the tests of each say."""
+def packages(names: Sequence[str], python: str, kept: Mapping[str, Any]) -> dict[str, Any]:
+    """What the tests of each say; not of a package that is missing, where it was there before."""
     rows = {}
     for name in names:
         package, tests = PACKAGES[name]
+        ask = f"from importlib import metadata; print(metadata.version({package!r}))"
+        version = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip() or None
+        if version is None and name in kept:
+            continue
         command = [python, "-m", "pytest", "-o", "addopts=", "-q", *tests.split()]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         says = re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.strip().rpartition("\n")[2])
-        try:
-            version = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            version = None
         rows[name] = {"says": {what: int(n) for n, what in says}, "version": version, "date": today()}
     return rows
 
@@ -108,7 +127,9 @@ def today() -> str:
 def page(kept: Mapping[str, Any]) -> str:
     versions = {k: v for row in kept["ways"].values() for k, v in row["versions"].items() if k != "lora-watch"}
     named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()) if package != "numpy")
-    lines = [HEAD.format(versions=named), *(_way(name, kept["ways"].get(name)) for name in WAYS)]
+    loads = [row["load"] for row in kept["ways"].values() if "load" in row]
+    load = f"; as they began the load average was {min(loads):.1f} to {max(loads):.1f}" if loads else ""
+    lines = [HEAD.format(versions=named, load=load), *(_way(name, kept["ways"].get(name)) for name in WAYS)]
     lines += [MIDDLE, *(_package(name, kept["packages"].get(name)) for name in PACKAGES)]
     return "\n".join(lines) + f"\n\n## Not run\n\n{NOT_RUN}\n"
 
@@ -116,7 +137,7 @@ def page(kept: Mapping[str, Any]) -> str:
 def _way(name: str, row: Mapping[str, Any] | None) -> str:
     told, ranks = WAYS[name]
     if row is None:
-        return f"| {told} | {ranks} | not run | | | | |"
+        return f"| {told} | {ranks} | not run | | | | | |"
     most = max(row["known"].values(), default=0) or 1
     unknown = [f"`{metric}`" for metric, n in row["known"].items() if n == 0]
     partly = [f"`{metric}` of {most - n}" for metric, n in row["known"].items() if 0 < n < most]
@@ -124,7 +145,17 @@ def _way(name: str, row: Mapping[str, Any] | None) -> str:
     same = "the same bits" if row["same"] else "**differ**"
     all_of_it = "everything" if len(unknown) == len(row["known"]) else ", ".join([*unknown, *partly]) or "nothing"
     cost = f"{row['ms_ours']:.1f} of {row['ms']:.0f}"
-    return f"| {told} | {ranks} | {row['verdict']} | {error} | {all_of_it} | {same} | {cost} |"
+    left = _left(row.get("last_good"))
+    return f"| {told} | {ranks} | {row['verdict']} | {error} | {all_of_it} | {same} | {left} | {cost} |"
+
+
+def _left(runs: Mapping[str, Any] | None) -> str:
+    """Of the adapter in last_good/."""
+    if runs is None:
+        return ""
+    if all(run["step"] is None for run in runs.values()):
+        return "not kept"
+    return "the same bits" if all(run.get("same") for run in runs.values()) else "**differs**"
 
 
 def _package(name: str, row: Mapping[str, Any] | None) -> str:
@@ -144,11 +175,12 @@ The packaged model with 28 adapters takes ten steps (32 with DoRA) without and w
 ## Ways to spread a model over ranks
 
 *Error*: of ‖ΔW‖, the worst over the adapters, against the product of the whole matrices in float64. *Unknown* is what
-the report says nothing about. *Losses*: with a monitor against without. *Cost*: milliseconds of a step
-spent in the monitor, and of a step, the least of ten, all of them measured in full; the machine was busy otherwise.
+the report says nothing about. *Losses*: with a monitor against without. *Last good*: the adapter that a run which
+ends by a NaN leaves in `last_good/`, as PEFT loads it, against the parameters after its step. *Cost*: milliseconds of
+a step spent in the monitor, and of a step, the least of ten, all of them measured in full{load}.
 
-| way | ranks | verdict | error | unknown | losses | cost |
-|---|---|---|---|---|---|---|"""
+| way | ranks | verdict | error | unknown | losses | last good | cost |
+|---|---|---|---|---|---|---|---|"""
 
 MIDDLE = """
 Where everything is unknown the run's verdict is `unknown`, and `lora-watch check` exits 2.
@@ -166,9 +198,11 @@ def main() -> None:
     parser.add_argument("--packages", action=argparse.BooleanOptionalAction, default=True, help="the second table, too")
     chosen = parser.parse_args()
     kept = json.loads(KEPT.read_text()) if KEPT.exists() else {"ways": {}, "packages": {}}
-    kept["ways"] |= ways([name for name in WAYS if name in (chosen.only or WAYS)], chosen.python)
-    if chosen.packages and not chosen.only:
-        kept["packages"] |= packages(list(PACKAGES), chosen.python)
+    only = chosen.only or [*WAYS, *(PACKAGES if chosen.packages else ())]
+    if unknown := set(only) - {*WAYS, *PACKAGES}:
+        parser.error(f"no rows are called {', '.join(sorted(unknown))}")
+    kept["ways"] |= ways([name for name in WAYS if name in only], chosen.python)
+    kept["packages"] |= packages([name for name in PACKAGES if name in only], chosen.python, kept["packages"])
     KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
     PAGE.write_text(page(kept), encoding="utf-8")
 

@@ -97,7 +97,10 @@ def compared(folder: Path, truth: Mapping[int, Mapping[str, torch.Tensor]]) -> d
     dist.barrier()
     if rank():
         return {}
-    incident = json.loads((folder / "lora_watch" / "incident.json").read_text())
+    file = folder / "lora_watch" / "incident.json"
+    if not file.exists():  # gradients are unknown under FSDP1
+        return {"step": None, "why": "nothing was found", "left": []}
+    incident = json.loads(file.read_text())
     left = sorted(path.name for path in (folder / "lora_watch").glob("last_good*"))
     if incident["last_good"] is None:
         return {"step": None, "why": incident["last_good_unavailable"], "left": left}
