@@ -22,8 +22,9 @@ from lora_watch.records import Due, FloatArray, Reading, Readings
 TOKENS = 64
 """Rows of a layer's input that are sampled in a step. The ratio is a quotient of two sums over them."""
 
-KEPT, KEPT_FAR = 2 << 20, 64 << 20
-"""Bytes of rows that are kept before they are measured, on a CPU (what its caches hold) and on an accelerator."""
+KEPT, KEPT_FAR = 2 << 20, 32 << 20
+"""Bytes of rows that are kept before they are measured, on a CPU (what its caches hold) and on an accelerator, where
+measuring them takes up to four times as much for a moment: they may be in half precision, and are made float64."""
 
 
 class _Measured(NamedTuple):
