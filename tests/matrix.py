@@ -60,7 +60,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "sentence-transformers": ("sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
     "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
     "Seq2Seq, SFT packed and completions only, KTO, ORPO, CPO, Reward": ("trl", "tests/trainer/test_trainers.py"),
-    "SFT, DPO": ("trl", "tests/trainer/test_loss.py -k trainer"),
+    "SFT": ("trl", "tests/trainer/test_loss.py -k sft_trainer"),
     "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
     "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
     "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),
