@@ -170,7 +170,7 @@ export function lineChart(lines, options) {
   }
   const within = alerts.filter((a) => a.step >= x0 && a.step <= x1);
   for (const [i, alert] of within.entries()) {
-    const beside = within.slice(0, i).filter(({step}) => step === alert.step).length; // none hides another
+    const earlier = within.slice(0, i).filter(({step}) => step === alert.step).length; // none hides another
     const until = Math.min(x1, alert.closed_step == null ? x1 : alert.last_step);
     if (until > alert.step)
       root.append(
@@ -190,7 +190,7 @@ export function lineChart(lines, options) {
           tabindex: 0,
           role: 'button',
           'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
-          transform: `translate(${X(alert.step) + 13 * beside},9)`,
+          transform: `translate(${X(alert.step) + 13 * earlier},9)`,
           onclick: (event) => {
             event.stopPropagation();
             options.onAlert?.(alert);
@@ -208,7 +208,7 @@ export function lineChart(lines, options) {
             );
           },
         },
-        !beside && svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
+        !earlier && svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
         svg('path', {d: severityShape(alert.severity)}),
       ),
     );
