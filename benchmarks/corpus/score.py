@@ -24,7 +24,7 @@ from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import Outcome, label
 from benchmarks.corpus.markdown import share, table
-from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.plan import FRESH_SEED, Spec, fresh
 from benchmarks.corpus.replay import judge, records
 from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
@@ -35,6 +35,13 @@ from lora_watch.rules.remedies import leap
 OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16
 """The longest cadence of full measurements that the monitor ever falls back to."""
+SEEN = (
+    "One held-out run has been looked at: the damaged one that no ERROR named, SmolLM2 on Python at s 16 and lr 0.003 "
+    "with seed 2. Its size grows to 3.6, and its losses, of four blocks a step, are too noisy to tell that they have "
+    "risen. LW102 has since a clause for a size from which nothing comes; its thresholds are from seeds 0 and 1, on "
+    "which it names no run that was not named before. So that run counts as named, and is no evidence."
+)
+"""What must be said of the marks."""
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
 
 Runs = Mapping[Spec, Trace]
@@ -295,6 +302,14 @@ def _warns(rule: Rule, trace: Trace) -> bool:
     return first(episodes.alerts, Severity.WARNING) is not None
 
 
+def _fresh(runs: Runs) -> str:
+    planned = list(fresh())
+    trained = sum(spec in runs for spec in planned)
+    return (
+        f" Of seed {FRESH_SEED}, which no threshold was chosen on either, {trained} of {len(planned)} runs are trained."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", choices=("held-out", "tuning"), default="held-out")
@@ -318,8 +333,8 @@ def main() -> None:
         + "; "
         + ", ".join(f"{counts[name]} {name}" for name in LABELS)
         + f") and {len(runs) - len(outcomes)} with faults. "
-        "A run is labelled by its final held-out loss alone: see `labels.py`.",
-        *(["## Marks", marks(runs, outcomes)] if held_out else []),
+        "A run is labelled by its final held-out loss alone: see `labels.py`." + (_fresh(runs) if held_out else ""),
+        *(["## Marks", marks(runs, outcomes), SEEN] if held_out else []),
         "## Which runs each monitor names",
         "The share of the runs of each kind of which a monitor says anything, at any step. A fair run ends between "
         "half and three quarters of the best gain: naming it is neither right nor wrong. Peers are re-implemented "
