@@ -129,7 +129,7 @@ def _of(seed: int) -> Iterator[tuple[str, Callable[..., dict[str, float]]]]:
         yield f"{task} r{r} lr{lr:g}", functools.partial(trained, task, {"r": r, "lora_alpha": 2 * r}, lr)
     for base, r, scale, lr in MOVED:
         yield f"{base} r{r} s{scale:g} lr{lr:g}", functools.partial(moved, base, r, scale, lr)
-    for lr, r in itertools.product((5e-4, 1.5e-3, 5e-3), RANKS):
+    for lr, r in itertools.product((5e-4, 1.5e-3, 5e-3, 1.5e-2), RANKS):
         lora = {"r": r, "lora_alpha": 2 * r}
         yield f"classes r{r} lr{lr:g}", functools.partial(trained, "classes", lora, lr, steps=30)
 
