@@ -70,6 +70,8 @@ class Parts(LastGood):
         self._at = -1
         """Steps whose update has been applied."""
         self._meetings = 0
+        self._lost = False
+        """The first rank was not heard in time."""
         self._placed: dict[str, Tensor] = {}
         self._places: dict[str, Place] = {}
         """Of ``_placed``, what this rank has a part of."""
@@ -85,8 +87,8 @@ class Parts(LastGood):
             self._hear(_END)
 
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
-        if not self._channel.open:
-            return "the trained parameters are spread over processes, which have no store in common"
+        if self._lost or not self._channel.open:
+            return "the trained parameters are spread over processes, which do not hear of each other"
         weights = [
             weight for layer in embeddings(self._model) if (weight := getattr(layer, "weight", None)) is not None
         ]
@@ -111,7 +113,7 @@ class Parts(LastGood):
         try:
             word = self._channel.hear(place, SECONDS_TO_HEAR)
         except RuntimeError:  # the store's own for what does not come in time
-            self._trained = {}
+            self._trained, self._lost = {}, True
             log.warning("lora_watch: the first rank does not keep a last good adapter, so this one keeps no part of it")
         else:
             self._obey(word)
