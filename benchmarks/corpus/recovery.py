@@ -1,100 +1,43 @@
-"""Does a run rescue itself? Failing runs of the packaged model with ``recover=3``, and with what users do else.
+"""Does a run rescue itself? Failing runs with ``recover=3``, and with what users do else.
 
-    python -m benchmarks.corpus.recovery            trains what recovery.json lacks, and prints the table
+    python -m benchmarks.corpus.recovery [--only TEXT] [--minutes 10]      trains what recovery.json lacks
+    python -m benchmarks.corpus.recovery --scores                          writes RECOVERY.md from it
 
 Settings: those of the corpus that ended diverged or damaged with a held-out seed, which no threshold was chosen on;
 what became of them untouched is in their traces. Late faults: a sound run of 600 steps into which something goes wrong
-at step 300. Clipping at 1.0, the Trainer's default, is on in all of them but those under ZClip. "Halve": a loss that is
-not finite, or above 1.5 times the mean of the last 20, takes the run back to the last of its copies (each 10 steps) and
-halves the learning rate, as loss watchdogs do that go on.
+at step 300, with seeds that nothing was chosen on. Good settings of the held-out seeds: nothing may happen to them.
+Clipping at 1.0, the Trainer's default, is on in all of them but those under ZClip: "untouched" is clipping alone.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
 import json
 import math
-import statistics
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from transformers import Trainer, TrainerCallback
 
+from benchmarks.corpus import recovery_scores
 from benchmarks.corpus.faults import FAULTS, victim
 from benchmarks.corpus.generate import load_all, train
-from benchmarks.corpus.labels import BAD, GOOD, best, gain, label
+from benchmarks.corpus.labels import Outcome, label
 from benchmarks.corpus.plan import FRESH_SEED, Spec
-from lora_watch import LoraWatchCallback
-from lora_watch.monitor.copies import Copies, Copy
-from lora_watch.monitor.rates import multiplied
+from benchmarks.corpus.rescuers import ARMS, OURS, UNTOUCHED, recoveries
+from benchmarks.corpus.traces import Trace
 
-RESULTS = Path(__file__).with_name("recovery.json")
+RESULTS, SCORES = (Path(__file__).with_name(name) for name in ("recovery.json", "RECOVERY.md"))
 AT = 300
-LONG_RUN = Spec(batch=4, steps=600, seed=FRESH_SEED)
+LONG_RUNS = tuple(Spec(batch=4, steps=600, seed=FRESH_SEED + i) for i in range(2))
 NOISE = 20
 """Batches."""
-
-
-class Halve(TrainerCallback):
-    """Roll back and halve, by a moving average."""
-
-    def __init__(self) -> None:
-        self.losses: list[float] = []
-        self.kept: Copy | None = None
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        self.copies = Copies(optimizer)
-        self.kept = self.copies.take(0)
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-        if "loss" not in (logs or {}) or self.kept is None:
-            return
-        loss, mean = float(logs["loss"]), statistics.fmean(self.losses[-20:]) if len(self.losses) > 4 else math.inf
-        if not math.isfinite(loss) or loss > 1.5 * mean:
-            self.copies.put_back(self.kept)
-            groups = kwargs["optimizer"].param_groups
-            multiplied(kwargs["optimizer"], kwargs["lr_scheduler"], [0.5] * len(groups))
-            return
-        self.losses.append(loss)
-        if state.global_step % 10 == 0:
-            self.copies.drop(self.kept)
-            self.kept = self.copies.take(state.global_step)
-
-
-class ZClip(TrainerCallback):
-    """Kumar et al. 2025: the gradient is scaled down where its norm is an outlier, z > 2.5."""
-
-    def __init__(self) -> None:
-        self.first: list[float] = []
-        self.mean, self.variance = 0.0, 0.0
-
-    def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **_: Any) -> None:
-        grads = [p.grad for p in model.parameters() if p.grad is not None]
-        norm = float(torch.linalg.vector_norm(torch.stack([torch.linalg.vector_norm(g) for g in grads])))
-        if len(self.first) < 25:
-            self.first.append(norm)
-            self.mean, self.variance = statistics.fmean(self.first), statistics.pvariance(self.first)
-            return
-        sd = math.sqrt(self.variance)
-        z, clipped = (norm - self.mean) / (sd + 1e-6), norm
-        if z > 2.5:
-            clipped = self.mean + 2.5 * sd / (z / 2.5)
-            for grad in grads:
-                grad.mul_(clipped / norm)
-        self.mean = 0.97 * self.mean + 0.03 * clipped
-        away = clipped - self.mean
-        self.variance = 0.97 * self.variance + 0.03 * away * away
-
-
-ARMS: dict[str, Callable[[], Any]] = {
-    "recover=3": lambda: LoraWatchCallback(recover=3, console=False, tensorboard=False),
-    "untouched": lambda: None,
-    "halve": Halve,
-    "ZClip": ZClip,
-}
+NOTHING = "nothing"
 
 
 # -- late faults -------------------------------------------------------------------------------------------------------
@@ -127,7 +70,8 @@ def _one_layer(trainer: Trainer) -> None:
     own = set(map(id, victim(trainer.model).parameters))
     trained = [p for p in trainer.model.parameters() if p.requires_grad]  # type: ignore[union-attr]
     groups = [[p for p in trained if (id(p) in own) == mine] for mine in (False, True)]
-    trainer.optimizer = torch.optim.AdamW([{"params": group} for group in groups], trainer.args.learning_rate)
+    rate = trainer.args.learning_rate
+    trainer.optimizer = torch.optim.AdamW([{"params": group} for group in groups], rate, weight_decay=0.0)
 
     def raise_it(optimizer: Any, lr_scheduler: Any, **_: Any) -> None:
         lr_scheduler.base_lrs = [lr_scheduler.base_lrs[0], 100 * lr_scheduler.base_lrs[1]]
@@ -137,7 +81,7 @@ def _one_layer(trainer: Trainer) -> None:
 
 
 LATE: dict[str, Callable[[Trainer], None]] = {
-    "nothing": lambda trainer: None,
+    NOTHING: lambda trainer: None,
     "rate × 30": lambda trainer: FAULTS["lr-x30"].inject(trainer, AT + 1),
     "NaN in a layer": lambda trainer: FAULTS["nan-in-one-layer"].inject(trainer, AT + 1),
     f"{NOISE} batches of noise": _noise,
@@ -146,95 +90,92 @@ LATE: dict[str, Callable[[Trainer], None]] = {
 
 
 # -- running -----------------------------------------------------------------------------------------------------------
-def run(spec: Spec, arm: str, late: str = "") -> dict[str, Any]:
-    """One training; what came of it."""
-    callback, began = ARMS[arm](), time.process_time()
-    arguments = {"max_grad_norm": 0.0} if arm == "ZClip" else {}
+class Job(NamedTuple):
+    """One training."""
+
+    spec: Spec
+    arm: str
+    late: str = ""
+    """A key of ``LATE``; empty for a run of the corpus."""
+
+    @property
+    def key(self) -> tuple[str, str, str]:
+        return self.spec.name, self.arm, self.late
+
+
+def run(job: Job) -> dict[str, Any]:
+    """What came of it."""
+    callback, began = ARMS[job.arm](), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
-        told, before, after = "", math.nan, math.nan
+        ended, after, weights = "", math.nan, ""
         try:
-            _, before, after = train(spec, folder, callback, prepare=LATE.get(late), arguments=arguments)
+            arguments = getattr(callback, "arguments", {})
+            trainer, _, after = train(job.spec, folder, callback, LATE.get(job.late), arguments)
+            weights = digest(trainer.model)
         except Exception as error:  # ended by its policy
-            told = str(error).partition("\n")[0]
-        report = Path(folder, "lora_watch", "report.json")
-        recoveries = json.loads(report.read_text())["recoveries"] if report.exists() else []
+            ended = str(error).partition("\n")[0]
+        told = recoveries(callback, folder)
     return {
-        "run": spec.name,
-        "late": late,
-        "arm": arm,
-        "before": before,
+        "run": job.spec.name,
+        "late": job.late,
+        "arm": job.arm,
         "after": after if math.isfinite(after) else None,
-        "ended": told,
-        "recoveries": [[r["rule"], r["step"], r["lost"], r["changed"]] for r in recoveries],
+        "ended": ended,
+        "recoveries": told,
+        "weights": weights,
         "cpu": round(time.process_time() - began, 1),
     }
 
 
-def todo(settings: list[Spec]) -> Iterator[tuple[Spec, str, str]]:
-    """What matters most first: it takes about half an hour of one core."""
-    first, *others = ARMS
-    yield from ((spec, first, "") for spec in settings)
-    yield from ((LONG_RUN, first, late) for late in LATE)
+def digest(model: Any) -> str:
+    """Of the bits of everything that was trained."""
+    found = hashlib.sha256()
+    for parameter in (p for p in model.parameters() if p.requires_grad):
+        found.update(parameter.detach().cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return found.hexdigest()[:16]
+
+
+def jobs(outcomes: Mapping[Spec, Outcome]) -> Iterator[Job]:
+    """What matters most first: about an hour and a half of one core."""
+    failing, good = recovery_scores.failing(outcomes), recovery_scores.good(outcomes)
+    others = [arm for arm in ARMS if arm != OURS]
+    yield from (Job(spec, OURS, late) for spec in LONG_RUNS for late in LATE)
+    yield from (Job(spec, OURS) for spec in failing if spec.base != "smollm2")
+    yield from (Job(LONG_RUNS[0], arm, late) for arm in others for late in LATE)
+    yield from (Job(spec, OURS) for spec in failing)
     for arm in others:
-        yield from ((LONG_RUN, arm, late) for late in LATE)
-        if arm != "untouched":  # known from the traces
-            yield from ((spec, arm, "") for spec in settings)
+        if arm != UNTOUCHED:  # known from the traces
+            yield from (Job(spec, arm) for spec in failing)
+    yield from (Job(spec, arm, late) for spec in LONG_RUNS for arm in others for late in LATE)
+    yield from (Job(spec, OURS) for spec in good)
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="only runs whose name, arm or fault holds this text")
+    parser.add_argument("--minutes", type=float, default=math.inf, help="begin no run after so long")
+    parser.add_argument("--scores", action="store_true", help="write RECOVERY.md from what is there")
+    wanted = parser.parse_args()
+    began = time.monotonic()
     torch.set_num_threads(1)
-    traces = load_all()
+    traces: Mapping[Spec, Trace] = load_all()
+    done: list[dict[str, Any]] = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.exists() else []
     outcomes = label(traces)
-    settings = [
-        spec
-        for spec, outcome in outcomes.items()
-        if spec.base == "tiny" and spec.held_out and outcome.label in ("diverged", "damaged")
-    ]
-    done: list[dict[str, Any]] = json.loads(RESULTS.read_text()) if RESULTS.exists() else []
+    if wanted.scores:
+        SCORES.write_text(recovery_scores.page(done, traces, outcomes, LONG_RUNS, list(LATE)), encoding="utf-8")
+        return
     known = {(d["run"], d["arm"], d["late"]) for d in done}
-    for spec, arm, late in todo(settings):
-        if (spec.name, arm, late) not in known:
-            done.append(run(spec, arm, late))
-            RESULTS.write_text(json.dumps(done, indent=1) + "\n")
-            print(done[-1], flush=True)
-    for line in table(done, settings, traces):
-        print(line)
-
-
-def table(done: list[dict[str, Any]], settings: list[Spec], traces: Any) -> Iterator[str]:
-    """Markdown: settings that fail, and late faults."""
-    named = {spec.name: spec for spec in settings}
-    yield "| | no longer bad | good | steps lost: median | ended |"
-    yield "|---|---|---|---|---|"
-    for arm in ARMS:
-        found = [d for d in done if d["arm"] == arm and d["run"] in named]
-        shares = [_share(d, named[d["run"]], traces) for d in found]
-        lost = [sum(r[2] for r in d["recoveries"]) for d in found if d["recoveries"]]
-        fair, good = (sum(share >= least for share in shares) for least in (BAD, GOOD))
-        ended, cost = sum(bool(d["ended"]) for d in found), statistics.median(lost) if lost else "–"
-        if found:
-            yield f"| {arm} | {fair}/{len(shares)} | {good}/{len(shares)} | {cost} | {ended} |"
-    yield ""
-    yield "| held-out loss after 600 steps | " + " | ".join(LATE) + " |"
-    yield "|---|" + "---|" * len(LATE)
-    for arm in ARMS:
-        cells = {d["late"]: d for d in done if d["arm"] == arm and d["run"] == LONG_RUN.name}
-        told = [_cell(cells.get(late)) for late in LATE]
-        if cells:
-            yield f"| {arm} | {' | '.join(told)} |"
-
-
-def _share(result: dict[str, Any], spec: Spec, traces: Any) -> float:
-    if result["after"] is None:
-        return -math.inf
-    members = [s for s in traces if s.family == spec.family and s.seed == spec.seed and not s.fault]
-    return gain(traces[spec].before, result["after"], traces[best(traces, members)].after)
-
-
-def _cell(result: dict[str, Any] | None) -> str:
-    if result is None:
-        return "not run"
-    return "ended" if result["ended"] else "NaN" if result["after"] is None else f"{result['after']:.3f}"
+    for job in jobs(outcomes):
+        if job.key in known or wanted.only not in " ".join(job.key):
+            continue
+        if time.monotonic() - began > 60 * wanted.minutes:
+            break
+        known.add(job.key)
+        done.append(run(job))
+        part = RESULTS.with_suffix(".part")
+        part.write_text(json.dumps(done, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        part.replace(RESULTS)
+        print(done[-1], flush=True)
 
 
 if __name__ == "__main__":

@@ -143,6 +143,21 @@ def test_what_a_sweep_finds_is_what_was_measured() -> None:
     assert f"{list(scored.values())[3][4]} of the best run's gain" in flat("docs/guidance.md")
 
 
+def test_recovering_does_what_was_measured() -> None:
+    page, text = read("benchmarks/corpus/RECOVERY.md"), flat("docs/recovering.md")
+    tables = page.partition("## Settings that fail")[2].partition("## Setting by setting")[0]
+    arms = [row for row in rows(tables) if row[0]]
+    assert [row for row in rows(read("docs/recovering.md")) if row[0] in {arm for arm, *_ in arms}] == arms
+    marks = {mark.partition(":")[0]: measured for mark, measured in rows(page.partition("## Settings that fail")[0])}
+    fixed, good = (marks[f"failing settings {what}"].partition(" ")[0].split("/") for what in ("no longer bad", "good"))
+    lost = marks["steps lost"].partition(",")[0]
+    assert f"{fixed[0]} of {fixed[1]} failing settings end no longer bad and {good[0]} good" in text
+    assert f"{fixed[0]} of {fixed[1]} failing settings of the corpus end no longer bad" in flat("README.md")
+    assert f"for a median of {lost} steps lost" in text
+    (healthy,) = re.findall(r"healthy runs: 0 recoveries \| 0 in (\d+) runs", page)
+    assert f"none of {healthy} healthy runs went back" in text
+
+
 def test_the_readmes_three_numbers() -> None:
     text = flat("README.md")
     scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}["lora_watch, ERROR"]
