@@ -179,9 +179,9 @@ def squares_and_norms(kept: Kept) -> Tensor:
 
 
 def _stack(matrices: Sequence[Tensor | None]) -> Tensor:
-    """``[n, rows, columns]``: of one no copy, of several as quickly as matrices of one shape can be."""
+    """``[n, rows, columns]``; of one, no copy."""
     there = [matrix for matrix in matrices if matrix is not None]
-    return torch.cat(there).view(len(there), *there[0].shape) if len(there) > 1 else there[0].unsqueeze(0)
+    return torch.stack(there) if len(there) > 1 else there[0].unsqueeze(0)
 
 
 def _precise(x: Tensor) -> Tensor:
