@@ -165,6 +165,7 @@ def search(
     def run(trial: optuna.Trial) -> float:
         """One trial, as ``study.optimize`` wants it. Raises TrialPruned where the run fails."""
         configuration = _claim(study, trial)
+        _beat(study, trial)
         console.print(f"run {trial.number}: {configuration.name} …")
         _seed(configuration.seed)
         attempt = Attempt(trial, configuration)
@@ -317,6 +318,14 @@ def _heartbeat(study: optuna.Study) -> int | None:
     """Seconds between the heartbeats of the study's storage; None where it has none."""
     interval = getattr(study._storage, "get_heartbeat_interval", None)
     return interval() if interval is not None else None
+
+
+def _beat(study: optuna.Study, trial: optuna.Trial) -> None:
+    """Record that ``trial`` lives. Optuna's own thread may come late to its first time, and a run that is killed before
+    that would be waited for without end."""
+    if _heartbeat(study) is not None:
+        storage: Any = study._storage
+        storage.record_heartbeat(trial._trial_id)
 
 
 def _outcomes(trials: Sequence[FrozenTrial]) -> dict[Configuration, Outcome]:
