@@ -293,6 +293,7 @@ def test_a_larger_models_explosion_is_stopped_and_its_alerts_settings_are_sound(
     assert "LW102" in {alert.rule for alert in failing.alerts}
     advised = fixed(failing)
     assert advised is not None
-    again = run(dataclasses.replace(task, steps=10), advised, tmp_path / "fixed")
-    assert again.steps == 10
+    steps = 10 if model == "minilm" else 5  # of a second each
+    again = run(dataclasses.replace(task, steps=steps), advised, tmp_path / "fixed")
+    assert again.steps == steps
     assert [alert for alert in again.alerts if alert.severity > Severity.INFO] == []

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from lora_watch.deferred import arrival_on, is_far
 from lora_watch.monitor.rates import RATES, unwrapped
 
+COPIES = 3
+"""In memory at once."""
+
 
 @dataclass
 class Copy:
@@ -121,7 +124,7 @@ class Copies:
 
 
 def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
-    """Why nothing can be put back, in words; None where it can. ``most``: bytes of two copies."""
+    """Why nothing can be put back, in words; None where it can. ``most``: bytes of all copies."""
     if not getattr(optimizer, "param_groups", None):
         return "the optimizer is not known"
     names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, unwrapped(optimizer), model) for c in type(o).__mro__]
@@ -134,10 +137,10 @@ def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
     copies = Copies(optimizer)
     if any(hasattr(p, "ds_id") or p.is_meta for p in copies.parameters):
         return "the trained parameters are not on this process"
-    size = 2 * copies.size
+    size = COPIES * copies.size
     if size > most:
         return (
-            f"two copies of what is trained, with the optimizer's state, take {size / 2**30:.1f} GiB of host memory, "
+            f"{COPIES} copies of what is trained, with the optimizer's state, take {size / 2**30:.1f} GiB on the host, "
             f"and recover_memory is {most / 2**30:g}"
         )
     return None

@@ -193,10 +193,13 @@ class Recovery(NoRecovery):
         return True
 
     def _way(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> Treatment | None:
-        if self.over is not None or self._states.good is None:
-            return None
         first, last, times = alerts[0], self._last, self._judge.policy.recover
-        way = treatment(alerts, record, self._recorder.sound_steps, before_update, self._grown)
+        good = self._states.good(first.rule, self._judge.steps)
+        if self.over is not None or good is None:
+            return None
+        then = good.monitor["size"]
+        grown = self._size / then if self._size and then else None
+        way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
         if way is Treatment.DROP and any_rank(not self._copies.finite, True, self._copies.device):
             way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost
@@ -236,10 +239,11 @@ class Recovery(NoRecovery):
         self._doomed = True
 
     def _go_back(self, way: Treatment, record: StepRecord, own: Sequence[Alert]) -> None:
-        good, step = self._states.good, self._judge.steps
-        assert good is not None
         assert self._cause is not None
-        self._states.forget_new()
+        step = self._judge.steps
+        good = self._states.good(self._cause.rule, step)
+        assert good is not None
+        self._states.forget_after(good.step)
         self._copies.drop(self._held)
         self._held = None
         optimizer = "went back" if self._copies.put_back(good) else "was cleared"
@@ -298,12 +302,6 @@ class Recovery(NoRecovery):
         if loss is None:
             return False
         return not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD
-
-    @property
-    def _grown(self) -> float | None:
-        """By what factor the adapters are larger than in the good state."""
-        then = self._states.good.monitor["size"] if self._states.good is not None else None
-        return self._size / then if self._size and then else None
 
     def _state(self) -> dict[str, Any]:
         """Of the monitor, as of the step that was judged last."""

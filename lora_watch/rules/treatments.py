@@ -18,6 +18,14 @@ SUSPECT = ("LW203", "LW311")
 """Rules whose open alert says that what comes now may not be good, although no error is open yet. What they read is the
 same on every rank."""
 
+LONGEST_EVIDENCE = 20
+"""Steps before an alert from which its rule may have its evidence: 15 in which the loss has not improved (LW102)."""
+
+
+def evidence(rule: str = "") -> int:
+    """The same for an alert of ``rule``: a copy of the run is good for it when it is older."""
+    return LONGEST_EVIDENCE if rule == "LW102" else 5
+
 
 class Treatment(enum.Enum):
     """Mildest first."""

@@ -17,6 +17,7 @@ from lora_watch import LoraWatchError, Monitor
 from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
 from lora_watch.alerts import Alert, Severity
 from lora_watch.monitor.copies import Copies, local, why_not
+from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.rates import multiplied
 from lora_watch.monitor.recovery import told_of
@@ -39,6 +40,22 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
         optimizer.zero_grad()
         model(x).pow(2).sum().backward()
         optimizer.step()
+
+
+@pytest.mark.parametrize(
+    ("patience", "suspect", "back_to"),
+    [(0, 99, {"LW101": 30, "LW202": 30, "LW102": 10}), (0, 33, {"LW101": 20, "LW102": 10}), (30, 99, {"LW101": 0})],
+)
+def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, back_to: dict[str, int]) -> None:
+    states = GoodStates(Copies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), patience)
+    states.begin(0, "at 0")
+    for step in range(1, 38):
+        states.updated(step, step >= suspect)
+        states.judged(step, lambda step=step: f"at {step}")
+    kept = {rule: states.good(rule, 37) for rule in back_to}
+    assert {rule: copy and (copy.step, copy.monitor) for rule, copy in kept.items()} == {
+        rule: (step, f"at {step}") for rule, step in back_to.items()
+    }
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)

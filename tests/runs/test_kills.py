@@ -12,7 +12,7 @@ import pytest
 
 from lora_watch.gate import judge
 
-KILLS = 30
+KILLS = 20
 # One process pays for the imports and the model and forks a training for each kill: a real Monitor with the real sinks
 # on the real model, whose adapters grow until rules fire.
 TRAININGS = """
