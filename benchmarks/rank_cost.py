@@ -124,6 +124,7 @@ def measure(rank: int, port: int, rounds: int, answers: mp.SimpleQueue) -> None:
             "bytes": float(large.nbytes),
         }
     )
+    dist.barrier()  # neither leaves while the other is at work
     dist.destroy_process_group()
 
 
