@@ -177,7 +177,10 @@ class Recovery(NoRecovery):
 
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
-        way = self._way(alerts, record, before_update)
+        good = self._states.good(alerts[0].rule, self._judge.steps)
+        if self.over is not None or good is None:
+            return False
+        way = self._way(alerts, record, good, before_update)
         if way is None:
             return False
         self._relax()
@@ -187,16 +190,13 @@ class Recovery(NoRecovery):
         if way is Treatment.DROP:
             self._drop(record.step, own)
         else:
-            self._go_back(way, record, own)
+            self._go_back(way, record, good, own)
             if before_update:  # with gradients of what has just been thrown away
                 self._hold()
         return True
 
-    def _way(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> Treatment | None:
+    def _way(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Treatment | None:
         first, last, times = alerts[0], self._last, self._judge.policy.recover
-        good = self._states.good(first.rule, self._judge.steps)
-        if self.over is not None or good is None:
-            return None
         then = good.monitor["size"]
         grown = self._size / then if self._size and then else None
         way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
@@ -238,11 +238,9 @@ class Recovery(NoRecovery):
             self._held = self._copies.take(self._judge.steps)
         self._doomed = True
 
-    def _go_back(self, way: Treatment, record: StepRecord, own: Sequence[Alert]) -> None:
+    def _go_back(self, way: Treatment, record: StepRecord, good: Copy, own: Sequence[Alert]) -> None:
         assert self._cause is not None
         step = self._judge.steps
-        good = self._states.good(self._cause.rule, step)
-        assert good is not None
         self._states.forget_after(good.step)
         self._copies.drop(self._held)
         self._held = None
