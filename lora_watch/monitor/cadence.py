@@ -33,12 +33,12 @@ class Cadence:
     wall time that is spent inside the guard stays below ``max_overhead``. Half of the time is kept for full
     measurements, as long as they have not had it; what the norms leave of theirs is added to it. Every 16th step is
     measured in full whatever that costs: where steps are so short that the loss and the gradients alone take all of the
-    time, adapters would never be measured again.
+    time, adapters would never be measured again. So is the last one: a run is judged and shown as it ended.
 
     Args:
         every: optimizer steps between two measurements of the norms, at least.
         max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted but the
-            measurement of every 16th step.
+            measurements of every 16th step and the last one.
         guard: knows the time that has been spent.
         clock: seconds, for tests.
     """
@@ -97,16 +97,22 @@ class Cadence:
         norms = step == self._first_step or self._norms
         return Due(step, trained=step != self._first_step, norms=norms, full=norms and self._full)
 
-    def plan(self, step: int, *, dense: bool, collective: bool, ranks: bool = False) -> bool:
+    def plan(
+        self, step: int, *, dense: bool, collective: bool, ranks: bool = False, max_steps: int | None = None
+    ) -> bool:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
         Args:
             dense: a measurement has to make whole matrices.
             collective: it takes every rank, so that all must measure at the same steps, whatever each has spent.
             ranks: there are others, which go by what is measured, and whose clocks show other times.
+            max_steps: the last step of the run, where it is known.
         """
         if step > self._first_step + 1:
             self._learn(step - 1)
+        if step == max_steps:  # says nothing of the interval
+            self._norms = self._full = True
+            return True
         self._norms = on_beat = step % self.every == 0
         if dense:
             self._full = self._dense_is_due(step, collective or ranks)

@@ -75,10 +75,10 @@ class Monitor(Loop):
         max_overhead: the most of the wall time that monitoring takes, hooks and writing counted, after the first 20
             steps, at which everything is measured whatever it costs. From then on the norms are measured as often as
             half of this allows, at most at every step, and the spectrum and ``output_ratio`` as often as the rest does;
-            the loss and the gradients are read at every step, and every 16th step is measured in full whatever that
-            costs. 1 leaves nothing out. With several ranks no clock decides, so that all do the same: the norms at
-            every step, the others at every 16th, and no cap. Of methods that are not LoRA all is measured as often as
-            this allows, and after 1, 2, 4, 8 … steps.
+            the loss and the gradients are read at every step, and every 16th step and the last of ``max_steps`` are
+            measured in full whatever that costs. 1 leaves nothing out. With several ranks no clock decides, so that all
+            do the same: the norms at every step, the others at every 16th, and no cap. Of methods that are not LoRA all
+            is measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: measure it, by hooks in forward passes; False where they would spoil a compiled graph. The rules
             then compare weights.
         drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the

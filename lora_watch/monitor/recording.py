@@ -70,8 +70,14 @@ class Recorder:
 
     def plan(self, step: int) -> None:
         """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it."""
-        roster, ranks = self.roster, world_size() > 1
-        if self._cadence.plan(step + 1, dense=roster.dense, collective=roster.collective, ranks=ranks):
+        roster, cadence = self.roster, self._cadence
+        if cadence.plan(
+            step + 1,
+            dense=roster.dense,
+            collective=roster.collective,
+            ranks=world_size() > 1,
+            max_steps=roster.run.max_steps,
+        ):
             self._instruments.arm(step)
 
     def before_clipping(self) -> None:

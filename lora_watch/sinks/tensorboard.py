@@ -139,7 +139,8 @@ class TensorBoardSink:
         if self._file is not before:  # the writer came late, or has begun another file: it knows of no alert so far
             self._alerts_of_step = alerts = list(self._history)
         keep = bool(self._alerts_of_step)
-        spectrum = record.spectrum is not None and (keep or record.step >= self._next_spectrum)
+        due = record.step >= self._next_spectrum or record.step == self._run.max_steps
+        spectrum = record.spectrum is not None and (keep or due)
         if spectrum:
             self._next_spectrum = record.step + -(-(self._run.max_steps or 50 * SPECTRA) // SPECTRA)
         step = HandedOver(

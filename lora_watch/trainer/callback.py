@@ -63,8 +63,8 @@ class LoraWatchCallback(TrainerCallback):
         patience: optimizer steps that an alert must have lasted to end the run; what cannot pass, and what is not
             finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is judged at every step.
-        max_overhead: the most of the wall time that monitoring takes after the first 20 steps, but for every 16th: what
-            would take more is measured less often. See ``Monitor``.
+        max_overhead: the most of the wall time that monitoring takes after the first 20 steps, but for every 16th and
+            the last: what would take more is measured less often. See ``Monitor``.
         drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.

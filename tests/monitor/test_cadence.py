@@ -29,7 +29,7 @@ class Run:
         self.cadence.plan(first + 1, dense=False, collective=False)
         self.cadence.start_clock()
 
-    def go(self, steps: int, **others: bool) -> Run:
+    def go(self, steps: int, **others: Any) -> Run:
         for _ in range(steps):
             self.step += 1
             due = self.cadence.due(self.step)
@@ -110,3 +110,9 @@ def test_ranks_measure_alike_whatever_each_has_spent(why: str) -> None:
 
 def test_a_resumed_run_has_first_steps_of_its_own() -> None:
     assert Run(0.0, norms=1e-3, full=2e-3, first=100).go(30).full == list(range(101, 121))
+
+
+@pytest.mark.parametrize("others", [{}, {"collective": True}, {"ranks": True}, {"dense": True}])
+def test_the_last_step_is_measured_in_full(others: dict[str, bool]) -> None:
+    run = Run(0.0, norms=1e-3, full=2e-3, every=3).go(40, max_steps=40, **others)
+    assert (run.norms[-1], run.full[-1]) == (40, 40)

@@ -139,7 +139,10 @@ def test_every_singular_value_of_one_adapter(tmp_path: Path, loader: str) -> Non
         spectrum = step * np.array([[3.0, 2.0, 1.0], [np.nan] * 3, [5.0, 4.0, np.nan]])
         records.append(record_of(run, step, spectrum=None if step % 2 else spectrum))
     write(tmp_path / "run", run, records, {14: [alert_of(14)]})
+    short = replace(run, max_steps=202)  # due at every third step; the last one has its own
+    write(tmp_path / "end", short, [record_of(short, step, spectrum=np.ones((3, 3))) for step in (200, 201, 202)])
     with routes(tmp_path, loader) as tab:
+        assert tab.json("spectrum", run="end", adapter=0)["step"] == 202
         at = lambda adapter, **query: tab.json("spectrum", run="run", adapter=adapter, **query)  # noqa: E731
         assert at(0) == {"step": 24, "sigma": [72, 48, 24], "first_step": 10, "first_sigma": [30, 20, 10]}
         assert at(2, step=23) == {"step": 14, "sigma": [70, 56], "first_step": 10, "first_sigma": [50, 40]}  # the alert
