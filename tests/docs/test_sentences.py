@@ -1,0 +1,55 @@
+"""The mechanical part of how we write (CONTRIBUTING.md): no long sentence, no clause as a subject, no retired word."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.texts import ROOT, of_markdown, paragraphs, sentences, starts_with_a_clause, words
+
+MOST_WORDS = 30
+EXCEPTIONS: dict[str, str] = {}
+"""Beginnings of sentences that may break a rule, each with the reason. At most ten."""
+
+PAGES = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "glossary.md"]
+
+
+def faults(texts: Iterator[str]) -> list[str]:
+    """Every sentence of ``texts`` that is too long or has a clause as its subject, with the reason in front."""
+    found = []
+    for sentence in (sentence for text in texts for sentence in sentences(text)):
+        if sentence.startswith(tuple(EXCEPTIONS)):
+            continue
+        if words(sentence) > MOST_WORDS:
+            found.append(f"{words(sentence)} words: {sentence}")
+        if starts_with_a_clause(sentence):
+            found.append(f"a clause as subject: {sentence}")
+    return found
+
+
+def check(files: list[Path], read: Callable[[Path], Iterator[str]]) -> None:
+    found = [f"{file.relative_to(ROOT)}: {fault}" for file in files for fault in faults(read(file))]
+    assert found == [], "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_pages(file: Path):
+    check([file], of_markdown)
+
+
+def test_exceptions_are_few():
+    assert len(EXCEPTIONS) <= 10
+    assert all(EXCEPTIONS.values())
+
+
+def test_faults_are_found():
+    long = "This sentence " + "goes on and " * 12 + "on."
+    texts = ["What cannot pass does not wait. What is it?", f"It ends. {long}", "`a b c d e f` is [a link](to a place)."]
+    assert faults(iter(texts)) == ["a clause as subject: What cannot pass does not wait.", f"39 words: {long}"]
+
+
+def test_a_page_is_read_without_its_tables_code_and_headings():
+    page = "# What it is\n\n| What | is |\n|---|---|\n\n```sh\nWhat it does\n```\n\n- One item.\n- Another\n  item.\n"
+    assert [sentence for text in paragraphs(page) for sentence in sentences(text)] == ["One item.", "Another item."]
