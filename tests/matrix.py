@@ -68,13 +68,22 @@ PACKAGES: dict[str, tuple[str, str]] = {
 """What else is tried: a package, and the tests that do it."""
 
 NOT_RUN = """\
-NCCL, any GPU, more than three ranks, several machines (each with a disk of its own: `last_good/` then stays in parts);
-`torch.distributed.tensor.experimental.context_parallel`, which has no attention for a CPU (above each rank gathers the
-keys and values of all); pipeline parallelism; FSDP and ZeRO over quantised weights; ZeRO with offloading; Unsloth;
-Axolotl's own training command; Comet, SwanLab, ClearML, Neptune. FSDP2 through the Trainer was run with accelerate told
-that a CPU may be sharded on. After torchrun's `--max-restarts` torch 2.13 itself waits for the dead rank where gloo
-uses the launcher's own store, so the test of a restart brings a store of its own. What a step costs on up to 512 ranks
-and with 405 billion parameters is computed, not run: `benchmarks/rank_cost.py`."""
+- NCCL, any GPU, more than three ranks.
+- Several machines. If each has a disk of its own, `last_good/` stays in parts.
+- `torch.distributed.tensor.experimental.context_parallel`, which has no attention for a CPU. In the row above
+  each rank gathers the keys and values of all.
+- Pipeline parallelism, FSDP and ZeRO over quantised weights, ZeRO with offloading, Unsloth.
+- Axolotl's own training command.
+- Comet, SwanLab, ClearML, Neptune.
+
+Two notes on the rows that were run:
+
+- FSDP2 through the Trainer was run with accelerate told that it may shard on a CPU.
+- The test of a restart brings a store of its own. After torchrun's `--max-restarts`, torch 2.13 waits for the
+  dead rank if gloo uses the launcher's store.
+
+`benchmarks/rank_cost.py` computes the cost of a step on up to 512 ranks and with 405 billion parameters.
+These were not run."""
 
 
 def ways(names: Sequence[str], python: str) -> dict[str, Any]:
@@ -128,7 +137,7 @@ def page(kept: Mapping[str, Any]) -> str:
     versions = {k: v for row in kept["ways"].values() for k, v in row["versions"].items() if k != "lora-watch"}
     named = ", ".join(f"{package} {version}" for package, version in sorted(versions.items()) if package != "numpy")
     loads = [row["load"] for row in kept["ways"].values() if "load" in row]
-    load = f"; as they began the load average was {min(loads):.1f} to {max(loads):.1f}" if loads else ""
+    load = f" The load average at\n  the start was {min(loads):.1f} to {max(loads):.1f}." if loads else ""
     lines = [HEAD.format(versions=named, load=load), *(_way(name, kept["ways"].get(name)) for name in WAYS)]
     lines += [MIDDLE, *(_package(name, kept["packages"].get(name)) for name in PACKAGES)]
     return "\n".join(lines) + f"\n\n## Not run\n\n{NOT_RUN}\n"
@@ -168,22 +177,24 @@ def _package(name: str, row: Mapping[str, Any] | None) -> str:
 
 HEAD = """# What works where
 
-Made by `python -m tests.matrix` from real processes, gloo on a CPU of two cores, with
+`python -m tests.matrix` makes this page from real processes, with gloo on a CPU of two cores. Versions:
 {versions}.
 The packaged model with 28 adapters takes ten steps (32 with DoRA) without and with a monitor.
 
 ## Ways to spread a model over ranks
 
-*Error*: of ‖ΔW‖, the worst over the adapters, against the product of the whole matrices in float64. *Unknown* is what
-the report says nothing about. *Losses*: with a monitor against without. *Last good*: the adapter that a run which
-ends by a NaN leaves in `last_good/`, as PEFT loads it, against the parameters after its step. *Cost*: milliseconds of
-a step spent in the monitor, and of a step, the least of ten, all of them measured in full{load}.
+- *Error*: the worst error of ‖ΔW‖ over the adapters, against the product of the whole matrices in float64.
+- *Unknown*: the metrics that the report has no number for.
+- *Losses*: those with a monitor, against those without.
+- *Last good*: the adapter that a run ended by a NaN leaves in `last_good/`, as PEFT loads it. It is compared with the
+  parameters after its step.
+- *Cost*: milliseconds of a step spent in the monitor, and of a step, the least of ten. All are measured in full.{load}
 
 | way | ranks | verdict | error | unknown | losses | last good | cost |
 |---|---|---|---|---|---|---|---|"""
 
 MIDDLE = """
-Where everything is unknown the run's verdict is `unknown`, and `lora-watch check` exits 2.
+If everything is unknown, the run's verdict is `unknown`, and `lora-watch check` exits with 2.
 
 ## Trainers, loops and trackers
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -93,7 +94,7 @@ def docstrings(file: Path, private: bool = False) -> Iterator[str]:
                 yield from of_docstring(ast.get_docstring(child))
                 stack.append(child)
         body = getattr(node, "body", [])
-        for before, after in zip(body, body[1:]):
+        for before, after in itertools.pairwise(body):
             if isinstance(before, (ast.Assign, ast.AnnAssign)) and _text(after):
                 yield from of_docstring(_text(after))
 
