@@ -190,9 +190,11 @@ class Instruments:
             with self._gathered():
                 self._drift.arm()
 
-    def search(self) -> tuple[Deferred[Readings], tuple[str, ...]]:
-        """Where a loss that is not finite comes from: ``output_ratio``, where it was seen, and ``not_finite``."""
-        return self._probe.so_far() if self._probe is not None else ready({}), not_finite(self._model)
+    def search(self, step: int) -> tuple[Deferred[Readings], tuple[str, ...]]:
+        """Where the loss of ``step``, which is not finite, comes from: ``output_ratio``, where that was seen, and
+        ``not_finite``."""
+        seen = self._probe is not None and self._probe.armed_for == step
+        return self._probe.so_far() if self._probe is not None and seen else ready({}), not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
         with self._gathered() if due.norms else nullcontext():

@@ -60,8 +60,8 @@ class Judge:
     def resume(self, record: StepRecord) -> None:
         """Give the sinks the alerts of the session before, as of ``record``, its last step: this one is their story,
         too."""
-        if self.episodes.alerts:
-            self._write(record, self.episodes.alerts)
+        if self._unwritten:
+            self._write(record, [])
 
     def before_update(self, record: StepRecord) -> None:
         """Ask the urgent rules."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -34,6 +34,16 @@ class Taken:
     """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
 
 
+class _Source(NamedTuple):
+    """What shows where losses that are not finite come from: looked for at the first such step, told at all."""
+
+    step: int
+    ratios: Readings
+    """``output_ratio`` of that step."""
+    broken: tuple[str, ...]
+    """See ``StepRecord.broken``."""
+
+
 class Recorder:
     """Makes the record of every step: reads what is due, and completes the record when that has reached the host.
 
@@ -60,8 +70,8 @@ class Recorder:
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(roster.run.config)), judge_loss
         self._skipped = 0
         """Steps that the optimizer has skipped."""
-        self._source: tuple[Readings, tuple[str, ...]] | None = None
-        """Of the losses that are not finite at present: ``Instruments.search``."""
+        self._source: _Source | None = None
+        """Of the losses that are not finite at present."""
 
     def find(self, step: int) -> None:
         """Look for the adapters, after ``step``."""
@@ -157,10 +167,12 @@ class Recorder:
             self._source = None
             return record
         if self._source is None:
-            ratios, broken = self._instruments.search()
-            self._source = self._host_copy.send({"ratios": ratios}).read()["ratios"], broken
-        ratios, broken = self._source
-        return replace(record, metrics={**ratios, **record.metrics}, broken=broken)
+            ratios, broken = self._instruments.search(record.step)
+            seen = self._host_copy.send({"ratios": ratios}).read()["ratios"]
+            self._source = _Source(record.step, seen, broken)
+        source = self._source
+        ratios = source.ratios if source.step == record.step else {}  # later steps have not been seen
+        return replace(record, metrics={**ratios, **record.metrics}, broken=source.broken)
 
     def spike_score(self, loss: float) -> float:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""

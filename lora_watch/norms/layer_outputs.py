@@ -64,7 +64,7 @@ class Sampled:
     """Which rows of its inputs and outputs are kept of a layer, and which of these count.
 
     Args:
-        tokens: how many, evenly spaced.
+        tokens: how many at most, evenly spaced, and more than half as many where there are so many.
         step: shifts them, so that over steps every position is sampled alike.
         mask: ``[batch, length]``, 0 for padding; None where none is known to be.
     """
@@ -76,9 +76,8 @@ class Sampled:
 
     def of(self, count: int) -> tuple[slice | None, Tensor | None]:
         """Which of ``count`` rows, None for all of them; and their weights, 0 for padding, None where there is none."""
-        stride = max(1, count // self._tokens)
-        first = int(self._phase * stride)
-        rows = slice(first, first + stride * self._tokens, stride)
+        stride = max(1, -(-count // self._tokens))
+        rows = slice(int(self._phase * stride), None, stride)  # from end to end: answers stand at the end
         weight = None
         if self._mask is not None and self._mask.numel() == count:
             weight = self._mask.reshape(-1)[rows] != 0
@@ -110,7 +109,7 @@ class Sampled:
             rows = _rows(x, sample)
         own = _rows(y, sample)
         bias = getattr(layer, "bias", None) if (b := layer._parameters.get("bias")) is None else b  # HQQ's is none
-        kind = part.kind, count, bias is None
+        kind = part.kind, count, bias is None, own.shape[-1], own.dtype, own.device  # not LoRA's says no shape itself
         if (same := kept.get(kind)) is None:
             same = kept[kind] = Kept(weight)
         same.adapters.append(index)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from threading import get_ident
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -36,21 +37,34 @@ class _Measured(NamedTuple):
     """``[2, n]``: see ``squares_and_norms``."""
 
 
+class _Pass:
+    """What is kept of one forward pass of the model, in one thread: several replicas of it may run at a time."""
+
+    __slots__ = ("bytes", "kept", "sampled")
+
+    def __init__(self, sampled: Sampled):
+        self.sampled = sampled
+        self.kept: dict[Any, Kept] = {}
+        self.bytes = 0
+
+
 class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
-    From ``arm()`` to ``begin()`` a forward hook on each frozen layer sees its input x and output W₀·x (a bias is taken
-    off); no other step has a hook of ours in it. Of the first micro-batch it copies ``tokens`` evenly spaced rows of
-    both, shifted from step to step so that every position is sampled alike. Before the model's forward pass is over,
-    and whenever the copies take more than ``KEPT``, those of all layers of one shape are measured together, and
-    dropped. It draws no random number, changes no value and returns nothing to the forward pass.
+    From ``arm()`` to ``begin()`` a forward hook on each frozen layer sees its input x and output W₀·x (a bias is
+    taken off); no other step has a hook of ours in it. Of the first micro-batch it copies evenly spaced rows of
+    both, up to ``tokens`` and at least half as many, shifted from step to step so that every position is sampled
+    alike. Before the model's forward pass is over, and whenever the copies take more than ``KEPT``, those of all
+    layers of one shape are measured together, and dropped. It draws no random number, changes no value and returns
+    nothing to the forward pass.
 
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
-    forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask``
-    marks as padding do not count. Where the pairing of one input with one output does not exist (convolutions,
-    experts, fused projections, merged adapters, compiled models, kernels that never call the frozen layer) the adapter
-    is unknown, not zero. Factors that are sharded (FSDP) are read in the layer's own forward pass, where they are whole
-    if they are sharded together with the layer; the tokens are this rank's.
+    forward passes without gradients (a reference model) are passed over, and of replicas in several threads
+    (``DataParallel``) all but the first, or the one where the adapter's own parameters are. Rows that the batch's
+    ``attention_mask`` marks as padding do not count. Where the pairing of one input with one output does not exist
+    (convolutions, experts, fused projections, merged adapters, compiled models, kernels that never call the frozen
+    layer) the adapter is unknown, not zero. Factors that are sharded (FSDP) are read in the layer's own forward
+    pass, where they are whole if they are sharded together with the layer; the tokens are this rank's.
 
     Good to 1e-3 where sums do not cancel to less than 1e-4 of their terms, for outputs whose norms are between 1e±18:
     on a CPU the sample is multiplied in single precision. ‖W₀·x‖ is taken from what the layer has answered: in half
@@ -87,16 +101,20 @@ class OutputRatioProbe:
         """Adapters whose factors are whole in the layer's forward pass alone."""
         self._parts: tuple[Resolved | None, dict[int, Part | None]] = (None, {})
         """What the others add, as long as it can be looked up once."""
-        self._due: dict[int, Part | None] = {}
-        """Of the adapters that are to be measured in the coming forward pass; None where it is looked up there."""
-        self._kept: dict[Any, Kept] = {}
-        self._bytes, self._most = 0, KEPT
-        self._inside = False
-        """The model's forward pass has begun and not ended: it says when to measure what is kept."""
+        self._adds: dict[int, Part | None] = {}
+        """What is added by the adapters that are to be measured; None where it is looked up in the forward pass."""
+        self._due: set[int] = set()
+        """Those that are still to be seen."""
+        self._passes: dict[int, _Pass] = {}
+        """The model's forward passes that have begun and not ended, by their threads: their ends say when to measure
+        what is kept."""
+        self._most = KEPT
         self._measured: list[_Measured] = []
         """Since ``arm()``."""
-        self._step = 0
+        self.armed_for: int | None = None
+        """The step whose forward pass is being seen; None between ``begin`` and ``arm``."""
         self._sampled = Sampled(tokens, 0)
+        """Of the latest pass."""
         self._handles: list[RemovableHandle] = []
         self._hooks: list[tuple[nn.Module, int, _LayerHook]] = []
         """The layers to hook, the hooks, and their places among a layer's, which are theirs for good."""
@@ -139,10 +157,11 @@ class OutputRatioProbe:
         return not any(map(partitioned, adapter.own))  # each comes for its own forward pass only
 
     def arm(self, step: int) -> None:
-        """Look at the next training forward pass. ``step`` only decides which rows are sampled."""
+        """Look at the next training forward pass, that of the step after ``step``."""
         self._forget()
-        self._due = self._look_up()
-        self._step, self._sampled = step, Sampled(self._tokens, step)
+        self._adds = self._look_up()
+        self._due = set(self._adds)
+        self.armed_for, self._sampled = step + 1, Sampled(self._tokens, step)
         if self._hooks and not self._handles:
             # First in line: another hook may change the output. What register_forward_hook(hook, prepend=True) does,
             # without a new handle each time, which would take longer than all else of arming.
@@ -159,7 +178,7 @@ class OutputRatioProbe:
         layers have emptied."""
         now = self._live.now if self._live is not None else Resolved(self._adapters, known=False)
         if self._parts[0] is now:
-            return dict(self._parts[1])
+            return self._parts[1]
         parts: dict[int, Part | None] = {}
         for index in self._hooked:
             adapter = self._adapters[index]
@@ -170,7 +189,7 @@ class OutputRatioProbe:
             elif blocks := adapter.factors():
                 parts[index] = Part.of(*blocks[0], adapter.middle)
         if self._live is not None and now.kept is not None:
-            self._parts = now, dict(parts)
+            self._parts = now, parts
         return parts
 
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -214,28 +233,35 @@ class OutputRatioProbe:
         self._handles = []
 
     def _forget(self) -> None:
-        self._due, self._measured = {}, []
-        self._kept, self._bytes, self._inside = {}, 0, False
+        self._due, self._measured, self._passes, self.armed_for = set(), [], {}, None
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
     def begin_pass(self, mask: Any) -> None:
-        self._measure()  # of a pass that was broken off
-        self._sampled, self._inside = Sampled(self._tokens, self._step, mask), True
+        self.end_pass()  # of a pass that was broken off
+        self._sampled = Sampled(self._tokens, (self.armed_for or 1) - 1, mask)
+        self._passes[get_ident()] = _Pass(self._sampled)
 
     def end_pass(self) -> None:
-        self._inside = False
-        self._measure()
+        if (over := self._passes.pop(get_ident(), None)) is not None:
+            self._measure(over)
 
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        due = self._due
+        passing = self._passes.get(get_ident())
+        now = passing or _Pass(self._sampled)
         for index in indices:
-            if index in due and (part := due[index] or self._part(index)) is not None:
-                adapter, x = self._adapters[index], args[0]
-                self._bytes += self._sampled.keep(self._kept, index, adapter, part, layer, x, output)
-                del due[index]
-                # Outside of the model's own pass nobody says when it is over; and what is whole now may not stay so.
-                if not self._inside or self._bytes > self._most or index in self._late:
-                    self._measure()
+            if index not in self._due:
+                continue
+            adapter, x = self._adapters[index], args[0]
+            if (part := self._adds[index] or self._part(index)) is None or x.device != _device_of(part, adapter):
+                continue
+            try:
+                self._due.remove(index)
+            except KeyError:  # another thread was faster
+                continue
+            now.bytes += now.sampled.keep(now.kept, index, adapter, part, layer, x, output)
+            # Outside of the model's own pass nobody says when it is over; and what is whole now may not stay so.
+            if passing is None or now.bytes > self._most or index in self._late:
+                self._measure(now)
 
     def _part(self, index: int) -> Part | None:
         """What an adapter adds of which it is told in its layer's pass; None where that is not whole even there."""
@@ -246,10 +272,16 @@ class OutputRatioProbe:
             return None
         return Part.of(*blocks[0], adapter.middle)
 
-    def _measure(self) -> None:
+    def _measure(self, passing: _Pass) -> None:
         """Make numbers of what is kept."""
-        kept, self._kept, self._bytes = self._kept.values(), {}, 0
-        self._measured += [_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept]
+        kept, passing.kept, passing.bytes = passing.kept.values(), {}, 0
+        self._measured.extend([_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept])
+
+
+def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
+    """Where an adapter's own numbers are: a replica on another device computes with copies of them."""
+    tensor = part.a if part.a is not None else part.b
+    return adapter.own[0].device if tensor is None else tensor.device
 
 
 class _Hook:

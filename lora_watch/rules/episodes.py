@@ -77,7 +77,9 @@ class Episodes:
         size = size_of(record, "output_ratio", self._began) or size_of(record, "relative_spectral_norm")
         self._measured |= size is not None
         zone = zone_of(record, self._measured, (rule for rule in self.rules if rule.id in self._open))
-        return replace(record, size=None if size is None else size.overall, zone=zone)
+        placed = replace(record, size=None if size is None else size.overall, zone=zone)
+        placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
+        return placed
 
     def conclude(self, record: StepRecord) -> list[Alert]:
         """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -62,13 +63,13 @@ def series(record: StepRecord) -> dict[str, FloatArray]:
 
 
 def group_effective_lr(record: StepRecord) -> FloatArray:
-    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where it has none."""
+    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where it has none, and
+    where that was not read at this step."""
     adapters = record.run.adapters
-    live = record.metrics.get("scale")
-    scales = np.array([adapter.scale for adapter in adapters]) if live is None else live.values
+    rates = record.metrics.get("effective_lr")
+    read = np.full(len(adapters), np.nan) if rates is None else rates.measured
     groups = np.array([-1 if adapter.group is None else adapter.group for adapter in adapters], dtype=int)
-    largest = [np.fmax.reduce(scales[groups == group], initial=np.nan) for group in range(len(record.lr))]
-    return np.array(largest) * record.lr
+    return np.array([np.fmax.reduce(read[groups == group], initial=np.nan) for group in range(len(record.lr))])
 
 
 def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
@@ -150,7 +151,9 @@ def hyperparameters(run: RunInfo) -> dict[str, float | str]:
 
 def _single_numbers(record: StepRecord) -> dict[str, float]:
     named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
-    return {**{name: value for name, value in named.items() if value is not None}, **record.scalars}
+    there = {name: value for name, value in named.items() if value is not None}
+    # Without a finite loss the others repeat what the steps before have said.
+    return there | dict(record.scalars if record.loss is not None and math.isfinite(record.loss) else {})
 
 
 def _most_common(values: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ import pytest
 import torch
 from transformers import Adafactor
 
-from lora_watch import LoraWatchError, Monitor, StepRecord
+from lora_watch import Alert, LoraWatchError, Monitor, StepRecord
 from lora_watch.adapters import find_adapters
 from lora_watch.norms import base
+from lora_watch.records import RunInfo
 from lora_watch.sinks import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -289,3 +291,41 @@ def test_a_resumed_run_reads_no_frozen_weight_again(monkeypatch: pytest.MonkeyPa
     assert read == []
     assert [a.base_norm for a in resumed.run.adapters] == [a.base_norm for a in watch.run.adapters]
     assert np.isfinite([a.base_spectral_norm for a in resumed.run.adapters]).all()
+
+
+class Written:
+    """Keeps what sinks are given."""
+
+    def __init__(self) -> None:
+        self.steps: list[float | None] = []
+        self.alerts: list[str] = []
+
+    def start(self, run: RunInfo, step: int) -> None: ...
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self.steps.append(record.first_step)
+        self.alerts += [alert.rule for alert in alerts]
+
+    def finish(self, verdict: str, message: str | None) -> None: ...
+
+
+def test_sinks_are_told_what_a_first_step_adds() -> None:
+    model, optimizer = built()
+    sink = Written()
+    with Monitor(model, optimizer, sinks=[sink]) as monitor:
+        loop(monitor, model, optimizer, 3)
+    assert sink.steps[:2] == [None, None], "it shows in the second forward pass"
+    assert sink.steps[2] is not None
+    assert sink.steps[2] > 0
+
+
+def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:
+    model, optimizer = built(alpha=2048)
+    watch = Monitor(model, optimizer)
+    watch.start()
+    assert watch.alerts
+    sink = Written()
+    resumed = Monitor(model, optimizer, sinks=[sink])
+    resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
+    resumed.start(step=1)
+    assert sink.alerts == [alert.rule for alert in watch.alerts]

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import math
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import Thread
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from peft import LoHaConfig, get_peft_model
 from torch import nn
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback
-from lora_watch.adapters import find_adapters
+from lora_watch.adapters import find_adapters, find_other_adapters
 from lora_watch.monitor.guard import Guard
 from lora_watch.norms.layer_outputs import Sampled
 from lora_watch.norms.output_ratio import OutputRatioProbe
@@ -195,6 +200,64 @@ def test_a_sample_is_unbiased_over_steps() -> None:
     spread = np.std(squares, axis=0) / math.sqrt(len(squares))
     assert (np.abs(np.mean(squares, axis=0) - expected) < 4 * spread + 0.02 * expected).all()
     assert (np.std(squares, axis=0) > 0).all(), "steps must look at different tokens"
+
+
+@pytest.mark.parametrize("count", [1, 40, 64, 65, 127, 128, 255, 1000])
+def test_every_position_of_a_batch_is_sampled_alike(count: int) -> None:
+    seen, steps = np.zeros(count), 1000
+    for step in range(steps):
+        rows, _ = Sampled(64, step).of(count)
+        chosen = np.arange(count)[slice(None) if rows is None else rows]
+        assert min(count, 32) <= len(chosen) <= 64
+        seen[chosen] += 1
+    assert seen == pytest.approx(np.full(count, seen.mean()), rel=0.05), "the last as often as the first"
+
+
+def test_layers_of_different_widths_are_measured_where_the_method_is_not_lora() -> None:
+    config = LoHaConfig(r=4, alpha=8, target_modules=["q_proj", "up_proj"], init_weights=False)
+    torch.manual_seed(0)
+    model, inputs = get_peft_model(tiny_model(), config).train(), batch()
+    adapters = find_other_adapters(model)
+    assert len({a.base_matrices()[0].shape for a in adapters}) == 2
+    probe = OutputRatioProbe(model, adapters, guard=Guard().light)
+    probe.arm(0)
+    model(**inputs)
+    ratio, known = read(probe)
+    assert known.all()
+    assert (ratio > 0).all()
+
+
+def test_two_threads_in_one_model_do_not_disturb_each_other() -> None:
+    """What ``nn.DataParallel`` does: replicas share the hooks. Each adapter is measured once, by either thread."""
+    model, batches = trained(), [batch(2, 24), batch(2, 20)]
+    expected = [direct(model, inputs) for inputs in batches]
+    probe = probe_of(model)
+    errors: list[BaseException] = []
+
+    @contextmanager
+    def guard(doing: str) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            errors.append(error)
+
+    probe.guard = guard
+    often, interval = 10, sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for step in range(often):
+            probe.arm(step)
+            threads = [Thread(target=lambda inputs=inputs: model(**inputs)) for inputs in batches]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            ratio, known = read(probe)
+            assert not errors
+            assert known.all()
+            assert (np.isclose(ratio, expected[0], rtol=1e-4) | np.isclose(ratio, expected[1], rtol=1e-4)).all()
+    finally:
+        sys.setswitchinterval(interval)
 
 
 def test_bf16_and_autocast_are_measured_in_single_precision() -> None:

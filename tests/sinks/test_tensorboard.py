@@ -51,6 +51,7 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
         "delta_norm": np.array([1.0, NAN, 1e300]),
         "output_ratio": np.array([0.5, NAN, NAN]),
         "scale": np.array([2.0, 2.0, 4.0]),
+        "effective_lr": np.array([0.002, 0.002, 0.004]),
     }
     records = [record_of(run, 0, loss=None), record_of(run, 1)]
     records += [record_of(run, 2, metrics=sick, known={"output_ratio": np.array([True, False, False])}, loss=NAN)]
@@ -333,7 +334,7 @@ def test_effective_lr_is_that_of_the_strongest_adapter_of_each_group() -> None:
     run = run_of(4)
     groups = (0, 0, 2, None)
     run = replace(run, adapters=tuple(replace(a, group=g) for a, g in zip(run.adapters, groups)))
-    record = record_of(run, 1, metrics={"scale": np.array([1.0, 3.0, NAN, 9.0])}, lr=(0.1, 0.2, 0.3))
+    record = record_of(run, 1, metrics={"effective_lr": np.array([0.1, 0.3, NAN, NAN])}, lr=(0.1, 0.2, 0.3))
     np.testing.assert_allclose(group_effective_lr(record), [0.3, NAN, NAN])
 
 
