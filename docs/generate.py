@@ -6,6 +6,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,7 @@ def on_page_content(html: str, **_: Any) -> str:
 def rules() -> str:
     """The table of every finding, by id."""
     rows = "\n".join(
-        f"| [{page.id}](rules/{page.id}.md) | {page.name} | {page.severity} | {page.in_short} |"
+        f"| [{page.id}](rules/{page.id}.md) | {page.name} | {page.severity} | {page.summary} |"
         for page in known().values()
     )
     return RULES.format(rows=rows)
@@ -47,23 +48,25 @@ def rules() -> str:
 
 RULES = """# Rules
 
-INFO is worth knowing, WARNING should be looked into, ERROR means a failed run. A threshold is an argument of its rule:
-`LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`. Leave a rule out with `mute=["LW203"]`. One cause makes one
-alert: it opens, lasts and closes, and never repeats each step. `lora-watch rules LW102` shows the page
-of a rule in a terminal.
+INFO is worth knowing, WARNING needs a check, ERROR means a failed run.
 
-| id | name | severity | fires for |
+- A threshold is an argument of its rule: `LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`.
+- `mute=["LW203"]` leaves a rule out.
+- One cause makes one alert. It opens, lasts and closes, and does not repeat at each step.
+- `lora-watch rules LW102` shows the page of a rule in a terminal.
+
+| id | name | severity | summary |
 |---|---|---|---|
 {rows}
 """
 
 
 def rule_pages() -> Iterator[tuple[str, str]]:
-    """``(name, content)`` of every finding's page: a sample from a real run, what it means, what to do, evidence."""
+    """``(name, content)`` of every finding's page: when it fires, a sample from a real run, what to do, evidence."""
     samples = json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8"))
     for page in known().values():
         sample = samples.get(page.id)
-        parts = [f"# {page.id} {page.name}", f"{page.severity}: {page.in_short}"]
+        parts = [f"# {page.id} {page.name}", f"{page.severity}: {page.summary}"]
         if sample:
             parts += ["## A sample", f"```\n{sample['alert']}\n```", f"*From a real run: `{sample['from']}`.*"]
             if "curves" in sample:
@@ -71,14 +74,17 @@ def rule_pages() -> Iterator[tuple[str, str]]:
                     f"![The run that fires and a healthy one: loss, and {sample['curves']['metric']}]({page.id}.svg)"
                 )
         for title, text in (
+            ("When it fires", page.fires),
             ("What it means", page.means),
             ("Check first", page.check),
             ("How to fix it", page.fix),
             ("When to mute it", page.mute),
         ):
-            parts += [f"## {title}", text]
+            parts += [f"## {title}", text] if text else []
         if page.rule is not None:
-            parts += ["## What it watches, and the evidence", page.watches, _thresholds(page.rule)]
+            parts += ["## Thresholds", _thresholds(page.rule)]
+        if page.evidence:
+            parts.append(f'??? note "Where the thresholds come from"\n\n{textwrap.indent(page.evidence, "    ")}')
         yield f"rules/{page.id}.md", "\n\n".join(parts) + "\n"
 
 

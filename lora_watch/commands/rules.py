@@ -20,12 +20,13 @@ if TYPE_CHECKING:
 
 def rules(
     rule: Annotated[
-        str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. None lists all.")
+        str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. Without it, all.")
     ] = None,
+    evidence: Annotated[bool, typer.Option(help="Show where the rule's thresholds come from.")] = False,
 ) -> None:
-    """List what is checked, or explain one rule: when it fires, what it means, what to do, how to change or mute it.
+    """List all rules, or explain one: when it fires, what it means, what to do, how to change or mute it.
 
-    [bold]INFO[/] is worth knowing, [bold]WARNING[/] should be looked into, [bold]ERROR[/] means a failed run.
+    [bold]INFO[/] is worth knowing, [bold]WARNING[/] needs a check, [bold]ERROR[/] means a failed run.
     """
     from lora_watch.guide import pages
 
@@ -34,7 +35,8 @@ def rules(
     if rule is None:
         console.print(_table(known.values()))
         return
-    console.print(Markdown(explanation(_called(rule, known))))
+    page = _called(rule, known)
+    console.print(Markdown(origin(page) if evidence else explanation(page)))
 
 
 def _called(word: str, known: Mapping[str, Page]) -> Page:
@@ -47,15 +49,15 @@ def _called(word: str, known: Mapping[str, Page]) -> Page:
 
 
 def _table(known: Iterable[Page]) -> Table:
-    table = Table("id", "name", "severity", "fires for", box=None, pad_edge=False)
+    table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
     for page in known:
-        table.add_row(page.id, page.name, page.severity, page.in_short)
+        table.add_row(page.id, page.name, page.severity, page.summary)
     return table
 
 
 def explanation(page: Page) -> str:
-    """The page of one finding, as Markdown."""
-    lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.watches, ""]
+    """The page of one finding, as Markdown, without its evidence."""
+    lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.summary, "", page.fires, ""]
     steps = {
         "What it means": page.means,
         "Check first": page.check,
@@ -65,11 +67,19 @@ def explanation(page: Page) -> str:
     lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
     if page.rule is not None:
         lines += ["", *_settings(page.rule)]
+    if page.evidence:
+        lines += ["", f"Where the thresholds come from: `lora-watch rules {page.id} --evidence`."]
     return "\n".join(lines)
 
 
+def origin(page: Page) -> str:
+    """Where the thresholds of one finding come from, as Markdown."""
+    text = page.evidence or "No threshold was chosen on runs."
+    return f"**{page.id} {page.name}**\n\n{text}"
+
+
 def _settings(rule: Rule) -> list[str]:
-    """How to change the thresholds of a rule, mute it, or be told and not stopped."""
+    """How to change the thresholds of a rule, mute it, or keep it from ending a run."""
     kind, thresholds = type(rule), rule.thresholds
     lines = []
     if thresholds:
@@ -78,7 +88,9 @@ def _settings(rule: Rule) -> list[str]:
         lines += [f"- `{name} = {value}`" for name, value in thresholds.items()]
         lines += ["", f"To change one: `from lora_watch.rules import {kind.__name__}`, and then"]
         lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value.", ""]
-    lines += [f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To be told and not stopped:']
+    lines += [
+        f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To report it without ending the run:'
+    ]
     return [
         *lines,
         f'`fail_on={{"default": "error", "{rule.id}": "never"}}` or `LORA_WATCH_FAIL_ON=error,{rule.id}=never`.',

@@ -16,15 +16,14 @@ from lora_watch.text import count
 
 @dataclass
 class BarelyMoves(Rule):
-    """At this pace the adapter will not have moved the model by the end of the schedule, and the loss says the same.
+    """At this pace the adapter will not have moved the model by the end of the schedule, and the loss agrees.
 
-    The size is projected to the end as if every update agreed, which is the most it can reach: ratio now × (total
-    Σ lr / Σ lr so far), over all transformer blocks as in LW102. Judged once, when ``spent`` of the schedule's Σ lr and
-    at least ``steps`` steps are done. Fires when the projection stays below ``reach``, unless the loss has fallen by
-    more than its noise and more than ``fall`` of its start.
+    Fires when the projected depth-scaled output ratio stays below ``reach``, unless the loss has fallen by more than
+    its noise and more than ``fall`` of its start.
 
-    The threshold: of the runs on which it was chosen it names 26 of 31 wasted ones and none of 75 good ones. The advice
-    is a forecast from the growth that has been measured (``remedies.stronger_by``), and says what to check it by.
+    The rule decides once, when ``spent`` of the schedule's Σ lr and at least ``steps`` steps are done. The projection
+    is the most that the adapter can reach: ratio now × (total Σ lr / Σ lr so far), as if every update agreed. The
+    advice is a forecast from the measured growth, and it names the number to check.
     """
 
     id = "LW104"

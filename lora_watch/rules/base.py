@@ -66,19 +66,24 @@ class Rule(ABC):
         broke off nor was stopped by an alert."""
         return None
 
+    @classmethod
+    def summary(cls) -> str:
+        """The first paragraph of the docstring, as one line."""
+        return inspect.cleandoc(cls.__doc__ or "").partition("\n\n")[0].replace("\n", " ")
+
     @property
     def thresholds(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.init}
 
     def describe(self) -> dict[str, Any]:
-        """Plain data for the schema, the report and ``lora-watch rules``."""
+        """Plain data for the schema of event files and the report."""
         return {
             "id": self.id,
             "name": self.name,
             "severity": self.severity.name,
             "zone": self.zone,
             "thresholds": self.thresholds,
-            "explains": inspect.cleandoc(type(self).__doc__ or ""),
+            "explains": self.summary(),
         }
 
     def state_dict(self) -> dict[str, Any]:

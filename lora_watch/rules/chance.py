@@ -17,20 +17,17 @@ from lora_watch.rules.size import began_with, size_of
 class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
-    Guessing costs the entropy of the labels seen so far (smoothed where they are smoothed). They are counted under a
-    Trainer, and in a plain loop where a classifier of transformers makes the loss of them, ``model(**batch).loss``;
-    else it costs ln n for up to 20 classes, which the loop names: ``Monitor(model, config={"classes": n})``.
-    Language models and regression have no such number, and the rule is silent.
+    Fires as a WARNING when all of these hold, and as an ERROR if the run ends like that:
 
-    A WARNING when the mean of the last ``steps`` losses, and that of the later half of them, has come less than
-    1 - ``share`` of the way from there to a model that is always right, and the size of LW102 is above ``size``: who
-    learns slowly starts at chance as well, with adapters that are still small. An ERROR where a run ends like that.
+    - The mean of the last ``steps`` losses has come less than 1 - ``share`` of the way from guessing to a perfect
+      model.
+    - The same holds for the later half of these losses.
+    - The depth-scaled output ratio is above ``size``. A slow learner starts at chance too, with small adapters.
 
-    The thresholds: good runs of MiniLM on five classes had left chance after 25 steps, with a size of 0.4, and
-    reached 0.6 to 1.5; at rates too high it stays at 1.0 to 1.3 of chance with sizes of 12 and more, which LW102
-    finds first. On a hard task (is an article long, by its first 32 tokens) it learned slowly at 1e-3, with a size
-    of 0.4, and sat at chance for 100 steps at 5e-3, with a size of 4: no other rule found that. The packaged Llama
-    as a classifier can sit there for 40 steps with a size of 6, and learn after that.
+    Guessing costs the entropy of the labels so far, smoothed if they are smoothed. A Trainer counts them, and so does a
+    plain loop with the loss of a transformers classifier, ``model(**batch).loss``. Otherwise guessing costs ln n for up
+    to 20 classes, which the loop names: ``Monitor(model, config={"classes": n})``. The rule is silent for language
+    models and regression.
     """
 
     id = "LW207"

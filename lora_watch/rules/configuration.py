@@ -18,18 +18,18 @@ from lora_watch.rules.tasks import SOURCES, find_task
 
 @dataclass
 class RankForTask(Rule):
-    """The rank is far from where one would start for this task. Silent unless the run's configuration names a task.
+    """The rank is far from the usual start for this task. Silent unless the run's configuration names a task.
 
-    INFO when the median rank is below the usual range divided by ``far``, or above it times ``far``:
+    Fires as an INFO when the median rank is below the usual range divided by ``far``, or above it times ``far``:
 
-    | task | ranks to start from | founded on |
+    | task | ranks to start from | source |
     |---|---|---|
     | classification | 4 to 8 | Aghajanyan et al. 2021, arXiv:2012.13255 |
     | domain-adaptation | 8 to 16 | Hu et al. 2021, arXiv:2106.09685 |
     | instruction-tuning | 16 to 64 | Biderman et al. 2024, arXiv:2405.09673 |
     | continued-pretraining | 64 to 256, or full fine-tuning | Biderman et al. 2024, arXiv:2405.09673 |
 
-    Rules of thumb: only the quality on held-out data, rank by rank, decides.
+    These are rules of thumb. Only the held-out quality, rank by rank, decides.
     """
 
     id = "LW405"
@@ -65,12 +65,15 @@ class RankForTask(Rule):
 
 @dataclass
 class CopiedAcrossSizes(Rule):
-    """Settings of another model, on one of another width. Silent unless the run's configuration holds a reference.
+    """Settings of another model are used on one of another width. Silent without a reference in the configuration.
 
-    A wider layer wants a higher rank, about with the square root of the hidden size (a rule of thumb, not measured
-    here). What did transfer between the models of the corpus, from 4 to 30 blocks, is the size of the first full step,
-    ‖ΔW‖/‖W₀‖ summed over the transformer blocks. INFO when the rank is the reference's and the widths differ by more
-    than ``width``, or when the scale and learning rate are the reference's and that step differs by more than ``step``.
+    Fires as an INFO when
+
+    - the rank is the reference's and the widths differ by more than ``width``, or
+    - the scale and learning rate are the reference's and the size of the first full step differs by more than ``step``.
+      That size is ‖ΔW‖/‖W₀‖ summed over the transformer blocks.
+
+    A wider layer wants a higher rank, about with the square root of the hidden size. That is a rule of thumb.
     """
 
     id = "LW406"
@@ -117,11 +120,15 @@ class CopiedAcrossSizes(Rule):
 class AdaLoraSchedule(Rule):
     """AdaLoRA's schedule does not fit the run: its ranks are cut too late, too soon, or in too few steps.
 
-    AdaLoRA starts at ``init_r`` and cuts down to ``target_r`` between ``tinit`` and ``total_step − tfinal``, each
-    ``deltaT`` steps (Zhang et al. 2023, arXiv:2303.10512). INFO when ``total_step`` is off the run's number of steps
-    by more than ``off``, when there are fewer than ``cuts`` cuts, or when ``tinit`` is 0, so that the first cut knows
-    nothing of importance yet. A step took 15 % more CPU time than LoRA's on the demo's model, the allocation counted.
-    The Trainer does not call ``update_and_allocate``: without a callback that does, no rank is ever cut.
+    Fires as an INFO when
+
+    - ``total_step`` is off the run's number of steps by more than ``off``,
+    - there are fewer than ``cuts`` cuts, or
+    - ``tinit`` is 0, so that the first cut has no measure of importance yet.
+
+    AdaLoRA starts at ``init_r`` and cuts down to ``target_r`` between ``tinit`` and ``total_step − tfinal``, every
+    ``deltaT`` steps (Zhang et al. 2023, arXiv:2303.10512). The Trainer does not call ``update_and_allocate``: without a
+    callback that does, no rank is ever cut.
     """
 
     id = "LW407"
@@ -175,11 +182,13 @@ class AdaLoraSchedule(Rule):
 
 @dataclass
 class DoraOverZeroRows(Rule):
-    """DoRA on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
+    """DoRA is on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
 
-    DoRA divides by the norm of each row of W₀ + ΔW (Liu et al. 2024, arXiv:2402.09353), for an embedding of each
-    column. Where that is zero its magnitude is zero too, and the layer computes 0/0: seen in real forward passes of
-    PEFT's. Such rows come from padding, pruning or zero-initialised layers.
+    Fires when such a row is found before the first step.
+
+    DoRA divides by the norm of each row of W₀ + ΔW, for an embedding of each column (Liu et al. 2024,
+    arXiv:2402.09353). If that norm is zero, its magnitude is zero too, and the layer computes 0/0. Such rows come from
+    padding, pruning or zero-initialised layers.
     """
 
     id = "LW408"

@@ -19,13 +19,13 @@ from lora_watch.rules.base import Finding, Rule, known_values, medians, worst_fi
 class AdapterDecays(Rule):
     """Weight decay takes more from the adapters than learning adds: they shrink while they train.
 
-    Fires when ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far, and the decay
-    since then accounts for at least half of that: every step with learning rate lr and decay λ takes lr·λ of A and of
-    B, 2·lr·λ of their product. That is AdamW's decay, the usual one, and plain SGD's; what Adam does with a decay
-    inside the gradient is not counted.
+    Fires when both hold:
 
-    The threshold: in the 160 runs of the corpus on which thresholds are chosen, one of them with decay, no median layer
-    fell by more than 3 %. Raise it where shrinking is meant.
+    - ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far.
+    - The decay since then accounts for at least half of that.
+
+    Every step with learning rate lr and decay λ takes lr·λ of A and of B, so 2·lr·λ of their product. That is the decay
+    of AdamW and of plain SGD. Adam's decay inside the gradient is not counted.
     """
 
     id = "LW107"
@@ -100,14 +100,13 @@ def _families(names: tuple[str, ...], least: int) -> tuple[NDArray[np.intp], ...
 class LayerOutlier(Rule):
     """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
 
-    Siblings are modules of the same name in at least ``siblings`` blocks, such as every ``self_attn.q_proj``. Their
-    log(relative_norm) are compared by robust z: the distance from the family's median over 1.4826·MAD, which is taken
-    to be at least ``spread``. Fires when a layer is above ``z`` at ``lasting_for`` measured steps in a row.
+    Fires when a layer's robust z is above ``z`` at ``lasting_for`` measured steps in a row.
 
-    The thresholds: a z of 9 with a spread of 0.25 is a layer at least 9.5 times as large as its siblings. In the good
-    runs of the corpus on which thresholds are chosen none was above 5.6 times, the highest under plain SGD, where the
-    size of a step follows the gradient's (Adam: 3.9). A layer that is too small does no harm and is left to LW303 and
-    LW305. AdaLoRA, which takes directions from some layers on purpose, is not judged.
+    - Siblings are modules of the same name in at least ``siblings`` blocks, such as every ``self_attn.q_proj``.
+    - The robust z of log(relative_norm) is the distance from the siblings' median over 1.4826·MAD. The rule takes that
+      divisor to be at least ``spread``.
+    - A layer that is too small does no harm and is left to LW303 and LW305. AdaLoRA is not judged, because it takes
+      directions from some layers on purpose.
     """
 
     id = "LW108"
@@ -183,16 +182,14 @@ def _set_apart(record: StepRecord, column: int) -> list[str]:
 
 @dataclass
 class MagnitudeOff(Rule):
-    """DoRA's magnitudes do not move at all, or have gone far from the sizes they began with.
+    """DoRA's magnitudes do not move at all, or have moved far from their starting values.
 
     ``magnitude_drift`` is max|mᵢ − m₀ᵢ|/|m₀ᵢ| of a layer. Fires when
 
-    - it is exactly zero in a layer whose magnitudes are trainable, after ``updates`` optimizer steps with lr > 0, or
+    - it is exactly zero in a layer with trainable magnitudes, after ``updates`` optimizer steps with lr > 0, or
     - in the median layer it is above ``drift``: in half of the layers an output has changed by its own first size.
 
-    The threshold: DoRA on the packaged model, 40 steps, ended at 0.02 to 0.15 for the learning rates at which LoRA is
-    good there (5e-4 to 5e-3), at 0.48 for ten times the usual one, still among the useful, and at 1.3 for thirty times.
-    A resumed run's drift counts from where it went on.
+    In a resumed run the drift counts from the step at which it resumed.
     """
 
     id = "LW109"

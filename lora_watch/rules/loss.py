@@ -26,8 +26,8 @@ from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Read from the training step itself. The Trainer's own log may show 0.0 or a plausible average instead, because
-    ``logging_nan_inf_filter`` (on by default) replaces what is not finite before anybody sees it.
+    Fires when the loss of the training step itself is not finite. The Trainer's own log may show 0.0 or a plausible
+    average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
     """
 
     id = "LW201"
@@ -75,14 +75,16 @@ def _source(record: StepRecord) -> tuple[list[str], str]:
 
 @dataclass
 class LossDivergence(Rule):
-    """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above that of the steps before.
+    """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above the steps before.
 
-    Fires when a rise of any of those lengths is more than ``score`` standard errors of its own noise, on the log of the
-    loss, and the last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above
-    the level before it. A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
-    Judges from the 21st step on. With a noise of 8 % a step it finds a loss that jumps to 1.5 times its level in 3
-    steps and one that begins to rise by .5 % a step from a level in 27, where no detector with as few false alarms can
-    do with fewer than 25; ``benchmarks/loss_detection.py`` has the whole table.
+    Fires when, from the 21st step on, both hold:
+
+    - A rise over any of those lengths is more than ``score`` standard errors of the loss' own noise, on the log of the
+      loss.
+    - The last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above the level before
+      it.
+
+    A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
     """
 
     id = "LW202"
@@ -114,12 +116,15 @@ class LossDivergence(Rule):
 
 @dataclass
 class LossSpike(Rule):
-    """One loss far above its own noise. It often passes by itself; several are the herald of divergence.
+    """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
-    Fires when the log loss lies more than ``score`` standard deviations of its own noise (from the differences of
-    neighbouring losses over 128 steps, at least 2 %) above the mean of the last 16, and twice as far as the highest
-    outlier of about the last 200 steps. The spike does not join the baseline. Judges from the 21st step on. Clean
-    losses do not reach the threshold, batch size 1 included: ``benchmarks/loss_detection.py``.
+    Fires when, from the 21st step on, both hold for the log of the loss:
+
+    - It is more than ``score`` standard deviations of its own noise above the mean of the last 16.
+    - It is twice as far above that mean as the highest outlier of about the last 200 steps.
+
+    The noise comes from the differences of neighbouring losses over 128 steps, at least 2 %. The spike does not join
+    the baseline.
     """
 
     id = "LW203"
@@ -161,8 +166,8 @@ def _tighter(clipping: object) -> str:
 class LossExactlyZero(Rule):
     """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
 
-    Fires when all of the last five losses, or the first three, are exactly 0. A loss that has merely become small is
-    not exactly zero, unless every target's probability has rounded to 1.
+    Fires when all of the last five losses, or the first three, are exactly 0. A small loss is not exactly zero, unless
+    every target's probability has rounded to 1.
     """
 
     id = "LW204"
@@ -192,15 +197,15 @@ class LossExactlyZero(Rule):
 
 @dataclass
 class FirstLossTooHigh(Rule):
-    """The run starts with a loss far above that of guessing: the model is confident of what is wrong.
+    """The run starts with a loss far above that of guessing: the model is confident of wrong answers.
 
-    A model that knows nothing of n classes has a cross-entropy of ln n. Fires at the third step when the lower of the
-    first loss and the median of the first three to five is above ``factor`` · ln n, and holds while the last five are.
-    n is the vocabulary of a language model or the number of labels of a classifier; where the loss is not known to be a
-    cross-entropy (a Trainer's own ``compute_loss`` or ``compute_loss_func``) the rule is silent. A plain loop says it:
-    ``Monitor(model, config={"classes": n})``.
+    Fires at the third step when the first loss and the median of the first three to five are both above ``factor`` · ln
+    n. It stays open while the last five losses are above it too.
 
-    The threshold: first losses of the corpus were 0.41 to 1.01 · ln n, the highest with a new classifier's head.
+    A model that knows nothing of n classes has a cross-entropy of ln n. Here n is the vocabulary of a language model or
+    the number of labels of a classifier. The rule is silent for a Trainer's own ``compute_loss`` or
+    ``compute_loss_func``, which may be no cross-entropy. In a plain loop, pass n: ``Monitor(model, config={"classes":
+    n})``.
     """
 
     id = "LW205"
@@ -237,13 +242,15 @@ class FirstLossTooHigh(Rule):
 
 @dataclass
 class LossNotDecreasing(Rule):
-    """The run has ended and its loss has not fallen, although its noise would have let a fall be seen.
+    """The run has ended and its loss has not fallen, although a fall would have shown above its noise.
 
-    Judged once, at the end of a run that was not stopped. Fires when the mean of the last third is less than two
-    standard errors below that of the first, a fall of ``fall`` of its start would have been more than that, and the
-    last five losses lie no further below the start than their noise. So a run whose noise hides such a fall is not
-    judged. Of the 160 runs of the corpus on which thresholds are chosen this holds for 16, all of them wasted, and
-    LW104 names each already.
+    Fires once, at the end of a run that was not stopped, when all of these hold:
+
+    - The mean of the last third is less than two standard errors below that of the first third.
+    - A fall by ``fall`` of the start would have been more than that.
+    - The last five losses lie no further below the start than their noise.
+
+    A run whose noise hides such a fall is not judged.
     """
 
     id = "LW206"

@@ -38,11 +38,14 @@ _PLACES = (
 
 @dataclass
 class NonFiniteAdapter(Rule):
-    """A NaN or an infinity in an adapter, or in the gradient that is about to reach it.
+    """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
 
-    Names the first layer in the order of the model. A non-finite gradient is found before the optimizer uses it, so
-    with ``fail_on`` the run ends with its weights intact. Gradients under a loss scaler (fp16) are left to the
-    scaler, which skips such steps itself, and a gradient behind a non-finite loss is reported as that.
+    Fires when one is found, and names the first layer in the order of the model.
+
+    - A non-finite gradient is found before the optimizer uses it. With ``fail_on`` the run ends with its weights
+      intact.
+    - Under a loss scaler (fp16) gradients are left to the scaler, which skips such steps itself.
+    - A gradient behind a non-finite loss is reported as LW201.
     """
 
     id = "LW101"
@@ -241,12 +244,11 @@ class NormExplosion(Rule):
 class NormRunaway(Rule):
     """The adapters are still growing fast at a size that no useful run of the corpus reached.
 
-    Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
-    ``size`` and grows as fast as by ``growth`` in ``window`` steps, or faster; over more of them where it is measured
-    less often. Says so even while the loss falls: a run that only creeps back after an explosion ends far behind. What
-    PiSSA and its kin began with does not count, as in LW102.
+    Fires when the depth-scaled output ratio is above ``size`` and grows by ``growth`` or more in ``window`` steps. If
+    it is measured less often, the same pace over more steps counts.
 
-    The threshold is LW102's ``threshold``: within ten steps the largest good run of the corpus reached 10.
+    It fires even while the loss falls: a run that only recovers slowly after an explosion ends far behind. The starting
+    size of PiSSA and similar methods does not count, as in LW102.
     """
 
     id = "LW103"
@@ -288,14 +290,12 @@ class NormRunaway(Rule):
 
 @dataclass
 class AdapterDominates(Rule):
-    """The adapters' outputs are several times those of the layers that they adapt, whatever the loss does.
+    """The adapters' outputs are several times those of the layers that they adapt, at any course of the loss.
 
     Fires when ``output_ratio`` of the median layer is above ``threshold`` at ``measured`` full measurements in a row.
-    The loss may fall all the same: the frozen model is then hardly used, and little of what it knew is left. What PiSSA
-    and its kin began with does not count, as in LW102.
 
-    The threshold: good runs of the corpus reached 1.7 in the median layer, and one that adapts a single module of the
-    packaged Llama 4.4: the fewer there are, the larger each has to be.
+    The loss may fall all the same. The frozen model is then hardly used, and little of its knowledge is left. The
+    starting size of PiSSA and similar methods does not count, as in LW102.
     """
 
     id = "LW110"
@@ -335,17 +335,12 @@ class AdapterDominates(Rule):
 
 @dataclass
 class NormCreep(Rule):
-    """The adapters go on growing over hundreds of steps without levelling off, whatever the loss does.
+    """The adapters grow for hundreds of steps without levelling off, at any course of the loss.
 
-    Fires when the 90th percentile over layers of ``output_ratio``, times the number of transformer blocks, is above
-    ``size`` and has grown by the factor ``growth`` or more in each of the last two stretches of ``window`` steps.
-    Useful runs grow at first and level off. What PiSSA and its kin began with does not count, as in LW102.
+    Fires when the depth-scaled output ratio is above ``size`` and has grown by the factor ``growth`` or more in each of
+    the last two stretches of ``window`` steps.
 
-    The thresholds, from runs of 600 steps of the packaged Llama at a constant learning rate: 2e-3 and 5e-3, the best,
-    reached 4 and 6; with q_proj and v_proj alone, 1e-2 reached 28 and grew by at most 1.26 in 100 steps; with all
-    modules it went 7, 13, 20, 22, 28, 50 under a falling loss and ended with 0.65 of the best gain. Of the healthy runs
-    of ``benchmarks/corpus/long.py`` nearly all grow as fast up to step 290, one to 12.7, with q_proj and v_proj alone
-    in batches of two: a ``size`` of 12 gave a false alert there.
+    Useful runs grow at first and level off. The starting size of PiSSA and similar methods does not count, as in LW102.
     """
 
     id = "LW111"

@@ -31,14 +31,14 @@ def _largest_ranks(record: StepRecord) -> FloatArray:
 
 @dataclass
 class RankUnderused(Rule):
-    """At the end of the run ΔW uses far fewer than r directions: a smaller rank may do as well.
+    """At the end of the run ΔW uses far fewer than r directions: a smaller rank may be enough.
 
-    ``effective_rank`` is the number of singular values that matter, exp of the entropy of σ/Σσ. Fires when that of the
-    median layer, at the last measurement of a run that was not stopped, is below ``share`` of the rank, among adapters
-    with r ≥ ``least``. With caution: small singular values can carry what matters where training data and use differ
-    sharply, and only the quality on held-out data at the smaller rank decides.
+    Fires when ``effective_rank`` of the median layer is below ``share`` of the rank, among adapters with r ≥ ``least``.
+    It is read at the last measurement of a run that was not stopped.
 
-    The threshold: good runs of the corpus end at 0.45 or more, those of rank 64 on a model of width 128 included.
+    ``effective_rank`` is the number of singular values that matter, exp of the entropy of σ/Σσ. Take it with caution:
+    small singular values can carry signal if training data and use differ sharply. Only the held-out quality at the
+    smaller rank decides.
     """
 
     id = "LW105"
@@ -84,15 +84,14 @@ class RankUnderused(Rule):
 class RankSaturated(Rule):
     """At the end of the run nearly every layer uses all of its r directions and is still growing.
 
-    Fires when at the last measurement of a run that was not stopped ``effective_rank`` is above ``share`` of the rank
-    in nine layers of ten, and ‖ΔW‖ of the median layer still grows: over the last quarter of the schedule's Σ lr by
-    more than its power ``growth`` (1 would be in proportion to Σ lr, ½ a random walk, 0 a standstill). For a task of
-    much new knowledge the rank may then be too low. Ranks below ``least`` fill in any run and are not judged; nor is a
-    run whose loss has not improved by more than its noise, or is unknown: noise fills all directions as well.
+    Fires when both hold at the last measurement of a run that was not stopped:
 
-    The thresholds: of the 160 runs of the corpus on which thresholds are chosen none has a share above 0.9. On the
-    packaged model, 200 steps of news at rank 4 and scale 8 fire. Models wider than 576 were not measured: there noise
-    too fills all directions evenly, so take it with caution.
+    - ``effective_rank`` is above ``share`` of the rank in nine layers of ten.
+    - ‖ΔW‖ of the median layer still grows over the last quarter of the schedule's Σ lr, by more than its power
+      ``growth``. A power of 1 is in proportion to Σ lr, ½ a random walk, 0 a standstill.
+
+    The rank may then be too low for much new knowledge. Ranks below ``least`` fill in any run and are not judged. A run
+    whose loss has not improved by more than its noise, or is unknown, is not judged: noise fills all directions too.
     """
 
     id = "LW106"

@@ -27,15 +27,17 @@ from lora_watch.text import count
 
 @dataclass
 class AggressiveScale(Rule):
-    """A high scale together with a high learning rate, or a first step that is large relative to the base weight.
+    """A high scale meets a high learning rate, or the first step is large relative to the base weight.
 
-    Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, whatever the
-    gradient; it was measured within 0.98–1.14 of that. A WARNING, before the first step, when that prediction at the
-    full learning rate, relative to ‖W₀‖_F in the median layer and summed over the transformer blocks, exceeds
-    ``first_step``: good runs of the corpus reached 0.68, others of the packaged Llama 0.97 and were among its best.
-    Otherwise INFO when s ≥ ``scale`` and lr > ``lr``, the founding article's rule of thumb: many useful runs are beyond
-    it. Foresight only: it never says ERROR. Where a sweep has found the learning rate on the run's own data
-    (``find_lr``), that counts, and up to it this rule says nothing.
+    Fires before the first step:
+
+    - as a WARNING when the predicted first step at the full learning rate exceeds ``first_step``. It is taken relative
+      to ‖W₀‖_F in the median layer and summed over the transformer blocks;
+    - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break.
+
+    Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
+    gradient. The rule is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own
+    data (``find_lr``), it is silent.
     """
 
     id = "LW401"
@@ -90,11 +92,13 @@ def _is_found(record: StepRecord) -> bool:
 
 @dataclass
 class FadingScale(Rule):
-    """The vanilla scale α/r at a high rank with a small α: it shrinks faster with r than the update can bear.
+    """The vanilla scale α/r at a high rank with a small α shrinks faster with r than the update can bear.
 
-    The adapter's output stays of one size as r grows only if s ∝ 1/√r (Kalajdzievski 2023, arXiv:2312.03732); with α/r
-    and a fixed α a higher rank learns more slowly, and the extra capacity lies idle. INFO when the formula is α/r,
-    r ≥ ``rank`` and s < ``scale``. A higher learning rate makes up for it, so it is no fault by itself.
+    Fires as an INFO when the formula is α/r, r ≥ ``rank`` and s < ``scale``.
+
+    The adapter's output keeps its size as r grows only if s ∝ 1/√r (Kalajdzievski 2023, arXiv:2312.03732). With α/r and
+    a fixed α, a higher rank learns more slowly, and its extra capacity stays unused. A higher learning rate makes up
+    for it.
     """
 
     id = "LW402"
@@ -144,11 +148,13 @@ def _unless_gentle(record: StepRecord) -> Severity:
 
 @dataclass
 class RankStabilisedTooLow(Rule):
-    """rsLoRA at a very low rank: α/√r is α itself at r = 1.
+    """rsLoRA is used at a very low rank: α/√r is α itself at r = 1.
 
-    Rank stabilisation keeps high ranks from fading (Kalajdzievski 2023, arXiv:2312.03732); below r = ``rank`` there is
-    nothing to stabilise, and an α meant for α/r gives a much higher scale. WARNING when s > ``scale``; INFO when it is
-    lower, or when the first full step is known to be of an ordinary size.
+    Fires below r = ``rank``: as a WARNING when s > ``scale``, as an INFO when s is lower or the first full step is
+    known to be of an ordinary size.
+
+    Rank stabilisation keeps high ranks from fading (Kalajdzievski 2023, arXiv:2312.03732). At low ranks there is
+    nothing to stabilise, and an α meant for α/r gives a much higher scale.
     """
 
     id = "LW403"
@@ -187,11 +193,12 @@ class RankStabilisedTooLow(Rule):
 
 @dataclass
 class AlphaMeantForVanilla(Rule):
-    """α was chosen as a multiple of r, for α/r, and rsLoRA was switched on: α = 2r becomes s = 2√r, 16 at r = 64.
+    """α was chosen as a multiple of r, for α/r, and rsLoRA is on: α = 2r becomes s = 2√r, 16 at r = 64.
 
-    WARNING when the formula is α/√r (Kalajdzievski 2023, arXiv:2312.03732), α ≥ r and s > ``scale``; INFO when the
-    first full step is known to be of an ordinary size all the same. With rsLoRA one α serves every rank: it is not
-    raised with r.
+    Fires when the formula is α/√r (Kalajdzievski 2023, arXiv:2312.03732), α ≥ r and s > ``scale``. It is a WARNING, or
+    an INFO if the first full step is known to be of an ordinary size.
+
+    With rsLoRA one α serves every rank: it is not raised with r.
     """
 
     id = "LW404"

@@ -19,11 +19,13 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
 
 @dataclass
 class LearningRateIsZero(Rule):
-    """The learning rate of every parameter group that holds an adapter is exactly zero, and stays there.
+    """The learning rate of every parameter group with an adapter is exactly zero, and stays there.
 
-    Schedules touch zero for one step only: linear warm-up at its first, decay at its last. So this fires after
-    ``updates`` updates at zero in a row, steps that a loss scaler has skipped not counted, if they began with more
-    than ``left`` of the planned steps ahead: a decay that ends a little early costs nothing.
+    Fires when ``updates`` updates in a row are at zero, and the first of them has more than ``left`` of the planned
+    steps ahead.
+
+    Schedules touch zero for one step only: warm-up at its first, decay at its last. Steps that a loss scaler skips do
+    not count, nor does a decay that ends a little early.
     """
 
     id = "LW306"
@@ -71,11 +73,13 @@ class LearningRateIsZero(Rule):
 
 @dataclass
 class LearningRateRaised(Rule):
-    """The learning rate is far above the highest of its schedule: something has raised it while the run goes on.
+    """The learning rate is far above the highest of its schedule: it was raised during the run.
 
-    Schedules scale the rate that the optimizer was built with by 1 at most, or say how far they go (OneCycleLR), so
-    that ``factor`` times as much is no schedule's doing. It fires before the adapters and the loss show what comes of
-    it, and also where a run survives it. Under a Trainer alone: what a plain loop plans is not known.
+    Fires when the rate is more than ``factor`` times the highest that the schedule can reach. Schedules scale the
+    optimizer's initial rate by 1 at most, or state their peak (OneCycleLR).
+
+    It fires before the adapters and the loss show the effect, and also if the run survives it. It needs a Trainer,
+    because a plain loop does not tell its plan.
     """
 
     id = "LW311"
@@ -105,15 +109,14 @@ class LearningRateRaised(Rule):
 
 @dataclass
 class UpdatesLostToRounding(Rule):
-    """Adapters in half precision whose updates are too small to change them: most elements stay bit for bit.
+    """Updates of half-precision adapters are too small to change them: most elements stay the same, bit for bit.
 
-    In bf16 a number has 8 binary digits: a step smaller than about a 512th of an element leaves it where it was, at
-    every step anew, although the gradient is there. Compared are 64 elements of A and of B, before and after each
-    update; factors in float32, the default of PEFT, lose nothing and are not looked at. Fires when in at least half of
-    the adapters fewer than ``changed`` of the elements of A, or of B, have moved in each of ``updates`` updates at half
-    the peak learning rate or more: in warm-up and at the end of a decay small steps are meant to be small.
+    Fires when, in at least half of the adapters, fewer than ``changed`` of the elements of A or of B moved in each of
+    ``updates`` updates. Only updates at half the peak learning rate or more count. It compares 64 elements of A and of
+    B before and after each update.
 
-    It does not know optimizers that make up for it by Kahan summation or stochastic rounding: ``mute=["LW307"]`` there.
+    In bf16 a number has 8 binary digits. A step smaller than about a 512th of an element leaves the element unchanged,
+    at every step. Factors in float32, PEFT's default, lose nothing and are not compared.
     """
 
     id = "LW307"
@@ -179,13 +182,13 @@ def _element(record: StepRecord, factor: str) -> FloatArray:
 
 @dataclass
 class StepsSkipped(Rule):
-    """The optimizer goes on skipping steps: a loss scaler finds overflowing gradients again and again.
+    """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
 
-    Under fp16 the scale starts at 2¹⁶ and is halved at every overflow until steps go through: what is skipped before
-    the first update is that search, if it takes no more than ``search`` halvings. After that a sound scaler skips one
-    step in about 2,000, when it tries a larger scale. Fires when ``skips`` of the last ``window`` steps were skipped,
-    a scale 2⁵ times too high once more. At the end of the run it says how many there were in all, if it has fired or
-    if they were more than ``share`` of the steps.
+    Fires when ``skips`` of the last ``window`` steps were skipped. At the end of the run it reports the total, if it
+    has fired or if more than ``share`` of the steps were skipped.
+
+    Under fp16 the scale starts at 2¹⁶ and is halved at every overflow until steps succeed. Up to ``search`` halvings
+    before the first update are that search and do not count. After it, a sound scaler skips one step in about 2,000.
     """
 
     id = "LW308"
@@ -240,13 +243,15 @@ class StepsSkipped(Rule):
 
 @dataclass
 class BaseWeightsMoved(Rule):
-    """The weights under the adapters change. They are what an adapter belongs to, and they are not saved with it.
+    """The weights under the adapters change, although they are not saved with the adapter.
 
-    Compared are 64 elements of each, with what they were at the start, whenever the spectrum is measured. Fires when
-    they have moved at all and require a gradient, or when ‖W − W₀‖/‖W₀‖ is above ``drift`` whatever moved them: merging
-    for an evaluation and unmerging rounds twice, which in bf16 changes a number by up to 2⁻⁸ = 0.4 %. Modules in
-    ``modules_to_save`` are copies of their own and do not count; a merge that stays is LW304's. Mute it where the
-    weights are trained on purpose, and save the whole model then.
+    Fires when 64 elements of each weight, compared at every full measurement with those at the start,
+
+    - have moved at all while the weight requires a gradient, or
+    - have moved by more than ``drift``, as ‖W − W₀‖/‖W₀‖.
+
+    A merge and unmerge for an evaluation rounds twice, which in bf16 changes a number by up to 2⁻⁸ = 0.4 %. Modules in
+    ``modules_to_save`` are copies and do not count. A merge that stays is left to LW304.
     """
 
     id = "LW309"

@@ -39,13 +39,13 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
 
 @dataclass
 class AdapterSwitched(Rule):
-    """Adapters that have trained no longer do: something has switched them off, merged or taken them out half-way.
+    """Adapters that have trained no longer do: they were switched off, merged or taken out in mid-run.
 
-    Read from the layers themselves at every step. Training goes on with what is left, or with nothing, and the loss
-    may go on falling through other parameters. Changing over to another adapter of the same layers is a fault only
-    where the optimizer does not hold the new one: training several in turn is not. Freezing (``requires_grad``) may be
-    meant and is left to LW301, and so is what was off before the first step. There is no threshold to set;
-    ``mute=["LW304"]`` where merging is part of the method (ReLoRA).
+    Fires when the layers themselves show it, at any step. Training then continues with the remaining weights, and the
+    loss may go on falling through other parameters.
+
+    - A change to another adapter of the same layers counts only if the optimizer does not hold the new one.
+    - A frozen adapter (``requires_grad``) is left to LW301, and so is one that was off before the first step.
     """
 
     id = "LW304"
@@ -103,11 +103,15 @@ _RETIRED = {
 
 @dataclass
 class NoTrainableAdapter(Rule):
-    """No adapter is active, trainable and unmerged while the run goes on: whatever trains, it is not LoRA.
+    """No adapter is active, trainable and unmerged while the run goes on, so LoRA is not trained.
 
-    A merged adapter's product sits in the frozen weight and its A and B are no longer used; a disabled or inactive
-    one is skipped in the forward pass; a frozen one gets no gradient. Read from the layers themselves at every step;
-    what had trained before and was then switched off or merged is LW304's.
+    Fires when every adapter is one of these, read from the layers at every step:
+
+    - merged: its product is in the frozen weight, and A and B are not used;
+    - disabled or inactive: the forward pass skips it;
+    - frozen: it gets no gradient.
+
+    LW304 fires instead for an adapter that has trained before.
     """
 
     id = "LW301"
@@ -151,10 +155,11 @@ class NoTrainableAdapter(Rule):
 
 @dataclass
 class AdapterNotInOptimizer(Rule):
-    """An active, trainable adapter whose tensors are in none of the optimizer's parameter groups.
+    """An active, trainable adapter is in none of the optimizer's parameter groups.
 
-    Compared by identity: tensors of the right shape in the optimizer may belong to an earlier copy of the model.
-    Its gradients are computed at every step and never used; the loss may still fall through other parameters.
+    Fires when its tensors are not the optimizer's, compared by identity. Tensors of the right shape in the optimizer
+    may belong to an earlier copy of the model. The adapter's gradients are computed at every step and never used, while
+    the loss may still fall through other parameters.
     """
 
     id = "LW302"
@@ -185,12 +190,13 @@ class AdapterNotInOptimizer(Rule):
 
 @dataclass
 class BStillZero(Rule):
-    """The factor that starts at zero (B; A for embeddings) is exactly zero after real updates.
+    """The factor that starts at zero (B; A for embeddings) is still exactly zero after real updates.
 
-    At the start B = 0 is right: the adapter begins as no change at all. B receives a gradient from the first step
-    on, so after ``updates`` optimizer steps with a learning rate above zero an exact zero means that no gradient
-    reaches the layer or that its update is lost. Experts of a layer that have seen no token yet are no fault while
-    others in it learn.
+    Fires when it is zero after ``updates`` optimizer steps with a learning rate above zero. B = 0 is right at the
+    start, but B receives a gradient from the first step on. So either no gradient reaches the layer, or its update is
+    lost.
+
+    Experts of a layer that have seen no token yet do not count while others in it learn.
     """
 
     id = "LW303"
@@ -245,11 +251,13 @@ class BStillZero(Rule):
 
 @dataclass
 class NoGradientInLayers(Rule):
-    """Some active, trainable adapters get no gradient while others do: None, or exactly 0 for A and for B.
+    """Some active, trainable adapters get no gradient while others do.
 
-    ``updates`` real updates in a row are waited for, since layers may be left out at random (LayerDrop at 0.1 leaves
-    one out ten times in a row once in 10¹⁰). Where no adapter shows a gradient nothing is known: DeepSpeed keeps them
-    elsewhere. The experts of one layer count as one: a rare expert sees no token for a long time.
+    Fires when the gradient is None, or exactly 0 for A and for B, at ``updates`` real updates in a row.
+
+    - Layers may be left out at random, so it waits: LayerDrop at 0.1 leaves one out ten times in a row once in 10¹⁰.
+    - If no adapter shows a gradient it is silent: DeepSpeed keeps gradients elsewhere.
+    - The experts of one layer count as one, because a rare expert sees no token for a long time.
     """
 
     id = "LW305"
@@ -304,11 +312,11 @@ class NoGradientInLayers(Rule):
 
 @dataclass
 class TargetMatchedNothing(Rule):
-    """One of several names in the LoRA configuration matches no module, so that part of what was meant is not there.
+    """One of several names in the LoRA configuration matches no module, so part of the intended adapters is missing.
 
-    Looked at are the names in ``target_modules`` and ``target_parameters`` and the keys of ``rank_pattern`` and
-    ``alpha_pattern``, each compared the way PEFT does, before the first step. PEFT raises only when nothing matches
-    at all. A regular expression as ``target_modules`` is one name.
+    Fires before the first step when a name matches nothing: in ``target_modules`` or ``target_parameters``, or a key of
+    ``rank_pattern`` or ``alpha_pattern``. Each is compared as PEFT does it. PEFT raises only when nothing matches at
+    all. A regular expression as ``target_modules`` is one name.
     """
 
     id = "LW310"

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.docs.texts import ROOT, of_markdown, paragraphs, sentences, starts_with_a_clause, words
+from lora_watch.commands.rules import explanation
+from lora_watch.guide import Page, pages
+from lora_watch.rules import catalogue
+from tests.docs.texts import (
+    PACKAGE,
+    ROOT,
+    of_docstring,
+    of_markdown,
+    of_yaml,
+    paragraphs,
+    sentences,
+    starts_with_a_clause,
+    words,
+)
 
 MOST_WORDS = 30
 EXCEPTIONS: dict[str, str] = {}
@@ -32,6 +46,13 @@ def faults(texts: Iterator[str]) -> list[str]:
     return found
 
 
+GUIDE = [PACKAGE / "guide.yaml", PACKAGE / "evidence.yaml"]
+LATER = {"LW102"}
+"""Rules whose text is being written."""
+LONGEST_PAGE = 45
+"""Lines of a rule's page in a terminal: two screens."""
+
+
 def check(files: list[Path], read: Callable[[Path], Iterator[str]]) -> None:
     found = [f"{file.relative_to(ROOT)}: {fault}" for file in files for fault in faults(read(file))]
     assert found == [], "\n" + "\n".join(found)
@@ -40,6 +61,30 @@ def check(files: list[Path], read: Callable[[Path], Iterator[str]]) -> None:
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_pages(file: Path):
     check([file], of_markdown)
+
+
+def test_what_to_do_about_each_finding():
+    check(GUIDE, of_yaml)
+
+
+def test_when_each_rule_fires():
+    found = [
+        fault
+        for rule in catalogue()
+        if rule.id not in LATER
+        for fault in faults(of_docstring(inspect.getdoc(type(rule))))
+    ]
+    assert found == [], "\n" + "\n".join(found)
+
+
+@pytest.mark.parametrize("page", [page for page in pages().values() if page.id not in LATER], ids=lambda page: page.id)
+def test_a_rules_page_fits_two_screens_and_keeps_its_evidence_apart(page: Page):
+    text = explanation(page)
+    assert len(text.splitlines()) <= LONGEST_PAGE
+    assert page.summary in text
+    assert "corpus" not in page.fires
+    assert not page.evidence or page.evidence not in text
+    assert page.rule is None or page.rule.describe()["explains"] == page.summary
 
 
 def test_exceptions_are_few():
