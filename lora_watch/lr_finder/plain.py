@@ -34,7 +34,8 @@ def find_in_loop(
     rules, mute = edge_rules()
     settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
     monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
-    with put_back(model, optimizer, others), torch.enable_grad():
+    parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
+    with put_back(parts) as left, torch.enable_grad():
         try:
             monitor.start()
             refuse_nothing_to_train(monitor)
@@ -47,7 +48,7 @@ def find_in_loop(
                 watched.add()
         finally:
             monitor.finish()
-    return watched.suggestion(ratios)
+    return replace(watched.suggestion(ratios), left=tuple(left))
 
 
 class Watched:

@@ -1,128 +1,80 @@
-"""What some training steps change, and the way back: weights, gradients, buffers, optimizer, random generators."""
+"""What some training steps change, and the way back: all that is reached from the objects that take part."""
 
 from __future__ import annotations
 
-import copy
+import gc
+import logging
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
 
-Restore = Callable[[], None]
+from lora_watch.lr_finder.walk import ROOM, Walk
+
+log = logging.getLogger("lora_watch")
+
+TRAINED = ("model", "optimizer")
+"""Parts that are copied however large they are; of frozen weights a sum is compared."""
+SHOWN = 5
 
 
 @contextmanager
-def put_back(model: nn.Module, optimizer: Any = None, others: Sequence[Any] = ()) -> Iterator[None]:
+def put_back(
+    parts: Mapping[str, Any], loose: Collection[str] = (), apart: tuple[type, ...] = ()
+) -> Iterator[list[str]]:
     """Whatever is trained inside the ``with``, afterwards all is bit for bit as it was, also after an exception.
 
-    Kept is one copy of what is trained (and its gradients, where there are any), of the model's buffers and of the
-    optimizer's state. Frozen weights are taken to stay.
+    Kept and put back in place is what the objects hold, and what those hold: weights, gradients, buffers, optimizer,
+    counters, random generators, hooks. Afterwards all of it is compared with what it was: the list that is given
+    says, at the end, what differs.
 
     Args:
-        others: what else has a state: a scheduler, a scaler, a loader (``state_dict``), a collator, or a random
-            generator of one's own. What has neither a state nor a generator is left as it is.
+        parts: by the names that messages call them. ``model`` and ``optimizer`` come first.
+        loose: names of parts in which nothing is refused.
+        apart: classes whose objects are left alone.
+
+    Raises:
+        ValueError: something cannot be put back, such as an iterator at work. Nothing has been done then.
     """
-    back = [_random_states(), _model(model), *map(_state_of, others)]
-    if optimizer is not None:
-        back.append(_optimizer(optimizer))
+    walk, back = Walk(apart), _random_states()
+    for name, part in parts.items():
+        if part is None:
+            continue
+        if name not in TRAINED:
+            walk.room = min(walk.room, ROOM)
+        stuck = len(walk.stuck)
+        walk.add(part, name)
+        if name in loose:
+            del walk.stuck[stuck:]
+    if walk.stuck:
+        where, thing = walk.stuck[0]
+        raise ValueError(
+            f"a sweep cannot put back {where}, a {type(thing).__name__}: begin it anew in __iter__, or give what holds "
+            "it a state_dict and load_state_dict"
+        )
+    left: list[str] = []
     try:
-        yield
+        yield left
     finally:
-        for restore in reversed(back):
-            restore()
+        walk.put_back()
+        gc.collect()  # generators of the sweep that end now may change something once more
+        walk.put_back()
+        back()
+        left += walk.differing()
+        if left:
+            log.warning("lora_watch: %s", told(left))
 
 
-def _model(model: nn.Module) -> Restore:
-    with torch.no_grad():
-        kept = [(t, t.detach().clone()) for t in [*_trained(model), *model.buffers()]]
-        gradients = [(p, None if p.grad is None else p.grad.detach().clone()) for p in _trained(model)]
-    modes = [(module, module.training) for module in model.modules()]
-    # Accelerate wraps ``forward`` on the instance for mixed precision, once more at each preparation.
-    forwards = {name: vars(model).get(name) for name in ("forward", "_original_forward")}
-
-    def restore() -> None:
-        with torch.no_grad():
-            for tensor, copied in kept:
-                tensor.copy_(copied)
-        for parameter, gradient in gradients:
-            parameter.grad = gradient
-        for module, training in modes:
-            module.training = training
-        for name, forward in forwards.items():
-            vars(model).pop(name, None)
-            if forward is not None:
-                vars(model)[name] = forward
-
-    return restore
+def told(left: Collection[str]) -> str:
+    """What is not as it was before a sweep, in a sentence."""
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."
 
 
-def _trained(model: nn.Module) -> list[nn.Parameter]:
-    return [p for p in model.parameters() if p.requires_grad]
-
-
-def _optimizer(optimizer: Any) -> Restore:
-    """Of torch's own form: ``state`` by parameter and ``param_groups``; else by ``state_dict``."""
-    inner = optimizer
-    while hasattr(inner, "optimizer") and not isinstance(inner, torch.optim.Optimizer):
-        inner = inner.optimizer
-    if not isinstance(inner, torch.optim.Optimizer):
-        return _state_of(inner)
-    state = {parameter: _copied(values) for parameter, values in inner.state.items()}
-    groups = [{key: _copied(value) for key, value in g.items() if key != "params"} for g in inner.param_groups]
-    defaults = dict(inner.defaults)
-
-    def restore() -> None:
-        inner.state.clear()
-        inner.state.update({parameter: _copied(values) for parameter, values in state.items()})
-        for group, kept in zip(inner.param_groups, groups):
-            for key in group.keys() - kept.keys() - {"params"}:
-                del group[key]
-            group.update({key: _copied(value) for key, value in kept.items()})
-        inner.defaults.update(defaults)
-
-    return restore
-
-
-def _copied(value: Any) -> Any:
-    """Tensors and containers copied; all else, such as a hook of a library's, is the same object."""
-    if isinstance(value, Tensor):
-        return value.detach().clone()
-    if isinstance(value, dict):
-        return {key: _copied(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(map(_copied, value)) if type(value) in (list, tuple) else value
-    return value
-
-
-def _state_of(thing: Any) -> Restore:
-    """Of a generator; of what has ``state_dict``; of the generators that an object holds as attributes."""
-    if isinstance(thing, torch.Generator):
-        state = thing.get_state()
-        return lambda: (thing.set_state(state), None)[1]
-    if isinstance(thing, np.random.Generator):
-        numbers = copy.deepcopy(thing.bit_generator.state)
-        return lambda: setattr(thing.bit_generator, "state", numbers)
-    if isinstance(thing, random.Random):
-        drawn = thing.getstate()
-        return lambda: thing.setstate(drawn)
-    if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
-        saved = copy.deepcopy(thing.state_dict())
-        return lambda: thing.load_state_dict(saved)
-    kinds = (torch.Generator, np.random.Generator, random.Random)
-    inside = [_state_of(value) for value in getattr(thing, "__dict__", {}).values() if isinstance(value, kinds)]
-
-    def restore() -> None:
-        for each in inside:
-            each()
-
-    return restore
-
-
-def _random_states() -> Restore:
+def _random_states() -> Callable[[], None]:
     """Python's, numpy's and torch's, of every device that has drawn."""
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None

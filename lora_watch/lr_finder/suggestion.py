@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.lr_finder import drawing
 from lora_watch.lr_finder.estimate import Estimate, estimate
+from lora_watch.lr_finder.state import told
 from lora_watch.lr_finder.sweep import Curve, Sweep
 from lora_watch.sinks.files import replace_file
 from lora_watch.strict_json import strict_json
@@ -61,6 +62,8 @@ class Suggestion:
     """What the weights alone predict, as ``lora-watch advise`` says it: the rate whose first full step is 0.1."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
+    left: tuple[str, ...] = ()
+    """What the sweep has changed and could not put back: the run that follows is not the one from the start."""
 
     @property
     def rate_or_middle(self) -> float | None:
@@ -92,6 +95,8 @@ class Suggestion:
             said.append(
                 "The adapters do not begin at nothing: only the loss was read, and the rate is half of its lowest."
             )
+        if self.left:
+            said.append(told(self.left))
         if self.why:
             said.append(self.why)
         if self.rate is None and self.rate_or_middle is not None:

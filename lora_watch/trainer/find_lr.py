@@ -6,14 +6,13 @@ import copy
 import logging
 import math
 import sys
-from collections import deque
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import Trainer, TrainerControl, TrainerState
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
 from lora_watch.lr_finder.state import put_back
@@ -71,12 +70,13 @@ def find_learning_rate(
         steps: optimizer steps of the sweep; it ends earlier where the rules say ERROR.
         span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
             Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
-        others: what else the step function changes and is to be put back: schedulers, scalers, loaders with a
-            ``state_dict``, random generators.
+        others: what else the step function changes and is to be put back: schedulers, scalers, loaders, random
+            generators, objects of any kind.
 
     Raises:
         ValueError: the sweep makes no sense here, and why: no adapter is trained, the optimizer makes its own rates,
-            the loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights.
+            the loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, the data hold an iterator
+            at work, which cannot be wound back.
     """
     if not isinstance(trainer, Trainer):
         if model is None:
@@ -160,18 +160,26 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     if (why := why_not(trainer)) is not None:
         raise ValueError(why)
     sweeping = _Sweeping(steps, span)
-    model: Any = trainer.model
-    others: list[Any] = [trainer.data_collator, trainer.train_dataset, trainer.lr_scheduler]
-    others.append(getattr(trainer.accelerator, "scaler", None))
+    parts = {
+        "model": trainer.model,
+        "optimizer": trainer.optimizer,
+        "train_dataset": trainer.train_dataset,
+        "data_collator": trainer.data_collator,
+        "lr_scheduler": trainer.lr_scheduler,
+        "accelerator": trainer.accelerator,
+        "trainer": trainer,
+    }
     try:
-        with put_back(model, trainer.optimizer, [o for o in others if o is not None]), _on_copies(trainer, steps):
+        # Accelerate holds loaders of earlier trainings, perhaps with iterators, which a sweep does not touch.
+        with put_back(parts, loose=("accelerator",), apart=(TrainerCallback,)) as left:
+            _prepare(trainer, steps)
             trainer.callback_handler.callbacks = [sweeping]
             sweeping.attach(trainer)
             with torch.enable_grad():
                 trainer.train()
     finally:
         sweeping.close("interrupted")
-    return sweeping.suggestion()
+    return replace(sweeping.suggestion(), left=tuple(left))
 
 
 def why_not(trainer: Trainer) -> str | None:
@@ -262,15 +270,8 @@ class _Sweeping(LoraWatchCallback):
         return []
 
 
-@contextmanager
-def _on_copies(trainer: Trainer, steps: int) -> Iterator[None]:
-    """Inside it ``trainer`` works on copies of what it notes of a training; afterwards it has its own again."""
-    accelerator = trainer.accelerator
-    shared: dict[str, Any] = getattr(type(accelerator.gradient_state), "_shared_state", {})
-    kept = [(vars(each), dict(vars(each))) for each in (trainer, accelerator)]
-    kept.append((shared, dict(shared)))
-    for now, _ in kept:
-        now.update({name: _copied(value) for name, value in now.items()})
+def _prepare(trainer: Trainer, steps: int) -> None:
+    """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
     trainer.callback_handler = copy.copy(trainer.callback_handler)
     trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
     for name, value in {**ARGUMENTS, "max_steps": steps}.items():
@@ -279,20 +280,3 @@ def _on_copies(trainer: Trainer, steps: int) -> Iterator[None]:
     trainer.model_init = None  # what is swept is the model that is there
     if trainer.is_in_train:  # its hook is on the model already
         trainer.neftune_noise_alpha = None
-    try:
-        yield
-    finally:
-        for now, before in kept:
-            now.clear()
-            now.update(before)
-
-
-def _copied(value: Any) -> Any:
-    """Lists and mappings are copied, with what is in them; all else, such as a model, is the same object."""
-    if type(value) in (list, set, deque):
-        return type(value)(map(_copied, value))
-    if isinstance(value, dict):
-        out = copy.copy(value)
-        out.update({key: _copied(item) for key, item in value.items()})
-        return out
-    return value
