@@ -16,6 +16,7 @@ from tests.docs.texts import (
     ROOT,
     of_docstring,
     of_markdown,
+    of_notebook,
     of_yaml,
     paragraphs,
     sentences,
@@ -61,6 +62,11 @@ def check(files: list[Path], read: Callable[[Path], Iterator[str]]) -> None:
 @pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
 def test_pages(file: Path):
     check([file], of_markdown)
+
+
+@pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda file: file.stem)
+def test_notebooks(file: Path):
+    check([file], of_notebook)
 
 
 def test_what_to_do_about_each_finding():
