@@ -34,13 +34,13 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="""Measures every LoRA adapter while it trains, and says in words when a run goes wrong.
+    help="""Measures every LoRA adapter while it trains, and raises an alert when a run goes wrong.
 
 In a training script one line is enough:
 
   [cyan]trainer = Trainer(…, callbacks=[LoraWatchCallback(fail_on="error")])[/]
 
-This command shows what that does, and explains the rules.""",
+This command runs, checks and compares trainings, and explains the rules.""",
     epilog="""
 Examples:
 
@@ -50,17 +50,17 @@ Examples:
 
   [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
 
-  [cyan]lora-watch advise MODEL[/]         which rank and alpha to start from
+  [cyan]lora-watch advise MODEL[/]         a rank and an alpha to start from
 
   [cyan]lora-watch preflight sft.yaml[/]   check settings before the run
 
-  [cyan]lora-watch plan --lr 2e-4[/]       what to try for the rank, then the scale
+  [cyan]lora-watch plan --lr 2e-4[/]       the runs of a search for the rank, then the scale
 
   [cyan]lora-watch compare runs[/]         runs side by side: which rank is enough
 
-  [cyan]lora-watch inspect ADAPTER[/]      what is in a saved adapter
+  [cyan]lora-watch inspect ADAPTER[/]      a saved adapter, layer by layer
 
-  [cyan]lora-watch rules[/]                what is checked
+  [cyan]lora-watch rules[/]                all rules
 
   [cyan]lora-watch rules LW102[/]          one rule: when it fires and its thresholds""",
 )
@@ -77,7 +77,7 @@ def _options(
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of what was not expected.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
     pass
 
@@ -112,5 +112,5 @@ def main() -> None:
         if debug:
             raise
         reason = f"{type(error).__name__}: {error}".strip(": ")
-        sys.exit(misuse(f"{reason} (lora-watch --debug … shows where)").exit_code)
+        sys.exit(misuse(f"{reason} (lora-watch --debug … shows the traceback)").exit_code)
     start(script)

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 EXAMPLES = """Examples:
 
   [cyan]lora-watch advise ./Llama-3-8B --task instruction-tuning[/]
-    what to start from
+    a rank, an alpha and their cost
 
   [cyan]lora-watch advise ./Llama-3-8B --task domain-adaptation --lr 2e-4[/]
-    with the learning rate
+    with a learning rate
 
   [cyan]lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj[/]
-    the numbers of a choice of your own
+    the numbers of your own choice
 
   [cyan]lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16[/]
-    what tuned settings become
+    carry tuned settings over to another model
 
 Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), [cyan]instruction-tuning[/] \
-(16 to 64), [cyan]continued-pretraining[/] (64 to 256). Then [cyan]lora-watch plan[/] writes down the search from \
-there."""
+(16 to 64), [cyan]continued-pretraining[/] (64 to 256). Then [cyan]lora-watch plan[/] writes the runs of the \
+search."""
 
 
 def advise(
@@ -41,44 +41,42 @@ def advise(
         Path | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="Folder with a config.json, or that file. Weights are not needed; with them the first step is known.",
+            help="Folder with a config.json, or that file. Weights are optional: with them the first step is exact.",
             show_default=False,
         ),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What it is to learn: one of the four below.", show_default=False)
-    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task: one of the four below.", show_default=False)] = None,
     tokens: Annotated[
         float | None,
-        typer.Option(help="Tokens that the loss is taken over, one pass (a classifier: labels).", show_default=False),
+        typer.Option(help="Tokens with a loss in one epoch (a classifier: labels).", show_default=False),
     ] = None,
     lr: Annotated[
-        float | None, typer.Option("--lr", help="Peak learning rate, where it is settled.", show_default=False)
+        float | None, typer.Option("--lr", help="Peak learning rate, if it is fixed.", show_default=False)
     ] = None,
-    rank: Annotated[int | None, typer.Option(help="The numbers for this rank.", show_default=False)] = None,
+    rank: Annotated[int | None, typer.Option(help="Show the numbers for this rank.", show_default=False)] = None,
     targets: Annotated[
         str, typer.Option(help="target_modules: all-linear, or names with commas between.")
     ] = "all-linear",
     dtype: Annotated[
-        str | None, typer.Option(help="Of the frozen weights; default: that of the model.", show_default=False)
+        str | None, typer.Option(help="Dtype of the frozen weights. Default: the model's.", show_default=False)
     ] = None,
     from_model: Annotated[
         Path | None, typer.Option(help="Model on which --rank and --alpha were tuned.", show_default=False)
     ] = None,
-    to_model: Annotated[Path | None, typer.Option(help="Model they are to be carried to.", show_default=False)] = None,
+    to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.", show_default=False)] = None,
     alpha: Annotated[
         float | None, typer.Option(help="With --from-model: α there; default r.", show_default=False)
     ] = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="With --from-model: the scale there is α/√r.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Say which rank, alpha and scale to start from, why, what they cost, and a LoraConfig to paste.
+    """Advise a rank, an alpha and a scale to start from, with reasons, cost, and a LoraConfig to paste.
 
-    The rank is how many directions an adapter may use: it buys room and costs parameters, r·(d_out + d_in) a layer.
-    Alpha acts through the scale s alone, α/r, or α/√r with rsLoRA: it is a learning rate of the adapter's own. So the
+    The rank is the number of directions that an adapter may use. It buys room and costs parameters, r·(d_out + d_in) a
+    layer. Alpha acts only through the scale s, α/r, or α/√r with rsLoRA, like a learning rate of the adapter. So the
     rank follows from the task and the data, and alpha from the rank.
 
-    Nothing is trained and no weights are needed. What is not known is said. It is where a search starts, not its end.
+    Nothing is trained, and no weights are needed. Unknown numbers are marked. Start a search from this advice.
     """
     from lora_watch import advice
 
@@ -125,7 +123,7 @@ def advise(
     else:
         console.print(Text(f"{told.from_model} → {told.to_model}", style="bold"))
         _list(console, told.reasons())
-        console.print(Text("What does not carry over:"))
+        console.print(Text("Not carried over:"))
         _list(console, told.does_not_transfer)
     console.print()
     # Colours alone, which a pipe has not: Syntax fills its lines up with blanks.

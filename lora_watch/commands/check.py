@@ -33,7 +33,7 @@ EXAMPLES = """Examples:
     keep this run to compare with
 
   [cyan]lora-watch check out --baseline good.json[/]
-    what has moved since, in which layer"""
+    compare with it: what moved, in which layer"""
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 
@@ -60,7 +60,7 @@ def check(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="warning, error or never: the least severity of a finding that makes the exit code 1; rule by rule: "
+            help="warning, error or never: findings of this severity or worse make the exit code 1. Rule by rule: "
             "error,LW203=never. Default: LORA_WATCH_FAIL_ON, else error.",
             metavar="POLICY",
             show_default=False,
@@ -68,10 +68,10 @@ def check(
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Compare with a file of --update-baseline, or anything a RUN may be.", metavar="REPORT"),
+        typer.Option(help="Compare with this file of --update-baseline, or with another RUN.", metavar="REPORT"),
     ] = None,
     update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write the run to --baseline, if nothing is wrong with it.")
+        bool, typer.Option("--update-baseline", help="Write the run to --baseline if it has no finding that fails.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
     format: Annotated[
@@ -79,12 +79,12 @@ def check(
         typer.Option(help="Default: [bold]github[/] (text and annotations) inside GitHub Actions, else [bold]text[/]."),
     ] = None,
 ) -> None:
-    """Judge finished or interrupted runs from their files: what went wrong, where, and what to change.
+    """Judge finished or interrupted runs from their files. The output says what went wrong, where, and what to change.
 
-    Exits with 0 when all is well, 1 when there are findings of the severity of --fail-on or worse, and 2 when there is
-    no run or one that cannot be read: never 0 on nothing. A run that was killed is a finding.
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: there is no run, or it cannot be
+    read. A run that was killed is a finding.
 
-    Inside GitHub Actions the job's summary page gets a table and a chart as well.
+    Inside GitHub Actions the job's summary page also gets a table and a chart.
     """
     from lora_watch.gate import judge
     from lora_watch.gate.baseline import load, may_be_replaced

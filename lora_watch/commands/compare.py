@@ -22,7 +22,7 @@ EXAMPLES = """Examples:
     the curve as a picture
 
   [cyan]lora-watch compare runs --metric eval_accuracy[/]
-    by another of the evaluation's numbers
+    by another number of the evaluation
 
   [cyan]lora-watch compare runs --json[/]
     for a program"""
@@ -47,23 +47,23 @@ def compare(
     ],
     metric: Annotated[
         str | None,
-        typer.Option(help="What to compare by. Default: eval_loss, else train_loss, the training loss at the end."),
+        typer.Option(help="The metric to compare. Default: eval_loss, else train_loss, the training loss at the end."),
     ] = None,
     better: Annotated[
         Better | None, typer.Option(help="Default: lower for a metric whose name ends with loss, else higher.")
     ] = None,
-    worth: Annotated[float, typer.Option(help="What a larger rank must gain, in percent of the metric.")] = 1.0,
+    worth: Annotated[float, typer.Option(help="The least gain of a larger rank, in percent of the metric.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
     figure: Annotated[
         Path | None, typer.Option(help="Also draw the curves: .png, .svg, .pdf (with matplotlib).", metavar="FILE")
     ] = None,
 ) -> None:
-    """Compare finished runs: quality against rank with the plateau marked, norms and scales, and what else differs.
+    """Compare finished runs: quality against rank with the plateau marked, norms, scales, and all other differences.
 
-    Runs that differ in their seed alone are one configuration. A gain is judged by seed, with a t-interval; what keeps
-    it from being put down to the rank alone is named: s that changes with r, s·lr that is not constant, other settings.
+    Runs that differ only in their seed are one configuration. A gain is tested by seed, with a t-interval. Confounds
+    are named: s that changes with r, s·lr that is not constant, other settings.
 
-    Exits with 0, or with 2 when there is no run or one that cannot be read.
+    Exit code 0, or 2 when there is no run or one that cannot be read.
     """
     from lora_watch.comparison import compare as compare_runs
     from lora_watch.comparison.text import text

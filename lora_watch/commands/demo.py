@@ -41,16 +41,16 @@ def demo(
             "[bold]minilm[/]: MiniLM on BBC news. [bold]smollm2[/]: SmolLM2-135M on prose."
         ),
     ] = Model.tiny,
-    output_dir: Annotated[
-        Path, typer.Option(file_okay=False, help="Where the runs are written, one folder each.")
-    ] = Path("lora-watch-demo"),
+    output_dir: Annotated[Path, typer.Option(file_okay=False, help="Folder for the runs, one folder each.")] = Path(
+        "lora-watch-demo"
+    ),
 ) -> None:
     """Train a real model three times: with healthy settings, with a scale and a learning rate that are too high, and
     with the settings that the alert then advises.
 
-    Needs no network and no GPU. The healthy run ends without an alert. The second has a high alpha/r and an aggressive
-    learning rate: it is named for what it is and stopped within its first steps. The third is the second with the
-    settings of its alert, and healthy. Exits with 0 when all went so, with 1 when not.
+    It needs no network and no GPU. The healthy run ends without an alert. The second has a high alpha/r and an
+    aggressive learning rate: an ERROR stops it within its first steps. The third uses the settings of that alert, and
+    is healthy. Exit code 0 if all of this holds, else 1.
     """
     from lora_watch.demo.show import demo as run_demo
 

@@ -24,10 +24,10 @@ EXAMPLES = """Examples:
     relative to the base weights
 
   [cyan]lora-watch inspect a --against b[/]
-    what training on, or another seed, has changed
+    the difference after more training, or of another seed
 
   [cyan]lora-watch inspect my-adapter --figure adapter.png[/]
-    where its energy lies
+    the share of the energy of every layer
 
 No model is loaded and one layer is in memory at a time."""
 
@@ -39,26 +39,28 @@ def inspect(
     ],
     base: Annotated[
         Path | None,
-        typer.Option(help="Folder of the model it was trained on: relative norms as well.", show_default=False),
+        typer.Option(help="Folder of its base model. Adds the relative norms.", show_default=False),
     ] = None,
     against: Annotated[
         Path | None, typer.Option(help="Another adapter to compare it with.", show_default=False)
     ] = None,
-    rows: Annotated[int, typer.Option(help="Layers to show, those with most energy first; 0: all.")] = 20,
+    rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Also draw it: .png, .svg, .pdf (with matplotlib).", metavar="FILE", show_default=False),
+        typer.Option(
+            help="Also draw a picture: .png, .svg, .pdf (with matplotlib).", metavar="FILE", show_default=False
+        ),
     ] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Also read adapter_model.bin, weights only.")
     ] = False,
 ) -> None:
-    """Measure a saved adapter: of each layer the rank, the scale, every norm, the spectrum and its share of the whole.
+    """Measure a saved adapter: rank, scale, every norm, the spectrum and the share of the energy of each layer.
 
-    [bold]s[/] is the scale, α/r or α/√r; [bold]‖ΔW‖[/] = s·‖B·A‖ how large the change is, [bold]σ₁[/] how large its
-    strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) say over how many
-    directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
+    [bold]s[/] is the scale, α/r or α/√r. [bold]‖ΔW‖[/] = s·‖B·A‖ is the size of the update, [bold]σ₁[/] that of its
+    strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
+    many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
     """
     from lora_watch.stored.figure import draw
     from lora_watch.stored.inspecting import compare_adapters, inspect_adapter

@@ -24,7 +24,7 @@ EXAMPLES = """Examples:
     the same as a file, one entry a run
 
   [cyan]lora-watch compare runs[/]
-    when they have run: where the curve is flat
+    after the runs: the rank from which the curve is flat
 
   [cyan]lora-watch plan --lr 2e-4 --at-rank 32 --out scales.json[/]
     then the scales at that rank
@@ -32,18 +32,16 @@ EXAMPLES = """Examples:
   [cyan]lora-watch plan --lr 2e-4 --rslora --alpha 16[/]
     hold α under rsLoRA instead of s
 
-From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, runs both stages and stops by itself."""
+From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, runs both stages and stops."""
 
 
 def plan(
     lr: Annotated[
         float,
-        typer.Option(
-            "--lr", help="The learning rate that suits --scale: lora-watch run --find-lr finds it.", show_default=False
-        ),
+        typer.Option("--lr", help="Learning rate for --scale; lora-watch run --find-lr finds it.", show_default=False),
     ],
     ranks: Annotated[str, typer.Option(help="Ranks to try, ascending.", metavar="R,R…")] = "8,16,32,64,128",
-    scale: Annotated[float, typer.Option(help="s that is held while the rank is searched; α = s·r.")] = 1.0,
+    scale: Annotated[float, typer.Option(help="The scale s, held while the rank is searched: α = s·r.")] = 1.0,
     scales: Annotated[str, typer.Option(help="Scales to try at --at-rank.", metavar="S,S…")] = "0.5,1,2,4",
     at_rank: Annotated[
         int | None, typer.Option(help="Write the second stage: the scales at this rank.", metavar="R")
@@ -57,10 +55,9 @@ def plan(
     out: Annotated[Path | None, typer.Option(help="Write the configurations to this file, as JSON.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print them as JSON instead of the table.")] = False,
 ) -> None:
-    """Write down what to try: the rank at a held scale until it no longer pays, then the scale at that rank.
+    """List the runs of a search: the rank at a held scale until it no longer pays, then the scale at that rank.
 
-    Everything but the rank is held in the first stage, so that a difference is the rank's. Each configuration runs with
-    several seeds: without them nobody can tell a difference from noise.
+    The first stage changes only the rank. Each configuration runs with several seeds, to tell a difference from noise.
     """
     from lora_watch.search.plan import Plan, numbers
 

@@ -19,7 +19,7 @@ EXAMPLES = """Examples:
     one file with both (TRL's, Axolotl's …)
 
   [cyan]lora-watch preflight adapter_config.json training_args.json[/]
-    PEFT's and the Trainer's own
+    the files of PEFT and the Trainer
 
   [cyan]lora-watch preflight sft.yaml --model ./Llama-3-8B[/]
     with the layers, and the size of the first step
@@ -53,22 +53,20 @@ def preflight(
         typer.Argument(
             metavar="FILE…",
             help="JSON or YAML with r, lora_alpha, learning_rate …, or a folder with adapter_config.json or "
-            "training_args.json. Of several, the later counts more.",
+            "training_args.json. A later file overrides an earlier one.",
             show_default=False,
         ),
     ],
     model: Annotated[
         Path | None, typer.Option(help="Folder of the model, or its config.json.", show_default=False)
     ] = None,
-    task: Annotated[
-        str | None, typer.Option(help="What it is to learn, as for advise (LW405).", show_default=False)
-    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).", show_default=False)] = None,
     reference: Annotated[
         Path | None,
         typer.Option(help="The run that these settings come from: its output_dir (LW406).", show_default=False),
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(help="Optimizer steps of the run, where the file gives epochs.", show_default=False)
+        int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.", show_default=False)
     ] = None,
     mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the exit code 1.")] = FailOn.warning,
@@ -77,13 +75,13 @@ def preflight(
         bool, typer.Option("--allow-pickle", help="Also read training_args.bin, which runs the code in it.")
     ] = False,
 ) -> None:
-    """Judge a LoraConfig and TrainingArguments before anything is loaded: is the scale what was meant?
+    """Check a LoraConfig and TrainingArguments before anything is loaded.
 
-    Runs rules LW401 to LW408, which the callback runs before the first step. A high α/r alone is no fault: with the
-    model's weights the size of the first step decides.
+    It runs rules LW401 to LW408, as the callback does before the first step. A high α/r alone is no fault: with the
+    model's weights, the size of the first step decides.
 
-    Exits with 0 when all is well, 1 when there are findings of the severity of --fail-on or worse, and 2 when the
-    settings cannot be read or nothing is left to judge them by.
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or no
+    rule could check them.
     """
     from lora_watch.advice.choice import preflight as judge
     from lora_watch.advice.config_files import read_settings

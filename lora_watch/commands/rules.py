@@ -68,7 +68,7 @@ def explanation(page: Page) -> str:
     if page.rule is not None:
         lines += ["", *_settings(page.rule)]
     if page.evidence:
-        lines += ["", f"Where the thresholds come from: `lora-watch rules {page.id} --evidence`."]
+        lines += ["", f"Origin of the thresholds: `lora-watch rules {page.id} --evidence`."]
     return "\n".join(lines)
 
 

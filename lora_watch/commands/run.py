@@ -18,13 +18,13 @@ from lora_watch.text import count
 EXAMPLES = """Examples:
 
   [cyan]lora-watch run train.py --lr 1e-4[/]
-    what follows the script is the script's
+    the script's own arguments come after it
 
   [cyan]lora-watch run --fail-on warning train.py[/]
     stricter
 
   [cyan]lora-watch run --find-lr train.py[/]
-    which learning rate; with --apply it then trains at it
+    find a learning rate; --apply also trains at it
 
   [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]
     a module, as with python -m
@@ -34,12 +34,12 @@ EXAMPLES = """Examples:
   [cyan]accelerate launch -m lora_watch run train.py[/]"""
 
 SETTINGS = {"allow_interspersed_args": False}
-"""For the command: whatever follows the script is the script's, also what looks like an option of ours."""
+"""For the command: every word after the script belongs to the script, even one that looks like our option."""
 
 
 class Handover(BaseException):
-    """Raised when the command line has been read: the script starts outside of it, so that nothing of the command
-    line's own treatment of exceptions and exits is between the script and Python."""
+    """Raised when the command line has been read. The script starts outside of it, so the command line's own treatment
+    of exceptions and exits does not touch the script."""
 
     def __init__(
         self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unwatched: bool
@@ -57,7 +57,7 @@ def run(
     fail_on: Annotated[
         str | None,
         typer.Option(
-            help="never, warning or error: the least severity of an alert that ends the run; rule by rule: "
+            help="never, warning or error: alerts of this severity or worse end the run. Rule by rule: "
             "error,LW202=never. Default: LORA_WATCH_FAIL_ON, else error.",
             metavar="POLICY",
             show_default=False,
@@ -66,8 +66,8 @@ def run(
     recover: Annotated[
         int | None,
         typer.Option(
-            help="How often the run goes back and on, with the advised settings, instead of ending. Default: "
-            "LORA_WATCH_RECOVER, else 0.",
+            help="How many times the run restores its last good state and continues with the advised settings. "
+            "Default: LORA_WATCH_RECOVER, else 0.",
             min=0,
             metavar="TIMES",
             show_default=False,
@@ -76,7 +76,7 @@ def run(
     patience: Annotated[
         int | None,
         typer.Option(
-            help="Steps that an alert must have lasted to end the run. Default: LORA_WATCH_PATIENCE, else 0.",
+            help="Steps for which the run tolerates an alert before it ends. Default: LORA_WATCH_PATIENCE, else 0.",
             min=0,
             show_default=False,
         ),
@@ -90,7 +90,7 @@ def run(
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
-    max_overhead: Annotated[float, typer.Option(help="The most of the wall time that monitoring takes.")] = 0.01,
+    max_overhead: Annotated[float, typer.Option(help="The highest share of the wall time for monitoring.")] = 0.01,
     drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
     report_dir: Annotated[
         Path | None,
@@ -99,23 +99,23 @@ def run(
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
     console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
     find_lr: Annotated[
-        bool, typer.Option("--find-lr", help="Find the learning rate in some 60 steps, print it and end.")
+        bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
     ] = False,
-    apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: then train at it.")] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: train at the rate afterwards.")] = False,
     allow_unwatched: Annotated[
-        bool, typer.Option("--allow-unwatched", help="Exit 0 also where nothing was trained or measured.")
+        bool, typer.Option("--allow-unwatched", help="Exit with 0 even if nothing was trained or measured.")
     ] = False,
 ) -> None:
-    """Run a training script as it is, with every Trainer in it monitored, and end it when it goes wrong.
+    """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
 
-    The exit code is the script's, but 2 where nothing was monitored in it, by a Trainer or a Monitor of its own, or no
-    adapter was measured. When
-    an alert ends the run it is 1, and the alert is the last thing printed, also where the script catches every
-    exception and ends as if nothing had been. A LoraWatchCallback that the script brings itself keeps its arguments;
-    --fail-on, --recover, --patience and --mute count where it leaves them open.
+    The exit code is the script's own, with two exceptions. It is 1 if an alert ends the run. The alert is then printed
+    last, even if the script catches every exception. It is 2 if nothing was monitored or no adapter was measured.
 
-    --find-lr prints the learning rate that the first Trainer's model and data can take, with its curve, which is also
-    in find_lr.json and find_lr.svg next to the report. The exit code is 1 where the sweep does not tell.
+    A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
+    that it leaves open.
+
+    --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The files find_lr.json and
+    find_lr.svg next to the report hold it too. The exit code is 1 if the sweep makes no suggestion.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")

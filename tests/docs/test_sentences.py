@@ -14,6 +14,8 @@ from lora_watch.rules import catalogue
 from tests.docs.texts import (
     PACKAGE,
     ROOT,
+    docstrings,
+    messages,
     of_docstring,
     of_markdown,
     of_notebook,
@@ -67,6 +69,14 @@ def test_pages(file: Path):
 @pytest.mark.parametrize("file", sorted((ROOT / "notebooks").glob("*.ipynb")), ids=lambda file: file.stem)
 def test_notebooks(file: Path):
     check([file], of_notebook)
+
+
+COMMANDS = [PACKAGE / "cli.py", *sorted((PACKAGE / "commands").glob("*.py"))]
+
+
+def test_help():
+    check(COMMANDS, messages)
+    check(COMMANDS, docstrings)
 
 
 def test_what_to_do_about_each_finding():
