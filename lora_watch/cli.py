@@ -101,7 +101,7 @@ _add(compare, COMPARE_EXAMPLES)
 
 
 def main() -> None:
-    """The entry point of ``lora-watch``. What no command expected is one line and exit code 2: never 0 or 1."""
+    """The entry point of ``lora-watch``. An unexpected error is one line and exit code 2, never 0 or 1."""
     debug = "--debug" in sys.argv[1:2]
     try:
         app()

@@ -14,7 +14,7 @@ _NO_WIDTH = 10_000
 
 
 def console() -> Console:
-    """Where a command prints. A pipe or a file has no width, so nothing is wrapped there."""
+    """The console that a command prints to. A pipe or a file has no width, so nothing is wrapped there."""
     made = Console(highlight=False)
     if not made.is_terminal and "COLUMNS" not in os.environ:
         made.width = _NO_WIDTH
@@ -29,9 +29,9 @@ def layer_table(
 ) -> list[str]:
     """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
 
-    Each of ``lines`` is a layer, its name first. Where the whole is too wide, the beginning that all names share is
-    said in the heading once; where that is still too wide, each name gets a line of its own above its numbers. A
-    heading may hold line breaks. ``total`` is a last line, which is no layer.
+    Each of ``lines`` is a layer, its name first. If the whole is too wide, the heading takes the beginning that all
+    names share. If that is still too wide, each name gets its own line above its numbers. A heading may hold line
+    breaks. ``total`` is a last line, which is no layer.
     """
     rest = [total] if total else []
     whole = table(headings, [*lines, *rest])

@@ -73,7 +73,7 @@ def explanation(page: Page) -> str:
 
 
 def origin(page: Page) -> str:
-    """Where the thresholds of one finding come from, as Markdown."""
+    """The origin of the thresholds of one finding, as Markdown."""
     text = page.evidence or "No threshold was chosen on runs."
     return f"**{page.id} {page.name}**\n\n{text}"
 
