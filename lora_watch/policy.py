@@ -69,15 +69,28 @@ class Policy:
         least = self.by_rule.get(alert.rule, self.default)
         return least is not None and alert.severity >= least
 
+    def evidence(self, rule: str | None = None) -> int:
+        """Steps before an alert of ``rule`` in which the adapter may be damaged already; None: of any rule."""
+        return max((known.evidence for known in self.rules if rule in (None, known.id)), default=0)
+
+    def reach(self, rule: str) -> int:
+        """The same before this policy acts on the alert: with the patience that it is given."""
+        patient = any(known.id == rule and not _is_impatient(known) for known in self.rules)
+        return self.evidence(rule) + (self.patience if patient else 0)
+
     def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those of the open ``alerts`` that end the run, ``in_order``."""
-        impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
+        impatient = {rule.id for rule in self.rules if _is_impatient(rule)}
         return in_order(a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience))
 
     @property
     def recovering(self) -> Policy:
         """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""
         return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
+
+
+def _is_impatient(rule: Rule) -> bool:
+    return rule.lasting or rule.urgent
 
 
 def policy(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from lora_watch.monitor.copies import COPIES, Copies, Copy
-from lora_watch.rules.treatments import LONGEST_EVIDENCE, evidence
+from lora_watch.policy import Policy
+from lora_watch.rules.treatments import TREATED
 
 COPY_EVERY = 10
 """Optimizer steps between two copies, at least."""
@@ -18,19 +19,19 @@ LIGHT = 256 << 20
 class GoodStates:
     """Copies at fixed steps, alike on every rank. ``COPIES`` of them are in memory.
 
-    Rules gather evidence for some steps, through which the adapter is ruined already: a copy is good for an alert when
-    it is older than that. ``patience``: steps that an alert is given before it is acted on.
+    Rules gather evidence for some steps, in which the adapter is damaged already: a copy is good for an alert when it
+    is older than that. ``policy`` knows how long it takes, with the patience that the alert is given.
     """
 
-    def __init__(self, copies: Copies, patience: int):
-        self._copies, self._patience = copies, patience
+    def __init__(self, copies: Copies, policy: Policy):
+        self._copies, self._policy = copies, policy
         self._every = COPY_EVERY
         self._kept: list[Copy] = []
         """The oldest first."""
 
     def begin(self, step: int, monitor: Any) -> None:
         """The state that a run begins with is good, for want of a better one."""
-        reach = math.ceil((LONGEST_EVIDENCE + self._patience) / (COPIES - 1))
+        reach = math.ceil(max(map(self._policy.reach, TREATED)) / (COPIES - 1))
         self._every = max(COPY_EVERY * max(math.ceil(self._copies.size / LIGHT), 1), reach)
         for kept in self._kept:
             self._copies.drop(kept)
@@ -39,14 +40,15 @@ class GoodStates:
 
     def good(self, rule: str, step: int) -> Copy | None:
         """To go back to for an alert of ``rule`` after ``step`` steps; None before ``begin``."""
-        before = step - evidence(rule) - self._patience
+        before = step - self._policy.reach(rule)
         old = [kept for kept in self._kept if kept.step <= before and kept.monitor is not None]
         return (old or self._kept[:1] or [None])[-1]
 
-    def updated(self, step: int, suspect: bool) -> None:
-        """``step`` updates have been applied. ``suspect``: what has been trained lately may not be good."""
-        if suspect:
-            self.forget_after(step - evidence() - self._patience)
+    def updated(self, step: int, suspects: Iterable[str] = ()) -> None:
+        """``step`` updates have been applied. ``suspects``: rules by which what has been trained lately may not be
+        good."""
+        if reaches := [self._policy.reach(rule) for rule in suspects]:
+            self.forget_after(step - max(reaches))
         elif step % self._every == 0:
             if len(self._kept) == COPIES:
                 self._copies.drop(self._kept.pop(0))

@@ -92,7 +92,7 @@ class Recovery(NoRecovery):
         self.over: str | None = None
         """Why the run does not recover any more, in words; None while it does."""
         self._copies = Copies(optimizer)
-        self._states = GoodStates(self._copies, judge.policy.patience)
+        self._states = GoodStates(self._copies, judge.policy)
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
         self._doomed = False
@@ -163,8 +163,8 @@ class Recovery(NoRecovery):
             self._judge.sinks.start(self._recorder.roster.run, step)
             self._judge.story = [*self._judge.story, f"{note}."]
         if self.over is None and not self._wary:
-            suspect = any(alert.rule in SUSPECT for alert in self._judge.episodes.open)
-            self._states.updated(step, suspect)
+            suspects = [alert.rule for alert in self._judge.episodes.open if alert.rule in SUSPECT]
+            self._states.updated(step, suspects)
 
     def judged(self) -> None:
         last = self._judge.last

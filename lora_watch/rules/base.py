@@ -57,6 +57,12 @@ class Rule(ABC):
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert already explains this one: it then says nothing. One cause, one alert."""
 
+    @property
+    def evidence(self) -> int:
+        """Steps before an alert that its evidence takes, in which the adapter may be damaged already. By default 5: a
+        mean of five losses, say."""
+        return 5
+
     @abstractmethod
     def check(self, record: StepRecord) -> Finding | None:
         """What is wrong at this step, or None. Called once a step, in order, and once with step 0 before the first."""

@@ -181,6 +181,10 @@ class NormExplosion(Rule):
     sound: int = field(default=0, init=False)
     """Steps at which the loss had improved before."""
 
+    @property
+    def evidence(self) -> int:
+        return super().evidence + self.no_gain
+
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)
         if record.lr and max(record.lr) > self.highest:

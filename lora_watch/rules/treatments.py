@@ -18,14 +18,6 @@ SUSPECT = ("LW203", "LW311")
 """Rules whose open alert says that what comes now may not be good, although no error is open yet. What they read is the
 same on every rank."""
 
-LONGEST_EVIDENCE = 20
-"""Steps before an alert from which its rule may have its evidence: 15 in which the loss has not improved (LW102)."""
-
-
-def evidence(rule: str = "") -> int:
-    """The same for an alert of ``rule``: a copy of the run is good for it when it is older."""
-    return LONGEST_EVIDENCE if rule == "LW102" else 5
-
 
 class Treatment(enum.Enum):
     """Mildest first."""
@@ -38,6 +30,8 @@ class Treatment(enum.Enum):
 
 _OF_STRENGTH = ("LW102", "LW103", "LW108", "LW110", "LW311")
 _OF_LOSS = ("LW202", "LW203")
+TREATED = (*NON_FINITE, *_OF_STRENGTH, *_OF_LOSS)
+"""Rules for which going back, or dropping an update, may help."""
 
 
 def treatment(
@@ -50,7 +44,7 @@ def treatment(
     None if unknown.
     """
     alerts = list(alerts)
-    if not alerts or any(alert.rule not in (*NON_FINITE, *_OF_STRENGTH, *_OF_LOSS) for alert in alerts):
+    if not alerts or any(alert.rule not in TREATED for alert in alerts):
         return None
     if record.broken:  # a frozen weight: going back does not mend it
         return None

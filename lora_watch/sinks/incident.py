@@ -86,7 +86,7 @@ class FlightRecorder:
         inputs: Callable[[], str | None] | None = None,
     ):
         self._report, self._policy, self._inputs = report, policy or Policy(), inputs
-        self._last_good = last_good_of(model) if model is not None else None
+        self._last_good = last_good_of(model, self._policy.evidence()) if model is not None else None
         self._run = RunInfo(())
         self._session: str | None = None
         self._kept: deque[_Kept] = deque()
@@ -135,7 +135,8 @@ class FlightRecorder:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_good(self._at)
             elif self._last_good is not None:
-                self._last_good.judged(record.step, False)
+                evidence = max(self._policy.evidence(alert.rule) for alert in serious)
+                self._last_good.judged(record.step, False, evidence)
         if (len(serious) > self._known or self._adapter_arrived()) and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)

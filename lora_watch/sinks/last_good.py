@@ -22,10 +22,11 @@ from lora_watch.sinks import Verdict
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""
 CONFIRMED_AFTER = 5
-"""Steps that must follow a copy without an error before it counts as good. Rules need time to be sure, LW102 a mean of
-five losses: at the step before its alert the adapter is ruined already."""
+"""Steps that must follow a copy without an error before it counts as good."""
 LARGEST_COPY = 1 << 30
-"""Bytes of trained parameters up to which copies are kept. Two of them are in memory."""
+"""Bytes of trained parameters up to which copies are kept. ``COPIES`` of them are in memory."""
+COPIES = 3
+"""The good one, the one before it, and a new one."""
 
 
 class _Copy(NamedTuple):
@@ -45,16 +46,22 @@ class _Copy(NamedTuple):
 class LastGood:
     """Copies of a model's trained parameters, the latest of which was made at a healthy step.
 
-    A copy counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps: what is good is about twice that old
-    at most, or as old as the share of the time allows. Two copies are in memory at most. Only what is trained is
-    copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
+    A copy counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps. An alert whose rule gathers evidence
+    for longer takes back to the copy before: so far apart are they that it is older than ``evidence``. Only what is
+    trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
     ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
+
+    Args:
+        evidence: the longest of any rule, in steps.
     """
 
-    def __init__(self, model: nn.Module):
+    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
         self._model: Any = what_can_save(model)
+        self._apart = evidence - CONFIRMED_AFTER
+        """Steps between two copies, at least."""
         self._trained: dict[str, Tensor] = {}
         self._good: _Copy | None = None
+        self._older: _Copy | None = None
         self._new: _Copy | None = None
         self._spare: list[dict[str, Tensor]] = []
         self._due = 0.0  # time.perf_counter()
@@ -71,8 +78,8 @@ class LastGood:
         self.why_unavailable = self._why_not(trained)
         self._trained = trained if self.why_unavailable is None else {}
         if {n: p.shape for n, p in self._trained.items()} != before:
-            self._good = self._new = None
-            self._spare = [{name: _room_for(t) for name, t in self._here().items()} for _ in range(2)]
+            self._good = self._older = self._new = None
+            self._spare = [{name: _room_for(t) for name, t in self._here().items()} for _ in range(COPIES)]
 
     @property
     def step(self) -> int | None:
@@ -84,7 +91,7 @@ class LastGood:
 
         ``calm``: nothing is known to be wrong.
         """
-        if calm and self._trained and self._new is None and time.perf_counter() >= self._due:
+        if calm and self._trained and self._new is None and self._is_time(step):
             self._new = self._copy(step)
 
     def take_good(self, step: int) -> None:
@@ -94,13 +101,16 @@ class LastGood:
             self._drop(self._good)
             self._good = self._copy(step)
 
-    def judged(self, step: int, healthy: bool) -> None:
-        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not."""
-        if self._new is None:
-            return
+    def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
+        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not.
+
+        ``evidence``: steps before ``step`` for which it may not have been healthy any more.
+        """
         if not healthy:
             self._drop_new()
-        elif step >= self._new.step + CONFIRMED_AFTER:
+            if self._is_spoiled(step - evidence):
+                self._go_back()
+        elif self._new is not None and step >= self._new.step + CONFIRMED_AFTER:
             self._promote()
 
     def save(self, folder: Path, verdict: Verdict | None = None) -> None:
@@ -136,9 +146,23 @@ class LastGood:
         self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
         return _Copy(step, room, waits)
 
+    def _is_time(self, step: int) -> bool:
+        """The latest copy is so old, and the time since it was made so long, that another may be made."""
+        latest = self._new or self._good
+        return time.perf_counter() >= self._due and (latest is None or step >= latest.step + self._apart)
+
+    def _is_spoiled(self, since: int) -> bool:
+        """The good copy was made after ``since``, and there is an older one."""
+        return self._good is not None and self._good.step > since and self._older is not None
+
     def _promote(self) -> None:
+        self._drop(self._older)
+        self._older, self._good, self._new = self._good, self._new, None
+
+    def _go_back(self) -> None:
+        """The good copy is not good."""
         self._drop(self._good)
-        self._good, self._new = self._new, None
+        self._good, self._older = self._older, None
 
     def _drop_new(self) -> None:
         self._drop(self._new)

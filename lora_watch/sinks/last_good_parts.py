@@ -49,6 +49,8 @@ class _Word(TypedDict):
 
     drop: bool
     """The new one is not good."""
+    back: bool
+    """Nor is the good one: the one before it is."""
     promote: bool
     """It is."""
     take: bool
@@ -64,8 +66,8 @@ class _Word(TypedDict):
 class Parts(LastGood):
     """What one rank keeps."""
 
-    def __init__(self, model: nn.Module):
-        super().__init__(model)
+    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
+        super().__init__(model, evidence)
         self._channel = Channel()
         self._at = -1
         """Steps whose update has been applied."""
@@ -121,6 +123,8 @@ class Parts(LastGood):
     def _obey(self, word: _Word) -> None:
         if word["drop"]:
             self._drop_new()
+        if word["back"]:
+            self._go_back()
         if word["promote"]:
             self._promote()
         if word["take"]:
@@ -150,10 +154,10 @@ class Parts(LastGood):
 class FirstParts(Parts):
     """What the first rank keeps, which says what all do."""
 
-    def __init__(self, model: nn.Module):
-        super().__init__(model)
-        self._confirmed = self._spoiled = self._at_hand = False
-        """The new copy is good; it is not; what is there now is good."""
+    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
+        super().__init__(model, evidence)
+        self._confirmed = self._spoiled = self._back = self._at_hand = False
+        """The new copy is good; it is not; nor is the good one; what is there now is good."""
         self._folder: Path | None = None
         """Where the good copy is wanted."""
         self._asked: tuple[Path, int] | None = None
@@ -163,7 +167,7 @@ class FirstParts(Parts):
         self._at_hand = False
         if self._meets(step):
             free = self._new is None or self._confirmed or self._spoiled
-            self._say(str(self._meetings), take=calm and free and time.perf_counter() >= self._due)
+            self._say(str(self._meetings), take=calm and free and self._is_time(step))
             self._channel.forget(str(self._meetings - 2))
             self._meetings += 1
 
@@ -173,10 +177,14 @@ class FirstParts(Parts):
         else:
             self._at_hand = True  # and copied only if the run ends here: the others may go on at any moment
 
-    def judged(self, step: int, healthy: bool) -> None:
-        if self._new is not None and not self._confirmed:
-            self._spoiled |= not healthy
-            self._confirmed = not self._spoiled and step >= self._new.step + CONFIRMED_AFTER
+    def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
+        since, new = step - evidence, self._new
+        if not healthy:
+            if new is not None and (not self._confirmed or (new.step > since and self._good is not None)):
+                self._spoiled, self._confirmed = True, False
+            self._back |= self._is_spoiled(since)
+        elif new is not None and not self._spoiled:
+            self._confirmed |= step >= new.step + CONFIRMED_AFTER
 
     def save(self, folder: Path, verdict: Verdict | None = None) -> None:
         self._folder = folder.absolute()
@@ -195,7 +203,7 @@ class FirstParts(Parts):
         return super().is_saved(folder)
 
     def _say(self, place: str, take: bool = False, now: bool = False) -> None:
-        copy = self._new if self._confirmed else self._good
+        copy = self._new if self._confirmed else self._older if self._back else self._good
         wanted, self._folder = self._folder, None
         now &= wanted is not None
         step = self._at if now else copy.step if copy is not None else None
@@ -203,8 +211,10 @@ class FirstParts(Parts):
         if wanted is not None and step is not None and self._asked != (wanted, step):
             folder, self._asked = str(wanted), (wanted, step)
             remove(next_to(wanted, "parts"))
-        word = _Word(drop=self._spoiled, promote=self._confirmed, take=take, now=now, step=step, folder=folder)
-        self._spoiled = self._confirmed = False
+        word = _Word(
+            drop=self._spoiled, back=self._back, promote=self._confirmed, take=take, now=now, step=step, folder=folder
+        )
+        self._spoiled = self._back = self._confirmed = False
         self._channel.say(place, word)
         self._obey(word)
 
@@ -237,9 +247,9 @@ class PartKeeper:
         self._parts.end(verdict)
 
 
-def last_good_of(model: nn.Module) -> LastGood:
-    """What the first rank keeps of ``model``."""
-    return FirstParts(model) if _is_spread(model) else LastGood(model)
+def last_good_of(model: nn.Module, evidence: int) -> LastGood:
+    """What the first rank keeps of ``model``. ``evidence``: see LastGood."""
+    return FirstParts(model, evidence) if _is_spread(model) else LastGood(model, evidence)
 
 
 def part_keepers(model: nn.Module) -> list[Sink]:

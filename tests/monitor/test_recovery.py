@@ -44,13 +44,18 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
 
 @pytest.mark.parametrize(
     ("patience", "suspect", "back_to"),
-    [(0, 99, {"LW101": 30, "LW202": 30, "LW102": 10}), (0, 33, {"LW101": 20, "LW102": 10}), (30, 99, {"LW101": 0})],
+    [
+        (0, 99, {"LW101": 30, "LW202": 30, "LW102": 10}),
+        (0, 33, {"LW101": 20, "LW102": 10}),
+        (30, 99, {"LW101": 25, "LW202": 0}),
+    ],
 )
 def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, back_to: dict[str, int]) -> None:
-    states = GoodStates(Copies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), patience)
+    asked = policy("error", patience)
+    states = GoodStates(Copies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), asked)
     states.begin(0, "at 0")
     for step in range(1, 38):
-        states.updated(step, step >= suspect)
+        states.updated(step, ["LW203"] * (step >= suspect))
         states.judged(step, lambda step=step: f"at {step}")
     kept = {rule: states.good(rule, 37) for rule in back_to}
     assert {rule: copy and (copy.step, copy.monitor) for rule, copy in kept.items()} == {

@@ -149,6 +149,24 @@ def test_a_copy_counts_once_the_run_stayed_healthy(monkeypatch: pytest.MonkeyPat
     assert goods == [None] * 5 + [0] * 11 + [11] * 4
 
 
+def test_an_alert_takes_back_to_before_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.sinks.last_good.LARGEST_SHARE_OF_TIME", math.inf)
+    goods = {}
+    for at in range(1, 90):
+        for evidence in (5, 20):
+            kept = LastGood(small(), evidence=20)
+            kept.begin()
+            kept.take_good(0)
+            for step in range(1, at):
+                kept.updated(step, calm=True)
+                kept.judged(step, True)
+            kept.judged(at, False, evidence)
+            goods[at, evidence] = kept.step
+    assert all(5 <= at - step <= 21 for (at, evidence), step in goods.items() if evidence == 5 and at >= 20)
+    assert all(20 <= at - step <= 36 for (at, evidence), step in goods.items() if evidence == 20 and at >= 36)
+    assert all(step == 0 for (at, _), step in goods.items() if at < 15)
+
+
 def test_copies_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
     kept = kept_of(small())
     clock, goods, cost, pace = [0.0], set(), 0.01, 0.1
