@@ -72,6 +72,8 @@ class RunInfo:
     other_methods: tuple[str, ...] = ()
     """Methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter. ``adapters`` are then those
     that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
+    init_factor: float = 1.0
+    """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
     moved: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""
@@ -113,8 +115,8 @@ class RunInfo:
 
     @cached_property
     def norm_per_lr(self) -> FloatArray:
-        """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``."""
-        return np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
+        """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``; of adapters that began smaller, smaller."""
+        return self.init_factor * np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
 
     @cached_property
     def nearly_silent(self) -> BoolArray:
@@ -243,7 +245,8 @@ class Recovered:
     rule: str
     """Id of the rule that it was for."""
     changed: dict[str, list[float]]
-    """Settings by name, as they were and as they are: ``learning_rate``, ``lora_alpha``."""
+    """Settings by name, as they were and as they are: ``learning_rate``, and ``init_factor``, what A and B have been
+    multiplied by before the first step."""
     optimizer: str
     """What became of the optimizer's state: ``went back``, or ``cleared`` where none had been kept."""
     dropped: int = 0

@@ -41,6 +41,12 @@ def gathered(weight: Tensor) -> Tensor:
     return weight.detach()
 
 
+def local(tensor: Tensor) -> Tensor:
+    """What of ``tensor`` is on this rank, without gradient history: writing to it writes to ``tensor``."""
+    part: Any = getattr(tensor, "_local_tensor", None)  # a DTensor's
+    return (tensor if part is None else part).detach()
+
+
 def here(tensor: Tensor) -> bool:
     """Its numbers are in this process, all of them or a part.
 

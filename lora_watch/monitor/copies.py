@@ -1,4 +1,4 @@
-"""Copies of what an optimizer trains, and of its state, in host memory: to go back to."""
+"""Copies of what a training changes, in host memory, to go back to: parameters, the optimizer's state, buffers."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_watch.adapters.peft_scores import Scores
+from lora_watch.adapters.tensors import local
 from lora_watch.deferred import arrival_on, is_far
+from lora_watch.monitor.buffers import Buffers
 from lora_watch.monitor.rates import RATES, unwrapped
 
 COPIES = 3
@@ -29,23 +32,28 @@ class Copy:
     """The optimizer's, of each parameter; empty where it had none yet."""
     groups: list[dict[str, Any]] = field(default_factory=list)
     """Settings of the parameter groups but for their learning rates."""
-    rates: list[float] = field(default_factory=list)
+    buffers: list[Tensor] = field(default_factory=list)
+    scores: list[Scores] = field(default_factory=list)
+    """AdaLoRA's."""
     waits: list[Callable[[], None]] = field(default_factory=list)
     """What to call before reading: copies from accelerators are asynchronous."""
 
 
 class Copies:
-    """Makes copies of an optimizer's parameters and its state for them, and puts them back.
+    """Makes copies of an optimizer's parameters, its state for them and the model's buffers, and puts them back.
 
-    Each rank copies what it holds: of a DTensor its own shard, so that nothing is gathered. Room on the host is used
-    again. Nothing waits for an accelerator but ``put_back``.
+    Buffers are copied as the last finished step has left them: ``see`` says that one is. Each rank copies what it
+    holds: of a DTensor its own shard, so that nothing is gathered. Room on the host is used again. Nothing waits for
+    an accelerator but ``put_back``.
 
     Args:
         optimizer: a torch optimizer, or what wraps one (accelerate's).
+        model: whose buffers go back, too; None: no buffers.
     """
 
-    def __init__(self, optimizer: Any):
+    def __init__(self, optimizer: Any, model: nn.Module | None = None):
         self._optimizer: Any = unwrapped(optimizer)
+        self._buffers = Buffers(model)
         self._spare: list[Copy] = []
 
     @property
@@ -57,7 +65,7 @@ class Copies:
         """Bytes of one copy; of an optimizer that has no state yet as many as Adam's two numbers an element take."""
         parameters = sum(map(_bytes, self.parameters))
         states = [tensor for p in self.parameters for tensor in _tensors(self._optimizer.state.get(p, {}))]
-        return parameters + (sum(map(_bytes, states)) if states else 2 * parameters)
+        return parameters + (sum(map(_bytes, states)) if states else 2 * parameters) + self._buffers.size
 
     @property
     def device(self) -> torch.device:
@@ -68,10 +76,14 @@ class Copies:
         """Whether all that is trained on this rank is. Waits for an accelerator."""
         return all(bool(torch.isfinite(local(parameter)).all()) for parameter in self.parameters)
 
+    def see(self) -> None:
+        """A step is finished: its buffers are what the next copy has."""
+        self._buffers.see()
+
     def take(self, step: int) -> Copy:
         """What is there now, which has ``step`` steps behind it."""
         room = self._spare.pop() if self._spare else Copy(step)
-        parameters, old = self.parameters, dict(enumerate(room.parameters))
+        parameters, old, rooms = self.parameters, dict(enumerate(room.parameters)), dict(enumerate(room.buffers))
         states = [self._optimizer.state.get(p, {}) for p in parameters]
         made = Copy(
             step,
@@ -84,7 +96,8 @@ class Copies:
                 {key: copy.deepcopy(value) for key, value in group.items() if key not in ("params", *RATES)}
                 for group in self._optimizer.param_groups
             ],
-            rates=[float(group["lr"]) for group in self._optimizer.param_groups],
+            buffers=[_to_host(buffer, rooms.get(i)) for i, buffer in enumerate(self._buffers.seen)],
+            scores=self._buffers.scores,
         )
         devices = {tensor.device for tensor in map(local, parameters) if is_far(tensor.device)}
         made.waits = [arrival_on(device) for device in devices]
@@ -101,6 +114,7 @@ class Copies:
                 self._put_back_state(parameter, saved)
         for group, saved in zip(self._optimizer.param_groups, kept.groups):
             group.update(copy.deepcopy(saved))
+        self._buffers.put_back(kept.buffers, kept.scores)
         return any(kept.states)
 
     def _put_back_state(self, parameter: Tensor, saved: Mapping[str, Any]) -> None:
@@ -134,22 +148,16 @@ def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
         return f"{type(unwrapped(optimizer)).__name__} updates weights during the backward pass"
     if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
         return "FSDP1 keeps the weights in flat pieces; FSDP2 does not"
-    copies = Copies(optimizer)
+    copies = Copies(optimizer, model)
     if any(hasattr(p, "ds_id") or p.is_meta for p in copies.parameters):
         return "the trained parameters are not on this process"
     size = COPIES * copies.size
     if size > most:
         return (
-            f"{COPIES} copies of what is trained, with the optimizer's state, take {size / 2**30:.1f} GiB on the host, "
-            f"and recover_memory is {most / 2**30:g}"
+            f"{COPIES} copies of what training changes, with the optimizer's state, take {size / 2**30:.1f} GiB on the "
+            f"host, and recover_memory is {most / 2**30:g}"
         )
     return None
-
-
-def local(tensor: Tensor) -> Tensor:
-    """What of ``tensor`` is on this rank, without gradient history: writing to it writes to ``tensor``."""
-    part: Any = getattr(tensor, "_local_tensor", None)  # a DTensor's
-    return (tensor if part is None else part).detach()
 
 
 def _kept(value: Any, room: Any) -> Any:

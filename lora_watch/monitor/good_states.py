@@ -60,6 +60,13 @@ class GoodStates:
             if kept.monitor is None and kept.step == step:
                 kept.monitor = monitor()
 
+    def renew(self, kept: Copy) -> None:
+        """What is there now takes the place of ``kept``, after as many steps."""
+        place = self._kept.index(kept)
+        self._kept[place] = self._copies.take(kept.step)
+        self._kept[place].monitor = kept.monitor
+        self._copies.drop(kept)
+
     def forget_after(self, step: int) -> None:
         """What has been copied since is not good. The oldest stays."""
         first, *rest = self._kept

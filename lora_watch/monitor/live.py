@@ -1,63 +1,78 @@
-"""The settings of a training that can be changed while it runs: learning rates and scale."""
+"""The settings of a training that can be changed while it runs: learning rates, and how large its adapters begin.
+
+A scale is never changed: whoever loads a checkpoint, now or later, goes by the alpha of the user's script. While ΔW is
+0, a scale that is too high by a factor c is mended by other means. Adam moves each element by the learning rate,
+whatever the gradient's size. So with A, B and the learning rate divided by √c, the run is the one with alpha divided
+by c.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from torch import nn
+import torch
 
-from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
+from lora_watch.adapters import Adapter
+from lora_watch.adapters.tensors import local
 from lora_watch.alerts import Alert
-from lora_watch.monitor.rates import multiplied, planned, unwrapped
+from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
 from lora_watch.monitor.roster import Roster
-from lora_watch.rules.treatments import in_rates_alone, ratios
+from lora_watch.rules.remedies import is_adaptive
+from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
 
 RAISED = 1.5
 """A schedule's base rate is put back where something has multiplied it by more than this."""
-LOWERED, AGAIN = 0.5, 0.9
-"""A rate that has been multiplied by at most ``LOWERED`` does not come back to ``AGAIN`` times what it was within one
-step of a schedule: somebody has set it."""
+RATE, START = "learning_rate", "init_factor"
 
 
 class LiveSettings:
-    """Learning rates through parameter groups and scheduler, alpha through PEFT; the run's own settings follow.
+    """Learning rates through parameter groups and scheduler, and the size of A and B at the start.
+
+    The run's own settings follow.
 
     Args:
-        model, optimizer, scheduler: what is trained, and how. ``scheduler`` may be None.
-        roster: knows the run's settings, which the rules judge by.
+        optimizer, scheduler: how the run trains. ``scheduler`` may be None.
+        roster: knows the run's adapters, and its settings, which the rules judge by.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, scheduler: Any, roster: Roster):
-        self._model, self._optimizer, self._scheduler, self._roster = model, optimizer, scheduler, roster
+    def __init__(self, optimizer: Any, scheduler: Any, roster: Roster):
+        self._optimizer, self._scheduler, self._roster = optimizer, scheduler, roster
         self._plan: list[float] = []
         """What the schedule is to multiply, one rate a parameter group; empty without a schedule."""
-        self._alpha: dict[str, list[float]] = {}
-        """Of each adapter's configuration: alpha as the run began with it, and as it has been changed."""
-        self._lowered: list[tuple[float, float]] = []
-        """What the groups' rates have been lowered from and to, until the next step is done."""
+        self._start = 1.0
+        """What A and B have been multiplied by before the first step."""
+        self._rates = RateWatch(optimizer, scheduler)
 
     def begin(self) -> None:
-        """Bring in what ``load_state_dict`` brought: the model and the optimizer are those of the user's script."""
-        for key, alpha in active_alphas(self._model).items():
-            before, after = self._alpha.get(key, (alpha, alpha))
-            if before != after and math.isclose(alpha, before):
-                change_alpha(self._model, after / before)
-                break  # one ratio for all
+        """Bring in what ``load_state_dict`` brought: the optimizer is that of the user's script."""
         now = planned(self._scheduler)
         if len(self._plan) == len(now):
             self._multiply([plan / rate if rate > 0 else 1.0 for plan, rate in zip(self._plan, now)])
         self._plan = planned(self._scheduler)
+        self._roster.slow_down(1.0, self._start)
+
+    def before_update(self, step: int) -> str | None:
+        """The rates are about to be used by ``step``. A note, once, where somebody sets them: they would not stay
+        lowered."""
+        known = self._rates.found
+        self._rates.see()
+        if known is not None or (hand := self._rates.found) is None:
+            return None
+        return (
+            f"The learning rate of step {step} is {hand.used:.3g}, where {hand.expected:.3g} was expected: something "
+            "sets it at each step, and recover cannot lower it. Leave it to a scheduler, and give that to the monitor"
+        )
 
     @property
-    def values(self) -> dict[str, float]:
-        """``learning_rate`` and, under PEFT, ``lora_alpha``, as they are set now."""
-        run = self._roster.run
-        rate = run.config.get("learning_rate") or max(run.peak_lr, default=None)
-        alpha = next(iter(active_alphas(self._model).values()), None)
-        named = {"learning_rate": rate, "lora_alpha": alpha}
-        return {name: float(value) for name, value in named.items() if value is not None}
+    def why_fixed(self) -> str | None:
+        """Why the learning rate cannot be lowered, in words; None where it can."""
+        if (hand := self._rates.found) is not None:
+            return f"the learning rate is set by hand: {hand.used:.3g}, where {hand.expected:.3g} was expected"
+        if any(math.isnan(rate) for rate in rates_of(self._optimizer)):
+            return "the optimizer makes its own learning rate"
+        return None
 
     def put_back_raised(self) -> dict[str, list[float]]:
         """Put the schedule's base rates back where something has raised them; ``{"learning_rate": [from, to]}``."""
@@ -67,51 +82,64 @@ class LiveSettings:
             return {}
         self._multiply([1.0 / factor for factor in by])
         worst = by.index(max(by))
-        return {"learning_rate": [now[worst], self._plan[worst]]}
+        return {RATE: [now[worst], self._plan[worst]]}
 
-    def weaken(self, alert: Alert, may_scale: bool) -> dict[str, list[float]]:
-        """Apply the settings of ``alert``; by name what they were and are. ``may_scale``: ΔW is 0 now, so that another
-        scale does not change what the model computes; else the learning rate is lowered in its place."""
-        before = self.values
-        own = active_alphas(self._model) if may_scale else {}
-        of_alpha, of_rate = ratios(alert, self._roster.run, next(iter(own.values()), None))
-        if own and of_alpha != 1.0:
-            change_alpha(self._model, of_alpha)
-            for key, alpha in active_alphas(self._model).items():
-                self._alpha[key] = [self._alpha.get(key, [own[key]])[0], alpha]
-        elif not own:
-            of_rate = in_rates_alone(of_alpha, of_rate, self._roster.run)
-        self._multiply([of_rate] * len(unwrapped(self._optimizer).param_groups))
-        self._roster.slow_down(of_rate)
+    def weaken(self, alert: Alert, at_start: bool) -> dict[str, list[float]]:
+        """Apply the settings of ``alert``; by name what they were and are. ``at_start``: ΔW is 0, so that A and B may
+        be made smaller without changing what the model computes; else all is taken from the learning rate."""
+        before = self._values
+        of_alpha, of_rate = ratios(alert, self._roster.run)
+        if at_start and of_alpha != 1.0 and self._can_shrink:
+            root = math.sqrt(of_alpha)
+            self._shrink(root)
+            of_rate *= root
+        else:
+            root, of_rate = 1.0, in_rates_alone(of_alpha, of_rate, self._roster.run)
+        self._multiply([of_rate] * len(rates_of(self._optimizer)))
+        self._roster.slow_down(of_rate, root)
         self._plan = planned(self._scheduler)
-        return {name: [before[name], after] for name, after in self.values.items() if after != before.get(name, after)}
+        return {name: [before[name], after] for name, after in self._values.items() if after != before.get(name, after)}
 
-    def expect_less_than(self, rates: Sequence[float]) -> None:
-        """The groups' rates are lower now than ``rates``, which the last step has used, if nothing raises them."""
-        self._lowered = list(zip(rates, self._rates))
+    def advised(self, changed: Mapping[str, list[float]]) -> dict[str, float]:
+        """What the next run is to begin with for what has been ``changed`` in this one: there alpha does it."""
+        told = {RATE: self._values[RATE] / self._start} if RATE in changed else {}
+        alpha = usual_alpha(self._roster.run)
+        if START in changed and alpha is not None:
+            told["lora_alpha"] = alpha * self._start**2
+        return {name: float(f"{value:.12g}") for name, value in told.items()}  # 0.003, not 0.0030000000000000005
 
-    def undone(self, rates: Sequence[float]) -> tuple[float, float] | None:
-        """``(lowered to, used)`` of a group whose learning rate did not stay as it had been lowered right before the
-        step that used ``rates``; None where they all did, and at later steps."""
-        lowered, self._lowered = self._lowered, []
-        for (then, now), used in zip(lowered, rates):
-            if now <= LOWERED * then and used >= AGAIN * then:
-                return now, used
-        return None
+    def expect_to_stay(self) -> None:
+        """The rates are as they are to be: the next update tells whether something sets them."""
+        self._rates.lowered()
 
     @property
-    def _rates(self) -> list[float]:
-        return [float(group["lr"]) for group in unwrapped(self._optimizer).param_groups]
+    def _values(self) -> dict[str, float]:
+        run = self._roster.run
+        rate = run.config.get("learning_rate") or max(run.peak_lr, default=None)
+        return ({} if rate is None else {RATE: float(rate)}) | {START: self._start}
 
-    def _multiply(self, factors: Sequence[float]) -> None:
+    @property
+    def _can_shrink(self) -> bool:
+        """The product of A and B is all that the adapters add, and both learn, by steps of the learning rate's size."""
+        adapters = self._roster.adapters
+        return is_adaptive(self._roster.run) and all(
+            isinstance(a, Adapter) and a.middle is None and all(p.requires_grad for p in a.parameters) for a in adapters
+        )
+
+    def _shrink(self, factor: float) -> None:
+        parameters = {id(p): p for adapter in self._roster.adapters for p in adapter.parameters}
+        with torch.no_grad():
+            for parameter in parameters.values():
+                local(parameter).mul_(factor)
+        self._start *= factor
+
+    def _multiply(self, factors: list[float]) -> None:
         if any(not math.isclose(factor, 1.0) for factor in factors):
-            before = self._rates
             multiplied(self._optimizer, self._scheduler, factors)
-            self.expect_less_than(before)
+            self.expect_to_stay()
 
     def state_dict(self) -> dict[str, Any]:
-        return {"plan": list(self._plan), "alpha": {key: list(pair) for key, pair in self._alpha.items()}}
+        return {"plan": list(self._plan), "start": self._start}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self._plan = list(state.get("plan", []))
-        self._alpha = {key: list(pair) for key, pair in state.get("alpha", {}).items()}
+        self._plan, self._start = list(state.get("plan", [])), float(state.get("start", 1.0))

@@ -178,7 +178,7 @@ class Loop:
                 self._judge.sinks.start(self.run, self.steps)
             if dropped or not self._waiting.arrival.late:
                 self._judge_waiting(dropped)
-            self._recovery.updated(self.steps, None if dropped else rates)
+            self._recovery.updated(self.steps)
             self._recovery.judged()
             recorder.plan(self.steps)
         return self._judge.acute

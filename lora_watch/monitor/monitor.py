@@ -20,6 +20,7 @@ from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.loop import Loop
 from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
+from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
 from lora_watch.monitor.roster import Roster
@@ -141,7 +142,7 @@ class Monitor(Loop):
             max_steps=max_steps,
             config=dict(config or {}),
             rules=tuple(rule.describe() for rule in judge.policy.rules),
-            peak_lr=tuple(peak_lr or ()),
+            peak_lr=tuple(peak_lr or peaks(scheduler)),
             notes=tuple(dict.fromkeys(notes)),
         )
         roster = Roster(model, optimizer, run)
@@ -154,7 +155,7 @@ class Monitor(Loop):
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
-            settings = LiveSettings(model, optimizer, scheduler, roster)
+            settings = LiveSettings(optimizer, scheduler, roster)
             recovery = Recovery(model, optimizer, settings, recorder, judge, recover_memory)
         super().__init__(recorder, judge, cadence, recovery)
 

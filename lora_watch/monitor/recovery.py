@@ -14,7 +14,7 @@ from lora_watch.alerts import Alert, Severity
 from lora_watch.monitor.copies import Copies, Copy, why_not
 from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.live import START, LiveSettings
 from lora_watch.monitor.ranks import any_rank
 from lora_watch.monitor.recording import Recorder
 from lora_watch.policy import RECOVERED
@@ -47,9 +47,8 @@ class NoRecovery:
         """An update has been applied. True where it is taken back, for what the run is recovering from goes on."""
         return False
 
-    def updated(self, step: int, rates: Sequence[float] | None) -> None:
-        """The weights have ``step`` steps behind them, the last with the learning rates ``rates``; None where its
-        update was taken back."""
+    def updated(self, step: int) -> None:
+        """The weights have ``step`` steps behind them."""
 
     def judged(self) -> None:
         """A step has been judged."""
@@ -91,14 +90,14 @@ class Recovery(NoRecovery):
         self._settings, self._recorder, self._judge = settings, recorder, judge
         self.over: str | None = None
         """Why the run does not recover any more, in words; None while it does."""
-        self._copies = Copies(optimizer)
+        self._copies = Copies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
         self._doomed = False
         """It will be."""
-        self._may_scale = False
-        """At the start of the run the adapters add nothing, so that another scale changes nothing there."""
+        self._begins_at_zero = False
+        """At the start of the run the adapters add nothing."""
         self._size: float | None = None
         """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
         self._used = 0
@@ -125,13 +124,14 @@ class Recovery(NoRecovery):
     def begin(self, step: int) -> None:
         if self.over is not None:
             return
-        last = self._judge.last
-        reading = last.metrics.get("delta_norm") if last is not None and step == 0 else None
-        self._may_scale = reading is not None and bool(reading.known.all()) and not reading.values.any()
+        self._begins_at_zero = step == 0 and adds_nothing(self._judge.last)
         self._held = None
         self._states.begin(step, self._state())
 
     def before_update(self) -> None:
+        if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
+            self._recorder.roster.note(note)
+            self._judge.sinks.start(self._recorder.roster.run, self._judge.steps)
         if self._wary and self._held is None:
             self._held = self._copies.take(self._judge.steps)
 
@@ -156,12 +156,9 @@ class Recovery(NoRecovery):
             self._relax()
         return odd
 
-    def updated(self, step: int, rates: Sequence[float] | None) -> None:
-        if rates is not None and (undone := self._settings.undone(rates)) is not None:
-            note = set_by_hand(step, *undone)
-            self._recorder.roster.note(note)
-            self._judge.sinks.start(self._recorder.roster.run, step)
-            self._judge.story = [*self._judge.story, f"{note}."]
+    def updated(self, step: int) -> None:
+        if self.over is None:
+            self._copies.see()
         if self.over is None and not self._wary:
             suspects = [alert.rule for alert in self._judge.episodes.open if alert.rule in SUSPECT]
             self._states.updated(step, suspects)
@@ -205,8 +202,11 @@ class Recovery(NoRecovery):
         again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost
         if again and last is not None and way is Treatment.GO_BACK and not last.changed:
             way, again = Treatment.WEAKEN, False  # the update itself may be what overflows
+        fixed = self._settings.why_fixed if way is Treatment.WEAKEN else None
         if way is None:
             self.give_up(f"nothing is gained by going back for {first.rule}")
+        elif fixed is not None:
+            self.give_up(fixed)
         elif self._used >= times:
             self.give_up(f"recover={times} is used up")
         elif again and last is not None:
@@ -247,9 +247,11 @@ class Recovery(NoRecovery):
         optimizer = "went back" if self._copies.put_back(good) else "was cleared"
         changed = raised = self._settings.put_back_raised()
         if raised_to(record) is not None:
-            self._settings.expect_less_than(record.lr)
+            self._settings.expect_to_stay()
         elif way is Treatment.WEAKEN and not raised:
-            changed = self._settings.weaken(self._cause, self._may_scale and good.step == 0)
+            changed = self._settings.weaken(self._cause, self._begins_at_zero and good.step == 0)
+            if START in changed:
+                self._states.renew(good)
         closed = self._judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
         self._recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
         self._size = good.monitor["size"]
@@ -268,7 +270,7 @@ class Recovery(NoRecovery):
         assert self._cause is not None
         self._last = recovered
         changed = recovered.changed if advise else {}
-        self._advised |= {name: after for name, (_, after) in changed.items()}
+        self._advised |= self._settings.advised(changed)
         self._alert = told_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
         self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._judge.story = [*self._judge.story, self._alert.message]
@@ -297,9 +299,7 @@ class Recovery(NoRecovery):
         cause = self._cause
         if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
             return True  # seen before the update
-        if loss is None:
-            return False
-        return not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD
+        return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
 
     def _state(self) -> dict[str, Any]:
         """Of the monitor, as of the step that was judged last."""
@@ -325,12 +325,10 @@ def total_norm(record: StepRecord) -> float | None:
     return None if reading is None else float(np.sqrt(np.nansum(np.square(reading.measured))))
 
 
-def set_by_hand(step: int, lowered: float, used: float) -> str:
-    """A note on a learning rate that does not stay as it was lowered."""
-    return (
-        f"The learning rate of step {step} was {used:.3g} although it was {lowered:.3g} after the recovery: something "
-        "sets it at each step. Lower it there, or leave it to a scheduler"
-    )
+def adds_nothing(record: StepRecord | None) -> bool:
+    """ΔW of every adapter is 0."""
+    reading = record.metrics.get("delta_norm") if record is not None else None
+    return reading is not None and bool(reading.known.all()) and not reading.values.any()
 
 
 def told_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
@@ -347,6 +345,8 @@ def told_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str
             f"and the optimizer's state {state}."
         )
     again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
+    if START in recovered.changed:
+        changes += f": A and B begin smaller, and it trains as with {again}"
     return Alert(
         RECOVERED,
         "recovered",

@@ -121,13 +121,15 @@ class Roster:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
-    def slow_down(self, factor: float) -> None:
-        """The learning rates of the whole schedule have been multiplied by ``factor``."""
+    def slow_down(self, factor: float, start: float = 1.0) -> None:
+        """The learning rates of the whole schedule have been multiplied by ``factor``, and A and B, before the first
+        step, by ``start``."""
 
         def slower(run: RunInfo) -> RunInfo:
             rate = run.config.get("learning_rate")
             config = {**run.config, "learning_rate": rate * factor} if rate else run.config
-            return replace(run, config=config, peak_lr=tuple(peak * factor for peak in run.peak_lr))
+            peaks = tuple(peak * factor for peak in run.peak_lr)
+            return replace(run, config=config, peak_lr=peaks, init_factor=run.init_factor * start)
 
         self.run, self._given = slower(self.run), slower(self._given)
 

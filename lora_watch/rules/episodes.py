@@ -107,9 +107,15 @@ class Episodes:
         return [self._close(alert.rule, step) for alert in since]
 
     def outdated(self, record: StepRecord) -> list[Alert]:
-        """Close the alerts about settings that ``record.run`` no longer has; returns them."""
+        """Close the alerts about settings that ``record.run`` no longer has, or that are less grave now; returns
+        them."""
+
+        def severity(rule: Rule) -> int:
+            finding = rule.check(record)
+            return -1 if finding is None else finding.severity or rule.severity
+
         static = [rule for rule in self.rules if rule.static and rule.id in self._open]
-        return [self._close(rule.id, record.step) for rule in static if rule.check(record) is None]
+        return [self._close(rule.id, record.step) for rule in static if severity(rule) < self._open[rule.id].severity]
 
     def say(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""

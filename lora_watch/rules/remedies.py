@@ -43,8 +43,8 @@ def first_steps(run: RunInfo) -> FloatArray:
     ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
     0.98–1.14 under Adam.
     """
-    reach = [abs(a.scale) * a.norm_per_lr / (a.base_norm or math.nan) for a in run.adapters]
-    return run.per_adapter(run.peak_lr) * np.array(reach) if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+    reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
+    return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
 def leap(run: RunInfo) -> float:

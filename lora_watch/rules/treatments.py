@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections import Counter
 from collections.abc import Iterable
 
 from lora_watch.alerts import Alert
@@ -57,16 +58,19 @@ def treatment(
     return Treatment.SKIP if sound >= SOUND and (grown or 1.0) < GROWN else Treatment.WEAKEN
 
 
-def ratios(alert: Alert, run: RunInfo, alpha: float | None) -> tuple[float, float]:
-    """``(of alpha, of the learning rate)``: what the alert's settings are relative to the run's own.
+def usual_alpha(run: RunInfo) -> float | None:
+    """The alpha of most adapters; None where none is known."""
+    known = Counter(adapter.alpha for adapter in run.adapters if adapter.alpha)
+    return known.most_common(1)[0][0] if known else None
 
-    ``alpha``: the run's own, None where it cannot be changed; the learning rate is then lowered by as much.
-    """
+
+def ratios(alert: Alert, run: RunInfo) -> tuple[float, float]:
+    """``(of alpha, of the learning rate)``: what the alert's settings are relative to the run's own."""
     settings, rates = alert.settings, set(run.peak_lr)
     base = run.config.get("learning_rate")
     own = base if len(rates) > 1 and base in rates else max(rates, default=None)
     of_rate = settings["learning_rate"] / own if own and "learning_rate" in settings else 1.0
-    known = next((adapter.alpha for adapter in run.adapters if adapter.alpha), None) if alpha is None else alpha
+    known = usual_alpha(run)
     of_alpha = settings["lora_alpha"] / known if known and "lora_alpha" in settings else 1.0
     if of_alpha == of_rate == 1.0:
         of_rate = 1.0 / UNSURE

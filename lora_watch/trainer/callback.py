@@ -28,6 +28,7 @@ from lora_watch.sinks import Sink, Verdict
 from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import standard_sinks
 from lora_watch.trainer import facts
+from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
@@ -123,6 +124,7 @@ class LoraWatchCallback(TrainerCallback):
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._rates: tuple[float, ...] = ()
         self._output = Path(".")
+        self._checkpoints = Checkpoints(self._output)
         self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
 
@@ -214,6 +216,11 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is not None:
             self.monitor.evaluated(facts.quality(kwargs.get("metrics") or {}), state.global_step)
 
+    @_event
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is not None and args.should_save:
+            self._checkpoints.saved(state.global_step)
+
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
         self._trainer = weakref.ref(trainer)
@@ -275,7 +282,8 @@ class LoraWatchCallback(TrainerCallback):
         folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
-        return [*standard_sinks(folder, model, self.policy, events, self.console, batch), *self.sinks]
+        own = standard_sinks(folder, model, self.policy, events, self.console, batch)
+        return [*own, self._checkpoints, *self.sinks]
 
 
 def _build(
@@ -287,6 +295,7 @@ def _build(
     callback._tap.attach(trainer, facts.labels_of(trainer, model))
     callback._trial_pruned = facts.trial_pruned(trainer)
     callback._output = facts.output_dir(args, trainer)
+    callback._checkpoints = Checkpoints(callback._output)
     schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
     monitor = Monitor(
         model,
@@ -309,7 +318,7 @@ def _build(
         peak_lr=schedule.peaks if schedule else None,
         config=facts.config_of(args, model) | facts.classes_of(trainer, model) | callback._purpose,
         judge_loss=not facts.is_policy_gradient(trainer),
-        notes=facts.notes_on(args, trainer),
+        notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
     )
     callback._rows.attach(trainer, monitor)
     if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):

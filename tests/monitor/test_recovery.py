@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,15 +13,18 @@ import pytest
 import torch
 from torch import distributed, nn, optim
 from torch.optim import lr_scheduler as schedules
+from transformers import get_scheduler
 
-from lora_watch import LoraWatchError, Monitor
-from lora_watch.adapters.peft_alpha import active_alphas, change_alpha
+from lora_watch import LoraWatchError, Monitor, measure
+from lora_watch.adapters import find_adapters
+from lora_watch.adapters.tensors import local
 from lora_watch.alerts import Alert, Severity
-from lora_watch.monitor.copies import Copies, local, why_not
+from lora_watch.monitor.copies import Copies, why_not
 from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.live import LiveSettings
-from lora_watch.monitor.rates import multiplied
+from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.monitor.recovery import told_of
+from lora_watch.monitor.roster import Roster
 from lora_watch.policy import policy
 from lora_watch.records import Recovered, RunInfo, StepRecord
 from lora_watch.rules.treatments import Treatment, treatment
@@ -119,14 +123,34 @@ def test_what_cannot_be_put_back_is_said() -> None:
     assert "DeepSpeed" in str(why_not(model, of_deepspeed, 1e9))
 
 
+OF_TRANSFORMERS: dict[str, dict[str, Any]] = {
+    "linear": {},
+    "cosine_with_restarts": {"num_cycles": 2},
+    "polynomial": {"lr_end": 1e-4},
+    "constant_with_warmup": {},
+    "inverse_sqrt": {},
+    "cosine_with_min_lr": {"min_lr": 0.02},
+    "warmup_stable_decay": {"num_decay_steps": 4},
+}
+
+
+def of_transformers(name: str, optimizer: Any) -> Any:
+    return get_scheduler(name, optimizer, 2, 12, OF_TRANSFORMERS[name])
+
+
 SCHEDULES: dict[str, Callable[[Any], Any]] = {
     "lambda": lambda o: schedules.LambdaLR(o, lambda t: min(1.0, (t + 1) / 4) * 0.9**t),
     "step": lambda o: schedules.StepLR(o, 3, 0.5),
     "exponential": lambda o: schedules.ExponentialLR(o, 0.9),
     "cosine": lambda o: schedules.CosineAnnealingLR(o, 12),
-    "restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 5),
+    "cosine-with-a-floor": lambda o: schedules.CosineAnnealingLR(o, 12, eta_min=0.05),
+    "restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 5, eta_min=0.01),
+    "polynomial": lambda o: schedules.PolynomialLR(o, 12),
+    "multiplicative": lambda o: schedules.MultiplicativeLR(o, lambda t: 1.1),
+    "chained": lambda o: schedules.ChainedScheduler([schedules.ConstantLR(o, 0.1, 5), schedules.ExponentialLR(o, 0.9)]),
     "one-cycle": lambda o: schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14),
     "cyclic": lambda o: schedules.CyclicLR(o, [0.01, 0.02], [0.1, 0.2], step_size_up=4, cycle_momentum=False),
+    **{f"transformers-{name}": functools.partial(of_transformers, name) for name in OF_TRANSFORMERS},
     "sequential": lambda o: schedules.SequentialLR(
         o, [schedules.LinearLR(o, 0.25, total_iters=4), schedules.CosineAnnealingLR(o, 8)], [4]
     ),
@@ -150,22 +174,39 @@ def test_a_schedule_goes_on_from_another_learning_rate(name: str) -> None:
             scheduler.step()
         return out
 
-    for now, before in itertools.islice(zip(rates([0.1, 0.5]), rates(None)), 5, None):
-        assert now == pytest.approx([0.1 * before[0], 0.5 * before[1]], rel=1e-6)
+    floored = name in ("cosine-with-a-floor", "restarts")  # they have one floor for all groups
+    factors = [0.1, 0.1] if floored else [0.1, 0.5]
+    for now, before in itertools.islice(zip(rates(factors), rates(None)), 5, None):
+        assert now == pytest.approx([factor * rate for factor, rate in zip(factors, before)], rel=1e-6)
 
 
-@pytest.mark.parametrize("more", [{}, {"use_rslora": True}, {"alpha_pattern": {"q_proj": 64}}])
-def test_alpha_changes_in_the_layers_and_in_what_is_saved(more: dict[str, Any]) -> None:
-    model, fresh = lora(tiny_model(), alpha=32, **more), lora(tiny_model(), alpha=4, **_an_eighth(more))
-    change_alpha(model, 1 / 8)
-    scales = [[m.scaling["default"] for m in made.modules() if hasattr(m, "lora_A")] for made in (model, fresh)]
-    assert scales[0] == pytest.approx(scales[1])
-    assert active_alphas(model) == {"default": 4.0}
-    assert model.peft_config["default"].to_dict() == fresh.peft_config["default"].to_dict()
+@pytest.mark.parametrize("more", [{}, {"use_rslora": True}, {"use_dora": True}, {"alpha_pattern": {"q_proj": 64}}])
+@pytest.mark.parametrize("wanted", [4.0, 16.0])
+def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: float) -> None:
+    """Three steps of Adam each: the same ‖ΔW‖, while the scale stays what it was."""
 
+    def delta_norms(alpha: float, lr: float, weaken: bool) -> list[float]:
+        config: Any = {"alpha_pattern": {"q_proj": 2 * alpha}} if "alpha_pattern" in more else more
+        torch.manual_seed(0)
+        model = lora(tiny_model(), alpha=alpha, **config).train()
+        optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=0.0)
+        if weaken:
+            roster = Roster(model, optimizer, RunInfo((), config={"learning_rate": lr}))
+            roster.find()
+            settings = LiveSettings(optimizer, None, roster)
+            settings.begin()
+            alert = Alert("LW102", "", Severity.ERROR, 0, "", settings={"lora_alpha": wanted, "learning_rate": 1e-3})
+            changed = settings.weaken(alert, at_start=True)
+            assert settings.advised(changed) == {"lora_alpha": wanted, "learning_rate": 1e-3}
+            assert [a.alpha for a in find_adapters(model)] == [a.alpha for a in roster.run.adapters]
+        batch = torch.tensor([e["input_ids"] for e in stdlib_blocks(4, 32)])
+        for _ in range(3):
+            model(input_ids=batch, labels=batch).loss.backward()
+            optimizer.step()
+            optimizer.zero_grad()
+        return list(measure(model).delta_norm)
 
-def _an_eighth(more: dict[str, Any]) -> dict[str, Any]:
-    return {"alpha_pattern": {"q_proj": 8}} if "alpha_pattern" in more else more
+    assert delta_norms(32.0, 1e-2, weaken=True) == pytest.approx(delta_norms(wanted, 1e-3, weaken=False), rel=0.05)
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:
@@ -183,13 +224,38 @@ def test_each_alert_is_treated_for_what_it_is() -> None:
     assert way("LW304") is way("LW102", "LW309") is None
 
 
-def test_a_rate_that_does_not_stay_lowered_is_noticed_once() -> None:
-    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-3)
-    settings = LiveSettings(nn.Module(), optimizer, None, None)  # type: ignore[arg-type]
-    for used, found in ((9.9e-3, (1e-3, 9.9e-3)), (2e-3, None)):
-        settings.expect_less_than([1e-2])
-        assert settings.undone([used]) == found
-        assert settings.undone([1e-2]) is None
+@pytest.mark.filterwarnings("ignore:Detected call of")
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_a_schedule_is_no_hand(name: str) -> None:
+    optimizer = optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (0.2, 0.1)])
+    scheduler = SCHEDULES[name](optimizer)
+    watch = RateWatch(optimizer, scheduler)
+    for step in range(12):
+        if step == 5:
+            multiplied(optimizer, scheduler, [0.1, 0.1])
+            watch.lowered()
+        watch.see()
+        assert watch.found is None
+        optimizer.step()
+        scheduler.step()
+
+
+@pytest.mark.parametrize("schedule", [None, lambda o: schedules.ConstantLR(o, 1.0)])
+def test_a_hand_is_found_at_the_second_step_or_where_it_undoes_a_lowering(schedule: Any) -> None:
+    def found(rates: list[float], lowered: int) -> list[bool]:
+        optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=1e-2)
+        watch, out = RateWatch(optimizer, schedule and schedule(optimizer)), []
+        for step, rate in enumerate(rates):
+            if step == lowered:
+                watch.lowered()
+            optimizer.param_groups[0]["lr"] = rate
+            watch.see()
+            out.append(watch.found is not None)
+        return out
+
+    assert found([1e-2, 2e-2, 3e-2, 4e-2], 99) == [False, False, True, True]
+    assert found([1e-2, 1e-2, 2e-2, 2e-2], 2) == [False, False, True, schedule is not None]
+    assert found([1e-2] * 4, 99) == [False] * 4
 
 
 def test_the_next_run_is_to_begin_with_all_that_was_changed() -> None:
@@ -240,7 +306,8 @@ def test_a_plain_loop_recovers() -> None:
     assert [a.severity.name for a in nan.alerts] == ["WARNING", "WARNING"]
     exploded = loop(recovering, alpha=128, lr=1e-2)
     assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]
-    assert exploded.run.adapters[0].scale == 2.0
+    assert exploded.run.adapters[0].scale == 16.0, "a scale is never changed"
+    assert exploded.alerts[-1].settings == {"lora_alpha": 16, "learning_rate": pytest.approx(3e-3)}
 
 
 def test_without_recover_it_ends() -> None:

@@ -1,0 +1,73 @@
+"""Checkpoints of steps that a recovery has discarded are marked: nobody is to go on from one unawares."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+from lora_watch.alerts import Alert
+from lora_watch.records import Recovered, RunInfo, StepRecord
+from lora_watch.sinks import Verdict
+from lora_watch.text import count
+
+log = logging.getLogger("lora_watch")
+
+MARK = "DISCARDED.txt"
+"""Name of the file that marks a checkpoint's folder, and says why in words."""
+
+
+class Checkpoints:
+    """The sink that marks them. The callback says which have been saved.
+
+    Args:
+        output: folder of the run, which has those of its checkpoints.
+    """
+
+    def __init__(self, output: Path):
+        self._output = output
+        self._saved: list[int] = []
+        """Steps that the checkpoints have behind them."""
+
+    def notes(self, step: int) -> list[str]:
+        """What is to be said of a run that begins after ``step`` steps, in words."""
+        if not self._mark(step).is_file():
+            return []
+        said = f"the run goes on from a checkpoint that a recovery has discarded: {self._mark(step)} says why"
+        log.warning("lora_watch: %s", said)
+        return [said]
+
+    def saved(self, step: int) -> None:
+        """One has been written, perhaps in the place of one that a run before has discarded."""
+        self._mark(step).unlink(missing_ok=True)
+        self._saved.append(step)
+
+    def recovered(self, recovery: Recovered) -> None:
+        """Mark what was saved since the state that the run goes on from."""
+        for step in self._saved:
+            if step > recovery.back_to and self._mark(step).parent.is_dir():
+                self._mark(step).write_text(_why(step, recovery), encoding="utf-8")
+        self._saved = [step for step in self._saved if step <= recovery.back_to]
+
+    def start(self, run: RunInfo, step: int) -> None:
+        pass
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        pass
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        pass
+
+    def _mark(self, step: int) -> Path:
+        return self._output / f"{PREFIX_CHECKPOINT_DIR}-{step}" / MARK
+
+
+def _why(step: int, recovery: Recovered) -> str:
+    return (
+        f"lora_watch: do not go on from this checkpoint, of step {step}.\n\nAt step {recovery.step} the run went back "
+        f"to step {recovery.back_to} for {recovery.rule} and discarded {count(recovery.lost, 'step')}. The adapter of "
+        f"this checkpoint may be damaged. Take one from step {recovery.back_to} or before, or one from step "
+        f"{recovery.step} or after.\n"
+    )

@@ -1,0 +1,218 @@
+"""What a recovered run leaves behind is what it computes: adapters, checkpoints, buffers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
+from torch import nn, optim
+from torch.optim import lr_scheduler as schedules
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback
+from lora_watch.trainer.checkpoints import MARK
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STRONG, STEPS = 1e-2, 12
+IDS = torch.arange(32).reshape(2, 16)
+
+
+def logits(model: Any) -> torch.Tensor:
+    with torch.no_grad():
+        return model.eval()(input_ids=IDS).logits
+
+
+def report_of(trainer: Trainer) -> dict[str, Any]:
+    return json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
+
+
+class FirstIsBest(Trainer):
+    """Its first evaluation, at step 2, is the best: of a step that is discarded later."""
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        metrics = super().evaluate(*args, **kwargs)
+        metrics["eval_loss"] += self.state.global_step
+        return metrics
+
+
+class Allocate(TrainerCallback):
+    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        model.base_model.update_and_allocate(state.global_step)
+
+
+def adalora(model: Any) -> Any:
+    ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": STEPS}
+    return get_peft_model(
+        model, AdaLoraConfig(lora_alpha=512, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **ranks)
+    )
+
+
+def grouped(model: Any, lr_a: float, lr_b: float) -> optim.Optimizer:
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    sides = [[p for name, p in named if ("lora_B" in name) == b] for b in (False, True)]
+    return optim.AdamW([{"params": side, "lr": lr} for side, lr in zip(sides, (lr_a, lr_b))], weight_decay=0.0)
+
+
+def scheduled(schedule: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]]:
+    def make(model: Any) -> tuple[Any, Any]:
+        optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=STRONG, weight_decay=0.0)
+        return optimizer, schedule(optimizer)
+
+    return make
+
+
+EVALUATED: dict[str, Any] = {
+    "eval_dataset": stdlib_blocks(68, 16)[64:],
+    "eval_strategy": "steps",
+    "eval_steps": 2,
+    "save_strategy": "steps",
+    "save_steps": 2,
+}
+CASES: dict[str, dict[str, Any]] = {
+    "best at end": {
+        **EVALUATED,
+        "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_loss",
+        "trainer_class": FirstIsBest,
+    },
+    "save limit": {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
+    "accumulation": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
+    "dropout": {"config": {"lora_dropout": 0.2}},
+    "dora": {"config": {"use_dora": True}},
+    "adalora": {"wrap": adalora, "lr": 0.1, "callbacks": [Allocate()]},
+    "heads": {"config": {"modules_to_save": ["lm_head"]}},
+    "lora+": {"optimizers": lambda model: (grouped(model, STRONG, 16 * STRONG), None)},
+    "a rate of 0": {"optimizers": lambda model: (grouped(model, 0.0, STRONG), None)},
+    "plateau": {**EVALUATED, "lr_scheduler_type": "reduce_lr_on_plateau"},
+    "cosine with a floor": {
+        "lr_scheduler_type": "cosine_with_min_lr",
+        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
+    },
+    "one cycle": {"optimizers": scheduled(lambda o: schedules.OneCycleLR(o, 2 * STRONG, total_steps=STEPS))},
+    "cyclic": {
+        "optimizers": scheduled(
+            lambda o: schedules.CyclicLR(o, STRONG / 2, 2 * STRONG, step_size_up=4, cycle_momentum=False)
+        )
+    },
+}
+
+
+def trained(case: dict[str, Any], folder: Path) -> Trainer:
+    case = dict(case)
+    wrap = case.pop("wrap", None) or (lambda model: lora(model, alpha=128, **config))
+    config, make, callbacks = case.pop("config", {}), case.pop("optimizers", None), case.pop("callbacks", ())
+    torch.manual_seed(0)
+    model = wrap(tiny_model())
+    watch = LoraWatchCallback(recover=3, console=False, tensorboard=False)
+    rest = {"lr": STRONG, "output_dir": str(folder), "callbacks": [*callbacks, watch], **case}
+    trainer = build_trainer(model, stdlib_blocks(64, 16), STEPS, **rest)
+    if make is not None:
+        trainer.optimizer, trainer.lr_scheduler = make(model)
+    trainer.train()
+    return trainer
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_what_is_saved_loads_as_what_the_model_computes(name: str, tmp_path: Path) -> None:
+    trainer = trained(CASES[name], tmp_path)
+    model: Any = trainer.model
+    recovered = report_of(trainer)["recoveries"]
+    assert recovered
+    assert all(recovery["changed"] for recovery in recovered)
+    model.save_pretrained(tmp_path / "final")
+    again = PeftModel.from_pretrained(tiny_model(), tmp_path / "final")
+    assert torch.allclose(logits(again), logits(model), atol=1e-5)
+    saved = sorted(tmp_path.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
+    assert {json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] for folder in saved} <= {128}
+    discarded = {int(folder.name.partition("-")[2]) for folder in saved if (folder / MARK).exists()}
+    lost = {s for r in recovered for s in range(r["back_to"] + 1, r["step"])}
+    assert discarded == lost & {int(folder.name.partition("-")[2]) for folder in saved}
+    if name == "best at end":
+        best = Path(str(trainer.state.best_model_checkpoint))
+        assert int(best.name.partition("-")[2]) in discarded
+        assert torch.allclose(logits(PeftModel.from_pretrained(tiny_model(), best)), logits(model), atol=1e-5)
+
+
+def test_going_on_from_a_discarded_checkpoint_is_noted_and_writing_it_anew_takes_the_mark_off(tmp_path: Path) -> None:
+    case = {"save_strategy": "steps", "save_steps": 2}
+    trained(case, tmp_path)
+    bad, good = tmp_path / "checkpoint-2", tmp_path / f"checkpoint-{STEPS}"
+    assert (bad / MARK).exists()
+    assert not (good / MARK).exists()
+    torch.manual_seed(0)
+    trainer = build_trainer(
+        lora(tiny_model()),
+        stdlib_blocks(64, 16),
+        4,
+        callbacks=[LoraWatchCallback(console=False, tensorboard=False)],
+        output_dir=str(tmp_path),
+        **case,
+    )
+    trainer.train(resume_from_checkpoint=str(bad))
+    assert [note for note in report_of(trainer)["notes"] if MARK in note]
+    again = build_trainer(
+        lora(tiny_model()),
+        stdlib_blocks(64, 16),
+        2,
+        callbacks=[LoraWatchCallback(console=False, tensorboard=False)],
+        output_dir=str(tmp_path),
+        **case,
+    )
+    again.train()
+    assert not (bad / MARK).exists()
+
+
+class Normed(nn.Module):
+    """With running statistics, and a buffer that it replaces at each step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.last = nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Linear(32, 4)
+        self.register_buffer("mean", torch.zeros(16))
+        self.mean: torch.Tensor
+
+    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, Any]:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
+        out = self.last(torch.relu(self.norm(self.first(x))))
+        return {"logits": out} if labels is None else {"loss": nn.functional.cross_entropy(out, labels), "logits": out}
+
+
+def samples(spoiled: Sequence[int]) -> list[dict[str, torch.Tensor]]:
+    x = torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
+    nan = torch.zeros(64, dtype=torch.bool)
+    nan[list(spoiled)] = True
+    return [{"x": torch.where(bad, torch.nan, row), "labels": (row[0] > 0).long()} for row, bad in zip(x, nan)]
+
+
+def with_statistics(spoiled: Sequence[int], folder: Path) -> tuple[Any, list[dict[str, Any]]]:
+    torch.manual_seed(0)
+    model = get_peft_model(Normed(), LoraConfig(r=4, lora_alpha=8, target_modules=["first", "last"]))  # type: ignore[arg-type]
+    trainer = build_trainer(
+        model,
+        samples(spoiled),  # type: ignore[arg-type]
+        16,
+        callbacks=[LoraWatchCallback(recover=3, console=False, tensorboard=False)],
+        output_dir=str(folder),
+        lr_scheduler_type="constant",
+        remove_unused_columns=False,
+        label_names=["labels"],
+    )
+    trainer.train()
+    return model, report_of(trainer)["recoveries"]
+
+
+def test_buffers_go_back_with_the_update_that_is_dropped(tmp_path: Path) -> None:
+    model, recovered = with_statistics([5], tmp_path / "spoiled")
+    (recovery,) = recovered
+    assert (recovery["rule"], recovery["optimizer"]) == ("LW201", "untouched")
+    state = {**dict(model.named_buffers()), **{n: p for n, p in model.named_parameters() if p.requires_grad}}
+    assert all(torch.isfinite(values).all() for values in state.values())
+    counted = next(values for name, values in state.items() if name.endswith("num_batches_tracked"))
+    assert counted == 15, "of 16 batches one is as if it had not been seen"
+    assert torch.isfinite(model.eval()(x=torch.ones(2, 16))["logits"]).all()
