@@ -18,7 +18,7 @@ from lora_watch.sinks import tags
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
-    from lora_watch.tensorboard_plugin.pooling import Series
+    from lora_watch.tensorboard_plugin.pooling import Pooled, Series
 
 KEEP_ALL = 0
 """For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
@@ -52,6 +52,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
+        /rules?run                               {rules}: what each rule of the run watches, and what to do
         /verdict?run[&step]                      {verdict, message, first}: what the run says of itself; the
                                                  place in /alerts of the one to show first by then, or null
         /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
@@ -70,8 +71,9 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
 
     def __init__(self, context: Any):
         from lora_watch.tensorboard_plugin.series import Reader
+        from lora_watch.tensorboard_plugin.tensors import Board
 
-        self._reader = Reader(context.data_provider)
+        self._reader = Reader(Board(context.data_provider))
 
     def is_active(self) -> bool:
         return False  # TensorBoard looks for data of this plugin's name itself
@@ -85,6 +87,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/runs": self._route(lambda request: self._reader.runs(*_where(request))),
             "/schema": self._route(lambda request: self._reader.schema(*_where(request), _run(request))),
             "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
+            "/rules": self._route(lambda request: self._reader.rules(*_where(request), _run(request))),
             "/verdict": self._route(self._verdict),
             "/spectrum": self._route(self._spectrum),
             "/sweep": self._route(self._sweep),
@@ -171,21 +174,26 @@ def encode(series: Series, first: int | None, last: int | None, max_columns: int
     window = series.between(first, last)
     pooled = pool(window, max_columns)
     several = pooled.low is not pooled.high
-    header = {
-        "first": pooled.first.tolist(),
-        "last": pooled.last.tolist(),
-        "shape": list(pooled.low.shape),
-        "pooled": several,
-        "width": pooled.width,
-        "rows": len(window.steps),
-        "range": [int(series.steps[0]), int(series.steps[-1])] if len(series.steps) else [0, 0],
-        "notes": notes,
-    }
+    header = header_of(series, window, pooled, notes)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 4)
     planes = [pooled.low, pooled.high] if several else [pooled.low]
     floats = [plane.astype("<f4", copy=False).tobytes() for plane in planes]
     return b"".join([len(head).to_bytes(4, "little"), head, *floats, pooled.flags.tobytes()])
+
+
+def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) -> dict[str, Any]:
+    """What a binary answer says of its numbers: ``pooled``, the columns of a ``window`` of ``series``."""
+    return {
+        "first": pooled.first.tolist(),
+        "last": pooled.last.tolist(),
+        "shape": list(pooled.low.shape),
+        "pooled": pooled.low is not pooled.high,
+        "width": pooled.width,
+        "rows": len(window.steps),
+        "range": [int(series.steps[0]), int(series.steps[-1])] if len(series.steps) else [0, 0],
+        "notes": notes,
+    }
 
 
 def _where(request: Request) -> tuple[Any, str]:

@@ -1,4 +1,4 @@
-"""From TensorBoard's data provider to what the tab shows: schemas, vectors by step, alerts as episodes.
+"""From a source of events to what the tab shows: schemas, vectors by step, alerts as episodes.
 
 The events may come from another program, another version or a killed run. What does not fit is left out, and a note
 in words says so.
@@ -13,16 +13,13 @@ from contextlib import suppress
 from typing import Any
 
 import numpy as np
-from tensorboard.data import provider
 
 from lora_watch.alerts import Alert, Severity, first_to_show
 from lora_watch.runs.decoding import document, episodes, is_schema, latest, names, numbers
 from lora_watch.sinks import tags
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
-from lora_watch.tensorboard_plugin.tensors import EVERYTHING, Event, tensors_of
+from lora_watch.tensorboard_plugin.tensors import Event, Source
 
-TRAINERS_EVALUATION = "eval/loss"
-"""What the Trainer calls ``eval_loss`` in TensorBoard."""
 CACHE_BYTES = 192 * 2**20
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
 
@@ -38,10 +35,10 @@ class NotThereError(LookupError):
 
 
 class Reader:
-    """Reads the runs of one data provider. Safe to use from several threads."""
+    """Reads the runs of one source. Safe to use from several threads."""
 
-    def __init__(self, data_provider: Any):
-        self._provider = data_provider
+    def __init__(self, source: Source):
+        self._source = source
         self._cache: OrderedDict[tuple[str, str, str], tuple[Any, tuple[Series, list[str]]]] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -50,17 +47,16 @@ class Reader:
 
         Runs without a vector of ours are left out.
         """
-        listing = self._provider.list_tensors(ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME)
         out = {}
-        for run, by_tag in listing.items():
+        for run, by_tag in self._source.listing(ctx, experiment).items():
             metrics = [tag.removeprefix(tags.METRIC_PREFIX) for tag in by_tag if tag.startswith(tags.METRIC_PREFIX)]
             series = [tag.removeprefix(tags.SERIES_PREFIX) for tag in by_tag if tag.startswith(tags.SERIES_PREFIX)]
             if metrics or series:
                 out[run] = {
                     "metrics": sorted(metrics),
                     "series": sorted(series),
-                    "step": max(int(found.max_step) for found in by_tag.values()),
-                    "wall_time": max(float(found.max_wall_time) for found in by_tag.values()),
+                    "step": max(found.step for found in by_tag.values()),
+                    "wall_time": max(found.wall_time for found in by_tag.values()),
                 }
         return out
 
@@ -69,6 +65,13 @@ class Reader:
         schemas, notes = self._schemas(ctx, experiment, run)
         last = dict(schemas[-1][1]) if schemas else {"adapters": []}
         return {**last, "notes": [*_texts(last.get("notes")), *notes]}
+
+    def rules(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+        """``{"rules": those of the run, by family}``: see ``lora_watch.guide.told``."""
+        from lora_watch.guide import told
+
+        listed = self.schema(ctx, experiment, run).get("rules")
+        return {"rules": told(rule for rule in listed if isinstance(rule, dict)) if isinstance(listed, list) else []}
 
     def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
@@ -106,12 +109,7 @@ class Reader:
 
     def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
         """By run, the last ``eval_loss`` that the Trainer has logged."""
-        wanted = provider.RunTagFilter(tags=[TRAINERS_EVALUATION])
-        found = self._provider.read_scalars(
-            ctx, experiment_id=experiment, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
-        )
-        points = {run: by_tag.get(TRAINERS_EVALUATION) for run, by_tag in found.items()}
-        return {run: max(some, key=lambda point: point.step).value for run, some in points.items() if some}
+        return self._source.evaluation(ctx, experiment)
 
     def spectrum(self, ctx: Any, experiment: str, run: str, column: int, step: int | None) -> dict[str, Any]:
         """The singular values of one adapter at ``step``, or at the last step before it that has them.
@@ -120,23 +118,31 @@ class Reader:
         be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
         """
         schemas, _ = self._schemas(ctx, experiment, run)
-        now = names(schemas[-1][1]) if schemas else []
-        if not 0 <= column < len(now):
+        if not schemas or not 0 <= column < len(schemas[-1][1]["adapters"]):
             raise NotThereError(f"there is no adapter {column}")
-        found: list[tuple[int, list[float | None]]] = []
-        for event in self._read(ctx, experiment, run, tags.SPECTRUM):
-            array = numbers(event.tensor)
-            then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
-            if array is None or array.ndim != 2 or len(array) != len(then) or now[column] not in then:
-                continue
-            sigma = array[then.index(now[column])]
-            there = int(np.flatnonzero(~np.isnan(sigma))[-1]) + 1 if (~np.isnan(sigma)).any() else 0
-            found.append((event.step, [float(x) if np.isfinite(x) else None for x in sigma[:there]]))
+        found = [(at, singular_values(array[column])) for at, array in self.spectra(ctx, experiment, run)]
         before = [one for one in found if one[1] and (step is None or one[0] <= step)]
         nothing = (None, None)
         last_step, last = before[-1] if before else nothing
         first_step, first = next((one for one in before if any(one[1])), nothing)  # at the start ΔW is zero
         return {"step": last_step, "sigma": last, "first_step": first_step, "first_sigma": first}
+
+    def spectra(self, ctx: Any, experiment: str, run: str) -> list[tuple[int, np.ndarray]]:
+        """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
+        schemas, _ = self._schemas(ctx, experiment, run)
+        now = names(schemas[-1][1]) if schemas else []
+        found = []
+        for event in self._read(ctx, experiment, run, tags.SPECTRUM) if now else ():
+            array = numbers(event.tensor)
+            then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
+            if array is None or array.ndim != 2 or len(array) != len(then):
+                continue
+            if then != now:
+                place = {name: i for i, name in enumerate(then)}
+                gone = np.full((1, array.shape[1]), np.nan, np.float32)
+                array = np.concatenate([array, gone])[[place.get(name, len(then)) for name in now]]
+            found.append((event.step, array))
+        return found
 
     def metric(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
@@ -221,13 +227,10 @@ class Reader:
 
     def _cached(self, ctx: Any, experiment: str, run: str, tag: str, decode: Any) -> tuple[Series, list[str]]:
         """``decode`` of the tag's events, or what it gave last time if nothing was written since."""
-        wanted = provider.RunTagFilter(runs=[run], tags=[tag, tags.SCHEMA])
-        listing = self._provider.list_tensors(
-            ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME, run_tag_filter=wanted
-        ).get(run, {})
+        listing = self._source.listing(ctx, experiment).get(run, {})
         if tag not in listing:
             raise NotThereError(f"there is no {tag!r} in the run {run!r}")
-        stamp = [(name, found.max_step, found.max_wall_time) for name, found in sorted(listing.items())]
+        stamp = [listing[tag], listing.get(tags.SCHEMA)]
         key = (experiment, run, tag)
         with self._lock:
             if key in self._cache and self._cache[key][0] == stamp:
@@ -243,7 +246,13 @@ class Reader:
 
     def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> list[Event]:
         """The events of one tag as training last left them; empty if there are none."""
-        return latest(tensors_of(self._provider, ctx, experiment, run, tag))
+        return latest(self._source.events(ctx, experiment, run, tag))
+
+
+def singular_values(row: np.ndarray) -> list[float | None]:
+    """Of one adapter, as far as it has some; None for one that is not finite."""
+    there = int(np.flatnonzero(~np.isnan(row))[-1]) + 1 if (~np.isnan(row)).any() else 0
+    return [float(x) if np.isfinite(x) else None for x in row[:there]]
 
 
 def _still_valid(events: Sequence[Event], clock: Sequence[Event]) -> list[Event]:

@@ -1,4 +1,7 @@
-"""The tensors of one tag as TensorBoard holds them, not decoded: its own decoding makes 4 GB of one that says so."""
+"""Where the tab's Reader gets events from; and TensorBoard as such a source.
+
+The tensors of a tag are taken as TensorBoard holds them, not decoded: its own decoding makes 4 GB of one that says so.
+"""
 
 # Generated protocol buffer modules define their names at run time:
 # pyright: reportAttributeAccessIssue=false
@@ -6,10 +9,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
-from tensorboard.data import provider
-
+from lora_watch.runs.events import Tensor as Event
 from lora_watch.sinks import tags
 
 EVERYTHING = 2**30
@@ -18,11 +20,58 @@ LAST_STEP = 2**53
 """What a browser can count to."""
 
 
-class Event(NamedTuple):
+TRAINERS_EVALUATION = "eval/loss"
+"""What the Trainer calls ``eval_loss`` in TensorBoard."""
+
+
+class Stamp(NamedTuple):
+    """How far the events of a tag go."""
+
     step: int
     wall_time: float
-    tensor: Any
-    """A TensorProto."""
+
+
+class Source(Protocol):
+    """``ctx`` and ``experiment`` are what TensorBoard's request says of itself; files need neither."""
+
+    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
+        """By run and tag of ours."""
+        ...
+
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+        """Of one tag in the order of writing; none if there are none."""
+        ...
+
+    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+        """By run, the last ``eval_loss``."""
+        ...
+
+
+class Board:
+    """What TensorBoard has read; ``data`` is its data provider."""
+
+    def __init__(self, data: Any):
+        self._data = data
+
+    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
+        found = self._data.list_tensors(ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME)
+        return {
+            run: {tag: Stamp(int(one.max_step), float(one.max_wall_time)) for tag, one in by_tag.items()}
+            for run, by_tag in found.items()
+        }
+
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+        return tensors_of(self._data, ctx, experiment, run, tag)
+
+    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+        from tensorboard.data import provider
+
+        wanted = provider.RunTagFilter(tags=[TRAINERS_EVALUATION])
+        found = self._data.read_scalars(
+            ctx, experiment_id=experiment, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
+        )
+        points = {run: by_tag.get(TRAINERS_EVALUATION) for run, by_tag in found.items()}
+        return {run: max(some, key=lambda point: point.step).value for run, some in points.items() if some}
 
 
 def tensors_of(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
@@ -63,6 +112,7 @@ def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
 
 
 def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+    from tensorboard.data import provider
     from tensorboard.util import tensor_util
 
     found = data.read_tensors(

@@ -19,10 +19,15 @@ TOOLS = HERE / "node_modules"
 MOST_LETTERS = 120
 
 
-def main(fix: bool) -> int:
+def install() -> None:
+    """The tools of the lock file, unless they are there."""
     lock, installed = HERE / "package-lock.json", TOOLS / ".package-lock.json"
     if not installed.exists() or installed.stat().st_mtime < lock.stat().st_mtime:
         npm(["ci", "--silent", "--prefix", str(HERE)])
+
+
+def main(fix: bool) -> int:
+    install()
     biome, tsc = TOOLS / "@biomejs" / "biome" / "bin" / "biome", TOOLS / "typescript" / "bin" / "tsc"
     tests = [str(test) for test in sorted(HERE.glob("*.test.js"))]
     biome_check = [str(biome), "check", f"--config-path={HERE / 'style.json'}", "--error-on-warnings"]

@@ -51,6 +51,12 @@ test('numbers have three digits and a true minus', () => {
   assert.equal(percent(-0.125, 1), '−12.5 %');
 });
 
+test('a share that rounds to nothing has no sign', () => {
+  assert.equal(percent(-0.001), '0 %');
+  assert.equal(percent(-0.014), '−1 %');
+  assert.equal(percent(0.25, 1), '25.0 %');
+});
+
 test('names of rules are words', () => {
   assert.equal(words('norm-explosion'), 'Norm explosion');
   assert.equal(words('dora-over-zero-rows'), 'DoRA over zero rows');

@@ -19,6 +19,15 @@ test('a zone is the one that the rules wrote, in the colour of its severity', ()
   assert.equal(zoneAt({zones: ZONES}, null, 5), null);
 });
 
+test('each zone of a severity has a colour of its own', () => {
+  const named = (name, severity) => zoneAt({zones: [{name, severity, text: ''}]}, always(0), 1).colour;
+  const errors = ['diverged', 'exploding', 'non-finite'].map((name) => named(name, 'ERROR'));
+  const silent = ['unknown', 'healthy', 'no-gain'].map((name) => named(name, null));
+  const warnings = ['barely-moves', 'growing'].map((name) => named(name, 'WARNING'));
+  const all = [...errors, ...silent, ...warnings];
+  assert.equal(new Set(all).size, all.length);
+});
+
 test('the alert to show first comes before the zone, and what was not recorded is said', () => {
   const alert = {severity: 'WARNING', name: 'loss-spike', message: 'far above'};
   assert.equal(verdict(alert, zoneAt({zones: ZONES}, always(1), 5)).kind, 'warning');

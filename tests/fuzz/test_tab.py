@@ -185,6 +185,7 @@ def test_what_claims_a_billion_numbers_costs_nothing(recorded: list[Any], tmp_pa
 
 def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorded: list[Any], tmp_path: Path) -> None:
     from lora_watch.tensorboard_plugin.series import Reader
+    from lora_watch.tensorboard_plugin.tensors import Board
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
     multiplexer.AddRun(str(write(tmp_path / "run", recorded)), "run")
@@ -195,8 +196,8 @@ def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorde
     )
     ctx = context.RequestContext()
     for run in ("run", "nowhere"):
-        told = [Reader(each).alerts(ctx, "", run) for each in (whole, other)]
+        told = [Reader(Board(each)).alerts(ctx, "", run) for each in (whole, other)]
         assert told[0] == told[1]
-    mine, theirs = (Reader(each).metric(ctx, "", "run", "delta_norm")[0] for each in (whole, other))
+    mine, theirs = (Reader(Board(each)).metric(ctx, "", "run", "delta_norm")[0] for each in (whole, other))
     assert mine.steps.tolist() == theirs.steps.tolist()
     assert mine.values.tobytes() == theirs.values.tobytes()

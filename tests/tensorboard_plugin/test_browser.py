@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.alerts import Severity
+from lora_watch.guide import FAMILIES, pages
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write
@@ -182,6 +183,10 @@ def test_alerts_are_filtered_and_sorted(tab: Tab) -> None:
     tab.after(lambda: frame.fill("#find", "aggressive"))
     assert rules() == ["LW401"]
     assert frame.evaluate("document.activeElement.id") == "find"
+    tab.after(lambda: frame.fill("#find", ""))
+    frame.type("#find", "norm-explosion")
+    tab.until(lambda: rules() == ["LW102"])
+    assert frame.input_value("#find") == "norm-explosion"
 
 
 PIXELS = """(colour) => {
@@ -215,9 +220,14 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
     tab.after(lambda: frame.select_option("#metric", "output_ratio"))
     box = frame.query_selector("#heat").bounding_box()
     tab.after(lambda: frame.press("#heat", "ArrowDown"))
+    said = frame.inner_text("#said")
+    tab.after(lambda: frame.press("#heat", "ArrowLeft"))
+    assert frame.inner_text("#said").split(", step")[0] == said.split(", step")[0]
+    assert ", step 159: " in frame.inner_text("#said")
     tab.after(lambda: frame.press("#heat", "Enter"))
     tab.shows("layer")
-    assert frame.eval_on_selector("#adapter", "select => select.value") != "model.layers.0.self_attn.q_proj"
+    assert frame.eval_on_selector("#adapter", "select => select.value") == said.split(", step")[0]
+    tab.after(lambda: frame.click("#latest"))
     tab.press("2")
     frame.hover("#heat", position={"x": 5, "y": 2})
     assert "model.layers.0.self_attn.q_proj" in frame.inner_text("#tip")
@@ -252,7 +262,14 @@ def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=HEALTHY)
     rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
     assert f"{len(rules)} rules watch this run" in frame.inner_text("#view h2")
-    assert len(frame.query_selector_all(".rules li")) == len(rules)
+    assert len(frame.query_selector_all(".rule")) == len(rules)
+    assert (
+        frame.eval_on_selector_all(".rules h3", "all => all.map((e) => e.textContent)") == list(FAMILIES.values())[:4]
+    )
+    shown = frame.inner_text(".rules")
+    assert not any(raw in shown for raw in ("`", "\\n"))
+    frame.press(".rule:has-text('LW102') summary", "Space")
+    assert pages()["LW102"].means in frame.inner_text(".rule:has-text('LW102') dl")
 
 
 def test_colour_grouping_zoom_and_keys_are_in_the_address(tab: Tab) -> None:

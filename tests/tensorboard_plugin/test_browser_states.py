@@ -88,6 +88,26 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
     assert frame.query_selector("#verdict.ok") is not None
 
 
+def test_a_run_that_has_just_begun_waits_for_its_first_step(tmp_path: Path, browser: Any) -> None:
+    run = run_of(4)
+    sink = TensorBoardSink(directory=tmp_path / "begun")
+    sink.start(run, 0)
+    sink.write(record_of(run, 0, loss=None, overhead=0.98, scalars={}, zone="unknown"), [])
+    sink.flush()
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        tab = Tab(page, address)
+        frame = tab.open()
+        assert frame.inner_text("#verdict h1").startswith("Waiting for the first step")
+        assert set(frame.eval_on_selector_all("svg .empty", "all => all.map((e) => e.textContent)")) == {
+            "waiting for the first step"
+        }
+        assert "98" not in frame.inner_text(".tiles")
+        page.close()
+        assert tab.errors == []
+    sink.finish("ok", None)
+
+
 def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, browser: Any) -> None:
     run = run_of(8)
     alive = np.arange(8) != 2
@@ -150,6 +170,18 @@ def test_the_help_closes_by_key_and_by_button(tab: Tab) -> None:
     frame.press("#help", "3")
     assert is_open(), "behind a dialog no view is switched"
     assert frame.get_attribute("body", "data-ready") == "overview"
+    assert {"output ratio", "p90", "blocks", "gain", "s · lr", "zone"} <= set(frame.inner_text("#help").splitlines())
+    frame.uncheck("#single-keys")
+    frame.click("#close")
+    frame.press("#view", "2")
+    frame.press("#view", "?")
+    assert not is_open()
+    assert frame.get_attribute("body", "data-ready") == "overview"
+    frame.click("#keys")
+    frame.check("#single-keys")
+    frame.click("#close")
+    tab.press("2")
+    tab.shows("heatmap")
 
 
 @ONE_LOADER
@@ -169,7 +201,7 @@ def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) 
 @ONE_LOADER
 def test_a_chart_zooms_and_is_saved(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
-    card = ".card:has(h2 abbr:text-is('Loss'))"
+    card = ".card:has(h2 .term:text-is('Loss'))"
     box = frame.query_selector(f"{card} svg.chart").bounding_box()
     assert {"step", "loss"} <= set(
         frame.eval_on_selector_all(f"{card} .axis-name", "all => all.map(e => e.textContent)")
@@ -203,14 +235,22 @@ def test_every_term_says_what_it_means(tab: Tab) -> None:
         "alerts": "#alerts th:not(:nth-child(3), :nth-child(4))",
         "compare": "#outcomes tbody th, .columns:last-child h2",
     }
-    bare = "all => all.filter((e) => !e.querySelector('abbr[title]')).map((e) => e.textContent)"
+    bare = "all => all.filter((e) => !e.querySelector('button.term')).map((e) => e.textContent)"
     for view, selector in words.items():
         tab.after(lambda view=view: frame.click(f"#tab-{view}"))
         tab.shows(view)
         assert frame.query_selector(selector) is not None
         assert frame.eval_on_selector_all(selector, bare) == [], view
-    frame.click("#outcomes abbr >> nth=0")  # as with a finger, which cannot hover
-    assert "alert that the rules put first" in frame.inner_text("#tip")
+    word, bubble = "#outcomes .term >> nth=0", "#tip:visible"
+    frame.click(word)  # as with a finger, which cannot hover
+    assert "alert that the rules put first" in frame.inner_text(bubble)
+    frame.press(word, "Escape")
+    assert frame.query_selector(bubble) is None
+    frame.press(word, "Enter")
+    assert "alert that the rules put first" in frame.inner_text(bubble)
+    frame.focus("#outcomes th .term >> nth=2")
+    assert "optimizer steps done" in frame.inner_text(bubble)
+    assert frame.get_attribute(":focus", "aria-describedby") == "tip"
 
 
 @ONE_LOADER

@@ -278,9 +278,10 @@ def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 
     from lora_watch.tensorboard_plugin.series import Reader
+    from lora_watch.tensorboard_plugin.tensors import Board
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
-    reader = Reader(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)))
+    reader = Reader(Board(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path))))
     from tensorboard import context
 
     ctx = context.RequestContext()

@@ -3,6 +3,7 @@
 import {chartCard, discarded} from './chart.js';
 import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {noAlert} from './overview.js';
+import {blocksOf} from './picture.js';
 
 export const title = 'Alerts';
 
@@ -11,9 +12,13 @@ const COLUMNS = {
   rule: ['Rule', (alert) => alert.rule],
   name: ['What', (alert) => alert.name],
   step: ['Step', (alert) => alert.step],
-  lasted: ['Held', (alert) => alert.closed_step ?? Infinity],
+  lasted: ['Held', heldFor],
   adapters: ['Adapters', (alert) => -(alert.adapters?.length ?? 0)],
 };
+/** For how many steps the cause of an alert lasted; no number ends one that is open still. */
+export function heldFor(alert) {
+  return alert.closed_step == null ? Infinity : alert.last_step - alert.step + 1;
+}
 const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
 const held = (alert, ended) =>
@@ -21,7 +26,7 @@ const held = (alert, ended) =>
     ? ended
       ? 'to the end'
       : 'still open'
-    : `${alert.last_step - alert.step + 1} step${alert.last_step > alert.step ? 's' : ''}`;
+    : `${heldFor(alert)} step${alert.last_step > alert.step ? 's' : ''}`;
 
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
@@ -72,8 +77,6 @@ export async function draw(app) {
       oninput: (event) => app.set({find: event.target.value}),
     }),
   );
-  const field = bar.querySelector('#find');
-  field.value = state.find;
 
   const table = h(
     'table',
@@ -88,14 +91,16 @@ export async function draw(app) {
           h(
             'th',
             {'aria-sort': name === by ? (sign > 0 ? 'ascending' : 'descending') : null},
+            term(label),
             h(
               'button',
               {
                 id: `sort-${name}`,
+                class: 'sort',
+                'aria-label': `sort by ${label}`,
                 onclick: () => app.set({sort: `${name}.${name === by && sign > 0 ? 'down' : 'up'}`}),
               },
-              term(label),
-              name === by ? (sign > 0 ? ' ↑' : ' ↓') : '',
+              name === by ? (sign > 0 ? '↑' : '↓') : '↕',
             ),
           ),
         ),
@@ -109,18 +114,13 @@ export async function draw(app) {
           'tr',
           {
             class: alert === chosen ? 'chosen' : null,
-            tabindex: 0,
-            id: `alert-${i}`,
             'data-alert': keyOf(alert),
-            onclick: () => app.openAlert(alert),
+            onclick: () => app.openAlert(alert), // the button in it is for keys, and for who does not see it
             onkeydown: (event) => {
-              if (event.key === 'Enter') app.openAlert(alert);
-              if (event.key === 'ArrowDown' || event.key === 'ArrowUp') {
-                event.preventDefault();
-                event.currentTarget[
-                  event.key === 'ArrowDown' ? 'nextElementSibling' : 'previousElementSibling'
-                ]?.focus();
-              }
+              const next = {ArrowDown: 'nextElementSibling', ArrowUp: 'previousElementSibling'}[event.key];
+              if (!next) return;
+              event.preventDefault();
+              event.currentTarget[next]?.querySelector('.open').focus();
             },
           },
           h(
@@ -134,7 +134,11 @@ export async function draw(app) {
             ),
           ),
           h('td', {class: 'mono'}, alert.rule),
-          h('td', null, words(alert.name)),
+          h(
+            'td',
+            null,
+            h('button', {id: `alert-${i}`, class: 'open', 'aria-current': String(alert === chosen)}, words(alert.name)),
+          ),
           h('td', {class: 'number'}, alert.step),
           h('td', null, held(alert, ended)),
           h(
@@ -151,7 +155,7 @@ export async function draw(app) {
       ),
     ),
   );
-  if (!alerts.length) return h('div', null, watchers(app));
+  if (!alerts.length) return h('div', null, await watchers(app));
   const page = split(app.width, [52, 48]);
   return h(
     'div',
@@ -166,27 +170,58 @@ export async function draw(app) {
   );
 }
 
-/** What would have spoken: the rules of a run without an alert. */
-function watchers({schema}) {
-  const rules = [...(schema.rules ?? [])].filter(({id, name}) => id && name).sort((a, b) => (a.id < b.id ? -1 : 1));
-  const first = ({explains}) => String(explains ?? '').split('\n')[0];
+/**
+ * What would have spoken: the rules of a run without an alert, by family, each with its page.
+ * @param {import('./app.js').App} app
+ */
+async function watchers(app) {
+  const {rules} = await app.data.rules(app.state.run);
+  const families = [...new Set(rules.map(({family}) => family))];
   return card(
-    `✓ ${noAlert(schema)}`,
-    null,
+    `✓ ${noAlert(app.schema)}`,
+    'each opens to its page',
     h(
-      'ul',
+      'div',
       {class: 'rules'},
-      rules.map((rule) =>
-        h(
-          'li',
-          {title: rule.explains},
-          severityIcon(rule.severity, 11),
-          h('span', {class: 'mono'}, rule.id),
-          h('div', null, h('b', null, words(rule.name)), h('p', {class: 'note'}, first(rule))),
-        ),
+      families.map((family) =>
+        h('section', null, h('h3', null, family), rules.filter((rule) => rule.family === family).map(page)),
       ),
     ),
   );
+}
+
+const PARTS = {means: 'What it means', check: 'Check first', fix: 'How to fix it', mute: 'When to mute it'};
+
+/** A rule in one line, which opens to what to do about it. */
+const page = (rule) =>
+  h(
+    'details',
+    {class: 'rule'},
+    h(
+      'summary',
+      null,
+      severityIcon(rule.severity, 11),
+      h('span', {class: 'mono'}, rule.id),
+      h('span', null, h('b', null, words(rule.name)), h('span', {class: 'note'}, rule.summary)),
+    ),
+    h(
+      'dl',
+      null,
+      Object.entries(PARTS).map(([part, name]) => rule[part] && [h('dt', null, name), h('dd', null, rule[part])]),
+      [h('dt', null, 'All of it'), h('dd', {class: 'mono'}, `lora-watch rules ${rule.id}`)],
+    ),
+  );
+
+/** What the line of a threshold is called: rules that judge all blocks together draw their share of one layer. */
+function thresholdOf(app, alert, metric) {
+  const blocks = blocksOf(app.schema),
+    {zone} = app.schema.rules?.find(({id}) => id === alert.rule) ?? {},
+    depthScaled = zone && ['output_ratio', 'relative_spectral_norm'].includes(metric) && blocks > 1;
+  const name = `threshold ${num(alert.threshold)} of a layer`;
+  return {
+    value: alert.threshold,
+    name: depthScaled ? `${name}: ${num(alert.threshold * blocks)} / ${blocks} blocks` : name,
+  };
 }
 
 /**
@@ -217,7 +252,6 @@ function settingsOf(app, alert, inWords) {
       {
         class: 'quiet',
         id: 'copy',
-        title: text,
         onclick: async (event) => {
           const button = event.currentTarget;
           try {
@@ -242,7 +276,6 @@ async function detail(app, alert, ended, width) {
   const metric = app.run.metrics.includes(alert.metric) ? alert.metric : null;
   /** @type {any} */
   let line = null;
-  const threshold = alert.threshold;
   if (metric && worst)
     line = {
       name: `${metric}, ${worst.short}`,
@@ -293,7 +326,7 @@ async function detail(app, alert, ended, width) {
         range: app.range(),
         discarded: discarded(app.alerts),
         alerts: [alert],
-        thresholds: metric && threshold > 0 ? [{value: threshold, name: `threshold ${num(threshold)} of a layer`}] : [],
+        thresholds: metric && (alert.threshold ?? 0) > 0 ? [thresholdOf(app, alert, metric)] : [],
       }),
     h(
       'div',

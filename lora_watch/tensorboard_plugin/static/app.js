@@ -5,6 +5,7 @@ import * as compare from './compare.js';
 import {Data} from './data.js';
 import {h, SEVERITIES, severityClass, tip} from './dom.js';
 import * as heatmap from './heatmap.js';
+import {help, singleKeys} from './help.js';
 import * as host from './host.js';
 import * as layer from './layer.js';
 import {named} from './names.js';
@@ -31,44 +32,23 @@ const DEFAULTS = {
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
 /** How often a tab that is in sight asks whether there is more, in milliseconds. */
 const POLL_MS = 5000;
-const KEYS = [
-  ['1 – 5', 'switch the view'],
-  ['← →', 'one step back or on (with Shift: a twentieth of the run)'],
-  ['↑ ↓', 'adapter before or after'],
-  ['[ ]', 'metric before or after'],
-  ['c', 'colour of the heatmap'],
-  ['g', 'grouping of the heatmap'],
-  ['Enter', 'from the heatmap to its adapter'],
-  ['End', 'follow the latest step'],
-  ['drag', 'zoom into the steps of a chart'],
-  ['Esc', 'leave the zoom, close this'],
-  ['?', 'this help'],
-];
-
 export class App {
-  constructor(body) {
-    this.data = new Data();
+  /**
+   * @param {HTMLElement} body @param {import('./data.js').Ask} ask
+   * @param {boolean} live whether there may be more to come: else what is there is all
+   */
+  constructor(body, ask, live = true) {
+    this.data = new Data(ask);
+    this.live = live;
     /** @type {Record<string, string>} */
     this.state = {...DEFAULTS};
     this.bar = h('header', {id: 'bar'});
     this.main = h('main', {id: 'view', tabindex: -1});
-    this.help = h(
-      'dialog',
-      {id: 'help'},
-      h(
-        'header',
-        null,
-        h('h2', null, 'Keys'),
-        h('button', {id: 'close', class: 'quiet', title: 'close (Esc)', onclick: () => this.help.close()}, '✕'),
-      ),
-      h(
-        'dl',
-        null,
-        KEYS.map(([key, what]) => [h('dt', null, key), h('dd', null, what)]),
-      ),
-    );
-    body.append(this.bar, this.main, this.help);
-    this.help.addEventListener('click', (event) => event.target === this.help && this.help.close()); // outside of it
+    this.help = help();
+    this.said = h('div', {id: 'said', class: 'unseen', 'aria-live': 'polite'});
+    this.heading = h('h1', {class: 'unseen'}); // the overview has one that is seen
+    body.append(this.heading, this.bar, this.main, this.help, this.said);
+    document.documentElement.lang = 'en';
     this.drawing = 0;
     /** @type {Record<string, import('./data.js').Run>} */
     this.runs = {};
@@ -98,7 +78,7 @@ export class App {
       this.#take(state);
       this.draw();
     });
-    host.onReload(() => this.refresh());
+    if (this.live) host.onReload(() => this.refresh());
     addEventListener('keydown', (event) => this.#key(event));
     let width = innerWidth,
       timer;
@@ -117,7 +97,7 @@ export class App {
     addEventListener('pointerup', () => {
       this.pressed = false;
     });
-    setInterval(() => this.#follow(), POLL_MS);
+    if (this.live) setInterval(() => this.#follow(), POLL_MS);
     await this.refresh();
     this.main.focus({preventScroll: true}); // so that keys work before the first click
   }
@@ -261,12 +241,12 @@ export class App {
             ),
           ]
         : [];
-    this.main.replaceChildren(...told([this.missing ?? []].flat()), view, ...told(this.notes ?? []));
-    for (const element of this.main.querySelectorAll('[data-after]')) element.dispatchEvent(new Event('placed'));
+    renew(this.main, h('main', null, ...told([this.missing ?? []].flat()), view, ...told(this.notes ?? [])));
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
     // What had the focus is gone: go on here.
     if (document.activeElement === document.body) this.main.focus({preventScroll: true});
     this.main.scrollTop = this.shown === this.state.view ? scroll : 0;
+    this.heading.textContent = document.title = `LoRA: ${VIEWS[this.state.view].title}, ${this.state.run}`;
     this.shown = this.state.view;
     this.shownRun = this.state.run;
     this.loading = false;
@@ -307,6 +287,11 @@ export class App {
   get width() {
     const {paddingLeft, paddingRight} = getComputedStyle(this.main);
     return Math.max(280, this.main.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight));
+  }
+
+  /** Has a screen reader say it. */
+  say(text) {
+    this.said.textContent = text;
   }
 
   metric(metric, window) {
@@ -406,17 +391,24 @@ export class App {
             `steps ${from}–${to}  ✕`,
           ),
       h('span', {class: 'grow'}),
+      this.live
+        ? h(
+            'button',
+            {
+              id: 'refresh',
+              class: this.newer ? 'quiet newer' : 'quiet',
+              title: 'ask TensorBoard again',
+              'aria-label': this.newer ? null : 'refresh',
+              onclick: () => this.refresh(),
+            },
+            this.newer ? `↻ now at step ${this.newer}` : '↻',
+          )
+        : '',
       h(
         'button',
-        {
-          id: 'refresh',
-          class: this.newer ? 'quiet newer' : 'quiet',
-          title: 'ask TensorBoard again',
-          onclick: () => this.refresh(),
-        },
-        this.newer ? `↻ now at step ${this.newer}` : '↻',
+        {id: 'keys', class: 'quiet', 'aria-label': 'help', title: 'help (?)', onclick: () => this.help.showModal()},
+        '?',
       ),
-      h('button', {id: 'keys', class: 'quiet', title: 'keys (?)', onclick: () => this.help.showModal()}, '?'),
     );
     if (focused) document.getElementById(focused)?.focus({preventScroll: true});
   }
@@ -464,6 +456,7 @@ export class App {
     if (event.ctrlKey || event.metaKey || event.altKey || !this.shown) return;
     if (this.help.open) return; // its own Escape closes it
     if (event.target.matches?.('input[type=search], select, input[type=text]')) return;
+    if (event.key.length === 1 && !singleKeys()) return;
     if (event.target.id === 'scrub' && event.key.startsWith('Arrow')) return;
     const move = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];
     const jump = event.shiftKey ? Math.max(1, Math.round(this.lastStep / 20)) : 1;
@@ -490,5 +483,29 @@ export class App {
       return;
     event.preventDefault();
     act();
+  }
+}
+
+/**
+ * Give `old` the children of `fresh`. A field in which somebody types stays as it is, with its place in the text: it is
+ * the one that is in the document already, with everything around it renewed.
+ */
+function renew(old, fresh) {
+  const field = document.activeElement;
+  const kept = field?.matches('input[type=search]') && old.contains(field) && fresh.querySelector(`#${field.id}`);
+  if (!kept) return old.replaceChildren(...fresh.childNodes);
+  let [now, next] = [old, fresh];
+  while (now !== field) {
+    const [stays, gives] = [now, next].map((parent) =>
+      [...parent.children].find((c) => c.contains(parent === now ? field : kept)),
+    );
+    if (!stays || !gives) return old.replaceChildren(...fresh.childNodes);
+    for (const child of [...now.childNodes]) if (child !== stays) child.remove();
+    const children = [...next.childNodes],
+      at = children.indexOf(gives);
+    stays.before(...children.slice(0, at));
+    stays.after(...children.slice(at + 1));
+    if (stays !== field) stays.setAttribute('style', gives.getAttribute('style') ?? '');
+    [now, next] = [stays, gives];
   }
 }

@@ -1,8 +1,8 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
 
-import {INF, NAN} from './data.js';
-import {card, em, h, num, plain, severityClass, severityShape, svg, term, tip, tipRow} from './dom.js';
+import {card, em, h, num, plain, pressable, severityClass, severityShape, svg, term, tip, tipRow} from './dom.js';
 import {csvOf, exportButtons} from './export.js';
+import {INF, NAN} from './matrix.js';
 import {unitOf} from './terms.js';
 
 /** Round tick values, about `count` of them. */
@@ -187,17 +187,12 @@ export function lineChart(lines, options) {
         'g',
         {
           class: `mark severity ${severityClass(alert.severity)}`,
-          tabindex: 0,
-          role: 'button',
           'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
           transform: `translate(${X(alert.step) + 13 * earlier},9)`,
-          onclick: (event) => {
+          ...pressable((event) => {
             event.stopPropagation();
             options.onAlert?.(alert);
-          },
-          onkeydown: (event) => {
-            if (event.key === 'Enter') options.onAlert?.(alert);
-          },
+          }),
           onpointermove: (event) => {
             event.stopPropagation();
             tip.show(

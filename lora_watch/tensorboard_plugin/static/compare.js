@@ -1,8 +1,8 @@
 // Two or more runs side by side: what was set differently, and what came of it.
 
-import {chartCard} from './chart.js';
-import {INF, NAN} from './data.js';
-import {card, em, h, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
+import {chartCard, discarded} from './chart.js';
+import {card, em, explained, h, middle, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
+import {INF, NAN} from './matrix.js';
 import {endOf, verdict} from './overview.js';
 import {pathOf, picture, zoneAt} from './picture.js';
 import {sweepCard} from './sweep.js';
@@ -135,7 +135,8 @@ export async function draw(app) {
         ...options,
       },
     );
-  const lost = found.filter(({path}) => path.missing);
+  const lost = found.filter(({path}) => path.missing),
+    shownMetric = found.find(({path}) => !path.missing)?.path.metric;
   const paths = found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path}));
   const log = {log: true};
 
@@ -145,7 +146,7 @@ export async function draw(app) {
     bar,
     h(
       'div',
-      {class: 'columns', style: page.style},
+      {class: 'columns top', style: page.style},
       h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
       card(
         term('Where the runs went', 'path'),
@@ -156,15 +157,8 @@ export async function draw(app) {
             {class: 'note'},
             `Without a path: ${lost.map(({letter, path}) => `${letter} (${path.missing})`).join(', ')}.`,
           ),
-        h('div', {
-          class: 'rest',
-          'data-after': true,
-          onplaced: ({target}) => {
-            const height = Math.max(em(380), Math.min(em(640), target.clientHeight)); // like the tables next to it
-            const metric = found[0]?.path.metric;
-            target.append(picture(paths, {width: page.widths[1] - 26, height, metric}));
-          },
-        }),
+        lost.length < found.length &&
+          picture(paths, {width: page.widths[1] - 26, height: em(460), metric: shownMetric}),
       ),
     ),
     sweepCard(app, sweep, app.width),
@@ -184,7 +178,9 @@ export async function draw(app) {
       chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 'delta_norm', 0, log),
       chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 'relative_norm', 2, log),
       chart('Effective rank, median', 'over adapters', 'effective_rank', 'effective_rank', 2),
-      chart('s · lr', 'first group', 'effective_lr', 'effective_lr', 0),
+      chart('s · lr', 'first group', 'effective_lr', 'effective_lr', 0, {
+        log: found.some(({alerts}) => discarded(alerts).length > 0),
+      }),
       chart('Learning rate', 'first group', 'lr', 'lr', 0),
       chart('Scale s', 'median', 'scale', 'scale', 2),
     ),
@@ -239,43 +235,45 @@ const head = (found, colour, first) =>
     ),
   );
 
-function differences(found, colour) {
-  const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))];
-  const differ = keys.filter(
-    (key) => !ELSEWHERE.test(key) && new Set(found.map((run) => run.settings[key] ?? '–')).size > 1,
+/** A table of runs, as wide as they need: it is moved to and fro where the page is narrower. */
+const wideTable = (id, found, label, ...parts) =>
+  h(
+    'div',
+    {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label},
+    h('table', {class: 'grid sets', id, style: `min-width:${10 + 8.5 * found.length}rem`}, parts),
   );
+
+function differences(found, colour) {
+  const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))].filter((key) => !ELSEWHERE.test(key));
+  const values = (key) => found.filter((run) => key in run.settings).map((run) => run.settings[key]);
+  const differ = keys.filter((key) => new Set(values(key)).size > 1),
+    partly = keys.filter((key) => !differ.includes(key) && values(key).length < found.length);
+  const row = (key) =>
+    h(
+      'tr',
+      null,
+      h('th', {scope: 'row', class: 'mono'}, middle(key)),
+      found.map((run) => h('td', null, h('div', {class: 'value'}, middle(run.settings[key] ?? '–')))),
+    );
+  const table = (id, rows) =>
+    wideTable(id, found, 'settings', head(found, colour, 'Setting'), h('tbody', null, rows.map(row)));
   return card(
     'What was set differently',
-    `${keys.length - differ.length} settings are the same`,
+    `${keys.length - differ.length - partly.length} settings are the same`,
     differ.length
-      ? h(
-          'div',
-          {class: 'scroll'},
-          h(
-            'table',
-            {class: 'grid sets', id: 'differences'},
-            head(found, colour, 'Setting'),
-            h(
-              'tbody',
-              null,
-              differ.map((key) =>
-                h(
-                  'tr',
-                  null,
-                  h('th', {scope: 'row', class: 'mono', title: key}, key),
-                  found.map((run) =>
-                    h('td', null, h('div', {class: 'value', title: run.settings[key]}, run.settings[key] ?? '–')),
-                  ),
-                ),
-              ),
-            ),
-          ),
-        )
+      ? table('differences', differ)
       : h(
           'p',
           {class: 'none'},
           found.length > 1 ? 'Nothing: these runs have the same settings.' : 'Choose another run above.',
         ),
+    partly.length > 0 &&
+      h(
+        'details',
+        {class: 'partly'},
+        h('summary', null, `${partly.length} settings are known of some of these runs alone`),
+        table('partly', partly),
+      ),
   );
 }
 
@@ -292,7 +290,7 @@ function outcomes(app, found, colour) {
         return [says.kind === 'ok' ? '✓' : severityIcon(says.kind.toUpperCase(), 11), ' ', says.head];
       },
     ],
-    ['end', ({end}) => (end ? h('span', {class: `badge ${end.kind}`, title: end.text}, end.word) : '–')],
+    ['end', ({end}) => (end ? explained(end.word, end.text, {class: `badge ${end.kind}`}) : '–')],
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
     [
       'loss, mean of five',
@@ -321,23 +319,20 @@ function outcomes(app, found, colour) {
   return card(
     'What came of it',
     null,
-    h(
-      'div',
-      {class: 'scroll'},
+    wideTable(
+      'outcomes',
+      found,
+      'outcomes',
+      head(found, colour, 'Outcome'),
       h(
-        'table',
-        {class: 'grid sets', id: 'outcomes'},
-        head(found, colour, ''),
-        h(
-          'tbody',
-          null,
-          rows.map(([name, cell]) =>
-            h(
-              'tr',
-              null,
-              h('th', {scope: 'row'}, term(name)),
-              found.map((run) => h('td', {class: 'number'}, [cell(run)].flat())),
-            ),
+        'tbody',
+        null,
+        rows.map(([name, cell]) =>
+          h(
+            'tr',
+            null,
+            h('th', {scope: 'row'}, term(name)),
+            found.map((run) => h('td', {class: 'number'}, [cell(run)].flat())),
           ),
         ),
       ),

@@ -39,8 +39,10 @@ export function num(value, smallest = 1e-3) {
 /** The same, without an exponent for 0.0005: at an axis, or where it is to be typed. */
 export const plain = (value) => num(value, 1e-4);
 
-export const percent = (share, digits = 0) =>
-  `${share > 0 ? '' : share < 0 ? '−' : ''}${Math.abs(share * 100).toFixed(digits)} %`;
+export function percent(share, digits = 0) {
+  const size = Math.abs(share * 100).toFixed(digits);
+  return `${share < 0 && Number(size) ? '−' : ''}${size} %`;
+}
 
 const SPELT = {lr: 'learning rate', b: 'B', rslora: 'rsLoRA', dora: 'DoRA', adalora: 'AdaLoRA', non: 'non-'};
 /** `norm-explosion` → `Norm explosion`, `dora-over-zero-rows` → `DoRA over zero rows`. */
@@ -56,7 +58,7 @@ export const words = (name) => {
 export const tip = {
   /** @returns {HTMLElement} the one bubble of the page */
   bubble() {
-    const found = document.getElementById('tip') ?? h('div', {id: 'tip', role: 'status'});
+    const found = document.getElementById('tip') ?? h('div', {id: 'tip', role: 'tooltip'});
     if (!found.isConnected) document.body.append(found);
     return found;
   },
@@ -74,10 +76,28 @@ export const tip = {
     bubble.style.left = `${Math.max(4, right ? event.clientX + 14 : event.clientX - 14 - width)}px`;
     bubble.style.top = `${Math.max(4, Math.min(event.clientY + 14, innerHeight - height - 6))}px`;
   },
+  /** Below what it is about, rather than at the pointer. */
+  under(element, ...lines) {
+    const {left, bottom} = element.getBoundingClientRect();
+    this.show({clientX: left - 14, clientY: bottom - 8}, ...lines);
+  },
   hide() {
     this.bubble().style.display = 'none';
   },
 };
+
+/** What makes an element a button that a pointer, Enter and Space press. */
+export const pressable = (/** @type {(event: Event) => void} */ act) => ({
+  tabindex: 0,
+  role: 'button',
+  onclick: act,
+  onkeydown: (event) => {
+    if (event.key !== 'Enter' && event.key !== ' ') return;
+    event.preventDefault();
+    event.stopPropagation();
+    act(event);
+  },
+});
 
 /** A row of the tooltip: a swatch, a name, a number. */
 export const tipRow = (colour, name, value) =>
@@ -105,11 +125,53 @@ export const severityIcon = (severity, size = 14) =>
   );
 export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
 
-/** A word with its meaning as a tooltip, which a tap shows as well; the bare word where it has none. */
+/** A word with its meaning; the bare word where it has none. */
 export function term(word, key = word) {
   const text = meaning(key);
-  if (!text) return word;
-  return h('abbr', {title: text, onclick: (event) => tip.show(event, text), onpointerleave: () => tip.hide()}, word);
+  return text ? explained(word, text) : word;
+}
+
+/** Something with more to say: a pointer over it, a tap, the focus, Enter and Space show that, and Escape hides it. */
+export function explained(shown, text, attributes = {}) {
+  const open = ({currentTarget}) => {
+    tip.under(currentTarget, text);
+    currentTarget.setAttribute('aria-describedby', 'tip');
+  };
+  const close = ({currentTarget}) => {
+    tip.hide();
+    currentTarget.removeAttribute('aria-describedby');
+  };
+  return h(
+    'button',
+    {
+      type: 'button',
+      ...attributes,
+      class: `term ${attributes.class ?? ''}`.trim(),
+      onclick: (event) => {
+        event.preventDefault(); // it may stand in a label
+        event.stopPropagation();
+        open(event);
+      },
+      onfocus: open,
+      onblur: close,
+      onpointerenter: open,
+      onpointerleave: close,
+      onkeydown: (event) => {
+        if (event.key !== 'Escape') return;
+        event.stopPropagation();
+        close(event);
+      },
+    },
+    shown,
+  );
+}
+
+/** A text of one line, cut in its middle where there is no room: the end of a path says most. */
+export function middle(text) {
+  if (text.length <= 16) return text;
+  const tail = Math.min(10, Math.floor(text.length / 2));
+  const parts = [h('span', null, text.slice(0, -tail)), h('span', null, text.slice(-tail))];
+  return explained(parts, text, {class: 'middle', 'aria-label': text});
 }
 
 export const card = (title, note, ...children) =>

@@ -2,9 +2,9 @@
 
 import {ticks} from './chart.js';
 import {gradient, table} from './colours.js';
-import {flagWords, INF, NAN, UNKNOWN} from './data.js';
-import {em, h, num, severityClass, severityShape, svg, term, tip, words} from './dom.js';
+import {em, h, num, pressable, severityClass, severityShape, svg, term, tip, words} from './dom.js';
 import {csvOf, exportButtons} from './export.js';
+import {flagWords, INF, NAN, UNKNOWN} from './matrix.js';
 import {cut} from './names.js';
 
 export const title = 'Heatmap';
@@ -98,10 +98,11 @@ export function shade(matrix, kind, middles) {
     const factor = num(2 ** reach);
     return {cells: out, ends: [`÷ ${factor}`, 'its median', `× ${factor}`], scale: 'diverging'};
   }
-  const from = part(0.01),
-    to = Math.max(part(0.995), from + 1e-6);
+  let to = sample.at(-1) ?? 0;
+  for (const value of out) if (value > to && value < Infinity) to = value;
+  const from = Math.min(part(0.01), to - 1e-6); // the first steps of a run would take most of the colours
   for (let k = 0; k < out.length; k++) out[k] = (out[k] - from) / (to - from);
-  return {cells: out, ends: [num(2 ** from), 'log', num(2 ** to)], scale: 'sequential'};
+  return {cells: out, ends: [`≤ ${num(2 ** from)}`, 'log', num(2 ** to)], scale: 'sequential'};
 }
 
 /** @param {import('./app.js').App} app */
@@ -166,12 +167,12 @@ function toolbar(app) {
     'div',
     {class: 'toolbar'},
     h(
-      'label',
+      'span',
       {class: 'pick'},
       term('Metric', state.metric),
       h(
         'select',
-        {id: 'metric', onchange: (event) => app.set({metric: event.target.value})},
+        {id: 'metric', 'aria-label': 'metric', onchange: (event) => app.set({metric: event.target.value})},
         run.metrics.map((name) => h('option', {value: name, selected: name === state.metric}, name)),
       ),
     ),
@@ -236,9 +237,12 @@ function plotOf(app, matrix, loss, painted, middles, plot) {
     width: Math.round(plot * ratio),
     height: Math.round(height * ratio),
     tabindex: 0,
-    role: 'img',
+    role: 'application', // arrow keys are its own
+    'aria-roledescription': 'heatmap',
     style: `width:${plot}px;height:${height}px`,
-    'aria-label': `${app.state.metric} of ${n} adapters at ${columns} columns of steps`,
+    'aria-label':
+      `${app.state.metric} of ${n} adapters at ${columns} columns of steps; ` +
+      'arrow keys go from cell to cell, Enter opens the adapter',
   });
   paint(canvas, app, matrix, painted, rows, size, ratio);
 
@@ -289,8 +293,24 @@ function plotOf(app, matrix, loss, painted, middles, plot) {
       flag & (NAN | INF) ? h('strong', null, flagWords(flag)) : null,
     );
   });
+  const current = rows.find((row) => row.adapter === app.adapter) ?? rows[0];
+  const say = () => {
+    const {name, index} = current.adapter;
+    app.say(`${name}, ${matrix.steps(column)}: ${matrix.say(column, index, num) || 'not measured'}`);
+  };
+  canvas.addEventListener('focus', say);
+  if (document.activeElement?.id === 'heat') say();
   canvas.addEventListener('keydown', (event) => {
-    if (event.key === 'Enter') app.set({view: 'layer'});
+    const jump = event.shiftKey ? Math.max(1, Math.round(columns / 20)) : 1;
+    const go = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -jump], ArrowRight: [0, jump]}[event.key];
+    if (event.key === 'Enter') app.set({view: 'layer', adapter: current.adapter.name});
+    if (!go) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const row = rows[(rows.indexOf(current) + go[0] + rows.length) % rows.length],
+      last = matrix.last[Math.max(0, Math.min(columns - 1, column + go[1]))];
+    const step = !go[1] ? app.state.step : last >= app.lastStep ? '' : last;
+    app.set({adapter: row.adapter.name, step});
   });
   canvas.addEventListener('pointerleave', () => {
     cross.style.display = down.style.display = 'none';
@@ -490,13 +510,8 @@ function strip(app, matrix, loss, plot) {
         {
           class: `mark severity ${severityClass(alert.severity)}`,
           transform: `translate(${Math.max(7, x)},8)`,
-          tabindex: 0,
-          role: 'button',
           'aria-label': `${alert.name} at step ${alert.step}`,
-          onclick: () => app.openAlert(alert),
-          onkeydown: (event) => {
-            if (event.key === 'Enter') app.openAlert(alert);
-          },
+          ...pressable(() => app.openAlert(alert)),
           onpointermove: (event) =>
             tip.show(event, h('b', null, words(alert.name)), `step ${alert.step}`, alert.message),
           onpointerleave: () => tip.hide(),
@@ -519,8 +534,11 @@ function axis(matrix, plot) {
   return root;
 }
 
+/** An adapter stands out that is this far from its own median, and from where most are from theirs, as a factor. */
+const APART = 1.5;
+
 /**
- * The adapters that are farthest from their own median at the step; broken ones first.
+ * The adapters that have left the others: farther from their own median than most are at the step; broken ones first.
  * @param {import('./app.js').App} app
  */
 function standOut(app, matrix, middles) {
@@ -538,13 +556,19 @@ function standOut(app, matrix, middles) {
       };
     })
     .filter(({far}) => !Number.isNaN(far))
-    .sort((a, b) => Math.abs(b.far) - Math.abs(a.far) || b.value - a.value);
+    .sort((a, b) => a.far - b.far);
   if (!found.some(({value}) => value !== 0))
     return h('p', {class: 'none'}, found.length ? 'Nothing is above zero at this step.' : 'Not measured at this step.');
+  const usual = found[found.length >> 1].far,
+    away = ({far}) => Math.min(Math.abs(far), Number.isFinite(usual) ? Math.abs(far - usual) : Infinity);
+  const apart = found
+    .filter((one) => away(one) >= Math.log2(APART))
+    .sort((a, b) => away(b) - away(a) || b.value - a.value);
+  if (!apart.length) return h('p', {class: 'none'}, `None: most are at ${times(usual)} their own median.`);
   return h(
     'ol',
     {class: 'standout'},
-    found
+    apart
       .slice(0, Math.max(6, Math.floor((innerHeight - em(200)) / em(27))))
       .map(({adapter, value, broken, far}) =>
         h(
@@ -555,16 +579,14 @@ function standOut(app, matrix, middles) {
             {class: 'row', title: adapter.name, onclick: () => app.set({view: 'layer', adapter: adapter.name})},
             h('span', {class: 'clip'}, adapter.short),
             h('b', null, broken ? flagWords(broken) : num(value)),
-            h(
-              'small',
-              {class: broken ? 'broken' : null},
-              broken ? '' : Number.isFinite(far) ? `${far < 0 ? '÷' : '×'} ${num(2 ** Math.abs(far))}` : '0',
-            ),
+            h('small', {class: broken ? 'broken' : null}, broken ? '' : Number.isFinite(far) ? times(far) : '0'),
           ),
         ),
       ),
   );
 }
+
+const times = (octaves) => `${octaves < 0 ? '÷' : '×'} ${num(2 ** Math.abs(octaves))}`;
 
 /**
  * Fetches the other metrics when the first has been drawn, one after the other, so that a switch need not wait.

@@ -3,8 +3,15 @@
 const PLUGIN = 'lora_watch';
 const PREFIX = `p.${PLUGIN}.`;
 
+let alone = false;
+/** This page is no frame of TensorBoard's, whatever is around it. */
+export function standAlone() {
+  alone = true;
+}
+
 /** The window whose address the user sees; the frame's own if the parent is out of reach. */
 function outer() {
+  if (alone) return window;
   try {
     void window.parent.location.hash;
     return window.parent;
@@ -27,15 +34,19 @@ export function onReload(listener) {
 
 /** Calls back with true or false, now and whenever TensorBoard's dark mode changes. */
 export function onDark(listener) {
+  const own = () => {
+    const query = matchMedia('(prefers-color-scheme: dark)');
+    query.addEventListener('change', () => listener(query.matches));
+    listener(query.matches);
+  };
+  if (alone) return own();
   try {
     const body = window.parent.document.body;
     const tell = () => listener(body.classList.contains('dark-mode'));
     new MutationObserver(tell).observe(body, {attributes: true, attributeFilter: ['class']});
     tell();
   } catch {
-    const query = matchMedia('(prefers-color-scheme: dark)');
-    query.addEventListener('change', () => listener(query.matches));
-    listener(query.matches);
+    own();
   }
 }
 
@@ -66,7 +77,11 @@ export function writeAddress(state, place) {
     .filter(([, value]) => value !== '' && value != null)
     .map(([key, value]) => `${PREFIX}${key}=${encodeURIComponent(value)}`);
   const {history} = outer();
-  history[place ? 'pushState' : 'replaceState'](history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
+  try {
+    history[place ? 'pushState' : 'replaceState'](history.state, '', `#${[PLUGIN, ...own, ...others].join('&')}`);
+  } catch {
+    /* a page without an address of its own, such as a frame in somebody's dashboard */
+  }
 }
 
 /** Calls back when somebody else has changed the address to another state of this tab. */

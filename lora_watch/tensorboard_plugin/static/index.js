@@ -1,5 +1,6 @@
 // TensorBoard imports this module inside the tab's frame and calls render().
 import {App} from './app.js';
+import {ask} from './backend.js';
 
 export async function render() {
   const sheet = document.createElement('link');
@@ -10,5 +11,5 @@ export async function render() {
   });
   document.head.append(sheet);
   await loaded;
-  await new App(document.body).start();
+  await new App(document.body, ask).start();
 }

@@ -131,7 +131,7 @@ export async function draw(app) {
           term: metrics[0][0],
           width: each - 26,
           height: em(150) + (named ? 0 : em(21)),
-          log,
+          log: log || (metrics[0][0] === 'effective_lr' && discarded(app.alerts).length > 0),
           range: app.range(),
           step: app.step,
           onStep: app.setStep,

@@ -1,9 +1,22 @@
 // How is the run? What its rules say first, the numbers behind it, the picture, the loss.
 import {chartCard, discarded} from './chart.js';
-import {card, em, h, num, percent, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
+import {
+  card,
+  em,
+  explained,
+  h,
+  num,
+  percent,
+  SEVERITIES,
+  severityClass,
+  severityIcon,
+  split,
+  term,
+  words,
+} from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 import {foundCard} from './find_lr.js';
-import {pathOf, picture, zoneAt} from './picture.js';
+import {isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 
@@ -11,7 +24,8 @@ export const title = 'Overview';
 export function verdict(first, zone, missing) {
   if (first) return {kind: severityClass(first.severity), head: words(first.name), text: first.message, alert: first};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without what its rules call it.'};
-  return zone.name === 'unknown' && missing ? {...zone, text: `${zone.text} Here: ${missing}.`} : zone;
+  if (zone.name !== 'unknown' || !missing) return zone;
+  return isWithoutStep(missing) ? {...zone, head: words(missing)} : {...zone, text: `${zone.text} Here: ${missing}.`};
 }
 
 /** @param {import('./app.js').App} app */
@@ -40,7 +54,13 @@ export async function draw(app) {
     [left, right] = page.widths,
     pair = split(right, [1, 1], 16, 520);
   const go = {step, onStep: app.setStep, onZoom: app.zoom, range: app.range(), discarded: discarded(alerts)};
-  const small = {...go, width: pair.widths[0] - 26, height: em(190)};
+  const begun = app.lastStep > 0;
+  const small = {
+    ...go,
+    empty: begun ? 'not logged in this run' : path.missing,
+    width: pair.widths[0] - 26,
+    height: em(190),
+  };
   const lossLines = [
     {name: 'loss', matrix: loss, colour: 'var(--c1)'},
     {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
@@ -82,13 +102,18 @@ export async function draw(app) {
           height: em(212),
           alerts: alerts.filter((alert) => alert.step > 0),
           onAlert: (alert) => app.openAlert(alert, 'alerts'),
-          empty: 'the loss is unknown in this run',
+          empty: begun ? 'the loss is unknown in this run' : path.missing,
         }),
         h(
           'div',
           {class: 'columns', style: pair.style},
-          chartCard(name, 'over adapters', drawn ? sizeLines : [], {...small, term: path.metric, log: true}),
-          chartCard('s · lr', 'per group', groupLines(effective), {...small, term: 'effective_lr', zero: true}),
+          chartCard(name, 'over adapters', drawn && begun ? sizeLines : [], {...small, term: path.metric, log: true}),
+          chartCard('s · lr', 'per group', begun ? groupLines(effective) : [], {
+            ...small,
+            term: 'effective_lr',
+            zero: true,
+            log: go.discarded.length > 0, // what was thrown away has often ten times the rate
+          }),
         ),
       ),
     ),
@@ -108,9 +133,9 @@ export async function draw(app) {
 
 /** What the colours of the path mean: the zones that it passes, in their order. */
 function zoneLegend(points) {
-  const passed = new Map(points.map(({zone}) => [zone?.head ?? 'zone not recorded', zone?.kind]));
-  const entry = ([head, kind]) =>
-    h('span', null, h('i', {style: `--swatch:var(--${kind ?? 'trace'})`}), head.toLowerCase());
+  const passed = new Map(points.map(({zone}) => [zone?.head ?? 'zone not recorded', zone?.colour]));
+  const entry = ([head, colour]) =>
+    h('span', null, h('i', {style: `--swatch:var(--${colour ?? 'trace'})`}), head.toLowerCase());
   return h('span', {class: 'legend'}, [...passed].map(entry));
 }
 
@@ -191,7 +216,7 @@ function banner(app, {kind, head, text, alert}, end) {
         'h1',
         null,
         head,
-        end && h('span', {id: 'ended', class: `badge ${end.kind}`, title: end.text}, end.word),
+        end && explained(end.word, end.text, {id: 'ended', class: `badge ${end.kind}`}),
         alert && h('small', null, when(alert)),
       ),
       h('p', null, text),
@@ -229,7 +254,7 @@ const tile = (name, key, value, note, extra) =>
     {class: 'tile'},
     h('span', {class: 'name'}, term(name, key)),
     h('span', {class: 'value'}, value),
-    h('span', {class: 'note', title: note}, note ?? ' '),
+    h('span', {class: 'note'}, note ?? ' '),
     extra,
   );
 
@@ -269,7 +294,12 @@ function tiles(app, known, spread, path) {
         ? tile('Method', null, formula?.replace("'s own", '') ?? '–', 'has no A, B and scale')
         : tile('r / α / s', 'scale', settings, formula ? `s = ${formulaOf(formula)}` : null),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
-    tile('Overhead', 'overhead', spent == null ? '–' : percent(spent, 1), 'of the wall time'),
+    tile(
+      'Overhead',
+      'overhead',
+      spent == null || !app.lastStep ? '–' : percent(spent, 1),
+      app.lastStep ? 'of the wall time' : path.missing,
+    ),
   ];
 }
 

@@ -1,22 +1,30 @@
 // The one picture of a run: the depth-scaled output ratio against what the loss has gained, step by step.
 // What each step is called, and the thresholds, are the rules' own: Python wrote them, nothing is judged here.
 import {discarded, logTicks, ticks} from './chart.js';
-import {INF, NAN} from './data.js';
 import {em, h, num, percent, plain, severityClass, svg, tip, words} from './dom.js';
+import {INF, NAN} from './matrix.js';
 
 /** Number of transformer blocks that hold adapters. What each one adds is carried on by all that follow. */
 export const blocksOf = (schema) =>
   Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
 
+/** Why a run without a step shows nothing: it goes on, or it has ended. */
+const WAITING = 'waiting for the first step';
+const NO_STEP = 'no step was made';
+export const isWithoutStep = (why) => why === WAITING || why === NO_STEP;
+
+/** Zones that share their severity with another one, and have a colour of their own. */
+const OWN_COLOURS = {unknown: 'faint', 'non-finite': 'broken', diverged: 'c4', growing: 'c5'};
+
 /**
- * What the rules call the run at a step, in words of theirs: {name, head, text, kind}; null where none was recorded.
- * `kind` is the colour: that of the severity of the rules whose open alert put the run there.
+ * What the rules call the run at a step, in words of theirs: {name, head, text, kind, colour}; null where none was
+ * recorded. `kind`: the severity of the rules whose open alert put the run there.
  */
 export function zoneAt(schema, zones, step) {
   const zone = schema.zones?.[zones?.at(step)];
   if (!zone) return null;
   const kind = zone.severity ? severityClass(zone.severity) : zone.name === 'healthy' ? 'ok' : 'info';
-  return {name: zone.name, head: words(zone.name), text: zone.text, kind};
+  return {name: zone.name, head: words(zone.name), text: zone.text, kind, colour: OWN_COLOURS[zone.name] ?? kind};
 }
 
 /**
@@ -26,7 +34,12 @@ export function zoneAt(schema, zones, step) {
  */
 export async function pathOf(app, run) {
   const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
-  if (!metric) return {metric: 'output_ratio', points: [], missing: 'the output ratio was not measured'};
+  const {verdict} = await app.data.verdict(run),
+    waiting = ['running', null].includes(verdict) ? WAITING : NO_STEP;
+  if (!metric) {
+    const unknown = app.runs[run].step ? 'the output ratio was not measured' : waiting;
+    return {metric: 'output_ratio', points: [], blocks: 1, missing: unknown};
+  }
   const window = {max_cols: 400};
   const [schema, {alerts}, spread, start, recent, zones] = await Promise.all([
     app.data.schema(run),
@@ -51,11 +64,14 @@ export async function pathOf(app, run) {
     within = ([first, last], {step}) => first <= step && step <= last;
   const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
   const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
-  return {metric, points, strays, blocks, broken, missing: points.length ? null : why(app.runs[run], broken)};
+  return {metric, points, strays, blocks, broken, missing: points.length ? null : why(app.runs[run], broken, waiting)};
 }
 
-const why = ({series}, broken) =>
-  !series.includes('loss') ? 'the loss is unknown' : broken != null ? `NaN since step ${broken}` : 'too few steps';
+const why = ({series, step}, broken, waiting) => {
+  if (step === 0) return waiting;
+  if (!series.includes('loss')) return 'the loss is unknown';
+  return broken != null ? `NaN since step ${broken}` : 'too few steps';
+};
 
 /** A running mean, which narrows towards the ends: where the run began and where it is now are true. */
 export function smooth(points) {
@@ -131,7 +147,7 @@ export function picture(paths, options) {
       svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
       svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
     );
-  for (const value of ticks(x0, x1, Math.max(3, W / em(70))))
+  for (const value of ticks(x0, x1, Math.max(4, W / em(70))))
     root.append(svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)));
   root.append(
     svg('line', {x1: X(0), x2: X(0), y1: top, y2: bottom, class: 'axis'}),
@@ -147,7 +163,7 @@ export function picture(paths, options) {
       svg(
         'text',
         {x: (left + right) / 2, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'empty'},
-        `no path: ${paths[0].missing}`,
+        isWithoutStep(paths[0].missing) ? paths[0].missing : `no path: ${paths[0].missing}`,
       ),
     );
   const at = (p) => `${X(p.gain).toFixed(1)} ${Y(p.ratio).toFixed(1)}`;
@@ -171,7 +187,13 @@ export function picture(paths, options) {
     if (!letter)
       for (const [i, {zone}] of path.entries())
         if (zone && i)
-          root.append(svg('path', {d: `M${at(path[i - 1])}L${at(path[i])}`, class: `trace zone ${zone.kind}`}));
+          root.append(
+            svg('path', {
+              d: `M${at(path[i - 1])}L${at(path[i])}`,
+              class: `trace zone ${zone.kind}`,
+              style: `stroke:var(--${zone.colour})`,
+            }),
+          );
     const dot = (p, r, cls, text) => {
       const [side, drop] = clearOf(path, p, em(14) + (text?.length ?? 0) * em(7), X, Y, left, right);
       return svg(

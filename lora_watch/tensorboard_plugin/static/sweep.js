@@ -1,7 +1,7 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, what else changed.
 
 import {ticks} from './chart.js';
-import {card, em, h, num, plain, split, svg, tip} from './dom.js';
+import {card, em, h, num, plain, pressable, split, svg, tip} from './dom.js';
 
 const MOST = 6;
 
@@ -142,13 +142,8 @@ function plot(app, told, curves, along, width) {
             cy: Y(run.quality[told.metric]),
             r: 4,
             style: `fill:${colour}`,
-            tabindex: 0,
-            role: 'button',
             'aria-label': run.name,
-            onclick: open,
-            onkeydown: (event) => {
-              if (event.key === 'Enter') open();
-            },
+            ...pressable(open),
             onpointermove: (event) =>
               tip.show(
                 event,

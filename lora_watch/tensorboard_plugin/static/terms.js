@@ -1,6 +1,9 @@
 // What the words and symbols of the tab mean: the text of their tooltips.
 
 const MEANINGS = {
+  ΔW: 's·B·A: what an adapter adds to the frozen weight W₀ of its layer',
+  blocks: 'the transformer blocks that hold adapters: what each one adds is carried on by all that follow',
+  zone: 'what the rules call the run at a step, from healthy to exploding: it follows from the open alerts',
   output_ratio: '‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives',
   'depth-scaled output ratio': 'the 90th percentile of output_ratio over adapters × the number of transformer blocks',
   delta_norm: '‖ΔW‖: Frobenius norm of the adapter update ΔW = s·B·A',
@@ -54,7 +57,8 @@ const MEANINGS = {
   Adapters: 'the adapter concerned, the worst first, and how many more',
   Colour: 'what the colours compare: values, each adapter with itself, or adapters with each other at a step',
   Rows: 'what stands next to each other: modules of a kind, or those of a block',
-  'Stand out': 'the adapters farthest from their own median at the step',
+  'Stand out':
+    'adapters that have left their own median, and the others, by half or more at the step; broken ones first',
   Kind: 'kind of the adapted layer',
   'W₀': 'the frozen base weight, rows × columns',
   'B · A': 'the factors of the adapter update, rows × columns',

@@ -1,0 +1,138 @@
+// Numbers by step, as plugin.py sends them: columns of one or more steps, with their extremes.
+
+export const NAN = 1;
+export const INF = 2;
+export const UNKNOWN = 4;
+
+export const flagWords = (flag) =>
+  flag & UNKNOWN ? 'not measured' : [flag & NAN && 'NaN', flag & INF && 'Inf'].filter(Boolean).join(' and ');
+
+/** Columns of one or more steps each, of `n` numbers each. */
+export class Matrix {
+  /** `low`, `high` and `flags`: [columns, n]; the first two are one where every column is a single step. */
+  constructor(header, low, high, flags) {
+    const [columns, n] = header.shape;
+    this.columns = columns;
+    this.n = n;
+    this.first = Float64Array.from(header.first);
+    this.last = Float64Array.from(header.last);
+    this.pooled = header.pooled;
+    this.width = header.width;
+    this.rows = header.rows;
+    this.range = header.range;
+    this.notes = header.notes;
+    this.low = low;
+    this.high = high;
+    this.flags = flags;
+    this.bytes = (low === high ? 5 : 9) * flags.length;
+    /** The run's last step, where what was measured last still holds. @type {number | undefined} */
+    this.until = undefined;
+  }
+
+  /** What plugin.py sends. */
+  static parse(buffer) {
+    const length = new DataView(buffer).getUint32(0, true);
+    const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
+    const cells = header.shape[0] * header.shape[1];
+    let at = 4 + length;
+    const low = new Float32Array(buffer, at, cells);
+    if (header.pooled) at += 4 * cells;
+    const high = header.pooled ? new Float32Array(buffer, at, cells) : low;
+    return new Matrix(header, low, high, new Uint8Array(buffer, at + 4 * cells, cells));
+  }
+
+  /**
+   * A part of it, as plugin.py would send it: the steps [from, to], one item alone, at most `max_cols` columns. What
+   * neighbours hold is kept at its extremes, as `pooling.py` does it.
+   */
+  window({from = -Infinity, to = Infinity, adapter, max_cols: most = Infinity}) {
+    const all = Array.from(this.first.keys()).filter((c) => this.last[c] >= from && this.first[c] <= to),
+      items = adapter == null ? Array.from({length: this.n}, (_, i) => i) : [adapter],
+      several = Math.max(1, Math.ceil(all.length / most)),
+      groups = Array.from({length: Math.ceil(all.length / several)}, (_, g) =>
+        all.slice(g * several, (g + 1) * several),
+      ),
+      cells = groups.length * items.length,
+      pooled = this.pooled || several > 1,
+      high = new Float32Array(cells),
+      low = pooled ? new Float32Array(cells) : high,
+      flags = new Uint8Array(cells);
+    groups.forEach((columns, g) => {
+      items.forEach((item, i) => {
+        const at = columns.map((c) => c * this.n + item),
+          k = g * items.length + i;
+        const finite = (plane) => at.map((a) => plane[a]).filter(Number.isFinite);
+        const [lows, highs] = [finite(this.low), finite(this.high)];
+        low[k] = lows.length ? Math.min(...lows) : this.low[at[0]];
+        high[k] = highs.length ? Math.max(...highs) : this.high[at[0]];
+        flags[k] = at.reduce((bits, a) => bits | (this.flags[a] & (NAN | INF)), 0);
+        if (at.every((a) => this.flags[a] & UNKNOWN)) flags[k] |= UNKNOWN;
+      });
+    });
+    const header = {
+      shape: [groups.length, items.length],
+      first: groups.map((columns) => this.first[columns[0]]),
+      last: groups.map((columns) => this.last[columns[columns.length - 1]]),
+      pooled,
+      width: this.width * several,
+      rows: all.length === this.columns ? this.rows : all.length * this.width,
+      range: this.range,
+      notes: this.notes,
+    };
+    return new Matrix(header, low, high, flags);
+  }
+
+  /** The column that holds `step`, or the last one before it; 0 before all of them. */
+  columnOf(step) {
+    let low = 0,
+      high = this.columns - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.first[middle] <= step) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** The number of item `i` at or before `step`: the column's highest. Undefined if none was measured. */
+  at(step, i = 0) {
+    if (!this.columns || this.first[0] > step) return undefined;
+    const k = this.columnOf(step) * this.n + i;
+    return this.flags[k] & UNKNOWN ? undefined : this.high[k];
+  }
+
+  /** The last step of the axis: until then the last column lasts. */
+  get end() {
+    return Math.max(this.until ?? 0, this.last[this.columns - 1]);
+  }
+
+  /** How far along the axis a column begins, 0 to 1; 1 for the one after the last. Each lasts until the next. */
+  place(column) {
+    const from = this.first[0],
+      bins = Math.ceil((this.end - from + 1) / this.width);
+    return column >= this.columns ? 1 : (this.first[column] - from) / (bins * this.width);
+  }
+
+  /** The step at a share of that axis. */
+  stepAt(share) {
+    const from = this.first[0],
+      bins = Math.ceil((this.end - from + 1) / this.width);
+    return Math.floor(from + Math.max(0, Math.min(0.999999, share)) * bins * this.width);
+  }
+
+  /** Words for a cell: a number, a range, what is wrong in it. */
+  say(column, i, format) {
+    const k = column * this.n + i,
+      low = this.low[k],
+      high = this.high[k],
+      flag = this.flags[k];
+    const numbers = Number.isFinite(high) ? (low === high ? format(high) : `${format(low)} … ${format(high)}`) : '';
+    return [numbers, flag && flagWords(flag)].filter(Boolean).join(', ');
+  }
+
+  steps(column) {
+    const first = this.first[column],
+      last = this.last[column];
+    return first === last ? `step ${first}` : `steps ${first}–${last}`;
+  }
+}
