@@ -23,6 +23,8 @@ from lora_watch.commands.plan import EXAMPLES as PLAN_EXAMPLES
 from lora_watch.commands.plan import plan
 from lora_watch.commands.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
 from lora_watch.commands.preflight import preflight
+from lora_watch.commands.report import EXAMPLES as REPORT_EXAMPLES
+from lora_watch.commands.report import report
 from lora_watch.commands.rules import rules
 from lora_watch.commands.run import EXAMPLES as RUN_EXAMPLES
 from lora_watch.commands.run import SETTINGS as RUN_SETTINGS
@@ -49,6 +51,8 @@ Examples:
   [cyan]lora-watch run train.py[/]         a training script as it is, monitored
 
   [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
+
+  [cyan]lora-watch report out[/]           the LoRA tab as one file that opens offline
 
   [cyan]lora-watch advise MODEL[/]         a rank and an alpha to start from
 
@@ -93,6 +97,7 @@ _add(demo, EXAMPLES)
 _add(rules)
 _add(run, RUN_EXAMPLES, context_settings=RUN_SETTINGS)
 _add(check, CHECK_EXAMPLES)
+_add(report, REPORT_EXAMPLES)
 _add(advise, ADVISE_EXAMPLES)
 _add(preflight, PREFLIGHT_EXAMPLES)
 _add(plan, PLAN_EXAMPLES)

@@ -29,6 +29,9 @@ EXAMPLES = """Examples:
   [cyan]lora-watch check out --junit report.xml[/]
     for GitLab, Jenkins …
 
+  [cyan]lora-watch check out --html report.html[/]
+    and the LoRA tab as one file, to keep with the job
+
   [cyan]lora-watch check out --baseline good.json --update-baseline[/]
     keep this run to compare with
 
@@ -74,6 +77,9 @@ def check(
         bool, typer.Option("--update-baseline", help="Write the run to --baseline if it has no finding that fails.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the LoRA tab of the runs to this file.", metavar="FILE")
+    ] = None,
     format: Annotated[
         Format | None,
         typer.Option(help="Default: [bold]github[/] (text and annotations) inside GitHub Actions, else [bold]text[/]."),
@@ -114,6 +120,8 @@ def check(
         from lora_watch.gate.formats.junit import junit as junit_xml
 
         _write(junit, junit_xml(judgement))
+    if html is not None:
+        _draw(runs, html)
     _summarise(judgement)
     if update_baseline and baseline is not None:
         _update(judgement, baseline, kept)
@@ -132,6 +140,19 @@ def _print(judgement: Judgement, format: Format) -> None:
     for line in writers[format](judgement).splitlines():
         colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
         typer.secho(line, fg=colour if format is Format.text else None)
+
+
+def _draw(runs: list[Path], target: Path) -> None:
+    """A run that left nothing to draw says so and changes no exit code: it has been judged."""
+    from lora_watch.page.writing import write_page
+    from lora_watch.runs import UnreadableError
+
+    try:
+        write_page(runs, target)
+    except UnreadableError as error:
+        typer.echo(f"lora-watch: {target} is not written: {error}", err=True)
+    except OSError as error:
+        raise misuse(f"{target} cannot be written: {error.strerror}") from None
 
 
 def _summarise(judgement: Judgement) -> None:

@@ -98,6 +98,7 @@ def run(
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
     console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+    html: Annotated[bool, typer.Option(help="Write report.html, the LoRA tab as one file, at the end.")] = True,
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
     ] = False,
@@ -122,6 +123,7 @@ def run(
     if apply and not find_lr:
         raise misuse("--apply belongs to --find-lr")
     _set_policy(fail_on, patience, mute, recover)
+    os.environ["LORA_WATCH_HTML"] = str(int(html))  # where callbacks of the script's own find it, too
     settings: dict[str, Any] = {
         "every": every,
         "max_overhead": max_overhead,

@@ -72,7 +72,7 @@ def build_trainer(
 
 def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
     """Train ``task`` under a LoraWatchCallback that ends a failing run, and score it before and after."""
-    watcher = LoraWatchCallback(fail_on="error", console=False)
+    watcher = LoraWatchCallback(fail_on="error", console=False, html=True)
     trainer = build_trainer(task, setup, folder, [watcher, *callbacks])
     before = task.score.measure(trainer.model, task.held_out)
     try:

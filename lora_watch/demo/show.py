@@ -21,6 +21,7 @@ from rich.text import Text
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.demo.models import MissingPackageError
+from lora_watch.page.writing import write_page
 
 if TYPE_CHECKING:
     from lora_watch.demo.runs import Outcome
@@ -175,9 +176,12 @@ def _tensorboard() -> str:
 
 
 def _where_next(output_dir: Path, model: str, setups: list[Setup]) -> Group:
-    folder = shlex.quote(str(output_dir))
-    reports = ", ".join(str(output_dir / f"{model}-{setup.name}" / "lora_watch" / "report.json") for setup in setups)
+    folder, runs = shlex.quote(str(output_dir)), [output_dir / f"{model}-{setup.name}" for setup in setups]
+    page = output_dir / f"{model}.html"
+    write_page(runs, page)
+    reports = ", ".join(str(run / "lora_watch" / "report.json") for run in runs)
     return Group(
-        Text.assemble("See every layer at every step: ", (f"{_tensorboard()} --logdir {folder}", "bold cyan")),
+        Text.assemble("See every layer at every step: open ", (str(page), "bold cyan"), " in a browser"),
+        Text.assemble("or, while a run goes on: ", (f"{_tensorboard()} --logdir {folder}", "bold cyan")),
         Text(f"Reports: {reports}", style="dim", overflow="fold"),
     )

@@ -30,12 +30,16 @@ class ConsoleSink:
     Args:
         report: the folder of the report, asked for at the end; None if there is none.
         events: the folder of the TensorBoard events, likewise.
+        page: the run's page, likewise.
     """
 
     def __init__(
-        self, report: Callable[[], Path | None] = lambda: None, events: Callable[[], Path | None] = lambda: None
+        self,
+        report: Callable[[], Path | None] = lambda: None,
+        events: Callable[[], Path | None] = lambda: None,
+        page: Callable[[], Path | None] = lambda: None,
     ) -> None:
-        self._report, self._events = report, events
+        self._report, self._events, self._page = report, events, page
         self._adapters = 0
         self._noted: set[str] = set()
         self._history = AlertHistory()
@@ -68,6 +72,8 @@ class ConsoleSink:
             parts.append(f"first: {first.rule} {first.name} at step {first.step}")
         if (folder := self._report()) is not None:
             parts.append(f"report: {folder / 'report.json'}")
+        if (page := self._page()) is not None:
+            parts.append(f"page: {page}")
         if (folder := self._events()) is not None:
             parts.append(f"curves: tensorboard --logdir {folder}")
         _print(f"lora_watch: {'; '.join(parts)}", colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])

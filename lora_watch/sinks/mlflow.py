@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 from lora_watch.alerts import Alert
 from lora_watch.sinks.background import Background
@@ -24,15 +27,27 @@ class MlflowSink(ForwardingSink):
     _background: Background | None = None
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
+        self._do(lambda client, run: _tag(client, run, title, text))
+
+    def publish(self, page: Path) -> None:
+        """Keep the run's page among its artifacts."""
+        self._do(lambda client, run: client.log_artifact(run, str(page), "lora_watch"))
+        self._settle()
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        self._settle()
+
+    def _do(self, act: Callable[[Any, str], object]) -> None:
+        """``act``, given a client and the id of the active run; nothing where there is none."""
         mlflow = sys.modules.get("mlflow")
         run = mlflow.active_run() if mlflow is not None else None
         if mlflow is None or run is None:
             return
         if self._background is None:
             self._background = Background("lora_watch mlflow")
-        self._background.do(partial(_tag, mlflow.MlflowClient(), run.info.run_id, title, text))
+        self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
 
-    def finish(self, verdict: str, message: str | None) -> None:
+    def _settle(self) -> None:
         if self._background is not None:
             self._background.settle(timeout=10.0)
             self._background.check()

@@ -31,9 +31,11 @@ def standard_sinks(
     events: TensorBoardSink | None = None,
     console: bool = True,
     inputs: Callable[[], str | None] | None = None,
+    page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:
     """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
-    and the console after them all: what it says at the end is there by then. ``inputs``: as FlightRecorder takes it."""
+    and the console after them all: what it says at the end is there by then. ``inputs``: as FlightRecorder takes it;
+    ``page``: what makes a PageSink, which comes after all that it draws."""
     report = ReportSink(folder)
     sinks: list[Sink] = [report, FlightRecorder(report, model, policy, inputs)]
     if events is not None:
@@ -42,9 +44,16 @@ def standard_sinks(
     def reported() -> Path:
         return report.directory
 
-    sinks += [WandbSink(reported), TrackioSink(reported), MlflowSink(reported), WebhookSink(report=reported)]
+    def folder_of_events() -> Path | None:
+        return events.folder if events is not None else None
+
+    wandb, mlflow = WandbSink(reported), MlflowSink(reported)
+    sinks += [wandb, TrackioSink(reported), mlflow, WebhookSink(report=reported)]
+    drawn = page(reported, folder_of_events, (wandb.publish, mlflow.publish)) if page is not None else None
+    if drawn is not None:
+        sinks.append(drawn)
     if console:
-        sinks.append(ConsoleSink(reported, lambda: events.folder if events is not None else None))
+        sinks.append(ConsoleSink(reported, folder_of_events, lambda: getattr(drawn, "written", None)))
     return sinks
 
 

@@ -34,6 +34,11 @@ class WandbSink(ForwardingSink):
         if rows and (wandb := _wandb()) is not None:
             wandb.run.log({"lora_watch/delta_norm": wandb.Table(columns=columns, data=rows)})
 
+    def publish(self, page: Path) -> None:
+        """Show the run's page in W&B."""
+        if (wandb := _wandb()) is not None:
+            wandb.run.log({"lora_watch/report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
+
     def forward(self, alert: Alert, title: str, text: str) -> None:
         if (wandb := _wandb()) is not None:
             level = {"WARNING": wandb.AlertLevel.WARN, "ERROR": wandb.AlertLevel.ERROR}[alert.severity.name]

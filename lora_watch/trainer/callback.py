@@ -19,6 +19,7 @@ from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all
+from lora_watch.page.sink import PageSink
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
@@ -83,9 +84,12 @@ class LoraWatchCallback(TrainerCallback):
         find_lr: first find the learning rate, in some 60 steps that leave no trace (``find_learning_rate``), and train
             at it, or at the middle of its range. ``"only"``: print it and end the process, with 0 if there is one. The
             answer is in ``found``.
+        html: at the end write ``report.html`` next to report.json: the LoRA tab as one file, drawn from the TensorBoard
+            events. Default: ``LORA_WATCH_HTML`` (``1``), else False.
 
     Raises:
-        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense.
+        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense,
+            and for ``html=True`` without ``tensorboard``.
     """
 
     def __init__(
@@ -107,6 +111,7 @@ class LoraWatchCallback(TrainerCallback):
         find_lr: bool | Literal["only"] = False,
         recover: int | None = None,
         recover_memory: float = 4.0,
+        html: bool | None = None,
     ):
         self.fail_on, self.patience, self.mute, self.find_lr = fail_on, patience, mute, find_lr
         self.recover, self.recover_memory = recover, recover_memory
@@ -115,6 +120,9 @@ class LoraWatchCallback(TrainerCallback):
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
         self.every, self.max_overhead, self.drift = every, max_overhead, drift
+        if html and not tensorboard:
+            raise ValueError("html=True draws TensorBoard events: it needs tensorboard=True")
+        self.html = html
         self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
         self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
         if reference is not None:
@@ -282,7 +290,9 @@ class LoraWatchCallback(TrainerCallback):
         folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
-        own = standard_sinks(folder, model, self.policy, events, self.console, batch)
+        wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
+        page = PageSink if wanted else None
+        own = standard_sinks(folder, model, self.policy, events, self.console, batch, page)
         return [*own, self._checkpoints, *self.sinks]
 
 

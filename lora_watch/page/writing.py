@@ -1,0 +1,93 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from lora_watch.page.answers import Answers
+from lora_watch.page.bundling import STATIC, bundle
+from lora_watch.page.packing import pack
+from lora_watch.page.source import Files
+from lora_watch.runs import Place, UnreadableError, find_runs
+from lora_watch.sinks.files import replace_file
+from lora_watch.text import clean
+
+MOST_BYTES = 1_500_000
+"""Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
+COLUMNS = (600, 400, 300, 220, 160, 120, 90, 70, 50)
+"""Of a table at most, the first that fits; fewer show no run."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<noscript>This report of lora_watch draws itself by JavaScript.</noscript>
+<script type="text/plain" id="answers">{answers}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
+    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words.
+
+    Raises UnreadableError where there is nothing to show, OSError where the page cannot be written.
+    """
+    places: list[Place] = []
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            places += find_runs(Path(path))
+        except UnreadableError as error:
+            unreadable.append(clean(error))
+    return write_places(places, target, unreadable)
+
+
+def write_places(places: Sequence[Place], target: Path, unreadable: Sequence[str] = ()) -> list[str]:
+    """The same of ``places``, after what was ``unreadable`` already."""
+    lost = list(unreadable)
+    files = Files(places, lost)
+    if not files.runs:
+        raise UnreadableError("\n".join(lost))
+    replace_file(target, page(files).encode())
+    return lost
+
+
+def page(files: Files) -> str:
+    """The HTML."""
+    style, script = (STATIC / "style.css").read_text(encoding="utf-8"), "\n" + bundle("report")
+    content, room = Answers(files), MOST_BYTES - len(style.encode()) - len(script.encode()) - len(_PAGE)
+    answers = _within(content, room)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    title = escape(f"lora_watch: {_names(list(files.runs))}")
+    return _PAGE.format(policy=policy, title=title, style=style, answers=answers, script=script)
+
+
+def _within(content: Answers, room: int) -> str:
+    """In as many columns as there is room for."""
+    answers = ""
+    for columns in COLUMNS:
+        answers = pack(*content.pooled(columns))
+        if len(answers) <= room:
+            break
+    return answers
+
+
+def _names(runs: Sequence[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{len(runs)} runs"

