@@ -20,6 +20,8 @@ from lora_watch import Rule
 from lora_watch.guide import pages as known
 
 ROOT = Path(__file__).resolve().parents[1]
+DEMO = "lora-watch demo --quick --output-dir build/demo"
+DEMO_PAGE = ROOT / "build" / "demo" / "tiny.html"
 
 
 # -- MkDocs' events ----------------------------------------------------------------------------------------------------
@@ -27,6 +29,9 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     pages = {"rules.md": rules, "command-line.md": commands, "api.md": api, "examples.md": examples}
     for name, make in pages.items():
         files.append(File.generated(config, name, content=make()))
+    files.append(File.generated(config, "live-report.md", content=live_report()))
+    if DEMO_PAGE.exists():
+        files.append(File.generated(config, "demo.html", content=DEMO_PAGE.read_text(encoding="utf-8")))
     for name, content in (*rule_pages(), *pictures(), *notebooks()):
         files.append(File.generated(config, name, content=content))
     return files
@@ -34,6 +39,17 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 def on_page_content(html: str, **_: Any) -> str:
     return html.replace("::</p>", ":</p>")  # how a docstring announces a piece of code
+
+
+def live_report() -> str:
+    """The demo's three runs as a page to try, where the demo was run before the site was built."""
+    if not DEMO_PAGE.exists():
+        return f"# A report to try\n\nRun `{DEMO}` before `mkdocs build`: the report of its runs is then shown here.\n"
+    return (
+        "# A report to try\n\nThe three runs of the demo, as `lora-watch report` writes them "
+        '(<a href="../demo.html">the page alone</a>):\n\n'
+        '<iframe src="../demo.html" title="report of the demo" style="width:100%;height:50rem;border:0"></iframe>\n'
+    )
 
 
 # -- rules and commands ------------------------------------------------------------------------------------------------

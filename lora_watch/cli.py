@@ -29,6 +29,8 @@ from lora_watch.commands.rules import rules
 from lora_watch.commands.run import EXAMPLES as RUN_EXAMPLES
 from lora_watch.commands.run import SETTINGS as RUN_SETTINGS
 from lora_watch.commands.run import Handover, run, start
+from lora_watch.commands.show import EXAMPLES as SHOW_EXAMPLES
+from lora_watch.commands.show import show
 
 app = typer.Typer(
     name="lora-watch",
@@ -53,6 +55,8 @@ Examples:
   [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
 
   [cyan]lora-watch report out[/]           the LoRA tab as one file that opens offline
+
+  [cyan]lora-watch show out --follow[/]    a run in the terminal, while it goes on
 
   [cyan]lora-watch advise MODEL[/]         a rank and an alpha to start from
 
@@ -98,6 +102,7 @@ _add(rules)
 _add(run, RUN_EXAMPLES, context_settings=RUN_SETTINGS)
 _add(check, CHECK_EXAMPLES)
 _add(report, REPORT_EXAMPLES)
+_add(show, SHOW_EXAMPLES)
 _add(advise, ADVISE_EXAMPLES)
 _add(preflight, PREFLIGHT_EXAMPLES)
 _add(plan, PLAN_EXAMPLES)

@@ -19,7 +19,6 @@ from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all
-from lora_watch.page.sink import PageSink
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
@@ -291,7 +290,8 @@ class LoraWatchCallback(TrainerCallback):
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
         wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
-        page = PageSink if wanted else None
+        # By its name: what draws the page knows the comparison, that the search, and that this room.
+        page = importlib.import_module("lora_watch.page.sink").PageSink if wanted and self.tensorboard else None
         own = standard_sinks(folder, model, self.policy, events, self.console, batch, page)
         return [*own, self._checkpoints, *self.sinks]
 

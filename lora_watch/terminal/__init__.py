@@ -1,0 +1,1 @@
+"""A run as one screen of a terminal: ``lora-watch show``."""
