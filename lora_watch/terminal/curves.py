@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import statistics
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -93,7 +92,7 @@ def scale(rows: list[tuple[str, list[float | None]]]) -> tuple[float, float] | N
     known = sorted(v for _, row in rows for v in row if v is not None and 0 < v < math.inf)
     if not known:
         return None
-    low = statistics.quantiles(known, n=10)[0] if len(known) > 1 else known[0]
+    low = known[len(known) // 10]
     return low, max(known[-1], low * 1.01)
 
 

@@ -18,7 +18,7 @@ from lora_watch.text import clean, count, short, sparkline
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 _RAMP = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
 """From low to high, readable with any colour vision."""
-_LETTERS = " .:-=+*%#"
+_LETTERS = ".,:-=+*%#"
 """The same without colours, as many."""
 _NOT_FINITE, _UNKNOWN = "!", " "
 MOST_ALERTS = 5

@@ -1,0 +1,109 @@
+"""``lora-watch show``: one screen from a run's files, in colours and in letters, and while the run goes on."""
+
+from __future__ import annotations
+
+import io
+import math
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from lora_watch.alerts import Severity
+from lora_watch.cli import app
+from lora_watch.sinks import TensorBoardSink
+from lora_watch.terminal.curves import heatmap, level, scale, spread
+from lora_watch.terminal.following import latest_run
+from lora_watch.terminal.screen import screen
+from tests.sinks.made_up import alert_of
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """60 steps of four blocks, measured at every second one: block 1 is NaN at the end, and an ERROR is open."""
+    run, out = run_of(16), tmp_path_factory.mktemp("show") / "run"
+    records = []
+    for step in range(1, 61):
+        record = record_of(run, step, scalars={"loss_start": 4.0, "loss_recent": 3.0})
+        values = record.metrics["output_ratio"].values
+        values[5] = np.nan if step == 60 else values[5]
+        if step % 2:
+            record = record_of(run, step, metrics={})
+        records.append(record)
+    write(out, run, records, {50: [alert_of(50, severity=Severity.ERROR, remedies=[f"lower it {HOSTILE}\x1b[2J"])]})
+    return out
+
+
+def drawn(folder: Path, **console: object) -> str:
+    out = Console(file=io.StringIO(), width=90, height=30, force_terminal=bool(console), highlight=False, **console)  # type: ignore[arg-type]
+    out.print(screen(latest_run(folder), out))
+    return out.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_one_screen_in_colours_and_in_letters(folder: Path) -> None:
+    plain, coloured = drawn(folder), drawn(folder, color_system="truecolor")
+    assert "step 60 of 200" in plain
+    assert "LW102" in plain
+    assert "lower it" in plain
+    assert "\x1b" not in plain, "what a run says cannot move the cursor"
+    assert "\x1b[2J" not in coloured
+    assert "48;2;" in coloured
+    rows = [line for line in plain.splitlines() if line[:2] in ("0 ", "1 ", "2 ", "3 ")]
+    assert [row.endswith("!") for row in rows] == [False, True, False, False]
+    assert len(set(map(len, rows))) == 1
+
+
+def test_the_heatmap_keeps_what_was_measured(folder: Path) -> None:
+    found = heatmap(latest_run(folder), 100, 40)
+    assert found is not None
+    assert (found.metric, found.first, found.last) == ("output_ratio", 2, 60)
+    assert [name for name, _ in found.rows] == ["0", "1", "2", "3"]
+    assert found.rows[3][1][0] == pytest.approx((1 + 15 / 16) * 2 / 100)
+    last = found.rows[1][1][-1]
+    assert last is not None
+    assert math.isnan(last)
+    few = heatmap(latest_run(folder), 10, 2)
+    assert few is not None
+    assert [(name, len(row)) for name, row in few.rows] == [("0-1", 10), ("2-3", 10)]
+
+
+def test_a_scale_has_its_largest_value_in_its_last_colour() -> None:
+    ends = scale([("a", [0.0, 1.0, 10.0, math.nan, None])])
+    assert ends is not None
+    assert (level(10.0, ends, 9), level(0.0, ends, 9)) == (8, 0)
+    assert scale([("a", [0.0, None])]) is None
+    assert spread(range(10), 3) == [2, 6, 9]
+
+
+def test_nothing_there_is_exit_code_2(tmp_path: Path) -> None:
+    assert CliRunner().invoke(app, ["show", str(tmp_path)]).exit_code == 2
+
+
+def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> None:
+    shown: list[str] = []
+
+    def follow() -> None:
+        result = CliRunner().invoke(app, ["show", str(tmp_path), "--follow", "--interval", "0.1"])
+        shown.append(f"{result.exit_code} {result.output}")
+
+    thread = threading.Thread(target=follow)
+    thread.start()
+    time.sleep(0.5)
+    run = run_of(4)
+    sink = TensorBoardSink(directory=tmp_path / "run")
+    sink.start(run, 0)
+    for step in (1, 2, 3):
+        sink.write(record_of(run, step), [])
+    sink.flush()
+    time.sleep(0.5)
+    assert thread.is_alive()
+    sink.finish("ok", None)
+    thread.join(30)
+    assert not thread.is_alive()
+    assert shown[0].startswith("0 ")
+    assert "step 3 of 200" in shown[0]
