@@ -24,7 +24,7 @@ _NOT_FINITE, _UNKNOWN = "!", " "
 MOST_ALERTS = 5
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.,-=+*#")
 _ROOM = 18
-"""Columns of the screen beside a curve."""
+"""Columns of the screen that a curve leaves."""
 
 
 def screen(run: FinishedRun, console: Console) -> RenderableType:
