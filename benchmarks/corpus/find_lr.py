@@ -15,8 +15,6 @@ import functools
 import json
 import math
 import os
-import random
-import sysconfig
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +31,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
+from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
 from lora_watch import find_learning_rate
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
@@ -129,32 +128,6 @@ def _fresh(seed: int) -> Iterator[Case]:
     yield Case("minilm", "topics", 4, 8.0, seed=seed)
     yield Case("minilm", "sports", 64, 0.5, seed=seed)
     yield Case(LEFT_OUT, "news", 16, 1.0, seed=seed, batch=16)
-
-
-TEXTS: dict[str, Callable[[], list[str]]] = {
-    "python": texts.stdlib_text,
-    "manual": texts.python_manual,
-    "news": lambda: [text for text, _ in texts.bbc_news()[0]],
-    "headers": lambda: [
-        file.read_text(encoding="utf-8", errors="replace")
-        for file in sorted(Path(sysconfig.get_path("include")).rglob("*.h"))
-    ],
-}
-"""``headers``: Python's own for C."""
-CLASSES = {"topics": 5, "sports": 2, "politics": 2, "kinds": 4}
-"""How many classes a task has; ``kinds``: which of ``TEXTS`` a piece of 400 characters is from."""
-
-
-def classified(task: str) -> list[tuple[str, int]]:
-    """Texts with their classes, in an order that is mixed and always the same."""
-    articles, names = texts.bbc_news()
-    if task == "topics":
-        return articles
-    if task == "kinds":
-        pieces = [(text[:400], kind) for kind, of in enumerate(TEXTS.values()) for text in of()[:180]]
-        random.Random(0).shuffle(pieces)
-        return pieces
-    return [(text, int(label == names.index(task))) for text, label in articles]
 
 
 @functools.cache

@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import functools
+import itertools
 import math
 import os
+import random
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -27,13 +29,15 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.corpus.faults import FAULTS
-from benchmarks.corpus.plan import LONG, Spec, extremes, faults, fresh, grid
+from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
+from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
-from lora_watch.alerts import Alert
+from lora_watch.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.records import RunInfo, StepRecord
+from lora_watch.rules import Rule
 from lora_watch.sinks import Sink, Verdict
 
 TRACES = Path(__file__).parent / "traces"
@@ -58,11 +62,24 @@ class Recorder(Sink):
         pass
 
 
+@dataclasses.dataclass
+class Curious(Rule):
+    """Says nothing, and has the loss without the adapters computed at most steps, for rules to be tried on."""
+
+    id = "X001"
+    name = "curious"
+    severity = Severity.INFO
+
+    def check(self, record: StepRecord) -> None:
+        self.asks = record.step < 24 or record.step % 4 == 3
+
+
 class RecordingCallback(LoraWatchCallback):
     """Writes nothing to disk. Measures everything at every step unless ``max_overhead`` says what that may cost."""
 
-    def __init__(self, max_overhead: float = math.inf) -> None:
-        super().__init__(fail_on="never", max_overhead=max_overhead, console=False)
+    def __init__(self, max_overhead: float = math.inf, curious: bool = False) -> None:
+        rules = [Curious()] if curious else []
+        super().__init__(fail_on="never", max_overhead=max_overhead, console=False, rules=rules)
         self.recorder = Recorder()
 
     def _sinks(self, *args: Any) -> list[Sink]:
@@ -86,11 +103,91 @@ def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, An
     return texts.blocks(train, tokenizer, sizes[0], length), texts.blocks(held_out, tokenizer, sizes[1], length)
 
 
-def pretrained(base: str) -> Any:
+def pretrained(base: str, task: str = "topics") -> Any:
     """A fresh pretrained model."""
     if base == "minilm":
-        return models.minilm(len(texts.bbc_news()[1]))[0]
+        return models.minilm(CLASSES.get(task, CLASSES["topics"]))[0]
     return models.tiny_llama()[0] if base == "tiny" else models.smollm2()[0]
+
+
+class InOrder(Trainer):
+    """Takes the examples as they come."""
+
+    def _get_train_sampler(self, *args: Any) -> Any:
+        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+def padded(examples: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+    """One batch of examples of different lengths."""
+    most = max(len(example["input_ids"]) for example in examples)
+    fill = {"input_ids": 0, "attention_mask": 0, "labels": -100}
+    batch: dict[str, list[Any]] = {}
+    for example in examples:
+        own = {"attention_mask": [1] * len(example["input_ids"]), **example}
+        for name, value in own.items():
+            row = value + [fill[name]] * (most - len(value)) if isinstance(value, list) else value
+            batch.setdefault(name, []).append(row)
+    return {name: torch.tensor(rows) for name, rows in batch.items()}
+
+
+@functools.cache
+def documents_of(task: str) -> tuple[list[Any], list[Any]]:
+    """``(train, held_out)`` documents of a text, or of a task of classes."""
+    return texts.split(classified(task) if task in CLASSES else TEXTS[task]())
+
+
+def _blocks(documents: Sequence[str], tokenizer: Any, most: int, length: int) -> list[dict[str, list[int]]]:
+    """Blocks of ``length`` tokens, ``most`` of them where the text holds so many."""
+    there = sum(len(text) // (8 * length) for text in documents)
+    return texts.blocks(documents, tokenizer, min(most, there), length)
+
+
+def everyday_data(spec: Spec) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
+    """``(train, held_out)`` examples of the second grid; ``train`` is one epoch in the order of ``spec``."""
+    tokenizer = (models.tiny_llama if spec.base == "tiny" else models.smollm2)()[1] if spec.base != "minilm" else None
+    total = spec.steps * spec.batch
+    if tokenizer is None:
+        train, held_out = documents_of(spec.task)
+        random.Random(spec.seed).shuffle(train := list(train[:total]))
+        some = (
+            texts.labelled(train, models.minilm(2)[1], spec.length),
+            texts.labelled(held_out[:120], models.minilm(2)[1], spec.length),
+        )
+        examples = list(itertools.islice(itertools.cycle(some[0]), total))
+        if spec.order == "longest":
+            examples.sort(key=lambda example: -sum(example["attention_mask"]))
+        return examples, some[1]
+    others = [task for task in TEXTS if task != spec.task]
+    tasks = (spec.task, others[spec.seed % len(others)]) if spec.order == "domains" else (spec.task,)
+    examples, held_out = [], []
+    count = 48 if spec.base == "tiny" else 24
+    for task in tasks:
+        train, kept = documents_of(task)
+        some = _blocks(train, tokenizer, total // len(tasks), spec.length)
+        random.Random(spec.seed).shuffle(some)
+        examples += some
+        held_out += _blocks(kept, tokenizer, count // len(tasks), 64)
+    examples = list(itertools.islice(itertools.cycle(examples), total))
+    if spec.order == "longest":
+        lengths = sorted((random.Random(i).randint(spec.length // 4, spec.length) for i in range(total)), reverse=True)
+        examples = [{name: ids[:n] for name, ids in e.items()} for e, n in zip(examples, lengths)]
+    elif spec.order == "easiest":
+        losses = example_losses(pretrained(spec.base), examples)
+        examples = [examples[i] for i in sorted(range(total), key=losses.__getitem__)]
+    return examples, held_out
+
+
+@torch.no_grad()
+def example_losses(model: Any, examples: Sequence[Mapping[str, Any]]) -> list[float]:
+    """The loss of each example under the pretrained model."""
+    model.eval()
+    out: list[float] = []
+    for i in range(0, len(examples), 8):
+        batch = padded(examples[i : i + 8])
+        logits = model(input_ids=batch["input_ids"]).logits[:, :-1].transpose(1, 2)
+        each = torch.nn.functional.cross_entropy(logits, batch["labels"][:, 1:], reduction="none")
+        out += each.mean(1).tolist()
+    return out
 
 
 def train(
@@ -105,16 +202,17 @@ def train(
     ``prepare`` is called with the Trainer before it trains; ``arguments``: further TrainingArguments.
     """
     fault = FAULTS[spec.fault] if spec.fault else None
-    examples, held_out = data(spec.base, spec.task, spec.steps >= LONG)
+    examples, held_out = everyday_data(spec) if spec.everyday else data(spec.base, spec.task, spec.steps >= LONG)
     set_seed(spec.seed)
-    model = pretrained(spec.base)
-    linear: Any = ["q_proj", "v_proj"] if spec.few else "all-linear"
+    model = pretrained(spec.base, spec.task)
     head = {"modules_to_save": ["classifier"]} if spec.base == "minilm" else {}
     lora = LoraConfig(
         r=spec.r,
         lora_alpha=spec.alpha,  # type: ignore[arg-type]
         use_rslora=spec.rslora,
-        target_modules=["query", "key", "value", "dense"] if spec.base == "minilm" else linear,
+        lora_dropout=spec.dropout,
+        use_dora=spec.dora,
+        target_modules=TARGETS[spec.targets]["encoder" if spec.base == "minilm" else "decoder"],
         task_type="SEQ_CLS" if spec.base == "minilm" else "CAUSAL_LM",
         **head,  # type: ignore[arg-type]
     )
@@ -143,10 +241,11 @@ def train(
         settings |= fault.arguments
         if fault.prepare is not None:
             fault.prepare(model)
-    trainer = Trainer(
+    trainer = (InOrder if spec.everyday else Trainer)(
         model=model,
         args=TrainingArguments(**settings),
         train_dataset=list(examples),  # type: ignore[arg-type]
+        data_collator=padded if spec.everyday else None,
         callbacks=[callback] if callback else [],
         optimizers=(_loraplus(model, spec), None),
     )
@@ -183,7 +282,7 @@ def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:
 
 def trace(spec: Spec, max_overhead: float = math.inf) -> Trace:
     """Train ``spec`` under the recording callback."""
-    callback = RecordingCallback(max_overhead)
+    callback = RecordingCallback(max_overhead, curious=spec.everyday)
     with tempfile.TemporaryDirectory() as folder:
         trainer, before, after = train(spec, folder, callback)
     logged = {entry["step"]: entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry}
@@ -210,7 +309,7 @@ def main() -> None:
 
 def plan() -> list[Spec]:
     """Every run of the corpus that is scored: not the extremes, which only their cures are judged by."""
-    return [*grid(), *fresh(), *faults(FAULTS)]
+    return [*grid(), *fresh(), *faults(FAULTS), *everyday(held_out=False), *everyday(held_out=True)]
 
 
 def load_all(specs: Iterable[Spec] | None = None) -> dict[Spec, Trace]:

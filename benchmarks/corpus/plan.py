@@ -1,16 +1,28 @@
-"""Which runs the corpus holds: a grid over settings on three pretrained models, and faults put into healthy runs."""
+"""Which runs the corpus holds: two grids of settings on three pretrained models, and faults put into healthy runs."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)
 HELD_OUT_SEED = 2
 """Runs with this seed are a third of every base's; limits are never chosen on them, and scores count them alone."""
 FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
+EVERYDAY_TUNING, EVERYDAY_HELD_OUT = (10, 11), (12, 13, 14)
+"""Seeds of the second grid."""
+TARGETS = {
+    "v": {"decoder": ["v_proj"], "encoder": ["value"]},
+    "qv": {"decoder": ["q_proj", "v_proj"], "encoder": ["query", "value"]},
+    "attention": {"decoder": ["q_proj", "k_proj", "v_proj", "o_proj"]},
+    "mlp": {"decoder": ["gate_proj", "up_proj", "down_proj"]},
+    "linear": {"decoder": "all-linear", "encoder": ["query", "key", "value", "dense"]},
+}
+"""The adapted modules, as PEFT takes them, of each kind of model."""
+ORDERS = ("shuffled", "longest", "easiest", "domains")
+"""Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
 LONG = 500
 """From this many steps on a run has a larger data set, of shorter blocks, and is watched as live runs are."""
 
@@ -36,8 +48,14 @@ class Spec:
     weight_decay: float = 0.0
     plus: float = 1.0
     """LoRA+: how many times as high B's learning rate is."""
-    few: bool = False
-    """Adapt q_proj and v_proj alone."""
+    targets: str = "linear"
+    """The modules that are adapted, one of ``TARGETS``."""
+    length: int = 0
+    """Tokens of an example; 0: what the model's runs had before other lengths were tried."""
+    order: str = "shuffled"
+    """The order of the data, one of ``ORDERS``."""
+    dropout: float = 0.0
+    dora: bool = False
     seed: int = 0
     fault: str = ""
     """Name of a fault of ``faults.py``; empty for a run of the grid."""
@@ -54,8 +72,15 @@ class Spec:
         parts += [f"b{self.batch}", f"{self.schedule}{self.warm_up or ''}"]
         if self.optimizer != "adamw_torch" or self.weight_decay:
             parts.append(f"{self.optimizer}{self.weight_decay or ''}")
-        if self.few:
-            parts.append("qv")
+        if self.length:
+            parts.append(f"t{self.length}")
+        if self.targets != "linear":
+            parts.append(self.targets)
+        if self.order != "shuffled":
+            parts.append(self.order)
+        parts += ["dora"] * self.dora
+        if self.dropout:
+            parts.append(f"dropout{self.dropout:g}")
         if self.plus != 1:
             parts.append(f"plus{self.plus:g}")
         if self.fault:
@@ -63,14 +88,20 @@ class Spec:
         return "_".join([*parts, f"seed{self.seed}"])
 
     @property
-    def family(self) -> tuple[str, str, int, str]:
-        """Runs that compete for the best result: the same model, task, amount of data and kind of optimizer."""
+    def family(self) -> tuple[object, ...]:
+        """Runs that compete for the best result: the same model, task, data, modules and kind of optimizer."""
         adaptive = "sgd" if self.optimizer == "sgd" else "adaptive"
-        return self.base, self.task, self.steps * self.batch, adaptive
+        data = self.steps * self.batch, self.length, self.order
+        return self.base, self.task, *data, self.targets, adaptive
+
+    @property
+    def everyday(self) -> bool:
+        """A run of the second grid: other modules, batches and orders of the data than the first has."""
+        return self.length > 0
 
     @property
     def held_out(self) -> bool:
-        return self.seed in (HELD_OUT_SEED, FRESH_SEED)
+        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT)
 
 
 def grid() -> Iterator[Spec]:
@@ -86,6 +117,86 @@ def fresh() -> Iterator[Spec]:
     yield from _tiny(FRESH_SEED)
     yield from _minilm(FRESH_SEED)
     yield from _smollm2(FRESH_SEED)
+
+
+def everyday(held_out: bool) -> Iterator[Spec]:
+    """What people run: modules × batches × lengths × orders of the data × texts, each at rates from wasted to ruinous.
+
+    Every pair of modules and batch size occurs; the rest is dealt out in turn. The texts "news" and "headers" occur in
+    held-out runs alone.
+    """
+    seeds = EVERYDAY_HELD_OUT if held_out else EVERYDAY_TUNING
+    tasks = ("news", "python", "headers", "manual") if held_out else ("python", "manual")
+    i = 0
+    for turn in range(2 if held_out else 1):
+        for targets in TARGETS:
+            for batch, steps in ((1, 150), (2, 150), (4, 100), (8, 50), (32, 25)):
+                i += 1
+                rslora, r = (i % 7 == 3), (8, 8, 16, 4, 8, 64)[i % 6]
+                settings = Spec(
+                    task=tasks[(i + turn) % len(tasks)],
+                    r=r,
+                    scale=2.0 if not rslora else 16 / math.sqrt(r),
+                    rslora=rslora,
+                    steps=steps,
+                    batch=batch,
+                    length=_length(batch, i + turn),
+                    order=ORDERS[(i // 2 + turn) % 4],
+                    targets=targets,
+                    schedule=("linear", "cosine", "linear", "constant")[(i // 3) % 4],
+                    warm_up=(0, 0, round(0.03 * steps), round(0.1 * steps))[(i + turn) % 4],
+                    weight_decay=0.01 * (i % 5 == 1),
+                    dropout=0.05 * (i % 5 == 2),
+                    dora=i % 12 == 5,
+                    seed=seeds[i % len(seeds)],
+                )
+                for lr in (1e-4, 2e-3, 5e-3, 1e-2, 5e-2) if turn == 0 else (1e-3, 3e-3, 1e-2, 5e-2):
+                    yield replace(settings, lr=lr)
+                if i % 4 == 0:
+                    yield replace(settings, scale=16.0, rslora=False, lr=1e-2)
+        yield from _everyday_minilm(turn, seeds, held_out)
+        yield from _everyday_smollm2(turn, seeds, held_out)
+
+
+def _length(batch: int, i: int) -> int:
+    return 64 if batch > 8 else (64, 128)[i % 2] if batch > 2 else (64, 128, 64, 256)[i % 4]
+
+
+def _everyday_minilm(turn: int, seeds: tuple[int, ...], held_out: bool) -> Iterator[Spec]:
+    tasks = ("topics", "kinds", "politics") if held_out else ("topics", "sports")
+    for i, (targets, batch, steps) in enumerate(
+        (("qv", 2, 60), ("linear", 4, 40), ("qv", 8, 30), ("v", 4, 40), ("qv", 32, 12))[: 5 if held_out else 3]
+    ):
+        for lr in (1e-5, 1e-3, 3e-3, 1e-2, 5e-2):
+            yield Spec(
+                "minilm",
+                tasks[(i + turn) % len(tasks)],
+                lr=lr,
+                steps=steps,
+                batch=batch,
+                length=64,
+                order=ORDERS[(i + turn) % 2],
+                targets=targets,
+                seed=seeds[(i + turn) % len(seeds)],
+            )
+
+
+def _everyday_smollm2(turn: int, seeds: tuple[int, ...], held_out: bool) -> Iterator[Spec]:
+    tasks = ("python", "headers", "news") if held_out else ("manual", "python")
+    for i, (targets, batch, steps) in enumerate((("qv", 2, 36), ("v", 2, 36), ("linear", 1, 40))):
+        for lr in (1e-5, 5e-4, 2e-3, 3e-2):
+            yield Spec(
+                "smollm2",
+                tasks[(i + turn) % len(tasks)],
+                lr=lr,
+                steps=steps,
+                batch=batch,
+                length=64,
+                order=ORDERS[(2 * i + turn) % 3],
+                targets=targets,
+                warm_up=(0, 2)[i % 2],
+                seed=seeds[(i + turn) % len(seeds)],
+            )
 
 
 def extremes() -> Iterator[Spec]:
@@ -144,7 +255,7 @@ def long() -> Iterator[Spec]:
             lr=lr,
             steps=1500,
             seed=101 + i,
-            few=i % 4 != 0,
+            targets="qv" if i % 4 else "linear",
             fault=fault,
             fault_step=1000 + 23 * i if fault else 0,
         )
