@@ -109,6 +109,15 @@ class RunInfo:
         return max(len({adapter.layer for adapter in self.adapters if adapter.layer is not None}), 1)
 
     @cached_property
+    def depth(self) -> float:
+        """What turns the ratio of one layer into that of the model: blocks × √(adapted modules of a block / 6).
+
+        What each block adds is carried on by all that follow. Modules of a block add up like noise, and the fewer are
+        adapted, the larger each has to be: v_proj alone counts as 0.41 of a block of six modules or more.
+        """
+        return self.blocks * math.sqrt(min(len(self.adapters) / self.blocks / 6.0, 1.0))
+
+    @cached_property
     def cuts_ranks(self) -> bool:
         """Some adapters are AdaLoRA's, which sees to the ranks of its layers itself."""
         return any(adapter.scale_formula == "alpha/ranknum" for adapter in self.adapters)
@@ -201,6 +210,9 @@ class StepRecord:
     ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such interval."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
+    comparable: bool = False
+    """The loss of a batch without the adapters can be had: ``base_loss`` and ``adapted_loss`` are in ``scalars`` at the
+    step after one at which a rule ``asks``."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
     """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
     where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
@@ -209,7 +221,7 @@ class StepRecord:
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
     size: float | None = None
     """How large the adapters are, as the rules see it: the 90th percentile over layers of ``output_ratio``
-    (of ``relative_spectral_norm`` where that is unavailable) times the number of transformer blocks; of PiSSA and its
+    (of ``relative_spectral_norm`` where that is unavailable) times ``RunInfo.depth``; of PiSSA and its
     kin what has come since the start. None where it was not measured, and before the step was judged."""
     zone: str = "unknown"
     """What the run is called at this step, one of ``lora_watch.rules.zone.ZONES``; set once it has been judged."""

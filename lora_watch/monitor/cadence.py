@@ -98,7 +98,14 @@ class Cadence:
         return Due(step, trained=step != self._first_step, norms=norms, full=norms and self._full)
 
     def plan(
-        self, step: int, *, dense: bool, collective: bool, ranks: bool = False, max_steps: int | None = None
+        self,
+        step: int,
+        *,
+        dense: bool,
+        collective: bool,
+        ranks: bool = False,
+        max_steps: int | None = None,
+        asked: bool = False,
     ) -> bool:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
@@ -107,10 +114,11 @@ class Cadence:
             collective: it takes every rank, so that all must measure at the same steps, whatever each has spent.
             ranks: there are others, which go by what is measured, and whose clocks show other times.
             max_steps: the last step of the run, where it is known.
+            asked: a rule needs a full measurement of this step.
         """
         if step > self._first_step + 1:
             self._learn(step - 1)
-        if step == max_steps:  # says nothing of the interval
+        if step == max_steps or asked:  # says nothing of the interval
             self._norms = self._full = True
             return True
         self._norms = on_beat = step % self.every == 0

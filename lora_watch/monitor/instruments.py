@@ -22,6 +22,7 @@ from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
+from lora_watch.signals.base_loss import BaseLoss
 from lora_watch.signals.gradients import Gradients
 
 _STEPS_TO_BE_SEEN = 3
@@ -123,6 +124,7 @@ class Instruments:
         self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe: OutputRatioProbe | None = None
+        self.base_loss = BaseLoss(model, ())
         self._all: list[Instrument] = [self.gradients]
         self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
         self._note: Callable[[str], object] = str
@@ -150,6 +152,7 @@ class Instruments:
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
         self._probe = None
+        self.base_loss = BaseLoss(self._model, adapters, roster.run.moved, self._guard)
         if adapters and self._output_ratio:
             self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard.light, live=live)
             if self._probe.why_unavailable:
@@ -210,5 +213,6 @@ class Instruments:
 
     def close(self) -> None:
         """Take every hook off the model."""
+        self.base_loss.close()
         if self._probe is not None:
             self._probe.close()

@@ -180,7 +180,7 @@ class Loop:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
-            recorder.plan(self.steps)
+            recorder.plan(self.steps, self._judge.episodes.asks)
         return self._judge.acute
 
     def recover(self, alerts: Sequence[Alert]) -> bool:

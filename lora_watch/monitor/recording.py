@@ -16,6 +16,7 @@ from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.roster import Roster
 from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
+from lora_watch.rules.size import extent
 from lora_watch.signals.chance import Chance
 from lora_watch.signals.gradients import overflow
 from lora_watch.signals.loss import LossSignals
@@ -78,8 +79,13 @@ class Recorder:
         self.roster.find()
         self._instruments.watch(self.roster, step)
 
-    def plan(self, step: int) -> None:
-        """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it."""
+    def plan(self, step: int, asked: bool = False) -> None:
+        """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it.
+
+        ``asked``: a rule wants to know the loss of its batch without the adapters.
+        """
+        if asked:
+            self._instruments.base_loss.arm()
         roster, cadence = self.roster, self._cadence
         if cadence.plan(
             step + 1,
@@ -87,6 +93,7 @@ class Recorder:
             collective=roster.collective,
             ranks=world_size() > 1,
             max_steps=roster.run.max_steps,
+            asked=asked,
         ):
             self._instruments.arm(step)
 
@@ -135,7 +142,8 @@ class Recorder:
             retired=roster.retired,
             updated=updated,
         )
-        numbers = {"metrics": metrics, "loss": _deferred(loss), "labels": _counts(labels)}
+        base_loss = self._instruments.base_loss.begin()
+        numbers = {"metrics": metrics, "loss": _deferred(loss), "labels": _counts(labels), "base_loss": base_loss}
         return Taken(due, record, self._host_copy.send(numbers))
 
     def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
@@ -157,8 +165,10 @@ class Recorder:
             full_every=None if self.roster.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
-            scalars=self._loss.update(loss, there["labels"]) if self._judge_loss and not dropped else {},
         )
+        if self._judge_loss and not dropped:
+            scalars = self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
+            record = replace(record, scalars=scalars, comparable=not self._instruments.base_loss.why_not)
         return self._with_source(record)
 
     def _with_source(self, record: StepRecord) -> StepRecord:

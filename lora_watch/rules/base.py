@@ -57,6 +57,9 @@ class Rule(ABC):
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert already explains this one: it then says nothing. One cause, one alert."""
 
+    asks: bool = field(default=False, init=False)
+    """It wants to know the loss of the next step's batch without the adapters (``StepRecord.comparable``)."""
+
     @property
     def evidence(self) -> int:
         """Steps before an alert that its evidence takes, in which the adapter may be damaged already. By default 5: a

@@ -39,6 +39,11 @@ class Episodes:
     def open(self) -> list[Alert]:
         return list(self._open.values())
 
+    @property
+    def asks(self) -> bool:
+        """Some rule wants to know the loss of the next batch without the adapters."""
+        return any(rule.asks for rule in self.rules)
+
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
@@ -48,6 +53,7 @@ class Episodes:
             self._first.see(record, self._began)
         record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
         for rule in self.rules:
+            rule.asks = rule.asks and urgent
             if (urgent and not rule.urgent) or (rule.static and record.step != 0):
                 continue
             if rule.needs is not None and rule.needs not in record.metrics:
@@ -76,10 +82,14 @@ class Episodes:
         self._began = began_with(record, self._began)
         size = size_of(record, "output_ratio", self._began) or size_of(record, "relative_spectral_norm")
         self._measured |= size is not None
-        zone = zone_of(record, self._measured, (rule for rule in self.rules if rule.id in self._open))
+        zone = zone_of(record, self._measured, self._zoned())
         placed = replace(record, size=None if size is None else size.overall, zone=zone)
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
+
+    def _zoned(self) -> list[Rule]:
+        """The rules whose open alert is more than a remark."""
+        return [rule for rule in self.rules if rule.id in self._open and self._open[rule.id].severity > Severity.INFO]
 
     def conclude(self, record: StepRecord) -> list[Alert]:
         """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""
@@ -88,10 +98,9 @@ class Episodes:
             finding = rule.conclude(record)
             if finding is None or self._explained(rule, True, changed):
                 continue
-            opened = self._hold(rule, finding, record.step)
-            if not opened:
-                vars(self._open[rule.id]).update(_said_by(rule, finding))
-            changed += opened or [self._open[rule.id]]
+            if not (news := self._hold(rule, finding, record.step)):
+                _restate(self._open[rule.id], rule, finding)
+            changed += news or [self._open[rule.id]]
         return changed
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
@@ -141,7 +150,10 @@ class Episodes:
     def _hold(self, rule: Rule, finding: Finding, step: int) -> list[Alert]:
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, step)
-            return []
+            if (finding.severity or rule.severity) <= alert.severity:
+                return []
+            _restate(alert, rule, finding)
+            return [alert]
         return self.say(Alert(rule.id, rule.name, step=step, **_said_by(rule, finding)))
 
     def _close(self, rule_id: str, step: int) -> Alert:
@@ -186,6 +198,12 @@ class Episodes:
             for a in state.get("alerts", [])
         ]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
+
+
+def _restate(alert: Alert, rule: Rule, finding: Finding) -> None:
+    """``alert`` says what ``finding`` says, from now on."""
+    for name, value in _said_by(rule, finding).items():
+        setattr(alert, name, value)
 
 
 def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:

@@ -1,0 +1,150 @@
+"""The loss of a batch with and without the adapters: exact, and nothing of it is left in the training."""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
+from lora_watch.records import StepRecord
+from lora_watch.signals.base_loss import WITH, WITHOUT, BaseLoss
+from tests.support import lora, stdlib_blocks, tiny_model, train
+
+
+@dataclass
+class Curious(Rule):
+    """Asks for both losses at every step."""
+
+    id = "T001"
+    name = "curious"
+    severity = Severity.INFO
+
+    def check(self, record: StepRecord) -> None:
+        self.asks = True
+
+
+def adapted(**config: Any) -> Any:
+    """A model whose adapters are no longer zero, in training mode, with dropout."""
+    torch.manual_seed(0)
+    model = lora(tiny_model(), lora_dropout=0.3, **config)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.2)
+    return model.train()
+
+
+def batch() -> dict[str, torch.Tensor]:
+    rows = torch.tensor([example["input_ids"] for example in stdlib_blocks()[:4]])
+    return {"input_ids": rows, "labels": rows}
+
+
+@pytest.mark.parametrize("config", [{}, {"targets": ["q_proj", "v_proj"]}, {"use_dora": True}])
+def test_both_losses_are_those_of_the_model_with_and_without_its_adapters(config: dict[str, Any]) -> None:
+    model = adapted(**config)
+    both = BaseLoss(model, find_adapters(model))
+    both.arm()
+    model(**batch()).loss.backward()
+    numbers = both.begin().now()
+    with torch.no_grad():
+        model.eval()
+        assert numbers[WITH] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
+        with model.disable_adapter():
+            assert numbers[WITHOUT] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
+    assert numbers[WITH] != pytest.approx(numbers[WITHOUT], rel=1e-3)
+
+
+def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
+    model = adapted()
+    model.get_submodule("base_model.model.model.norm").register_buffer("seen", torch.zeros(1))
+    model.get_submodule("base_model.model.model.norm").register_forward_hook(lambda m, *_: m.seen.add_(1) and None)
+    model.get_submodule("base_model.model.lm_head").eval()
+    both = BaseLoss(model, find_adapters(model))
+
+    def after_a_pass() -> tuple[Any, ...]:
+        torch.manual_seed(1)
+        with torch.no_grad():
+            model.get_submodule("base_model.model.model.norm").seen.zero_()
+        loss = model(**batch()).loss
+        hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
+        modes, buffers = [m.training for m in model.modules()], [b.tolist() for b in model.buffers()]
+        return float(loss), torch.get_rng_state().tolist(), hooks, modes, buffers
+
+    plain = after_a_pass()
+    both.arm()
+    assert after_a_pass() == plain
+    assert both.begin().now()
+
+
+def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
+    model = adapted()
+    both = BaseLoss(model, find_adapters(model))
+    assert both.begin().now() == {}, "not armed"
+    both.arm()
+    model(input_ids=batch()["input_ids"])
+    assert both.begin().now() == {}
+    assert both.why_not, "no labels"
+    assert BaseLoss(model, find_adapters(model), moved="PiSSA").why_not
+    assert BaseLoss(model, []).why_not
+    model.merge_adapter()
+    merged = BaseLoss(model, find_adapters(model))
+    merged.arm()
+    model(**batch())
+    assert merged.begin().now() == {}
+
+
+def test_a_model_that_cannot_run_again_costs_the_comparison_alone() -> None:
+    model = adapted()
+    model.register_forward_pre_hook(lambda module, _: None if module.training else 1 / 0)
+    both = BaseLoss(model, find_adapters(model))
+    both.arm()
+    model(**batch())
+    assert both.begin().now() == {}
+    assert "ZeroDivisionError" in both.why_not
+    assert model.training
+
+
+def test_an_armed_model_can_be_pickled_and_the_copy_holds_no_hook() -> None:
+    model = adapted()
+    both = BaseLoss(model, find_adapters(model))
+    both.arm()
+    copy = pickle.loads(pickle.dumps(model))
+    copy(**batch())
+    assert not copy._forward_pre_hooks
+    assert both.begin().now() == {}
+
+
+def test_autocast_keeps_no_weight_without_its_gradient() -> None:
+    def gradient(armed: bool) -> torch.Tensor:
+        model = adapted()
+        both = BaseLoss(model, find_adapters(model))
+        if armed:
+            both.arm()
+        torch.manual_seed(1)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            model(**batch()).loss.backward()
+        assert bool(both.begin().now()) == armed
+        gradients = [p.grad for n, p in model.named_parameters() if "lora_B" in n]
+        return torch.cat([g.flatten() for g in gradients if g is not None])
+
+    assert torch.equal(gradient(True), gradient(False))
+
+
+def test_training_is_bit_for_bit_the_same_while_a_rule_asks_at_every_step() -> None:
+    def weights(**rest: Any) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = lora(tiny_model(), lora_dropout=0.3)
+        trainer = train(model, steps=6, gradient_accumulation_steps=2, **rest)
+        return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+
+    callback = LoraWatchCallback(console=False, tensorboard=False, rules=[Curious()])
+    watched, plain = weights(callbacks=[callback]), weights()
+    assert all(torch.equal(watched[name], plain[name]) for name in plain)
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    assert callback.monitor.last.comparable
+    assert {WITH, WITHOUT} <= set(callback.monitor.last.scalars)
