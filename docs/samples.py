@@ -107,7 +107,7 @@ def _usual_first(path: Path) -> tuple[bool, bool, str]:
 
 def of_own_runs() -> Iterator[Sample]:
     """Of what the corpus has no run of: each beside its twin, without the rules that would come first."""
-    first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9, threshold_if_no_gain=1e9), NormRunaway(size=1e9)]
+    first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9), NormRunaway(size=1e9)]
 
     def trained(model: Any, lr: float, **rest: Any) -> tuple[list[Alert], Trace]:
         kept, callback = Recorder(), LoraWatchCallback(console=False, tensorboard=False, rules=first)

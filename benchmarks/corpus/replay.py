@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from benchmarks.corpus.traces import Trace
-from lora_watch.alerts import Alert
+from lora_watch.alerts import Alert, Severity
 from lora_watch.monitor.cadence import FULL_AT_START
 from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.rules.size import extent
+from lora_watch.signals.base_loss import WITH, WITHOUT
 from lora_watch.signals.gradients import NAMES, NAMES_DENSE
 from lora_watch.signals.loss import LossSignals
 
@@ -25,15 +27,23 @@ FULL_ONLY = (
 """Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
 
 
-def records(trace: Trace, full_every: int = 1) -> Iterator[StepRecord]:
-    """The records of a live run. ``full_every``: the cadence of full measurements after the first steps."""
+def records(trace: Trace, full_every: int = 1, asks: Callable[[], bool] = lambda: False) -> Iterator[StepRecord]:
+    """The records of a live run.
+
+    ``full_every``: the cadence of full measurements after the first steps. ``asks``: whether a rule has asked for the
+    loss without the adapters, and so for a full measurement, when the next step begins.
+    """
     signals = LossSignals()
+    comparable = any(WITHOUT in record.scalars for record in trace.records)
     for record in trace.records:
-        metrics: Mapping = record.metrics
-        if record.step > FULL_AT_START and record.step % full_every:
-            metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
-        scalars = {**record.scalars, **(signals.update(record.loss) if record.step else {})}
-        yield dataclasses.replace(record, metrics=metrics, scalars=scalars)
+        asked, metrics, scalars = asks(), record.metrics, record.scalars
+        if not asked:
+            scalars = {name: value for name, value in scalars.items() if name not in (WITH, WITHOUT)}
+            if record.step > FULL_AT_START and record.step % full_every:
+                metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
+        seen = dataclasses.replace(record, metrics=metrics, comparable=comparable)
+        scores = signals.update(record.loss, size=extent(seen)) if record.step else {}
+        yield dataclasses.replace(seen, scalars={**scalars, **scores})
 
 
 def judge(
@@ -42,13 +52,19 @@ def judge(
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
     record = None
-    for record in records(trace, full_every):
+    for record in records(trace, full_every, lambda: episodes.asks):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)
     if record is not None and record.step == record.run.max_steps:  # the run reached its end
         episodes.conclude(record)
     return episodes.alerts
+
+
+def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -> int | None:
+    """The step of the first alert of at least that severity, of those rules where some are named."""
+    steps = [a.step for a in alerts if a.severity >= least and (not rules or a.rule in rules)]
+    return min(steps, default=None)
 
 
 def _before_update(record: StepRecord) -> StepRecord:

@@ -12,7 +12,7 @@ import collections
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +20,13 @@ import numpy as np
 
 from benchmarks.corpus import layers, long, peers
 from benchmarks.corpus.cures import RESULTS
+from benchmarks.corpus.everyday import cells
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import Outcome, label
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import FRESH_SEED, Spec, fresh
-from benchmarks.corpus.replay import judge, records
+from benchmarks.corpus.replay import first, judge, records
 from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray
@@ -49,12 +50,6 @@ Runs = Mapping[Spec, Trace]
 
 
 # -- ours and theirs on the grid ---------------------------------------------------------------------------------------
-def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -> int | None:
-    """The step of the first alert of at least that severity, of those rules where some are named."""
-    steps = [a.step for a in alerts if a.severity >= least and (not rules or a.rule in rules)]
-    return min(steps, default=None)
-
-
 def flagged(trace: Trace) -> dict[str, int | None]:
     """Of each peer the first step at which it says something, None for silence."""
     steps = [record for record in trace.records if record.step]
@@ -250,7 +245,8 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     said = {spec: judge(runs[spec]) for spec in outcomes}
     by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
     bad, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
-    named = [step for s in bad if (step := first(said[s], Severity.ERROR)) is not None]
+    named_bad = {s: step for s in bad if (step := first(said[s], Severity.ERROR)) is not None}
+    named, above = list(named_bad.values()), [s for s in bad if not runs[s].after <= runs[s].before]
     late = long.runs()
     steps = sum(s.steps for s in good) + sum(map(long.healthy, late))
     wrong = {
@@ -265,11 +261,12 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     return table(
         ["mark", "measured"],
         [
-            ["damaged and diverged runs named ERROR: 100 %", share(len(named), len(bad))],
-            ["the step of that ERROR: median at most 6", f"{statistics.median(named):g}, at most {max(named)}"],
-            ["false ERRORs: 0 in 60 good runs and 20,000 healthy steps", f"{wrong[Severity.ERROR]} in {healthy}"],
-            ["good runs with a false WARNING: at most 3 %", share(wrong[Severity.WARNING], len(good) + len(late))],
-            ["wasted runs named: at least 80 %", share(sum(wasted), len(wasted))],
+            ["damaged and diverged runs named ERROR: at least 95 %", share(len(named), len(bad))],
+            ["those of them that ended above their start: 100 %", share(len(set(named_bad) & set(above)), len(above))],
+            ["the step of that ERROR: median at most 5", f"{statistics.median(named):g}, at most {max(named)}"],
+            ["false ERRORs: 0 in 250 good runs and 20,000 healthy steps", f"{wrong[Severity.ERROR]} in {healthy}"],
+            ["good runs with a false WARNING: at most 2 %", share(wrong[Severity.WARNING], len(good) + len(late))],
+            ["wasted runs named: at least 85 %", share(sum(wasted), len(wasted))],
             [
                 "run again as advised: at least 95 % no longer bad",
                 share(sum(v != "bad" for v in advised), len(advised))
@@ -342,6 +339,13 @@ def main() -> None:
         "from their published definitions (`peers.py`) and see loss, gradient norm and learning rate; "
         "wherever they say something, it counts.",
         detection(runs, outcomes),
+        "## What people run",
+        "The second grid: PEFT's default q_proj and v_proj, v_proj alone, attention, MLP and all linear layers. "
+        "Batches of 1 to 32. Data that is shuffled, or has the longest or easiest examples first, or one text "
+        "after another. Ranks 4 to 64, rsLoRA, DoRA, dropout, weight decay, warm-up. Rates from wasted to ruinous. "
+        "Thresholds were chosen on the seeds 0, 1, 10 and 11. The texts `news` and `headers` occur in held-out "
+        "runs of this grid alone.",
+        cells(runs, outcomes),
         "## Injected faults",
         faults(runs),
         *(["## Which layer is named for a NaN", layers.report(), "## Long runs", long.report()] if held_out else []),

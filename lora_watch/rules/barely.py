@@ -33,7 +33,7 @@ class BarelyMoves(Rule):
     lasting = True
     yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
 
-    reach: float = 0.12
+    reach: float = 0.13
     fall: float = 0.05
     spent: float = 0.25
     steps: int = 10
@@ -62,12 +62,12 @@ class BarelyMoves(Rule):
             f"the schedule (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}.",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
-            threshold=self.reach / size.blocks,
+            threshold=self.reach / size.depth,
             causes=causes,
             remedies=[
                 *change.words,
                 f"check it early, since {factor:.0f}× is a forecast from {count(record.step, 'step')}: one full step "
-                f"should add {factor * step:.2g} to output_ratio p90 × {count(size.blocks, 'block')}; if it adds more "
+                f"should add {factor * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; if it adds more "
                 f"than {2 * EASY_OUTPUT:g}, halve the learning rate",
             ],
             settings=change.settings,

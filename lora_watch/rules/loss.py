@@ -10,6 +10,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.harm import SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
     in_fp16,
@@ -20,6 +21,11 @@ from lora_watch.rules.remedies import (
     why_worse,
 )
 from lora_watch.signals.loss import DECISIVE, SPIKE, trend
+
+_FRESH = 3
+"""Steps for which a comparison with the frozen model counts."""
+_LIKELY = 0.75
+"""Share of the evidence for a rise from which that comparison is asked for."""
 
 
 @dataclass
@@ -85,6 +91,10 @@ class LossDivergence(Rule):
       it.
 
     A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
+
+    The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
+    adapters, too, where that can be done. If the adapters do not raise it, and the loss is no worse than guessing, the
+    alert is an INFO.
     """
 
     id = "LW202"
@@ -98,20 +108,46 @@ class LossDivergence(Rule):
     rise: float = 0.05
     """Least mean rise of log loss over the last three steps."""
 
+    latest: list[float] = field(default_factory=list, init=False)
+    """The latest comparison with the frozen model: its step, the loss with the adapters and that without."""
+
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
+        if (now := compared(record)) is not None:
+            self.latest = [record.step, now.adapted, now.base]
+        known = self.latest if self.latest and record.step - self.latest[0] <= _FRESH else None
+        self.asks = record.comparable and known is None and score > _LIKELY * self.score and rise > 0.0
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
+        if record.comparable and known is None:  # asked for now
+            return None
+        what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
+        what += f"standard errors (threshold {self.score:g})"
+        if known is not None and not (pair := Compared(*known[1:])).harms(SLIGHT) and not _guesses(record):
+            return Finding(
+                f"{what}. The adapters do no harm: {pair}.",
+                metric="loss",
+                threshold=self.score,
+                causes=["the data are harder than before: another domain, or an order from easy to hard"],
+                remedies=["look at the batches of the last steps"],
+                severity=Severity.INFO,
+            )
         change = weaker(record, weaker_by(record, otherwise=4.0))
         return Finding(
-            f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
-            f"standard errors (threshold {self.score:g}).",
+            f"{what}.",
             metric="loss",
             threshold=self.score,
             causes=why_worse(record),
             remedies=first_suspect_first(record, change.words),
             settings=change.settings,
         )
+
+
+def _guesses(record: StepRecord) -> bool:
+    """The last losses are worse than guessing, or than the start where the number of classes is not known."""
+    classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
+    chance = math.log(classes) if isinstance(classes, int) and classes > 1 else start
+    return not record.scalars.get("loss_recent", math.inf) <= chance
 
 
 @dataclass

@@ -9,6 +9,7 @@ import numpy as np
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, medians
+from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
     improved,
@@ -99,7 +100,7 @@ def _growing(record: StepRecord, size: Size, threshold: float, message: str, cau
         message,
         adapters=size.worst(record),
         metric="output_ratio",
-        threshold=threshold / size.blocks,
+        threshold=threshold / size.depth,
         causes=causes,
         remedies=change.words,
         settings=change.settings,
@@ -110,13 +111,11 @@ def _warms_up(record: StepRecord) -> bool:
     return any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
 
 
-def _worse(record: StepRecord, factor: float, early: int) -> bool:
-    """Up to step ``early``, the mean of the last five losses is above ``factor`` × the start by more than its noise.
+def _worse(record: StepRecord, factor: float) -> bool:
+    """The mean of the last five losses is above ``factor`` × the start by more than twice its noise.
 
     Not only by the highest of them: of a classifier on few examples one loss can be ten times the others.
     """
-    if record.step > early:
-        return False
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
         return False
@@ -126,31 +125,22 @@ def _worse(record: StepRecord, factor: float, early: int) -> bool:
 
 @dataclass
 class NormExplosion(Rule):
-    """The adapters' outputs have become larger, relative to their layers', than useful ones get.
+    """The adapters have become so large that they make the model worse.
 
-    The size is ``output_ratio`` (‖s·B·A·x‖/‖W₀·x‖ on the step's own tokens), its 90th percentile over layers. Times the
-    number of transformer blocks it meant the same on every model of the corpus, from 4 blocks to 30; alone it did not.
-    Where it is unavailable, ``relative_spectral_norm`` stands in. Layers whose base weight is less than a tenth of
-    their siblings' in other blocks do not count. Fires when
+    The size is the depth-scaled output ratio, or ``relative_spectral_norm`` scaled alike where that is unavailable.
+    Fires when the size is above ``threshold_if_worse`` and the loss of a training batch is higher with the adapters
+    than without them: by 10 % once, or by 3 % twice in a row. Such a batch is computed when
 
-    - within 20 steps after the learning rate has reached its highest (without warm-up the first), the size over all
-      blocks passes ``threshold_if_worse`` while the mean of the last five losses lies more than 10 % and its noise
-      above the start, without the highest of them more than 5 %, and has not been below it for five steps before, or
-    - from the third step on, it passes ``threshold`` and the loss has not improved on its start by more than its noise,
-      or
-    - it has grown by ``threshold_if_no_gain`` within 20 steps and stayed there for ``no_gain`` more, at none of which
-      the loss had improved: on some models a size that ruins lies far below ``threshold``, and the noise of small
-      batches hides that the loss has risen. Classifiers may begin like that and learn later: LW207 judges those.
+    - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
+      loss has not improved yet, or
+    - the size is above ``threshold``, and the loss is not below its start by more than its noise.
 
-    Having fired, it holds until the size over all blocks is below ``threshold_if_worse``, or below ``threshold`` and
-    the loss has improved: a run that creeps back after an explosion ends far behind. But a size alone is no fault: the
-    fewer modules are adapted, the larger is each in the best of runs. Where adapters begin with a part of W₀ in them
-    (PiSSA, OLoRA, CorDA, LoftQ), what they began with does not count.
+    Some runs cannot compute a batch twice: several processes, a compiled model, a loss of one's own. LW102 then fires
+    when the mean of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold``
+    alone. It holds until the size is below ``threshold`` and the loss has improved, or below ``threshold_if_worse``.
 
-    The thresholds: of the runs on which they were chosen, good ones reached 1.2 over all blocks within ten steps on
-    MiniLM and SmolLM2 and 10 on the packaged Llama; damaged and diverged ones 4.4, 2.7 and 13 at least. The weights
-    alone, in ``spectral_…``: 2.7, 3.4 and 12 against 7.2, 12 and 22. Where a good one had grown by 2 while its loss had
-    not improved, that was over after 8 steps, for a fair one after 12.
+    Layers whose base weight is less than a tenth of that of their siblings do not count. The starting size of PiSSA,
+    OLoRA, CorDA and LoftQ does not count either.
     """
 
     id = "LW102"
@@ -165,50 +155,42 @@ class NormExplosion(Rule):
     loss_factor: float = 1.1
     spectral_threshold_if_worse: float = 5.0
     spectral_threshold: float = 20.0
-    threshold_if_no_gain: float = 2.0
-    spectral_threshold_if_no_gain: float = 7.0
-    no_gain: int = 15
     holds: bool = field(default=False, init=False)
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
     warm_up: int = field(default=0, init=False)
     """The step at which it was reached."""
     began: list[float] = field(default_factory=list, init=False)
-    first: float | None = field(default=None, init=False)
-    """The size as it was measured first."""
-    since: int | None = field(default=None, init=False)
-    """The step from which on it has been larger than that by ``threshold_if_no_gain``, and the loss not improved."""
-    sound: int = field(default=0, init=False)
-    """Steps at which the loss had improved before."""
+    harmed: int = field(default=0, init=False)
+    """Comparisons in a row in which the adapters did harm."""
+    compared_at: int = field(default=0, init=False)
+    """The step of the latest comparison."""
 
     @property
     def evidence(self) -> int:
-        return super().evidence + self.no_gain
+        return super().evidence + PAUSE
 
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)
         if record.lr and max(record.lr) > self.highest:
             self.highest, self.warm_up = max(record.lr), record.step
         if_worse, always, metric = self.threshold_if_worse, self.threshold, "output_ratio"
-        if_no_gain = self.threshold_if_no_gain
         if (size := size_of(record, metric, self.began)) is None:
             if_worse, always = self.spectral_threshold_if_worse, self.spectral_threshold
-            if_no_gain, metric = self.spectral_threshold_if_no_gain, "relative_spectral_norm"
+            metric = "relative_spectral_norm"
             size = size_of(record, metric)
         if size is None:
             return None
-        idle = self._gains_nothing(record, size.overall, if_no_gain)
-        if (
-            size.overall > if_worse
-            and sound_steps(record) < LEARNED
-            and _worse(record, self.loss_factor, EARLY + self.warm_up)
-        ):
+        early = sound_steps(record) < LEARNED and record.step <= EARLY + self.warm_up
+        too_large = record.step >= 3 and size.overall > always and not improved(record)
+        harm = self._harm(record, too_large or (early and size.overall > if_worse / 2.0))
+        if harm is not None and size.overall > if_worse:
+            why, threshold = f", and {harm}", if_worse
+        elif not record.comparable and early and size.overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
-        elif size.overall > always and record.step >= 3 and not improved(record):
+        elif not record.comparable and too_large:
             why, threshold = ", and the loss is not below its start", always
-        elif idle:
-            why, threshold = f", and the loss has not improved in {record.step - (self.since or 0)} steps", if_no_gain
         elif self.holds and size.overall > (threshold := always if improved(record) else if_worse):
             why = ""
         else:
@@ -227,21 +209,21 @@ class NormExplosion(Rule):
             f"Adapter {what} is too large: {metric}{_beyond(record)} {size} (threshold {threshold:g}){why}.",
             adapters=size.worst(record),
             metric=metric,
-            threshold=threshold / size.blocks,
+            threshold=threshold / size.depth,
             causes=causes,
             remedies=first_suspect_first(record, change.words) if proven else change.words,
             settings=change.settings,
         )
 
-    def _gains_nothing(self, record: StepRecord, size: float, threshold: float) -> bool:
-        """It has grown by ``threshold`` early, and for ``no_gain`` steps since then nothing has come of it."""
-        self.first = size if self.first is None else self.first
-        sound, told = sound_steps(record), record.scalars
-        if "loss_improved" not in told or "chance_loss" in told or sound > self.sound or size - self.first <= threshold:
-            self.since, self.sound = None, sound
-        elif self.since is None:
-            self.since = record.step
-        return self.since is not None and self.since <= EARLY and record.step - self.since >= self.no_gain
+    def _harm(self, record: StepRecord, suspected: bool) -> Compared | None:
+        """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""
+        now = compared(record)
+        if now is not None:
+            self.harmed = self.harmed + 1 if now.harms(SLIGHT) else 0
+            self.compared_at = record.step
+        pause = PAUSE if self.harmed == 0 and self.compared_at else 0
+        self.asks = suspected and not self.holds and record.step >= self.compared_at + pause
+        return now if now is not None and (self.harmed > 1 or now.harms(CLEAR)) else None
 
 
 @dataclass

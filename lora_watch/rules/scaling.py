@@ -11,7 +11,6 @@ from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
-    EASY_STEP,
     ORDINARY_SCALE,
     first_steps,
     is_adaptive,
@@ -143,7 +142,7 @@ def _is_rslora(record: StepRecord) -> BoolArray:
 
 def _unless_gentle(record: StepRecord) -> Severity:
     """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
-    return Severity.INFO if leap(record.run) <= EASY_STEP else Severity.WARNING
+    return Severity.INFO if leap(record.run) <= AggressiveScale.first_step else Severity.WARNING
 
 
 @dataclass

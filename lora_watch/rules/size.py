@@ -10,7 +10,6 @@ import numpy as np
 
 from lora_watch.records import FloatArray, StepRecord
 from lora_watch.rules.base import known_values
-from lora_watch.text import count
 
 
 @dataclass(frozen=True)
@@ -20,13 +19,14 @@ class Size:
     p90: float
     """90th percentile over layers."""
     overall: float
-    """The same times the number of transformer blocks: what each block adds is carried on by all that follow."""
+    """The same times ``depth``, which serves any number of blocks and of adapted modules with one threshold."""
     values: FloatArray
     """``[n_adapters]``, NaN where a layer does not count."""
-    blocks: int
+    depth: float
+    """``RunInfo.depth``."""
 
     def __str__(self) -> str:
-        return f"p90 {self.p90:.3g} × {count(self.blocks, 'block')} = {self.overall:.3g}"
+        return f"p90 {self.p90:.3g} × depth {self.depth:.3g} = {self.overall:.3g}"
 
     def worst(self, record: StepRecord) -> list[tuple[str, float]]:
         """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""
@@ -64,8 +64,23 @@ def _size_of(record: StepRecord, metric: str, began: Sequence[float]) -> Size | 
         return None
     place = 0.9 * (len(finite) - 1)  # np.percentile's own, at a tenth of its cost
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
-    depth = record.run.blocks
+    depth = record.run.depth
     return Size(p90, p90 * depth, values, depth)
+
+
+SPECTRAL = 0.3
+"""What ``relative_spectral_norm`` is multiplied by where it stands in for ``output_ratio``."""
+
+
+def extent(record: StepRecord) -> float | None:
+    """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known.
+
+    Also None for PiSSA and its kin, whose size says nothing of what was learned.
+    """
+    if (size := size_of(record)) is not None:
+        return size.overall
+    size = size_of(record, "relative_spectral_norm")
+    return None if size is None else SPECTRAL * size.overall
 
 
 @dataclass

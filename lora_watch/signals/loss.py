@@ -186,62 +186,78 @@ def _student(z: float, freedom: float) -> float:
     return math.sqrt(freedom * math.expm1(min(z * z / freedom, 50.0)))
 
 
+STILL = 0.5
+"""Size of the adapters (``rules.size``) below which a loss is still that of the pretrained model."""
+_START = 20
+"""Losses that the start is the mean of, at most."""
+
+
 @dataclass(frozen=True)
 class Progress:
     """Where the loss stands against its start. All in the loss's own unit."""
 
     start: float
-    """The lower of the first loss and the median of the first five."""
+    """The loss of the pretrained model: the mean over the first steps, while the adapters were still small."""
     recent: float
     """Mean of the last five losses."""
     without_highest: float
     """The same without the highest of them, which one batch can make ten times the others."""
     noise: float
-    """Standard error of ``recent``, from the differences of neighbouring losses."""
+    """Standard error of ``recent - start``, from the differences of neighbouring losses."""
     improved: bool
-    """``recent`` lies below ``start`` by more than twice the noise of that comparison."""
+    """``recent`` lies below ``start`` by more than twice ``noise``."""
     sound: int
     """Steps of the run at which it did, this one counted."""
 
 
 @dataclass
 class LossProgress:
-    """Has the loss improved on its start by more than its noise? O(1) state."""
+    """Has the loss improved on its start by more than its noise? O(1) state.
+
+    One batch can be far easier than the next, so the start is no single loss. It is the mean of the first losses up to
+    the step at which the adapters have grown to ``STILL``, and its uncertainty is that of so many batches.
+    """
 
     first: list[float] = field(default_factory=list)
+    """The losses that the start is the mean of."""
+    moved: bool = False
+    """The adapters have grown: later losses are no longer of the start."""
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
     """Steps at which the loss had improved."""
 
-    def update(self, loss: float | None) -> Progress | None:
-        """None until there are three finite losses."""
+    def update(self, loss: float | None, size: float | None = None) -> Progress | None:
+        """None until there are three finite losses. ``size``: of the adapters that ``loss`` was computed with; where
+        it is None, the first loss alone is taken to be of the start."""
         if loss is None or not math.isfinite(loss):
-            return self._judge()
-        if len(self.first) < 5:
+            return self._compare()
+        self.moved |= size is not None and size >= STILL
+        if not self.first or (size is not None and not self.moved and len(self.first) < _START):
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
-        if (progress := self._judge()) is None or not progress.improved:
+        if (progress := self._compare()) is None or not progress.improved:
             return progress
         self.sound += 1
         return replace(progress, sound=self.sound)
 
-    def _judge(self) -> Progress | None:
+    def _compare(self) -> Progress | None:
         if len(self.recent) < 3:
             return None
         steps = [abs(b - a) for a, b in zip(self.recent, self.recent[1:])]
         sd = 1.4826 * median(steps) / math.sqrt(2.0)
         last = self.recent[-5:]
-        start, recent, error = min(self.first[0], median(self.first)), sum(last) / len(last), sd / math.sqrt(len(last))
+        start, recent = sum(self.first) / len(self.first), sum(last) / len(last)
+        error = sd * math.sqrt(1.0 / len(last) + 1.0 / len(self.first))
         rest = (sum(last) - max(last)) / (len(last) - 1)
-        return Progress(start, recent, rest, error, start - recent > 2.0 * math.sqrt(2.0) * error, self.sound)
+        return Progress(start, recent, rest, error, start - recent > 2.0 * error, self.sound)
 
     def state_dict(self) -> dict[str, Any]:
         return dict(vars(self))
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
-        self.sound = int(state.get("sound", 0))
+        self.moved, self.sound = bool(state.get("moved", bool(self.first))), int(state.get("sound", 0))
 
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:
@@ -260,10 +276,13 @@ class LossSignals:
     progress: LossProgress = field(default_factory=LossProgress)
     chance: Chance = field(default_factory=Chance)
 
-    def update(self, loss: float | None, labels: Sequence[float] | None = None) -> dict[str, float]:
+    def update(
+        self, loss: float | None, labels: Sequence[float] | None = None, size: float | None = None
+    ) -> dict[str, float]:
         """Judge one step's loss; the entries of ``StepRecord.scalars`` for it.
 
-        ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown.
+        ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
+        ``LossProgress.update``.
         """
         reading = self.detector.update(loss)
         out = {
@@ -273,7 +292,7 @@ class LossSignals:
             "loss_before": reading.before,
             "loss_rise": reading.rise,
         }
-        if (progress := self.progress.update(loss)) is not None:
+        if (progress := self.progress.update(loss, size)) is not None:
             out["loss_start"], out["loss_recent"] = progress.start, progress.recent
             out["loss_without_highest"] = progress.without_highest
             out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)

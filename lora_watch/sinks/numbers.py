@@ -31,6 +31,7 @@ def schema(run: RunInfo) -> dict[str, Any]:
         "adapters": [adapter_fields(adapter) for adapter in run.adapters],
         "rules": run.rules,
         "zones": described(run.rules),
+        "depth": run.depth,
         "max_steps": run.max_steps,
         "optimizer": run.optimizer,
         "peak_lr": run.peak_lr,

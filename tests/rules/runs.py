@@ -12,7 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback
 from lora_watch.monitor.monitor import Monitor
-from tests.support import build_trainer, lora, tiny_model
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
 def run(
@@ -58,6 +58,23 @@ def the(rule: str, monitor: Monitor) -> Alert:
     found = [alert for alert in monitor.alerts if alert.rule == rule]
     assert len(found) == 1, [str(alert) for alert in monitor.alerts]
     return found[0]
+
+
+class InOrder(Trainer):
+    """Takes the examples in the order of the data set."""
+
+    def _get_train_sampler(self, *args: Any) -> Any:
+        return torch.utils.data.SequentialSampler(self.train_dataset)  # type: ignore[arg-type]
+
+
+@functools.cache
+@torch.no_grad()
+def by_difficulty() -> Sequence[Any]:
+    """200 blocks of Python, those first that cost the pretrained model least."""
+    examples, model = list(stdlib_blocks(200, 64)), tiny_model().eval()
+    rows = [torch.tensor([example["input_ids"]]) for example in examples]
+    losses = [float(model(input_ids=row, labels=row).loss) for row in rows]
+    return [examples[i] for i in sorted(range(len(examples)), key=losses.__getitem__)]
 
 
 class At(TrainerCallback):

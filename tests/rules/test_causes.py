@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -213,25 +214,45 @@ def test_one_loss_that_is_far_out_is_no_bad_start(rest: float, fires: bool) -> N
 
 
 @pytest.mark.parametrize(
-    ("begins", "grows", "improves", "more", "found"),
+    ("size", "ratio", "found"),
     [
-        pytest.param(0.0, 3.5, None, {}, [21], id="large, and nothing comes of it"),
-        pytest.param(0.0, 1.4, None, {}, [], id="of an ordinary size"),
-        pytest.param(0.0, 3.5, 15, {}, [], id="has learned once"),
-        pytest.param(3.0, 1.0, None, {}, [], id="continued adapters"),
-        pytest.param(0.0, 3.5, None, {"chance_loss": 4.1}, [], id="a classifier, which LW207 judges"),
+        pytest.param(3.0, 1.2, [3], id="one clear comparison"),
+        pytest.param(3.0, 1.05, [4], id="two in a row"),
+        pytest.param(3.0, 1.02, [], id="within what a batch leaves open"),
+        pytest.param(3.0, 0.8, [], id="the adapters help, though the loss has risen"),
+        pytest.param(1.4, 1.2, [], id="of an ordinary size"),
+        pytest.param(3.0, math.nan, [3], id="not a number with the adapters"),
     ],
 )
-def test_a_size_from_which_nothing_comes(
-    begins: float, grows: float, improves: int | None, more: dict[str, float], found: list[int]
-) -> None:
-    """The course of SmolLM2 at s 16 and lr 3e-3, whose losses are too noisy to tell that they have risen."""
-    episodes = Episodes([NormExplosion()])
-    for number in range(1, 31):
-        size = begins + min(0.5 * (number - 1), grows)
-        sound = float(improves is not None and number >= improves)
-        episodes.check(step(number, size / 4, 4.1, improved=number == improves, loss_sound=sound, **more))
+def test_a_loss_with_and_without_the_adapters_decides(size: float, ratio: float, found: list[int]) -> None:
+    episodes, asked = Episodes([NormExplosion()]), []
+    for number in range(1, 15):
+        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.asks else {}
+        asked += [number] * bool(pair)
+        grown = size / 4 if number > 1 else 0.0
+        record = step(number, grown, 9.0, improved=False, **pair)
+        episodes.check(replace(record, comparable=True))
     assert [alert.step for alert in episodes.alerts] == found
+    assert found or size < 1.5 or asked == [3, 8, 13], "no harm: again after a pause"
+
+
+def test_a_rise_of_the_loss_waits_for_the_comparison_and_can_become_an_error() -> None:
+    episodes = Episodes([LossDivergence()])
+    for number in range(30, 45):
+        ratio = 0.8 if number < 38 else 1.3
+        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.asks else {}
+        record = step(number, 0.1, 3.9, improved=False, **RISEN, **pair)
+        changed = episodes.check(replace(record, comparable=True))
+        if number == 30:
+            assert episodes.asks
+            assert not episodes.alerts
+        elif number == 31:
+            assert [alert.severity for alert in episodes.alerts] == [Severity.INFO]
+        elif changed:
+            break
+    assert [(alert.rule, alert.severity) for alert in episodes.alerts] == [("LW202", Severity.ERROR)]
+    assert 38 <= number <= 42
+    assert "learning_rate" in episodes.alerts[0].settings
 
 
 def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:

@@ -12,12 +12,22 @@ from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, Severity
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import StepRecord
 from lora_watch.rules.loss import LossNotDecreasing
-from tests.rules.runs import healthy, ids, numbers, run, the, trainer_with_labels, trainer_with_loss
+from tests.rules.runs import (
+    InOrder,
+    by_difficulty,
+    healthy,
+    ids,
+    numbers,
+    run,
+    the,
+    trainer_with_labels,
+    trainer_with_loss,
+)
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
@@ -47,6 +57,18 @@ def test_loss_divergence_when_the_data_turns_to_noise_for_good() -> None:
     alert = the("LW202", monitor)
     assert 31 <= alert.step <= 40
     assert alert.closed_step is None
+    assert alert.severity is Severity.ERROR
+
+
+def test_harder_data_is_a_remark_while_the_adapters_do_no_harm() -> None:
+    """The easiest examples come first, then the hardest ones: the loss rises, and that of the frozen model more."""
+    examples = by_difficulty()
+    data = [*examples[:100], *examples[-60:]]
+    monitor = run(lora(tiny_model(), targets=["q_proj", "v_proj"]), 40, dataset=data, lr=1e-2, trainer_class=InOrder)
+    assert the("LW202", monitor).severity is Severity.INFO
+    assert not [alert for alert in monitor.alerts if alert.severity > Severity.INFO]
+    assert monitor.last is not None
+    assert monitor.last.zone in ("healthy", "no-gain")
 
 
 def test_loss_spike_when_one_batch_is_noise() -> None:

@@ -12,11 +12,12 @@ import torch
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
+from lora_watch.alerts import Severity
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.records import Reading
+from lora_watch.records import Reading, RunInfo
 from lora_watch.rules import BarelyMoves, Episodes, NormCreep, NormExplosion, NormRunaway
-from tests.rules.runs import At, healthy, ids, numbers, run, the
-from tests.support import lora, tiny_model
+from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, the
+from tests.support import lora, stdlib_blocks, tiny_model
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
 
@@ -117,8 +118,8 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
 
 
 def test_limits_can_be_changed() -> None:
-    strict = run(steps=20, rules=[NormExplosion(threshold=0.05)])
-    assert the("LW102", strict).threshold == 0.05 / 4, "a layer's share of it: there are four blocks"
+    strict = run(lora(tiny_model(), alpha=64), steps=12, lr=2e-2, rules=[NormExplosion(threshold_if_worse=0.2)])
+    assert the("LW102", strict).threshold == 0.2 / 4, "a layer's share of it: there are four blocks"
 
 
 def test_an_explosion_lasts_while_the_run_creeps_back() -> None:
@@ -141,7 +142,9 @@ def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> No
     assert {0.2, 0.002} <= numbers(alert.causes[0])
     assert {0.2, 0.002} <= numbers(alert.remedies[0])
     assert not alert.settings
-    assert [(a.rule, a.step, a.closed_step) for a in monitor.alerts[:1]] == [("LW311", 8, alert.step)]
+    assert [(a.rule, a.step) for a in monitor.alerts[:1]] == [("LW311", 8)]
+    assert alert.step <= 10
+    assert "LW311" in alert.explains
 
 
 def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None:
@@ -174,12 +177,43 @@ def test_a_schedule_with_its_own_sense_of_scale_is_known_by_its_highest_rate() -
     assert ids(noam) == ids(rising) == []
 
 
+@pytest.mark.parametrize(("alpha", "lr", "found"), [(16, 1e-2, []), (128, 5e-2, ["LW102"])])
+def test_easy_examples_first_are_no_explosion(alpha: int, lr: float, found: list[str]) -> None:
+    """The loss rises with the difficulty of the data. That of the frozen model says which of the two it is."""
+    model = lora(tiny_model(), alpha=alpha, targets=["q_proj", "v_proj"])
+    monitor = run(model, 30, dataset=by_difficulty(), lr=lr, trainer_class=InOrder)
+    errors = [alert for alert in monitor.alerts if alert.severity is Severity.ERROR]
+    assert [alert.rule for alert in errors] == found
+    assert all(alert.step <= 10 for alert in errors)
+
+
+def test_an_easy_first_batch_is_not_the_start() -> None:
+    """One batch of an easy kind, then ordinary ones: a good run of q_proj and v_proj in batches of two."""
+    examples = by_difficulty()
+    data = [*examples[:2], *stdlib_blocks(200, 64)[:58]]
+    model = lora(tiny_model(), targets=["q_proj", "v_proj"])
+    monitor = run(model, 30, dataset=data, lr=5e-3, per_device_train_batch_size=2, trainer_class=InOrder)
+    assert ids(monitor) == []
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_start"] > 5.5, "the mean of the steps before the adapters have grown"
+
+
+def test_fewer_modules_may_each_be_larger() -> None:
+    adapter = healthy().run.adapters[0]
+
+    def depth(modules: int) -> float:
+        names = [(block, module) for block in range(4) for module in range(modules)]
+        return RunInfo(tuple(replace(adapter, name=f"layers.{b}.m{m}", layer=b) for b, m in names)).depth
+
+    assert [round(depth(modules), 2) for modules in (1, 2, 6, 7)] == [1.63, 2.31, 4.0, 4.0]
+
+
 # -- LW103 -------------------------------------------------------------------------------------------------------------
 
 
 def test_norm_runaway_comes_before_the_explosion() -> None:
     """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9, threshold_if_no_gain=1e9)
+    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
     rules = [
         patient,
         NormRunaway(),
@@ -213,7 +247,8 @@ def test_an_explosion_takes_the_place_of_the_runaway() -> None:
     for step in range(1, 16):
         values = Reading(np.full(len(last.run.adapters), min(0.5 * 1.5**step, 100.0)))
         improved = {"loss_improved": float(step <= 12), "loss_start": 4.0, "loss_recent": 3.9, "loss_noise": 0.01}
-        episodes.check(replace(last, step=step, metrics={"output_ratio": values}, scalars=improved))
+        metrics = {"output_ratio": values}
+        episodes.check(replace(last, step=step, metrics=metrics, scalars=improved, comparable=False))
     runaway, explosion = episodes.alerts
     assert (runaway.rule, explosion.rule, explosion.step) == ("LW103", "LW102", 13)
     assert runaway.closed_step == 13

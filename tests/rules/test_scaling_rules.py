@@ -73,10 +73,10 @@ def test_the_twin_is_silent() -> None:
     ("rule", "config", "lr", "severity", "told", "setting"),
     [
         ("LW402", {"r": 64, "alpha": 16}, 2e-3, Severity.INFO, {64, 0.25, 2}, "use_rslora=True"),
-        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 2e-3, Severity.WARNING, {2, 11.3, 16, 3}, "lora_alpha"),
+        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 3e-2, Severity.WARNING, {2, 11.3, 16, 3}, "lora_alpha"),
         ("LW403", {"r": 4, "alpha": 4, "use_rslora": True}, 2e-3, Severity.INFO, {4, 2}, "use_rslora=False"),
         ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 1e-5, Severity.INFO, {2, 11.3}, "use_rslora"),
-        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 2e-3, Severity.WARNING, {128, 2, 16}, "lora_alpha"),
+        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 2e-2, Severity.WARNING, {128, 2, 16}, "lora_alpha"),
         ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 1e-5, Severity.INFO, {128, 2, 16}, "lora_alpha"),
     ],
 )

@@ -21,9 +21,9 @@ SEVERITY = {zone.name: zone.severity for zone in ZONES}
 def record(step: int, size: float, gain: float, improved: bool, moved: str = "", layers: int = 4) -> StepRecord:
     """The adapters have this output ratio in each of ``layers`` blocks; the loss is ``gain`` (a share) below 4."""
     adapters = healthy().run.adapters
-    each = tuple(replace(adapters[0], name=f"layers.{i}.q_proj", layer=i) for i in range(layers))
+    each = tuple(replace(adapters[0], name=f"layers.{i}.{k}", layer=i) for i in range(layers) for k in range(6))
     scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
-    metrics = {"output_ratio": Reading(np.full(layers, size))}
+    metrics = {"output_ratio": Reading(np.full(len(each), size))}
     return StepRecord(RunInfo(each, moved=moved), step, metrics, loss=scalars["loss_recent"], scalars=scalars)
 
 

@@ -3,7 +3,7 @@
 import {chartCard, discarded} from './chart.js';
 import {card, em, h, num, plain, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
 import {noAlert} from './overview.js';
-import {blocksOf} from './picture.js';
+import {depthOf} from './picture.js';
 
 export const title = 'Alerts';
 
@@ -214,13 +214,13 @@ const page = (rule) =>
 
 /** What the line of a threshold is called: rules that judge all blocks together draw their share of one layer. */
 function thresholdOf(app, alert, metric) {
-  const blocks = blocksOf(app.schema),
+  const depth = depthOf(app.schema),
     {zone} = app.schema.rules?.find(({id}) => id === alert.rule) ?? {},
-    depthScaled = zone && ['output_ratio', 'relative_spectral_norm'].includes(metric) && blocks > 1;
+    depthScaled = zone && ['output_ratio', 'relative_spectral_norm'].includes(metric) && depth !== 1;
   const name = `threshold ${num(alert.threshold)} of a layer`;
   return {
     value: alert.threshold,
-    name: depthScaled ? `${name}: ${num(alert.threshold * blocks)} / ${blocks} blocks` : name,
+    name: depthScaled ? `${name}: ${num(alert.threshold * depth)} / depth ${num(depth)}` : name,
   };
 }
 

@@ -271,7 +271,7 @@ function tiles(app, known, spread, path) {
     depth =
       path.metric === 'output_ratio'
         ? ['Depth-scaled output ratio', 'depth-scaled output ratio']
-        : ['σ₁ relative to W₀ × blocks', path.metric];
+        : ['σ₁ relative to W₀ × depth', path.metric];
   const settings = ['r', 'alpha', 'scale'].map((key) => most(adapters.map((adapter) => adapter[key]))).join(' / ');
   return [
     tile(
@@ -284,8 +284,8 @@ function tiles(app, known, spread, path) {
     tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? `gain ${percent(gain)}, mean of five` : null),
     tile(
       ...depth,
-      num(size == null ? null : path.blocks * size),
-      size == null ? 'not measured' : `${num(size)} × ${path.blocks} blocks`,
+      num(size == null ? null : path.depth * size),
+      size == null ? 'not measured' : `${num(size)} × depth ${num(path.depth)}`,
     ),
     tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, discarded(app.alerts))), rateOf(schema)),
     !adapters.length

@@ -4,8 +4,9 @@ import {discarded, logTicks, ticks} from './chart.js';
 import {em, h, num, percent, plain, severityClass, svg, tip, words} from './dom.js';
 import {INF, NAN} from './matrix.js';
 
-/** Number of transformer blocks that hold adapters. What each one adds is carried on by all that follow. */
-export const blocksOf = (schema) =>
+/** What turns the ratio of one layer into that of the model; the number of blocks in files that do not name it. */
+export const depthOf = (schema) =>
+  schema.depth ??
   Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
 
 /** Why a run without a step shows nothing: it goes on, or it has ended. */
@@ -28,7 +29,7 @@ export function zoneAt(schema, zones, step) {
 }
 
 /**
- * {metric, blocks, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
+ * {metric, depth, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
  * start; `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `strays`: the points of each stretch
  * that was discarded; `missing`: why there is no point, `broken`: the step of its first NaN.
  */
@@ -38,7 +39,7 @@ export async function pathOf(app, run) {
     waiting = ['running', null].includes(verdict) ? WAITING : NO_STEP;
   if (!metric) {
     const unknown = app.runs[run].step ? 'the output ratio was not measured' : waiting;
-    return {metric: 'output_ratio', points: [], blocks: 1, missing: unknown};
+    return {metric: 'output_ratio', points: [], depth: 1, missing: unknown};
   }
   const window = {max_cols: 400};
   const [schema, {alerts}, spread, start, recent, zones] = await Promise.all([
@@ -47,7 +48,7 @@ export async function pathOf(app, run) {
     app.spread(metric, window, run),
     ...['loss_start', 'loss_recent', 'zone'].map((name) => app.series(name, window, run)),
   ]);
-  const blocks = blocksOf(schema);
+  const depth = depthOf(schema);
   const broken = spread.first.find((_, c) => spread.flags[c * spread.n] & (NAN | INF));
   // A point wherever the output ratio was measured, and where the run is now.
   const steps = recent && start ? [...new Set([...spread.last, recent.last.at(-1)])] : [];
@@ -56,7 +57,7 @@ export async function pathOf(app, run) {
     .map((step) => ({
       step,
       gain: 1 - recent.at(step) / start.at(step),
-      ratio: blocks * spread.at(step, 1),
+      ratio: depth * spread.at(step, 1),
       zone: zoneAt(schema, zones, step),
     }))
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
@@ -64,7 +65,7 @@ export async function pathOf(app, run) {
     within = ([first, last], {step}) => first <= step && step <= last;
   const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
   const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
-  return {metric, points, strays, blocks, broken, missing: points.length ? null : why(app.runs[run], broken, waiting)};
+  return {metric, points, strays, depth, broken, missing: points.length ? null : why(app.runs[run], broken, waiting)};
 }
 
 const why = ({series, step}, broken, waiting) => {
@@ -132,7 +133,7 @@ export function picture(paths, options) {
     bottom = pad.top + H,
     left = pad.left,
     right = pad.left + W,
-    name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × blocks';
+    name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
   const root = svg('svg', {
     class: 'picture',
     width,

@@ -1,0 +1,69 @@
+"""What the monitor says of the second grid of the corpus, by what that grid varies. A section of SCORES.md."""
+
+from __future__ import annotations
+
+import collections
+from collections.abc import Callable, Mapping, Sequence
+
+from benchmarks.corpus.labels import Outcome
+from benchmarks.corpus.markdown import share, table
+from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.replay import first, judge
+from benchmarks.corpus.traces import Trace
+from lora_watch.alerts import Alert, Severity
+
+CELLS: dict[str, Callable[[Spec], object]] = {
+    "modules": lambda spec: spec.targets,
+    "batch": lambda spec: spec.batch,
+    "order of the data": lambda spec: spec.order,
+    "model": lambda spec: spec.base,
+    "text or task": lambda spec: spec.task,
+}
+"""What the second grid varies."""
+
+
+def cells(runs: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> str:
+    """Detection and false alerts on the second grid, by each thing that it varies, and its worst cell."""
+    said = {spec: judge(runs[spec]) for spec in outcomes if spec.everyday}
+    rows, found = [], []
+    for what, of in CELLS.items():
+        for value in sorted({of(spec) for spec in said}, key=str):
+            some = [spec for spec in said if of(spec) == value]
+            rows.append([what, value, *_cell(some, outcomes, said)])
+    by_cell = collections.defaultdict(list)
+    for spec in said:
+        by_cell[spec.targets, spec.batch, spec.order].append(spec)
+    for (targets, batch, order), some in by_cell.items():
+        good = [spec for spec in some if outcomes[spec].label == "good"]
+        false = sum(first(said[spec], Severity.WARNING) is not None for spec in good)
+        bad = [spec for spec in some if outcomes[spec].label in ("diverged", "damaged")]
+        missed = sum(first(said[spec], Severity.ERROR) is None for spec in bad)
+        found.append((false + missed, f"{targets} in batches of {batch}, {order}", false, len(good), missed, len(bad)))
+    worst = max(found)
+    total = ["everything", "", *_cell(list(said), outcomes, said)]
+    heads = ["by", "", "good", "false ERRORs", "false WARNINGs", "damaged, diverged", "named ERROR", "wasted named"]
+    return (
+        table(heads, [total, *rows])
+        + f"\n\nThe worst cell of {len(found)} is {worst[1]}: {worst[2]} of {worst[3]} good runs have a WARNING or an "
+        f"ERROR, and {worst[4]} of {worst[5]} damaged or diverged ones have no ERROR."
+    )
+
+
+def _cell(some: Sequence[Spec], outcomes: Mapping[Spec, Outcome], said: Mapping[Spec, Sequence[Alert]]) -> list[object]:
+    good, bad, wasted = (
+        [spec for spec in some if outcomes[spec].label in labels]
+        for labels in (("good",), ("damaged", "diverged"), ("wasted",))
+    )
+
+    def count(specs: Sequence[Spec], least: Severity) -> int:
+        return sum(first(said[spec], least) is not None for spec in specs)
+
+    errors = count(good, Severity.ERROR)
+    return [
+        len(good),
+        errors,
+        count(good, Severity.WARNING) - errors,
+        len(bad),
+        share(count(bad, Severity.ERROR), len(bad)) if bad else "–",
+        share(count(wasted, Severity.WARNING), len(wasted)) if wasted else "–",
+    ]

@@ -1,0 +1,34 @@
+"""Whether the adapters do harm: the loss of one batch with them against that without them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lora_watch.records import StepRecord
+
+SLIGHT, CLEAR = 1.03, 1.1
+"""The loss with the adapters over that without, from which two comparisons in a row, or one alone, are taken for
+harm."""
+PAUSE = 4
+"""Steps after a comparison that shows no harm before the next one."""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """The loss of one batch, computed twice."""
+
+    adapted: float
+    base: float
+
+    def __str__(self) -> str:
+        return f"one batch costs {self.adapted:.4g} with the adapters and {self.base:.4g} without"
+
+    def harms(self, factor: float = 1.0) -> bool:
+        """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
+        return not self.adapted < factor * self.base
+
+
+def compared(record: StepRecord) -> Compared | None:
+    """What was computed at this step (``signals.base_loss``); None at most steps."""
+    adapted, base = record.scalars.get("adapted_loss"), record.scalars.get("base_loss")
+    return None if adapted is None or base is None or not base > 0 else Compared(adapted, base)
