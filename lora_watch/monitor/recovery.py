@@ -106,8 +106,8 @@ class Recovery(NoRecovery):
         self._last: Recovered | None = None
         self._alert: Alert | None = None
         """The alert that tells of ``_last``."""
-        self._cause: Alert | None = None
-        """The alert that it was for, and how severe that was."""
+        self._cause: Any = None
+        """The alert that it was for, None before the first, and how severe that was."""
         self._severity = Severity.ERROR
         self._wary, self._calm = False, 0
         """Each update is held back until its loss has been seen; sound ones in a row since the last that was not."""
@@ -147,10 +147,8 @@ class Recovery(NoRecovery):
         self._calm = 0 if odd else self._calm + 1
         if odd and self._last is not None:
             self._last.dropped += 1
-            if self._last.dropped > MOST_DROPPED and self._cause is not None:
-                self.give_up(f"{MOST_DROPPED} updates were dropped, and what {self._cause.rule} has found goes on")
-                self._cause.severity = self._severity
-                self._judge.episodes.reopen(self._cause)
+            if self._last.dropped > MOST_DROPPED:
+                self._fail(f"{MOST_DROPPED} updates were dropped, and what {self._cause.rule} has found goes on")
                 self._relax()
         elif self._calm >= CALM:
             self._relax()
@@ -175,10 +173,8 @@ class Recovery(NoRecovery):
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
         good = self._states.good(alerts[0].rule, self._judge.steps)
-        if self.over is not None or good is None:
-            return False
-        way = self._way(alerts, record, good, before_update)
-        if way is None:
+        way = self._way(alerts, record, good, before_update) if self.over is None and good is not None else None
+        if way is None or good is None:
             return False
         self._relax()
         self._used += 1
@@ -190,7 +186,9 @@ class Recovery(NoRecovery):
             self._go_back(way, record, good, own)
             if before_update:  # with gradients of what has just been thrown away
                 self._hold()
-        return True
+            if record.step >= (self._recorder.roster.run.max_steps or math.inf):
+                self._fail(f"step {record.step} was the last, and nothing is trained any more")
+        return self.over is None
 
     def _way(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Treatment | None:
         first, last, times = alerts[0], self._last, self._judge.policy.recover
@@ -217,9 +215,14 @@ class Recovery(NoRecovery):
         self.over = why
         self._judge.story = [*self._judge.story, f"The run does not recover again: {why}."]
 
+    def _fail(self, why: str) -> None:
+        """What has been recovered from stands as it was."""
+        self.give_up(why)
+        self._cause.severity = self._severity
+        self._judge.episodes.reopen(self._cause)
+
     def _drop(self, step: int, own: Sequence[Alert]) -> None:
         """The coming update will be taken back, and what follows held back for a while."""
-        assert self._cause is not None
         self._hold()
         self._wary, self._calm = True, 0
         self._judge.treated = self._cause
@@ -227,7 +230,6 @@ class Recovery(NoRecovery):
         self._tell(Recovered(step - 1, step - 1, self._cause.rule, {}, "untouched"), [], now=False)
 
     def _forgive(self, alerts: Sequence[Alert], back_to: int) -> None:
-        assert self._cause is not None
         self._severity = self._cause.severity
         for alert in alerts:
             alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
@@ -239,7 +241,6 @@ class Recovery(NoRecovery):
         self._doomed = True
 
     def _go_back(self, way: Treatment, record: StepRecord, good: Copy, own: Sequence[Alert]) -> None:
-        assert self._cause is not None
         step = self._judge.steps
         self._states.forget_after(good.step)
         self._copies.drop(self._held)
@@ -267,7 +268,6 @@ class Recovery(NoRecovery):
         )
 
     def _tell(self, recovered: Recovered, closed: Sequence[Alert], now: bool, advise: bool = True) -> None:
-        assert self._cause is not None
         self._last = recovered
         changed = recovered.changed if advise else {}
         self._advised |= self._settings.advised(changed)

@@ -14,7 +14,8 @@ from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.gate import judge
 from lora_watch.trainer.checkpoints import MARK
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -165,6 +166,21 @@ def test_going_on_from_a_discarded_checkpoint_is_noted_and_writing_it_anew_takes
     )
     again.train()
     assert not (bad / MARK).exists()
+
+
+def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
+    """What is left is sound, and nobody has trained it on: the run does not end well."""
+    first = LoraWatchCallback(fail_on="error", console=False, tensorboard=False)
+    torch.manual_seed(0)
+    rest: dict[str, Any] = {"lr": STRONG, "lr_scheduler_type": "constant"}
+    trainer = build_trainer(lora(tiny_model(), alpha=128), stdlib_blocks(64, 16), STEPS, callbacks=[first], **rest)
+    with pytest.raises(LoraWatchError):
+        trainer.train()
+    with pytest.raises(LoraWatchError, match="nothing is trained any more"):
+        trained({"max_steps": trainer.state.global_step, "lr_scheduler_type": "constant"}, tmp_path)
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
+    assert judge([tmp_path]).exit_code == 1
 
 
 class Normed(nn.Module):
