@@ -17,7 +17,7 @@ import torch
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import local
 from lora_watch.alerts import Alert
-from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
+from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of, unwrapped
 from lora_watch.monitor.roster import Roster
 from lora_watch.rules.remedies import is_adaptive
 from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
@@ -120,11 +120,16 @@ class LiveSettings:
 
     @property
     def _can_shrink(self) -> bool:
-        """The product of A and B is all that the adapters add, and both learn, by steps of the learning rate's size."""
+        """The product of A and B is all that the adapters add, and both learn, by steps of the learning rate's size.
+        Nothing else is trained, to whose rate alpha is nothing: a head."""
         adapters = self._roster.adapters
-        return is_adaptive(self._roster.run) and all(
-            isinstance(a, Adapter) and a.middle is None and all(p.requires_grad for p in a.parameters) for a in adapters
-        )
+        if not is_adaptive(self._roster.run) or not all(isinstance(a, Adapter) and a.middle is None for a in adapters):
+            return False
+        own = {id(parameter) for adapter in adapters for parameter in adapter.own}
+        trained = {
+            id(p) for group in unwrapped(self._optimizer).param_groups for p in group["params"] if p.requires_grad
+        }
+        return trained <= own and all(p.requires_grad for adapter in adapters for p in adapter.parameters)
 
     def _shrink(self, factor: float) -> None:
         parameters = {id(p): p for adapter in self._roster.adapters for p in adapter.parameters}

@@ -125,6 +125,7 @@ def test_what_is_saved_loads_as_what_the_model_computes(name: str, tmp_path: Pat
     recovered = report_of(trainer)["recoveries"]
     assert recovered
     assert all(recovery["changed"] for recovery in recovered)
+    assert ("init_factor" in recovered[0]["changed"]) == (name not in ("adalora", "heads")), "more than A and B learns"
     model.save_pretrained(tmp_path / "final")
     again = PeftModel.from_pretrained(tiny_model(), tmp_path / "final")
     assert torch.allclose(logits(again), logits(model), atol=1e-5)
