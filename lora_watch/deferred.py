@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -15,13 +16,35 @@ from lora_watch.records import FloatArray
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
-_NEAR = frozenset({"cpu", "mps"})
-"""Devices whose numbers are fetched at once: MPS has no float64."""
+_NEAR = frozenset({"cpu"})
 
 
 def is_far(device: torch.device) -> bool:
-    """Whether numbers on ``device`` take their time to arrive: accelerators."""
-    return device.type not in _NEAR
+    """Whether numbers on ``device`` take their time to arrive: accelerators. Where there is no float64 to compute in,
+    they are fetched at once."""
+    return device.type not in _NEAR and has_float64(device)
+
+
+@functools.cache
+def has_float64(device: torch.device) -> bool:
+    """MPS has none, nor have some devices of Intel's and Huawei's: each is asked once."""
+    if device.type in ("cpu", "cuda"):
+        return True
+    try:
+        torch.zeros((), dtype=torch.float64, device=device)
+    except (TypeError, RuntimeError):
+        return False
+    return True
+
+
+def with_float64(tensor: Tensor) -> Tensor:
+    """The same numbers, on the host if their device has no float64."""
+    return tensor if has_float64(tensor.device) else tensor.cpu()
+
+
+def on_host(tensor: Tensor) -> Tensor:
+    """The same numbers in float64 on the host: converted there, as not every device can."""
+    return tensor.detach().cpu().double()
 
 
 @dataclass(frozen=True)
@@ -120,14 +143,19 @@ class HostCopy:
 
 
 def arrival_on(device: torch.device) -> Callable[[], None]:
-    """A function that waits for all that has been asked of ``device`` so far. Every torch backend names these alike."""
+    """A function that waits for all that has been asked of ``device`` so far.
+
+    Every torch backend names these alike. MPS has one stream, and no name for it.
+    """
     if device.type == "cpu":
         return lambda: None
     backend = getattr(torch, device.type)
+    if not hasattr(backend, "current_stream"):
+        return backend.synchronize
     event = backend.Event()
     event.record(backend.current_stream(device))
     return event.synchronize
 
 
 def _numbers(tensor: Tensor) -> FloatArray:
-    return tensor.detach().to("cpu").double().flatten().numpy()
+    return on_host(tensor).flatten().numpy()

@@ -7,10 +7,12 @@ import logging
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from lora_watch.lr_finder.walk import ROOM, Walk
 
@@ -39,7 +41,7 @@ def put_back(
     Raises:
         ValueError: something cannot be put back, such as an iterator at work. Nothing has been done then.
     """
-    walk, back = Walk(apart), _random_states()
+    walk, back = Walk(apart), _random_states(parts.get("model"))
     for name, part in parts.items():
         if part is None:
             continue
@@ -74,19 +76,25 @@ def told(left: Collection[str]) -> str:
     return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."
 
 
-def _random_states() -> Callable[[], None]:
-    """Python's, numpy's and torch's, of every device that has drawn."""
+def _random_states(model: nn.Module | None) -> Callable[[], None]:
+    """Python's, numpy's and torch's: of the host, of the accelerators that the model is on, and of CUDA if in use."""
+    kinds = {p.device.type for p in model.parameters()} - {"cpu", "meta"} if model is not None else set()
+    kinds |= {"cuda"} if torch.cuda.is_available() and torch.cuda.is_initialized() else set()
+    devices = list(map(_device_states, kinds))
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() and torch.cuda.is_initialized() else None
-    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
 
     def restore() -> None:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
-        if cuda is not None:
-            torch.cuda.set_rng_state_all(cuda)
-        if mps is not None:
-            torch.mps.set_rng_state(mps)
+        for put_back in devices:
+            put_back()
 
     return restore
+
+
+def _device_states(kind: str) -> Callable[[], None]:
+    """Every torch backend names these alike; MPS is one device."""
+    backend = getattr(torch, kind)
+    which = "rng_state_all" if hasattr(backend, "get_rng_state_all") else "rng_state"
+    return partial(getattr(backend, f"set_{which}"), getattr(backend, f"get_{which}")())

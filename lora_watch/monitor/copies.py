@@ -99,7 +99,7 @@ class Copies:
             buffers=[_to_host(buffer, rooms.get(i)) for i, buffer in enumerate(self._buffers.seen)],
             scores=self._buffers.scores,
         )
-        devices = {tensor.device for tensor in map(local, parameters) if is_far(tensor.device)}
+        devices = {tensor.device for tensor in map(local, parameters)}
         made.waits = [arrival_on(device) for device in devices]
         return made
 

@@ -34,8 +34,17 @@ class Factored(Protocol):
 class _Staged(NamedTuple):
     """What is measured on one accelerator."""
 
+    grams: StagedGrams
     compute: Callable[[], Tensor]
-    portions: list[tuple[Places, Portion]]
+    portions: list[tuple[list[int], Places, Portion]]
+
+    def add_to(self, totals: Totals, numbers: FloatArray, factors: list[Factors] | None, spectrum: bool) -> int:
+        """As ``Portion.add_to``, from the numbers that ``compute`` has led to."""
+        redone = 0
+        for members, places, portion in self.portions:
+            blocks = None if factors is None else [factors[i] for i in members]
+            redone += portion.add_to(totals, *places.read(numbers), spectrum, blocks)
+        return redone
 
 
 class AdapterBank:
@@ -83,7 +92,8 @@ class AdapterBank:
 
         On an accelerator this takes 2 + the number of different shapes of factors operations, the copy to the host
         counted, however many adapters there are, as long as they fit into the staging buffer. Blocks that have to be
-        redone are read when the result is: a step later they are those of that step.
+        redone are read from that buffer when the result is. Where it was too small for all they are read from the
+        adapters: a step later they are those of that step.
         """
         if not due.norms:
             return ready({})
@@ -100,15 +110,16 @@ class AdapterBank:
 
         def finish(results: Sequence[FloatArray]) -> Readings:
             with np.errstate(all="ignore"), torch.no_grad():
-                for staged, result in zip(far, results):
-                    for places, portion in staged.portions:
-                        self.redone += portion.add_to(totals, *places.read(result), spectrum)
+                for staged, result, latest in zip(far, results, factors):
+                    self.redone += staged.add_to(totals, result, latest(), spectrum)
                 totals.sums[~known] = np.nan
                 self.spectrum = np.abs(scale)[:, None] * _padded(len(scale), totals.sigmas) if spectrum else None
                 metrics = _metrics(scale, totals.sums, spectrum)
                 return {name: Reading(values, known) for name, values in metrics.items()}
 
-        return Deferred([staged.compute() for staged in far], finish)
+        grams = [staged.compute() for staged in far]
+        factors = [staged.grams.latest() for staged in far]
+        return Deferred(grams, finish)
 
     def _portions(self, now: Resolved) -> Iterable[Portion]:
         """What is on the host. What is on accelerators is then in ``_far``, and ``known`` is of these adapters."""
@@ -151,8 +162,8 @@ class AdapterBank:
         if grams is None or grams.signature != staging_signature(blocks, middles):
             self._staging.pop(device, None)  # before the new one takes its memory
             self._staging[device] = grams = StagedGrams(blocks, middles)
-        parts = [(grams.places(members), portion) for members, portion in portions(entries)]
-        return _Staged(grams.of(blocks, middles), parts)
+        parts = [(members, grams.places(members), portion) for members, portion in portions(entries)]
+        return _Staged(grams, grams.of(blocks, middles), parts)
 
 
 def _padded(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.deferred import with_float64
 from lora_watch.norms.quantised import dequantised
 from lora_watch.records import FloatArray
 from lora_watch.sharding import zero
@@ -92,6 +93,7 @@ def matrix_norms(weight: Tensor) -> tuple[float, float]:
     σ₁ comes from ``_top_right_vector``, and both numbers from one last pass in float64: ‖W·v‖ is off by the square of
     v's error only.
     """
+    weight = with_float64(weight)
     if weight.stride(0) < weight.stride(1):
         weight = weight.T  # rows are what is read together
     v = _top_right_vector(weight)
@@ -106,7 +108,8 @@ def matrix_norms(weight: Tensor) -> tuple[float, float]:
 @torch.no_grad()
 def frobenius_norm(weight: Tensor) -> float:
     """‖W‖_F of a matrix of any floating-point dtype, in float64, a piece at a time; NaN or infinite if W is."""
-    return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in _pieces(weight, torch.float64)) ** 0.5
+    pieces = _pieces(with_float64(weight), torch.float64)
+    return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in pieces) ** 0.5
 
 
 def _top_right_vector(weight: Tensor) -> Tensor:

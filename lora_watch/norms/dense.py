@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from lora_watch.adapters import DenseAdapter
-from lora_watch.deferred import Deferred, ready
+from lora_watch.deferred import Deferred, ready, with_float64
 from lora_watch.norms.base import matrix_norms
 from lora_watch.records import BoolArray, Due, Reading, Readings
 
@@ -58,6 +58,6 @@ def dense_norms(adapter: DenseAdapter, effective_rank: bool = False) -> dict[str
     norm, top = float(np.linalg.norm(norms[:, 0])), float(norms[:, 1].max())
     out = {"delta_norm": norm, "spectral_norm": top, "stable_rank": (norm / top) ** 2 if top else 0.0}
     if effective_rank and np.isfinite(norm) and max(min(block.shape) for block in blocks) <= SPECTRUM_UP_TO:
-        sigma = torch.cat([torch.linalg.svdvals(block.double()) for block in blocks])
+        sigma = torch.cat([torch.linalg.svdvals(with_float64(block).double()) for block in blocks])
         out["effective_rank"] = float(torch.special.entr(sigma / sigma.sum()).sum().exp()) if top else 0.0
     return out

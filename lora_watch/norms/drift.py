@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter, Factors
-from lora_watch.deferred import Deferred, ready
+from lora_watch.deferred import Deferred, on_host, ready
 from lora_watch.norms.grams import HOST_PIECE, difference_gram
 from lora_watch.norms.spectrum import F2, product_square, solve_precisely
 from lora_watch.records import Due, FloatArray, Reading, Readings
@@ -114,7 +114,7 @@ def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray, staging:
 
 def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
     """The same by QR of the factors side by side in float64: a few copies of one adapter."""
-    a, b, a0, b0 = (factor.to("cpu", torch.float64) for factor in (*now, *then))
+    a, b, a0, b0 = map(on_host, (*now, *then))
     k, k0 = torch.from_numpy(c), torch.from_numpy(c0)
     if len(c) == len(c0):
         sum_of_products = Factors(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
@@ -140,7 +140,7 @@ def _core(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatAr
     middle = adapter.middle if blocks else None
     if middle is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))
-    return adapter.scale * middle.detach().to("cpu", torch.float64).numpy()
+    return adapter.scale * on_host(middle).numpy()
 
 
 def _same_layer(now: Sequence[Factors], then: Sequence[Factors]) -> bool:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.deferred import is_far
+from lora_watch.deferred import is_far, on_host
 from lora_watch.records import FloatArray
 
 HOST_PIECE = 2 << 20
@@ -38,7 +38,7 @@ _foreach_copy: Callable[[list[Tensor], list[Tensor]], object] = torch._foreach_c
 def uses_staging(device: torch.device, small: bool) -> bool:
     """Whether blocks on ``device`` are batched there; on a CPU only ``small`` models gain by it.
 
-    MPS has no float64: its factors are brought to the host.
+    Where there is no float64, factors are brought to the host.
     """
     return is_far(device) or (small and device.type == "cpu")
 
@@ -59,11 +59,11 @@ def _gram(x: Tensor, out: FloatArray) -> None:
     step = _columns(r)
     # numpy sees that this is symmetric and has BLAS compute one half (syrk): twice as fast as torch.mm.
     if d <= step:
-        y = x.to("cpu", torch.float64).numpy()
+        y = on_host(x).numpy()
         np.dot(y, y.T, out=out)
         return
     for start in range(0, d, step):
-        y = x[:, start : start + step].to("cpu", torch.float64).numpy()
+        y = on_host(x[:, start : start + step]).numpy()
         out += np.dot(y, y.T)
 
 
@@ -78,7 +78,7 @@ def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
     The difference is taken in float64, element by element, in ``staging``: float64 on the host, of any length. On an
     accelerator x is formed there whole.
     """
-    if now.device.type not in ("cpu", "mps"):
+    if is_far(now.device):
         return _difference_gram_there(now, then)
     r, d = now.shape
     out = np.zeros((2 * r, 2 * r))
@@ -115,7 +115,7 @@ class StagedGrams:
     shape empties it: 1 + shapes operations, independent of the number of adapters. Where the buffer is too small for
     all, this is done in rounds: at most 2·rounds + shapes. In float64 there is no TF32 that could be on.
 
-    Has been run on a CPU only. ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
+    ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
     """
 
     def __init__(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
@@ -136,6 +136,8 @@ class StagedGrams:
         rows = dict.fromkeys(self._regions, 0)
         self._rows = [0] * len(factors)  # of each factor's Gram among those of its rank
         self._rounds: list[tuple[list[_Stack], list[tuple[Tensor, Tensor, Tensor]]]] = []
+        self._computed = 0
+        rooms: dict[int, Tensor] = {}
         for members in rounds:
             stacks, products, used = [], [], 0
             for (is_b, shape), run in groupby(members, lambda i: (i % 2, factors[i].shape)):
@@ -145,11 +147,14 @@ class StagedGrams:
                 result = self._results[place : place + len(same) * r * r].view(len(same), r, r)
                 stacks.append(_Stack(same, stack))
                 products.append((stack.mT, stack, result) if is_b else (stack, stack.mT, result))
-                for i in same:
+                for i, room in zip(same, stack):
+                    rooms[i] = room
                     self._rows[i] = rows[r]
                     rows[r] += 1
                 used += stack.numel()
             self._rounds.append((stacks, products))
+        staged = [Factors(rooms[i], rooms[i + 1]) for i in range(0, len(factors), 2)]
+        self._staged = staged if len(rounds) == 1 else None
 
     def of(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> Callable[[], Tensor]:
         """What computes all Grams of these as they are when it is called: float64, on the device, for ``Places.read``
@@ -160,6 +165,7 @@ class StagedGrams:
         diagonals = [middle.detach() for middle in middles if middle is not None]
 
         def compute() -> Tensor:
+            self._computed += 1
             for filled, products in rounds:
                 filled()
                 for left, right, result in products:
@@ -169,6 +175,12 @@ class StagedGrams:
             return self._results
 
         return compute
+
+    def latest(self) -> Callable[[], list[Factors] | None]:
+        """What gives the factors as the latest call has read them, in float64 on the device: None where they did not
+        fit into the staging buffer together, or another call has been since."""
+        call = self._computed
+        return lambda: self._staged if self._computed == call else None
 
     def places(self, members: Sequence[int]) -> Places:
         """Where the results of some of the blocks, which are of one rank, lie."""

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.deferred import is_far
+from lora_watch.deferred import has_float64, is_far
 
 _GOLDEN = 0.6180339887498949
 
@@ -153,7 +153,7 @@ def squares_and_norms(kept: Kept) -> Tensor:
     """‖B·diag(middle)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``.
 
     With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are in
-    single precision, of float64 factors in double; all else is in float64 (which MPS has not), and everything is on an
+    single precision, of float64 factors in double; all else is in float64 (where there is one), and everything is on an
     accelerator, where TF32 may be on whatever we say.
     """
     parts, (a, b, middle, _) = kept.parts, kept.parts[0]
@@ -184,8 +184,8 @@ def _stack(matrices: Sequence[Tensor | None]) -> Tensor:
 
 
 def _precise(x: Tensor) -> Tensor:
-    """In float64, which MPS has not."""
-    return x.float() if x.device.type == "mps" else x.double()
+    """In float64 where there is one."""
+    return x.double() if has_float64(x.device) else x.float()
 
 
 def _wide(factor: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.deferred import Deferred, ready
+from lora_watch.deferred import Deferred, ready, with_float64
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
 
@@ -44,9 +44,9 @@ class Magnitudes:
         by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
         for i, adapter in self._having if due.full else ():
             if (m := adapter.magnitude) is not None:
-                m = (m.cpu() if m.device.type == "mps" else m).detach().double().flatten()
+                m = with_float64(m).detach().double().flatten()
                 start = self._start.get(adapter.name)
-                begun = m if start is None or start.numel() != m.numel() else start.flatten().to(m)
+                begun = m if start is None or start.numel() != m.numel() else with_float64(start).flatten().to(m)
                 change = torch.where(begun != 0, (m - begun) / begun, 0 * m)
                 indices, rows = by_device.setdefault(m.device, ([], []))
                 indices.append(i)

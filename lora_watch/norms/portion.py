@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
+from lora_watch.deferred import on_host
 from lora_watch.norms.spectrum import TOP, solve, solve_precisely
 from lora_watch.records import FloatArray
 
@@ -49,20 +50,28 @@ class Portion:
         if all(middle is None for middle in self._middles):
             return None
         ones = torch.ones(self.blocks[0].a.shape[0], dtype=torch.float64)
-        there = [ones if middle is None else middle.detach().to("cpu", torch.float64) for middle in self._middles]
+        there = [ones if middle is None else on_host(middle) for middle in self._middles]
         return torch.stack(there).numpy()
 
     def add_to(
-        self, totals: Totals, gram_a: FloatArray, gram_b: FloatArray, middles: FloatArray | None, spectrum: bool
+        self,
+        totals: Totals,
+        gram_a: FloatArray,
+        gram_b: FloatArray,
+        middles: FloatArray | None,
+        spectrum: bool,
+        blocks: Sequence[Factors] | None = None,
     ) -> int:
         """Add what the Grams tell to ``totals``; how many blocks had to be redone from their factors for that.
 
         ``gram_a``, ``gram_b``: A·Aᵀ and Bᵀ·B, ``[n, r, r]``; ``middles``: ``[n, r]``, ones for none; or None.
+        ``blocks``: the factors that the Grams are of, where they may have changed since.
         """
         rows, sigmas, doubtful = solve(gram_a, gram_b, middles, self._limits, spectrum)
         redo = np.flatnonzero(doubtful).tolist()
         for i in redo:
-            rows[i], sigma = solve_precisely(self.blocks[i], None if middles is None else middles[i], rows[i])
+            block = self.blocks[i] if blocks is None else blocks[i]
+            rows[i], sigma = solve_precisely(block, None if middles is None else middles[i], rows[i])
             if spectrum:
                 sigmas[i] = 0.0
                 sigmas[i, : len(sigma)] = sigma

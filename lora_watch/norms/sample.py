@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import here, sharded
-from lora_watch.deferred import Deferred, ready
+from lora_watch.deferred import Deferred, ready, with_float64
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 ELEMENTS = 64
@@ -52,8 +52,8 @@ def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind
 @torch.no_grad()
 def _stacked(kinds: Mapping[Kind, _Views]) -> dict[Kind, _Rows]:
     stacked = {kind: _Rows(views.places, torch.stack(views.rows)) for kind, views in kinds.items()}
-    # MPS has no float64, in which they are compared.
-    return {k: rows._replace(values=rows.values.cpu()) if k[0].type == "mps" else rows for k, rows in stacked.items()}
+    # They are compared in float64.
+    return {kind: rows._replace(values=with_float64(rows.values)) for kind, rows in stacked.items()}
 
 
 def _elements(tensor: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from lora_watch.adapters.adapter import Factors
+from lora_watch.deferred import on_host
 from lora_watch.records import BoolArray, FloatArray
 
 A2, B2, F2, TOP, SUM, SUM_LOG = range(6)
@@ -101,7 +102,7 @@ def solve_precisely(block: Factors, middle: FloatArray | None, row: FloatArray) 
     batching. ``row`` is what ``solve`` gave, for the norms of the factors; it stands where the factors have become
     non-finite since.
     """
-    a, b = (factor.detach().to("cpu", torch.float64).numpy() for factor in block)
+    a, b = (on_host(factor).numpy() for factor in block)
     if not np.isfinite(a.sum() + b.sum()):
         return row, np.full(len(a), np.nan)
     if middle is not None:

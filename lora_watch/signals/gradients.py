@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lora_watch.adapters import DenseAdapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import here, sharded, whole
-from lora_watch.deferred import Deferred, is_far, ready
+from lora_watch.deferred import Deferred, is_far, ready, with_float64
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 from lora_watch.sharding import dtensor
 
@@ -132,10 +132,9 @@ class Kind(NamedTuple):
         """
         if self.sharded:
             return dtensor.norms(grads)
+        grads = [with_float64(grad) for grad in grads]
         if self.stacked:
             return torch.linalg.vector_norm(torch.stack(grads).flatten(1), order, dim=1, dtype=torch.float64)
-        if grads[0].device.type == "mps":  # has no float64
-            grads = [grad.cpu() for grad in grads]
         return torch.stack(_foreach_norm(grads, order, dtype=torch.float64 if order == 2 else None))
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
+from lora_watch.deferred import has_float64
 from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.batches import hash_batch
 from lora_watch.signals.labels import Labels
@@ -84,7 +85,7 @@ class LossTap:
 
     def _add(self, loss: Any) -> None:
         value = torch.as_tensor(loss).detach()
-        value = value.to(torch.float32 if value.device.type == "mps" else torch.float64)  # MPS has no float64
+        value = value.double() if has_float64(value.device) else value.float()
         self._sum = value.clone() if self._sum is None else self._sum + value
 
     def reset(self) -> None:
