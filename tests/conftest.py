@@ -1,6 +1,7 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported.
 
 ``LORA_WATCH_TEST_DEVICE=cuda`` has the tests run on an accelerator that can (``benchmarks/gpu.py`` does it).
+``strict`` is the test suite's own (``tests/device``); ``LORA_WATCH_TEST_DEVICE_REFUSES=float64`` makes it one without.
 """
 
 import os
@@ -21,10 +22,17 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-if os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu") == "cpu":
+if (device := os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu")) in ("cpu", "strict"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 for variable in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_PATIENCE", "LORA_WATCH_MUTE", "WANDB_PROJECT"):
     os.environ.pop(variable, None)
+
+if device == "strict":
+    from tests.device import strict
+
+    os.environ["ACCELERATE_TORCH_DEVICE"] = "strict:0"  # where a Trainer puts its model
+    strict.load()
+    strict.refuse(os.environ.get("LORA_WATCH_TEST_DEVICE_REFUSES", "").split())
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 

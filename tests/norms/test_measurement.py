@@ -14,8 +14,9 @@ import torch
 from torch import nn
 
 from lora_watch import NoAdaptersError, measure
+from lora_watch.deferred import on_host
 from lora_watch.norms import Measurement
-from tests.support import lora, needs_peft, tiny_model, train
+from tests.support import DEVICE, lora, needs_peft, tiny_model, train
 
 METRICS = [
     "scale",
@@ -42,9 +43,9 @@ def test_numbers_of_a_trained_model(model: Any) -> None:
     assert len(got.names) == 28
     for i, name in enumerate(got.names):
         layer = modules[f"base_model.model.{name}"]
-        a, b = (layer.lora_A["default"].weight.detach().double(), layer.lora_B["default"].weight.detach().double())
+        a, b = (on_host(layer.lora_A["default"].weight), on_host(layer.lora_B["default"].weight))
         sigma = torch.linalg.svdvals(4.0 * b @ a)
-        weight = layer.base_layer.weight.double()
+        weight = on_host(layer.base_layer.weight)
         p = sigma[:4] / sigma[:4].sum()
         want = {
             "scale": 4.0,
@@ -66,7 +67,8 @@ def test_numbers_of_a_trained_model(model: Any) -> None:
 def test_changes_nothing(training: bool) -> None:
     model = lora(tiny_model())
     model.train(training)
-    model(input_ids=torch.arange(8)[None], labels=torch.arange(8)[None]).loss.backward()
+    ids = torch.arange(8, device=DEVICE)[None]
+    model(input_ids=ids, labels=ids).loss.backward()
     before = {name: (p.detach().clone(), p.grad, p.requires_grad, p._version) for name, p in model.named_parameters()}
     grads = {name: grad.clone() for name, (_, grad, _, _) in before.items() if grad is not None}
     assert grads
@@ -101,11 +103,11 @@ def test_other_tuners_are_measured_by_what_they_add(name: str) -> None:
     assert got.r == (0,) * 8
     assert got.known.all()
     modules = dict(model.named_modules())
-    before = {n: modules[f"base_model.model.{n}"].base_layer.weight.detach().double() for n in got.names}
+    before = {n: on_host(modules[f"base_model.model.{n}"].base_layer.weight) for n in got.names}
     model.merge_adapter()
     for i, n in enumerate(got.names):
         weight = before[n]
-        change = modules[f"base_model.model.{n}"].base_layer.weight.detach().double() - weight
+        change = on_host(modules[f"base_model.model.{n}"].base_layer.weight) - weight
         sigma = torch.linalg.svdvals(change)
         p = sigma / sigma.sum()
         want = {

@@ -22,7 +22,7 @@ from lora_watch.monitor.guard import Guard
 from lora_watch.norms.layer_outputs import Sampled
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.records import BoolArray, Due, FloatArray
-from tests.support import lora, stdlib_blocks, tiny_model, train
+from tests.support import DEVICE, lora, stdlib_blocks, tiny_model, train
 
 
 def trained(**config: Any) -> nn.Module:
@@ -37,7 +37,7 @@ def trained(**config: Any) -> nn.Module:
 
 
 def batch(n: int = 2, length: int = 24) -> dict[str, torch.Tensor]:
-    ids = torch.tensor([example["input_ids"][:length] for example in stdlib_blocks(n, 32)])
+    ids = torch.tensor([example["input_ids"][:length] for example in stdlib_blocks(n, 32)], device=DEVICE)
     return {"input_ids": ids, "labels": ids}
 
 
@@ -56,14 +56,14 @@ def direct(model: nn.Module, inputs: dict[str, torch.Tensor], keep: torch.Tensor
         handle.remove()
     out = []
     for a in adapters:
-        x = seen[id(a.base_layer)]
-        left, right = a.factors()[0].b.double(), a.factors()[0].a.double()
-        weight = a.base_weight.double()
+        x = seen[id(a.base_layer)].cpu()
+        left, right = a.factors()[0].b.cpu().double(), a.factors()[0].a.cpu().double()
+        weight = a.base_weight.cpu().double()
         if a.kind == "Embedding":
             x = torch.nn.functional.one_hot(x.flatten(), weight.shape[0]).double()
             weight = weight.T
         rows = x.reshape(-1, x.shape[-1]).double()
-        rows = rows if keep is None else rows[keep]
+        rows = rows if keep is None else rows[keep.cpu()]
         spoken, own = abs(a.scale) * rows @ right.T @ left.T, rows @ weight.T
         out.append(float(spoken.norm() / own.norm()))
     return np.array(out)
@@ -264,7 +264,7 @@ def test_bf16_and_autocast_are_measured_in_single_precision() -> None:
     model, inputs = trained(), batch()
     probe = probe_of(model)
     probe.arm(0)
-    with torch.autocast("cpu", torch.bfloat16):
+    with torch.autocast(DEVICE.type, torch.bfloat16):
         model(**inputs)
     ratio, _ = read(probe)
     assert ratio == pytest.approx(direct(model, inputs), rel=0.03)  # the inputs themselves are rounded

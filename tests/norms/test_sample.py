@@ -13,7 +13,7 @@ from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.adapters.live import Live
 from lora_watch.norms.sample import Changed, FrozenWeights
 from lora_watch.records import BoolArray, Due, FloatArray
-from tests.support import lora, tiny_model
+from tests.support import DEVICE, lora, tiny_model
 
 DUE = Due(1)
 
@@ -53,7 +53,7 @@ def test_what_cannot_lose_updates_is_not_looked_at() -> None:
 def test_factors_smaller_than_the_sample() -> None:
     tiny = adapters(torch.bfloat16, r=1, targets=["q_proj"])
     for adapter in tiny:
-        adapter.parameters[0].data = torch.ones(1, 3, dtype=torch.bfloat16)
+        adapter.parameters[0].data = torch.ones(1, 3, dtype=torch.bfloat16, device=DEVICE)
     changed = Changed(Live(tiny))
     tiny[0].parameters[0].data[0, 1] = 2.0
     assert changed.begin(DUE).now()["a_changed"].values[0] == pytest.approx(1 / 3, abs=0.02)

@@ -1,0 +1,1 @@
+"""A device of the test suite's own, stricter than CUDA (``strict``), and what runs on it."""

@@ -1,0 +1,30 @@
+"""``benchmarks/gpu.py`` from beginning to end, but for the tests that it starts: those are run here anyhow."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks import gpu
+
+
+def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    gpu.main(["--device", "strict", "--models", "toy", "--steps", "1", "--no-tests"])
+    told = capsys.readouterr().out
+    assert "nothing here is an accelerator" in told
+    assert "weights the same bit for bit with and without; norms agree with float64" in told
+    assert "output_ratio agrees with its definition" in told
+    assert "torch.compile (eager): the same losses" in told
+
+
+def test_it_finds_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    real = gpu.Monitor.step
+
+    def step(self: gpu.Monitor, loss: torch.Tensor) -> object:
+        loss.item()
+        return real(self, loss=loss)
+
+    monkeypatch.setattr(gpu.Monitor, "step", step)
+    with pytest.raises(gpu.Surprise, match="waits for the device: item"):
+        gpu.train(gpu.MODELS["toy"], torch.device("strict"), 1, "plain")
