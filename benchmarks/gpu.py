@@ -1,6 +1,6 @@
 """Claim, not yet proven: on a GPU nobody waits for the monitor. **Never run on a GPU**: there was none.
 
-    python benchmarks/gpu.py [--device cuda|mps|xpu|cpu] [--models 1b,7b] [--steps 20] [--no-tests]
+    python benchmarks/gpu.py [--device cuda|mps|xpu|strict|cpu] [--models 1b,7b] [--steps 20] [--no-tests]
 
 One command for those who have one. Random weights in the shapes of Llamas, bf16, 224 adapters of rank 16. For each
 model: the time of a step without the monitor, with a plain step's measurement and with a full one; the monitor's own
@@ -10,7 +10,8 @@ hold: nothing waits for the device but the reading of the step before (CUDA's ow
 to 1e-3; weights after training are the same bit for bit with and without the monitor; a captured CUDA graph replays
 with it as without; ``torch.compile`` makes the same graphs of a model with it as without; and the tests of what arrives
 late (``LATE``), which elsewhere take a CPU for an accelerator, pass on the device.
-``--device cpu --models toy`` tries the script itself where there is no accelerator; its times mean nothing then.
+``--device strict --models toy`` runs it on the device of the test suite (``tests/device``), which the suite does, and
+``--device cpu --models toy`` without any. Times mean nothing there.
 """
 
 from __future__ import annotations
@@ -104,7 +105,15 @@ def wait(device: torch.device) -> None:
 
 @contextlib.contextmanager
 def no_waiting(device: torch.device) -> Iterator[None]:
-    """Inside, CUDA raises where something waits for it. Other devices have no such check."""
+    """Inside, CUDA raises where something waits for it, and the strict device says so. Other devices cannot tell."""
+    if device.type == "strict":
+        from tests.device import strict
+
+        with strict.waits() as waits:
+            yield
+        if blocking := [wait for wait in waits if wait.what != "event"]:
+            raise Surprise(f"the monitor waits for the device: {blocking[0].what}, {', '.join(blocking[0].stack[:3])}")
+        return
     if device.type != "cuda":
         yield
         return
@@ -334,6 +343,16 @@ def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
     print(f"  weights {told}; norms agree with float64 on the CPU to 1e-6")
 
 
+def _load_strict() -> None:
+    """The device of the test suite, which is not installed: it lies beside this folder."""
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from tests.device import strict
+
+    if reason := strict.why_not():
+        raise SystemExit(f"nothing has been measured: {reason}")
+    strict.load()
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--device", default="cuda")
@@ -341,12 +360,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--no-tests", action="store_true", help="leave out the tests")
     options = parser.parse_args(arguments)
+    if options.device == "strict":
+        _load_strict()
     device = torch.device(options.device)
     if device.type != "cpu" and not getattr(torch, device.type).is_available():
         raise SystemExit(f"no {device.type} device here: nothing has been measured (--device cpu tries the script)")
     card = torch.cuda.get_device_name() if device.type == "cuda" else device.type
     print(f"{card}, torch {torch.__version__}, Python {sys.version.split()[0]}")
-    if device.type == "cpu":
+    if device.type in ("cpu", "strict"):
         print("A dry run: nothing here is an accelerator, and no time below means anything for one.")
     for name in options.models.split(","):
         report(name, MODELS[name], device, options.steps)

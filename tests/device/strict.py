@@ -2,8 +2,8 @@
 
 Its memory is where the host cannot read: a process that tries dies at once. A copy to pinned memory that need not block
 arrives only when it is waited for, and is all NaN until then; so is memory that nothing has written to. A tensor of the
-CPU's together with one of the device's is refused as CUDA refuses it. Whatever waits for the device is noted, with its stack:
-``waits()``. ``refuse({"float64"})`` makes it a device without float64, as MPS is one.
+CPU's together with one of the device's is refused as CUDA refuses it. Whatever waits for the device is noted, with its
+stack: ``waits()``. ``refuse({"float64"})`` makes it a device without float64, as MPS is one.
 
 The kernels are the CPU's, so that every model and optimizer runs. What it does not have: streams that overtake each
 other, a second device, collectives, graphs.
