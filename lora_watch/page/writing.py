@@ -18,8 +18,10 @@ from lora_watch.text import clean
 
 MOST_BYTES = 1_500_000
 """Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
-COLUMNS = (600, 400, 300, 220, 160, 120, 90, 70, 50)
-"""Of a table at most, the first that fits; fewer show no run."""
+MOST_COLUMNS, FEWEST_COLUMNS = 600, 50
+"""Of a table. Fewer show no run: then the page is larger."""
+_BYTES = 4.2
+"""Of a page that a number of a table has taken, noisy ones of pooled columns."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -81,12 +83,15 @@ def page(files: Files) -> str:
 
 def _within(content: Answers, room: int) -> str:
     """In as many columns as there is room for."""
-    answers = ""
-    for columns in COLUMNS:
-        answers = pack(*content.pooled(columns))
-        if len(answers) <= room:
-            break
+    items = sum(table.series.values.shape[1] for tables in content.tables.values() for table in tables.values())
+    columns = _between(room / (_BYTES * max(items, 1)))
+    while len(answers := pack(*content.pooled(columns))) > room and columns > FEWEST_COLUMNS:
+        columns = _between(0.95 * columns * room / len(answers))
     return answers
+
+
+def _between(columns: float) -> int:
+    return int(max(FEWEST_COLUMNS, min(MOST_COLUMNS, columns)))
 
 
 def _names(runs: Sequence[str]) -> str:

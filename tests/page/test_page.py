@@ -110,9 +110,9 @@ def test_a_long_run_of_many_adapters_fits(tmp_path: Path, open_page: Open) -> No
         records.append(record_of(run, 30 * step, metrics={k: r.values for k, r in record.metrics.items()} | own))
     write(tmp_path / "run", run, records)
     target = tmp_path / "report.html"
-    began = time.monotonic()
+    began = time.process_time()
     write_page([tmp_path / "run"], target)
-    assert time.monotonic() - began < 20, "on a busy machine"
+    assert time.process_time() - began < 20, "on a busy machine"
     assert target.stat().st_size <= MOST_BYTES
     page = open_page(target, view="heatmap", metric="metric_3")
     assert "stands for up to" in page.inner_text("#view .notes")
