@@ -163,8 +163,9 @@ class LoraWatch(Callback):
             notes=() if model.training else (_EVALUATING,),
             **{"max_steps": _planned(trainer), **self.settings},
         )
-        if self._restored:
-            monitor.load_state_dict(self._restored)
+        restored, self._restored = self._restored, {}  # the next fit may be another run
+        if restored:
+            monitor.load_state_dict(restored)
         return monitor
 
     def _guard(self, doing: str) -> AbstractContextManager[None]:

@@ -116,6 +116,11 @@ def _why_none(model: nn.Module) -> str:
     return f"No LoRA adapter found. {looked}. {has}, {what}"
 
 
+def listed_alone(adapters: Sequence[DenseAdapter]) -> str:
+    """``2 LoHa, 1 OFT``."""
+    return ", ".join(f"{count} {method}" for method, count in Counter(a.method for a in adapters).items())
+
+
 def listed(adapters: Sequence[DenseAdapter]) -> str:
     """``2 LoHa: measured as whole matrices; 1 OFT: not measured, it multiplies …``"""
     counts = Counter((adapter.method, adapter.why_not) for adapter in adapters)

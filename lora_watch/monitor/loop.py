@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -18,6 +19,16 @@ from lora_watch.monitor.recovery import NoRecovery
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
 from lora_watch.text import count
+
+
+class _Over(NoRecovery):
+    """Of a run that has ended: what a checkpoint is to know."""
+
+    def __init__(self, state: dict[str, Any]):
+        self._state = state
+
+    def state_dict(self) -> dict[str, Any]:
+        return self._state
 
 
 class Loop:
@@ -39,6 +50,8 @@ class Loop:
         self._coming: StepRecord | None = None
         """What is known of a step whose update has not been applied yet."""
         self._started = False
+        self._announced: RunInfo | None = None
+        """What the sinks know of the run and its adapters."""
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
@@ -113,7 +126,7 @@ class Loop:
             self._started = True
             Loop.started += 1
             interrupts.began(self)
-            self._judge.sinks.start(self.run, step)
+            self._announce(step)
             self._judge.sinks.updated(step)
             if step == 0:
                 self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
@@ -137,6 +150,7 @@ class Loop:
         something to act for (``fail_on``, ``recover``).
         """
         with self.guard("reading gradients"):
+            self._look_again()
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
@@ -169,13 +183,11 @@ class Loop:
             self._judge_waiting()
             dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
-            recorder, run = self._recorder, self.run
-            if recorder.roster.has_changed():
-                recorder.find(self.steps)
+            recorder = self._recorder
+            self._look_again(everywhere=self._cadence.due(self.steps).full)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, labels=labels)
-            if self.run is not run:  # other adapters, or a note
-                self._judge.sinks.start(self.run, self.steps)
+            self._announce(self.steps)
             if dropped or not self._waiting.arrival.late:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
@@ -231,6 +243,7 @@ class Loop:
         adapter was measured at any step it is ``unknown``.
         """
         if not self._started:
+            self._recorder.close()
             return
         self.flush()
         errors = in_order(alert for alert in self._judge.episodes.open if alert.severity >= Severity.ERROR)
@@ -245,6 +258,8 @@ class Loop:
             interrupts.ended(self)
             self._recorder.close()
         self._judge.sinks.finish(verdict, message)
+        with self.guard("letting go of the model"):
+            self._recorder, self._recovery = copy.copy(self._recorder), _Over(self._recovery.state_dict())
 
     @guarded("noting an evaluation")
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -263,6 +278,16 @@ class Loop:
         self._judge.load_state_dict(state)
         self._recorder.load_state_dict(state)
         self._recovery.load_state_dict(state.get("recovery", {}))
+
+    def _look_again(self, everywhere: bool = False) -> None:
+        """Adapters may have come, gone or been switched since they were looked for."""
+        if self._recorder.roster.has_changed(everywhere):
+            self._recorder.find(self.steps)
+
+    def _announce(self, step: int) -> None:
+        if self.run is not self._announced:  # other adapters, or a note
+            self._announced = self.run
+            self._judge.sinks.start(self.run, step)
 
     def _judge_waiting(self, dropped: bool = False) -> None:
         taken, self._waiting = self._waiting, None

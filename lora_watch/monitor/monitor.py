@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -27,9 +28,14 @@ from lora_watch.monitor.roster import Roster
 from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
+from lora_watch.sharding.joining import Wrappers
 from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
 from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import own_run, standard_sinks
+
+log = logging.getLogger("lora_watch")
+
+_UNEVEN = "inside torch's Join each rank goes on or stops by itself, as one whose data has ended answers DDP alone"
 
 
 class Monitor(Loop):
@@ -151,7 +157,8 @@ class Monitor(Loop):
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
-        self._model, self._together = model, False
+        self._model, self._together, self._over = model, False, False
+        self._wrappers: Wrappers | None = None
         recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
@@ -190,6 +197,8 @@ class Monitor(Loop):
         """
         if not self._started:
             self._begin()
+        if self._over:
+            return self.last
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
         if accumulation is not None:
             if loss is not None:
@@ -210,14 +219,21 @@ class Monitor(Loop):
             self._update_hook = None
         if self._labels is not None:
             self._labels.close()
+        began = self._started
         super().finish(verdict, message)
+        if began:  # whoever keeps it, for its alerts, does not keep the model
+            self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
 
     @guarded("starting")
     def _begin(self) -> None:
         """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
+        if self._over:
+            log.warning("lora_watch: this Monitor has ended with its run: make a new one for the next")
+            return
         if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
                 self._together = Meeting().complete
+                self._wrappers = Wrappers(self._model) if self._together else None
         self.start()
         if self.policy.can_act and world_size() > 1 and not self._together:
             self._recovery.give_up("not every rank has a Monitor")
@@ -236,6 +252,11 @@ class Monitor(Loop):
 
     def _agreed(self, failures: list[Alert]) -> list[Alert]:
         """Those of all ranks, where all have come together."""
+        if self._together and self._wrappers is not None and self._wrappers.joined:
+            self._together = False
+            self._recovery.give_up(_UNEVEN)
+            self._recorder.roster.note(_UNEVEN)
+            log.warning("lora_watch: %s", _UNEVEN)
         if self._together:
             failures = agree(failures, True, self._device)
             self.adopt(failures)
@@ -243,8 +264,9 @@ class Monitor(Loop):
 
     def _when_all_are_done(self, error: LoraWatchError) -> LoraWatchError:
         if self._together:
+            device = self._device
             self.finish("failed", str(error))
-            wait_for_all(self._device)
+            wait_for_all(device)
         return error
 
     @property
@@ -252,7 +274,7 @@ class Monitor(Loop):
         return next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))
+        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_wrappers"))
         return {**super().__getstate__(), **gone, "_model": nn.Module(), "_together": False}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late

@@ -23,6 +23,11 @@ def world_size() -> int:
     return torch.distributed.get_world_size() if ready else 1
 
 
+def is_first() -> bool:
+    """This process is the first of its training, as far as ``torch.distributed`` knows."""
+    return world_size() == 1 or torch.distributed.get_rank() == 0
+
+
 def any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
     """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
     if not may_stop or world_size() == 1:

@@ -76,8 +76,12 @@ class Recorder:
 
     def find(self, step: int) -> None:
         """Look for the adapters, after ``step``."""
-        self.roster.find()
-        self._instruments.watch(self.roster, step)
+        try:
+            self.roster.find()
+            self._instruments.watch(self.roster, step)
+        except BaseException:
+            self.close()  # what was begun leaves no hook behind
+            raise
 
     def plan(self, step: int, asked: bool = False) -> None:
         """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it.
@@ -99,8 +103,8 @@ class Recorder:
 
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped."""
-        self.roster.live.refresh()
-        self._instruments.gradients.see_unclipped()
+        if not self.roster.has_changed():  # else they are looked for anew first
+            self._instruments.gradients.see_unclipped()
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""

@@ -22,13 +22,15 @@ from lora_watch.adapters import (
     unmatched,
 )
 from lora_watch.adapters.describe import describe
-from lora_watch.adapters.find import listed
+from lora_watch.adapters.find import listed, listed_alone
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.tensors import partitioned
+from lora_watch.adapters.tree import Tree
 from lora_watch.norms import BaseNorms, base_norms
 from lora_watch.records import BoolArray, RunInfo
 from lora_watch.sharding import gathered_together, takes_every_rank
 from lora_watch.signals.optimizer import ParameterGroups
+from lora_watch.text import count
 
 AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
 
@@ -65,6 +67,8 @@ class Roster:
         self.live = Live([])
         """What they are made of; as of the latest ``has_changed``, or ``refresh``."""
         self._state = self.live.now.state
+        self._tree = Tree(nn.Module())
+        """The model's modules, as of ``find``."""
 
     @property
     def factored(self) -> list[Adapter]:
@@ -82,6 +86,11 @@ class Roster:
         try:
             found = find_adapters(self._model)
             self.adapters, self.dense = _in_training(found), False
+            if others := find_other_adapters(self._model):
+                self.note(
+                    f"not measured beside {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
+                    "one kind"
+                )
         except NoAdaptersError as error:
             others = find_other_adapters(self._model)
             methods = {adapter.method for adapter in others} | set(prompts(self._model))
@@ -94,6 +103,7 @@ class Roster:
                 else str(error)
             )
         self.live = Live(self.adapters)
+        self._tree = Tree(self._model, [adapter.module for adapter in found])
         self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
         self.retired = _retired(self._trained, found)
         self.collective = takes_every_rank(self._own())
@@ -133,8 +143,11 @@ class Roster:
 
         self.run, self._given = slower(self.run), slower(self._given)
 
-    def has_changed(self) -> bool:
-        """An adapter has been switched, merged or frozen since ``find``: another one may be training now."""
+    def has_changed(self, everywhere: bool = False) -> bool:
+        """An adapter has been switched, merged, frozen, taken out or put beside another since ``find``: another one may
+        be training now. ``everywhere``: look for new ones in other layers, too."""
+        if not (self._tree.is_whole and (not everywhere or self._tree.is_same)):
+            return True
         state = self.live.refresh().state
         return state is not self._state and not np.array_equal(state, self._state)
 

@@ -146,6 +146,7 @@ class FlightRecorder:
             self._save(verdict, message)
         elif self._last_good is not None:
             self._last_good.end(verdict)
+        self._last_good = None  # nor the model, which it knows
 
     def _adapter_arrived(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""

@@ -231,20 +231,23 @@ class PartKeeper:
     """The sink of a rank other than the first."""
 
     def __init__(self, model: nn.Module):
-        self._parts = Parts(model)
+        self._parts: Parts | None = Parts(model)
 
     def start(self, run: RunInfo, step: int) -> None:
-        if run.adapters:
+        if run.adapters and self._parts is not None:
             self._parts.begin()
 
     def updated(self, step: int) -> None:
-        self._parts.follow(step)
+        if self._parts is not None:
+            self._parts.follow(step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         pass  # what is good the first rank knows
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
-        self._parts.end(verdict)
+        if self._parts is not None:
+            self._parts.end(verdict)
+        self._parts = None  # nor the model, which it knows
 
 
 def last_good_of(model: nn.Module, evidence: int) -> LastGood:

@@ -31,6 +31,7 @@ class WebhookSink(ForwardingSink):
     Args:
         url: http or https. Where none is given, that of the environment variable ``LORA_WATCH_WEBHOOK``; without that
             nothing is sent. It is a secret, and stands in no message and no log.
+            Redirects are not followed.
         report: as ForwardingSink takes it.
 
     Raises:
@@ -60,11 +61,18 @@ class WebhookSink(ForwardingSink):
             self._background.settle(timeout=SECONDS)
 
 
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """A redirected message would reach a host that nobody has named, and without its text."""
+
+    def redirect_request(self, *_: object) -> None:
+        return None
+
+
 def _post(url: str, text: str) -> None:
     try:
         content = json.dumps({"text": text}).encode()
         request = urllib.request.Request(url, content, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=SECONDS):
+        with urllib.request.build_opener(_NoRedirects).open(request, timeout=SECONDS):
             pass
     except Exception as error:  # its text may hold the address
         log.warning("the webhook could not be reached: %s", type(error).__name__)

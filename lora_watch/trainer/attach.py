@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import weakref
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -34,7 +35,7 @@ class Attached:
         """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
         the callback whose it is."""
         self._callbacks: list[Any] = []
-        self._followed: list[tuple[Any, Any]] = []
+        self._followed: list[tuple[weakref.ref[Any], Any]] = []
         """Trainers that were built before, and what has been added to each."""
 
     def begins(self, callback: Any) -> None:
@@ -57,7 +58,7 @@ class Attached:
 
         self._expect(callback)
         trainer.add_callback(Collect)
-        self._followed.append((trainer, Collect))
+        self._followed.append((weakref.ref(trainer), Collect))
 
     def _expect(self, callback: Any) -> None:
         if callback not in self._callbacks:
@@ -86,8 +87,9 @@ class Attached:
         sys.meta_path[:] = [f for f in sys.meta_path if not (isinstance(f, _AfterImport) and f.attached is self)]
         known = getattr(sys.modules.get(_TRAINER), "DEFAULT_CALLBACKS", [])
         known[:] = [callback for callback in known if getattr(callback, "attached", None) is not self]
-        for trainer, added in self._followed:
-            trainer.remove_callback(added)
+        for known, added in self._followed:
+            if (trainer := known()) is not None:
+                trainer.remove_callback(added)
 
 
 def attach_to_every_trainer(settings: Mapping[str, Any]) -> Attached:

@@ -169,7 +169,9 @@ class LoraWatchCallback(TrainerCallback):
 
     @_event
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        self._tap.reset()
+        if self.monitor is not None:
+            self._tap.open()
+            self._clipping.open()
 
     @_event
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -177,6 +179,8 @@ class LoraWatchCallback(TrainerCallback):
             return None
         failures: list[Alert] = []
         with self._guard("looking at the loss and the gradients"):
+            self._tap.close()
+            self._clipping.close()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
             self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
@@ -199,16 +203,23 @@ class LoraWatchCallback(TrainerCallback):
         if control.should_save or failures:
             with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
                 _remember(self.monitor, state)
-        if not failures:
-            return
-        control.should_training_stop = True
-        control.should_log = True
-        control.should_evaluate = False
-        # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
-        control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
+        if failures:
+            control.should_training_stop = True
+            control.should_log = True
+            control.should_evaluate = False
+            # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
+            control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
+        if control.should_log:
+            self._rows.open()
+
+    @_event
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if control.should_log:
+            self._rows.open()
 
     @_event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        self._rows.close()
         # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
         if self.monitor is not None and "train_runtime" in (kwargs.get("logs") or {}):
             self._conclude(self.monitor)
@@ -321,7 +332,7 @@ def _build(
         drift=callback.drift,
         rules=callback.policy.rules,
         mute=callback.mute,
-        sinks=callback._sinks(trainer, model) if state.is_world_process_zero else part_keepers(model),
+        sinks=callback._sinks(trainer, model) if facts.is_first(state) else part_keepers(model),
         console=False,  # it is one of the sinks
         max_steps=state.max_steps if state.max_steps > 0 else None,
         lr_fraction=schedule.fraction if schedule else None,
@@ -333,7 +344,12 @@ def _build(
     callback._rows.attach(trainer, monitor)
     if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
         monitor.load_state_dict(earlier)
-    callback._clipping.attach(getattr(trainer, "accelerator", None), monitor.before_clipping)
+
+    def clipping() -> None:
+        callback._tap.close()
+        monitor.before_clipping()
+
+    callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
     return monitor
 
 

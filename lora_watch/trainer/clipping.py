@@ -2,45 +2,54 @@
 
 from __future__ import annotations
 
-import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
+
+from lora_watch.trainer.wrapping import Wrapped
 
 PLAIN = ("NO", "MULTI_GPU", "MULTI_CPU")
 """Accelerate's kinds of distribution in which a process holds whole gradients, reduced over ranks, when it clips."""
 
 
 class ClippingTap:
-    """Tells when ``accelerator.clip_grad_norm_`` is called. It is wrapped on the instance and put back at the end.
+    """Tells when ``accelerator.clip_grad_norm_`` is called. It is wrapped on the instance within each step.
 
     Where a process does not hold whole gradients, nothing is done.
     """
 
     def __init__(self) -> None:
-        self._accelerator: Any = None
+        self._accelerator: weakref.ref[Any] | None = None
+        self._before: Callable[[], None] | None = None
+        self._wrapped: Wrapped | None = None
 
     def attach(self, accelerator: Any, before: Callable[[], None]) -> None:
         """From now on call ``before``, which must not raise, when gradients are about to be clipped."""
         self.detach()
         kind = getattr(getattr(accelerator, "distributed_type", None), "value", None)
-        inner = getattr(accelerator, "clip_grad_norm_", None)
-        if inner is None or kind not in PLAIN:
-            return
-
-        @functools.wraps(inner)
-        def clip_grad_norm_(*args: Any, **kwargs: Any) -> Any:
-            before()
-            return inner(*args, **kwargs)
-
-        clip_grad_norm_.lora_watch_tap = self  # type: ignore[attr-defined]
-        accelerator.clip_grad_norm_ = clip_grad_norm_
-        self._accelerator = accelerator
+        if hasattr(accelerator, "clip_grad_norm_") and kind in PLAIN:
+            self._accelerator, self._before = weakref.ref(accelerator), before
 
     def detach(self) -> None:
-        accelerator: Any = self._accelerator
-        if (
-            accelerator is not None
-            and getattr(vars(accelerator).get("clip_grad_norm_"), "lora_watch_tap", None) is self
-        ):
-            del accelerator.clip_grad_norm_
-        self._accelerator = None
+        self.close()
+        self._accelerator = self._before = None
+
+    def open(self) -> None:
+        """An optimizer step begins."""
+        self.close()
+        accelerator = self._accelerator() if self._accelerator is not None else None
+        if accelerator is not None:
+            self._wrapped = Wrapped(accelerator, "clip_grad_norm_", self._clip_grad_norm_)
+
+    def close(self) -> None:
+        """Its gradients are as the optimizer is to use them."""
+        if self._wrapped is not None:
+            self._wrapped.restore()
+            self._wrapped = None
+
+    def _clip_grad_norm_(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        before = self._before
+        self.close()
+        if before is not None:
+            before()
+        return inner(*args, **kwargs)

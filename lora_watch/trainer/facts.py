@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
+from lora_watch.monitor.ranks import is_first as is_first_rank
 from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.labels import is_classifier
 from lora_watch.sinks import TensorBoardSink
@@ -59,6 +60,11 @@ def trial_pruned(trainer: Trainer | None) -> type[Exception] | None:
 
 def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
     return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
+
+
+def is_first(state: TrainerState) -> bool:
+    """This process writes: accelerate calls each the first of its own where it was not told to use the CPU."""
+    return state.is_world_process_zero and is_first_rank()
 
 
 def output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:

@@ -18,6 +18,7 @@ from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.monitor.ranks import is_first
 from lora_watch.monitor.rates import multiplied
 from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.sinks import Sink
@@ -94,7 +95,7 @@ def find_learning_rate(
 
 def keep(found: Suggestion, trainer: Trainer) -> None:
     """Write ``find_lr.json`` and its picture where the run's report will be, on the first process."""
-    if not trainer.args.should_save:
+    if not (trainer.args.should_save and is_first()):
         return
     folder = facts.output_dir(trainer.args, trainer) / "lora_watch"
     try:
@@ -126,7 +127,7 @@ def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, 
             callback._purpose.setdefault("find_lr", {"rate": rate})
         else:
             note(callback, found := sweep_of(trainer))
-            if state.is_world_process_zero and (only or callback.console):
+            if facts.is_first(state) and (only or callback.console):
                 _say(str(found), sys.stdout if only else sys.stderr)
             keep(found, trainer)
             if only:

@@ -8,7 +8,7 @@ a ``trainer.log`` of our own would swallow the Trainer's next row.
 
 from __future__ import annotations
 
-import functools
+import weakref
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -19,6 +19,7 @@ from transformers.integrations import integration_utils
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.sinks.numbers import plain_counts, plain_scalars
 from lora_watch.trainer.facts import callbacks_of
+from lora_watch.trainer.wrapping import Wrapped
 
 _TRACKERS = tuple(
     callback for name, callback in integration_utils.INTEGRATION_TO_CALLBACK.items() if name != "tensorboard"
@@ -26,33 +27,48 @@ _TRACKERS = tuple(
 
 
 class LogRows:
-    """Adds a monitor's summary to its Trainer's trackers' rows of the training loss; put back at the end."""
+    """Adds a monitor's summary to its Trainer's trackers' rows of the training loss. Their ``on_log`` is wrapped while
+    the Trainer is about to log."""
 
     def __init__(self) -> None:
-        self._wrapped: list[Any] = []
+        self._trainer: weakref.ref[Trainer] | None = None
+        self._monitor: Monitor | None = None
+        self._wrapped: list[Wrapped] = []
 
     def attach(self, trainer: Trainer | None, monitor: Monitor) -> None:
         self.detach()
-        for tracker in callbacks_of(trainer):
-            if isinstance(tracker, _TRACKERS):
-                tracker.on_log = _with(tracker.on_log, monitor)
-                self._wrapped.append(tracker)
+        self._trainer = weakref.ref(trainer) if trainer is not None else None
+        self._monitor = monitor
 
     def detach(self) -> None:
-        for tracker in self._wrapped:
-            vars(tracker).pop("on_log", None)
+        self.close()
+        self._trainer = self._monitor = None
+
+    def open(self) -> None:
+        """The Trainer is about to log."""
+        self.close()
+        trainer = self._trainer() if self._trainer is not None else None
+        trackers = [tracker for tracker in callbacks_of(trainer) if isinstance(tracker, _TRACKERS)]
+        self._wrapped = [Wrapped(tracker, "on_log", self._on_log) for tracker in trackers]
+
+    def close(self) -> None:
+        """It has logged."""
+        for wrapped in self._wrapped:
+            wrapped.restore()
         self._wrapped = []
 
-
-def _with(inner: Callable[..., Any], monitor: Monitor) -> Callable[..., Any]:
-    @functools.wraps(inner)
-    def on_log(args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> Any:
-        if logs is not None and "loss" in logs:
+    def _on_log(
+        self, inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+    ) -> Any:
+        monitor = self._monitor
+        if monitor is not None and logs is not None and "loss" in logs:
             with monitor.guard("giving the trackers a summary"):
                 logs = {**summary_of(monitor), **logs}
-        return inner(args, state, control, logs=logs, **kwargs)
-
-    return on_log
+        try:
+            return inner(args, state, control, logs=logs, **kwargs)
+        except BaseException:
+            self.close()
+            raise
 
 
 def summary_of(monitor: Monitor) -> dict[str, float]:

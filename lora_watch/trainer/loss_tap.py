@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import weakref
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from lora_watch.deferred import has_float64
 from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.batches import hash_batch
 from lora_watch.signals.labels import Labels
+from lora_watch.trainer.wrapping import Wrapped
 
 
 class LossTap:
@@ -23,7 +23,8 @@ class LossTap:
 
     ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
     filter and logging see it; it is the same for label smoothing, ``compute_loss_func``, an overridden
-    ``compute_loss`` and TRL's trainers. It is wrapped on the instance only and put back at the end.
+    ``compute_loss`` and TRL's trainers. It is wrapped from the beginning of each step until its gradients are there:
+    whatever raises elsewhere in the Trainer finds it as it was.
 
     Args:
         hash_batches: see ``batch_sha256``.
@@ -43,54 +44,55 @@ class LossTap:
         self._hash: Any = None
         self._guard, self._broke_off = guard, broke_off
         self._trainer: weakref.ref[Trainer] | None = None
+        self._wrapped: Wrapped | None = None
 
     def attach(self, trainer: Trainer | None, classes: int = 0) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self.detach()
         self._labels = Labels(classes)
-        if trainer is None:
-            return
-        self._trainer = weakref.ref(trainer)
-        inner: Callable[..., Any] = trainer.training_step
-
-        @functools.wraps(inner)
-        def training_step(*args: Any, **kwargs: Any) -> Any:
-            inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-            if self._hash_batches:  # before a loss takes the labels out of it
-                with self._guard("hashing a batch"):
-                    self._add_batch(inputs)
-            if self._labels.classes:
-                with self._guard("counting labels"):
-                    self._labels.add(inputs.get("labels") if isinstance(inputs, Mapping) else None)
-            try:
-                loss = inner(*args, **kwargs)
-            except BaseException as error:
-                with self._guard("ending"):
-                    self._broke_off(error)
-                raise
-            with self._guard("reading the loss"):
-                self._add(loss)
-            return loss
-
-        training_step.lora_watch_tap = self  # type: ignore[attr-defined]
-        trainer.training_step = training_step  # type: ignore[method-assign]
+        self._trainer = weakref.ref(trainer) if trainer is not None else None
 
     def detach(self) -> None:
+        self.close()
+        self._trainer = None
+
+    def open(self) -> None:
+        """An optimizer step begins."""
+        self.close()
+        self._sum = self._hash = None
+        self._labels.reset()
         trainer = self._trainer() if self._trainer is not None else None
         if trainer is not None:
-            wrapped = trainer.__dict__.get("training_step")
-            if getattr(wrapped, "lora_watch_tap", None) is self:
-                del trainer.__dict__["training_step"]
-        self._trainer = None
+            self._wrapped = Wrapped(trainer, "training_step", self._training_step)
+
+    def close(self) -> None:
+        """The step's micro-batches are through."""
+        if self._wrapped is not None:
+            self._wrapped.restore()
+            self._wrapped = None
+
+    def _training_step(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+        if self._hash_batches:  # before a loss takes the labels out of it
+            with self._guard("hashing a batch"):
+                self._add_batch(inputs)
+        if self._labels.classes:
+            with self._guard("counting labels"):
+                self._labels.add(inputs.get("labels") if isinstance(inputs, Mapping) else None)
+        try:
+            loss = inner(*args, **kwargs)
+        except BaseException as error:
+            with self._guard("ending"):
+                self._broke_off(error)
+            raise
+        with self._guard("reading the loss"):
+            self._add(loss)
+        return loss
 
     def _add(self, loss: Any) -> None:
         value = torch.as_tensor(loss).detach()
         value = value.double() if has_float64(value.device) else value.float()
         self._sum = value.clone() if self._sum is None else self._sum + value
-
-    def reset(self) -> None:
-        self._sum = self._hash = None
-        self._labels.reset()
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
@@ -99,7 +101,7 @@ class LossTap:
 
     @property
     def batch_sha256(self) -> str | None:
-        """Of the micro-batches since ``reset``, in order; None if there were none."""
+        """Of the micro-batches since ``open``, in order; None if there were none."""
         return self._hash.hexdigest() if self._hash is not None else None
 
     @property
@@ -119,6 +121,6 @@ class LossTap:
 
     @property
     def told(self) -> dict[str, torch.Tensor | None]:
-        """``loss``, and ``labels``: how often each label has occurred on this rank since ``reset``, ``[classes]``; None
+        """``loss``, and ``labels``: how often each label has occurred on this rank since ``open``, ``[classes]``; None
         where labels are not counted."""
         return {"loss": self.loss, "labels": self._labels.counts}

@@ -160,6 +160,23 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     assert report(tmp_path)["verdict"] == "ok"
 
 
+def test_what_one_fit_has_restored_is_not_the_next_ones(tmp_path: Path) -> None:
+    callback = LoraWatch(console=False, fail_on="never")
+    callback.load_state_dict(spoiled_state(tmp_path / "a"))
+    fit(tmp_path / "b", Module(), callback, steps=2)
+    assert [alert.rule for alert in callback.monitor.alerts] == ["LW201"]  # type: ignore[union-attr]
+    fit(tmp_path / "c", Module(), callback, steps=2)
+    assert callback.monitor is not None
+    assert callback.monitor.alerts == []
+
+
+def spoiled_state(folder: Path) -> dict[str, Any]:
+    """Of a run with a NaN."""
+    callback = LoraWatch(console=False)
+    fit(folder, Module(spoil_at=0), callback, steps=1)
+    return callback.state_dict()
+
+
 TWO_RANKS = """
 import json, os, sys
 from pathlib import Path

@@ -193,7 +193,17 @@ def receiver() -> Iterator[tuple[str, list[Any]]]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.path == "/slow":
                 time.sleep(3)
+            if self.path == "/elsewhere":
+                self.send_response(302)
+                self.send_header("Location", f"http://localhost:{server.server_port}/")
+                self.end_headers()
+                return
             got.append((self.headers["Content-Type"], json.loads(body)))
+            self.send_response(200)
+            self.end_headers()
+
+        def do_GET(self) -> None:
+            got.append((self.path, None))
             self.send_response(200)
             self.end_headers()
 
@@ -215,6 +225,18 @@ def test_alerts_reach_the_webhook(
     assert sorted(body["text"].splitlines()[0] for _, body in got) == sorted(f"*{each}*" for each in opened(callback))
     assert {kind for kind, _ in got} == {"application/json"}
     assert all("Report: " in body["text"] and set(body) == {"text"} for _, body in got)
+
+
+def test_a_webhook_that_sends_to_another_host_is_not_followed(
+    receiver: tuple[str, list[Any]], caplog: pytest.LogCaptureFixture
+) -> None:
+    url, got = receiver
+    sink = WebhookSink(f"{url}/elsewhere")
+    alert = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
+    sink.write(StepRecord(RunInfo(()), 3, {}), [alert])
+    sink.finish("failed", None)
+    assert not got
+    assert "could not be reached" in caplog.text
 
 
 def test_training_never_waits_for_a_slow_webhook_and_the_end_of_a_run_not_for_long(

@@ -1,0 +1,67 @@
+"""Whether adapters are still where they were found: layers come and go while a model is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from torch import nn
+
+
+class Tree:
+    """The modules of a model as they were when its adapters were looked for.
+
+    Args:
+        model: whose modules they are.
+        layers: those that hold adapters.
+    """
+
+    def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
+        self._model = model
+        self._modules, parents = _modules_of(model)
+        links: dict[int, tuple[dict[str, Any], str, nn.Module]] = {}
+        sizes: dict[int, tuple[dict[str, Any], int]] = {}
+        for layer in layers:
+            here: nn.Module | None = layer
+            while here is not None and id(here) not in links and id(here) in parents:
+                parent, name = parents[id(here)]
+                links[id(here)] = parent._modules, name, here
+                here = parent
+            if (held := _held(layer)) is not None:
+                sizes[id(layer)] = held, len(held)
+        self._links, self._sizes = list(links.values()), list(sizes.values())
+
+    @property
+    def is_whole(self) -> bool:
+        """Every layer is still in its place in the model, and holds as many adapters. Takes one look-up a layer."""
+        if not all(len(held) == size for held, size in self._sizes):
+            return False
+        return all(children.get(name) is child for children, name, child in self._links)
+
+    @property
+    def is_same(self) -> bool:
+        """The model has the same modules in the same order: nothing has come, either. Goes through all of them."""
+        return self._modules == _modules_of(self._model)[0]
+
+
+def _held(layer: nn.Module) -> dict[str, Any] | None:
+    """By its adapters' names, what ``layer`` holds of each: of several such mappings one that is not empty."""
+    mappings = [child for child in layer._modules.values() if isinstance(child, (nn.ModuleDict, nn.ParameterDict))]
+    filled = (mapping for mapping in mappings if next(mapping.parameters(), None) is not None)
+    return next((mapping._modules or mapping._parameters for mapping in filled), None)
+
+
+def _modules_of(model: nn.Module) -> tuple[list[int], dict[int, tuple[nn.Module, str]]]:
+    """Identities of all modules in order, and of each its parent and its name there."""
+    order: list[int] = []
+    parents: dict[int, tuple[nn.Module, str]] = {}
+    seen, to_do = {id(model)}, [model]
+    while to_do:
+        module = to_do.pop()
+        order.append(id(module))
+        for name, child in module._modules.items():
+            if child is not None and id(child) not in seen:
+                seen.add(id(child))
+                parents[id(child)] = module, name
+                to_do.append(child)
+    return order, parents

@@ -1,0 +1,147 @@
+"""Adapters that come, go or are replaced while a model is trained: the monitor measures what is there, and says so."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import peft
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from lora_watch import LoraWatchCallback, Monitor
+from tests.support import lora, stdlib_blocks, tiny_model, train
+
+TARGETS = ["q_proj", "v_proj"]
+PER_TARGET = 4
+
+
+def trained(change: Callable[[Any], object], steps: int = 6, at: int = 3) -> Monitor:
+    """``change(model)`` comes before step ``at`` + 1; the norms of the base model are trained all along."""
+    torch.manual_seed(0)
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS).train()
+    norms = [parameter for name, parameter in model.named_parameters() if "norm" in name]
+    loras = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW([*loras, *norms], lr=1e-3)
+    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 16)])
+    with Monitor(model, optimizer, console=False, fail_on="never") as monitor:
+        for i in range(steps):
+            if i == at:
+                change(model)
+            for parameter in norms:
+                parameter.requires_grad_(True)
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    return monitor
+
+
+def opened(monitor: Monitor) -> dict[str, int]:
+    """Step at which each rule opened its first alert."""
+    return {alert.rule: alert.step for alert in reversed(monitor.alerts)}
+
+
+def second(model: Any, targets: list[str] = TARGETS) -> None:
+    model.add_adapter("second", peft.LoraConfig(r=2, lora_alpha=4, target_modules=targets))
+    model.base_model.set_adapter(["default", "second"])
+
+
+def replaced(model: Any) -> None:
+    for block in model.base_model.model.model.layers:
+        block.self_attn.q_proj = copy.deepcopy(block.self_attn.q_proj)
+
+
+def test_an_adapter_that_is_deleted_is_told_by_its_rule_alone() -> None:
+    """Its gradients cannot be asked for any more, before or after they are clipped."""
+
+    class Deletes(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 3:
+                second(model)
+                model.set_adapter("second")
+                model.delete_adapter("default")
+
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    train(model, stdlib_blocks(16, 16), 6, callbacks=[watch, Deletes()])
+    assert watch.monitor is not None
+    assert opened(watch.monitor) == {"LW304": 4}
+    assert all(name.endswith(".second") for name in watch.monitor.run.names)
+
+
+@pytest.mark.parametrize("how", ["unload", "merge_and_unload"])
+def test_what_is_taken_out_is_gone_at_once(how: str) -> None:
+    monitor = trained(lambda model: getattr(model, how)())
+    assert opened(monitor)["LW304"] == 4
+    assert "LW901" not in opened(monitor)
+    assert monitor.run.adapters == ()
+    assert monitor.last is not None
+    assert "delta_norm" not in monitor.last.metrics
+
+
+def test_an_adapter_beside_the_first_is_measured_too() -> None:
+    monitor = trained(second)
+    assert len(monitor.run.adapters) == 2 * 2 * PER_TARGET
+    assert monitor.last is not None
+    assert monitor.last.metrics["delta_norm"].known.all()
+    assert opened(monitor) == {"LW302": 4}, "the optimizer does not hold it"
+
+
+def test_an_adapter_of_other_layers_is_found_at_the_next_full_measurement() -> None:
+    monitor = trained(lambda model: second(model, ["o_proj"]))
+    assert sum(name.endswith("o_proj.second") for name in monitor.run.names) == PER_TARGET
+    assert opened(monitor) == {"LW302": 4}
+
+
+def test_layers_that_are_replaced_are_those_that_are_measured() -> None:
+    models: list[Any] = []
+    monitor = trained(lambda model: (models.append(model), replaced(model)))
+    layers = [block.self_attn.q_proj for block in models[0].base_model.model.model.layers]
+    assert opened(monitor) == {"LW302": 4}
+    assert monitor.last is not None
+    measured = dict(zip(monitor.run.names, monitor.last.metrics["b_norm"].values))
+    for name, layer in zip((name for name in monitor.run.names if name.endswith("q_proj")), layers):
+        assert measured[name] == pytest.approx(float(layer.lora_B["default"].weight.detach().norm()))
+
+
+def test_what_stays_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lora_watch.monitor import roster
+
+    times: list[int] = []
+    find = roster.find_adapters
+    monkeypatch.setattr(roster, "find_adapters", lambda model: (times.append(1), find(model))[1])
+    monitor = trained(lambda model: None)
+    assert times == [1]
+    assert opened(monitor) == {}
+
+
+def test_adapters_of_another_method_beside_lora_are_noted() -> None:
+    model = peft.get_peft_model(tiny_model(), peft.LoraConfig(r=2, target_modules=["q_proj"]), mixed=True)
+    model.add_adapter("other", peft.LoHaConfig(r=2, target_modules=["v_proj"]))
+    model.set_adapter(["default", "other"])
+    with Monitor(model, None, console=False) as monitor:
+        assert any(f"{PER_TARGET} LoHa" in note for note in monitor.run.notes)
+    assert len(monitor.run.adapters) == PER_TARGET
+
+
+def test_no_hook_stays_where_looking_for_adapters_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    from lora_watch.monitor import roster
+
+    models: list[Any] = []
+
+    def hooks() -> int:
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in models[0].modules())
+
+    def change(model: Any) -> None:
+        models.append(model)
+        assert hooks() > 0
+        monkeypatch.setattr(roster, "find_adapters", lambda _: 1 / 0)
+        second(model)
+
+    monitor = trained(change, steps=4)
+    assert opened(monitor)["LW901"] == 4
+    assert hooks() == 0

@@ -1,0 +1,188 @@
+"""What others have put into a Trainer stays theirs, nothing of ours stays, and no model is kept alive."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import torch
+from transformers import Trainer, TrainerCallback
+from transformers.integrations.integration_utils import CometCallback
+
+from lora_watch import LoraWatchCallback, Monitor
+from lora_watch.testing import stays_healthy
+from lora_watch.trainer.attach import attach_to_every_trainer
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+
+class Tracker(CometCallback):
+    """One of the trackers that get our summary, without its package."""
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, Any]] = []
+
+    def setup(self, *_: Any, **__: Any) -> None: ...
+
+    def on_train_begin(self, *_: Any, **__: Any) -> None: ...
+
+    def on_train_end(self, *_: Any, **__: Any) -> None: ...
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
+        self.rows.append(dict(logs))
+
+
+class Breaks(TrainerCallback):
+    """Raises in one event of the second step; without an event it does nothing."""
+
+    def __init__(self, event: str):
+        def raises(args: Any, state: Any, *_: Any, **__: Any) -> None:
+            if state.global_step >= 1:
+                raise RuntimeError("out of luck")
+
+        setattr(self, event or "nothing", raises)
+
+
+def built(*callbacks: Any, **arguments: Any) -> tuple[Trainer, Tracker]:
+    tracker = Tracker()
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = build_trainer(
+        lora(tiny_model(), r=2, targets=["q_proj"]),
+        stdlib_blocks(16, 16),
+        steps=3,
+        callbacks=[tracker, watch, *callbacks],
+        logging_steps=1,
+        **arguments,
+    )
+    return trainer, tracker
+
+
+def places(trainer: Trainer, tracker: Tracker) -> list[Any]:
+    """What the instances themselves hold in the places where we work."""
+    wanted = ((trainer, "training_step"), (trainer.accelerator, "clip_grad_norm_"), (tracker, "on_log"))
+    return [vars(owner).get(name) for owner, name in wanted]
+
+
+def test_wrappers_that_were_there_before_are_there_afterwards() -> None:
+    trainer, tracker = built()
+    calls: list[str] = []
+
+    def wrapped(owner: Any, name: str) -> None:
+        inner = getattr(owner, name)
+        setattr(owner, name, lambda *args, **kwargs: (calls.append(name), inner(*args, **kwargs))[1])
+
+    wrapped(trainer, "training_step")
+    wrapped(trainer.accelerator, "clip_grad_norm_")
+    wrapped(tracker, "on_log")
+    before = places(trainer, tracker)
+    trainer.train()
+    assert places(trainer, tracker) == before
+    assert [calls.count(name) for name in ("training_step", "clip_grad_norm_")] == [3, 3]
+    assert sum("lora/delta_norm/max" in row for row in tracker.rows) == 3 == sum("loss" in row for row in tracker.rows)
+
+
+def test_a_wrapper_that_came_in_the_middle_stays_and_no_loss_counts_twice() -> None:
+    class Wraps(TrainerCallback):
+        def on_step_begin(self, *_: Any, **__: Any) -> None:
+            inner = trainer.training_step
+            trainer.training_step = lambda *args, **kwargs: inner(*args, **kwargs)  # type: ignore[method-assign]
+
+    trainer, _ = built(Wraps())
+    trainer.train()
+    assert "training_step" in vars(trainer)
+    watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, LoraWatchCallback))
+    losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
+    assert watch.monitor is not None
+    assert watch.monitor.last is not None
+    assert watch.monitor.last.loss == pytest.approx(losses[-1], rel=1e-3)
+
+
+@pytest.mark.parametrize("event", ["on_optimizer_step", "on_step_end", "on_log", "on_save", "on_evaluate"])
+def test_an_exception_outside_of_training_step_leaves_nothing_wrapped(event: str) -> None:
+    steps = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
+    trainer, tracker = built(Breaks(event), eval_dataset=stdlib_blocks(2, 16), **steps)
+    with pytest.raises(RuntimeError, match="out of luck"):
+        trainer.train()
+    left = places(trainer, tracker)
+    # The tracker is still about to log where a callback after ours breaks the step off.
+    assert (left[:2] if event == "on_step_end" else left) == [None] * (2 if event == "on_step_end" else 3)
+
+
+def test_an_exception_of_the_data_leaves_nothing_wrapped() -> None:
+    class Rows(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
+        def __iter__(self) -> Iterator[Any]:
+            yield from stdlib_blocks(8, 16)
+            raise RuntimeError("out of luck")
+
+    trainer, tracker = built()
+    trainer.train_dataset = Rows()
+    with pytest.raises(RuntimeError, match="out of luck"):
+        trainer.train()
+    assert places(trainer, tracker) == [None, None, None]
+
+
+# -- models ------------------------------------------------------------------------------------------------------------
+def test_a_monitor_that_has_finished_keeps_no_model() -> None:
+    model = lora(tiny_model(), r=2, targets=["q_proj"])
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 16)])
+    with Monitor(model, optimizer, console=False, recover=2) as monitor:
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss=loss)
+    model = weakref.ref(model)
+    del optimizer, loss
+    gc.collect()
+    assert model() is None
+    assert len(monitor.run.adapters) == 4
+    assert monitor.last is not None
+    assert monitor.state_dict()["recovery"]
+    assert monitor.step(loss=1.0) is monitor.last, "it is over"
+
+
+@pytest.mark.parametrize("how", ["run", "testing", "callbacks"])
+def test_five_trainings_in_one_process_keep_no_model(how: str) -> None:
+    settings: dict[str, Any] = {"console": False, "tensorboard": False}
+    kept: list[Any] = []
+
+    def models() -> list[weakref.ref[Any]]:
+        known = []
+        for _ in range(5):
+            model = lora(tiny_model(), r=2, targets=["q_proj"])
+            kept.append(LoraWatchCallback(**settings) if how == "callbacks" else None)
+            trainer = build_trainer(model, stdlib_blocks(8, 16), 1, [each for each in kept[-1:] if each is not None])
+            if how == "testing":
+                with stays_healthy(trainer):
+                    trainer.train()
+            else:
+                trainer.train()
+            known.append(weakref.ref(model))
+        return known
+
+    attached = attach_to_every_trainer(settings) if how == "run" else None
+    try:
+        left = models()
+        if attached is not None:
+            attached.collect()
+        gc.collect()
+        assert [model() for model in left] == [None] * 5
+        assert attached is None or (attached.trainers, len(attached.monitors)) == (5, 5)
+    finally:
+        if attached is not None:
+            attached.detach()
+
+
+def test_each_process_asks_torch_whether_it_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without ``use_cpu`` on a CPU accelerate calls every rank the first."""
+    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
+    monkeypatch.setattr(torch.distributed, "get_world_size", lambda *_: 2)
+    from transformers import TrainerState
+
+    from lora_watch.trainer import facts
+
+    for rank in (0, 1):
+        monkeypatch.setattr(torch.distributed, "get_rank", lambda *_, rank=rank: rank)
+        assert facts.is_first(TrainerState(is_world_process_zero=True)) is (rank == 0)
