@@ -252,6 +252,8 @@ class OutputRatioProbe:
             if index not in self._due:
                 continue
             adapter, x = self._adapters[index], args[0]
+            if not adapter.active:  # switched off or deleted since ``arm``: it adds nothing
+                continue
             if (part := self._adds[index] or self._part(index)) is None or x.device != _device_of(part, adapter):
                 continue
             try:
