@@ -174,7 +174,7 @@ class Walk:
                 self._keep(contents.SLOTS, thing, where)
                 yield from ((value, "") for value in slots)
             yield from ((cls, "") for cls in kind.__mro__ if _is_users(cls))
-        if _is_buffer(thing) and self._has_room(memoryview(thing).nbytes):
+        if (size := _buffer_size(thing)) is not None and self._has_room(size):
             self._keep(contents.BUFFER, thing, where)
 
     def _of_container(self, thing: Any, where: Where) -> Iterator[tuple[Any, str]]:
@@ -308,11 +308,11 @@ def _is_entered(kind: type) -> bool:
     return room not in sys.stdlib_module_names or room in _STANDARD
 
 
-def _is_buffer(thing: Any) -> bool:
-    """Memory that can be written: shared counters, ``array``, ``bytearray``."""
+def _buffer_size(thing: Any) -> int | None:
+    """Bytes of memory that can be written: shared counters, ``array``, ``bytearray``. None for all else."""
     with suppress(TypeError, ValueError, BufferError), memoryview(thing) as view:
-        return not view.readonly and view.c_contiguous
-    return False
+        return view.nbytes if not view.readonly and view.c_contiguous else None
+    return None
 
 
 @functools.cache

@@ -153,7 +153,8 @@ class Monitor(Loop):
         )
         roster = Roster(model, optimizer, run)
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)
-        self._optimizer, self._scaler = optimizer, scaler
+        self._optimizer: Any = optimizer
+        self._scaler: Any = scaler
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None

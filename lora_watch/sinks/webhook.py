@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from lora_watch.alerts import Alert
 from lora_watch.sinks.background import Background
@@ -64,7 +65,7 @@ class WebhookSink(ForwardingSink):
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """A redirected message would reach a host that nobody has named, and without its text."""
 
-    def redirect_request(self, *_: object) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> None:
         return None
 
 
