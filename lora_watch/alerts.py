@@ -1,4 +1,4 @@
-"""What a rule says when something is wrong: severities, alerts and the error that ends a run."""
+"""Severities, alerts and the error that ends a run."""
 
 from __future__ import annotations
 
@@ -47,23 +47,23 @@ class Alert:
     step: int
     """Optimizer step at which the episode opened; 0 is before the first."""
     message: str
-    """What happened, with the numbers, in one or two sentences."""
+    """The event with its numbers, in one or two sentences."""
     adapters: list[tuple[str, float]] = field(default_factory=list)
     """Adapters concerned, worst first, each with its value of ``metric``."""
     metric: str | None = None
     """The name of the number that crossed ``threshold`` (a metric of the documentation, ``loss``, ``scale`` …)."""
     threshold: float | None = None
-    """What a value in ``adapters`` is compared with; where ``message`` is about all blocks, the share of one."""
+    """The threshold for a value in ``adapters``; if ``message`` is about all blocks, the share of one block."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
-    """What to try, with numbers."""
+    """Changes to try, with numbers."""
     settings: dict[str, float] = field(default_factory=dict)
-    """The same as values: what LoraConfig and TrainingArguments should get instead, ``lora_alpha`` and
-    ``learning_rate``; empty where nothing was computed for this run."""
+    """The same as values for LoraConfig and TrainingArguments, ``lora_alpha`` and ``learning_rate``. It is empty if
+    nothing was computed for this run."""
     explains: list[str] = field(default_factory=list)
-    """Ids of rules that held as well while this alert was open and have the same cause: they were not, or no longer, an
-    alert of their own."""
+    """Ids of rules that held too while this alert was open and have the same cause. They have no alert of their
+    own."""
     last_step: int = 0
     """Last step at which the rule still held."""
     closed_step: int | None = None
@@ -160,8 +160,8 @@ def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     """``alerts``, the one to show first first: that of the highest severity, then the earliest.
 
-    Those that another of them explains or tells of (LW910) come after all that none does. What is less than an ERROR
-    and over comes after what is as severe and still open.
+    Alerts that another one explains or reports (LW910) come after all others. A closed alert below ERROR comes after
+    open ones of the same severity.
     """
     alerts = list(alerts)
     explained = {rule for alert in alerts for rule in alert.explains}

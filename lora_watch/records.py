@@ -19,7 +19,7 @@ BoolArray = NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class AdapterInfo:
-    """What is fixed about one watched adapter. Its place in ``RunInfo.adapters`` is its column in every array."""
+    """The fixed facts of one monitored adapter. Its place in ``RunInfo.adapters`` is its column in every array."""
 
     name: str
     """Module path without wrapper prefixes; the adapter's own name is appended only when it is not ``default``."""
@@ -34,7 +34,7 @@ class AdapterInfo:
     scale: float
     """The scale when watching began; the live one is the metric ``scale``."""
     scale_formula: str
-    """Where ``scale`` comes from: ``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum`` or ``set by hand``."""
+    """The origin of ``scale``: ``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum`` or ``set by hand``."""
     group: int | None
     """Index of the optimizer's parameter group that holds B; None when no group does."""
     trainable: int
@@ -56,7 +56,7 @@ class AdapterInfo:
 
 @dataclass(frozen=True)
 class RunInfo:
-    """What is known of a run before its first step. Written to the TensorBoard schema and to the report."""
+    """The facts of a run before its first step. Written to the TensorBoard schema and to the report."""
 
     adapters: tuple[AdapterInfo, ...]
     max_steps: int | None = None
@@ -80,7 +80,7 @@ class RunInfo:
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()
-    """What could not be watched, in words."""
+    """Parts that could not be monitored, in words."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -220,11 +220,11 @@ class StepRecord:
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
     size: float | None = None
-    """How large the adapters are, as the rules see it: the 90th percentile over layers of ``output_ratio``
-    (of ``relative_spectral_norm`` where that is unavailable) times ``RunInfo.depth``; of PiSSA and its
-    kin what has come since the start. None where it was not measured, and before the step was judged."""
+    """The depth-scaled output ratio: the 90th percentile over layers of ``output_ratio`` times ``RunInfo.depth``.
+    Without it, ``relative_spectral_norm`` counts. PiSSA and similar methods count from their start. None if it was not
+    measured, and before the step was checked."""
     zone: str = "unknown"
-    """What the run is called at this step, one of ``lora_watch.rules.zone.ZONES``; set once it has been judged."""
+    """The run's zone at this step, one of ``lora_watch.rules.zone.ZONES``; set once the step has been checked."""
     updated: bool = True
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""
     broken: tuple[str, ...] = ()

@@ -86,7 +86,7 @@ def test_each_training_of_one_trainer_counts() -> None:
 
 
 def test_nothing_trained_is_no_pass() -> None:
-    with pytest.raises(AssertionError, match="nothing was watched"), stays_healthy():
+    with pytest.raises(AssertionError, match="nothing was monitored"), stays_healthy():
         pass
 
 

@@ -1,4 +1,4 @@
-"""What an adapter is, whichever library made it."""
+"""An adapter, of any library."""
 
 from __future__ import annotations
 
@@ -94,13 +94,13 @@ class Adapter(ABC):
 
     @property
     def fingerprint(self) -> tuple[Any, ...] | None:
-        """Equal at two moments where nothing but the numbers has changed between them: the same parameters in the same
-        memory, trained or not, active or not, merged or not, with the same scale. None: not known."""
+        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
+        memory, and so are trained, active, merged and the scale. None: not known."""
         return None
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """What says whether the fingerprints of these adapters, all of this class, are still those of now."""
+        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
         return same_fingerprints(adapters)
 
     # -- the frozen layer --------------------------------------------------------------------------------------

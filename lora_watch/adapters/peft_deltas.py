@@ -46,7 +46,7 @@ _MEASURED = frozenset(
 _UNTURNED = frozenset({"FourierFTLayer", "WaveFTLayer"})
 _DICTS = (nn.ModuleDict, nn.ParameterDict)
 _ROTATES = "it multiplies the frozen weight by an orthogonal matrix"
-_BY_INPUT = "what it adds depends on the layer's input"
+_BY_INPUT = "its update depends on the layer's input"
 _WHY_NOT = {
     "OFTLayer": _ROTATES,
     "BOFTLayer": _ROTATES,
@@ -55,12 +55,12 @@ _WHY_NOT = {
     "HiraLayer": "it multiplies the frozen weight entry by entry",
     "MissLayer": "PEFT gives the changed weight only, not the change",
     "BoneLayer": "PEFT gives the changed weight only, not the change",
-    "IA3Layer": "it rescales what the layer computes",
+    "IA3Layer": "it rescales the layer's output",
     "GloraLayer": "it rescales the frozen weight and adds to it",
     "LNTuningLayer": "it trains the normalisation itself",
     "BeftLayer": "it changes biases alone",
     "TrainableTokensLayer": "it replaces rows of an embedding",
-    "PolyLayer": "which of its products it adds depends on the task",
+    "PolyLayer": "its product depends on the task",
     "LilyLayer": _BY_INPUT,
     "ShadowLayer": _BY_INPUT,
 }
@@ -83,12 +83,12 @@ class DenseAdapter(PeftLayer):
     def why_not(self) -> str | None:
         """Why its change cannot be measured, in words; None when it can."""
         if self._layer_class not in _MEASURED:
-            return _WHY_NOT.get(self._layer_class, "it is not known here what it adds to the frozen weight")
+            return _WHY_NOT.get(self._layer_class, "its update of the frozen weight is unknown here")
         if self.merged:
             # DeFT and PEANuT compute their change from the weight, which holds it already.
             return "it is merged into the weight"
         if not all(map(here, self.module.parameters())):
-            return "its parameters are not here (sharded, or on no device)"
+            return "its parameters are not on this process (sharded, or on no device)"
         return None
 
     def factors(self) -> Sequence[Factors]:

@@ -141,8 +141,8 @@ def _lost(old: RunInfo, new: RunInfo, factor: float) -> list[str]:
         )
     else:
         said.append(
-            "the learning rate: how much larger or smaller the first step is cannot be said without the frozen weights "
-            "of both models; compare a short run on each, or use reference= in the callback (LW406)."
+            "the learning rate: without the frozen weights of both models, the change of the first step is unknown. "
+            "Compare a short run on each, or use reference= in the callback (LW406)."
         )
     lost, added = (sorted(_kinds(a) - _kinds(b)) for a, b in ((old, new), (new, old)))
     if lost or added:
@@ -150,7 +150,7 @@ def _lost(old: RunInfo, new: RunInfo, factor: float) -> list[str]:
             f"names of modules: {', '.join(lost) or 'none'} on the first only, {', '.join(added) or 'none'} on the "
             "second only."
         )
-    said.append("the plateau: how much rank the task needs depends on what the model knows; search around this one.")
+    said.append("the plateau: the rank that a task needs depends on the model's knowledge. Search around this one.")
     return said
 
 

@@ -99,7 +99,7 @@ def preflight(
     rules = preflight_rules()
     muted = {rule_called(word, rules).id for word in mute}
     if not (asked := [rule for rule in rules if rule.id not in muted]):
-        raise ValueError("every rule is muted: nothing was judged")
+        raise ValueError("every rule is muted: nothing was checked")
     try:
         findings = foresee(run, asked)
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …

@@ -93,8 +93,8 @@ def _files(path: Path, allow_pickle: bool, notes: list[str]) -> list[Path]:
 
 
 _WHY_NOT = (
-    "it is a pickle, and reading it runs what is in it. --allow-pickle reads one that you trust; "
-    "training_args.json, written by args.to_json_string(), needs no trust"
+    "it is a pickle, and reading it runs the code in it. Use --allow-pickle if you trust it, or write "
+    "training_args.json with args.to_json_string()"
 )
 
 

@@ -1,4 +1,4 @@
-"""What rank, alpha and scale to start from for a model and a task, and what that costs."""
+"""A rank, an alpha and a scale to start from for a model and a task, and their cost."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Advice:
-    """Where to start, why, and what it costs. ``str()`` reads well; ``to_dict()`` is for programs."""
+    """Settings to start from, with reasons and cost. ``str()`` reads well; ``to_dict()`` is for programs."""
 
     model: str
     task: str
@@ -94,8 +94,8 @@ class Advice:
     first_step_relative_norm: float | None
     """The same of the median layer alone."""
     base_norms_from: str | None
-    """Where ‖W₀‖ was taken from: ``weights``, or ``initializer``: then first steps are smaller than given here, since
-    trained weights are larger. None where it is not known."""
+    """The source of ‖W₀‖: ``weights``, ``initializer``, or None if it is unknown. With ``initializer`` the real first
+    steps are smaller, because trained weights are larger."""
     easy_learning_rate: float | None
     """Highest learning rate at which ``first_step`` stays in the region that was good on every model tried."""
     blocks: int
@@ -106,9 +106,9 @@ class Advice:
     model_parameters: int
     memory: Memory
     findings: tuple[Alert, ...]
-    """What the pre-flight rules say of these settings."""
+    """Findings of the pre-flight rules for these settings."""
     notes: tuple[str, ...]
-    """What is not known."""
+    """Unknown facts."""
 
     @property
     def share(self) -> float:
@@ -145,7 +145,8 @@ class Advice:
         if self.easy_learning_rate is not None:
             said.append(
                 f"Learning rates up to {self.easy_learning_rate:g} keep that sum within {EASY_STEP:g}, which was good "
-                "on every model tried (1 M to 135 M parameters, runs of 25 to 120 steps); long runs want less."
+                "on every model tried. These had 1 M to 135 M parameters and runs of 25 to 120 steps. Longer runs want "
+                "less."
             )
         return said
 

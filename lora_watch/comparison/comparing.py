@@ -130,8 +130,8 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]
     notes += [f"{trial.name} has no {chosen}." for trial in lacking]
     if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
         notes.append(
-            f"There is no {USUAL} of all these runs: compared is the training loss, which says less of quality. "
-            "Evaluate each run at its end, trainer.evaluate()."
+            f"There is no {USUAL} for all of these runs, so the training loss is compared, which shows less. "
+            "Evaluate each run at its end: trainer.evaluate()."
         )
     return notes
 

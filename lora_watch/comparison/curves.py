@@ -235,7 +235,7 @@ def _selection(along: str, several: dict[float, int]) -> Iterable[str]:
 
 def _seeds(pairs: Sequence[Pair], values: dict[int, dict[int, float]]) -> Iterable[str]:
     if any(pair.gain.pairs == 1 for pair in pairs):
-        yield "Where there is one pair of runs nobody can tell a difference from noise: repeat with other seeds."
+        yield "One pair of runs cannot tell a difference from noise: repeat it with other seeds."
     if any(not _share(values[id(pair.before)], values[id(pair.after)]) for pair in pairs):
         yield "Some runs share no seed, or it is unknown: they were paired in their order, which cancels no noise."
 

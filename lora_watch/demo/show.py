@@ -131,7 +131,7 @@ def verdict(outcome: Outcome, score: Score) -> Panel:
         ending = f"✔ all {outcome.steps} steps done, nothing to report"
     learned = "learned" if score.improved(outcome.before, outcome.after) else "not learned"
     lines = [
-        Text(f"{ending}; watching took {outcome.overhead:.1%} of the time", style="bold"),
+        Text(f"{ending}; monitoring took {outcome.overhead:.1%} of the time", style="bold"),
         Text(f"{score.name} {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
     ]
     for alert in sorted(outcome.alerts, key=lambda alert: -alert.severity):

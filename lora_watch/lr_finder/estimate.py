@@ -159,7 +159,7 @@ def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
         return f"{steps} steps are too few: the loss was known at fewer than {BASELINE} of them."
     said = f"The loss falls by {max(fall, 0.0):.2g} at most, and its noise is {noise:.2g}"
     if by_chance or not fall > 0.0:
-        return f"{said}: no learning rate lowers it by more than chance. The data, or what is trained, says why."
+        return f"{said}: no learning rate lowers it by more than chance. Check the data and the trained parameters."
     times = math.ceil((CLEAR * noise / fall) ** 2 * 1.2)
     more = f"gradient_accumulation_steps × {times}"
     return f"{said}: it may be chance. A batch {times} times as large would tell ({more})."

@@ -26,7 +26,7 @@ more than a multiplier of the learning rate, it would be s^−1."""
 
 @dataclass(frozen=True)
 class Suggestion:
-    """What a sweep of the learning rate says. ``print`` it, or leave it as the last line of a notebook's cell.
+    """The result of a sweep of the learning rate. ``print`` it, or leave it as the last line of a notebook's cell.
 
     Rates are peaks: a warm-up leads to them and a decay comes down from them. They are those of the first parameter
     group, and of ``learning_rate`` where the Trainer makes the optimizer; ``rates`` has every group's.
@@ -59,11 +59,11 @@ class Suggestion:
     alpha: float | None = None
     optimizer: str | None = None
     predicted: float | None = None
-    """What the weights alone predict, as ``lora-watch advise`` says it: the rate whose first full step is 0.1."""
+    """The forecast of the weights alone, as in ``lora-watch advise``: the rate whose first full step is 0.1."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
     left: tuple[str, ...] = ()
-    """What the sweep has changed and could not put back: the run that follows is not the one from the start."""
+    """Objects that the sweep has changed and could not restore: the next run is not the one from the start."""
 
     @property
     def rate_or_middle(self) -> float | None:
@@ -93,7 +93,7 @@ class Suggestion:
         said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
         if not self.by_size:
             said.append(
-                "The adapters do not begin at nothing: only the loss was read, and the rate is half of its lowest."
+                "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
             )
         if self.left:
             said.append(told(self.left))
@@ -105,13 +105,13 @@ class Suggestion:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
         if self.rate is not None and self.predicted is not None:
             said.append(
-                f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise): what is measured on "
-                "the data counts."
+                f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
+                "rate counts."
             )
         if self.rate is not None and self.scale is not None and (half := self.at_scale(self.scale / 2)) is not None:
             said.append(
                 f"It belongs to the scale {self.scale:.3g}: at half of it about {half:.2g}, at twice "
-                f"{self.at_scale(2 * self.scale):.2g}. Change the rate, and leave alpha as it is."
+                f"{self.at_scale(2 * self.scale):.2g}. Change the rate and keep alpha."
             )
         return said
 
@@ -168,7 +168,7 @@ class Suggestion:
 
 
 def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggestion:
-    """What a finished ``sweep`` says. ``ratios``: each parameter group's rate to the reference's."""
+    """The suggestion of a finished ``sweep``. ``ratios``: each parameter group's rate to the reference's."""
     curve, edge = sweep.curve, sweep.edge
     found: Estimate = estimate(curve, edge)
     rate = None if found.rate is None else rounded(found.rate)

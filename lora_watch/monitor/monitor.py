@@ -39,10 +39,11 @@ _UNEVEN = "inside torch's Join each rank goes on or stops by itself, as one whos
 
 
 class Monitor(Loop):
-    """Watches the LoRA adapters of one model through one training run.
+    """Monitors the LoRA adapters of one model through one training run.
 
     For a plain torch loop::
 
+        model.train()
         with Monitor(model, optimizer, fail_on="error", output_dir="out") as monitor:
             for batch in data:
                 loss = model(**batch).loss
@@ -54,63 +55,62 @@ class Monitor(Loop):
     It reads and never writes: no parameter, gradient or random state is touched. A failure of its own is logged
     once with its traceback, becomes a finding (LW901), and training goes on.
 
-    Numbers on an accelerator are copied to the host without waiting and read one step later: there a step is judged
-    after the next one, the last by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each is judged at
-    once. With ``fail_on`` the gradients are waited for and looked at before each ``optimizer.step()`` of a loop, which
-    then raises LoraWatchError rather than apply what is not finite.
+    Numbers on an accelerator are copied to the host without waiting and read one step later. So a step is checked
+    after the next one, and the last step by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each step
+    is checked at once. With ``fail_on`` the gradients are read before each ``optimizer.step()`` of a loop. That call
+    then raises LoraWatchError instead of applying a NaN.
 
-    On several ranks make one on each, and call ``step`` on all of them: with ``fail_on`` they agree at each step
-    whether the run goes on, and raise together once the files of the first are complete. Where only some ranks have
-    one, it says so after 30 s, and stops its own rank alone.
+    On several ranks make one on each, and call ``step`` on all of them. With ``fail_on`` they agree at each step
+    whether the run continues, and raise together once the files of the first are complete. If only some ranks have
+    one, it logs that after 30 s and stops its own rank alone.
 
     Args:
         model: the model that is being trained, with its adapters.
         optimizer: anything with ``param_groups``; without it learning rates are unknown.
-        scheduler: the optimizer's schedule, for ``recover``: without it lowered learning rates last until somebody sets
+        scheduler: the optimizer's schedule, for ``recover``: without it lowered learning rates last until the loop sets
             them.
-        scaler: the ``torch.amp.GradScaler`` of a loop under fp16: steps that it skips are then no fault (LW308 counts
+        scaler: the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
-        fail_on: ``never``, ``warning`` or ``error``: the least severity of an alert that ends the run; or a mapping
-            ``{"default": "error", "LW202": "never"}``. See ``lora_watch.policy``, also for the environment
-            variables that are asked where this, ``patience`` or ``mute`` is not given.
-        recover: how often the run goes back and on, with the settings that the alert advises, where an alert would end
-            it: see the page on recovering. The default of ``fail_on`` is then ``error``.
+        fail_on: ``never``, ``warning`` or ``error``: alerts of this severity or worse end the run; or a mapping
+            ``{"default": "error", "LW202": "never"}``. Without it, ``patience`` or ``mute``, environment variables
+            count: see ``lora_watch.policy``.
+        recover: how many times the run restores its last good state and continues with the advised settings, instead
+            of ending: see the page on recovering. The default of ``fail_on`` is then ``error``.
         recover_memory: GiB of host memory that copies for ``recover`` may take.
-        patience: optimizer steps that an alert must have lasted to end the run. What cannot pass, and what is not
-            finite, does not wait.
-        every: optimizer steps between two measurements of the norms; the loss is judged at every step.
-        max_overhead: the most of the wall time that monitoring takes, hooks and writing counted, after the first 20
-            steps, at which everything is measured whatever it costs. From then on the norms are measured as often as
-            half of this allows, at most at every step, and the spectrum and ``output_ratio`` as often as the rest does;
-            the loss and the gradients are read at every step, and every 16th step and the last of ``max_steps`` are
-            measured in full whatever that costs. 1 leaves nothing out. With several ranks no clock decides, so that all
-            do the same: the norms at every step, the others at every 16th, and no cap. Of methods that are not LoRA all
-            is measured as often as this allows, and after 1, 2, 4, 8 … steps.
-        output_ratio: measure it, by hooks in forward passes; False where they would spoil a compiled graph. The rules
+        patience: optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
+            once.
+        every: optimizer steps between two measurements of the norms; the loss is checked at every step.
+        max_overhead: the most of the wall time that monitoring takes, with hooks and writing, after the first 20
+            steps. Those are measured in full at any cost. After them half of the time is for norms, at most at every
+            step, and the rest for full measurements. Loss and gradients are read at every step. Every 16th step and
+            the last of ``max_steps`` are measured in full at any cost. 1 leaves nothing out. With several ranks no
+            clock decides, so that all do the same: norms at every step, everything at every 16th, and no cap. Methods
+            that are not LoRA are measured as often as this allows, and after 1, 2, 4, 8 … steps.
+        output_ratio: measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
             then compare weights.
-        drift: also measure ``drift_norm`` and ``step_norm`` where the spectrum is measured. Holds two copies of the
-            adapters, and takes some six times as long as the other norms together. A resumed run's drift counts from
-            where it went on.
-        rules: rules to use in place of those with the same id, or in addition.
+        drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters
+            and takes about six times as long as the other norms together. A resumed run's drift counts from the step
+            at which it resumed.
+        rules: rules that replace those with the same id, or are added.
         mute: ids or names of rules to leave out.
-        sinks: where records and alerts are written as well.
-        output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard);
-            without it nothing is written. Of several ranks the first one writes, and each its part of a last good
-            adapter that is spread over them: give it to all.
+        sinks: objects that get the records and alerts too.
+        output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
+            Without it nothing is written. Give it to all ranks: the first one writes, and each writes its part of a
+            last good adapter that is spread over them.
         console: print alerts and the end of the run to standard error.
         max_steps: optimizer steps the run will take, if known.
-        lr_fraction: share of the schedule's total Σ lr spent after n steps; without it, n / max_steps.
+        lr_fraction: share of the schedule's total Σ lr after n steps; without it, n / max_steps.
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
             the optimizer was built with.
-        config: settings for the report and the dashboards. ``classes``, the number of classes of a cross-entropy (a
-            language model's vocabulary), lets LW205 judge the first loss, and of up to 20 LW207 those that follow; of a
-            classifier of transformers that computes its loss from ``labels=`` it sees the labels themselves.
-        judge_loss: False where the loss does not fall as the model gets better (GRPO, PPO): of the rules that read it
-            only LW201, NaN and infinity, is left.
-        notes: what could not be monitored, in words, for the report.
+        config: settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy,
+            such as a language model's vocabulary. LW205 needs it; LW207 uses it up to 20 classes. A classifier of
+            transformers with ``labels=`` needs no ``classes``: its labels are counted.
+        judge_loss: False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is
+            then the only rule that reads it.
+        notes: parts that could not be monitored, in words, for the report.
 
     Raises:
-        ValueError: for an ``every``, ``fail_on``, ``patience`` or ``mute`` that makes no sense.
+        ValueError: for an invalid ``every``, ``fail_on``, ``patience`` or ``mute``.
     """
 
     def __init__(

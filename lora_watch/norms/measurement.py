@@ -107,8 +107,8 @@ class Measurement:
 def measure(model: nn.Module) -> Measurement:
     """Measure every adapter of ``model``, and the weights they adapt. Changes nothing, draws no random number.
 
-    LoRA is measured from its factors. Where another PEFT tuner adds a matrix to a weight, that matrix is made as PEFT
-    makes it, one layer at a time; where it adds none (OFT, IA3 …) the adapter is listed as unknown.
+    LoRA is measured from its factors. If another PEFT tuner adds a matrix to a weight, that matrix is formed as in
+    PEFT, one layer at a time. If it adds none (OFT, IA3 …), the adapter is listed as unknown.
 
     Reads each frozen weight some dozens of times for its σ₁: seconds for a small model, minutes for billions of
     parameters on a CPU. Raises NoAdaptersError when there is no adapter that can be measured.

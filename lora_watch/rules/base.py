@@ -1,4 +1,4 @@
-"""What a rule is, and what it says when it fires."""
+"""Rules and their findings."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, FloatArray, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
-"""Rules that explain all others that judge numbers: behind a NaN nothing is what it was."""
+"""Rules that explain all others that compare numbers: after a NaN no number is valid."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,19 @@ class Rule(ABC):
     name: ClassVar[str]
     severity: ClassVar[Severity]
     lasting: ClassVar[bool] = False
-    """The finding is a fact that does not pass: the alert stays open although ``check`` says it only once."""
+    """The finding is a fact that does not pass: the alert stays open, although ``check`` returns it only once."""
     urgent: ClassVar[bool] = False
-    """Waiting would cost the weights: a policy's patience does not apply, a checkpoint of such a step is not saved, and
-    the rule is asked twice a step: before the optimizer's update, of the loss and the gradients alone, and after it."""
+    """A failure that must stop the run before the optimizer step. Patience does not apply, and a checkpoint of such a
+    step is not saved. The rule is checked twice a step: before the update, on loss and gradients alone, and after
+    it."""
     static: ClassVar[bool] = False
-    """It judges settings: it is asked once, with step 0, and by the commands that judge a run before it begins."""
+    """It checks settings: it is called once, with step 0, and by the commands that check a run before it begins."""
     zone: ClassVar[str | None] = None
-    """What a run is called while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
+    """The run's zone while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
-    """A metric without which a record says nothing either way: such a step neither opens, extends nor ends an alert."""
+    """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
     yields_to: ClassVar[tuple[str, ...]] = ()
-    """Ids of rules whose open alert already explains this one: it then says nothing. One cause, one alert."""
+    """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
 
     asks: bool = field(default=False, init=False)
     """It wants to know the loss of the next step's batch without the adapters (``StepRecord.comparable``)."""
@@ -68,11 +69,11 @@ class Rule(ABC):
 
     @abstractmethod
     def check(self, record: StepRecord) -> Finding | None:
-        """What is wrong at this step, or None. Called once a step, in order, and once with step 0 before the first."""
+        """The finding of this step, or None. Called once a step, in order, and once with step 0 before the first."""
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        """What only the whole run shows. Called once, with the last record, when a run has ended by itself: it neither
-        broke off nor was stopped by an alert."""
+        """A finding that only the whole run shows. Called once, with the last record, when a run has ended normally: it
+        was neither interrupted nor stopped by an alert."""
         return None
 
     @classmethod
@@ -112,7 +113,7 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
 
 
 def medians(rows: FloatArray) -> FloatArray:
-    """Of each row, ``[n, 1]``; NaN of one that holds a NaN. What ``np.median`` gives, at a third of its time."""
+    """Of each row, ``[n, 1]``; NaN of one that holds a NaN. Equal to ``np.median``, at a third of its time."""
     ordered, width = np.sort(rows, axis=1), rows.shape[1]  # NaN comes last
     middle = ordered[:, (width - 1) // 2 : width // 2 + 1].mean(axis=1, keepdims=True)
     return np.where(np.isnan(ordered[:, -1:]), np.nan, middle)

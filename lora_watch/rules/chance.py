@@ -71,8 +71,10 @@ class StuckAtChance(Rule):
         chance, best = _costs(record)
         mean = best + (chance - best) * fmean(self.recent)
         change = weaker(record, weaker_by(record, self.overall * self.size))
-        data = "labels that do not belong to their inputs, or inputs that say nothing of them"
-        trial = "train on eight examples: if even their loss stays at chance at the new settings, the data are at fault"
+        data = "the labels do not belong to their inputs, or the inputs do not determine them"
+        trial = (
+            "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"
+        )
         fast = leap(record.run) > EASY_STEP
         return Finding(
             f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "

@@ -59,7 +59,7 @@ class RankForTask(Rule):
             metric="r",
             threshold=float(better),
             causes=[f"{task.why}: {task.source}"],
-            remedies=[with_rank(adapter, better), "or let a held-out set decide: double r until the quality stays"],
+            remedies=[with_rank(adapter, better), "or measure held-out quality: double r until it no longer improves"],
         )
 
 
@@ -104,7 +104,7 @@ class CopiedAcrossSizes(Rule):
             remedies.append(with_rank(median, nearest_rank(new.r * math.sqrt(ratio))))
         if moved:
             says.append(
-                f"with the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
+                f"at the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
                 f"{factor:.2g} times that of the reference"
             )
             lr = new.learning_rate or math.nan

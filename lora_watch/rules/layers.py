@@ -77,7 +77,7 @@ class AdapterDecays(Rule):
             threshold=self.shrunk,
             causes=[
                 f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
-                "the gradients have become small, so that the decay alone is left: nothing more is being learned",
+                "the gradients have become small, so only the decay is left: nothing more is learned",
             ],
             remedies=[f"weight_decay {decay:g} → 0.01 or 0, as is usual for adapters"],
         )
@@ -159,7 +159,7 @@ class LayerOutlier(Rule):
             causes=[
                 *_set_apart(record, worst),
                 "its base weight is damaged or far smaller than those of its siblings",
-                "few tokens reach it, and those drive it alone",
+                "few tokens reach it",
             ],
             remedies=[
                 f"give {name} the learning rate, rank and alpha of its siblings, or take it out of target_modules"

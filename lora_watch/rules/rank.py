@@ -71,7 +71,7 @@ class RankUnderused(Rule):
         return Finding(
             f"The adapters use far fewer directions than they have: the effective rank of the median layer is "
             f"{np.median(ranks[wide]):.2g} of {np.median(most[wide]):g} (threshold {self.share:g}). Small singular "
-            "values can still carry what matters where the data of training and of use differ sharply.",
+            "values can still carry signal if the data of training and of use differ sharply.",
             adapters=worst_first(record, ranks, wide)[::-1][:10],
             metric="effective_rank",
             threshold=self.share,
@@ -133,14 +133,14 @@ class RankSaturated(Rule):
         if not used > self.share or not grown > self.growth * math.log(spent / self.spent):
             return None
         adapter = record.run.adapters[int(np.argmax(np.where(judged, most, 0.0)))]
-        causes = ["the data hold more than r directions can take up, as in continued pretraining"]
+        causes = ["the data hold more than r directions can represent, as in continued pretraining"]
         if any(min(a.d_in, a.d_out) > _WIDEST for a in record.run.adapters):
-            causes.append(f"noise, which fills all directions of wide layers; nobody has measured any beyond {_WIDEST}")
+            causes.append(f"noise fills all directions of wide layers; none was measured beyond {_WIDEST}")
         rest = 1.0 - self.spent / spent
         return Finding(
             f"Nine layers of ten use more than {100 * used:.0f} % of their directions (threshold "
             f"{100 * self.share:.0f} %) and still grow, by {100 * math.expm1(grown):.2g} % over the last "
-            f"{100 * rest:.0f} % of the learning: the rank may be too low for what there is to learn.",
+            f"{100 * rest:.0f} % of the schedule. The rank may be too low for this task.",
             adapters=worst_first(record, ranks, judged)[:10],
             metric="effective_rank",
             threshold=self.share,

@@ -31,26 +31,26 @@ TASKS = (
     Task(
         "classification",
         (4, 8),
-        "its intrinsic dimension is very low: the pretrained model knows the structure already",
+        "its intrinsic dimension is very low: the pretrained model already knows the structure",
         SOURCES["intrinsic"],
     ),
     Task(
         "domain-adaptation",
         (8, 16),
-        "vocabulary and style move a moderate way",
+        "vocabulary and style change moderately",
         f"rule of thumb; {SOURCES['lora']} found lower ranks enough on most of its tasks",
     ),
     Task(
         "instruction-tuning",
         (16, 64),
-        "many different behaviours are steered at once",
+        "it changes many behaviours at once",
         f"rule of thumb; {SOURCES['biderman']} compares such ranks",
     ),
     Task(
         "continued-pretraining",
         (64, 256),
         "new knowledge needs room: full fine-tuning changes weights at 10 to 100 times the rank of a usual adapter, "
-        "and LoRA stays behind it here; weigh full fine-tuning",
+        "and LoRA reaches less here; consider full fine-tuning",
         SOURCES["biderman"],
     ),
 )

@@ -61,12 +61,12 @@ class LearningRateIsZero(Rule):
             causes=[
                 "the schedule was made for fewer steps than are trained (max_steps, epochs, accumulation or ranks "
                 "counted differently)",
-                "learning_rate is 0, or a schedule of one's own returns 0",
+                "learning_rate is 0, or a custom schedule returns 0",
             ],
             remedies=[
                 "let the Trainer make the schedule (lr_scheduler_type), or give num_training_steps the number of "
                 "optimizer steps",
-                "lr_scheduler_type='constant_with_warmup' where the length is not known",
+                "lr_scheduler_type='constant_with_warmup' if the length is unknown",
             ],
         )
 
@@ -103,7 +103,7 @@ class LearningRateRaised(Rule):
                 "a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs",
                 "the schedule itself multiplies by more than 1",
             ],
-            remedies=[f"learning rate {now:.3g} → {planned:g} again; mute this rule where the rise is meant"],
+            remedies=[f"learning rate {now:.3g} → {planned:g} again; mute this rule if the rise is intended"],
         )
 
 
@@ -147,15 +147,15 @@ class UpdatesLostToRounding(Rule):
         factor, moved = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
         size = float(np.nanmedian(_element(record, factor)))
         return Finding(
-            f"Updates are lost to rounding: at a learning rate of {rates.max():.3g} "
-            f"{100 * np.nanmedian(moved):.0f} % of the elements of {factor} changed in the last step, in the median of "
-            f"{int(known.sum())} adapters kept in half precision, whose elements are about {size:.2g}.",
+            f"Updates are lost to rounding: {100 * np.nanmedian(moved):.0f} % of the elements of {factor} changed in "
+            f"the last step, in the median of {int(known.sum())} adapters in half precision. The learning rate is "
+            f"{rates.max():.3g}, the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             threshold=self.changed,
             causes=[
                 "the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept",
-                "the learning rate is small for numbers with so few digits",
+                "the learning rate is too small for numbers with so few digits",
             ],
             remedies=[
                 "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
@@ -271,8 +271,8 @@ class BaseWeightsMoved(Rule):
         if not moved.any():
             return None
         causes = [
-            "something unfroze them: requires_grad_(True) over all parameters, or a name filter that matches too much",
-            "bias, embedding or full fine-tuning is meant for layers that carry an adapter as well",
+            "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them",
+            "bias, embedding or full fine-tuning also covers layers with an adapter",
         ]
         other = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
         return Finding(
@@ -284,8 +284,8 @@ class BaseWeightsMoved(Rule):
             causes=causes if trained.any() else other,
             remedies=[
                 "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",
-                "if they are meant to train: modules_to_save=[…] for whole layers, which are saved with the adapter",
+                "to train them on purpose: modules_to_save=[…] saves whole layers with the adapter",
             ]
             if trained.any()
-            else ["leave the weights alone until training has ended, or start anew from them"],
+            else ["change the weights only after training has ended, or start again from them"],
         )

@@ -62,7 +62,7 @@ class RuleInfo(TypedDict):
     id: str
     name: str
     severity: SeverityName
-    zone: Annotated[str | None, "What a run is called while an alert of this rule is open."]
+    zone: Annotated[str | None, "The run's zone while an alert of this rule is open."]
     thresholds: dict[str, Any]
     explains: str
 
@@ -86,7 +86,7 @@ class Report(TypedDict):
     start_seconds: float | None
     full_every: Positive | None
     loss: Ends
-    evaluation: Annotated[dict[str, Extremes], "What evaluations found, by the Trainer's name for it."]
+    evaluation: Annotated[dict[str, Extremes], "Results of evaluations, by the Trainer's name."]
     alerts: list[Alert]
     first: Annotated[Count | None, "Which of `alerts` to read first; null without any."]
     recoveries: list[Annotated[Recovered, Also(allOf=[of(Lost)])]]
@@ -126,7 +126,7 @@ class _Incident(TypedDict):
     last_good_unavailable: Annotated[str | None, "Why no adapter can be kept; null if one can."]
     adapters: Annotated[list[AdapterInfo], "In the order of every vector."]
     steps: list[Count]
-    zones: Annotated[list[str], "What the run was called at each step."]
+    zones: Annotated[list[str], "The run's zone at each step."]
     loss: list[float | None]
     lr: list[list[float]]
     scalars: dict[str, list[float | None]]
@@ -191,7 +191,7 @@ class CheckedRun(TypedDict):
     largest: Annotated[Largest | None, "The adapter with the highest output_ratio."]
     compared: Annotated[bool, "With a baseline."]
     findings: list[Alert]
-    story: Annotated[list[str], "What the incident record tells."]
+    story: Annotated[list[str], "The story of the incident record."]
     notes: list[str]
 
 
@@ -213,7 +213,7 @@ class ComparedRun(TypedDict):
     seed: int | None
     step: Count
     left_out: Annotated[str | None, "Why its quality does not count; null if it does."]
-    quality: Annotated[dict[str, float], "What the last evaluation found, and `train_loss`: of the last tenth."]
+    quality: Annotated[dict[str, float], "Results of the last evaluation, and `train_loss` of the last tenth."]
     norms: Annotated[dict[str, Norms], "At the end, by metric: the median adapter and the largest."]
     trainable_parameters: Count | None
     alerts: Annotated[dict[str, Positive], "How many, by severity; those there are."]
@@ -238,7 +238,7 @@ _Ends = TypedDict("_Ends", {"from": Count, "to": Count})
 
 
 class Pair(_Ends):
-    gain: Annotated[float, "What `to` gains over `from`, as a share of the metric; positive is better."]
+    gain: Annotated[float, "The gain of `to` over `from`, as a share of the metric; positive is better."]
     low: Annotated[float, "The gain is surely above, each end by itself with 95 % confidence."]
     high: Annotated[float, "The gain is surely below."]
     pairs: Annotated[Positive, "Pairs of runs behind it."]
@@ -247,26 +247,26 @@ class Pair(_Ends):
 
 class Curve(TypedDict):
     along: Literal["r", "scale"]
-    held: Annotated[str, "What is the same all along."]
+    held: Annotated[str, "Settings that are the same all along."]
     configurations: Annotated[list[Count], Also(minItems=2)]
     pairs: Annotated[list[Pair], Also(minItems=1)]
     plateau: Annotated[Count | None, "From here on a larger rank gains less than it must; null where not proven."]
     turns: Annotated[bool, "Beyond the plateau it is even worse."]
     chosen: Annotated[Count, "The smallest rank that is as good as the best; along the scale, the best."]
     best: Annotated[Count, "The one with the best mean."]
-    confounds: Annotated[list[str], "What keeps a difference from being put down to `along` alone."]
+    confounds: Annotated[list[str], "Reasons why a difference is not due to `along` alone."]
 
 
 class Compare(TypedDict):
     version: Literal[1]
     metric: Annotated[str, "The quality that is compared."]
     higher_is_better: bool
-    worth: Annotated[float, "What a larger rank must gain, as a share of the metric."]
+    worth: Annotated[float, "The least gain of a larger rank, as a share of the metric."]
     configurations: Annotated[list[Configuration], "Runs that differ in their seed alone."]
     differences: Annotated[dict[str, list[Value]], "Every other setting that is not the same in all."]
     curves: Annotated[list[Curve], "Their configurations are places in `configurations`."]
     notes: list[str]
-    unreadable: Annotated[list[str], "What could not be read, one sentence each."]
+    unreadable: Annotated[list[str], "Files that could not be read, one sentence each."]
 
 
 # -- inspect, advise, preflight ----------------------------------------------------------------------------------------
@@ -404,7 +404,9 @@ class Preflight(TypedDict):
     version: Literal[1]
     exit_code: Literal[0, 1]
     fail_on: Level
-    settings: Annotated[Chosen, "What was judged; lists have a value for each that differs between layers."]
+    settings: Annotated[
+        Chosen, "The settings that were checked; lists have a value for each that differs between layers."
+    ]
     findings: list[Alert]
     notes: list[str]
 
@@ -418,7 +420,7 @@ def schemas() -> dict[str, dict[str, Any]]:
         step=Count,
         last_step=Count,
         closed_step=Annotated[Count | None, "Null while it is open."],
-        back_to=Annotated[Count | None, "Where the run went back to for this alert; null where it did not."],
+        back_to=Annotated[Count | None, "The step that the run went back to for this alert, or null."],
         lasted=int,
     )
     made = {

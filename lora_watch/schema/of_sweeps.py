@@ -17,7 +17,7 @@ class Columns(TypedDict):
 
 class Said(TypedDict):
     version: Literal[1]
-    sentences: Annotated[list[str], "What is printed, the answer first."]
+    sentences: Annotated[list[str], "The printed lines, the answer first."]
 
 
 def of_a_sweep() -> dict[str, Any]:

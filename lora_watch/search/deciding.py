@@ -1,4 +1,4 @@
-"""What to run next, from what has been run: a pure function, so that every machine that shares a study agrees."""
+"""The next runs, decided from those that are done: a pure function, so all machines of a study agree."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ class Outcome:
 
 @dataclass
 class Decision:
-    """What is known so far, and what to do about it."""
+    """The knowledge so far, and the next runs."""
 
     wanted: list[Configuration] = field(default_factory=list)
     """Runs without which nothing more can be said, in their order; empty when the search is over."""
     story: list[str] = field(default_factory=list)
-    """What was concluded, one sentence a step."""
+    """The conclusions, one sentence a step."""
     rank: int | None = None
     """The rank that was found; None while it is being searched, or where none is sound."""
     best: Configuration | None = None

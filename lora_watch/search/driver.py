@@ -43,7 +43,7 @@ Train = Callable[..., float]
 
 
 class Attempt:
-    """What ``train(config, attempt)`` may use: to report on the way, and to be stopped when it makes no sense."""
+    """The second argument of ``train(config, attempt)``: it takes reports, and stops a run that cannot win."""
 
     def __init__(self, trial: optuna.Trial, configuration: Configuration):
         self.trial = trial
@@ -54,8 +54,8 @@ class Attempt:
         """A LoraWatchCallback for the Trainer of this run: an error ends the configuration within a few steps, and
         every evaluation is reported to the study's pruner and dashboard. ``settings`` are those of LoraWatchCallback.
 
-        Where the plan has no learning rate, it finds one before the first step: the first run of a rank and scale
-        sweeps, and its other seeds take what that has found.
+        If the plan has no learning rate, it finds one before the first step. The first run of a rank and scale sweeps,
+        and its other seeds use the same rate.
         """
         from lora_watch.search.trainer import SearchCallback
 
@@ -128,11 +128,11 @@ def search(
     ``Plan()`` has no learning rate: ``attempt.callback()`` finds it by a sweep, once for each rank and each scale. With
     ``Plan(learning_rate=2e-4)`` all have that one.
 
-    Every run is a trial of an Optuna study that is kept in ``storage``. Interrupted, even killed, the same call goes on
-    where it stopped. Several processes that call it with one database share its runs: each run is queued with
-    ``enqueue_trial`` and taken by one of them, and one whose process sends no heartbeat for ``patience`` seconds is run
-    again. A storage without heartbeats (Optuna's journal, for file systems that several machines share) cannot tell a
-    killed run from a slow one: which one is waited for is printed, with the command that gives it up.
+    Every run is a trial of an Optuna study that is kept in ``storage``. After an interruption, even a kill, the
+    same call continues. Several processes that call it with one database share its runs. Each run is queued with
+    ``enqueue_trial``, and one process takes it. A run whose process sends no heartbeat for ``patience`` seconds is
+    repeated. A storage without heartbeats, Optuna's journal, cannot tell a killed run from a slow one. The search then
+    waits, and prints the command that gives the run up.
 
     Python's, numpy's and torch's random states are set to the configuration's seed before each run, so that two ranks
     with one seed differ in the rank alone.
@@ -179,7 +179,7 @@ def search(
             console.print(f"run {trial.number}: failed: {why}", style="red")
             raise optuna.TrialPruned(why) from error
         if configuration.learning_rate is None and attempt.rate is None:
-            raise ValueError(f"run {trial.number} has trained at a learning rate that nobody has found: {NOT_FOUND}")
+            raise ValueError(f"run {trial.number} has trained without finding its learning rate: {NOT_FOUND}")
         console.print(f"run {trial.number}: {value:.5g}")
         return float(value)
 
@@ -281,7 +281,8 @@ def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan, patienc
         now = plan.to_dict()
         differ = ", ".join(f"{key} {begun.get(key)} → {now[key]}" for key in now if begun.get(key) != now[key])
         raise ValueError(
-            f"the study {name!r} was begun with another plan ({differ}): go on with that, or take another study_name"
+            f"the study {name!r} was begun with another plan ({differ}): continue with that plan, "
+            "or take another study_name"
         )
     return study
 

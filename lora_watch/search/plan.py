@@ -1,4 +1,4 @@
-"""What is to be tried: the rank at a fixed scale until it no longer pays, then the scale at that rank."""
+"""The runs of a search: the rank at a fixed scale until it no longer pays, then the scale at that rank."""
 
 from __future__ import annotations
 
@@ -75,8 +75,8 @@ class Plan:
     at a rate that suits it.
 
     With a ``learning_rate`` that one is held: s·lr does not change with the rank, which is all that does, and grows
-    with the scale. Under Adam the first step's ‖ΔW‖ grows with s·lr·√r, so that at a held s the larger ranks also start
-    faster. What holds that step instead is rsLoRA with a held ``alpha``; s·lr then falls as 1/√r.
+    with the scale. Under Adam the first step's ‖ΔW‖ grows with s·lr·√r, so at a held s the larger ranks also start
+    faster. To hold that step instead, use rsLoRA with a held ``alpha``. s·lr then falls as 1/√r.
 
     Raises:
         ValueError: for values that make no plan; the text names the argument.
@@ -127,17 +127,17 @@ class Plan:
             _require(_positive(self.alpha), "alpha", self.alpha, "a positive number")
             if not self.use_rslora:
                 raise ValueError(
-                    f"alpha={self.alpha:g} without rsLoRA: α/r would fall as r grows, and no one could say which of "
-                    "the two made the difference. Leave alpha out (α = s·r), or use rsLoRA"
+                    f"alpha={self.alpha:g} without rsLoRA: α/r would fall as r grows, so rank and scale could "
+                    "not be told apart. Leave alpha out (α = s·r), or use rsLoRA"
                 )
 
     def at_rank(self, r: int, seed: int = 0) -> Configuration:
-        """What runs at rank ``r`` while the rank is searched."""
+        """The run at rank ``r`` while the rank is searched."""
         alpha = self.alpha if self.alpha is not None else self._alpha(r, self.scale)
         return Configuration(r, alpha, self.use_rslora, self.learning_rate, seed)
 
     def at_scale(self, r: int, scale: float, seed: int = 0) -> Configuration:
-        """What runs with s = ``scale`` at the rank ``r`` that was found."""
+        """The run with s = ``scale`` at the rank ``r`` that was found."""
         base = self.at_rank(r, seed)
         if math.isclose(scale, base.scale):
             return base  # the same run: it need not be repeated
@@ -178,7 +178,7 @@ class Plan:
         return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
     def notes(self, rank: int | None = None) -> list[str]:
-        """What is held and what changes, in words."""
+        """The held and the changing settings, in words."""
         if self.learning_rate is None:
             held = f"rank {rank}" if rank is not None else f"s = {self.scale:g}" if self.alpha is None else "α"
             return [f"Held is {held}; a sweep finds the learning rate once for each rank and each scale."]

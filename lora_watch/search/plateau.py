@@ -47,7 +47,7 @@ class Gain:
         if self.high < 0:
             return "worse"
         if self.pairs == 1:
-            return "open: one pair says nothing of the noise"
+            return "open: one pair does not show the noise"
         return {
             "flat": f"flat, less than the {100 * worth:g} % that the larger rank must gain",
             "climbs": "it pays",

@@ -1,4 +1,4 @@
-"""What a search has found, in words and as a table."""
+"""The result of a search, in words and as a table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lora_watch.search.plan import Configuration, Plan, seedless_of
 
 @dataclass
 class SearchResult:
-    """What was found. ``print(result)`` tells how."""
+    """The result of a search. ``print(result)`` shows how it was found."""
 
     plan: Plan
     best: Configuration | None

@@ -40,7 +40,7 @@ class SearchCallback(LoraWatchCallback):
         self._optuna = needs_optuna()
         self.trial, self.metric = trial, metric
         self.attempt: Attempt | None = None
-        """Where a search is to find the learning rate: what remembers it."""
+        """Keeps the learning rate, if the search finds it."""
         self._training = False
 
     def on_train_begin(
@@ -92,8 +92,7 @@ class LoraSpace:
         )
         trainer.hyperparameter_search(hp_space=space, backend="optuna", n_trials=20)
 
-    What is drawn is s·lr rather than the learning rate, which follows from it: a larger s would otherwise also be a
-    larger step.
+    It draws s·lr, and the learning rate follows from it. Otherwise a larger s would also be a larger step.
     """
 
     effective_lr: tuple[float, float]
@@ -122,7 +121,7 @@ class LoraSpace:
         return self.configuration({"r": self.ranks[0], **middle}).lora()
 
     def configuration(self, params: Mapping[str, Any]) -> Configuration:
-        """What the parameters of a trial (``best_run.hyperparameters``) stand for."""
+        """The configuration of a trial's parameters (``best_run.hyperparameters``)."""
         r, scale = params["r"], params["scale"]
         alpha = scale * (math.sqrt(r) if self.use_rslora else r)
         return Configuration(r, alpha, self.use_rslora, params["effective_lr"] / scale)

@@ -1,4 +1,4 @@
-"""Where a run is written to. A sink is told of each step after the rules have seen it.
+"""The places that a run is written to. A sink is told of each step after the rules have seen it.
 
 Names are imported on first use: a dashboard reads ``lora_watch.sinks.tags`` and must not pay for the writers.
 """
@@ -47,7 +47,7 @@ class Sink(Protocol):
     """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once."""
 
     def start(self, run: RunInfo, step: int) -> None:
-        """Watching begins after ``step`` optimizer steps, or the set of adapters has changed there."""
+        """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""
         ...
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -61,7 +61,7 @@ class Sink(Protocol):
 
 @runtime_checkable
 class EvaluationSink(Protocol):
-    """What a sink has in addition that wants to know how good the model is."""
+    """An optional method of a sink, for evaluations of the model."""
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
@@ -70,19 +70,19 @@ class EvaluationSink(Protocol):
 
 @runtime_checkable
 class RecoverySink(Protocol):
-    """What a sink has in addition that wants to know how a run has recovered (``recover``)."""
+    """An optional method of a sink, for recoveries of the run (``recover``)."""
 
     def recovered(self, recovery: Recovered) -> None:
-        """Just before the alert LW910 that tells of it. ``recovery.dropped`` may grow later."""
+        """Just before its alert LW910. ``recovery.dropped`` may grow later."""
         ...
 
 
 @runtime_checkable
 class UpdateSink(Protocol):
-    """What a sink has in addition that wants to see the weights, which ``write`` may be too late for."""
+    """An optional method of a sink, to read the weights: ``write`` may be too late for that."""
 
     def updated(self, step: int) -> None:
-        """The weights now have ``step`` optimizer steps behind them, the last of which is yet to be judged."""
+        """The weights now have ``step`` optimizer steps behind them, the last of which is not checked yet."""
         ...
 
 

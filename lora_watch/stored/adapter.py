@@ -42,11 +42,10 @@ _VARIANTS = {
 }
 """Options of a LoraConfig, and what the layers are called with them. One at most is set."""
 _WITHOUT_CHANGE = {
-    "arrow_config": "Arrow adds what other adapters do, chosen for each token: inspect those adapters",
+    "arrow_config": "Arrow adds other adapters, chosen for each token: inspect those",
     "use_qalora": (
-        "QA-LoRA's A reads inputs that are pooled in groups, and only where the base model is quantised by GPTQ, which "
-        "the file does not tell: compare the loaded model's outputs with and without the adapter, "
-        "model.disable_adapter()"
+        "QA-LoRA's A reads inputs that are pooled in groups if GPTQ has quantised the base model. The file does not "
+        "hold that. Compare the loaded model's outputs with and without the adapter: model.disable_adapter()"
     ),
 }
 """Options with which there is no s·B·A to measure, why, and what to do."""

@@ -58,8 +58,8 @@ def read_parts(folder: Path) -> dict[str, Tensor]:
         raise StoredError(f"{folder}: the parts are of several steps or runs")
     if len(files) != told[0]["ranks"]:
         raise StoredError(
-            f"{folder}: {len(files)} of {told[0]['ranks']} parts are there; where the machines of a run share no "
-            "folder, copy those of the others here"
+            f"{folder}: {len(files)} of {told[0]['ranks']} parts are there; if the machines of a run share no "
+            "folder, copy the other parts here"
         )
     pieces: dict[str, dict[tuple[int, ...], Tensor]] = {}
     places: dict[str, Mapping[str, Any]] = {}

@@ -43,51 +43,51 @@ def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
 
 
 class LoraWatchCallback(TrainerCallback):
-    """Watches every LoRA adapter of a Trainer's run. Add it, and nothing else changes::
+    """Monitors every LoRA adapter of a Trainer's run. Add it, and nothing else changes::
 
         trainer = Trainer(model, args, train_dataset=data, callbacks=[LoraWatchCallback()])
         trainer.train()
 
-    Training with it is bit for bit the training without it. At every optimizer step it measures ‖B·A‖ and its kin
-    for every adapter, the live scale and the true loss; it writes them to TensorBoard and to
-    ``<output_dir>/lora_watch/``, and says in words when the run goes wrong.
+    Training stays the same, bit for bit. At every optimizer step it measures the norms of every adapter, the live scale
+    and the true loss. It writes them to TensorBoard and to ``<output_dir>/lora_watch/``, and raises an alert when the
+    run goes wrong.
 
     Args:
-        fail_on: ``never``, ``warning`` or ``error``. An alert at least that severe stops the run, saves and logs,
-            and lets ``trainer.train()`` raise LoraWatchError, so that the process exits with 1. Rule by rule:
+        fail_on: ``never``, ``warning`` or ``error``. An alert at least that severe stops the run, saves and logs.
+            ``trainer.train()`` then raises LoraWatchError, and the process exits with 1. Rule by rule:
             ``{"default": "error", "LW202": "never"}``. Default: the environment variable ``LORA_WATCH_FAIL_ON``
             (``error,LW202=never``), else ``never``.
-        recover: how often the run goes back and on, with the settings that the alert advises, where an alert would end
-            it: see the page on recovering. The default of ``fail_on`` is then ``error``. Default:
+        recover: how many times the run restores its last good state and continues with the advised settings, instead
+            of ending: see the page on recovering. The default of ``fail_on`` is then ``error``. Default:
             ``LORA_WATCH_RECOVER``, else 0.
         recover_memory: GiB of host memory that copies for ``recover`` may take.
-        patience: optimizer steps that an alert must have lasted to end the run; what cannot pass, and what is not
-            finite, does not wait. Default: ``LORA_WATCH_PATIENCE``, else 0.
-        every: optimizer steps between two measurements of the norms. The loss is judged at every step.
-        max_overhead: the most of the wall time that monitoring takes after the first 20 steps, but for every 16th and
-            the last: what would take more is measured less often. See ``Monitor``.
+        patience: optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
+            once. Default: ``LORA_WATCH_PATIENCE``, else 0.
+        every: optimizer steps between two measurements of the norms. The loss is checked at every step.
+        max_overhead: the most of the wall time that monitoring takes after the first 20 steps, except for every 16th
+            and the last. See ``Monitor``.
         drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
-        sinks: where records and alerts are written as well: objects with the methods of ``lora_watch.Sink``.
+        sinks: objects with the methods of ``lora_watch.Sink`` that get the records and alerts too.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
-        tensorboard: write TensorBoard events, into the Trainer's own run where it has one, else below
-            ``<output_dir>/runs``; ``"all"``: every metric as plain scalars, too, for viewers without the LoRA tab.
+        tensorboard: write TensorBoard events, into the Trainer's own run if it has one, else below
+            ``<output_dir>/runs``. ``"all"`` adds every metric as plain scalars, for viewers without the LoRA tab.
         console: print alerts to standard error.
-        record_batches: have the SHA-256 of each step's batch in incident.json, to find what a run choked on. Waits for
-            batches that are on an accelerator.
-        task: what the fine-tuning is for, to judge the rank by (LW405): ``classification``, ``domain-adaptation``,
+        record_batches: write the SHA-256 of each step's batch to incident.json, to find the batch that broke a run. It
+            waits for batches that are on an accelerator.
+        task: the task of the fine-tuning, for the rank (LW405): ``classification``, ``domain-adaptation``,
             ``instruction-tuning`` or ``continued-pretraining``.
-        reference: report.json, or its folder, of the run that the settings come from, to judge by it whether they carry
-            over to this model (LW406).
-        find_lr: first find the learning rate, in some 60 steps that leave no trace (``find_learning_rate``), and train
-            at it, or at the middle of its range. ``"only"``: print it and end the process, with 0 if there is one. The
-            answer is in ``found``.
-        html: at the end write ``report.html`` next to report.json: the LoRA tab as one file, drawn from the TensorBoard
-            events. Default: ``LORA_WATCH_HTML`` (``1``), else False.
+        reference: report.json, or its folder, of the run that the settings come from. LW406 checks whether they carry
+            over to this model.
+        find_lr: first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train
+            at that rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one.
+            The answer is in ``found``.
+        html: at the end write ``report.html`` next to report.json. It is the LoRA tab as one file, drawn from the
+            TensorBoard events. Default: ``LORA_WATCH_HTML`` (``1``), else False.
 
     Raises:
-        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that makes no sense,
+        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that is not valid,
             and for ``html=True`` without ``tensorboard``.
     """
 
@@ -245,8 +245,8 @@ class LoraWatchCallback(TrainerCallback):
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
     def exception(self, error: LoraWatchError) -> Exception:
-        """What ``train()`` raises where the policy ends the run with ``error``: in a hyperparameter search on Optuna
-        the end of the trial, not of the search."""
+        """The exception that ``train()`` raises if the policy ends the run with ``error``. In a hyperparameter search
+        on Optuna it ends the trial, not the search."""
         return self._trial_pruned(str(error)) if self._trial_pruned is not None else error
 
     def known_rate(self) -> float | None:

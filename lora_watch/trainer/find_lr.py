@@ -45,22 +45,20 @@ def find_learning_rate(
     span: tuple[float, float] | None = None,
     others: Sequence[Any] = (),
 ) -> Suggestion:
-    """Find the learning rate that this model, this data and this optimizer can take: a range test of some 60 steps.
+    """Find a learning rate for this model, this data and this optimizer by a range test of about 60 steps.
 
-    The rate rises from step to step until the adapters explode or the loss diverges. What is suggested lies between
-    the rate where the smoothed loss is lowest and the one where the depth-scaled output ratio passes 1, well below the
-    edge.
-    Afterwards all is bit for bit as it was: a run at the suggested rate is the one that it would have been from the
-    start. With a Trainer::
+    The rate rises from step to step until the adapters explode or the loss diverges. The suggestion lies between two
+    rates, well below the edge: that of the lowest smoothed loss, and that at which the depth-scaled output ratio passes
+    1. Afterwards everything is restored, bit for bit. With a Trainer::
 
         found = find_learning_rate(trainer)
         print(found)
         trainer.args.learning_rate = found.rate or trainer.args.learning_rate
         trainer.train()
 
-    With a loop of one's own, give a function that makes one whole optimizer step (forward, backward,
-    ``optimizer.step()``, ``optimizer.zero_grad()``) on the next batch and returns its loss; without the scheduler's
-    step. It reads the batches from an iterator of its own, since nobody else can wind yours back::
+    With a loop of your own, give a function that makes one whole optimizer step on the next batch and returns its loss.
+    It calls forward, backward, ``optimizer.step()`` and ``optimizer.zero_grad()``, and not the scheduler. It reads the
+    batches from an iterator of its own, because yours cannot be wound back::
 
         found = find_learning_rate(one_step, model, optimizer)
 
@@ -68,16 +66,16 @@ def find_learning_rate(
         trainer: a Trainer that is not training, or a step function.
         model: with a step function: the model with its adapters.
         optimizer: with a step function: its optimizer. The groups keep the ratio of their learning rates.
-        steps: optimizer steps of the sweep; it ends earlier where the rules say ERROR.
+        steps: optimizer steps of the sweep; it ends earlier at an ERROR.
         span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
             Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
-        others: what else the step function changes and is to be put back: schedulers, scalers, loaders, random
-            generators, objects of any kind.
+        others: further objects that the step function changes, to be restored: schedulers, scalers, loaders, random
+            generators and others.
 
     Raises:
-        ValueError: the sweep makes no sense here, and why: no adapter is trained, the optimizer makes its own rates,
-            the loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, the data hold an iterator
-            at work, which cannot be wound back.
+        ValueError: a sweep is not possible, with the reason. No adapter is trained, or the optimizer makes its own
+            rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the data hold an
+            iterator at work.
     """
     if not isinstance(trainer, Trainer):
         if model is None:

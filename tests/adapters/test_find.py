@@ -164,7 +164,7 @@ class TestNoAdapters:
         [
             (
                 peft.IA3Config(target_modules=["layer"], feedforward_modules=[]),
-                "(1 IA3: not measured, it rescales what the layer computes)",
+                "(1 IA3: not measured, it rescales the layer's output)",
             ),
             (peft.LoHaConfig(target_modules=["layer"]), "(1 LoHa: measured as whole matrices)"),
             (peft.LoKrConfig(target_modules=["layer"]), "(1 LoKr: measured as whole matrices)"),

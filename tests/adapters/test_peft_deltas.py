@@ -146,7 +146,7 @@ def test_an_unknown_tuner_is_listed() -> None:
             self.future_A = nn.ParameterDict({"default": nn.Parameter(torch.ones(4))})
 
     (adapter,) = find_other_adapters(Net(FutureLayer()))
-    assert adapter.why_not == "it is not known here what it adds to the frozen weight"
+    assert "unknown here" in str(adapter.why_not)
 
 
 @pytest.mark.parametrize("name", ["Vera", "Pvera", "FourierFT", "WaveFT", "RandLora", "UniLora", "Deft", "Gralora"])

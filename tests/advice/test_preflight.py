@@ -214,7 +214,7 @@ def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
     torch.save(TrainingArguments(str(tmp_path), learning_rate=1e-3), tmp_path / "training_args.bin")
     shown = command(tmp_path)
     assert shown.exit_code == 0
-    assert "is a pickle, and reading it runs what is in it" in shown.output
+    assert "is a pickle, and reading it runs the code in it" in shown.output
     assert "No learning rate was given" in shown.output
     named = command(tmp_path, tmp_path / "training_args.bin")
     assert named.exit_code == 2
