@@ -74,8 +74,8 @@ def find_learning_rate(
 
     Raises:
         ValueError: a sweep is not possible, with the reason. No adapter is trained, or the optimizer makes its own
-            rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the data hold an
-            iterator at work.
+            rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the data hold
+            an iterator at work.
     """
     if not isinstance(trainer, Trainer):
         if model is None:
