@@ -55,11 +55,13 @@ class Rule(ABC):
     """The run's zone while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
     """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
+    quiet: ClassVar[int | None] = None
+    """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
 
     asks: bool = field(default=False, init=False)
-    """It wants to know the loss of the next step's batch without the adapters (``StepRecord.comparable``)."""
+    """The rule needs the loss of the next step's batch without the adapters. See ``StepRecord.comparable``."""
 
     @property
     def evidence(self) -> int:

@@ -64,7 +64,7 @@ class Episodes:
                 changed += self._hold(rule, finding, record.step)
             elif rule.id in self._open and not rule.lasting:
                 alert = self._open[rule.id]
-                if explained or record.step - alert.last_step > quiet:
+                if explained or record.step - alert.last_step > (quiet if rule.quiet is None else rule.quiet):
                     changed.append(self._close(rule.id, record.step))
         return changed
 

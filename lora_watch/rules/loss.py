@@ -166,6 +166,7 @@ class LossSpike(Rule):
     id = "LW203"
     name = "loss-spike"
     severity = Severity.WARNING
+    quiet = 1
     yields_to = ("LW101", "LW102", "LW201", "LW202", "LW304", "LW311")
 
     score: float = SPIKE

@@ -188,7 +188,7 @@ def _student(z: float, freedom: float) -> float:
 
 STILL = 0.5
 """Size of the adapters (``rules.size``) below which a loss is still that of the pretrained model."""
-_START = 20
+_START = 10
 """Losses that the start is the mean of, at most."""
 
 
@@ -215,13 +215,14 @@ class LossProgress:
     """Has the loss improved on its start by more than its noise? O(1) state.
 
     One batch can be far easier than the next, so the start is no single loss. It is the mean of the first losses up to
-    the step at which the adapters have grown to ``STILL``, and its uncertainty is that of so many batches.
+    the step at which the adapters have grown to ``STILL`` or the loss has improved, and its uncertainty is that of so
+    many batches.
     """
 
     first: list[float] = field(default_factory=list)
     """The losses that the start is the mean of."""
     moved: bool = False
-    """The adapters have grown: later losses are no longer of the start."""
+    """The adapters have grown, or the loss has improved: later losses are no longer of the start."""
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
@@ -238,6 +239,7 @@ class LossProgress:
         self.recent = [*self.recent[-32:], loss]
         if (progress := self._compare()) is None or not progress.improved:
             return progress
+        self.moved = True
         self.sound += 1
         return replace(progress, sound=self.sound)
 

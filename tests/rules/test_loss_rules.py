@@ -76,7 +76,7 @@ def test_loss_spike_when_one_batch_is_noise() -> None:
     alert = the("LW203", monitor)
     assert (alert.step, alert.last_step) == (35, 35)
     assert ids(monitor) == ["LW203"], "one bad batch is no divergence"
-    assert alert.closed_step is not None, "the episode ends by itself"
+    assert alert.closed_step == 37, "a spike is over at once, however seldom the norms are measured"
 
 
 def test_loss_rules_are_silent_on_the_twin() -> None:
@@ -264,7 +264,7 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path
         callbacks=[callback],
     )
     monitor, last = trained(trainer, callback)
-    assert last.scalars["loss_recent"] < 0.3 < 0.45 < last.scalars["loss_start"] < 0.8
+    assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert ids(monitor) == []
 
 
