@@ -30,9 +30,8 @@ from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import label
 from benchmarks.real_losses import load
 from lora_watch.records import RunInfo, StepRecord
-from lora_watch.rules import Episodes
+from lora_watch.rules import Episodes, LossDivergence, LossSpike, NonFiniteLoss
 from lora_watch.rules.episodes import QUIET_STEPS
-from lora_watch.rules.loss import LossDivergence, LossSpike, NonFiniteLoss
 from lora_watch.signals.loss import LossSignals
 
 FloatArray = NDArray[np.float64]

@@ -77,6 +77,8 @@ class RunInfo:
     moved: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""
+    meant: bool = False
+    """Something says that adapters were to be trained: PEFT's configuration, a name, or who started the run."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()
@@ -229,6 +231,9 @@ class StepRecord:
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""
     broken: tuple[str, ...] = ()
     """Where the loss is not finite: names of frozen weights that are not either, in the model's order."""
+    spoiled: tuple[str, ...] = ()
+    """Where the loss or a gradient is not finite: names of adapters whose own weights were not either before the step's
+    update, in the order of ``run.adapters``. Looked for before the update alone: it may spoil all of them."""
 
     @cached_property
     def derived(self) -> dict[str, Any]:
@@ -240,6 +245,12 @@ class StepRecord:
         """What one update at the full learning rate adds to ``size``: what the run's first one has added, in proportion
         to its own rate. None where that was not measured, or has not been yet, and before the step is judged."""
         return self.derived.get("first step")
+
+    @property
+    def size_before(self) -> float | None:
+        """``size`` as it was measured last, at an earlier step; None where it has not been, and before the step is
+        judged."""
+        return self.derived.get("size before")
 
     @property
     def learned(self) -> bool:

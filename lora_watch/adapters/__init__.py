@@ -11,7 +11,7 @@ from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.adapters.adapter import Adapter, Factors, NoAdaptersError
-    from lora_watch.adapters.find import find_adapters, find_other_adapters, moved, prompts, unmatched, walk
+    from lora_watch.adapters.find import are_meant, find_adapters, find_other_adapters, moved, prompts, unmatched, walk
     from lora_watch.adapters.peft_deltas import DenseAdapter
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DenseAdapter",
     "Factors",
     "NoAdaptersError",
+    "are_meant",
     "find_adapters",
     "find_other_adapters",
     "moved",
@@ -31,7 +32,7 @@ __getattr__ = lazily(
     __name__,
     {
         "adapter": ("Adapter", "Factors", "NoAdaptersError"),
-        "find": ("find_adapters", "find_other_adapters", "moved", "prompts", "unmatched", "walk"),
+        "find": ("are_meant", "find_adapters", "find_other_adapters", "moved", "prompts", "unmatched", "walk"),
         "peft_deltas": ("DenseAdapter",),
     },
 )

@@ -49,6 +49,14 @@ def moved(model: nn.Module) -> str:
     return peft_config.moved(module for _, module in walk(model))
 
 
+def are_meant(model: nn.Module) -> bool:
+    """``model`` has a configuration of PEFT's or a parameter that is called after LoRA: adapters were to be trained."""
+    return any(
+        getattr(module, "peft_config", None) or any("lora_" in name for name in module._parameters)
+        for _, module in walk(model)
+    )
+
+
 def prompts(model: nn.Module) -> list[str]:
     """PEFT's methods in ``model`` that learn a prompt and adapt no layer."""
     return peft_config.prompts(module for _, module in walk(model))

@@ -17,7 +17,7 @@ from lora_watch.monitor.roster import Roster
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
 from lora_watch.norms.base import relative
 from lora_watch.norms.drift import Drift
-from lora_watch.norms.finite import not_finite
+from lora_watch.norms.finite import not_finite, spoiled
 from lora_watch.norms.magnitude import Magnitudes
 from lora_watch.norms.output_ratio import OutputRatioProbe
 from lora_watch.norms.sample import Changed, FrozenWeights
@@ -193,6 +193,10 @@ class Instruments:
             with self._gathered():
                 self._drift.arm()
 
+    def spoiled(self) -> tuple[str, ...]:
+        """See ``StepRecord.spoiled``."""
+        return spoiled(self.gradients.adapters)
+
     def search(self, step: int) -> tuple[Deferred[Readings], tuple[str, ...]]:
         """Where the loss of ``step``, which is not finite, comes from: ``output_ratio``, where that was seen, and
         ``not_finite``."""
@@ -204,11 +208,8 @@ class Instruments:
             begun = merged([instrument.begin(due) for instrument in self._all])
         if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
             total = len(self.gradients.adapters)
-            self._note(
-                f"output_ratio is unknown for {len(self._probe.never_seen)} of {total} adapters: their frozen layers "
-                "were not called by themselves, or with factors in parts (fused LoRA kernels, a compiled model, tensor "
-                "parallelism, evaluation mode, idle experts)"
-            )
+            for why, unseen in self._probe.why_never_seen().items():
+                self._note(f"output_ratio is unknown for {unseen} of {total} adapters: {why}")
         return begun
 
     def close(self) -> None:

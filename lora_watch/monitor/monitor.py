@@ -108,6 +108,8 @@ class Monitor(Loop):
         judge_loss: False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is
             then the only rule that reads it.
         notes: parts that could not be monitored, in words, for the report.
+        meant: adapters are to be trained, so that a model without any is an error (LW301). Without it PEFT's
+            configuration or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.
 
     Raises:
         ValueError: for an invalid ``every``, ``fail_on``, ``patience`` or ``mute``.
@@ -139,6 +141,7 @@ class Monitor(Loop):
         config: Mapping[str, Any] | None = None,
         judge_loss: bool = True,
         notes: Sequence[str] = (),
+        meant: bool = False,
     ):
         chosen = policy(fail_on, patience, mute, rules, recover)
         judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
@@ -150,6 +153,7 @@ class Monitor(Loop):
             rules=tuple(rule.describe() for rule in judge.policy.rules),
             peak_lr=tuple(peak_lr or peaks(scheduler)),
             notes=tuple(dict.fromkeys(notes)),
+            meant=meant,
         )
         roster = Roster(model, optimizer, run)
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)

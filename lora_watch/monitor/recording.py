@@ -118,6 +118,8 @@ class Recorder:
         gradients.keep(there["gradients"])
         skipped = self._is_scaled() and overflow(there["gradients"])
         record = StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
+        if not _is_finite(record.loss) or (overflow(record.metrics) and not skipped):
+            record = replace(record, spoiled=self._instruments.spoiled())
         return self._with_source(record)
 
     def take(
@@ -177,7 +179,7 @@ class Recorder:
 
     def _with_source(self, record: StepRecord) -> StepRecord:
         """Where the loss is not finite, with what shows where that comes from. Looked for at the first such step."""
-        if record.loss is None or math.isfinite(record.loss):
+        if _is_finite(record.loss):
             self._source = None
             return record
         if self._source is None:
@@ -233,6 +235,11 @@ def _detached(run: RunInfo, cadence: Cadence, state: Mapping[str, Any]) -> Recor
     recorder = Recorder(Roster(nothing, None, run), instruments, cadence, None, True, bool)
     recorder.load_state_dict(state)
     return recorder
+
+
+def _is_finite(loss: float | None) -> bool:
+    """As far as is known."""
+    return loss is None or math.isfinite(loss)
 
 
 def _is_far(value: Any) -> bool:

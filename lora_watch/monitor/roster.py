@@ -15,6 +15,7 @@ from lora_watch.adapters import (
     Adapter,
     DenseAdapter,
     NoAdaptersError,
+    are_meant,
     find_adapters,
     find_other_adapters,
     moved,
@@ -96,11 +97,14 @@ class Roster:
             methods = {adapter.method for adapter in others} | set(prompts(self._model))
             found = measurable = [adapter for adapter in others if adapter.merged or adapter.why_not is None]
             self.adapters, self.dense = _in_training(measurable), True
+            meant = self.run.meant or are_meant(self._model)
             self.note(
                 f"not LoRA ({listed(others)}): measured as often as max_overhead allows, and after 1, 2, 4, 8 … steps; "
                 "there are no norms of A and B, and no scale"
                 if found
                 else str(error)
+                if meant or methods
+                else "no adapter was found, and nothing says that one was meant: only the loss is judged"
             )
         self.live = Live(self.adapters)
         self._tree = Tree(self._model, [adapter.module for adapter in found])
@@ -120,6 +124,7 @@ class Roster:
             peak_lr=self._given.peak_lr or self.groups.peak_lr,
             other_methods=tuple(sorted(methods)),
             moved=moved(self._model),
+            meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
             unmatched=tuple(unmatched(self._model)),
         )
         self._state = self.live.now.state

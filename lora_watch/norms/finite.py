@@ -1,10 +1,13 @@
-"""Which frozen weights of a model are not finite: one place where a NaN loss comes from."""
+"""Which weights are not finite, frozen ones and adapters: the places where a NaN loss comes from."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.adapters.tensors import here, sharded
 from lora_watch.names import clean_name
 
@@ -19,6 +22,16 @@ def not_finite(model: nn.Module) -> tuple[str, ...]:
     """
     tops = {clean_name(name): _top(p) for name, p in model.named_parameters() if not p.requires_grad and _numbers(p)}
     return tuple(name for name, top in tops.items() if not bool(torch.isfinite(top)))
+
+
+@torch.no_grad()
+def spoiled(adapters: Sequence[Adapter | DenseAdapter]) -> tuple[str, ...]:
+    """Names of the adapters that hold a NaN or an infinity, in their order. Waits for their devices.
+
+    Of a sharded tensor this rank's part is read, and placeholders cannot be told.
+    """
+    tops = [(a.name, [_top(t) for t in a.own if _numbers(t)]) for a in adapters]
+    return tuple(name for name, own in tops if not all(bool(torch.isfinite(top)) for top in own))
 
 
 def _numbers(weight: Tensor) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from threading import get_ident
@@ -26,6 +28,9 @@ TOKENS = 64
 KEPT, KEPT_FAR = 2 << 20, 32 << 20
 """Bytes of rows that are kept before they are measured, on a CPU (what its caches hold) and on an accelerator, where
 measuring them takes up to four times as much for a moment: they may be in half precision, and are made float64."""
+
+
+_EXPERT = re.compile(r"experts?\.\d")
 
 
 class _Measured(NamedTuple):
@@ -123,7 +128,11 @@ class OutputRatioProbe:
         self.steps = 0
         """Steps whose forward pass was looked at."""
         self.never_seen: set[int] = set()
-        """Adapters whose frozen layer was called in none of them."""
+        """Adapters whose frozen layer was seen in none of them."""
+        self.in_evaluation: set[int] = set()
+        """Adapters whose layer was called in evaluation mode, with gradients."""
+        self._in_parts: set[int] = set()
+        """Adapters whose factors were not whole even in their layer's own pass."""
         self.why_unavailable = self._choose_layers()
         """Why nothing can be measured, in words; None when something can."""
         self.left_out = len(self._adapters) - len(self._hooked)
@@ -223,6 +232,17 @@ class OutputRatioProbe:
 
         return Deferred([group.numbers for group in groups], finish)
 
+    def why_never_seen(self) -> dict[str, int]:
+        """For how many adapters ``output_ratio`` was unknown at every step so far, by the reason in words."""
+        compiled = has_compiled(self._model)
+        names = {index: self._adapters[index].name for index in sorted(self.never_seen)}
+        return dict(
+            Counter(
+                _why_unseen(index in self.in_evaluation, index in self._in_parts, compiled, name)
+                for index, name in names.items()
+            )
+        )
+
     def close(self) -> None:
         """Remove every hook, until ``arm`` is called again."""
         if self._handles:
@@ -254,7 +274,10 @@ class OutputRatioProbe:
             adapter, x = self._adapters[index], args[0]
             if not adapter.active:  # switched off or deleted since ``arm``: it adds nothing
                 continue
-            if (part := self._adds[index] or self._part(index)) is None or x.device != _device_of(part, adapter):
+            if (part := self._adds[index] or self._part(index)) is None:
+                self._in_parts.add(index)
+                continue
+            if x.device != _device_of(part, adapter):
                 continue
             try:
                 self._due.remove(index)
@@ -278,6 +301,18 @@ class OutputRatioProbe:
         """Make numbers of what is kept."""
         kept, passing.kept, passing.bytes = passing.kept.values(), {}, 0
         self._measured.extend([_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept])
+
+
+def _why_unseen(in_evaluation: bool, in_parts: bool, compiled: bool, name: str) -> str:
+    if in_evaluation:
+        return "the model is in evaluation mode: call model.train()"
+    if in_parts:
+        return "their factors are in parts, in their layers' own forward passes too (tensor parallelism)"
+    if compiled:
+        return "the model was compiled after the run had begun"
+    if _EXPERT.search(name):
+        return "no token has reached their experts yet"
+    return "their frozen layers were never called: a kernel computes layer and adapter together"
 
 
 def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
@@ -307,7 +342,10 @@ class _LayerHook(_Hook):
         self._indices = indices
 
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if layer.training and looks():
+        if looks():
+            if not layer.training:
+                self.probe.in_evaluation.update(self._indices)
+                return
             with self.guarded():
                 self.probe.see_layer(self._indices, layer, args, output)
 

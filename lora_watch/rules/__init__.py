@@ -19,11 +19,10 @@ from lora_watch.rules.loss import (
     LossExactlyZero,
     LossNotDecreasing,
     LossSpike,
-    NonFiniteLoss,
 )
+from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import (
     AdapterDominates,
-    NonFiniteAdapter,
     NormCreep,
     NormExplosion,
     NormRunaway,
@@ -102,8 +101,8 @@ def catalogue() -> list[Rule]:
         AdapterSwitched(),
         NoTrainableAdapter(),
         AdapterNotInOptimizer(),
-        NonFiniteLoss(),
         NonFiniteAdapter(),
+        NonFiniteLoss(),
         NormExplosion(),
         NormRunaway(),
         AdapterDominates(),

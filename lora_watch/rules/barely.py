@@ -50,7 +50,7 @@ class BarelyMoves(Rule):
         reach = size.overall / record.lr_fraction
         if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
             return None
-        change = stronger(record, factor := stronger_by(reach, step))
+        change = stronger(record, stronger_by(reach, step))
         if record.run.other_methods:
             causes = ["the learning rate is too low for this method"]
         else:
@@ -66,8 +66,8 @@ class BarelyMoves(Rule):
             causes=causes,
             remedies=[
                 *change.words,
-                f"check it early, since {factor:.0f}× is a forecast from {count(record.step, 'step')}: one full step "
-                f"should add {factor * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; if it adds more "
+                f"check it early, since {change.by:.3g}× is a forecast from {count(record.step, 'step')}: one full "
+                f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; if it adds more "
                 f"than {2 * EASY_OUTPUT:g}, halve the learning rate",
             ],
             settings=change.settings,

@@ -16,6 +16,10 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 
 
+GROWN_TOO_LARGE = ("LW102", "LW202")
+"""Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """A rule holds at this step. The fields are those of ``Alert``, which the first finding of an episode becomes."""
@@ -29,6 +33,9 @@ class Finding:
     settings: dict[str, float] = field(default_factory=dict)
     severity: Severity | None = None
     """The alert's severity, where it is not the rule's own."""
+    follows: tuple[str, ...] = ()
+    """Ids of rules of whose open alert this is a consequence: the alert that opens all the same has that one's causes
+    and remedies, and is explained by it."""
 
 
 @dataclass
@@ -72,6 +79,11 @@ class Rule(ABC):
     @abstractmethod
     def check(self, record: StepRecord) -> Finding | None:
         """The finding of this step, or None. Called once a step, in order, and once with step 0 before the first."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        """The record holds numbers that this rule judges by. Silence ends an alert only where it does."""
+        values = None if self.needs is None else known_values(record, self.needs)
+        return self.needs is None or (values is not None and bool(np.isfinite(values).any()))
 
     def conclude(self, record: StepRecord) -> Finding | None:
         """A finding that only the whole run shows. Called once, with the last record, when a run has ended normally: it

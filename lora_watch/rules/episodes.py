@@ -9,7 +9,7 @@ from typing import Any
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
@@ -27,8 +27,8 @@ class Episodes:
         self._open: dict[str, Alert] = {}
         self._began: list[float] = []
         self._first = FirstStep()
-        self._measured = False
-        """The size of the adapters has been known at a step."""
+        self._size: float | None = None
+        """The adapters' size as it was measured last."""
         self._quiet = max(QUIET_STEPS, 2 * every)
         self._norms_at: int | None = None
         """The latest step at which norms were measured."""
@@ -52,6 +52,7 @@ class Episodes:
             self._began = began_with(record, self._began)
             self._first.see(record, self._began)
         record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
+        record.derived["size before"] = self._size
         for rule in self.rules:
             rule.asks = rule.asks and urgent
             if (urgent and not rule.urgent) or (rule.static and record.step != 0):
@@ -61,12 +62,18 @@ class Episodes:
             finding = rule.check(record)
             explained = self._explained(rule, finding is not None, changed)
             if finding is not None and not explained:
-                changed += self._hold(rule, finding, record.step)
+                opened = self._hold(rule, finding, record.step)
+                changed += [alert for alert in opened if alert not in changed]
             elif rule.id in self._open and not rule.lasting:
-                alert = self._open[rule.id]
-                if explained or record.step - alert.last_step > (quiet if rule.quiet is None else rule.quiet):
+                since = record.step - self._open[rule.id].last_step
+                silent = since > (quiet if rule.quiet is None else rule.quiet)
+                if explained or (silent and not self._is_blind(rule) and rule.has_evidence(record)):
                     changed.append(self._close(rule.id, record.step))
         return changed
+
+    def _is_blind(self, rule: Rule) -> bool:
+        """What is not finite now is not what ``rule`` judges by."""
+        return any(other in self._open and other in rule.yields_to for other in NON_FINITE)
 
     def _quiet_for(self, record: StepRecord) -> int:
         """Steps of silence after which an episode is over: at least twice as many as norms are apart at present."""
@@ -81,8 +88,8 @@ class Episodes:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
         self._began = began_with(record, self._began)
         size = size_of(record, "output_ratio", self._began) or size_of(record, "relative_spectral_norm")
-        self._measured |= size is not None
-        zone = zone_of(record, self._measured, self._zoned())
+        self._size = self._size if size is None else size.overall
+        zone = zone_of(record, self._size is not None, self._zoned())
         placed = replace(record, size=None if size is None else size.overall, zone=zone)
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
@@ -100,7 +107,7 @@ class Episodes:
                 continue
             if not (news := self._hold(rule, finding, record.step)):
                 _restate(self._open[rule.id], rule, finding)
-            changed += news or [self._open[rule.id]]
+            changed += [alert for alert in news or [self._open[rule.id]] if alert not in changed]
         return changed
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
@@ -141,20 +148,31 @@ class Episodes:
         """
         if not self._open:
             return False
+        own = self._open.get(rule.id)
         alert = next((self._open[other] for other in rule.yields_to if other in self._open), None)
+        if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
+            return False  # a NaN that came later explains nothing
         if alert is not None and (holds or rule.id in self._open) and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
 
     def _hold(self, rule: Rule, finding: Finding, step: int) -> list[Alert]:
+        """Returns the alert that opens, if one does, and the one that explains it."""
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, step)
             if (finding.severity or rule.severity) <= alert.severity:
                 return []
             _restate(alert, rule, finding)
             return [alert]
-        return self.say(Alert(rule.id, rule.name, step=step, **_said_by(rule, finding)))
+        said = _said_by(rule, finding)
+        open_now = (self._open[other] for other in finding.follows if other in self._open)
+        cause = next((alert for alert in open_now if alert.severity > Severity.INFO), None)
+        if cause is not None:
+            since = f"{cause.rule} {cause.name}, open since step {cause.step}"
+            said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies], "settings": {**cause.settings}}
+            cause.explains += [rule.id] * (rule.id not in cause.explains)
+        return [*([cause] if cause is not None else []), *self.say(Alert(rule.id, rule.name, step=step, **said))]
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
@@ -176,10 +194,11 @@ class Episodes:
 
     def _known(self) -> dict[str, Any]:
         """What is known of the adapters' beginning."""
-        return {"began": self._began, "first": dict(vars(self._first))}
+        return {"began": self._began, "first": dict(vars(self._first)), "size": self._size}
 
     def _load_known(self, state: Mapping[str, Any]) -> None:
         self._began, self._first = list(state.get("began", [])), FirstStep(**state.get("first", {}))
+        self._size = state.get("size")
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: the rules' state and the alerts so far."""
@@ -208,4 +227,6 @@ def _restate(alert: Alert, rule: Rule, finding: Finding) -> None:
 
 def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:
     """The fields of an alert that come from a finding."""
-    return {**vars(finding), "severity": finding.severity or rule.severity}
+    said = {**vars(finding), "severity": finding.severity or rule.severity}
+    del said["follows"]  # which says of which alert, and is not said itself
+    return said

@@ -5,16 +5,12 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-import numpy as np
-
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.harm import SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
-    in_fp16,
-    in_wider_numbers,
     typed,
     weaker,
     weaker_by,
@@ -28,59 +24,15 @@ _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
 
-@dataclass
-class NonFiniteLoss(Rule):
-    """The true loss of an optimizer step is NaN or infinite.
+class _OfTheLoss(Rule):
+    """What judges a loss that is a number: behind a NaN it is silent because it cannot know."""
 
-    Fires when the loss of the training step itself is not finite. The Trainer's own log may show 0.0 or a plausible
-    average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
-    """
-
-    id = "LW201"
-    name = "non-finite-loss"
-    severity = Severity.ERROR
-    urgent = True
-    zone = "non-finite"
-    yields_to = ("LW101",)
-
-    def check(self, record: StepRecord) -> Finding | None:
-        if record.loss is None or math.isfinite(record.loss):
-            return None
-        change = weaker(record, weaker_by(record, otherwise=10.0))
-        layers, where = _source(record)
-        return Finding(
-            f"The loss is {'NaN' if math.isnan(record.loss) else 'infinite'} at step {record.step}{where}. The "
-            "Trainer's log can show 0.0 or a plausible average here, because logging_nan_inf_filter hides it.",
-            adapters=[(layer, math.nan) for layer in layers],
-            metric="loss",
-            causes=[
-                *(["a damaged checkpoint, or a conversion that overflowed"] if record.broken else []),
-                "a batch with no target token left (all labels -100), or a division by zero in the loss",
-                *(["numbers out of range: fp16 ends at 65504"] if in_fp16(record) else []),
-                "weights that an earlier update made non-finite or huge",
-            ],
-            remedies=[
-                "look at the batch of this step; drop samples without targets",
-                *in_wider_numbers(record),
-                *change.words,
-            ],
-            settings=change.settings,
-        )
-
-
-def _source(record: StepRecord) -> tuple[list[str], str]:
-    """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
-    if record.broken:
-        names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
-        return list(dict.fromkeys(names)), f", and the base weight {record.broken[0]} is not finite either"
-    ratios = record.metrics.get("output_ratio")
-    bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
-    layers = [record.run.names[i] for i in bad]
-    return layers, f", and the first layer whose output is not finite is {layers[0]}" if layers else ""
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.loss is not None and math.isfinite(record.loss)
 
 
 @dataclass
-class LossDivergence(Rule):
+class LossDivergence(_OfTheLoss):
     """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above the steps before.
 
     Fires when, from the 21st step on, both hold:
@@ -151,7 +103,7 @@ def _guesses(record: StepRecord) -> bool:
 
 
 @dataclass
-class LossSpike(Rule):
+class LossSpike(_OfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
     Fires when, from the 21st step on, both hold for the log of the loss:
@@ -200,7 +152,7 @@ def _tighter(clipping: object) -> str:
 
 
 @dataclass
-class LossExactlyZero(Rule):
+class LossExactlyZero(_OfTheLoss):
     """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
 
     Fires when all of the last five losses, or the first three, are exactly 0. A small loss is not exactly zero, unless
@@ -233,7 +185,7 @@ class LossExactlyZero(Rule):
 
 
 @dataclass
-class FirstLossTooHigh(Rule):
+class FirstLossTooHigh(_OfTheLoss):
     """The run starts with a loss far above that of guessing: the model is confident of wrong answers.
 
     Fires at the third step when the first loss and the median of the first three to five are both above ``factor`` · ln

@@ -8,12 +8,11 @@ import numpy as np
 
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, medians
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians
 from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
     improved,
-    in_wider_numbers,
     is_proven,
     sound_steps,
     weaker,
@@ -29,64 +28,6 @@ EARLY = 20
 likelier (LW202)."""
 LEARNED = 5
 """Steps below the start after which a loss above it is no longer a bad start: a noisy run that has learned (LW202)."""
-
-_PLACES = (
-    (("b_norm", "a_norm", "delta_norm"), "The weight"),
-    (("b_grad_norm", "a_grad_norm", "grad_norm"), "The gradient"),
-)
-"""Where a number that is not finite shows first; the last of each is all that methods without A and B have."""
-
-
-@dataclass
-class NonFiniteAdapter(Rule):
-    """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
-
-    Fires when one is found, and names the first layer in the order of the model.
-
-    - A non-finite gradient is found before the optimizer uses it. With ``fail_on`` the run ends with its weights
-      intact.
-    - Under a loss scaler (fp16) gradients are left to the scaler, which skips such steps itself.
-    - A gradient behind a non-finite loss is reported as LW201.
-    """
-
-    id = "LW101"
-    name = "non-finite-adapter"
-    severity = Severity.ERROR
-    urgent = True
-    zone = "non-finite"
-    yields_to = ("LW201",)
-
-    def check(self, record: StepRecord) -> Finding | None:
-        bad, what, metric = self._where(record)
-        if not bad.any():
-            return None
-        first = record.run.adapters[int(np.argmax(bad))]
-        change = weaker(record, weaker_by(record, otherwise=10.0))
-        overflow = "an overflow or a division by zero in the backward pass of this layer"
-        update = "a learning rate so high that the update itself overflows"
-        return Finding(
-            f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
-            f"the model is {first.name}.",
-            adapters=[(record.run.adapters[i].name, float("nan")) for i in np.flatnonzero(bad)],
-            metric=metric,
-            causes=[overflow, update] if what == "The gradient" else [update, overflow],
-            remedies=[*in_wider_numbers(record), *change.words],
-            settings=change.settings,
-        )
-
-    @staticmethod
-    def _where(record: StepRecord) -> tuple[np.ndarray, str, str]:
-        total = len(record.run.adapters)
-        for names, what in _PLACES:
-            bad = np.zeros(total, dtype=bool)
-            if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
-                continue
-            for name in names:
-                if (reading := record.metrics.get(name)) is not None:
-                    bad |= reading.known & ~np.isfinite(reading.values)
-            if bad.any():
-                return bad, what, next(name for name in names if name in record.metrics)
-        return np.zeros(total, dtype=bool), "", ""
 
 
 def _beyond(record: StepRecord) -> str:
@@ -214,6 +155,10 @@ class NormExplosion(Rule):
             remedies=first_suspect_first(record, change.words) if proven else change.words,
             settings=change.settings,
         )
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        weights = known_values(record, "relative_spectral_norm")
+        return super().has_evidence(record) or (weights is not None and bool(np.isfinite(weights).any()))
 
     def _harm(self, record: StepRecord, suspected: bool) -> Compared | None:
         """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""

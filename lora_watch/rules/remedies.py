@@ -28,6 +28,9 @@ EASY_OUTPUT = 0.15
 """What one full step may add to that where remedies raise the learning rate. Good runs of the corpus added up to 0.19
 on MiniLM, 0.27 on SmolLM2 and 0.75 on the packaged Llama; the mildest of the damaged ones 0.42, 0.81 and 0.93."""
 
+ORDINARY_PACE = 2.0
+"""Up to this ``pace`` the learning rate is ordinary, and remedies leave it as it is."""
+
 ADAPTIVE = ("adam", "lion", "adafactor")
 """Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
 
@@ -61,6 +64,13 @@ def easy_step(run: RunInfo) -> float:
     return EASY_STEP_OF_B if len(of_b) and bool((of_b >= PLUS * slowest).all()) else EASY_STEP
 
 
+def pace(record: StepRecord) -> float:
+    """The first full step as a multiple of an easy one; NaN where unknown. See ``weaker_by``."""
+    if is_adaptive(record.run):
+        return leap(record.run) / easy_step(record.run)
+    return (record.first_step or math.nan) / EASY_OUTPUT
+
+
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:
     """By how much s·lr should come down, from 2 on: to an easy first step, the same whichever rule asks.
 
@@ -71,11 +81,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed. Where that
     is unknown too, ``otherwise``.
     """
-    if is_adaptive(record.run):
-        fast = leap(record.run) / easy_step(record.run)
-    else:
-        fast = (record.first_step or math.nan) / EASY_OUTPUT
-    if fast > 2.0:
+    if (fast := pace(record)) > ORDINARY_PACE:
         return fast
     if overall is None:
         return otherwise
@@ -166,6 +172,8 @@ class Change:
     words: list[str]
     settings: dict[str, float]
     """``lora_alpha`` and ``learning_rate``, where they change."""
+    by: float = 1.0
+    """What s·lr is multiplied by in all, after rounding."""
 
 
 def weaker(record: StepRecord, factor: float) -> Change:
@@ -181,9 +189,9 @@ def stronger(record: StepRecord, factor: float) -> Change:
 def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:
     """``(now, planned)`` of a learning rate that is more than ``factor`` times the highest of its schedule.
 
-    None without a Trainer's settings: a plain loop may warm up by hand, and what it plans is not known.
+    None where the schedule is not known: a plain loop may warm up by hand, and a schedule may follow the loss.
     """
-    if "learning_rate" not in record.run.config:
+    if "learning_rate" not in record.run.config or record.run.config.get("lr_follows_a_metric"):
         return None
     rates = zip(record.lr, record.run.peak_lr)
     return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
@@ -203,6 +211,9 @@ def why_strong(record: StepRecord) -> list[str]:
     return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
 
 
+ORDINARY_SIZE = 2.5
+"""Up to this output_ratio (90th percentile over layers, times blocks) adapters are of an ordinary size: damaged and
+diverged runs of the corpus reached 2.7 at least."""
 SOUND = 50
 """Steps at which the loss lay below its start after which the settings are no longer the first suspect."""
 
@@ -223,18 +234,27 @@ def is_proven(record: StepRecord) -> bool:
     return sound_steps(record) >= SOUND and raised_to(record) is None
 
 
+def is_ordinary(record: StepRecord) -> bool:
+    """Steps and adapters have an ordinary size, as far as has been measured, and nothing has raised the learning rate:
+    the data are the first suspect, however young the run."""
+    size = record.size_before
+    return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
+
+
 def why_worse(record: StepRecord) -> list[str]:
     """Why a loss has risen, likeliest first."""
     strong, data = why_strong(record), "the data changed: another domain, corrupted batches, a new epoch's order"
-    if not is_proven(record):
-        return [*strong, data]
-    return [f"{data}; with these settings the run had been sound for {sound_steps(record)} steps", *strong]
+    if is_proven(record):
+        return [f"{data}; with these settings the run had been sound for {sound_steps(record)} steps", *strong]
+    if is_ordinary(record):
+        return [f"{data}; the learning rate is ordinary, and so is the size of the adapters ({record.size_before:.2g})"]
+    return [*strong, data]
 
 
 def first_suspect_first(record: StepRecord, changes: list[str]) -> list[str]:
     """What to try where a loss has risen: ``changes`` of the settings, and first what is suspected first."""
     batches = "look at the batches of the last steps"
-    return [batches, *changes] if is_proven(record) else [*changes, batches]
+    return [batches, *changes] if is_proven(record) or is_ordinary(record) else [*changes, batches]
 
 
 def in_fp16(record: StepRecord) -> bool:
@@ -267,11 +287,11 @@ def _change(record: StepRecord, factor: float) -> Change:
     if lr is None or not (other or adapter.alpha) or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
         what = "the learning rate" if other else "lora_alpha or the learning rate"
-        return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {})
+        return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {}, 1.0 / factor)
     if other:
         return _new_rate(record, lr, factor)
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
-    words, settings = [], {}
+    words, settings, by = [], {}, alpha / adapter.alpha if adapter.alpha else 1.0
     if alpha != adapter.alpha:
         words.append(with_alpha(adapter, alpha))
         if adapter.scale == Counter(a.scale for a in record.run.adapters).most_common(1)[0][0]:
@@ -282,7 +302,8 @@ def _change(record: StepRecord, factor: float) -> Change:
         rate = _new_rate(record, lr, left)
         words += rate.words
         settings.update(rate.settings)
-    return Change([" and ".join(words)] if words else [], settings)
+        by *= rate.by
+    return Change([" and ".join(words)] if words else [], settings, by)
 
 
 def _new_rate(record: StepRecord, lr: float, factor: float) -> Change:
@@ -297,10 +318,10 @@ def _new_rate(record: StepRecord, lr: float, factor: float) -> Change:
         word, known = f"learning rate {lr:g} → {new:g}", len(rates) < 2 or base == lr
         if len(rates) > 1:
             word += " in the fastest parameter group, the others by the same factor"
-        return Change([word], {"learning_rate": new} if known else {})
+        return Change([word], {"learning_rate": new} if known else {}, new / lr)
     new = typed_rate(base / factor)
     word = f"learning_rate {base:g} → {new:g} ({lr:g} → {lr * new / base:g} in the fastest parameter group)"
-    return Change([word], {"learning_rate": new})
+    return Change([word], {"learning_rate": new}, new / base)
 
 
 def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:

@@ -122,6 +122,8 @@ class NoTrainableAdapter(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if not record.run.adapters and record.run.other_methods:
             return None  # another method trains, which is no fault; the run's notes say that it is not watched
+        if not record.run.adapters and not record.run.meant:
+            return None  # a full fine-tune under a shared template; the run's notes say that nothing is measured
         if not record.run.adapters:
             return Finding(
                 "No LoRA adapter was found in the model that is being trained.",

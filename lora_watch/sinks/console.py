@@ -67,7 +67,8 @@ class ConsoleSink:
         numbers = sorted(self._history.counts.items(), reverse=True)
         told = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
         parts = [f"the run {_SAYS.get(verdict, f'was {verdict}')}", told]
-        first = first_to_show(self._history)
+        # What the run has recovered from comes before the word that it has.
+        first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if first is not None and len(list(self._history)) > 1:
             parts.append(f"first: {first.rule} {first.name} at step {first.step}")
         if (folder := self._report()) is not None:

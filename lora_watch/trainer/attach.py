@@ -141,6 +141,7 @@ def _give(module: ModuleType, to: Attached) -> None:
             if ours is None and trainer is not None:
                 ours = watch(trainer, **to.settings)  # the Trainer's loop over its callbacks comes to it next
             if ours is not None:
+                ours.meant = True
                 ours.find_lr = ours.find_lr or to.settings.get("find_lr", False)
                 to.begins(ours)
 

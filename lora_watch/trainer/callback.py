@@ -32,7 +32,7 @@ from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
-from lora_watch.trainer.schedule import read_schedule
+from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 
 _KEY = "lora_watch"
 
@@ -127,6 +127,8 @@ class LoraWatchCallback(TrainerCallback):
         if reference is not None:
             self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
         self.record_batches = record_batches
+        self.meant = False
+        """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
         self.monitor: Monitor | None = None
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._rates: tuple[float, ...] = ()
@@ -337,9 +339,13 @@ def _build(
         max_steps=state.max_steps if state.max_steps > 0 else None,
         lr_fraction=schedule.fraction if schedule else None,
         peak_lr=schedule.peaks if schedule else None,
-        config=facts.config_of(args, model) | facts.classes_of(trainer, model) | callback._purpose,
+        config=facts.config_of(args, model)
+        | facts.classes_of(trainer, model)
+        | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
+        | callback._purpose,
         judge_loss=not facts.is_policy_gradient(trainer),
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
+        meant=callback.meant,
     )
     callback._rows.attach(trainer, monitor)
     if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):

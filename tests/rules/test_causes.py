@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from transformers import TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
@@ -21,7 +22,7 @@ from lora_watch.records import Reading, StepRecord
 from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
 from lora_watch.signals.loss import LossSignals
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 from tests.tensorboard_plugin.serving import routes
 
@@ -45,6 +46,56 @@ def test_a_broken_weight_is_named_with_its_layer() -> None:
     monitor = run(model, steps=3)
     assert ids(monitor) == ["LW201"]
     assert [name for name, _ in the("LW201", monitor).adapters] == [LAYER]
+
+
+def one_element(model: Any) -> None:
+    with torch.no_grad():
+        model.get_submodule(f"base_model.model.{LAYER}").lora_B["default"].weight[0, 0] = torch.nan
+
+
+class Between(TrainerCallback):
+    """Writes a NaN into one adapter after a step has been judged."""
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        if state.global_step == 4:
+            one_element(model)
+
+
+def test_a_nan_that_is_written_into_one_adapter_is_named_with_its_layer_and_not_blamed_on_the_batch() -> None:
+    monitor = run(steps=8, before=(Between(),))
+    assert ids(monitor) == ["LW101"]
+    found = the("LW101", monitor)
+    assert ([name for name, _ in found.adapters], found.step, found.closed_step) == ([LAYER], 5, None)
+    assert found.explains == ["LW201"]
+    assert found.settings == {}
+    assert not any("batch" in text for text in (*found.causes, *found.remedies))
+
+
+def nan_from(first: int) -> Any:
+    return trainer_with_loss(lambda step, loss: loss * torch.nan if step >= first else loss)
+
+
+def test_an_explosion_that_ends_in_a_nan_keeps_the_headline_and_its_remedy() -> None:
+    monitor = run(lora(tiny_model(), alpha=256), steps=20, lr=2e-2, trainer_class=nan_from(9))
+    first, second = in_order(monitor.alerts)[0], the("LW201", monitor)
+    assert (first.rule, first.closed_step) == ("LW102", None), "nothing says that it is over"
+    assert "LW201" in first.explains
+    assert second.settings == first.settings
+    assert second.remedies == first.remedies
+    assert second.closed_step is None
+
+
+def test_without_anything_before_it_a_nan_is_the_batchs_and_no_setting_is_advised() -> None:
+    alert = the("LW201", run(steps=8, trainer_class=nan_from(6)))
+    assert alert.settings == {}
+    assert "batch" in alert.causes[0]
+    assert "batch" in alert.remedies[0]
+
+
+def test_a_single_update_that_is_too_large_comes_before_the_batch() -> None:
+    alert = the("LW201", run(lora(tiny_model(), alpha=256), steps=3, lr=2e-2, trainer_class=nan_from(2)))
+    assert set(alert.settings) == {"learning_rate", "lora_alpha"}
+    assert "batch" in alert.remedies[-1]
 
 
 def test_a_layer_whose_output_overflows_is_named_though_its_weights_are_sound() -> None:
@@ -276,3 +327,9 @@ def test_all_alerts_of_a_run_advise_the_same_and_it_cures() -> None:
     assert ids(cured) == []
     assert cured.last is not None
     assert cured.last.zone == "healthy"
+
+
+def test_corrupted_labels_are_suspected_before_ordinary_settings_however_young_the_run_is() -> None:
+    alert = the("LW202", run(steps=36, trainer_class=trainer_with_labels(lambda step: step > 25)))
+    assert alert.causes[0].startswith("the data changed")
+    assert "batches" in alert.remedies[0]

@@ -10,9 +10,9 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import Monitor
+from lora_watch import LoraWatchCallback, Monitor
 from tests.rules.runs import At, healthy, ids, numbers, run, the
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
 def test_the_healthy_twin_raises_nothing() -> None:
@@ -54,6 +54,18 @@ def test_no_trainable_adapter(fault: Any) -> None:
     assert alert.step == 0
     assert 28 in numbers(alert.message)
     assert ids(monitor) == ["LW301"], "one cause, one alert"
+
+
+def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
+    monitor = run(tiny_model(), steps=3)
+    assert ids(monitor) == []
+    assert len(monitor.run.notes) == 1, "one line says it"
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    callback.meant = True  # as under lora-watch run
+    trainer = build_trainer(tiny_model(), steps=1, callbacks=[callback])
+    trainer.train()
+    assert callback.monitor is not None
+    assert ids(callback.monitor) == ["LW301"]
 
 
 def test_no_trainable_adapter_is_silent_while_other_parameters_train_as_well() -> None:

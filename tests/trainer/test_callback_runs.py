@@ -142,6 +142,7 @@ def test_evaluations_reach_the_report_also_those_after_training() -> None:
 
 def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
     callback = LoraWatchCallback(fail_on="never", console=False)
+    callback.meant = True
     trainer = build_trainer(copy.deepcopy(tiny_model()), None, 3, callbacks=[callback])
     trainer.train()
     assert callback.monitor is not None

@@ -1,0 +1,206 @@
+"""LW101 and LW201: what is not finite, and where that comes from."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from lora_watch.alerts import Severity
+from lora_watch.records import StepRecord
+from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
+from lora_watch.rules.remedies import (
+    ORDINARY_PACE,
+    Change,
+    in_fp16,
+    in_wider_numbers,
+    pace,
+    raised_to,
+    weaker,
+    weaker_by,
+    why_strong,
+)
+
+_GRADIENTS = ("a_grad_norm", "b_grad_norm", "grad_norm")
+_REMEMBERED = 20
+"""Steps whose gradients are what is usual."""
+
+_PLACES = (
+    (("b_norm", "a_norm", "delta_norm"), "The weight"),
+    (("b_grad_norm", "a_grad_norm", "grad_norm"), "The gradient"),
+)
+"""Where a number that is not finite shows first; the last of each is all that methods without A and B have."""
+
+
+@dataclass
+class NonFiniteAdapter(Rule):
+    """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
+
+    Fires when one is found, and names the first layer in the order of the model.
+
+    - A non-finite gradient is found before the optimizer uses it. With ``fail_on`` the run ends with its weights
+      intact.
+    - Under a loss scaler (fp16) gradients are left to the scaler, which skips such steps itself.
+    - Behind a non-finite loss, weights are named that were not finite before the step's update: they are its cause.
+      Gradients behind it, and what the update has spoiled, are reported as LW201.
+    """
+
+    id = "LW101"
+    name = "non-finite-adapter"
+    severity = Severity.ERROR
+    urgent = True
+    zone = "non-finite"
+    yields_to = ("LW201",)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        bad, what, metric = self._where(record)
+        if not bad.any():
+            return None
+        first = record.run.adapters[int(np.argmax(bad))]
+        change = weaker(record, weaker_by(record, otherwise=10.0))
+        overflow = "an overflow or a division by zero in the backward pass of this layer"
+        update = "a learning rate so high that the update itself overflows"
+        # An update spoils many at a time.
+        few = what == "The weight" and 2 * bad.sum() < len(bad)
+        if few:
+            causes = ["something other than the optimizer has written to this adapter, or it was loaded like that"]
+            change = Change([f"find what writes to {first.name}; go on from a finite adapter (last_good/)"], {})
+        else:
+            causes = [overflow, update] if what == "The gradient" else [update, overflow]
+        return Finding(
+            f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
+            f"the model is {first.name}.",
+            adapters=[(record.run.adapters[i].name, float("nan")) for i in np.flatnonzero(bad)],
+            metric=metric,
+            causes=causes,
+            remedies=change.words if few else [*in_wider_numbers(record), *change.words],
+            settings=change.settings,
+            follows=() if few else GROWN_TOO_LARGE,
+        )
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        """Behind a NaN loss nothing shows whether the adapters had been finite without it."""
+        return record.loss is None or math.isfinite(record.loss)
+
+    @staticmethod
+    def _where(record: StepRecord) -> tuple[np.ndarray, str, str]:
+        total = len(record.run.adapters)
+        if record.spoiled:
+            bad = np.array([name in record.spoiled for name in record.run.names])
+            return bad, "The weight", "delta_norm" if record.run.other_methods else "b_norm"
+        if record.loss is not None and not math.isfinite(record.loss):
+            return np.zeros(total, dtype=bool), "", ""
+        for names, what in _PLACES:
+            bad = np.zeros(total, dtype=bool)
+            if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
+                continue
+            for name in names:
+                if (reading := record.metrics.get(name)) is not None:
+                    bad |= reading.known & ~np.isfinite(reading.values)
+            if bad.any():
+                return bad, what, next(name for name in names if name in record.metrics)
+        return np.zeros(total, dtype=bool), "", ""
+
+
+@dataclass
+class NonFiniteLoss(Rule):
+    """The true loss of an optimizer step is NaN or infinite.
+
+    Fires when the loss of the training step itself is not finite. The Trainer's own log may show 0.0 or a plausible
+    average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
+
+    The alert names the first of these causes that shows:
+
+    - Adapters whose weights are not finite: LW101 names the layer in its place.
+    - Frozen weights that are not finite.
+    - An open LW102 or LW202.
+    - Gradients of the step before that were ``jump`` times the usual ones.
+    - Adapters larger than ``size``, or single updates that are too large.
+    - The batch.
+    """
+
+    id = "LW201"
+    name = "non-finite-loss"
+    severity = Severity.ERROR
+    urgent = True
+    zone = "non-finite"
+    yields_to = ("LW101",)
+
+    jump: float = 100.0
+    """How many times the gradients of the step before must have been the usual ones to be its cause."""
+    size: float = 12.0
+    """``output_ratio`` (90th percentile over layers, times blocks) from which on the adapters are its cause."""
+    gradients: list[float] = field(default_factory=list, init=False)
+    """Norms of the latest steps whose loss was a number."""
+    seen: int = field(default=0, init=False)
+    """The latest of these steps."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if record.loss is None:
+            return None
+        if math.isfinite(record.loss):
+            return self._see(record)
+        layers, where = _source(record)
+        causes, remedies, settings = self._why(record)
+        return Finding(
+            f"The loss is {'NaN' if math.isnan(record.loss) else 'infinite'} at step {record.step}{where}. The "
+            "Trainer's log can show 0.0 or a plausible average here, because logging_nan_inf_filter hides it.",
+            adapters=[(layer, math.nan) for layer in layers],
+            metric="loss",
+            causes=causes,
+            remedies=remedies,
+            settings=settings,
+            follows=() if record.broken else GROWN_TOO_LARGE,
+        )
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.loss is not None
+
+    def _see(self, record: StepRecord) -> None:
+        """Remember the gradients of a step whose loss is a number."""
+        readings = [record.metrics[name].measured for name in _GRADIENTS if name in record.metrics]
+        if not readings or record.step == self.seen:
+            return
+        norm = float(np.sqrt(np.nansum(np.square(readings))))
+        self.gradients, self.seen = [*self.gradients, norm][-_REMEMBERED:], record.step
+
+    def _why(self, record: StepRecord) -> tuple[list[str], list[str], dict[str, float]]:
+        """Causes, remedies and settings: of what has shown before, weights come before the batch."""
+        if record.broken:
+            return (
+                ["a damaged checkpoint, or a conversion that overflowed"],
+                ["load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"],
+                {},
+            )
+        batch = "look at the batch of this step; drop samples without targets"
+        if grown := self._grown(record):
+            change = weaker(record, weaker_by(record, otherwise=10.0))
+            return [grown], [*in_wider_numbers(record), *change.words, batch], change.settings
+        causes = ["a batch with no target token left (all labels -100), or a division by zero in the loss"]
+        if in_fp16(record):
+            causes.append("numbers out of range: fp16 ends at 65504")
+        return causes, [batch, *in_wider_numbers(record)], {}
+
+    def _grown(self, record: StepRecord) -> str:
+        """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
+        *earlier, last = self.gradients or [math.nan]
+        if len(earlier) >= 3 and last > self.jump * float(np.median(earlier)) > 0:
+            times = last / float(np.median(earlier))
+            return f"the gradients of step {self.seen} were {times:.3g} times as large as usual, and its update too"
+        if (size := record.size_before) is not None and size > self.size:
+            return f"the adapters had grown to an output_ratio of {size:.3g} (90th percentile × depth) before"
+        if raised_to(record) is not None or pace(record) > ORDINARY_PACE:
+            return f"{why_strong(record)[0]}: a single update changes the model too much"
+        return ""
+
+
+def _source(record: StepRecord) -> tuple[list[str], str]:
+    """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
+    if record.broken:
+        names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
+        return list(dict.fromkeys(names)), f", and the base weight {record.broken[0]} is not finite either"
+    ratios = record.metrics.get("output_ratio")
+    bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
+    layers = [record.run.names[i] for i in bad]
+    return layers, f", and the first layer whose output is not finite is {layers[0]}" if layers else ""
