@@ -205,7 +205,7 @@ def _adapters(now: Baseline, before: Baseline) -> Iterator[Alert]:
         yield _moved(
             "LW815",
             now,
-            f"What is trained has changed since the baseline: {', '.join(parts)}.",
+            f"The trained parameters have changed since the baseline: {', '.join(parts)}.",
             adapters=[(name, 0.0) for name in gone] + [(name, 1.0) for name in new],
             metric="present",
             causes=["target_modules, the ranks or the model have changed"],
@@ -297,8 +297,8 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
         yield _moved(
             "LW813",
             now,
-            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, first {name} at step {step}: "
-            f"its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
+            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, first {name} at step {step}. "
+            f"Its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
             f"(tolerance: a factor of {before.tolerances['layer_norm']:g}).",
             adapters=[(name, _exp(shift)) for _, name, shift in moved],
             step=step,

@@ -69,14 +69,14 @@ class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
     The size is the depth-scaled output ratio, or ``relative_spectral_norm`` scaled alike where that is unavailable.
-    Fires when the size is above ``threshold_if_worse`` and the loss of a training batch is higher with the adapters
-    than without them: by 10 % once, or by 3 % twice in a row. Such a batch is computed when
+    Fires when the size is above ``threshold_if_worse`` and a training batch has a higher loss with the adapters than
+    without: by 10 % once, or by 3 % twice in a row. The batch is computed when
 
     - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
       loss has not improved yet, or
     - the size is above ``threshold``, and the loss is not below its start by more than its noise.
 
-    Some runs cannot compute a batch twice: several processes, a compiled model, a loss of one's own. LW102 then fires
+    Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss. LW102 then fires
     when the mean of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold``
     alone. It holds until the size is below ``threshold`` and the loss has improved, or below ``threshold_if_worse``.
 
