@@ -208,16 +208,8 @@ class Instruments:
             begun = merged([instrument.begin(due) for instrument in self._all])
         if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
             total = len(self.gradients.adapters)
-<<<<<<< HEAD
             for why, unseen in self._probe.why_never_seen().items():
                 self._note(f"output_ratio is unknown for {unseen} of {total} adapters: {why}")
-=======
-            self._note(
-                f"output_ratio is unknown for {len(self._probe.never_seen)} of {total} adapters: their frozen layers "
-                "were not called on their own, or only with parts of the factors. Fused kernels, a compiled model, "
-                "tensor parallelism, evaluation mode and idle experts do that"
-            )
->>>>>>> e392f24 (The sentences of every message and of every rule's page are checked)
         return begun
 
     def close(self) -> None:

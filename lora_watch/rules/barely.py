@@ -66,9 +66,9 @@ class BarelyMoves(Rule):
             causes=causes,
             remedies=[
                 *change.words,
-                f"check it early, since {change.by:.3g}× is a forecast from {count(record.step, 'step')}: one full "
-                f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; if it adds more "
-                f"than {2 * EASY_OUTPUT:g}, halve the learning rate",
+                f"check the rate early: {change.by:.3g}× is extrapolated from {count(record.step, 'step')}. One full "
+                f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above "
+                f"{2 * EASY_OUTPUT:g}, halve the learning rate",
             ],
             settings=change.settings,
         )
