@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
 import torch
 from torch import nn
 
 from lora_watch.adapters import walk
 
 
-def looks() -> bool:
-    """A hook of ours has something to see: a pass that keeps gradients. Nothing of ours gets into a graph in making."""
-    return torch.is_grad_enabled() and not torch.compiler.is_compiling()
+def looking(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """For the call of a hook with a ``guard``: it happens in passes that keep gradients, and no exception leaves it.
+
+    While a graph is being made nothing of ours gets into it. ``doing``: what the hook does, in words.
+    """
+
+    def decorate(call: Callable[..., None]) -> Callable[..., None]:
+        @functools.wraps(call)
+        def inside(self: Any, *args: Any) -> None:
+            if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+                return
+            with suppress(Exception), self.guard(doing):  # the door itself may fail
+                call(self, *args)
+
+        return inside
+
+    return decorate
 
 
 class Gone:

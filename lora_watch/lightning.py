@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +85,7 @@ class LoraWatch(Callback):
     def on_train_start(self, trainer: Any, pl_module: Any):
         self.monitor = monitor = None
         self._loss, self._step = None, trainer.global_step
-        with self._guard("starting"):
+        with self.guard("starting"):
             monitor = self._build(trainer, pl_module)
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, pl_module.device) or monitor is None:
@@ -131,7 +130,7 @@ class LoraWatch(Callback):
     def on_train_end(self, trainer: Any, pl_module: Any):
         if self.monitor is None:
             return None
-        self.monitor.conclude()
+        self.monitor.conclude(trainer.global_step)
         if (ending := self._end_for(self.monitor, self.monitor.failures)) is None:
             self._close("ok")
         return ending
@@ -141,7 +140,7 @@ class LoraWatch(Callback):
         verdict: Verdict = "failed" if isinstance(exception, LoraWatchError) else "interrupted"
         self._close(verdict, str(exception) if verdict == "failed" else in_words(exception))
 
-    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict)
+    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
         """For Lightning's checkpoints."""
         return json.loads(json.dumps(self.monitor.state_dict())) if self.monitor is not None else {}
@@ -168,8 +167,10 @@ class LoraWatch(Callback):
             monitor.load_state_dict(restored)
         return monitor
 
-    def _guard(self, doing: str) -> AbstractContextManager[None]:
-        return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
+    @property
+    def guard(self) -> Guard:
+        """What is done inside a training is done in it: no exception comes out."""
+        return self.monitor.guard if self.monitor is not None else self._without_monitor
 
     def _end_for(self, monitor: Monitor, failures: list[Alert]) -> Exception | None:
         """What ends the training on every rank, where the policy ends it on one of them and it does not recover."""
@@ -202,7 +203,7 @@ class LoraWatch(Callback):
     def _log(trainer: Any, monitor: Monitor) -> None:
         from lora_watch.trainer.log_rows import summary_of
 
-        with monitor.guard("giving the loggers a summary"):
+        with monitor.guard("giving the loggers a summary", aside=True):
             summary = summary_of(monitor)
             for logger in trainer.loggers:
                 if summary and not _is_tensorboard(logger):  # that one's run has them from the sink

@@ -10,8 +10,11 @@ Each of the four settings comes from the argument if one is given, else from the
 | `mute=["LW203"]` | `LORA_WATCH_MUTE=LW203` | rules to leave out; default none |
 | `recover=3` | `LORA_WATCH_RECOVER=3` | go back and on instead, three times at most; default 0, never |
 
-With `recover` the default of `fail_on` is `error`. Where `fail_on` is `never` all the same, ERRORs are recovered from,
-and what cannot be recovered from does not end the run.
+With `recover` the default of `fail_on` is `error`. A `fail_on` that names rules alone leaves all others the default.
+Findings of finished runs (LW801 to LW816) and LW901 may be named as well: `lora-watch check` asks for them.
+
+Where `fail_on` is `never` although the run is to recover, ERRORs are recovered from, and what cannot be recovered from
+does not end the run.
 """
 
 from __future__ import annotations
@@ -30,6 +33,19 @@ MONITOR_FAILURE = "LW901"
 """Id of the finding that says that the monitor itself failed. It never ends a run."""
 RECOVERED = "LW910"
 """Id of the finding that says that the run has gone back and on. It never ends a run."""
+OF_FINISHED_RUNS = {
+    "LW801": "broke-off",
+    "LW802": "stopped-early",
+    "LW803": "ended-by-policy",
+    "LW811": "loss-regressed",
+    "LW812": "norms-shifted",
+    "LW813": "layer-moved",
+    "LW814": "scale-changed",
+    "LW815": "adapters-changed",
+    "LW816": "length-changed",
+}
+"""Findings of ``lora-watch check`` that no rule of a training has: ids and names."""
+_OTHERS = OF_FINISHED_RUNS | {MONITOR_FAILURE: "monitor-failure", RECOVERED: "recovered"}
 FailOn = str | Severity | Mapping[str, str]
 
 
@@ -99,8 +115,11 @@ def policy(
     mute: str | Sequence[str] | None = None,
     rules: Iterable[Rule] | None = None,
     recover: int | None = None,
+    default: Severity | None = None,
 ) -> Policy:
     """The policy of these arguments, the environment and the defaults, in this order.
+
+    ``default``: what ends a run where ``fail_on`` does not say; None for never, and an ERROR with ``recover``.
 
     Raises:
         ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), a patience that
@@ -110,11 +129,12 @@ def policy(
     all_rules = choose(rules)
     with _setting("recover", recover, 0) as given:
         times = _whole(given, "times")
-    with _setting("fail_on", fail_on, Severity.ERROR if times else NEVER) as given:
+    default = default or (Severity.ERROR if times else None)
+    with _setting("fail_on", fail_on, ()) as given:
         pairs = given.items() if isinstance(given, Mapping) else map(_pair, _words(given))
         severities = {word: _least(value) for word, value in pairs}
-        default = severities.pop(DEFAULT, None)
-        by_rule = {rule_called(word, all_rules).id: least for word, least in severities.items()}
+        default = severities.pop(DEFAULT, default)
+        by_rule = {_id(word, all_rules): least for word, least in severities.items()}
     with _setting("patience", patience, 0) as given:
         steps = _whole(given, "steps")
     with _setting("mute", mute, ()) as given:
@@ -133,6 +153,12 @@ def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
         yield value
     except ValueError as error:
         raise ValueError(f"{source}: {error}") from None
+
+
+def _id(word: Any, rules: Iterable[Rule]) -> str:
+    """Of the finding with this id or name."""
+    others = {known: rule for rule, name in _OTHERS.items() for known in (rule.lower(), name)}
+    return others.get(str(word).lower()) or rule_called(word, rules).id
 
 
 def _whole(given: Any, of: str) -> int:

@@ -79,6 +79,10 @@ class RunInfo:
     was learned. Empty otherwise."""
     meant: bool = False
     """Something says that adapters were to be trained: PEFT's configuration, a name, or who started the run."""
+    searched: bool = True
+    """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
+    unmeasurable: tuple[str, ...] = ()
+    """Adapters of ``other_methods`` that cannot be measured, by name; a method that learns a prompt by its own."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()
@@ -194,6 +198,8 @@ class StepRecord:
     where it was not measured."""
     loss: float | None = None
     """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
+    targets: int | None = None
+    """How many labels that count (not -100) the micro-batch with the fewest has had on this rank; None if unknown."""
     lr: tuple[float, ...] = ()
     """Learning rate of each parameter group as used by this step."""
     weight_decay: tuple[float, ...] = ()

@@ -55,6 +55,21 @@ def test_severities(fail_on: Any, error: bool, warning: bool, excepted: bool) ->
     assert judge.can_end_a_run == (error or warning or excepted)
 
 
+@pytest.mark.parametrize(
+    ("fail_on", "others"),
+    [("LW203=never", ERROR), (",,,", ERROR), ("never,LW203=error", None), ("LW812=never,LW901=never", ERROR)],
+)
+def test_a_fail_on_that_names_rules_alone_leaves_the_others_their_default(fail_on: str, others: Any) -> None:
+    assert policy(fail_on, default=ERROR).default == others
+    assert policy(fail_on, recover=1).default == others
+
+
+def test_findings_of_finished_runs_are_policies_too() -> None:
+    assert policy("error,lw812=never,broke-off=never,LW901=never").by_rule == dict.fromkeys(("LW812", "LW801", "LW901"))
+    with pytest.raises(ValueError, match="LW817"):
+        policy("LW817=never")
+
+
 def test_the_worst_comes_first() -> None:
     alerts = alert("LW203", WARNING, 3), alert("LW202", ERROR, 9), alert("LW102", ERROR, 5)
     assert ends(policy("warning"), *alerts) == ["LW102", "LW202", "LW203"]

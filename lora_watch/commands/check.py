@@ -92,15 +92,16 @@ def check(
 
     Inside GitHub Actions the job's summary page also gets a table and a chart.
     """
+    from lora_watch.alerts import Severity
     from lora_watch.gate import judge
     from lora_watch.gate.baseline import load, may_be_replaced
     from lora_watch.policy import policy as policy_of
     from lora_watch.runs import UnreadableError
 
     try:
-        policy = policy_of(fail_on or os.environ.get("LORA_WATCH_FAIL_ON") or "error")
+        policy = policy_of(fail_on, default=Severity.ERROR)
     except ValueError as error:
-        raise misuse(str(error).replace("fail_on", "--fail-on or LORA_WATCH_FAIL_ON", 1)) from None
+        raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")
     if update_baseline and baseline is not None and not may_be_replaced(baseline):

@@ -110,7 +110,8 @@ def run(
     """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
 
     The exit code is the script's own, with two exceptions. It is 1 if an alert ends the run. The alert is then printed
-    last, even if the script catches every exception. It is 2 if nothing was monitored or no adapter was measured.
+    last, even if the script catches every exception. It is 2 if nothing was monitored, or a run was
+    not judged to its end.
 
     A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
     that it leaves open.
@@ -147,8 +148,9 @@ def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, rec
         raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
     given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute, "RECOVER": recover}
     os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
-    if not os.environ.get("LORA_WATCH_FAIL_ON"):
-        os.environ["LORA_WATCH_FAIL_ON"] = "error"
+    words = [word for word in os.environ.get("LORA_WATCH_FAIL_ON", "").split(",") if word.strip()]
+    if all("=" in word for word in words):  # rules alone: the others keep the default of this command
+        os.environ["LORA_WATCH_FAIL_ON"] = ",".join(["error", *words])
 
 
 def start(todo: Handover) -> None:
@@ -190,13 +192,14 @@ def start(todo: Handover) -> None:
         if not todo.allow_unwatched:
             print("            --allow-unwatched makes that a success", file=sys.stderr)
             sys.exit(2)
-    elif (blind := _monitor("blind")) and not todo.allow_unwatched:
-        print(f"lora-watch: in {count(blind, 'run')} no adapter was measured: see its report", file=sys.stderr)
+    elif (unjudged := _monitor("unjudged")) and not todo.allow_unwatched:
+        message = f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report"
+        print(f"lora-watch: {message}", file=sys.stderr)
         sys.exit(2)
 
 
 def _monitor(counted: str) -> int:
-    """How many runs Monitor has ``started``, or been ``blind`` in."""
+    """How many runs Monitor has ``started``, or left ``unjudged``."""
     module = sys.modules.get("lora_watch.monitor.monitor")  # not imported for this: it would import torch
     return 0 if module is None else getattr(module.Monitor, counted)
 

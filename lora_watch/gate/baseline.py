@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from lora_watch.alerts import Alert, Severity
+from lora_watch.policy import OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
 from lora_watch.strict_json import strict
 from lora_watch.text import clean, count, short
@@ -43,14 +44,7 @@ CURVE_POINTS = 32
 LAYERS_TO_COMPARE = 4
 """Fewer layers than this have no median that stands for all: the median is compared, single layers are not."""
 
-RULES = {
-    "LW811": "loss-regressed",
-    "LW812": "norms-shifted",
-    "LW813": "layer-moved",
-    "LW814": "scale-changed",
-    "LW815": "adapters-changed",
-    "LW816": "length-changed",
-}
+RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
 
 
 @dataclass(frozen=True)
@@ -103,9 +97,14 @@ class Baseline:
 
 
 def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
-    """What a baseline keeps of ``run``: its ``delta_norm`` at ``steps`` (default: ``curve_steps``) and at the end."""
-    trained = [step for step in run.log.steps if step > 0]
-    curves = run.log.metric("delta_norm", curve_steps(trained) if steps is None else steps)
+    """What a baseline keeps of ``run``: its ``delta_norm`` at ``steps``.
+
+    By default those are ``curve_steps`` of the steps at which it was measured. The first ones and the last are among
+    them, which any run of this length has measured, however fast it was.
+    """
+    if steps is None:
+        steps = curve_steps([step for step in run.log.measured("delta_norm") if step > 0])
+    curves = run.log.metric("delta_norm", steps)
     adapters = {}
     for name, adapter in run.adapters.items():
         curve = {step: values[name] for step, values in curves.items() if name in values}
@@ -190,7 +189,7 @@ def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
         *_adapters(now, baseline),
         *_scales(now, baseline),
         *(_ending(now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
-        *_norms(now, baseline, steps),
+        *_norms(now, baseline, steps, ended=bool(run.log) and run.verdict != "interrupted"),
     ]
 
 
@@ -250,8 +249,11 @@ def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
         yield _moved("LW811", now, message, severity=Severity.INFO, metric="loss", name="loss-improved")
 
 
-def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Alert]:
-    """Two questions: did all layers together do something else, and did one of them do other than the rest?"""
+def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -> Iterator[Alert]:
+    """Two questions: did all layers together do something else, and did one of them do other than the rest?
+
+    ``ended``: the run has come to its end, and all of its norms are left.
+    """
     pairs = _both(now, before)
     typical_limit = math.log1p(before.tolerances["typical_norm"])
     layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))
@@ -306,14 +308,17 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int]) -> Iterator[Al
             threshold=before.tolerances["layer_norm"],
             causes=["these layers have another learning rate, rank, initialisation or data than before"],
         )
-    if not typical and before.adapters and now.adapters:
+    reached = max((step for step in steps if step <= now.step), default=0) if ended else 0
+    if (not typical or 2 * max(typical) < reached) and before.adapters and now.adapters:
+        until = f"beyond step {max(typical)} of {reached}" if typical else "at any step"
         yield _moved(
             "LW812",
             now,
-            "The adapters' norms cannot be compared with the baseline's: the runs have no measured step in common.",
+            f"The adapters' norms cannot be compared with the baseline's {until}: they were measured at other steps.",
             causes=[
                 "one of them has no event files next to its report",
                 "one of them ended before its first measurement",
+                "they measure at other steps (every)",
             ],
         )
 

@@ -6,7 +6,7 @@ Findings are alerts. Those of the run keep the ids of its rules; the gate's own 
 |---|---|---|---|
 | LW801 | broke-off, still-going | error | there is no verdict: killed, out of memory, an exception; or not yet |
 | LW802 | stopped-early | warning | training ended by itself before its planned steps |
-| LW803 | ended-by-policy | error | the run's own ``fail_on`` ended it for less than an error |
+| LW803 | ended-by-policy, ended-unhealthy | error | ``fail_on`` ended it, or an ERROR was open, that no list has |
 | LW811–LW816 | | error | it differs from the baseline: see ``lora_watch.gate.baseline`` |
 """
 
@@ -19,12 +19,12 @@ from pathlib import Path
 from lora_watch.alerts import Alert, Severity, in_order
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
+from lora_watch.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, read_runs
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS
 
-MONITOR_FAILURE = "LW901"
-GATE_RULES = {"LW801": "broke-off", "LW802": "stopped-early", "LW803": "ended-by-policy"}
+GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 
 
 @dataclass
@@ -81,8 +81,8 @@ def judge(
     """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.
 
     With a ``baseline`` each run is also compared with it. That the monitor itself failed (LW901) is an error here: what
-    was not measured or not judged cannot be called healthy. A run in which no adapter was measured is one that
-    could not be judged, whatever its loss says.
+    was not measured or not judged cannot be called healthy. A run that was not measured, or not judged to its
+    end, is one that could not be judged, whatever its loss says.
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
@@ -92,7 +92,7 @@ def judge(
             findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
             if run.verdict == "unknown":
-                unreadable.append(f"{run.name}: {run.message or 'no adapter was measured'}")
+                unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
@@ -117,9 +117,12 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
             "it is still going, on another machine: check it when it is done",
         ]
         return [alert]
-    if run.verdict == "failed" and not any(alert.severity >= Severity.ERROR for alert in run.alerts):
+    if run.verdict in ("failed", "unhealthy") and not any(a.severity >= Severity.ERROR for a in run.alerts):
         said = f": {run.message}" if run.message else ""
-        return [_finding("LW803", Severity.ERROR, run, f"The run was ended by its own fail_on at {planned}{said}")]
+        why = "was ended by its own fail_on" if run.verdict == "failed" else "has ended with an ERROR"
+        alert = _finding("LW803", Severity.ERROR, run, f"The run {why} at {planned}{said}")
+        alert.name = alert.name if run.verdict == "failed" else "ended-unhealthy"
+        return [alert]
     if run.verdict in ("ok", "unhealthy", "unknown") and run.max_steps is not None and run.step < run.max_steps:
         return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
     return []

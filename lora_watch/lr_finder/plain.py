@@ -47,7 +47,7 @@ def find_in_loop(
                 monitor.after_update(loss)
                 watched.add()
         finally:
-            monitor.finish()
+            monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
     return replace(watched.suggestion(ratios), left=tuple(left))
 
 

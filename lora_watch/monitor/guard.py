@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import time
@@ -18,6 +19,16 @@ T = TypeVar("T")
 
 log = logging.getLogger("lora_watch")
 
+_OF_DISKS = {
+    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free the space that it needs"),
+    **dict.fromkeys(
+        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
+        "name a folder that can be written to (report_dir, output_dir)",
+    ),
+    **dict.fromkeys((errno.EIO, errno.EMFILE, errno.ENFILE), "the log says which file it was"),
+}
+"""Error numbers of files that cannot be written, and what to try. A refused connection is none of them."""
+
 
 def _to_nobody(message: str, remedy: str) -> None:
     """What a failure is reported to before there is a run."""
@@ -26,14 +37,16 @@ def _to_nobody(message: str, remedy: str) -> None:
 class Guard:
     """``with guard("measuring"):`` lets no exception out, and counts the time spent inside.
 
-    A failure is logged with its traceback and given to ``report``, once for each ``doing``; one of the operating
-    system's (a full disk) is one line, once for each error number, whichever files it meets.
+    A failure is logged with its traceback and given to ``report``, once for each ``doing``; one of the disk's
+    is one line, once for each error number, whichever files it meets.
 
     Args:
         report: takes a failure in words, and what to try.
     """
 
     def __init__(self, report: Callable[[str, str], None] = _to_nobody):
+        self.failures = 0
+        """How many exceptions have cost a measurement or a judgement so far."""
         self._report = report
         self._reported: set[str] = set()
         self._depth = 0
@@ -45,39 +58,43 @@ class Guard:
         """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
         return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
 
-    def __call__(self, doing: str) -> AbstractContextManager[None]:
-        return _QuietDoor(self, doing)
+    def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
+        """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
+        return _QuietDoor(self, doing, aside)
 
     def light(self, doing: str) -> AbstractContextManager[None]:
         """The same where no numbers are made: gradients stay on, and it takes a fraction of the time."""
-        return _Door(self, doing)
+        return _Door(self, doing, False)
+
+    def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
+        """Count and report a failure that something else than a door has held up."""
+        self.failures += not aside
+        with suppress(Exception):  # telling can fail, too
+            self._tell(doing, error)
 
     def enter(self) -> None:
         if self._depth == 0:
             self._began = time.perf_counter()
         self._depth += 1
 
-    def leave(self, doing: str, error: BaseException | None) -> bool:
+    def leave(self, doing: str, error: BaseException | None, aside: bool = False) -> bool:
         """True if ``error`` ends here."""
-        caught = isinstance(error, Exception)
         if isinstance(error, Exception):
-            with suppress(Exception):  # telling can fail, too
-                self._tell(doing, error)
+            self.caught(doing, error, aside)
         self._depth -= 1
         if self._depth == 0:
             self._seconds += time.perf_counter() - self._began
-        return caught
+        return isinstance(error, Exception)
 
     def _tell(self, doing: str, error: Exception) -> None:
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno in _OF_DISKS:
             if self._is_new(f"errno {error.errno}"):
                 message = f"lora_watch could not write: {error}"
                 log.warning("%s; training goes on, what could not be written is lost", message)
-                self._report(
-                    message, "free the space, or name a folder that can be written to (report_dir, output_dir)"
-                )
+                self._report(message, _OF_DISKS[error.errno])
         elif self._is_new(doing):
-            log.exception("lora_watch failed while %s; training goes on without it", doing)
+            trace = (type(error), error, error.__traceback__)
+            log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
             told = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
             message = f"lora_watch itself failed while {doing}: {told}"
             self._report(message, "the traceback is in the log; training is not affected")
@@ -91,16 +108,16 @@ class Guard:
 class _Door:
     """Into a guard and out of it. A class, for a generator would take as long as what is done inside."""
 
-    __slots__ = ("_doing", "_guard")
+    __slots__ = ("_aside", "_doing", "_guard")
 
-    def __init__(self, guard: Guard, doing: str):
-        self._guard, self._doing = guard, doing
+    def __init__(self, guard: Guard, doing: str, aside: bool):
+        self._guard, self._doing, self._aside = guard, doing, aside
 
     def __enter__(self) -> None:
         self._guard.enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        return self._guard.leave(self._doing, error)
+        return self._guard.leave(self._doing, error, self._aside)
 
 
 class _QuietDoor(_Door):
@@ -120,26 +137,32 @@ class _QuietDoor(_Door):
         self._quiet.__exit__(kind, error, trace)
         if self._grad:
             torch.set_grad_enabled(True)
-        return self._guard.leave(self._doing, error)
+        return self._guard.leave(self._doing, error, self._aside)
 
 
 def guarded(
-    doing: str, otherwise: Callable[[], Any] = lambda: None
+    doing: str, otherwise: Callable[[], Any] = lambda: None, aside: bool = False
 ) -> Callable[[Callable[Concatenate[Any, P], T | Exception]], Callable[Concatenate[Any, P], T]]:
-    """For a method that a training calls, of something with a ``_guard``: no exception comes out but one it returns.
+    """For a method that a training calls, of something with a ``guard``: no exception comes out but one it returns.
 
-    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails.
+    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails. ``aside``: see ``Guard``.
     """
 
     def decorate(method: Callable[Concatenate[Any, P], T | Exception]) -> Callable[Concatenate[Any, P], T]:
         @functools.wraps(method)
         def inside(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
             ending: Exception | None = None
-            with self._guard(doing):
-                answer = method(self, *args, **kwargs)
-                if not isinstance(answer, Exception):
-                    return answer
-                ending = answer
+            gradients = torch.is_grad_enabled()
+            try:
+                with self.guard(doing, aside):
+                    answer = method(self, *args, **kwargs)
+                    if not isinstance(answer, Exception):
+                        return answer
+                    ending = answer
+            except Exception:  # the door's own
+                torch.set_grad_enabled(gradients)
+                with suppress(Exception):
+                    self.guard.failures += 1
             if ending is not None:
                 raise ending
             return otherwise()

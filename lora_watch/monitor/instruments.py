@@ -205,12 +205,30 @@ class Instruments:
 
     def begin(self, due: Due) -> Deferred[Readings]:
         with self._gathered() if due.norms else nullcontext():
-            begun = merged([instrument.begin(due) for instrument in self._all])
+            begun = merged([self._alone(instrument, due) for instrument in self._all])
         if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
             total = len(self.gradients.adapters)
             for why, unseen in self._probe.why_never_seen().items():
                 self._note(f"output_ratio is unknown for {unseen} of {total} adapters: {why}")
         return begun
+
+    def _alone(self, instrument: Instrument, due: Due) -> Deferred[Readings]:
+        """``instrument.begin``: one that raises, now or when its numbers have come, costs its own readings alone."""
+        doing = f"measuring with {type(instrument).__name__}"
+        try:
+            begun = instrument.begin(due)
+        except Exception as error:
+            self._guard.caught(doing, error)
+            return ready({})
+
+        def finish(arrays: Sequence[FloatArray]) -> Readings:
+            try:
+                return begun.finish(arrays)
+            except Exception as error:
+                self._guard.caught(doing, error)
+                return {}
+
+        return Deferred(begun.tensors, finish)
 
     def close(self) -> None:
         """Take every hook off the model."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
+from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.writing import GuardedSinks
 from lora_watch.policy import MONITOR_FAILURE, Policy
-from lora_watch.records import StepRecord
+from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes
-from lora_watch.sinks import Sink
+from lora_watch.sinks import Sink, Verdict
 
 
 class Judge:
@@ -21,25 +22,36 @@ class Judge:
         self.policy = policy
         self.guard = Guard(self._report_failure)
         self.sinks = GuardedSinks(sinks, self.guard)
-        self.episodes = Episodes(policy.rules, every)
+        self.episodes = Episodes(policy.rules, every, self.guard.caught)
+        self.coverage = Coverage()
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""
         self.steps = 0
         """Optimizer steps done."""
-        self.measured = False
-        """At a step of this run some adapter's size was known: its ‖ΔW‖, or its part of an output."""
         self.story: list[str] = []
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
         self.treated: Alert | None = None
         """An open alert for which updates are being dropped."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
-        self._concluded = False
 
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
         self.steps = self._first_step = step
-        self._concluded = self.measured = False
+        self.coverage.start(self.guard.failures)
+
+    def started(self) -> None:
+        """Steps follow: what has failed so far has cost none of them."""
+        self.coverage.start(self.guard.failures)
+
+    def done(self, step: int) -> None:
+        """One more optimizer step is done, and has this number."""
+        self.steps = step
+        self.coverage.done += 1
+
+    def done_in_all(self, step: int) -> None:
+        """The run has ended after ``step``, whatever of it has been seen."""
+        self.coverage.done = max(self.coverage.done, step - self._first_step)
 
     @property
     def failures(self) -> list[Alert]:
@@ -71,18 +83,15 @@ class Judge:
 
     def judge(self, record: StepRecord, dropped: bool = False) -> None:
         """Ask all rules, but none of a step whose update was taken back."""
-        alerts = [] if dropped else self.episodes.check(record)
-        self.measured |= record.step > self._first_step and any(
-            record.metrics[name].known.any() for name in ("delta_norm", "output_ratio") if name in record.metrics
-        )
-        self.last = self.episodes.place(record)
+        alerts: list[Alert] = []
+        self.last = record
+        with self.guard.light("asking the rules"):
+            alerts = [] if dropped else self.episodes.check(record)
+        with self.guard.light("finding a step's zone"):
+            self.last = self.episodes.place(record)
+        if record.step > self._first_step:
+            self.coverage.judged(self.last, self.guard.failures)
         self._write(self.last, alerts)
-
-    @property
-    def is_blind(self) -> bool:
-        """There are adapters, steps have been done, and nothing was measured at any."""
-        run = self.last.run if self.last is not None else None
-        return run is not None and bool(run.adapters) and self.steps > self._first_step and not self.measured
 
     def tell(self, alerts: Iterable[Alert], now: bool) -> None:
         """Write down ``alerts`` that no rule has opened or closed; with the coming step unless ``now``."""
@@ -92,12 +101,26 @@ class Judge:
 
     def conclude(self) -> bool:
         """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
-        if self._concluded or self.failures or self.last is None or self.last.step == self._first_step:
+        if self.coverage.concluded or self.failures or self.last is None or self.last.step == self._first_step:
             return False
-        self._concluded = True
-        if alerts := self.episodes.conclude(self.last):
+        alerts = self.episodes.conclude(self.last)
+        self.coverage.concluded = True
+        if alerts:
             self._write(self.last, alerts)
         return True
+
+    def verdict(self) -> tuple[Verdict, str | None]:
+        """What a run is called that has ended by itself, and why it is not ``ok``."""
+        if errors := in_order(alert for alert in self.episodes.alerts if alert.severity >= Severity.ERROR):
+            return "unhealthy", str(errors[0])
+        gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
+        return ("ok", None) if gap is None else ("unknown", gap)
+
+    def finish(self, run: RunInfo, verdict: Verdict, message: str | None) -> None:
+        """Write what is still waiting, and close every sink."""
+        if self._unwritten:
+            self._write(self.last or StepRecord(run, self.steps, {}), [])
+        self.sinks.finish(verdict, message)
 
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
@@ -116,10 +139,11 @@ class Judge:
             self._write(self.last, new)
 
     def state_dict(self) -> dict[str, Any]:
-        return {"episodes": self.episodes.state_dict()}
+        return {"episodes": self.episodes.state_dict(), "coverage": self.coverage.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.episodes.load_state_dict(state.get("episodes", {}))
+        self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
 
     def __getstate__(self) -> dict[str, Any]:
@@ -128,7 +152,7 @@ class Judge:
     def _report_failure(self, message: str, remedy: str) -> None:
         """A failure of the monitor itself becomes a finding."""
         alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])
-        self._unwritten += self.episodes.say(alert)
+        self._unwritten += self.episodes.add(alert)
 
     def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
         alerts, self._unwritten = [*self._unwritten, *alerts], []

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.hooks import Gone, has_compiled, looks
+from lora_watch.hooks import Gone, has_compiled, looking
 from lora_watch.monitor.guard import Guard
-from lora_watch.signals.labels import Labels, classes_of
+from lora_watch.signals.labels import Labels, classes_of, targets_in
 
 SAME = 1e-3
 """Share by which the loss that a loop tells may differ from the model's own."""
@@ -28,20 +28,27 @@ class SeenLabels:
     """
 
     def __init__(self, model: nn.Module, guard: Guard):
-        self._guard = guard
-        self._labels = Labels(0 if has_compiled(model) else classes_of(model))
+        self.guard = guard
+        compiled = has_compiled(model)
+        self._labels = Labels(0 if compiled else classes_of(model))
+        self._targets: Tensor | None = None
+        """How many labels that count the pass with the fewest has had since the step before."""
         self._losses: list[Tensor] = []
         """The model's own since the step before."""
-        self._hook = model.register_forward_hook(_Hook(self), with_kwargs=True) if self._labels.classes else None
+        self._hook = model.register_forward_hook(_Hook(self), with_kwargs=True) if not compiled else None
 
     def see(self, labels: Any, output: Any) -> None:
         """A forward pass has been given ``labels``."""
         loss = getattr(output, "loss", None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
-        with self._guard("counting labels"):
-            self._labels.add(labels)
-            self._losses.append(loss.detach().reshape(()))
+        if isinstance(labels, Tensor) and not labels.is_floating_point():
+            targets = targets_in(labels)
+            self._targets = targets if self._targets is None else torch.minimum(self._targets, targets)
+        if not self._labels.classes:
+            return
+        self._labels.add(labels)
+        self._losses.append(loss.detach().reshape(()))
 
     def take(self, loss: float | Tensor | None) -> Tensor | None:
         """How often each class was a label in the step with this ``loss``, ``[classes]``: all zero where that is none
@@ -49,12 +56,18 @@ class SeenLabels:
         counts, losses = self._labels.counts, self._losses
         self._labels.reset()
         self._losses = []
-        with self._guard("counting labels"):
+        with self.guard("counting labels"):
             if counts is not None and losses and loss is not None:
                 own = torch.stack(losses).float().mean()
                 told = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
                 return counts * ((told - own).abs() <= SAME * own.abs())
         return None
+
+    def take_targets(self) -> Tensor | None:
+        """How many labels that count the pass with the fewest has had in the step, ``[]``; None where none were seen.
+        What comes next is of the next step."""
+        targets, self._targets = self._targets, None
+        return targets
 
     def close(self) -> None:
         """Take the hook off the model."""
@@ -66,11 +79,11 @@ class _Hook:
     """The model's own, after its forward pass."""
 
     def __init__(self, seen: SeenLabels):
-        self._seen = seen
+        self._seen, self.guard = seen, seen.guard
 
+    @looking("counting labels")
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        if looks():
-            self._seen.see(kwargs.get("labels"), output)
+        self._seen.see(kwargs.get("labels"), output)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 from torch import Tensor
 
 from lora_watch import markup
-from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
+from lora_watch.alerts import Alert, LoraWatchError, in_order
 from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.recording import Recorder, Taken
+from lora_watch.monitor.ranks import world_size
+from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import NoRecovery
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
@@ -36,13 +38,13 @@ class Loop:
 
     started: ClassVar[int] = 0
     """How many runs have begun to be monitored in this process."""
-    blind: ClassVar[int] = 0
-    """How many of them have come to an end without a measurement: those with the verdict ``unknown``."""
+    unjudged: ClassVar[int] = 0
+    """How many of them have no verdict so far, or ``unknown``."""
 
     def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: NoRecovery):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
         self.policy = judge.policy
-        self.guard = self._guard = judge.guard
+        self.guard = judge.guard
         """What is done inside a training is done in it: no exception comes out, and the time counts as overhead."""
         self._recovery = recovery
         self._waiting: Taken | None = None
@@ -59,16 +61,7 @@ class Loop:
 
     # -- a run as seen from outside -----------------------------------------------------------------------------
     def _repr_html_(self) -> str:
-        """For notebooks: where the run stands, and its alerts, the one to read first first."""
-        last, steps = self.last, count(self.steps, "step")
-        planned = f"{self.steps} of {self.run.max_steps} steps" if self.run.max_steps else steps
-        parts = [planned, count(len(self.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
-        if last is not None and last.loss is not None:
-            parts.append(f"loss {last.loss:.4g}")
-        parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
-        return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
-            alert._repr_html_() for alert in in_order(self.alerts)
-        )
+        return _in_html(self)
 
     @property
     def run(self) -> RunInfo:
@@ -92,8 +85,8 @@ class Loop:
 
     @property
     def is_blind(self) -> bool:
-        """Steps have been done, and no adapter's size was known at any: the run's end is ``unknown``, not ``ok``."""
-        return self._judge.is_blind
+        """Steps have been done, and no adapter's size was known at any."""
+        return self._judge.coverage.is_blind
 
     @property
     def failures(self) -> list[Alert]:
@@ -118,22 +111,23 @@ class Loop:
     @guarded("starting")
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
+        self._started = True
+        Loop.started, Loop.unjudged = Loop.started + 1, Loop.unjudged + 1
         self._cadence.start(step)
         self._judge.start(step)
-        with self.guard("looking for adapters"):
-            self._recovery.prepare()
-            self._recorder.find(step)
-            self._started = True
-            Loop.started += 1
+        with self.guard("listening to what ends the process", aside=True):
             interrupts.began(self)
-            self._announce(step)
-            self._judge.sinks.updated(step)
-            if step == 0:
-                self._judge.judge(self._recorder.complete(self._recorder.take(0, None)))
-            else:  # a resumed run was judged before its first step already, and has what was found since then
-                self._judge.resume(StepRecord(self.run, step, {}))
-            self._recovery.begin(step)
+        _or_give_up(self, "preparing to recover", self._recovery.prepare)
+        with self.guard("looking for adapters"):
+            self._recorder.find(step)
+        _announce(self, step)
+        self._judge.sinks.updated(step)
+        with self.guard("judging what there is before the first step"):
+            _judge_the_start(self._judge, self._recorder, step)
+        _or_give_up(self, "copying what a run may go back to", partial(self._recovery.begin, step))
+        with self.guard("planning the first step"):
             self._recorder.plan(step)
+        self._judge.started()
         self._cadence.start_clock()
 
     @guarded("reading gradients")
@@ -142,20 +136,21 @@ class Loop:
         self._recorder.before_clipping()
 
     @guarded("reading gradients", list)
-    def before_update(self, loss: float | Tensor | None, made: bool = False) -> list[Alert]:
+    def before_update(self, loss: Loss, made: bool = False, targets: Tensor | None = None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
-        Optional, for loops that want to stop before a non-finite update is applied. Returns what the policy is to act
-        on and the rules call ``urgent``: for it this update must not be. Waits for an accelerator only if there is
-        something to act for (``fail_on``, ``recover``).
+        Optional, for loops that want to stop before a non-finite update. Returns what the policy is to act on and the
+        rules call ``urgent``. Waits for an accelerator only if something may act (``fail_on``, ``recover``).
         """
+        if not self._started:
+            return []
         with self.guard("reading gradients"):
-            self._look_again()
+            _look_again(self)
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_waiting()
-                self._coming = self._recorder.before_update(self.steps + 1, loss)
+                self._coming = self._recorder.before_update(self.steps + 1, loss, targets)
                 self._judge.before_update(self._coming)
             self._recovery.before_update()
         return self._judge.urgent
@@ -163,12 +158,13 @@ class Loop:
     @guarded("measuring", list)
     def after_update(
         self,
-        loss: float | Tensor | None,
+        loss: Loss,
         step: int | None = None,
         *,
         lr: Sequence[float] | None = None,
         updated: bool = True,
         labels: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Never raises; returns what the policy is to act on.
 
@@ -176,18 +172,22 @@ class Loop:
 
         ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
         when the optimizer skipped the step. ``labels``: how often each class was a label in it, ``[classes]``.
+        ``targets``: how many labels that count the micro-batch with the fewest has had, ``[]``.
         """
-        self._judge.steps = self.steps + 1 if step is None else step
+        if not self._started:
+            return []
+        self._judge.done(self.steps + 1 if step is None else step)
         self._coming = None
         with self.guard("measuring"):
             self._judge_waiting()
             dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
-            self._look_again(everywhere=self._cadence.due(self.steps).full)
+            _look_again(self, everywhere=self._cadence.due(self.steps).full)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
-            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, labels=labels)
-            self._announce(self.steps)
+            told = {"labels": labels, "targets": targets}
+            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **told)
+            _announce(self, self.steps)
             if dropped or not self._waiting.arrival.late:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
@@ -217,12 +217,14 @@ class Loop:
         return self._judge.acute
 
     @guarded("judging the whole run", list)
-    def conclude(self) -> list[Alert]:
+    def conclude(self, step: int | None = None) -> list[Alert]:
         """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
 
-        Leaving the ``with`` without an exception calls it. Returns ``failures`` if it, or a step that had still been
-        under way, brought news. A run that the policy has ended already is not asked about.
+        Returns ``failures`` if it, or a step that had still been under way, brought news. A run that the policy has
+        ended is not asked about. ``step``: steps done, as the driver of the loop has counted them.
         """
+        if step is not None:
+            self._judge.done_in_all(step)
         failures = self.flush()
         with self.guard("judging the whole run"):
             self._recovery.conclude()
@@ -239,34 +241,30 @@ class Loop:
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
         """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
 
-        What has ended by itself with an ERROR open was not ok: it is ``unhealthy``, and the message says why. Where no
-        adapter was measured at any step it is ``unknown``.
+        What has ended by itself with an ERROR was not ok: it is ``unhealthy``, and the message says why. What was not
+        measured, or not judged to its end, is ``unknown``: ``ok`` is decided from steps judged of steps done.
         """
         if not self._started:
             self._recorder.close()
             return
-        self.flush()
-        errors = in_order(alert for alert in self._judge.episodes.open if alert.severity >= Severity.ERROR)
-        if verdict == "ok" and errors:
-            verdict, message = "unhealthy", str(errors[0])
-        elif verdict == "ok" and self._judge.is_blind:
-            verdict = "unknown"
-            message = f"none of the {len(self.run.adapters)} adapters was measured in {self.steps} steps"
-            Loop.blind += 1
+        (self.conclude if verdict == "ok" else self.flush)()
         self._started = False
-        with self.guard("taking the hooks off the model"):
+        with self.guard("taking the hooks off the model", aside=True):
             interrupts.ended(self)
             self._recorder.close()
-        self._judge.sinks.finish(verdict, message)
-        with self.guard("letting go of the model"):
-            self._recorder, self._recovery = copy.copy(self._recorder), _Over(self._recovery.state_dict())
+        if verdict == "ok":
+            verdict, message = _verdict_of(self._judge)
+        self._judge.finish(self.run, verdict, message)
+        if verdict != "unknown":
+            Loop.unjudged -= 1
+        _let_go(self)
 
-    @guarded("noting an evaluation")
+    @guarded("noting an evaluation", aside=True)
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
         self._judge.sinks.evaluated(self.steps if step is None else step, metrics)
 
-    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict)
+    @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
         self.flush()
@@ -279,18 +277,63 @@ class Loop:
         self._recorder.load_state_dict(state)
         self._recovery.load_state_dict(state.get("recovery", {}))
 
-    def _look_again(self, everywhere: bool = False) -> None:
-        """Adapters may have come, gone or been switched since they were looked for."""
-        if self._recorder.roster.has_changed(everywhere):
-            self._recorder.find(self.steps)
-
-    def _announce(self, step: int) -> None:
-        if self.run is not self._announced:  # other adapters, or a note
-            self._announced = self.run
-            self._judge.sinks.start(self.run, step)
-
     def _judge_waiting(self, dropped: bool = False) -> None:
         taken, self._waiting = self._waiting, None
         if taken is not None:
             self._judge.judge(self._recorder.complete(taken, dropped), dropped)
             self._recovery.judged()
+
+
+def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
+    if step == 0:
+        judge.judge(recorder.complete(recorder.take(0, None)))
+    else:  # a resumed run was judged before its first step already, and has what was found since then
+        judge.resume(StepRecord(recorder.roster.run, step, {}))
+
+
+def _verdict_of(judge: Judge) -> tuple[Verdict, str | None]:
+    told: tuple[Verdict, str | None] = "unknown", "lora_watch failed while it judged the whole run"
+    with judge.guard("judging the whole run"):
+        told = judge.verdict()
+    return told
+
+
+def _in_html(loop: Loop) -> str:
+    """For notebooks: where the run stands, and its alerts, the one to read first first."""
+    last, steps = loop.last, count(loop.steps, "step")
+    planned = f"{loop.steps} of {loop.run.max_steps} steps" if loop.run.max_steps else steps
+    parts = [planned, count(len(loop.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
+    if last is not None and last.loss is not None:
+        parts.append(f"loss {last.loss:.4g}")
+    parts.append(count(len(loop.alerts), "alert") if loop.alerts else "no alerts")
+    return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
+        alert._repr_html_() for alert in in_order(loop.alerts)
+    )
+
+
+def _or_give_up(loop: Loop, doing: str, begin: Callable[[], None]) -> None:
+    """A run does not recover where ``begin`` fails: it would go back to something half."""
+    failures = loop.guard.failures
+    with loop.guard(doing):
+        begin()
+    if loop.guard.failures > failures:
+        loop._recovery.give_up(f"lora_watch failed while {doing}")
+
+
+def _look_again(loop: Loop, everywhere: bool = False) -> None:
+    """Adapters may have come, gone or been switched since they were looked for."""
+    unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
+    if unknown or loop._recorder.roster.has_changed(everywhere):
+        loop._recorder.find(loop.steps)
+
+
+def _announce(loop: Loop, step: int) -> None:
+    if loop.run is not loop._announced:  # other adapters, or a note
+        loop._announced = loop.run
+        loop._judge.sinks.start(loop.run, step)
+
+
+def _let_go(loop: Loop) -> None:
+    """A run that is over keeps no model alive."""
+    with loop.guard("letting go of the model", aside=True):
+        loop._recorder, loop._recovery = copy.copy(loop._recorder), _Over(loop._recovery.state_dict())

@@ -212,8 +212,10 @@ class Monitor(Loop):
                 return self.last
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
-        labels = self._labels.take(loss) if self._labels is not None else None
-        if not self._goes_on(self.after_update(loss, step, labels=labels)):
+        seen = self._labels
+        labels = seen.take(loss) if seen is not None else None
+        targets = seen.take_targets() if seen is not None else None
+        if not self._goes_on(self.after_update(loss, step, labels=labels, targets=targets)):
             return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
         return self.last
 

@@ -111,13 +111,15 @@ class Recorder:
         self.roster.live.refresh()
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
-    def before_update(self, step: int, loss: Loss) -> StepRecord:
+    def before_update(self, step: int, loss: Loss, targets: Tensor | None = None) -> StepRecord:
         """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators."""
         gradients = self._instruments.gradients
-        there = self._host_copy.send({"gradients": gradients.latest, "loss": _deferred(loss)}).read()
+        numbers = {"gradients": gradients.latest, "loss": _deferred(loss), "targets": _whole(targets)}
+        there = self._host_copy.send(numbers).read()
         gradients.keep(there["gradients"])
         skipped = self._is_scaled() and overflow(there["gradients"])
-        record = StepRecord(self.roster.run, step, there["gradients"], loss=there["loss"], updated=not skipped)
+        seen = {"loss": there["loss"], "targets": there["targets"]}
+        record = StepRecord(self.roster.run, step, there["gradients"], updated=not skipped, **seen)
         if not _is_finite(record.loss) or (overflow(record.metrics) and not skipped):
             record = replace(record, spoiled=self._instruments.spoiled())
         return self._with_source(record)
@@ -130,6 +132,7 @@ class Recorder:
         lr: tuple[float, ...] = (),
         updated: bool = True,
         labels: Tensor | None = None,
+        targets: Tensor | None = None,
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, roster = self._cadence.due(step), self.roster
@@ -148,8 +151,8 @@ class Recorder:
             retired=roster.retired,
             updated=updated,
         )
-        base_loss = self._instruments.base_loss.begin()
-        numbers = {"metrics": metrics, "loss": _deferred(loss), "labels": _counts(labels), "base_loss": base_loss}
+        base_loss, seen = self._instruments.base_loss.begin(), {"labels": _counts(labels), "targets": _whole(targets)}
+        numbers = {"metrics": metrics, "loss": _deferred(loss), "base_loss": base_loss, **seen}
         return Taken(due, record, self._host_copy.send(numbers))
 
     def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
@@ -165,6 +168,7 @@ class Recorder:
             metrics=metrics,
             spectrum=self._instruments.spectrum if taken.due.norms else None,
             loss=loss,
+            targets=there["targets"],
             overhead=self._cadence.overhead,
             overhead_after_start=self._cadence.settled_overhead,
             start_seconds=self._cadence.start_seconds,
@@ -255,6 +259,10 @@ def _deferred(loss: Loss) -> Deferred[float | None]:
 
 def _counts(labels: Tensor | None) -> Deferred[list[float] | None]:
     return ready(None) if labels is None else Deferred((labels,), lambda arrays: arrays[0].tolist())
+
+
+def _whole(number: Tensor | None) -> Deferred[int | None]:
+    return ready(None) if number is None else Deferred((number,), lambda arrays: int(arrays[0][0]))
 
 
 def _first(arrays: Sequence[FloatArray]) -> float:

@@ -47,7 +47,7 @@ class Roster:
 
     def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
         self._model, self._optimizer = model, optimizer
-        self.run = self._given = run
+        self.run = self._given = replace(run, searched=False)
         self.adapters: Sequence[Adapter | DenseAdapter] = ()
         """The monitored ones: all LoRA, or, in a model without it, all of other methods."""
         self.groups = ParameterGroups(optimizer, [])
@@ -82,7 +82,9 @@ class Roster:
 
     def find(self) -> None:
         """Look for the adapters anew. Adapters that have trained and no longer do are ``retired``."""
+        self.run = replace(self.run, searched=False)
         methods: set[str] = set()
+        unmeasurable: list[str] = []
         found: Sequence[Adapter | DenseAdapter]
         try:
             found = find_adapters(self._model)
@@ -94,8 +96,10 @@ class Roster:
                 )
         except NoAdaptersError as error:
             others = find_other_adapters(self._model)
-            methods = {adapter.method for adapter in others} | set(prompts(self._model))
+            learned = prompts(self._model)
+            methods = {adapter.method for adapter in others} | set(learned)
             found = measurable = [adapter for adapter in others if adapter.merged or adapter.why_not is None]
+            unmeasurable = [*(adapter.name for adapter in others if adapter not in measurable), *learned]
             self.adapters, self.dense = _in_training(measurable), True
             meant = self.run.meant or are_meant(self._model)
             self.note(
@@ -122,7 +126,9 @@ class Roster:
             versions=_versions(),
             optimizer=self.groups.name,
             peak_lr=self._given.peak_lr or self.groups.peak_lr,
+            searched=True,
             other_methods=tuple(sorted(methods)),
+            unmeasurable=tuple(unmeasurable),
             moved=moved(self._model),
             meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
             unmatched=tuple(unmatched(self._model)),

@@ -18,7 +18,7 @@ from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.deferred import Deferred, is_far, ready
-from lora_watch.hooks import Gone, has_compiled, looks
+from lora_watch.hooks import Gone, has_compiled, looking
 from lora_watch.norms.layer_outputs import NOT_FACTORED, Kept, Part, Sampled, squares_and_norms
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
@@ -321,17 +321,17 @@ def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
     return adapter.own[0].device if tensor is None else tensor.device
 
 
+_sees = looking("measuring output_ratio in a layer")
+
+
 class _Hook:
-    """In the probe's guard, and only where a pass keeps gradients; while a graph is being made nothing gets into it."""
+    """In the probe's guard."""
 
     def __init__(self, probe: OutputRatioProbe):
-        self.probe = probe
+        self.probe, self.guard = probe, probe.guard
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()
-
-    def guarded(self) -> AbstractContextManager[Any]:
-        return self.probe.guard("measuring output_ratio in a layer")
 
 
 class _LayerHook(_Hook):
@@ -341,28 +341,25 @@ class _LayerHook(_Hook):
         super().__init__(probe)
         self._indices = indices
 
+    @_sees
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if looks():
-            if not layer.training:
-                self.probe.in_evaluation.update(self._indices)
-                return
-            with self.guarded():
-                self.probe.see_layer(self._indices, layer, args, output)
+        if layer.training:
+            self.probe.see_layer(self._indices, layer, args, output)
+        else:
+            self.probe.in_evaluation.update(self._indices)
 
 
 class _BeginningHook(_Hook):
     """The model's own: before a forward pass it sees which tokens are padding."""
 
+    @_sees
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        if looks():
-            with self.guarded():
-                self.probe.begin_pass(kwargs.get("attention_mask"))
+        self.probe.begin_pass(kwargs.get("attention_mask"))
 
 
 class _EndHook(_Hook):
     """The model's own: what was kept is measured before anybody can change a weight."""
 
+    @_sees
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        if looks():
-            with self.guarded():
-                self.probe.end_pass()
+        self.probe.end_pass()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,26 @@ from lora_watch.rules.zone import zone_of
 
 QUIET_STEPS = 5
 """An episode is over when its rule has been silent for more than this many steps."""
+LONGEST = 2000
+"""Characters of a message to which nothing is added any more."""
+
+
+def _out(doing: str, error: Exception) -> None:
+    """Where nobody takes the failures of rules, they are exceptions."""
+    raise error
 
 
 class Episodes:
-    """Runs the rules over a run's records and keeps its alerts."""
+    """Runs the rules over a run's records and keeps its alerts.
 
-    def __init__(self, rules: Sequence[Rule], every: int = 1):
-        self.rules = list(rules)
+    Args:
+        rules: in the order in which they are asked.
+        every: optimizer steps between two measurements of the norms.
+        failed: told what a rule was asked when it raised, and what: that rule alone has then no answer.
+    """
+
+    def __init__(self, rules: Sequence[Rule], every: int = 1, failed: Callable[[str, Exception], None] = _out):
+        self.rules, self._failed = list(rules), failed
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
@@ -48,10 +61,13 @@ class Episodes:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
         quiet = self._quiet_for(record)
-        if not urgent:
-            self._began = began_with(record, self._began)
-            self._first.see(record, self._began)
-        record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
+        try:
+            if not urgent:
+                self._began = began_with(record, self._began)
+                self._first.see(record, self._began)
+            record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
+        except Exception as error:
+            self._failed("looking at how the adapters began", error)
         record.derived["size before"] = self._size
         for rule in self.rules:
             rule.asks = rule.asks and urgent
@@ -59,17 +75,23 @@ class Episodes:
                 continue
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
-            finding = rule.check(record)
-            explained = self._explained(rule, finding is not None, changed)
-            if finding is not None and not explained:
-                opened = self._hold(rule, finding, record.step)
-                changed += [alert for alert in opened if alert not in changed]
-            elif rule.id in self._open and not rule.lasting:
-                since = record.step - self._open[rule.id].last_step
-                silent = since > (quiet if rule.quiet is None else rule.quiet)
-                if explained or (silent and not self._is_blind(rule) and rule.has_evidence(record)):
-                    changed.append(self._close(rule.id, record.step))
+            try:
+                self._ask(rule, record, quiet, changed)
+            except Exception as error:
+                self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
+
+    def _ask(self, rule: Rule, record: StepRecord, quiet: int, changed: list[Alert]) -> None:
+        finding = rule.check(record)
+        explained = self._explained(rule, finding is not None, changed)
+        if finding is not None and not explained:
+            opened = self._hold(rule, finding, record.step)
+            changed += [alert for alert in opened if alert not in changed]
+        elif rule.id in self._open and not rule.lasting:
+            since = record.step - self._open[rule.id].last_step
+            silent = since > (quiet if rule.quiet is None else rule.quiet)
+            if explained or (silent and not self._is_blind(rule) and rule.has_evidence(record)):
+                changed.append(self._close(rule.id, record.step))
 
     def _is_blind(self, rule: Rule) -> bool:
         """What is not finite now is not what ``rule`` judges by."""
@@ -102,13 +124,19 @@ class Episodes:
         """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""
         changed: list[Alert] = []
         for rule in self.rules:
-            finding = rule.conclude(record)
-            if finding is None or self._explained(rule, True, changed):
-                continue
-            if not (news := self._hold(rule, finding, record.step)):
-                _restate(self._open[rule.id], rule, finding)
-            changed += [alert for alert in news or [self._open[rule.id]] if alert not in changed]
+            try:
+                self._ask_at_the_end(rule, record, changed)
+            except Exception as error:
+                self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
         return changed
+
+    def _ask_at_the_end(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
+        finding = rule.conclude(record)
+        if finding is None or self._explained(rule, True, changed):
+            return
+        if not (news := self._hold(rule, finding, record.step)):
+            _restate(self._open[rule.id], rule, finding)
+        changed += [alert for alert in news or [self._open[rule.id]] if alert not in changed]
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -134,12 +162,26 @@ class Episodes:
         return [self._close(rule.id, record.step) for rule in static if severity(rule) < self._open[rule.id].severity]
 
     def say(self, alert: Alert) -> list[Alert]:
-        """Open an alert that no rule found (the monitor's own failures), once for each of its ids."""
+        """Open an alert, once for each rule at a time."""
         if alert.rule in self._open:
             return []
         self._open[alert.rule] = alert
         self.alerts.append(alert)
         return [alert]
+
+    def add(self, alert: Alert) -> list[Alert]:
+        """Open an alert that no rule has found (the monitor's own failures), or put it into the one that is open.
+
+        Returns that one, unless there is nothing new in it.
+        """
+        known = self._open.get(alert.rule)
+        if known is None:
+            return self.say(alert)
+        if alert.message in known.message or len(known.message) > LONGEST:
+            return []
+        known.message, known.last_step = f"{known.message}; {alert.message}", max(known.last_step, alert.step)
+        known.remedies += [remedy for remedy in alert.remedies if remedy not in known.remedies]
+        return [known]
 
     def _explained(self, rule: Rule, holds: bool, changed: list[Alert]) -> bool:
         """An open alert explains this rule. Where the rule ``holds``, or its own alert gives way, that alert notes it.

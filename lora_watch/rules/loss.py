@@ -9,6 +9,7 @@ from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.harm import SLIGHT, Compared, compared
+from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     first_suspect_first,
     typed,
@@ -155,8 +156,9 @@ def _tighter(clipping: object) -> str:
 class LossExactlyZero(_OfTheLoss):
     """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
 
-    Fires when all of the last five losses, or the first three, are exactly 0. A small loss is not exactly zero, unless
-    every target's probability has rounded to 1.
+    Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
+    no target: all of its labels are -100, and its loss is NaN. A small loss is not exactly zero, unless every target's
+    probability has rounded to 1.
     """
 
     id = "LW204"
@@ -165,6 +167,16 @@ class LossExactlyZero(_OfTheLoss):
     yields_to = ("LW201",)
 
     def check(self, record: StepRecord) -> Finding | None:
+        if without_target(record):
+            return Finding(
+                f"A batch of step {record.step} has no target: all of its labels are -100, and its loss is NaN.",
+                metric="loss",
+                causes=["the template masks its answers, or truncation cut them off"],
+                remedies=[
+                    "drop samples without a target, or raise max_length so that answers are not cut off",
+                    "record_batches=True writes the SHA-256 of each step's batch to incident.json",
+                ],
+            )
         if record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
             return None
         return Finding(

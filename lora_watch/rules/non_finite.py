@@ -103,11 +103,21 @@ class NonFiniteAdapter(Rule):
         return np.zeros(total, dtype=bool), "", ""
 
 
+MASKED_STEPS = 3
+"""Steps in a row without a target from which on they are no accident."""
+
+
+def without_target(record: StepRecord) -> bool:
+    """The loss is NaN because all labels of a batch are masked: it is the mean over no target, and moves no weight."""
+    return record.targets == 0 and record.loss is not None and math.isnan(record.loss)
+
+
 @dataclass
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite. The Trainer's own log may show 0.0 or a plausible
+    Fires when the loss of the training step itself is not finite. Where all labels of its batch are -100, it fires at
+    the third such step in a row; LW204 names the first two. The Trainer's own log may show 0.0 or a plausible
     average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
 
     The alert names the first of these causes that shows:
@@ -135,12 +145,19 @@ class NonFiniteLoss(Rule):
     """Norms of the latest steps whose loss was a number."""
     seen: int = field(default=0, init=False)
     """The latest of these steps."""
+    masked: list[int] = field(default_factory=list, init=False)
+    """The latest steps in a row at which a batch had no target."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None:
             return None
         if math.isfinite(record.loss):
+            self.masked = []
             return self._see(record)
+        if without_target(record):
+            self.masked = [*(step for step in self.masked if step != record.step), record.step][-MASKED_STEPS:]
+            if len(self.masked) < MASKED_STEPS:
+                return None  # LW204's
         layers, where = _source(record)
         causes, remedies, settings = self._why(record)
         return Finding(

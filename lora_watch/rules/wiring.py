@@ -120,6 +120,8 @@ class NoTrainableAdapter(Rule):
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
+        if not record.run.searched:
+            return None  # not to know the adapters is not to have none
         if not record.run.adapters and record.run.other_methods:
             return None  # another method trains, which is no fault; the run's notes say that it is not watched
         if not record.run.adapters and not record.run.meant:

@@ -150,6 +150,18 @@ class EventLog:
                 self._note(record, "a list of adapters that cannot be read")
         return read
 
+    def measured(self, name: str) -> list[int]:
+        """Those of ``steps`` at which a metric was measured. Reads every step, and takes none apart."""
+        tag = (tags.METRIC_PREFIX + name).encode()
+        marked = b"\n" + bytes([len(tag)]) + tag  # field 1 of a value, whole: no other name begins like it
+        found = []
+        for file, group in itertools.groupby(self._steps, key=lambda record: record.file):
+            with open_file(file) as stream:
+                found += [
+                    r.step for r in group if marked in read_at(stream, r.offset, min(r.length, MOST_RECORD_BYTES))
+                ]
+        return found
+
     def metric(self, name: str, steps: Iterable[int]) -> dict[int, dict[str, float]]:
         """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
         tag = tags.METRIC_PREFIX + name

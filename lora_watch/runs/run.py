@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 MOST_LINES = 100_000
 """Of alerts.jsonl, which has two an alert."""
+_THINNED = ("delta_norm", "output_ratio", "spectral_norm")
+"""Metrics of the instruments that are not asked at each step."""
 POINTS = 60
 """Points of a curve that is drawn."""
 
@@ -270,7 +272,9 @@ def _bring_up_to_date(run: FinishedRun) -> None:
 def _last(log: EventLog) -> dict[str, dict[str, float]]:
     """``{metric: {adapter: value}}``, as last measured."""
     last: dict[str, dict[str, float]] = {}
-    for step in log.steps[:-18:-1]:  # the spectrum is measured at every 16th step at least
+    # The spectrum is measured at every 16th step at least; with every=50 all of them are further apart.
+    steps = {*log.steps[:-18:-1], *(step for name in _THINNED for step in log.measured(name)[-1:])}
+    for step in sorted(steps, reverse=True):
         for metric, values in log.metrics(step).items():
             last.setdefault(metric, values)
     return last

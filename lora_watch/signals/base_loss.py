@@ -13,7 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.deferred import Deferred, ready
-from lora_watch.hooks import Gone, has_compiled, looks
+from lora_watch.hooks import Gone, has_compiled, looking
 from lora_watch.records import FloatArray
 
 log = logging.getLogger("lora_watch")
@@ -41,7 +41,7 @@ class BaseLoss:
         moved: str = "",
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
-        self._model, self._adapters, self._guard = model, list(adapters), guard
+        self._model, self._adapters, self.guard = model, list(adapters), guard
         self._losses: list[Tensor] = []
         self._handle: RemovableHandle | None = None
         self.why_not = self._check(moved)
@@ -91,7 +91,7 @@ class BaseLoss:
             log.debug("lora_watch could not compute a loss without the adapters", exc_info=True)
 
     def _both(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-        with self._guard("computing a loss without the adapters"), _undisturbed(self._model), torch.no_grad():
+        with _undisturbed(self._model), torch.no_grad():
             adapted = self._model(*args, **kwargs).loss
             with self._frozen_layers_alone():
                 return [loss.detach().float().reshape(1) for loss in (adapted, self._model(*args, **kwargs).loss)]
@@ -134,13 +134,14 @@ class _Before:
     """The hook that sees what the model is called with."""
 
     def __init__(self, base_loss: BaseLoss):
-        self._base_loss = base_loss
+        self._base_loss, self.guard = base_loss, base_loss.guard
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()
 
+    @looking("computing a loss without the adapters")
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model.training and looks():
+        if model.training:
             self._base_loss.before_pass(args, kwargs)
 
 

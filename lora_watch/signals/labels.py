@@ -50,3 +50,9 @@ def is_classifier(model: Any) -> bool:
     return kind.endswith("ForTokenClassification") or (
         kind.endswith("ForSequenceClassification") and problem in (None, "single_label_classification")
     )
+
+
+def targets_in(labels: Tensor) -> Tensor:
+    """How many of ``labels`` count, ``[]``: not -100, and of a text's tokens not the first, which nothing predicts."""
+    counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
+    return (counted.detach() != -100).sum(dtype=torch.float32)

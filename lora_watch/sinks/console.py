@@ -18,8 +18,8 @@ _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
 _SAYS = {
     "ok": "ended well",
-    "unhealthy": "ended with an error open",
-    "unknown": "ended, and no adapter was measured",
+    "unhealthy": "ended with an ERROR",
+    "unknown": "ended, and was not judged",
     "failed": "was ended by its policy (fail_on)",
 }
 
@@ -66,7 +66,10 @@ class ConsoleSink:
     def finish(self, verdict: str, message: str | None) -> None:
         numbers = sorted(self._history.counts.items(), reverse=True)
         told = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
-        parts = [f"the run {_SAYS.get(verdict, f'was {verdict}')}", told]
+        said = _SAYS.get(verdict, f"was {verdict}") + (f" ({message})" if verdict == "unknown" else "")
+        parts = [f"the run {said}", told]
+        if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
+            parts.append(f"lora_watch itself failed at something ({MONITOR_FAILURE}): lora-watch check does not pass")
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if first is not None and len(list(self._history)) > 1:

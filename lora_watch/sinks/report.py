@@ -6,7 +6,7 @@
 | key | what |
 |---|---|
 | `version` | 1 |
-| `verdict` | `ok`; `unhealthy`: an ERROR is open; `unknown`: not measured; `failed`: `fail_on`; `interrupted` |
+| `verdict` | `ok`; `unhealthy`: it had an ERROR; `unknown`: not judged; `failed`: `fail_on`; `interrupted` |
 | `message` | why it is not `ok`; null while it runs |
 | `run_id` | of this session, the same as in `alerts.jsonl` |
 | `session` | how many sessions have written to this folder, this one counted |

@@ -7,7 +7,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from lora_watch.sinks.standard import standard_sinks
 from lora_watch.trainer import facts
 from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.clipping import ClippingTap
+from lora_watch.trainer.last_word import LastWord
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
@@ -139,14 +140,13 @@ class LoraWatchCallback(TrainerCallback):
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
-        self._tap = LossTap(self.record_batches, self._guard, lambda error: self.close("interrupted", in_words(error)))
-        self._rows = LogRows()
-        self._clipping = ClippingTap()
         self._without_monitor = Guard()
+        self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
+        self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return vars(self) | dict.fromkeys(("_trainer", "_tap", "_clipping", "_rows", "_without_monitor"))
+        return vars(self) | dict.fromkeys(("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor"))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -159,7 +159,7 @@ class LoraWatchCallback(TrainerCallback):
         self.monitor = monitor = None
         if self.find_lr:
             kwargs |= importlib.import_module("lora_watch.trainer.find_lr").at_the_start(self, state)
-        with self._guard("starting"):
+        with self.guard("starting"):
             monitor = _build(self, args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, args.device) or monitor is None:
@@ -180,13 +180,13 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None:
             return None
         failures: list[Alert] = []
-        with self._guard("looking at the loss and the gradients"):
+        with self.guard("looking at the loss and the gradients"):
             self._tap.close()
             self._clipping.close()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
             self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
-            failures = self.monitor.before_update(self._tap.loss, made=is_deepspeeds(optimizer))
+            failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
         return self._end_for(failures, may_recover=True)
 
     @_event
@@ -194,16 +194,16 @@ class LoraWatchCallback(TrainerCallback):
         if self.monitor is None:
             return
         failures: list[Alert] = []
-        with self._guard("judging a step"):
-            made = not getattr(kwargs.get("optimizer"), "step_was_skipped", False)
-            failures = self.monitor.after_update(**self._tap.told, step=state.global_step, lr=self._rates, updated=made)
+        with self.guard("judging a step"):
+            made, told = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
+            failures = self.monitor.after_update(**told, step=state.global_step, lr=self._rates, updated=made)
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
         if (failures := self._agreed(failures)) and self.monitor.recover(failures):
             failures = []
         if control.should_save or failures:
-            with self._guard("keeping the rules' state for a checkpoint, so that a resumed run starts them anew"):
+            with self.guard("keeping the rules' state for a checkpoint", aside=True):
                 _remember(self.monitor, state)
         if failures:
             control.should_training_stop = True
@@ -222,14 +222,11 @@ class LoraWatchCallback(TrainerCallback):
     @_event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._rows.close()
-        # The Trainer's last word. At on_train_end its TensorBoard writer may be closed before we are asked.
-        if self.monitor is not None and "train_runtime" in (kwargs.get("logs") or {}):
-            self._conclude(self.monitor)
 
     @_event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._detach()
-        return self._conclude(self.monitor) if self.monitor is not None else None
+        return _conclude(self, self.monitor, state) if self.monitor is not None else None
 
     @_event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -266,19 +263,14 @@ class LoraWatchCallback(TrainerCallback):
             self.monitor.finish(verdict, message)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-    def _guard(self, doing: str) -> AbstractContextManager[None]:
-        return (self.monitor.guard if self.monitor is not None else self._without_monitor)(doing)
+    @property
+    def guard(self) -> Guard:
+        """What is done inside a training is done in it: no exception comes out."""
+        return self.monitor.guard if self.monitor is not None else self._without_monitor
 
     def _detach(self) -> None:
-        for tap in (self._tap, self._clipping, self._rows):
+        for tap in (self._tap, self._clipping, self._rows, self._last_word):
             tap.detach()
-
-    def _conclude(self, monitor: Monitor) -> Exception | None:
-        """The run has come to its end, the planned one or not: judge it and complete its files."""
-        monitor.conclude()
-        if (ending := self._end_for(monitor.failures)) is None:
-            self.close("ok")
-        return ending
 
     def _end_for(self, failures: list[Alert], may_recover: bool = False) -> Exception | None:
         """What ends the training, where a rank has ``failures`` and the run does not recover."""
@@ -299,14 +291,20 @@ class LoraWatchCallback(TrainerCallback):
         return failures
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
-        batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
-        events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
-        wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
-        # By its name: what draws the page knows the comparison, that the search, and that this room.
-        page = importlib.import_module("lora_watch.page.sink").PageSink if wanted and self.tensorboard else None
-        own = standard_sinks(folder, model, self.policy, events, self.console, batch, page)
-        return [*own, self._checkpoints, *self.sinks]
+        return _sinks_of(self, trainer, model)
+
+
+def _sinks_of(callback: LoraWatchCallback, trainer: Trainer | None, model: Any) -> list[Sink]:
+    folder = Path(callback.report_dir) if callback.report_dir is not None else callback._output / "lora_watch"
+    batch = (lambda: callback._tap.batch_sha256) if callback.record_batches else None
+    events = (
+        facts.events_sink(trainer, callback._output, callback.tensorboard == "all") if callback.tensorboard else None
+    )
+    wanted = callback.html if callback.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
+    # By its name: what draws the page knows the comparison, that the search, and that this room.
+    page = importlib.import_module("lora_watch.page.sink").PageSink if wanted and callback.tensorboard else None
+    own = standard_sinks(folder, model, callback.policy, events, callback.console, batch, page)
+    return [*own, callback._checkpoints, *callback.sinks]
 
 
 def _build(
@@ -348,6 +346,7 @@ def _build(
         meant=callback.meant,
     )
     callback._rows.attach(trainer, monitor)
+    callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
     if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
         monitor.load_state_dict(earlier)
 
@@ -357,6 +356,20 @@ def _build(
 
     callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
     return monitor
+
+
+def _conclude(callback: LoraWatchCallback, monitor: Monitor, state: TrainerState) -> Exception | None:
+    """The run has come to its end, the planned one or not: judge it and complete its files."""
+    monitor.conclude(state.global_step)
+    if (ending := callback._end_for(monitor.failures)) is None:
+        callback.close("ok")
+    return ending
+
+
+def _before_trackers_end(callback: LoraWatchCallback, monitor: Monitor, state: TrainerState) -> None:
+    """Training has ended, and what a tracker is about to close (the TensorBoard writer) is still open."""
+    with monitor.guard("ending"):
+        _conclude(callback, monitor, state)
 
 
 def _remember(monitor: Monitor, state: TrainerState) -> None:

@@ -21,7 +21,7 @@ from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
 from lora_watch.monitor.ranks import is_first
 from lora_watch.monitor.rates import multiplied
 from lora_watch.signals.optimizer import ParameterGroups
-from lora_watch.sinks import Sink
+from lora_watch.sinks import Sink, Verdict
 from lora_watch.trainer import facts
 from lora_watch.trainer.callback import LoraWatchCallback
 
@@ -258,6 +258,9 @@ class _Sweeping(LoraWatchCallback):
         if self._watched is not None:
             self._watched.add()
             control.should_training_stop = self._watched.sweep.over
+
+    def close(self, verdict: Verdict, message: str | None = None) -> None:
+        super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
     def suggestion(self) -> Suggestion:
         """Once it is over."""

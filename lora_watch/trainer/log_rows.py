@@ -11,6 +11,7 @@ from __future__ import annotations
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from transformers import Trainer
@@ -62,7 +63,7 @@ class LogRows:
     ) -> Any:
         monitor = self._monitor
         if monitor is not None and logs is not None and "loss" in logs:
-            with monitor.guard("giving the trackers a summary"):
+            with suppress(Exception), monitor.guard("giving the trackers a summary", aside=True):
                 logs = {**summary_of(monitor), **logs}
         try:
             return inner(args, state, control, logs=logs, **kwargs)

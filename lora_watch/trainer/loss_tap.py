@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
 from transformers import Trainer
 
 from lora_watch.deferred import has_float64
+from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.ranks import world_size
 from lora_watch.signals.batches import hash_batch
-from lora_watch.signals.labels import Labels
+from lora_watch.signals.labels import Labels, targets_in
 from lora_watch.trainer.wrapping import Wrapped
 
 
@@ -28,21 +28,24 @@ class LossTap:
 
     Args:
         hash_batches: see ``batch_sha256``.
-        guard: what is done inside it does not harm training.
+        guard: gives the guard of the run: what is done inside it does not harm training.
         broke_off: told of an exception that leaves ``training_step``.
     """
 
     def __init__(
         self,
         hash_batches: bool,
-        guard: Callable[[str], AbstractContextManager[None]],
+        guard: Callable[[], Guard],
         broke_off: Callable[[BaseException], None],
     ) -> None:
         self._sum: torch.Tensor | None = None
+        self._targets: torch.Tensor | None = None
+        self.device = torch.device("cpu")
+        """Where the latest loss was computed."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
-        self._guard, self._broke_off = guard, broke_off
+        self._guard_of, self._broke_off = guard, broke_off
         self._trainer: weakref.ref[Trainer] | None = None
         self._wrapped: Wrapped | None = None
 
@@ -59,11 +62,24 @@ class LossTap:
     def open(self) -> None:
         """An optimizer step begins."""
         self.close()
-        self._sum = self._hash = None
+        self._sum = self._targets = self._hash = None
         self._labels.reset()
         trainer = self._trainer() if self._trainer is not None else None
         if trainer is not None:
-            self._wrapped = Wrapped(trainer, "training_step", self._training_step)
+            self._wrapped = Wrapped(trainer, "training_step", self._around())
+
+    def _around(self) -> Callable[..., Any]:
+        def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+            try:
+                loss = inner(*args, **kwargs)
+            except BaseException as error:
+                self._see_end(error)
+                raise
+            self._see_loss(loss)
+            return loss
+
+        return training_step
 
     def close(self) -> None:
         """The step's micro-batches are through."""
@@ -71,27 +87,32 @@ class LossTap:
             self._wrapped.restore()
             self._wrapped = None
 
-    def _training_step(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-        if self._hash_batches:  # before a loss takes the labels out of it
-            with self._guard("hashing a batch"):
+    @guarded("looking at a batch")
+    def _see_batch(self, inputs: Any) -> None:
+        """Before a loss takes the labels out of it."""
+        if self._hash_batches:
+            with self.guard("hashing a batch", aside=True):
                 self._add_batch(inputs)
+        labels = inputs.get("labels") if isinstance(inputs, Mapping) else None
+        if isinstance(labels, torch.Tensor) and not labels.is_floating_point():
+            targets = targets_in(labels)
+            self._targets = targets if self._targets is None else torch.minimum(self._targets, targets)
         if self._labels.classes:
-            with self._guard("counting labels"):
-                self._labels.add(inputs.get("labels") if isinstance(inputs, Mapping) else None)
-        try:
-            loss = inner(*args, **kwargs)
-        except BaseException as error:
-            with self._guard("ending"):
-                self._broke_off(error)
-            raise
-        with self._guard("reading the loss"):
-            self._add(loss)
-        return loss
+            self._labels.add(labels)
 
-    def _add(self, loss: Any) -> None:
+    @guarded("ending")
+    def _see_end(self, error: BaseException) -> None:
+        self._broke_off(error)
+
+    @property
+    def guard(self) -> Guard:
+        return self._guard_of()
+
+    @guarded("reading the loss")
+    def _see_loss(self, loss: Any) -> None:
         value = torch.as_tensor(loss).detach()
         value = value.double() if has_float64(value.device) else value.float()
+        self.device = value.device
         self._sum = value.clone() if self._sum is None else self._sum + value
 
     def _add_batch(self, inputs: Any) -> None:
@@ -104,15 +125,15 @@ class LossTap:
         """Of the micro-batches since ``open``, in order; None if there were none."""
         return self._hash.hexdigest() if self._hash is not None else None
 
-    @property
-    def device(self) -> torch.device:
-        return self._sum.device if self._sum is not None else torch.device("cpu")
-
     def reduce(self) -> None:
-        """Average over ranks; every rank must call it."""
+        """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
         if self._sum is not None and world_size() > 1:
-            torch.distributed.all_reduce(self._sum)
-            self._sum /= world_size()
+            masked = torch.zeros_like(self._sum) if self._targets is None else (self._targets == 0).to(self._sum)
+            both = torch.stack([self._sum, masked])
+            torch.distributed.all_reduce(both)
+            self._sum = both[0] / world_size()
+            if self._targets is not None:
+                self._targets = self._targets * (both[1] == 0)
 
     @property
     def loss(self) -> torch.Tensor | None:
@@ -120,7 +141,13 @@ class LossTap:
         return self._sum
 
     @property
-    def told(self) -> dict[str, torch.Tensor | None]:
-        """``loss``, and ``labels``: how often each label has occurred on this rank since ``open``, ``[classes]``; None
-        where labels are not counted."""
-        return {"loss": self.loss, "labels": self._labels.counts}
+    def targets(self) -> torch.Tensor | None:
+        """``[]``: how many labels that count the micro-batch with the fewest has had; None where no labels are seen."""
+        return self._targets
+
+    def take(self) -> dict[str, torch.Tensor | None]:
+        """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
+        ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
+        told = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
+        self._sum = self._targets = None
+        return told

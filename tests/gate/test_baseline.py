@@ -7,14 +7,16 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
 from lora_watch.runs.places import UnreadableError
+from lora_watch.sinks import ReportSink, TensorBoardSink
 from tests.runs.written import LR, edit_json, train_into, write_run
-from tests.sinks.made_up import run_of
+from tests.sinks.made_up import record_of, run_of
 
 
 def baseline_of(folder: Path) -> Baseline:
@@ -129,6 +131,48 @@ def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
     now = write_run(tmp_path / "now", metrics={}, steps=20)
     (finding,) = [alert for alert in moved(now, before) if alert.rule == "LW812"]
     assert "cannot be compared" in finding.message
+
+
+def write_thinned(folder: Path, measured: set[int], steps: int = 150, factor: float = 1.0, since: int = 41) -> Path:
+    """A run whose norms were measured at some steps alone, each ‖ΔW‖ times ``factor`` from ``since`` on."""
+    run = run_of(max_steps=steps)
+    sinks = [TensorBoardSink(directory=folder / "runs"), ReportSink(folder / "lora_watch")]
+    for sink in sinks:
+        sink.start(run, 0)
+    for step in range(steps + 1):
+        norms = np.arange(1.0, 4.0) * (factor if step >= since else 1.0)
+        metrics = {"b_grad_norm": norms} | ({"delta_norm": norms} if step in measured else {})
+        for sink in sinks:
+            sink.write(record_of(run, step, metrics=metrics), [])
+    for sink in sinks:
+        sink.finish("ok", None)
+    return folder
+
+
+FIXED = {*range(21), 150}
+"""Steps at which any run of 150 has measured its norms: at others its clock allows it."""
+
+
+def test_what_begins_late_is_found_although_fast_runs_measure_now_and_then(tmp_path: Path) -> None:
+    before = baseline_of(write_thinned(tmp_path / "before", FIXED | {29, 55, 90, 130}))
+    steps = {step for kept in before.adapters.values() for step in kept.delta_norm}
+    assert {1, 20, 55, 150} <= steps <= FIXED | {29, 55, 90, 130}
+    assert moved(write_thinned(tmp_path / "same", FIXED | {27, 61}), before) == []
+    (finding,) = moved(write_thinned(tmp_path / "now", FIXED | {43, 77}, factor=5.0), before)
+    assert (finding.rule, finding.step) == ("LW812", 150)
+
+
+def test_runs_that_share_too_few_steps_are_not_compared(tmp_path: Path) -> None:
+    before = baseline_of(write_thinned(tmp_path / "before", FIXED))
+    (finding,) = moved(write_thinned(tmp_path / "now", {7, 14}), before)
+    assert finding.rule == "LW812"
+    assert "step 14 of 150" in finding.message
+
+
+def test_event_files_alone_keep_norms_that_were_measured_long_before_the_end(tmp_path: Path) -> None:
+    folder = write_thinned(tmp_path, {0, 50, 100})
+    (state, *_) = judge([folder / "runs"]).runs[0].run.adapters.values()
+    assert state.last["delta_norm"] == 1.0
 
 
 def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> None:

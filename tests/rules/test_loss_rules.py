@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import LoraWatchCallback, Severity
+from lora_watch import LoraWatchCallback, LoraWatchError, Severity
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.records import StepRecord
@@ -117,6 +119,26 @@ def test_loss_exactly_zero_when_no_target_is_left(begins: int, found: int) -> No
 def test_two_steps_without_a_target_are_no_fault() -> None:
     monitor = run(steps=12, trainer_class=trainer_with_loss(lambda n, loss: loss * (n not in (6, 7))))
     assert "LW204" not in ids(monitor)
+
+
+@pytest.mark.parametrize(("masked", "rules"), [({6}, ["LW204"]), ({6, 7}, ["LW204"]), ({6, 7, 8}, ["LW204", "LW201"])])
+def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str]) -> None:
+    torch.manual_seed(0)
+    model = lora(tiny_model()).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    ids = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)], device=model.device)
+    with contextlib.suppress(LoraWatchError), Monitor(model, optimizer, fail_on="error", console=False) as monitor:
+        for step in range(1, 10):
+            loss = model(input_ids=ids, labels=torch.full_like(ids, -100) if step in masked else ids).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    assert [alert.rule for alert in monitor.alerts if alert.step > 0] == rules
+    assert monitor.steps == (9 if len(masked) < 3 else 8)
+    assert monitor.alerts[0].severity == Severity.WARNING
+    assert monitor.alerts[0].settings == {}
+    assert "step 6" in monitor.alerts[0].message
 
 
 def test_first_loss_too_high() -> None:

@@ -1,7 +1,10 @@
-"""Every callable of the package that a training reaches, replaced by one that raises: training must not notice.
+"""Every callable of the package that a training reaches, replaced by one that raises: training must not notice it, and
+no run that explodes may pass.
 
-``python -m tests.trainer.injection`` tries all of them under the Trainer, at their first call and at a later one;
-``--loop`` under a loop of accelerate's; ``--part 0 8`` every eighth. ``test_injection.py`` tries a sample.
+``python -m tests.trainer.injection`` makes the whole table: drivers (the Trainer, a loop of accelerate's, Lightning),
+healthy and exploding runs, without and with ``fail_on`` and ``recover``, each callable raising once and from then on,
+at its first call and at a later one. ``--part 0 8`` makes every eighth row, ``--driver``, ``--policy`` and ``--only`` a
+part. ``test_injection.py`` tries a sample.
 """
 
 from __future__ import annotations
@@ -16,6 +19,7 @@ import logging
 import random
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -28,7 +32,8 @@ from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from lora_watch import LoraWatchCallback, Monitor
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
+from lora_watch.gate import judge
 from tests.support import build_trainer
 
 OUTERMOST = {
@@ -57,32 +62,48 @@ class Target:
 
 IDS = torch.randint(0, 64, (64, 8), generator=torch.Generator().manual_seed(1))
 
-Training = Callable[[bool, Path, AbstractContextManager[Any]], Any]
-"""Builds a training of some steps that explodes, with us or without, runs it in a context, and returns its model."""
+POLICIES: dict[str, dict[str, Any]] = {"": {}, "fail_on": {"fail_on": "error"}, "recover": {"recover": 3}}
+RUINED = 8.0
+"""Norm of a B from which on the run has exploded: those of the healthy one stay below 0.1."""
 
 
-def by_trainer(monitored: bool, folder: Path, around: AbstractContextManager[Any]) -> Any:
-    model = exploding()
+@dataclass(frozen=True)
+class Setting:
+    """One way of training."""
+
+    driver: str
+    """One of ``DRIVERS``."""
+    explodes: bool
+    policy: str = ""
+    """One of ``POLICIES``."""
+
+    @property
+    def lr(self) -> float:
+        return 1.0 if self.explodes else 1e-3
+
+    def __str__(self) -> str:
+        return f"{self.driver}, {'exploding' if self.explodes else 'healthy'}, {self.policy or 'no policy'}"
+
+
+def by_trainer(
+    setting: Setting, monitored: bool, folder: Path, around: AbstractContextManager[Any], model: Any
+) -> None:
     data = [{"input_ids": row, "labels": row} for row in IDS.tolist()]
     # What fails when it is built fails in the user's own line, before there is a training.
-    callbacks: list[Any] = [LoraWatchCallback()] if monitored else []
-    trainer = build_trainer(
-        model, data, 6, callbacks, lr=1.0, output_dir=str(folder), save_strategy="steps", save_steps=4, logging_steps=4
-    )
+    callbacks: list[Any] = [LoraWatchCallback(**POLICIES[setting.policy])] if monitored else []
+    files = {"output_dir": str(folder), "save_strategy": "steps", "save_steps": 4, "logging_steps": 4}
+    trainer = build_trainer(model, data, STEPS, callbacks, lr=setting.lr, **files)  # type: ignore[arg-type]
     with around:
         trainer.train()
-    return model
 
 
-def by_loop(monitored: bool, folder: Path, around: AbstractContextManager[Any]) -> Any:
+def by_loop(setting: Setting, monitored: bool, folder: Path, around: AbstractContextManager[Any], model: Any) -> None:
     accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
-    model = exploding()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=setting.lr)
     model, optimizer = accelerator.prepare(model, optimizer)
-    fail_on = {"LW406": "error"}  # so that it looks before each update; this one never opens here
-    monitor = Monitor(model, optimizer, output_dir=folder, fail_on=fail_on) if monitored else None
+    monitor = Monitor(model, optimizer, output_dir=folder, **POLICIES[setting.policy]) if monitored else None
     with around, monitor or contextlib.nullcontext():
-        for batch in IDS.split(6):
+        for batch in IDS.repeat(2, 1).split(6)[: 2 * STEPS]:
             with accelerator.accumulate(model):
                 loss = model(input_ids=batch, labels=batch).loss
                 accelerator.backward(loss)
@@ -91,16 +112,54 @@ def by_loop(monitored: bool, folder: Path, around: AbstractContextManager[Any]) 
                     monitor.step(loss=loss)
                 optimizer.zero_grad()
         if monitor is not None:
-            monitor.load_state_dict(monitor.state_dict())
+            monitor.state_dict()
             monitor.evaluated({"eval_loss": 1.0})
-    return model
 
 
-def exploding() -> Any:
+def by_lightning(
+    setting: Setting, monitored: bool, folder: Path, around: AbstractContextManager[Any], model: Any
+) -> None:
+    import lightning.pytorch as lightning
+
+    from lora_watch.lightning import LoraWatch
+
+    class Module(lightning.LightningModule):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = model
+
+        def training_step(self, batch: Any, batch_idx: int) -> Any:
+            return self.model(input_ids=batch, labels=batch).loss
+
+        def configure_optimizers(self) -> Any:
+            return torch.optim.AdamW([p for p in self.parameters() if p.requires_grad], lr=setting.lr)
+
+    callbacks: list[Any] = [LoraWatch(**POLICIES[setting.policy])] if monitored else []
+    trainer = lightning.Trainer(
+        max_steps=STEPS,
+        default_root_dir=str(folder),
+        callbacks=callbacks,
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+    )
+    with around:
+        trainer.fit(Module(), torch.utils.data.DataLoader(IDS, batch_size=6))  # type: ignore[arg-type]
+
+
+DRIVERS: dict[str, Callable[..., None]] = {"trainer": by_trainer, "loop": by_loop, "lightning": by_lightning}
+STEPS = 8
+
+
+def tiny() -> Any:
     shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2}
     torch.manual_seed(0)
     base = LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, max_position_embeddings=64, **shape))
-    model: Any = get_peft_model(base, LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj"]))
+    model: Any = get_peft_model(
+        base, LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "lm_head"])
+    ).train()
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)
@@ -165,7 +224,8 @@ def replaced(target: Target, around: Callable[[Any], Any]) -> Iterator[None]:
     if isinstance(member, property):
         new = property(new, member.fset)
     elif isinstance(member, functools.cached_property):
-        new = property(new)
+        new = functools.cached_property(new)
+        new.__set_name__(target.owner, target.key)
     elif isinstance(member, (staticmethod, classmethod)):
         new = type(member)(new)
     places = [(target.owner, target.key)]
@@ -193,14 +253,14 @@ def counting(calls: dict[str, int], name: str) -> Callable[[Any], Any]:
     return around
 
 
-def raising(after: int, name: str) -> Callable[[Any], Any]:
+def raising(after: int, name: str, once: bool = False) -> Callable[[Any], Any]:
     def around(function: Any) -> Any:
         calls = [0]
 
         @functools.wraps(function)
         def raises(*args: Any, **kwargs: Any) -> Any:
             calls[0] += 1
-            if calls[0] > after:
+            if calls[0] == after + 1 or (calls[0] > after and not once):
                 raise Injected(name)
             return function(*args, **kwargs)
 
@@ -209,17 +269,32 @@ def raising(after: int, name: str) -> Callable[[Any], Any]:
     return around
 
 
+@dataclass(frozen=True)
+class Left:
+    """What a training has left."""
+
+    state: tuple[str, str]
+    """Weights and random generators."""
+    ruined: bool
+    """It has exploded, and was trained to its end nevertheless."""
+    raised: BaseException | None
+    run: int
+    """Exit code of ``lora-watch run``, as far as it is the monitor's."""
+    check: int
+    """Exit code of ``lora-watch check``."""
+
+
 class Injection:
     """Tries one target after the other against the same training without us."""
 
-    def __init__(self, folder: Path, training: Training):
-        self._folder, self._training, self._runs = folder, training, 0
-        self._plain = self._train(False)
-        self._train(True)  # imports everything
+    def __init__(self, folder: Path, setting: Setting):
+        self._folder, self.setting, self._runs = folder, setting, 0
+        self._train(True)  # imports everything, which may draw
+        self.plain, self.unharmed = self._train(False), self._train(True)
         self.calls: dict[str, int] = {}
         """How often each target is called in a training."""
         self.targets = targets()
-        assert self._train(True, self._all_counted()) == self._plain
+        assert self._train(True, self._all_counted()).state == self.unharmed.state
         self.targets = [target for target in self.targets if target.name in self.calls]
 
     @contextlib.contextmanager
@@ -229,19 +304,42 @@ class Injection:
                 stack.enter_context(replaced(target, counting(self.calls, target.name)))
             yield
 
-    def _train(self, monitored: bool, around: AbstractContextManager[Any] = NOTHING) -> tuple[str, str]:
+    def _train(self, monitored: bool, around: AbstractContextManager[Any] = NOTHING) -> Left:
         self._runs += 1
-        with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
-            return left_by(self._training(monitored, self._folder / str(self._runs), around))
+        folder, raised, model = self._folder / str(self._runs), None, tiny()
+        started, unjudged = Monitor.started, Monitor.unjudged
+        with (
+            contextlib.redirect_stderr(io.StringIO()),
+            contextlib.redirect_stdout(io.StringIO()),
+            warnings.catch_warnings(action="ignore") if sys.version_info >= (3, 11) else NOTHING,
+        ):
+            try:
+                DRIVERS[self.setting.driver](self.setting, monitored, folder, around, model)
+            except Exception as error:
+                raised = error
+        torch.set_grad_enabled(True)
+        largest = max(float(p.detach().norm()) for name, p in model.named_parameters() if "lora_B" in name)
+        judged = judge([folder])
+        failed = raised is not None or any(one.run.verdict == "failed" for one in judged.runs)
+        run = 1 if failed else 2 if Monitor.started == started or Monitor.unjudged > unjudged else 0
+        return Left(left_by(model), not largest < RUINED and raised is None, raised, run, judged.exit_code)
 
-    def harm(self, target: Target, later: bool) -> str | None:
-        """What an exception in ``target``, at its first call or at a later one, does to training; None if nothing."""
+    def harm(self, target: Target, later: bool, once: bool = False) -> str | None:
+        """What an exception in ``target`` does, at its first call or a later one; None if nothing that it must not."""
         after = max(1, self.calls[target.name] // 2) if later else 0
-        try:
-            left = self._train(True, replaced(target, raising(after, target.name)))
-            return None if left == self._plain else "other weights or random numbers"
-        except BaseException as error:
-            return f"{type(error).__name__}: {error}"
+        left = self._train(True, replaced(target, raising(after, target.name, once)))
+        if left.raised is not None:
+            ours = isinstance(left.raised, LoraWatchError) and self.setting.explodes and self.setting.policy
+            return None if ours else f"raises {type(left.raised).__name__}: {str(left.raised)[:200]}"
+        if left.ruined and not left.check:
+            return "the run has exploded, and check exits 0"
+        if left.ruined and not left.run and self.setting.policy:
+            return "the run has exploded, and run exits 0"
+        recovers = self.setting.explodes and self.setting.policy == "recover"
+        return None if recovers or left.state == self.plain.state else "other weights or random numbers"
+
+
+WAYS = [(later, once) for later in (False, True) for once in (False, True)]
 
 
 def main() -> int:
@@ -250,22 +348,30 @@ def main() -> int:
         "--part", nargs=2, type=int, default=(0, 1), metavar=("I", "N"), help="every N-th, from the I-th"
     )
     parser.add_argument("--only", default="", help="those whose name contains this")
-    parser.add_argument("--loop", action="store_true", help="a loop of accelerate's instead of the Trainer")
+    parser.add_argument("--driver", choices=list(DRIVERS), help="that one alone")
+    parser.add_argument("--policy", choices=list(POLICIES), help="that one alone")
+    parser.add_argument("--explodes", choices=["yes", "no"], help="those runs alone")
     options = parser.parse_args()
     logging.getLogger("lora_watch").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     first, step = options.part
-    bad = 0
-    with tempfile.TemporaryDirectory() as folder:
-        injection = Injection(Path(folder), by_loop if options.loop else by_trainer)
-        chosen = [target for target in injection.targets[first::step] if options.only in target.name]
-        for target in chosen:
-            for later in (False, True):
-                if later and injection.calls[target.name] < 2:
-                    continue
-                if (harm := injection.harm(target, later)) is not None:
-                    bad += 1
-                    print(f"{target.name} ({'later' if later else 'first'} call): {harm}", flush=True)
-        print(f"{len(chosen)} of {len(injection.targets)} callables that a training reaches; {bad} harmed it")
+    bad = tried = 0
+    for driver in [options.driver] if options.driver else DRIVERS:
+        for policy in [options.policy] if options.policy is not None else POLICIES:
+            for explodes in {"yes": [True], "no": [False]}.get(options.explodes, [False, True]):
+                setting = Setting(driver, explodes, policy)
+                with tempfile.TemporaryDirectory() as folder:
+                    injection = Injection(Path(folder), setting)
+                    chosen = [t for t in injection.targets if options.only in t.name]
+                    rows = [(t, *way) for t in chosen for way in WAYS if injection.calls[t.name] > way[0]][first::step]
+                    print(f"{setting}: {len(rows)} rows, {len(chosen)} callables", flush=True)
+                    for target, later, once in rows:
+                        tried += 1
+                        if (harm := injection.harm(target, later, once)) is not None:
+                            bad += 1
+                            when = f"{'later' if later else 'first'} call, {'once' if once else 'from then on'}"
+                            print(f"  {target.name} ({when}): {harm}", flush=True)
+    print(f"{tried} rows, {bad} harmed")
     return 1 if bad else 0
 
 

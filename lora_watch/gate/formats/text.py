@@ -11,8 +11,8 @@ from lora_watch.text import count, short, sparkline
 
 _ENDINGS = {
     "ok": "finished",
-    "unhealthy": "finished with an error open",
-    "unknown": "finished, not measured",
+    "unhealthy": "finished with an ERROR",
+    "unknown": "finished, not judged",
     "failed": "ended by its policy",
     "interrupted": "broke off",
 }

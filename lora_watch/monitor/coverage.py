@@ -1,0 +1,119 @@
+"""What of a run has been judged and measured. Its verdict is decided from that, never from the absence of alerts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lora_watch.records import BoolArray, RunInfo, StepRecord
+from lora_watch.rules.size import size_of
+from lora_watch.text import count
+
+JUDGED = 0.99
+"""Of the steps done: the least share that must have been judged. The last step must be among them."""
+MEASURED = 0.9
+"""Of the adapters found: the least share that must have been measured. The notes name the others."""
+KEPT = 0.25
+"""Of the steps done: the least share that a run which went back must have kept."""
+FEW_STEPS = 5
+"""Steps of a run that no rule has had time to judge."""
+ORDINARY = 5.0
+"""The most of σ₁(ΔW)/σ₁(W₀) over all blocks in so short a run: LW102's threshold where the loss has risen."""
+
+
+class Coverage:
+    """Counts steps done and judged, and adapters found and measured.
+
+    A step is judged when every rule has answered for it and nothing of the monitor has failed since the step before.
+    """
+
+    def __init__(self) -> None:
+        self.done = 0
+        """Optimizer steps of this session."""
+        self._judged = 0
+        self._before = 0, 0
+        """Steps done and judged in the sessions before."""
+        self._failures = 0
+        """Of the guard, up to the latest step that was judged or could not be."""
+        self._sound = False
+        """The latest step was judged."""
+        self._run = RunInfo((), searched=False)
+        self._measured: set[str] = set()
+        self._seen: BoolArray = np.zeros(0, dtype=bool)
+        """Which adapters of ``_run`` have been measured; ``_measured`` are those of other sets before."""
+        self._last: StepRecord | None = None
+        self.concluded = False
+        """The rules have had their last word."""
+
+    def start(self, failures: int) -> None:
+        """A session begins, with so many ``failures`` of the guard behind it."""
+        self.done = self._judged = 0
+        self._failures, self._sound, self.concluded = failures, False, False
+        self._measured, self._seen, self._last = set(), np.zeros(0, dtype=bool), None
+
+    def judged(self, record: StepRecord, failures: int) -> None:
+        """The rules have been asked about ``record``; the guard has caught so many ``failures`` so far."""
+        self._sound, self._failures = failures == self._failures, failures
+        self._judged += self._sound
+        if len(self._seen) != len(record.run.names) or record.run.names != self._run.names:
+            self._measured, self._seen = self._all_measured(), np.zeros(len(record.run.names), dtype=bool)
+        self._run, self._last = record.run, record
+        for name in ("delta_norm", "output_ratio"):
+            if name in record.metrics:
+                self._seen |= record.metrics[name].known
+
+    def _all_measured(self) -> set[str]:
+        return self._measured | {name for name, seen in zip(self._run.names, self._seen) if seen}
+
+    @property
+    def is_blind(self) -> bool:
+        """Steps have been done, adapters are there, and none of them was measured."""
+        return self.done > 0 and not self._all_measured() and bool(self._run.adapters or self._run.unmeasurable)
+
+    def gap(self, failures: int, lost: int) -> str | None:
+        """What is missing for a run to be called ``ok``, in words. ``lost``: steps that it has discarded."""
+        done, judged = self.done + self._before[0], self._judged + self._before[1]
+        if not done:
+            return "no optimizer step was seen"
+        if judged < JUDGED * done:
+            return f"{judged} of {count(done, 'step')} were judged: the monitor failed at the others (LW901)"
+        if self.done:
+            return self._gap_of_adapters() or self._gap_at_the_end(failures, lost)
+        return None
+
+    def _gap_of_adapters(self) -> str | None:
+        run = self._run
+        if not run.searched:
+            return "lora_watch failed while it looked for adapters (LW901)"
+        found = {*run.names, *run.unmeasurable}
+        measured = len(self._all_measured() & found)
+        if not found:
+            return "no adapter was found"
+        if measured < MEASURED * len(found):
+            return f"{measured or 'none'} of {count(len(found), 'adapter')} measured in {count(self.done, 'step')}"
+        return None
+
+    def _gap_at_the_end(self, failures: int, lost: int) -> str | None:
+        if not self._sound or failures != self._failures:
+            return f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"
+        if not self.concluded:
+            return "the rules were not asked about the whole run"
+        kept = self.done - lost
+        if lost and kept < KEPT * self.done:
+            return f"{lost} of {count(self.done, 'step')} were discarded, which leaves {kept}: too few to judge"
+        last = self._last
+        size = size_of(last, "relative_spectral_norm") if last is not None and self.done < FEW_STEPS else None
+        if size is not None and not size.overall <= ORDINARY:
+            return (
+                f"{count(self.done, 'step')} are too few to judge adapters of this size: relative_spectral_norm {size} "
+                f"(ordinary up to {ORDINARY:g})"
+            )
+        return None
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"done": self.done + self._before[0], "judged": self._judged + self._before[1]}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self._before = state.get("done", 0), state.get("judged", 0)

@@ -1,0 +1,232 @@
+"""``ok`` is earned: it is decided from steps judged of steps done and adapters measured of adapters found."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import peft
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from lora_watch import Finding, LoraWatchCallback, Monitor, Rule, Severity, StepRecord
+from lora_watch.gate import judge
+from lora_watch.monitor.coverage import Coverage
+from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.recording import Recorder
+from lora_watch.monitor.recovery import Recovery
+from lora_watch.records import RunInfo
+from tests.monitor.test_monitor import built, loop
+from tests.sinks.made_up import record_of, run_of
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+
+def report(folder: Path) -> dict[str, Any]:
+    return json.loads((folder / "lora_watch" / "report.json").read_text())
+
+
+def judged(folder: Path, steps: int = 4, **settings: Any) -> tuple[Monitor, str, int]:
+    """A healthy plain loop: its monitor, its verdict and the exit code of ``lora-watch check``."""
+    model, optimizer = built()
+    with Monitor(model, optimizer, output_dir=folder, console=False, **settings) as monitor:
+        loop(monitor, model, optimizer, steps)
+    return monitor, report(folder)["verdict"], judge([folder]).exit_code
+
+
+class Broken(Rule):
+    """Raises whenever it is asked."""
+
+    id, name, severity = "X1", "broken", Severity.ERROR
+
+    def check(self, record: StepRecord) -> Finding | None:
+        raise RuntimeError("of the user's own")
+
+
+def failing(kind: type, method: str, monkeypatch: pytest.MonkeyPatch, calls: range) -> None:
+    """``kind.method`` raises at these calls, counted from 0."""
+    inner, times = getattr(kind, method), iter(range(1 << 20))
+
+    def fails(*args: Any, **kwargs: Any) -> Any:
+        if next(times) in calls:
+            raise RuntimeError("injected")
+        return inner(*args, **kwargs)
+
+    monkeypatch.setattr(kind, method, fails)
+
+
+# -- steps -------------------------------------------------------------------------------------------------------------
+
+
+def test_a_rule_that_always_raises_costs_itself_alone_and_the_verdict(tmp_path: Path) -> None:
+    model, optimizer = built(alpha=128, lr=5e-2)
+    with Monitor(model, optimizer, output_dir=tmp_path, rules=[Broken()], console=False) as monitor:
+        loop(monitor, model, optimizer, 6)
+    rules = [alert.rule for alert in monitor.alerts]
+    assert "LW102" in rules, "the other rules are asked"
+    (failure,) = (alert for alert in monitor.alerts if alert.rule == "LW901")
+    assert "X1" in failure.message
+    _, verdict, code = judged(tmp_path / "healthy", rules=[Broken()])
+    assert (verdict, code) == ("unknown", 2)
+    assert [alert["rule"] for alert in report(tmp_path / "healthy")["alerts"]] == ["LW901"]
+
+
+@pytest.mark.parametrize("begins", [1, 3])
+def test_records_that_never_come_are_not_judged(begins: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(Recorder, "complete", monkeypatch, range(begins, 1 << 20))
+    _, verdict, code = judged(tmp_path)
+    assert (verdict, code) == ("unknown", 2)
+    assert [alert["rule"] for alert in report(tmp_path)["alerts"]] == ["LW901"], "what was waiting is written"
+
+
+def test_a_run_of_no_step_is_no_success(tmp_path: Path) -> None:
+    with Monitor(*built(), output_dir=tmp_path, console=False):
+        pass
+    assert report(tmp_path)["verdict"] == "unknown"
+
+
+def test_an_error_that_is_over_was_one_all_the_same(tmp_path: Path) -> None:
+    class Once(Rule):
+        """Holds at the first step alone."""
+
+        id: ClassVar[str] = "X2"
+        name: ClassVar[str] = "once"
+        severity: ClassVar[Severity] = Severity.ERROR
+
+        def check(self, record: StepRecord) -> Finding | None:
+            return Finding("It was bad.") if record.step == 1 else None
+
+    monitor, verdict, code = judged(tmp_path, 9, rules=[Once()])
+    assert monitor.alerts[0].closed_step is not None
+    assert (verdict, code) == ("unhealthy", 1), "the last line, the verdict and the gate agree"
+
+
+# -- adapters ----------------------------------------------------------------------------------------------------------
+
+OTHERS: Mapping[str, Any] = {
+    "OFT": lambda: peft.OFTConfig(oft_block_size=32, r=0, target_modules=["q_proj"]),
+    "IA3": lambda: peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[]),
+    "HRA": lambda: peft.HRAConfig(r=4, target_modules=["q_proj"]),
+    "prompt": lambda: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
+}
+
+
+@pytest.mark.parametrize("method", OTHERS)
+def test_a_method_that_cannot_be_measured_is_not_ok(method: str, tmp_path: Path) -> None:
+    model = peft.get_peft_model(tiny_model(), OTHERS[method]()).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer, output_dir=tmp_path, console=False) as monitor:
+        loop(monitor, model, optimizer, 2)
+    assert (report(tmp_path)["verdict"], judge([tmp_path]).exit_code) == ("unknown", 2)
+    assert monitor.is_blind
+    assert monitor.alerts == []
+
+
+def records(sizes: list[float], known: int = 3) -> list[StepRecord]:
+    run, there = run_of(), dict.fromkeys(METRICS, np.arange(3) < known)
+    each = (dict.fromkeys(METRICS, np.full(3, size)) for size in sizes)
+    return [record_of(run, step, metrics=metrics, known=there) for step, metrics in enumerate(each, 1)]
+
+
+METRICS = ("delta_norm", "relative_spectral_norm")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "known", "lost", "ok"),
+    [
+        ([0.1] * 2, 3, 0, True),
+        ([0.1, 1.0, 900.0], 3, 0, False),  # of an absurd rate, and no rule has had the time to say so
+        ([0.1] * 5 + [900.0], 3, 0, True),  # the rules have
+        ([0.1] * 6, 2, 0, False),
+        ([0.1] * 19, 3, 18, False),
+        ([0.1] * 19, 3, 9, True),
+    ],
+)
+def test_what_is_missing_for_ok(sizes: list[float], known: int, lost: int, ok: bool) -> None:
+    coverage = Coverage()
+    coverage.start(0)
+    for record in records(sizes, known):
+        coverage.done += 1
+        coverage.judged(record, 0)
+    coverage.concluded = True
+    assert (coverage.gap(0, lost) is None) == ok
+
+
+# -- the start ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("kind", "method", "settings"),
+    [
+        (Recorder, "find", {"fail_on": "error"}),
+        (LiveSettings, "begin", {"recover": 3}),
+        (Recovery, "prepare", {"recover": 3}),
+    ],
+)
+def test_one_failure_at_the_start_ends_no_training(
+    kind: type, method: str, settings: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failing(kind, method, monkeypatch, range(1))
+    monitor, _, code = judged(tmp_path, **settings)
+    assert [alert.rule for alert in monitor.alerts] == ["LW901"]
+    assert len(monitor.run.adapters) == 28, "they are looked for again"
+    assert (monitor.steps, code) == (4, 1)
+
+
+def test_not_to_know_the_adapters_is_not_to_have_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failing(Recorder, "find", monkeypatch, range(1 << 20))
+    monitor, verdict, _ = judged(tmp_path, fail_on="error")
+    assert [alert.rule for alert in monitor.alerts] == ["LW901"]
+    assert verdict == "unknown"
+
+
+# -- the end -----------------------------------------------------------------------------------------------------------
+
+
+def test_no_row_of_the_log_is_the_end_of_training(tmp_path: Path) -> None:
+    class Logs(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            trainer.log({"train_runtime": 1.0})
+
+    callback = LoraWatchCallback(console=False)
+    data = stdlib_blocks(64, 32)
+    settings = {"include_num_input_tokens_seen": True, "logging_steps": 1, "output_dir": str(tmp_path)}
+    trainer = build_trainer(lora(tiny_model()), data, 3, [callback, Logs()], **settings)
+    trainer.train()
+    told = report(tmp_path)
+    assert (told["verdict"], told["step"], told["max_steps"]) == ("ok", 3, 3)
+    assert not vars(trainer).get("training_step")
+
+
+# -- what is told ------------------------------------------------------------------------------------------------------
+
+
+def test_every_failure_is_named_and_a_refused_connection_is_no_full_disk(tmp_path: Path) -> None:
+    class Refused:
+        def start(self, run: RunInfo, step: int) -> None: ...
+
+        def write(self, record: StepRecord, alerts: Any) -> None:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+        def finish(self, verdict: str, message: str | None) -> None: ...
+
+    monitor, verdict, _ = judged(tmp_path, rules=[Broken()], sinks=[Refused()])
+    (failure,) = monitor.alerts
+    assert "Refused" in failure.message
+    assert "X1" in failure.message
+    assert not any("space" in remedy for remedy in failure.remedies)
+    assert verdict == "unknown"
+    assert judged(tmp_path / "writing alone", sinks=[Refused()])[1] == "ok", "a sink costs itself alone"
+
+
+def test_a_door_that_does_not_open_lets_nothing_out() -> None:
+    reported: list[str] = []
+    guard = Guard(lambda message, remedy: reported.append(message))
+    guard.caught("trying", OSError(28, "No space left"))
+    guard.caught("trying", TimeoutError("too long"), aside=True)
+    assert guard.failures == 1
+    assert len(reported) == 2
