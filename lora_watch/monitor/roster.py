@@ -91,7 +91,7 @@ class Roster:
             self.adapters, self.dense = _in_training(found), False
             if others := find_other_adapters(self._model):
                 self.note(
-                    f"not measured beside {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
+                    f"not measured next to {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
                     "one kind"
                 )
         except NoAdaptersError as error:
@@ -155,7 +155,7 @@ class Roster:
         self.run, self._given = slower(self.run), slower(self._given)
 
     def has_changed(self, everywhere: bool = False) -> bool:
-        """An adapter has been switched, merged, frozen, taken out or put beside another since ``find``: another one may
+        """An adapter has been switched, merged, frozen, added or taken out since ``find``: another one may
         be training now. ``everywhere``: look for new ones in other layers, too."""
         if not (self._tree.is_whole and (not everywhere or self._tree.is_same)):
             return True

@@ -116,8 +116,8 @@ def without_target(record: StepRecord) -> bool:
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite. Where all labels of its batch are -100, it fires at
-    the third such step in a row; LW204 names the first two. The Trainer's own log may show 0.0 or a plausible
+    Fires when the loss of the training step itself is not finite. LW204 names the first two steps in a row whose batch
+    has no target (all labels are -100); LW201 fires at the third. The Trainer's own log may show 0.0 or a plausible
     average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
 
     The alert names the first of these causes that shows:

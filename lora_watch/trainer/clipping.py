@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from lora_watch.trainer.wrapping import Wrapped
@@ -24,7 +25,7 @@ class ClippingTap:
         self._wrapped: Wrapped | None = None
 
     def attach(self, accelerator: Any, before: Callable[[], None]) -> None:
-        """From now on call ``before``, which must not raise, when gradients are about to be clipped."""
+        """From now on call ``before`` when gradients are about to be clipped; what it raises goes no further."""
         self.detach()
         kind = getattr(getattr(accelerator, "distributed_type", None), "value", None)
         if hasattr(accelerator, "clip_grad_norm_") and kind in PLAIN:
@@ -39,7 +40,7 @@ class ClippingTap:
         self.close()
         accelerator = self._accelerator() if self._accelerator is not None else None
         if accelerator is not None:
-            self._wrapped = Wrapped(accelerator, "clip_grad_norm_", self._clip_grad_norm_)
+            self._wrapped = Wrapped(accelerator, "clip_grad_norm_", self._around())
 
     def close(self) -> None:
         """Its gradients are as the optimizer is to use them."""
@@ -47,9 +48,14 @@ class ClippingTap:
             self._wrapped.restore()
             self._wrapped = None
 
-    def _clip_grad_norm_(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        before = self._before
-        self.close()
-        if before is not None:
-            before()
-        return inner(*args, **kwargs)
+    def _around(self) -> Callable[..., Any]:
+        def clip_grad_norm_(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            before = self._before
+            with suppress(Exception):
+                self.close()
+            with suppress(Exception):
+                if before is not None:
+                    before()
+            return inner(*args, **kwargs)
+
+        return clip_grad_norm_

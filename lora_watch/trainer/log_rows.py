@@ -50,7 +50,7 @@ class LogRows:
         self.close()
         trainer = self._trainer() if self._trainer is not None else None
         trackers = [tracker for tracker in callbacks_of(trainer) if isinstance(tracker, _TRACKERS)]
-        self._wrapped = [Wrapped(tracker, "on_log", self._on_log) for tracker in trackers]
+        self._wrapped = [Wrapped(tracker, "on_log", self._around()) for tracker in trackers]
 
     def close(self) -> None:
         """It has logged."""
@@ -58,18 +58,22 @@ class LogRows:
             wrapped.restore()
         self._wrapped = []
 
-    def _on_log(
-        self, inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-    ) -> Any:
-        monitor = self._monitor
-        if monitor is not None and logs is not None and "loss" in logs:
-            with suppress(Exception), monitor.guard("giving the trackers a summary", aside=True):
-                logs = {**summary_of(monitor), **logs}
-        try:
-            return inner(args, state, control, logs=logs, **kwargs)
-        except BaseException:
-            self.close()
-            raise
+    def _around(self) -> Callable[..., Any]:
+        def on_log(
+            inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+        ) -> Any:
+            monitor = self._monitor
+            if monitor is not None and logs is not None and "loss" in logs:
+                with suppress(Exception), monitor.guard("giving the trackers a summary", aside=True):
+                    logs = {**summary_of(monitor), **logs}
+            try:
+                return inner(args, state, control, logs=logs, **kwargs)
+            except BaseException:
+                with suppress(Exception):
+                    self.close()
+                raise
+
+        return on_log
 
 
 def summary_of(monitor: Monitor) -> dict[str, float]:

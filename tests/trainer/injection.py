@@ -154,7 +154,12 @@ STEPS = 8
 
 
 def tiny() -> Any:
-    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2}
+    shape: dict[str, Any] = {
+        "hidden_size": 16,
+        "intermediate_size": 32,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 2,
+    }
     torch.manual_seed(0)
     base = LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, max_position_embeddings=64, **shape))
     model: Any = get_peft_model(
