@@ -51,10 +51,10 @@ def first_steps(run: RunInfo) -> FloatArray:
 
 
 def leap(run: RunInfo) -> float:
-    """Size of the first full step: ``first_steps`` of the median layer, times the depth; NaN where unknown."""
+    """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
     known = first_steps(run)
     known = known[np.isfinite(known)]
-    return float(np.median(known)) * run.depth if len(known) else math.nan
+    return float(np.median(known)) * run.blocks if len(known) else math.nan
 
 
 def easy_step(run: RunInfo) -> float:

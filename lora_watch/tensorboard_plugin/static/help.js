@@ -39,7 +39,7 @@ const QUANTITIES = [
 
 const SETTING = 'lora_watch.single_keys';
 
-/** Whether keys of one letter act: they get in the way of who speaks to the computer (WCAG 2.1.4). */
+/** Whether keys of one letter act: they get in the way of speech input (WCAG 2.1.4). */
 export function singleKeys() {
   try {
     return localStorage.getItem(SETTING) !== 'off';
