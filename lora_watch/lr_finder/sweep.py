@@ -9,7 +9,7 @@ import numpy as np
 
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules import Rule, catalogue
+from lora_watch.rules import LossDivergence, NormExplosion, Rule, choose
 from lora_watch.rules.remedies import is_adaptive, leap
 
 STEPS = 60
@@ -97,8 +97,11 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
 
 
 def edge_rules() -> tuple[list[Rule], list[str]]:
-    """``(rules, mute)`` for the monitor of a sweep: the catalogue, and the ids that are not asked."""
-    every = catalogue()
+    """``(rules, mute)`` for the monitor of a sweep: the catalogue, and the ids that are not asked.
+
+    No batch is computed twice: the rates rise so fast that the answer would be of another rate.
+    """
+    every = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
     return every, [rule.id for rule in every if rule.id not in EDGE_RULES]
 
 

@@ -61,6 +61,8 @@ class LossDivergence(_OfTheLoss):
     rise: float = 0.05
     """Least mean rise of log loss over the last three steps."""
 
+    compare: bool = True
+    """Compute a batch with and without the adapters where that can be done."""
     latest: list[float] = field(default_factory=list, init=False)
     """The latest comparison with the frozen model: its step, the loss with the adapters and that without."""
 
@@ -69,10 +71,11 @@ class LossDivergence(_OfTheLoss):
         if (now := compared(record)) is not None:
             self.latest = [record.step, now.adapted, now.base]
         known = self.latest if self.latest and record.step - self.latest[0] <= _FRESH else None
-        self.asks = record.comparable and known is None and score > _LIKELY * self.score and rise > 0.0
+        compares = self.compare and record.comparable
+        self.asks = compares and known is None and score > _LIKELY * self.score and rise > 0.0
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
-        if record.comparable and known is None:  # asked for now
+        if compares and known is None:  # asked for now
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"

@@ -96,6 +96,8 @@ class NormExplosion(Rule):
     loss_factor: float = 1.1
     spectral_threshold_if_worse: float = 5.0
     spectral_threshold: float = 20.0
+    compare: bool = True
+    """Compute a batch with and without the adapters where that can be done."""
     holds: bool = field(default=False, init=False)
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
@@ -122,15 +124,16 @@ class NormExplosion(Rule):
             size = size_of(record, metric)
         if size is None:
             return None
+        compares = self.compare and record.comparable
         early = sound_steps(record) < LEARNED and record.step <= EARLY + self.warm_up
         too_large = record.step >= 3 and size.overall > always and not improved(record)
         harm = self._harm(record, too_large or (early and size.overall > if_worse / 2.0))
         if harm is not None and size.overall > if_worse:
             why, threshold = f", and {harm}", if_worse
-        elif not record.comparable and early and size.overall > if_worse and _worse(record, self.loss_factor):
+        elif not compares and early and size.overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
-        elif not record.comparable and too_large:
+        elif not compares and too_large:
             why, threshold = ", and the loss is not below its start", always
         elif self.holds and size.overall > (threshold := always if improved(record) else if_worse):
             why = ""
@@ -167,7 +170,7 @@ class NormExplosion(Rule):
             self.harmed = self.harmed + 1 if now.harms(SLIGHT) else 0
             self.compared_at = record.step
         pause = PAUSE if self.harmed == 0 and self.compared_at else 0
-        self.asks = suspected and not self.holds and record.step >= self.compared_at + pause
+        self.asks = self.compare and suspected and not self.holds and record.step >= self.compared_at + pause
         return now if now is not None and (self.harmed > 1 or now.harms(CLEAR)) else None
 
 

@@ -29,7 +29,7 @@ def check(*arguments: str | Path, **environment: str) -> Result:
 
 def test_help_teaches() -> None:
     said = check("--help").output
-    for part in ("--update-baseline", "--junit", "Exits with 0", "lora-watch check out --baseline good.json"):
+    for part in ("--update-baseline", "--junit", "Exit code 0", "lora-watch check out --baseline good.json"):
         assert part in said
 
 

@@ -132,8 +132,10 @@ def test_a_plain_step_takes_a_fixed_number_of_operations_and_reads_nothing(
     few, many = (operations_of_a_step(adapters, False, monkeypatch, read) for adapters in (2, 8))
     assert few == many
     groups = 2  # one shape of A, one of B
-    # The norms; the norms of the gradients and where they are put; with the loss side by side, in float64; the copy.
-    assert sorted(many) == sorted(["_foreach_copy_", *["bmm"] * groups, "_foreach_norm", "stack", "cat", "copy_"])
+    # The norms; the norms of the gradients and where they are put; with the loss side by side, in float64; the copy; the targets that count.
+    assert sorted(many) == sorted(
+        ["_foreach_copy_", *["bmm"] * groups, "_foreach_norm", "stack", "cat", "copy_", "ne", "sum"]
+    )
 
 
 def test_a_full_step_takes_two_operations_a_layer_more_and_reads_nothing(
@@ -141,7 +143,7 @@ def test_a_full_step_takes_two_operations_a_layer_more_and_reads_nothing(
 ) -> None:
     few, many = (Counter(operations_of_a_step(adapters, True, monkeypatch, read)) for adapters in (2, 8))
     assert many - few == {"clone": 2 * (8 - 2)}, "the rows of a layer's input and of its output"
-    plain, kinds_of_layers, base_weights = 7, 1, 5
+    plain, kinds_of_layers, base_weights = 9, 1, 5
     assert many.total() <= plain + 2 * 8 + 17 * kinds_of_layers + base_weights
 
 

@@ -49,9 +49,9 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
 @pytest.mark.parametrize(
     ("patience", "suspect", "back_to"),
     [
-        (0, 99, {"LW101": 30, "LW202": 30, "LW102": 10}),
-        (0, 33, {"LW101": 20, "LW102": 10}),
-        (30, 99, {"LW101": 25, "LW202": 0}),
+        (0, 99, {"LW101": 30, "LW202": 30, "LW102": 20}),
+        (0, 33, {"LW101": 20, "LW102": 20}),
+        (30, 99, {"LW101": 20, "LW202": 0}),
     ],
 )
 def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, back_to: dict[str, int]) -> None:
