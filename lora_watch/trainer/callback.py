@@ -269,8 +269,7 @@ class LoraWatchCallback(TrainerCallback):
         return self.monitor.guard if self.monitor is not None else self._without_monitor
 
     def _detach(self) -> None:
-        for tap in (self._tap, self._clipping, self._rows, self._last_word):
-            tap.detach()
+        _leave(self, (self._tap, self._clipping, self._rows, self._last_word))
 
     def _end_for(self, failures: list[Alert], may_recover: bool = False) -> Exception | None:
         """What ends the training, where a rank has ``failures`` and the run does not recover."""
@@ -292,6 +291,13 @@ class LoraWatchCallback(TrainerCallback):
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         return _sinks_of(self, trainer, model)
+
+
+def _leave(callback: LoraWatchCallback, taps: Iterable[Any]) -> None:
+    """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
+    for tap in taps:
+        with callback.guard("leaving the Trainer", aside=True):
+            tap.detach()
 
 
 def _sinks_of(callback: LoraWatchCallback, trainer: Trainer | None, model: Any) -> list[Sink]:
