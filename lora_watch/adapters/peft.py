@@ -48,12 +48,15 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
 
 
 def tuner(module: nn.Module) -> str | None:
-    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer."""
+    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer.
+
+    A module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which is none.
+    """
     if not hasattr(type(module), "adapter_layer_names"):
         return None
     # The class's own name is Linear or Conv2d, and FSDP2 changes it.
     names = [c.__name__ for c in type(module).__mro__]
-    return next((name for name in names if name.endswith("Layer")), names[0])
+    return next((name for name in names if name.endswith("Layer")), None)
 
 
 def keys_of(module: nn.Module, pair: tuple[str, str]) -> list[str]:

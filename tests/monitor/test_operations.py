@@ -132,8 +132,8 @@ def test_a_plain_step_takes_a_fixed_number_of_operations_and_reads_nothing(
     few, many = (operations_of_a_step(adapters, False, monkeypatch, read) for adapters in (2, 8))
     assert few == many
     groups = 2  # one shape of A, one of B
-    # The norms; the norms of the gradients and where they are put; with the loss side by side, in float64; the copy; the
-    # targets that count.
+    # The norms; the norms of the gradients and where they are put; with the loss side by side, in float64; the copy;
+    # the targets that count.
     gradients, targets = ("_foreach_norm", "stack", "cat", "copy_"), ("ne", "sum")
     assert sorted(many) == sorted(["_foreach_copy_", *["bmm"] * groups, *gradients, *targets])
 
