@@ -62,7 +62,7 @@ Examples:
 
   [cyan]lora-watch preflight sft.yaml[/]   check settings before the run
 
-  [cyan]lora-watch plan --lr 2e-4[/]       the runs of a search for the rank, then the scale
+  [cyan]lora-watch plan --lr 2e-4[/]       the runs of a search for rank and scale
 
   [cyan]lora-watch compare runs[/]         runs side by side: which rank is enough
 

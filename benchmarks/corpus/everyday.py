@@ -25,6 +25,8 @@ CELLS: dict[str, Callable[[Spec], object]] = {
 def cells(runs: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> str:
     """Detection and false alerts on the second grid, by each thing that it varies, and its worst cell."""
     said = {spec: judge(runs[spec]) for spec in outcomes if spec.everyday}
+    if not said:
+        return "Not trained yet: `python -m benchmarks.corpus.generate`."
     rows, found = [], []
     for what, of in CELLS.items():
         for value in sorted({of(spec) for spec in said}, key=str):

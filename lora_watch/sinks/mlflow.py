@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +44,12 @@ class MlflowSink(ForwardingSink):
             return
         if self._background is None:
             self._background = Background("lora_watch mlflow")
-        self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
+        client, run_id = mlflow.MlflowClient(), run.info.run_id
+
+        def job() -> None:
+            act(client, run_id)
+
+        self._background.do(job)
 
     def _settle(self) -> None:
         if self._background is not None:

@@ -14,7 +14,8 @@ import torch
 from transformers import Trainer
 
 from lora_watch import find_learning_rate
-from tests.lr_finder.things_with_a_state import CASES, REFUSED, Rows, tiny
+from tests.lr_finder.collators_and_models import tiny
+from tests.lr_finder.things_with_a_state import CASES, REFUSED, Rows
 from tests.support import build_trainer, lora
 
 

@@ -135,8 +135,8 @@ def test_it_resumes_without_the_callback_too(exploded: Any, tmp_path: Path) -> N
     [
         pytest.param("nan-loss", 32, "LW201", 1, "untouched", id="one-update-is-dropped"),
         pytest.param("nan-in-one-layer", 32, "LW101", 12, "went back", id="weights-go-back"),
-        pytest.param("nan-in-one-layer", 31, "LW201", 12, "went back", id="weights-of-a-step-without-measurement"),
-        pytest.param("lr-x100", 26, "LW202", 14, "went back", id="the-rate-goes-back-to-its-plan"),
+        pytest.param("nan-in-one-layer", 31, "LW101", 12, "went back", id="weights-of-a-step-without-measurement"),
+        pytest.param("lr-x100", 26, "LW102", 14, "went back", id="the-rate-goes-back-to-its-plan"),
     ],
 )
 def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: int, optimizer: str) -> None:
