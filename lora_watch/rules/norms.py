@@ -170,7 +170,13 @@ class NormExplosion(Rule):
             self.harmed = self.harmed + 1 if now.harms(SLIGHT) else 0
             self.compared_at = record.step
         pause = PAUSE if self.harmed == 0 and self.compared_at else 0
-        self.asks = self.compare and suspected and not self.holds and record.step >= self.compared_at + pause
+        self.asks = (
+            self.compare
+            and record.comparable
+            and suspected
+            and not self.holds
+            and record.step >= self.compared_at + pause
+        )
         return now if now is not None and (self.harmed > 1 or now.harms(CLEAR)) else None
 
 

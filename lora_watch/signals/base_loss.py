@@ -65,6 +65,8 @@ class BaseLoss:
     def begin(self) -> Deferred[dict[str, float]]:
         """``WITH`` and ``WITHOUT`` since ``arm``; nothing where there was no pass, or it could not be computed."""
         losses = self._losses
+        if self._handle is not None:  # else a rule would wait for an answer that never comes
+            self.why_not = "the model's pass was not seen"
         self.close()
         return Deferred(losses, _named) if losses else ready({})
 

@@ -12,7 +12,14 @@ import torch
 from torch import Tensor, nn
 from transformers import DataCollatorForLanguageModeling, LlamaConfig, LlamaForCausalLM, Trainer
 
-from tests.lr_finder.things_with_a_state import ROWS, VOCABULARY, case
+from tests.lr_finder.things_with_a_state import (
+    CASES,
+    ROWS,
+    VOCABULARY,
+    Slots,
+    case,
+    generator_of_numpy,
+)
 from tests.support import lora, tiny_tokenizer
 
 
