@@ -97,7 +97,7 @@ CASES: dict[str, dict[str, Any]] = {
     "one cycle": {"optimizers": scheduled(lambda o: schedules.OneCycleLR(o, 2 * STRONG, total_steps=STEPS))},
     "cyclic": {
         "optimizers": scheduled(
-            lambda o: schedules.CyclicLR(o, STRONG / 2, 2 * STRONG, step_size_up=4, cycle_momentum=False)
+            lambda o: schedules.CyclicLR(o, STRONG, 4 * STRONG, step_size_up=4, cycle_momentum=False)
         )
     },
 }
