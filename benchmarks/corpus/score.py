@@ -37,11 +37,9 @@ OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16
 """The longest cadence of full measurements that the monitor ever falls back to."""
 SEEN = (
-    "One held-out run has been looked at: the damaged one that no ERROR named, SmolLM2 on Python at s 16 and lr 0.003 "
-    "with seed 2. Its size grows to 3.6, and its losses, of four blocks a step, are too noisy to tell that they have "
-    "risen. LW102 has since a clause for a size from which nothing comes; its thresholds are from seeds 0 and 1, on "
-    "which it names no run that was not named before. So that run counts as named, and is no evidence; the same with "
-    "seed 3, trained afterwards, is."
+    "SmolLM2 on Python at s 16 and lr 0.003 is not named, with seed 2 and seed 3. LW102 compares the loss with and "
+    "without the adapters in training; these traces are older and hold no such comparison, so the rules go by the "
+    "start of the loss here."
 )
 """What must be said of the marks."""
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
