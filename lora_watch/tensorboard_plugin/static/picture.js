@@ -6,8 +6,7 @@ import {INF, NAN} from './matrix.js';
 
 /** What turns the ratio of one layer into that of the model; the number of blocks in files that do not name it. */
 export const depthOf = (schema) =>
-  schema.depth ??
-  Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
+  schema.depth ?? Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
 
 /** Why a run without a step shows nothing: it goes on, or it has ended. */
 const WAITING = 'waiting for the first step';
