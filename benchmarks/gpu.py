@@ -339,8 +339,8 @@ def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
             f"{1e3 * took.host:.2f} ms, {took.operations} operations in Monitor.step, peak "
             f"{(took.peak - without.peak) / 2**20:+,.0f} MiB"
         )
-    told = "the same bit for bit with and without" if deterministic else "cannot be compared: two runs without differ"
-    print(f"  weights {told}; norms agree with float64 on the CPU to 1e-6")
+    bits = "the same bit for bit with and without" if deterministic else "cannot be compared: two runs without differ"
+    print(f"  weights {bits}; norms agree with float64 on the CPU to 1e-6")
 
 
 def _load_strict() -> None:

@@ -96,32 +96,32 @@ class Alert:
         return out
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Alert:
+    def from_dict(cls, serialised: Mapping[str, Any]) -> Alert:
         """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``.
 
         Raises ValueError for anything else.
         """
         try:
-            step = whole(told["step"])
+            step = whole(serialised["step"])
             return cls(
-                rule=clean(told["rule"]),
-                name=clean(told["name"]),
-                severity=Severity.parse(told["severity"]),
+                rule=clean(serialised["rule"]),
+                name=clean(serialised["name"]),
+                severity=Severity.parse(serialised["severity"]),
                 step=step,
-                message=clean(told["message"]),
+                message=clean(serialised["message"]),
                 adapters=[
                     (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
-                    for a in told.get("adapters") or ()
+                    for a in serialised.get("adapters") or ()
                 ],
-                metric=None if told.get("metric") is None else clean(told["metric"]),
-                threshold=None if told.get("threshold") is None else float(told["threshold"]),
-                causes=[clean(cause) for cause in told.get("causes") or ()],
-                remedies=[clean(remedy) for remedy in told.get("remedies") or ()],
-                settings={clean(name): float(value) for name, value in (told.get("settings") or {}).items()},
-                explains=[clean(rule) for rule in told.get("explains") or ()],
-                last_step=whole(told.get("last_step", step)),
-                closed_step=None if told.get("closed_step") is None else whole(told["closed_step"]),
-                back_to=None if told.get("back_to") is None else whole(told["back_to"]),
+                metric=None if serialised.get("metric") is None else clean(serialised["metric"]),
+                threshold=None if serialised.get("threshold") is None else float(serialised["threshold"]),
+                causes=[clean(cause) for cause in serialised.get("causes") or ()],
+                remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
+                settings={clean(name): float(value) for name, value in (serialised.get("settings") or {}).items()},
+                explains=[clean(rule) for rule in serialised.get("explains") or ()],
+                last_step=whole(serialised.get("last_step", step)),
+                closed_step=None if serialised.get("closed_step") is None else whole(serialised["closed_step"]),
+                back_to=None if serialised.get("back_to") is None else whole(serialised["back_to"]),
             )
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
@@ -146,9 +146,9 @@ class Alert:
         if self.closed_step is not None:
             head += f", over at step {self.closed_step}"
         rows = [[name, f"{value:.3g}"] for name, value in self.adapters]
-        told = [("likely cause:", cause) for cause in self.causes] + [("try:", remedy) for remedy in self.remedies]
+        points = [("likely cause:", cause) for cause in self.causes] + [("try:", remedy) for remedy in self.remedies]
         adapters = markup.table(["adapter", self.metric or ""], rows[:20]) if rows else ""
-        body = f"{head}<br>{markup.text(self.message)}{markup.points(told)}"
+        body = f"{head}<br>{markup.text(self.message)}{markup.points(points)}"
         return markup.marked(_COLOURS[self.severity], body, adapters)
 
 

@@ -73,7 +73,7 @@ def _read(name: str) -> dict[str, Any]:
     return yaml.safe_load(files("lora_watch").joinpath(name).read_text(encoding="utf-8"))
 
 
-def told(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+def texts_of(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
     """For the tab: the text of each of ``rules``, as a run's files have them, by family and without Markdown.
 
     Rules of the catalogue are told as this version knows them, others by the first paragraph of what the files say.

@@ -104,11 +104,11 @@ def ways(names: Sequence[str], python: str) -> dict[str, Any]:
         for name in names:
             file, left = Path(folder, f"{name}.json"), Path(folder, f"kept-{name}.json")
             if file.exists():
-                told = json.loads(left.read_text()) if left.exists() else None
+                result = json.loads(left.read_text()) if left.exists() else None
                 rows[name] = json.loads(file.read_text()) | {
                     "date": today(),
                     "load": loads[name],
-                    "last_good": told,
+                    "last_good": result,
                 }
     return rows
 
@@ -144,9 +144,9 @@ def page(kept: Mapping[str, Any]) -> str:
 
 
 def _way(name: str, row: Mapping[str, Any] | None) -> str:
-    told, ranks = WAYS[name]
+    description, ranks = WAYS[name]
     if row is None:
-        return f"| {told} | {ranks} | not run | | | | | |"
+        return f"| {description} | {ranks} | not run | | | | | |"
     most = max(row["known"].values(), default=0) or 1
     unknown = [f"`{metric}`" for metric, n in row["known"].items() if n == 0]
     partly = [f"`{metric}` of {most - n}" for metric, n in row["known"].items() if 0 < n < most]
@@ -155,7 +155,7 @@ def _way(name: str, row: Mapping[str, Any] | None) -> str:
     all_of_it = "everything" if len(unknown) == len(row["known"]) else ", ".join([*unknown, *partly]) or "nothing"
     cost = f"{row['ms_ours']:.1f} of {row['ms']:.0f}"
     left = _left(row.get("last_good"))
-    return f"| {told} | {ranks} | {row['verdict']} | {error} | {all_of_it} | {same} | {left} | {cost} |"
+    return f"| {description} | {ranks} | {row['verdict']} | {error} | {all_of_it} | {same} | {left} | {cost} |"
 
 
 def _left(runs: Mapping[str, Any] | None) -> str:

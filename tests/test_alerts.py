@@ -41,8 +41,8 @@ def test_what_is_written_is_read_back(alert: Alert) -> None:
 
 
 def test_every_text_is_made_inert() -> None:
-    told = alert_of(causes=["a\x1b[2Jb"], settings={"lora\nalpha": 4}, adapters=[("q\u202eproj", 1)]).to_dict()
-    read = Alert.from_dict(told)
+    serialised = alert_of(causes=["a\x1b[2Jb"], settings={"lora\nalpha": 4}, adapters=[("q\u202eproj", 1)]).to_dict()
+    read = Alert.from_dict(serialised)
     assert (read.causes, read.settings, read.adapters) == (
         ["a\\x1b[2Jb"],
         {"lora\\nalpha": 4.0},
@@ -73,8 +73,8 @@ def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
     alert = alert_of(3)
     alert.adapters, alert.closed_step = [("<script>&\x1b[2J", 1.0)], 9
     shown = alert._repr_html_()
-    told = "".join(ElementTree.fromstring(shown.replace("<br>", "<br/>")).itertext())
-    assert "<script>&\\x1b[2J" in told
+    text = "".join(ElementTree.fromstring(shown.replace("<br>", "<br/>")).itertext())
+    assert "<script>&\\x1b[2J" in text
     for part in ("over at step 9", alert.rule, alert.message):
-        assert part in told
+        assert part in text
     assert "<script" not in shown

@@ -42,8 +42,8 @@ def test_help_is_set_in_paragraphs(command: str):
 
 @pytest.mark.parametrize("command", ["demo", "run", "check", "advise", "preflight", "plan", "inspect", "compare"])
 def test_no_example_is_broken_at_80_columns(command: str):
-    told = importlib.import_module(f"lora_watch.commands.{command}").EXAMPLES + (app.info.epilog or "")
-    plain = re.sub(r"\[/?\w*\]", "", told)
+    examples = importlib.import_module(f"lora_watch.commands.{command}").EXAMPLES + (app.info.epilog or "")
+    plain = re.sub(r"\[/?\w*\]", "", examples)
     lines = [line for line in plain.splitlines() if line.startswith("  ")]
     assert len(lines) >= 6
     assert [line for line in lines if len(line) > 78] == []

@@ -256,18 +256,18 @@ WAYS: dict[str, Callable[[dict[str, Any]], float | None]] = {
 }
 
 
-def table(told: Sequence[dict[str, Any]]) -> list[str]:
+def table(cases: Sequence[dict[str, Any]]) -> list[str]:
     """A row a way of choosing the rate."""
     lines = [
         "| rate from | cases with one | gain ≥ 0.9 | gain < 0.5 | median | worst |",
         "|---|---|---|---|---|---|",
     ]
     for name, way in WAYS.items():
-        gains = [g for kept in told if not math.isnan(g := gain(kept, way(kept)))]
+        gains = [g for kept in cases if not math.isnan(g := gain(kept, way(kept)))]
         if gains:
             good, bad = (sum(test) for test in ([g >= GOOD for g in gains], [g < BAD for g in gains]))
             lines.append(
-                f"| {name} | {len(gains)}/{len(told)} | {good}/{len(gains)} | {bad}/{len(gains)} | "
+                f"| {name} | {len(gains)}/{len(cases)} | {good}/{len(gains)} | {bad}/{len(gains)} | "
                 f"{np.median(gains):.2f} | {min(gains):.2f} |"
             )
     return lines

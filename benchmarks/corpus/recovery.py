@@ -114,14 +114,14 @@ def run(job: Job) -> dict[str, Any]:
             weights = digest(trainer.model)
         except Exception as error:  # ended by its policy
             ended = str(error).partition("\n")[0]
-        told = recoveries(callback, folder)
+        found = recoveries(callback, folder)
     return {
         "run": job.spec.name,
         "late": job.late,
         "arm": job.arm,
         "after": after if math.isfinite(after) else None,
         "ended": ended,
-        "recoveries": told,
+        "recoveries": found,
         "weights": weights,
         "cpu": round(time.process_time() - began, 1),
     }

@@ -157,7 +157,7 @@ def marks(
 
 def lost_by(run: Mapping[str, Any] | None) -> int | None:
     """Steps that a run has thrown away; None where it never went back."""
-    return sum(told[2] for told in run["recoveries"]) if run is not None and run["recoveries"] else None
+    return sum(recovery[2] for recovery in run["recoveries"]) if run is not None and run["recoveries"] else None
 
 
 def _lost(lost: Iterable[int]) -> str:
@@ -198,6 +198,6 @@ def _loss(run: Mapping[str, Any] | None) -> str:
     if run is None:
         return "not run"
     said = "ended" if run["ended"] else "NaN" if run["after"] is None else f"{run['after']:.3f}"
-    told = [f"{r[0]} −{r[2]}" + (f", {r[4]} dropped" if len(r) > 4 and r[4] else "") for r in run["recoveries"]]
-    few = [*told[:3], f"{len(told) - 3} more"] if len(told) > 3 else told
-    return said + (f" ({'; '.join(few)})" if told else "")
+    recoveries = [f"{r[0]} −{r[2]}" + (f", {r[4]} dropped" if len(r) > 4 and r[4] else "") for r in run["recoveries"]]
+    few = [*recoveries[:3], f"{len(recoveries) - 3} more"] if len(recoveries) > 3 else recoveries
+    return said + (f" ({'; '.join(few)})" if recoveries else "")

@@ -91,5 +91,5 @@ def recoveries(callback: TrainerCallback | None, folder: str) -> list[list[Any]]
     report = Path(folder, "lora_watch", "report.json")
     if not report.exists():
         return getattr(callback, "recoveries", [])
-    told = json.loads(report.read_text(encoding="utf-8"))["recoveries"]
-    return [[r["rule"], r["step"], r["lost"], r["changed"], r["dropped"]] for r in told]
+    entries = json.loads(report.read_text(encoding="utf-8"))["recoveries"]
+    return [[r["rule"], r["step"], r["lost"], r["changed"], r["dropped"]] for r in entries]

@@ -112,24 +112,24 @@ def _pickled(file: Path, allow_pickle: bool) -> Mapping[str, Any]:
 def _plain(file: Path) -> Mapping[str, Any]:
     yaml = file.suffix in (".yaml", ".yml")
     try:
-        told = load_yaml(file) if yaml else load_json(file)
+        content = load_yaml(file) if yaml else load_json(file)
     except OSError as error:
         raise ValueError(f"{file}: cannot be read: {error.strerror}") from None
     except ValueError as error:
         hint = "" if yaml else "; a YAML file ends in .yaml"
         raise ValueError(f"{file}: not {'YAML' if yaml else 'JSON'}: {error}{hint}") from None
-    if not isinstance(told, dict):
-        raise ValueError(f"{file}: holds a {type(told).__name__}, and names with values are needed")
-    return told
+    if not isinstance(content, dict):
+        raise ValueError(f"{file}: holds a {type(content).__name__}, and names with values are needed")
+    return content
 
 
-def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
+def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     parts = {"lora": out.lora, "arguments": out.arguments}
-    told = _translated(told)
+    settings = _translated(settings)
     used = 0
     for section, names in _SECTIONS.items():
-        within = told.get(section)
-        source = within if isinstance(within, dict) else told
+        within = settings.get(section)
+        source = within if isinstance(within, dict) else settings
         for name, value in source.items():
             known = ALIASES.get(name, name)
             if known in names:
@@ -139,9 +139,9 @@ def _merge(out: Settings, file: Path, told: Mapping[str, Any]) -> None:
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")
 
 
-def _translated(told: Mapping[str, Any]) -> dict[str, Any]:
-    """``told`` with what other programs say otherwise, or take where nothing is said, in PEFT's words."""
-    out = dict(told)
+def _translated(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """``settings`` with what other programs say otherwise, or take where nothing is said, in PEFT's words."""
+    out = dict(settings)
     if out.get("lora_target_linear"):  # Axolotl
         out.setdefault("target_modules", "all-linear")
     if isinstance(target := out.get("lora_target"), str):  # LLaMA-Factory

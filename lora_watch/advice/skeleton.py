@@ -152,13 +152,13 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
     from transformers import AutoConfig
 
     try:
-        told = load_json(folder / "config.json", MOST_CONFIG_BYTES)
-        if layers := [name for name, value in told.items() if "layer" in name and _is_huge(value)]:
+        content = load_json(folder / "config.json", MOST_CONFIG_BYTES)
+        if layers := [name for name, value in content.items() if "layer" in name and _is_huge(value)]:
             raise ValueError(f"{layers[0]} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
         with within(MAKING, "making it"), torch.device("meta"):
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-            model = _maker(told, config, classifies)(config).to(_dtype(told))
+            model = _maker(content, config, classifies)(config).to(_dtype(content))
         if empty := next((name for name, p in model.named_parameters() if p.numel() == 0), None):
             raise ValueError(f"{empty} would hold no number")
     except Exception as error:  # configurations fail in as many ways as there are models
@@ -171,12 +171,12 @@ def _is_huge(value: Any) -> bool:
     return isinstance(value, (int, float)) and value > MOST_LAYERS
 
 
-def _maker(told: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:
+def _maker(content: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:
     """What makes a model of ``config``: the class that the file names, with a classifier's head where one is wanted."""
     import transformers
     from transformers import MODEL_FOR_SEQUENCE_CLASSIFICATION_MAPPING, AutoModel, AutoModelForSequenceClassification
 
-    architecture = str(next(iter(told.get("architectures") or ()), ""))
+    architecture = str(next(iter(content.get("architectures") or ()), ""))
     named = getattr(transformers, architecture, None)
     known = isinstance(named, type) and issubclass(named, transformers.PreTrainedModel)
     headed = known and architecture.endswith(tuple(TASK_TYPES))
@@ -185,9 +185,9 @@ def _maker(told: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[
     return named if known and named is not None else AutoModel.from_config
 
 
-def _dtype(told: Mapping[str, Any]) -> torch.dtype:
+def _dtype(content: Mapping[str, Any]) -> torch.dtype:
     """The dtype that the weights were saved in; float32 where the configuration does not say."""
-    dtype = getattr(torch, str(told.get("dtype") or told.get("torch_dtype")), None)
+    dtype = getattr(torch, str(content.get("dtype") or content.get("torch_dtype")), None)
     return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
 
 
@@ -202,12 +202,12 @@ def with_adapters(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
         import peft
     except ImportError:
         raise ValueError("PEFT says which layers it would adapt, and it is not installed: pip install peft") from None
-    told = dict(config)
-    kind = str(told.pop("peft_type", "LORA")).rpartition(".")[2].upper()
+    settings = dict(config)
+    kind = str(settings.pop("peft_type", "LORA")).rpartition(".")[2].upper()
     classes = {"LORA": peft.LoraConfig, "ADALORA": peft.AdaLoraConfig}
     if kind not in classes:
         raise ValueError(f"peft_type {kind} is not LoRA: known here are {', '.join(classes)}")
-    known = {name: value for name, value in told.items() if name in classes[kind].__dataclass_fields__}
+    known = {name: value for name, value in settings.items() if name in classes[kind].__dataclass_fields__}
     # What starts from the weights' own numbers cannot start from none; shapes and scales are the same.
     if isinstance(known.get("init_lora_weights"), str):
         known["init_lora_weights"] = True

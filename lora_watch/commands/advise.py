@@ -82,12 +82,12 @@ def advise(
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
     target_modules = "all-linear" if named == ["all-linear"] else named
-    told: Advice | Transfer
+    advised: Advice | Transfer
     try:
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            told = advice.transfer(
+            advised = advice.transfer(
                 from_model,
                 to_model,
                 rank,
@@ -101,7 +101,7 @@ def advise(
         elif alpha is not None or rslora:
             raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
         else:
-            told = advice.advise(
+            advised = advice.advise(
                 model,
                 task,
                 tokens=tokens,
@@ -115,35 +115,35 @@ def advise(
     if json:
         from lora_watch.strict_json import strict_json
 
-        typer.echo(strict_json(told.to_dict()).decode())
+        typer.echo(strict_json(advised.to_dict()).decode())
         return
     console = layers.console()
-    if isinstance(told, advice.Advice):
-        _show(console, told)
+    if isinstance(advised, advice.Advice):
+        _show(console, advised)
     else:
-        console.print(Text(f"{told.from_model} → {told.to_model}", style="bold"))
-        _list(console, told.reasons())
+        console.print(Text(f"{advised.from_model} → {advised.to_model}", style="bold"))
+        _list(console, advised.reasons())
         console.print(Text("Not carried over:"))
-        _list(console, told.does_not_transfer)
+        _list(console, advised.does_not_transfer)
     console.print()
     # Colours alone, which a pipe has not: Syntax fills its lines up with blanks.
     console.print(
-        Syntax(told.code(), "python", background_color="default") if console.is_terminal else Text(told.code())
+        Syntax(advised.code(), "python", background_color="default") if console.is_terminal else Text(advised.code())
     )
 
 
-def _show(console: Console, told: Advice) -> None:
+def _show(console: Console, advised: Advice) -> None:
     from lora_watch.advice.start import size_text
 
-    console.print(Text(f"{told.model}: {told.task}", style="bold"))
-    _list(console, told.reasons())
-    for line in _layers(told, console.width):
+    console.print(Text(f"{advised.model}: {advised.task}", style="bold"))
+    _list(console, advised.reasons())
+    for line in _layers(advised, console.width):
         console.print(Text(line), soft_wrap=True)
-    heads = told.trainable_parameters - told.adapter_parameters
+    heads = advised.trainable_parameters - advised.adapter_parameters
     head = f", {heads:,} of them in parts trained whole (a head)" if heads else ""
-    share = f"{100 * told.share:.2g} % of the model's {told.model_parameters:,}"
-    console.print(Text(f"{told.trainable_parameters:,} trainable parameters{head}: {share}."))
-    memory = told.memory
+    share = f"{100 * advised.share:.2g} % of the model's {advised.model_parameters:,}"
+    console.print(Text(f"{advised.trainable_parameters:,} trainable parameters{head}: {share}."))
+    memory = advised.memory
     console.print(
         Text(
             f"Memory: {size_text(memory.frozen)} frozen ({memory.frozen_dtype}); in float32 "
@@ -151,9 +151,9 @@ def _show(console: Console, told: Advice) -> None:
             f"{size_text(memory.optimizer)} Adam; {size_text(memory.total)} in all, without activations."
         )
     )
-    for alert in told.findings:
+    for alert in advised.findings:
         console.print(Text(str(alert).replace(" at step 0", ""), style="yellow"))
-    _list(console, told.notes)
+    _list(console, advised.notes)
 
 
 def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
@@ -164,7 +164,7 @@ def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
         console.print(Text(text), soft_wrap=True)
 
 
-def _layers(told: Advice, width: int) -> list[str]:
+def _layers(advised: Advice, width: int) -> list[str]:
     headings = ["layers", "number", "d_out × d_in", "r·(d_out\n+ d_in)", "of the\nlayer", "in all"]
     lines = [
         [
@@ -175,7 +175,7 @@ def _layers(told: Advice, width: int) -> list[str]:
             f"{100 * kind.share:.2g} %" if kind.share < 1 else f"{100 * kind.share:,.0f} %",
             f"{kind.count * kind.parameters:,}",
         ]
-        for kind in told.layers
+        for kind in advised.layers
     ]
-    total = ["all", str(sum(kind.count for kind in told.layers)), "", "", "", f"{told.adapter_parameters:,}"]
+    total = ["all", str(sum(kind.count for kind in advised.layers)), "", "", "", f"{advised.adapter_parameters:,}"]
     return layers.layer_table(headings, lines, width, total)

@@ -73,17 +73,17 @@ def compare(
     if figure is not None and figure.suffix not in SUFFIXES:
         raise misuse(f"--figure {figure}: a name that ends with .png, .svg or .pdf")
     try:
-        told = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
+        compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
     except ValueError as error:
         raise misuse(str(error)) from None
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
-    typer.echo(told.to_json().decode() if json else text(told), nl=not json)
+    typer.echo(compared.to_json().decode() if json else text(compared), nl=not json)
     if figure is not None:
         from lora_watch.comparison.figure import draw
 
         try:
-            draw(told, figure)
+            draw(compared, figure)
         except (OSError, ImportError, ValueError) as error:
             raise misuse(f"{figure} cannot be written: {error}") from None
-    raise typer.Exit(told.exit_code)
+    raise typer.Exit(compared.exit_code)

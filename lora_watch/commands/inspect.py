@@ -66,12 +66,12 @@ def inspect(
     from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 
     try:
-        told = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
+        inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
         difference = None
         if against is not None:
-            difference = compare_adapters(told, inspect_adapter(against, allow_pickle=allow_pickle))
+            difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
         if figure is not None:
-            draw(told, figure)
+            draw(inspection, figure)
     except (ValueError, ImportError) as error:
         raise misuse(str(error)) from None
     except OSError as error:
@@ -79,63 +79,64 @@ def inspect(
     if json:
         from lora_watch.strict_json import strict_json
 
-        content = told.to_dict() | {"against": None if difference is None else difference.to_dict()}
+        content = inspection.to_dict() | {"against": None if difference is None else difference.to_dict()}
         typer.echo(strict_json(content).decode())
         return
     console = layers.console()
-    _print(console, told, rows)
+    _print(console, inspection, rows)
     if difference is not None:
         _print_difference(console, difference, adapter, against, rows)
     if figure is not None:
         console.print(Text(f"drawn to {figure}"))
 
 
-def _print(console: Console, told: Inspection, rows: int) -> None:
-    measured = told.measurement
+def _print(console: Console, inspection: Inspection, rows: int) -> None:
+    measured = inspection.measurement
     relative = bool((measured.relative_norm == measured.relative_norm).any())
     columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
     headings = ["layer", "r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
     if relative:
         columns += ["relative_norm", "relative_spectral_norm"]
         headings += ["‖ΔW‖\n/‖W₀‖", "σ₁\n/σ₁(W₀)"]
-    order = sorted(range(len(measured.names)), key=lambda i: _rank(told.energy[i]))
+    order = sorted(range(len(measured.names)), key=lambda i: _rank(inspection.energy[i]))
     lines = []
     for i in order[: rows or None]:
-        adapter = told.saved.adapters[i]
+        adapter = inspection.saved.adapters[i]
         values = [_cell(getattr(measured, column)[i]) for column in columns]
         head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
-        lines.append([*head, *values[:5], f"{100 * told.energy[i]:.3g} %", *values[5:]])
+        lines.append([*head, *values[:5], f"{100 * inspection.energy[i]:.3g} %", *values[5:]])
     _write(console, headings, lines)
     if len(lines) < len(order):
         console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
-    ranks = sorted({adapter.r for adapter in told.saved.adapters})
+    ranks = sorted({adapter.r for adapter in inspection.saved.adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
-    kinds = ", ".join(sorted({adapter.variant for adapter in told.saved.adapters}))
-    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in told.saved.adapters}))
-    whole = f"‖ΔW‖ of all {told.delta_norm:.4g}, largest σ₁ {_cell(min(measured.spectral_norm, key=_rank))}"
-    head = f"{len(order)} layers ({kinds}), {told.saved.parameters:,} parameters, rank {span}, s = {formulas}"
+    kinds = ", ".join(sorted({adapter.variant for adapter in inspection.saved.adapters}))
+    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in inspection.saved.adapters}))
+    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {_cell(min(measured.spectral_norm, key=_rank))}"
+    head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
     console.print(Text(f"{head}, {whole}"))
-    if told.not_finite:
-        console.print(Text(f"NOT FINITE: {', '.join(told.not_finite[:5])}: this adapter is broken", style="red"))
-    for note in told.notes:
+    if inspection.not_finite:
+        console.print(Text(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", style="red"))
+    for note in inspection.notes:
         console.print(Text(f"note: {note}"))
 
 
-def _print_difference(console: Console, told: Difference, first: Path, second: Path | None, rows: int) -> None:
+def _print_difference(console: Console, difference: Difference, first: Path, second: Path | None, rows: int) -> None:
     console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
-    order = sorted(range(len(told.names)), key=lambda i: _rank(told.distance[i]))
-    order = [i for i in order if not told.still[i]]
-    columns = (told.ratio, told.cosine, told.distance)
+    order = sorted(range(len(difference.names)), key=lambda i: _rank(difference.distance[i]))
+    order = [i for i in order if not difference.still[i]]
+    columns = (difference.ratio, difference.cosine, difference.distance)
     lines = [
-        [told.names[i], *(_quotient(column[i], told.broken[i]) for column in columns)] for i in order[: rows or None]
+        [difference.names[i], *(_quotient(column[i], difference.broken[i]) for column in columns)]
+        for i in order[: rows or None]
     ]
     if lines:
         _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines)
     if len(lines) < len(order):
         console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
-    if still := int(told.still.sum()):
-        console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(told.names)} layers"))
-    for where, names in (("first", told.only_first), ("second", told.only_second)):
+    if still := int(difference.still.sum()):
+        console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(difference.names)} layers"))
+    for where, names in (("first", difference.only_first), ("second", difference.only_second)):
         if names:
             console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
 

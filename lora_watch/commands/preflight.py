@@ -88,10 +88,10 @@ def preflight(
     from lora_watch.alerts import Severity
 
     try:
-        told = read_settings(settings, allow_pickle)
+        given = read_settings(settings, allow_pickle)
         judged = judge(
-            told.lora,
-            told.arguments,
+            given.lora,
+            given.arguments,
             model=model,
             task=task,
             reference=reference,
@@ -104,10 +104,10 @@ def preflight(
     if format is Format.json:
         from lora_watch.strict_json import strict_json
 
-        content = judged.to_dict(limit) | {"notes": [*told.notes, *judged.notes]}
+        content = judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]}
         typer.echo(strict_json(content).decode())
     else:
-        _print(judged, told.notes, limit.name.lower())
+        _print(judged, given.notes, limit.name.lower())
     raise typer.Exit(judged.exit_code(limit))
 
 
@@ -120,14 +120,14 @@ def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
     for note in (*notes, *judged.notes):
         typer.echo(f"note: {clean(note)}")
-    told = judged.settings
+    values = judged.settings
     parts = [
-        f"r {_all(told['r'])}",
-        f"lora_alpha {_all(told['lora_alpha'])}",
-        f"scale {_all(told['scale'])} ({', '.join(told['scale_formula'])})",
+        f"r {_all(values['r'])}",
+        f"lora_alpha {_all(values['lora_alpha'])}",
+        f"scale {_all(values['scale'])} ({', '.join(values['scale_formula'])})",
     ]
-    if told["learning_rate"] is not None:
-        parts.append(f"learning rate {told['learning_rate']:g}")
+    if values["learning_rate"] is not None:
+        parts.append(f"learning rate {values['learning_rate']:g}")
     typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
 
 

@@ -206,10 +206,10 @@ def _what_else(curve: Curve) -> Iterable[str]:
             f"{number(last.effective_lr)} at {_place(curve, last)}: under Adam it sets how fast ‖ΔW‖ grows."
         )
     for name, by_value in differences(line).items():
-        told = "; ".join(
+        values = "; ".join(
             f"{value} at {', '.join(_place(curve, c) for c in having)}" for value, having in by_value.items()
         )
-        yield f"{name} is not the same: {told}."
+        yield f"{name} is not the same: {values}."
 
 
 def _broken(curve: Curve) -> Iterable[str]:

@@ -77,15 +77,15 @@ def draw(comparison: Comparison, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def panels(told: Comparison) -> list[Panel]:
+def panels(comparison: Comparison) -> list[Panel]:
     """For the rank, then for the scale, where there are curves: quality, and norms."""
     out: list[Panel] = []
     for along, what, x_label in (("r", "rank", "rank r"), ("scale", "scale", "scale s")):
-        curves = [curve for curve in told.curves if curve.along == along][: len(COLOURS)]
+        curves = [curve for curve in comparison.curves if curve.along == along][: len(COLOURS)]
         if curves:
-            better = "higher" if told.higher_is_better else "lower"
-            lines = [_quality(curve, told.metric) for curve in curves]
-            out.append(Panel(f"Quality against {what} ({better} is better)", x_label, told.metric, lines))
+            better = "higher" if comparison.higher_is_better else "lower"
+            lines = [_quality(curve, comparison.metric) for curve in curves]
+            out.append(Panel(f"Quality against {what} ({better} is better)", x_label, comparison.metric, lines))
             norms = list(_norms(curves[0]))
             out.append(Panel(f"At the end, {curves[0].held()}", x_label, "median adapter", norms, log=True))
     return out

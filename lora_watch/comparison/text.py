@@ -23,30 +23,30 @@ _TEXTS = ("", "alerts", "folder")
 """Headings of columns of text."""
 
 
-def text(told: Comparison) -> str:
+def text(comparison: Comparison) -> str:
     """The tables, what follows of them, and what stands against it."""
     blocks: list[list[str]] = []
-    found = told.configurations
+    found = comparison.configurations
     if found:
-        better = "higher" if told.higher_is_better else "lower"
-        blocks.append([f"{runs(found)}, by {told.metric} ({better} is better)", "", *_qualities(told)])
+        better = "higher" if comparison.higher_is_better else "lower"
+        blocks.append([f"{runs(found)}, by {comparison.metric} ({better} is better)", "", *_qualities(comparison)])
         blocks.append(["At the end, median adapter (largest), mean over the runs:", "", *_norms(found)])
     if len(found) > 1 and (different := differences(found)):
         blocks.append(["Other settings that differ:", *(f"  {name}: {_values(v)}" for name, v in different.items())])
-    blocks += [[*curve_in_words(curve, told.worth), *_confounds(curve)] for curve in told.curves]
-    if found and not told.curves:
+    blocks += [[*curve_in_words(curve, comparison.worth), *_confounds(curve)] for curve in comparison.curves]
+    if found and not comparison.curves:
         blocks.append(["There are no two ranks and no two scales with a quality to compare."])
-    if told.notes:
-        blocks.append([f"note: {note}" for note in told.notes])
-    blocks += [[f"UNREADABLE {reason}"] for reason in told.unreadable]
+    if comparison.notes:
+        blocks.append([f"note: {note}" for note in comparison.notes])
+    blocks += [[f"UNREADABLE {reason}"] for reason in comparison.unreadable]
     return "\n\n".join("\n".join(block) for block in blocks)
 
 
-def _qualities(told: Comparison) -> list[str]:
-    metrics = [told.metric, *([TRAIN_LOSS] if told.metric != TRAIN_LOSS else [])]
+def _qualities(comparison: Comparison) -> list[str]:
+    metrics = [comparison.metric, *([TRAIN_LOSS] if comparison.metric != TRAIN_LOSS else [])]
     rows = [["r", "α", "s", "lr", "s·lr", "trainable", "runs", *metrics, "alerts", "", "folder"]]
-    marks = {id(curve.chosen): curve for curve in reversed(told.curves)}
-    for each in told.configurations:
+    marks = {id(curve.chosen): curve for curve in reversed(comparison.curves)}
+    for each in comparison.configurations:
         here = marks.get(id(each))
         size = next((t.trainable_parameters for t in each.trials if t.trainable_parameters is not None), None)
         rows.append(
@@ -127,9 +127,9 @@ def _spread(values: Sequence[float]) -> str:
 def _alerts(each: Configuration) -> str:
     names = {name for trial in each.trials for name in trial.alerts}
     sums = {name: sum(trial.alerts.get(name, 0) for trial in each.trials) for name in ("error", "warning", "info")}
-    told = ", ".join(f"{n} {name}" for name, n in sums.items() if name in names)
+    counts = ", ".join(f"{n} {name}" for name, n in sums.items() if name in names)
     out = sum(trial.out is not None for trial in each.trials)
-    return "; ".join(part for part in (told, f"{out} left out" if out else "") if part)
+    return "; ".join(part for part in (counts, f"{out} left out" if out else "") if part)
 
 
 def _values(by_value: dict[str, list[Configuration]]) -> str:

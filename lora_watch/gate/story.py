@@ -95,16 +95,16 @@ def _curves(incident: Any) -> Curves:
     steps = [whole(step) for step in incident["steps"]]
     names = [clean(adapter["name"]) for adapter in incident["adapters"]]
 
-    def add(metric: str, where: str, step: int, told: Any) -> None:
-        if told is not None:
-            curves.setdefault((metric, where), []).append((step, float(told)))
+    def add(metric: str, where: str, step: int, value: Any) -> None:
+        if value is not None:
+            curves.setdefault((metric, where), []).append((step, float(value)))
 
     for step, loss in zip(steps, incident.get("loss") or ()):
         add("loss", "the run", step, loss)
     for metric, rows in (incident.get("metrics") or {}).items():
         for step, row in zip(steps, rows):
-            for name, told in zip(names, row or ()):
-                add(clean(metric), name, step, told)
+            for name, value in zip(names, row or ()):
+                add(clean(metric), name, step, value)
     return curves
 
 

@@ -22,12 +22,12 @@ LOSS, RATIO, FOUND, EDGE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc0000", "#8
 """Okabe and Ito's, which colour-blind people can tell apart, on light and dark pages."""
 
 
-def lines(told: Suggestion) -> list[str]:
+def lines(suggestion: Suggestion) -> list[str]:
     """Loss and output ratio over the rates, one column a step, and under them where the suggestion is."""
-    curve = told.curve
+    curve = suggestion.curve
     if len(curve) < 2:
         return []
-    loss = sparkline(list(shown_loss(told)), len(curve))
+    loss = sparkline(list(shown_loss(suggestion)), len(curve))
     with np.errstate(divide="ignore", invalid="ignore"):
         ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
     known = np.isfinite(ratios)
@@ -35,29 +35,29 @@ def lines(told: Suggestion) -> list[str]:
     ratio = sparkline(list(np.where(known, ratios, floor)), len(curve)) if known.any() else "not measured"
     low, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
     axis = list(f"{low}{high.rjust(max(len(curve) - len(low), 0))}")
-    if told.rate is not None:
-        at = int(np.argmin(np.abs(np.log(curve.rates / told.rate))))
-        label = f"▲ {told.rate:g}"
+    if suggestion.rate is not None:
+        at = int(np.argmin(np.abs(np.log(curve.rates / suggestion.rate))))
+        label = f"▲ {suggestion.rate:g}"
         at = min(at, max(len(axis) - len(label), 0))
         axis[at : at + len(label)] = label
     return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {''.join(axis)}"]
 
 
-def html(told: Suggestion) -> str:
+def html(suggestion: Suggestion) -> str:
     """For notebooks."""
-    said = "<br>".join(markup.escape(sentence) for sentence in told.sentences())
-    return f"<div>{svg(told)}<p>{said}</p></div>"
+    said = "<br>".join(markup.escape(sentence) for sentence in suggestion.sentences())
+    return f"<div>{svg(suggestion)}<p>{said}</p></div>"
 
 
-def svg(told: Suggestion) -> str:
+def svg(suggestion: Suggestion) -> str:
     """The smoothed and the single losses, and below them the depth-scaled output ratio, over the learning rate."""
-    curve = told.curve
-    parts = [_text(LEFT, 18, told.sentences()[0], anchor="start", size=13)]
+    curve = suggestion.curve
+    parts = [_text(LEFT, 18, suggestion.sentences()[0], anchor="start", size=13)]
     if len(curve) > 1:
         x = _Axis(curve.rates[0], curve.rates[-1], LEFT, WIDTH - RIGHT, log=True)
         middle = TOP + (HEIGHT - TOP - BOTTOM - GAP) * 0.6
-        parts += _loss_panel(told, x, TOP, middle) + _ratio_panel(told, x, middle + GAP, HEIGHT - BOTTOM)
-        parts += [*_marks(told, x), _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "learning rate")]
+        parts += _loss_panel(suggestion, x, TOP, middle) + _ratio_panel(suggestion, x, middle + GAP, HEIGHT - BOTTOM)
+        parts += [*_marks(suggestion, x), _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "learning rate")]
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
@@ -77,62 +77,62 @@ class _Axis:
         return self._start + (self._of(value) - self._low) / self._span * self._length
 
 
-def shown_loss(told: Suggestion) -> FloatArray:
+def shown_loss(suggestion: Suggestion) -> FloatArray:
     """``[steps]``: the smoothed loss, cut off above where the sweep began: what explodes would hide the rest."""
-    smooth, begun = smoothed(told.curve.losses), told.curve.losses[:BASELINE]
+    smooth, begun = smoothed(suggestion.curve.losses), suggestion.curve.losses[:BASELINE]
     start = float(np.nanmean(begun)) if np.isfinite(begun).any() else math.nan
     spread = max(start - float(np.nanmin(smooth)), 0.05 * abs(start)) if np.isfinite(smooth).any() else math.nan
     return np.where(np.isfinite(smooth), np.minimum(smooth, start + 0.5 * spread), math.nan)
 
 
-def _loss_panel(told: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    shown = shown_loss(told)
+def _loss_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
+    shown = shown_loss(suggestion)
     known = np.isfinite(shown)
     if not known.any():
         return [_text(LEFT, top + 20, "no finite loss", anchor="start")]
-    highest, lowest = float(shown[known].max()), float(np.nanmin(told.curve.losses))
+    highest, lowest = float(shown[known].max()), float(np.nanmin(suggestion.curve.losses))
     y = _Axis(lowest, highest, bottom, top)
     dots = [
         f'<circle cx="{x(rate):.1f}" cy="{y(loss):.1f}" r="2" fill="{LOSS}" opacity="0.4"/>'
-        for rate, loss in zip(told.curve.rates, told.curve.losses)
+        for rate, loss in zip(suggestion.curve.rates, suggestion.curve.losses)
         if math.isfinite(loss) and loss <= highest
     ]
-    line = _line([(x(rate), y(value)) for rate, value in zip(told.curve.rates[known], shown[known])], LOSS)
+    line = _line([(x(rate), y(value)) for rate, value in zip(suggestion.curve.rates[known], shown[known])], LOSS)
     ticks = [_text(LEFT - 6, y(value) + 4, f"{value:.3g}", anchor="end") for value in (lowest, highest)]
     return [_frame(top, bottom), *dots, line, *ticks, _text(LEFT + 6, bottom - 6, "loss", anchor="start", fill=LOSS)]
 
 
-def _ratio_panel(told: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    known = np.isfinite(told.curve.sizes) & (told.curve.sizes > 0)
+def _ratio_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
+    known = np.isfinite(suggestion.curve.sizes) & (suggestion.curve.sizes > 0)
     label = _text(LEFT + 6, top + 14, "depth-scaled output ratio", anchor="start", fill=RATIO)
-    rates = _rate_ticks(told.curve.rates, x, bottom)
+    rates = _rate_ticks(suggestion.curve.rates, x, bottom)
     if not known.any():
         return [_frame(top, bottom), label, *rates]
-    sizes = told.curve.sizes[known]
+    sizes = suggestion.curve.sizes[known]
     y = _Axis(min(float(sizes.min()), 0.5), max(float(sizes.max()), 2.0), bottom, top, log=True)
     one = y(1.0)
     level = (
         f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>'
     )
-    line = _line([(x(rate), y(size)) for rate, size in zip(told.curve.rates[known], sizes)], RATIO)
+    line = _line([(x(rate), y(size)) for rate, size in zip(suggestion.curve.rates[known], sizes)], RATIO)
     return [_frame(top, bottom), level, line, _text(LEFT - 6, one + 4, "1", anchor="end"), label, *rates]
 
 
-def _marks(told: Suggestion, x: _Axis) -> list[str]:
+def _marks(suggestion: Suggestion, x: _Axis) -> list[str]:
     """The suggestion, its range and the edge, over both panels."""
-    first, last = told.curve.rates[0], told.curve.rates[-1]
+    first, last = suggestion.curve.rates[0], suggestion.curve.rates[-1]
 
     def inside(rate: float) -> float:
         return x(min(max(rate, first), last))
 
     marks, span = [], f'y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
-    if told.low is not None and told.high is not None:
-        left, right = inside(told.low), inside(told.high)
+    if suggestion.low is not None and suggestion.high is not None:
+        left, right = inside(suggestion.low), inside(suggestion.high)
         marks.append(
             f'<rect x="{left:.1f}" y="{TOP}" width="{max(right - left, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}" '
             f'fill="{FOUND}" opacity="0.15"/>'
         )
-    for rate, colour, name in ((told.rate, FOUND, "suggestion"), (told.edge, EDGE, "edge")):
+    for rate, colour, name in ((suggestion.rate, FOUND, "suggestion"), (suggestion.edge, EDGE, "edge")):
         if rate is not None:
             at = inside(rate)
             marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" {span} stroke="{colour}" stroke-width="1.5"/>')

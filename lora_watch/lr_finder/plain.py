@@ -73,11 +73,11 @@ class Watched:
         return suggestion(self.sweep, ratios, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
 
 
-def _of_the_first_rank(told: tuple[Any, ...]) -> tuple[Any, ...]:
+def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
     """What the first of several processes has seen: all go on, stop and conclude alike."""
     if world_size() == 1:
-        return told
-    box = [told]
+        return seen
+    box = [seen]
     torch.distributed.broadcast_object_list(box, src=0)
     return box[0]
 

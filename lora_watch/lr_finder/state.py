@@ -67,10 +67,10 @@ def put_back(
         back()
         left += walk.differing()
         if left:
-            log.warning("lora_watch: %s", told(left))
+            log.warning("lora_watch: %s", change_message(left))
 
 
-def told(left: Collection[str]) -> str:
+def change_message(left: Collection[str]) -> str:
     """What is not as it was before a sweep, in a sentence."""
     more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
     return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."

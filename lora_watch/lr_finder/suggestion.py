@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.lr_finder import drawing
 from lora_watch.lr_finder.estimate import Estimate, estimate
-from lora_watch.lr_finder.state import told
+from lora_watch.lr_finder.state import change_message
 from lora_watch.lr_finder.sweep import Curve, Sweep
 from lora_watch.sinks.files import replace_file
 from lora_watch.strict_json import strict_json
@@ -96,7 +96,7 @@ class Suggestion:
                 "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
             )
         if self.left:
-            said.append(told(self.left))
+            said.append(change_message(self.left))
         if self.why:
             said.append(self.why)
         if self.rate is None and self.rate_or_middle is not None:

@@ -95,8 +95,8 @@ class Guard:
         elif self._is_new(doing):
             trace = (type(error), error, error.__traceback__)
             log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
-            told = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
-            message = f"lora_watch itself failed while {doing}: {told}"
+            message_of_error = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
+            message = f"lora_watch itself failed while {doing}: {message_of_error}"
             self._report(message, "the traceback is in the log; training is not affected")
 
     def _is_new(self, failure: str) -> bool:

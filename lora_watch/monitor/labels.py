@@ -59,8 +59,8 @@ class SeenLabels:
         with self.guard("counting labels"):
             if counts is not None and losses and loss is not None:
                 own = torch.stack(losses).float().mean()
-                told = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
-                return counts * ((told - own).abs() <= SAME * own.abs())
+                reported = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
+                return counts * ((reported - own).abs() <= SAME * own.abs())
         return None
 
     def take_targets(self) -> Tensor | None:

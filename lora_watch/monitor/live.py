@@ -102,11 +102,11 @@ class LiveSettings:
 
     def advised(self, changed: Mapping[str, list[float]]) -> dict[str, float]:
         """What the next run is to begin with for what has been ``changed`` in this one: there alpha does it."""
-        told = {RATE: self._values[RATE] / self._start} if RATE in changed else {}
+        settings = {RATE: self._values[RATE] / self._start} if RATE in changed else {}
         alpha = usual_alpha(self._roster.run)
         if START in changed and alpha is not None:
-            told["lora_alpha"] = alpha * self._start**2
-        return {name: float(f"{value:.12g}") for name, value in told.items()}  # 0.003, not 0.0030000000000000005
+            settings["lora_alpha"] = alpha * self._start**2
+        return {name: float(f"{value:.12g}") for name, value in settings.items()}  # 0.003, not 0.0030000000000000005
 
     def expect_to_stay(self) -> None:
         """The rates are as they are to be: the next update tells whether something sets them."""

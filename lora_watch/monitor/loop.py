@@ -185,8 +185,8 @@ class Loop:
             recorder = self._recorder
             _look_again(self, everywhere=self._cadence.due(self.steps).full)
             rates = tuple(recorder.roster.groups.lr if lr is None else lr)
-            told = {"labels": labels, "targets": targets}
-            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **told)
+            seen = {"labels": labels, "targets": targets}
+            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)
             if dropped or not self._waiting.arrival.late:
                 self._judge_waiting(dropped)
@@ -292,10 +292,10 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
 
 
 def _verdict_of(judge: Judge) -> tuple[Verdict, str | None]:
-    told: tuple[Verdict, str | None] = "unknown", "lora_watch failed while it judged the whole run"
+    verdict: tuple[Verdict, str | None] = "unknown", "lora_watch failed while it judged the whole run"
     with judge.guard("judging the whole run"):
-        told = judge.verdict()
-    return told
+        verdict = judge.verdict()
+    return verdict
 
 
 def _in_html(loop: Loop) -> str:

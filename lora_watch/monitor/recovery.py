@@ -271,7 +271,7 @@ class Recovery(NoRecovery):
         self._last = recovered
         changed = recovered.changed if advise else {}
         self._advised |= self._settings.advised(changed)
-        self._alert = told_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
+        self._alert = alert_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
         self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._judge.story = [*self._judge.story, self._alert.message]
         alerts = [*closed, *self._judge.episodes.say(self._alert)]
@@ -331,7 +331,7 @@ def adds_nothing(record: StepRecord | None) -> bool:
     return reading is not None and bool(reading.known.all()) and not reading.values.any()
 
 
-def told_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
+def alert_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
     """The alert that says how a run has recovered. ``settings``: what the next run should begin with."""
     of = f"for {cause.rule} {cause.name}"
     changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())

@@ -119,10 +119,10 @@ class Roster:
         self.groups = ParameterGroups(self._optimizer, self.adapters)
         self.base = self._read_base_norms()
         with self.gathered():
-            told = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
+            described = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
         self.run = replace(
             self.run,
-            adapters=told,
+            adapters=described,
             versions=_versions(),
             optimizer=self.groups.name,
             peak_lr=self._given.peak_lr or self.groups.peak_lr,

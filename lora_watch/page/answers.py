@@ -78,16 +78,16 @@ class Answers:
 
 def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
     """What a run says of itself, and from which step on which alert is the one to show first."""
-    told, first = reader.verdict(None, "", run), []
-    if told["verdict"] in (None, "running"):
+    reported, first = reader.verdict(None, "", run), []
+    if reported["verdict"] in (None, "running"):
         finished = files.runs[run]
-        told = {"verdict": "running" if finished.going else finished.verdict, "message": finished.message}
+        reported = {"verdict": "running" if finished.going else finished.verdict, "message": finished.message}
     alerts = [Alert.from_dict(alert) for alert in reader.alerts(None, "", run)["alerts"]]
     for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
         place = reader.first_alert(None, "", run, step)
         if not first or first[-1][1] != place:
             first.append([step, place])
-    return {**told, "first": first}
+    return {**reported, "first": first}
 
 
 def _spectra(reader: Reader, run: str) -> list[Any]:

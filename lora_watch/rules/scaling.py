@@ -64,13 +64,13 @@ class AggressiveScale(Rule):
         worst = int(np.nanargmax(np.where(np.isnan(lr), -1.0, scale * lr)))
         product = f"s·lr = {scale[worst] * lr[worst]:.2g}"
         factors = f"scale {scale[worst]:g} ({adapters[worst].scale_formula}) × learning rate {lr[worst]:g}"
-        told = f"{product} is too high: {factors}" if leaps else f"{product} is above the rule of thumb: {factors}"
+        message = f"{product} is too high: {factors}" if leaps else f"{product} is above the rule of thumb: {factors}"
         if math.isfinite(size):
-            told += f". The first full step adds {size:.2g} of the weights' norm, summed over "
-            told += f"{count(record.run.blocks, 'block')} (threshold {self.first_step:g})"
+            message += f". The first full step adds {size:.2g} of the weights' norm, summed over "
+            message += f"{count(record.run.blocks, 'block')} (threshold {self.first_step:g})"
         change = weaker(record, weaker_by(record))
         return Finding(
-            f"{told}.",
+            f"{message}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
             metric="relative_norm" if leaps else "effective_lr",
             threshold=self.first_step if leaps else self.scale * self.lr,

@@ -197,10 +197,10 @@ class EventLog:
     def ended(self) -> tuple[Verdict | None, str | None]:
         """The latest session's verdict and why; no verdict if it left none: it was killed, or is still going."""
         last = [record for record in self._records if record.kind != "step"][-1:]
-        told = next((_document(values, tags.VERDICT, dict) for _, values in self._read(last)), None)
-        if told is None or told.get("verdict") not in get_args(Verdict):
+        reported = next((_document(values, tags.VERDICT, dict) for _, values in self._read(last)), None)
+        if reported is None or reported.get("verdict") not in get_args(Verdict):
             return None, None
-        return told["verdict"], told.get("message")
+        return reported["verdict"], reported.get("message")
 
     def tensors(self) -> dict[str, list[Tensor]]:
         """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""

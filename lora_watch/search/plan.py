@@ -61,9 +61,9 @@ class Configuration:
         return {"name": self.name, **asdict(self), "scale": self.scale, "effective_lr": effective_lr}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Configuration:
+    def from_dict(cls, serialised: Mapping[str, Any]) -> Configuration:
         """The configuration that ``to_dict`` wrote. Raises KeyError or TypeError for anything else."""
-        return cls(**{field.name: told[field.name] for field in fields(cls)})
+        return cls(**{field.name: serialised[field.name] for field in fields(cls)})
 
 
 @dataclass(frozen=True)
@@ -154,14 +154,14 @@ class Plan:
         return {**asdict(self), "ranks": list(self.ranks), "scales": list(self.scales)}
 
     @classmethod
-    def from_dict(cls, told: Mapping[str, Any]) -> Plan:
+    def from_dict(cls, serialised: Mapping[str, Any]) -> Plan:
         """The plan that ``to_dict`` or ``to_json`` wrote. Raises ValueError for anything else."""
-        if "plan" in told and isinstance(told["plan"], Mapping):
-            if told.get("version") != PLAN_VERSION:
-                raise ValueError(f"a plan of version {told.get('version')!r}; known here: {PLAN_VERSION}")
-            told = told["plan"]
+        if "plan" in serialised and isinstance(serialised["plan"], Mapping):
+            if serialised.get("version") != PLAN_VERSION:
+                raise ValueError(f"a plan of version {serialised.get('version')!r}; known here: {PLAN_VERSION}")
+            serialised = serialised["plan"]
         try:
-            return cls(**told)
+            return cls(**serialised)
         except TypeError as error:
             raise ValueError(f"this is no plan of lora-watch: {error}") from None
 

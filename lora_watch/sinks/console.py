@@ -65,9 +65,9 @@ class ConsoleSink:
 
     def finish(self, verdict: str, message: str | None) -> None:
         numbers = sorted(self._history.counts.items(), reverse=True)
-        told = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
+        alerts = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
         said = _SAYS.get(verdict, f"was {verdict}") + (f" ({message})" if verdict == "unknown" else "")
-        parts = [f"the run {said}", told]
+        parts = [f"the run {said}", alerts]
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             parts.append(f"lora_watch itself failed at something ({MONITOR_FAILURE}): lora-watch check does not pass")
         # What the run has recovered from comes before the word that it has.

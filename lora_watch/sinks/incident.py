@@ -99,7 +99,7 @@ class FlightRecorder:
         self._incident: Alert | None = None
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
-        self._adapter_told = False
+        self._adapter_reported = False
         """What was written last names the good adapter that is there."""
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -151,7 +151,7 @@ class FlightRecorder:
     def _adapter_arrived(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
         good = self._last_good
-        return good is not None and not self._adapter_told and good.is_saved(self._report.directory / FOLDER)
+        return good is not None and not self._adapter_reported and good.is_saved(self._report.directory / FOLDER)
 
     def _is_serious(self, alert: Alert) -> bool:
         return alert.severity >= Severity.ERROR or self._policy.counts(alert)
@@ -186,16 +186,16 @@ class FlightRecorder:
             if self._last_good is not None:
                 self._last_good.save(folder / FOLDER, verdict)
         finally:  # the record is worth having without the adapter
-            replace_file(folder / FILE, strict_json(self._told(folder, verdict, message)))
+            replace_file(folder / FILE, strict_json(self._serialised(folder, verdict, message)))
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
 
-    def _told(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
+    def _serialised(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
         latest = self._kept[-1].record.run.names if self._kept else ()
         kept = [entry for entry in self._kept if entry.record.run.names == latest]  # a vector has one order
         records = [entry.record for entry in kept]
         began = self._incident.step if self._incident is not None else self._at
         good = self._last_good
-        saved = self._adapter_told = good is not None and good.is_saved(folder / FOLDER)
+        saved = self._adapter_reported = good is not None and good.is_saved(folder / FOLDER)
         return {
             "version": INCIDENT_VERSION,
             "run_id": self._report.run_id,

@@ -55,8 +55,8 @@ class Inspection:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data; its schema is ``inspect.json`` of ``lora_watch.schema``. None means unknown, NaN was measured."""
-        told = self.measurement.to_dict()
-        columns = [key for key in told if key not in ("names", "methods", "r")]
+        measured = self.measurement.to_dict()
+        columns = [key for key in measured if key not in ("names", "methods", "r")]
         base = self.saved.config.get("base_model_name_or_path")
         return {
             "version": INSPECTION_VERSION,
@@ -77,7 +77,7 @@ class Inspection:
                     "scale_formula": adapter.scale_formula,
                     "energy": float(self.energy[i]),
                     "spectrum": self.spectra[i].tolist(),
-                    **{column: told[column][i] for column in columns},
+                    **{column: measured[column][i] for column in columns},
                 }
                 for i, adapter in enumerate(self.saved.adapters)
             ],

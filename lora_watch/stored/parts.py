@@ -31,7 +31,7 @@ def write_part(
 ) -> None:
     """What ``rank`` has after ``step`` steps: ``tensors``, on the CPU, each of which belongs in its place. Raises
     OSError."""
-    told = {
+    header = {
         "version": VERSION,
         "step": step,
         "ranks": ranks,
@@ -39,7 +39,7 @@ def write_part(
     }
     folder.mkdir(parents=True, exist_ok=True)
     file = folder / f"part-{rank:05d}-of-{ranks:05d}.safetensors"
-    save_file(dict(tensors), file, {"lora_watch": json.dumps(told)})
+    save_file(dict(tensors), file, {"lora_watch": json.dumps(header)})
 
 
 def read_parts(folder: Path) -> dict[str, Tensor]:
@@ -51,20 +51,20 @@ def read_parts(folder: Path) -> dict[str, Tensor]:
     Raises StoredError where a part is missing or damaged, or they are not of one step.
     """
     files = sorted(folder.glob("part-*-of-*.safetensors"))
-    told = [_told(file) for file in files]
+    headers = [_header(file) for file in files]
     if not files:
         raise StoredError(f"{folder}: no parts of an adapter are there")
-    if len({(one["step"], one["ranks"]) for one in told}) > 1:
+    if len({(one["step"], one["ranks"]) for one in headers}) > 1:
         raise StoredError(f"{folder}: the parts are of several steps or runs")
-    if len(files) != told[0]["ranks"]:
+    if len(files) != headers[0]["ranks"]:
         raise StoredError(
-            f"{folder}: {len(files)} of {told[0]['ranks']} parts are there; if the machines of a run share no "
+            f"{folder}: {len(files)} of {headers[0]['ranks']} parts are there; if the machines of a run share no "
             "folder, copy the other parts here"
         )
     pieces: dict[str, dict[tuple[int, ...], Tensor]] = {}
     places: dict[str, Mapping[str, Any]] = {}
     try:
-        for file, one in zip(files, told):
+        for file, one in zip(files, headers):
             with opened(file) as content:
                 for name, place in one["tensors"].items():
                     pieces.setdefault(name, {})[tuple(place["offset"])] = content.get_tensor(name)
@@ -74,14 +74,14 @@ def read_parts(folder: Path) -> dict[str, Tensor]:
         raise StoredError(f"{folder}: the parts do not fit each other: {clean(error)}") from None
 
 
-def _told(file: Path) -> dict[str, Any]:
+def _header(file: Path) -> dict[str, Any]:
     with opened(file) as content:
         metadata = content.metadata()
     try:
-        told = parse_json(metadata["lora_watch"])
-        if told["version"] != VERSION:
-            raise ValueError(f"version {told['version']}")
-        return {"step": whole(told["step"]), "ranks": whole(told["ranks"]), "tensors": dict(told["tensors"])}
+        header = parse_json(metadata["lora_watch"])
+        if header["version"] != VERSION:
+            raise ValueError(f"version {header['version']}")
+        return {"step": whole(header["step"]), "ranks": whole(header["ranks"]), "tensors": dict(header["tensors"])}
     except MISFITS as error:
         raise StoredError(f"{file}: not a part of an adapter: {clean(error)}") from None
 

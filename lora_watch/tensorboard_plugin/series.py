@@ -67,11 +67,13 @@ class Reader:
         return {**last, "notes": [*_texts(last.get("notes")), *notes]}
 
     def rules(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
-        """``{"rules": those of the run, by family}``: see ``lora_watch.guide.told``."""
-        from lora_watch.guide import told
+        """``{"rules": those of the run, by family}``: see ``lora_watch.guide.texts_of``."""
+        from lora_watch.guide import texts_of
 
         listed = self.schema(ctx, experiment, run).get("rules")
-        return {"rules": told(rule for rule in listed if isinstance(rule, dict)) if isinstance(listed, list) else []}
+        return {
+            "rules": texts_of(rule for rule in listed if isinstance(rule, dict)) if isinstance(listed, list) else []
+        }
 
     def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
@@ -85,9 +87,9 @@ class Reader:
     def first_alert(self, ctx: Any, experiment: str, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
         up to then; None without any."""
-        told = self.alerts(ctx, experiment, run)["alerts"]
+        serialised = self.alerts(ctx, experiment, run)["alerts"]
         known = {}
-        for place, plain in enumerate(told):
+        for place, plain in enumerate(serialised):
             with suppress(ValueError):  # from another version
                 alert = Alert.from_dict(plain)
                 gone = alert.closed_step is not None and (step is None or alert.closed_step <= step)
@@ -101,10 +103,10 @@ class Reader:
     def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
         for event in reversed(self._read(ctx, experiment, run, tags.VERDICT)):
-            told = document(event.tensor, dict)
-            if told is not None and isinstance(told.get("verdict"), str):
-                message = told.get("message")
-                return {"verdict": told["verdict"], "message": message if isinstance(message, str) else None}
+            reported = document(event.tensor, dict)
+            if reported is not None and isinstance(reported.get("verdict"), str):
+                message = reported.get("message")
+                return {"verdict": reported["verdict"], "message": message if isinstance(message, str) else None}
         return {"verdict": None, "message": None}
 
     def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:

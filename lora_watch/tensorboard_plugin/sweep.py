@@ -26,11 +26,11 @@ def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
             trials.append(_trial(reader, ctx, experiment, run, evaluation.get(run)))
         except MISFITS as error:
             notes.append(f"{clean(run)} is left out: {clean(error)}")
-    told = of_trials(trials)
-    content = told.to_dict()
+    comparison = of_trials(trials)
+    content = comparison.to_dict()
     content["notes"] += notes
-    for curve, plain in zip(told.curves, content["curves"]):
-        plain["words"] = [line.strip() for line in curve_in_words(curve, told.worth)]
+    for curve, plain in zip(comparison.curves, content["curves"]):
+        plain["words"] = [line.strip() for line in curve_in_words(curve, comparison.worth)]
     return strict(content)
 
 
@@ -58,9 +58,9 @@ def _trial(reader: Reader, ctx: Any, experiment: str, run: str, evaluation: floa
     )
 
 
-def _alert(told: dict[str, Any]) -> Alert | None:
+def _alert(serialised: dict[str, Any]) -> Alert | None:
     """None for one that another version wrote."""
     try:
-        return Alert.from_dict(told)
+        return Alert.from_dict(serialised)
     except ValueError:
         return None

@@ -195,8 +195,8 @@ class LoraWatchCallback(TrainerCallback):
             return
         failures: list[Alert] = []
         with self.guard("judging a step"):
-            made, told = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
-            failures = self.monitor.after_update(**told, step=state.global_step, lr=self._rates, updated=made)
+            made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
+            failures = self.monitor.after_update(**seen, step=state.global_step, lr=self._rates, updated=made)
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures

@@ -148,6 +148,6 @@ class LossTap:
     def take(self) -> dict[str, torch.Tensor | None]:
         """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
         ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
-        told = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
+        seen = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
         self._sum = self._targets = None
-        return told
+        return seen

@@ -38,9 +38,9 @@ SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "nu
 
 
 def config_of(code: str) -> Any:
-    told: dict[str, Any] = {}
-    exec(code, told)
-    return told["config"]
+    made: dict[str, Any] = {}
+    exec(code, made)
+    return made["config"]
 
 
 def folder(path: Path, config: Any, architecture: str) -> Path:
@@ -56,22 +56,22 @@ def command(*arguments: str) -> Result:
 # -- what it says is what happens --------------------------------------------------------------------------------------
 @pytest.mark.parametrize("task", [task.name for task in TASKS])
 def test_the_code_runs_and_makes_what_was_said(task: str) -> None:
-    told = advise(TINY_LLAMA, task)
-    model = get_peft_model(tiny_model(), config_of(told.code()))
-    assert model.get_nb_trainable_parameters()[0] == told.trainable_parameters == told.adapter_parameters
-    assert told.model_parameters == tiny_model().num_parameters()
+    advised = advise(TINY_LLAMA, task)
+    model = get_peft_model(tiny_model(), config_of(advised.code()))
+    assert model.get_nb_trainable_parameters()[0] == advised.trainable_parameters == advised.adapter_parameters
+    assert advised.model_parameters == tiny_model().num_parameters()
     adapters = find_adapters(model)
-    assert [a.scale for a in adapters] == pytest.approx([told.scale] * 28)
-    r = told.lora["r"]
-    assert told.ranks[0] <= r <= told.ranks[1]
-    assert sum(kind.count * r * (kind.d_out + kind.d_in) for kind in told.layers) == told.adapter_parameters
-    assert told.same_scale["alpha/r"] / r == pytest.approx(told.same_scale["alpha/sqrt(r)"] / math.sqrt(r))
-    assert not told.findings
+    assert [a.scale for a in adapters] == pytest.approx([advised.scale] * 28)
+    r = advised.lora["r"]
+    assert advised.ranks[0] <= r <= advised.ranks[1]
+    assert sum(kind.count * r * (kind.d_out + kind.d_in) for kind in advised.layers) == advised.adapter_parameters
+    assert advised.same_scale["alpha/r"] / r == pytest.approx(advised.same_scale["alpha/sqrt(r)"] / math.sqrt(r))
+    assert not advised.findings
 
 
 def test_the_first_step_foretold_is_the_one_that_comes() -> None:
-    told = advise(TINY_LLAMA, "instruction-tuning", learning_rate=1e-3)
-    model = lora(tiny_model(), r=told.lora["r"], alpha=told.lora["lora_alpha"])
+    advised = advise(TINY_LLAMA, "instruction-tuning", learning_rate=1e-3)
+    model = lora(tiny_model(), r=advised.lora["r"], alpha=advised.lora["lora_alpha"])
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer) as monitor:
         ids = torch.arange(64).reshape(2, 32)
@@ -80,15 +80,15 @@ def test_the_first_step_foretold_is_the_one_that_comes() -> None:
         monitor.step()
     assert monitor.last is not None
     measured = float(torch.tensor(monitor.last.metrics["relative_norm"].values).median())
-    assert told.first_step_relative_norm == pytest.approx(measured, rel=0.1)
-    assert told.first_step == pytest.approx(4 * told.first_step_relative_norm)
-    assert told.base_norms_from == "weights"
+    assert advised.first_step_relative_norm == pytest.approx(measured, rel=0.1)
+    assert advised.first_step == pytest.approx(4 * advised.first_step_relative_norm)
+    assert advised.base_norms_from == "weights"
 
 
 def test_the_easy_learning_rate_makes_an_easy_step() -> None:
-    told = advise(TINY_LLAMA, "instruction-tuning")
-    assert told.easy_learning_rate is not None
-    again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=told.easy_learning_rate)
+    advised = advise(TINY_LLAMA, "instruction-tuning")
+    assert advised.easy_learning_rate is not None
+    again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=advised.easy_learning_rate)
     assert again.first_step is not None
     assert EASY_STEP / 2.5 < again.first_step <= EASY_STEP
     hot = advise(TINY_LLAMA, "instruction-tuning", learning_rate=0.1)
@@ -96,11 +96,11 @@ def test_the_easy_learning_rate_makes_an_easy_step() -> None:
 
 
 def test_the_advised_settings_train_without_an_alert() -> None:
-    told = advise(TINY_LLAMA, "domain-adaptation")
-    assert told.easy_learning_rate is not None
-    model = get_peft_model(tiny_model(), config_of(told.code()))
+    advised = advise(TINY_LLAMA, "domain-adaptation")
+    assert advised.easy_learning_rate is not None
+    model = get_peft_model(tiny_model(), config_of(advised.code()))
     callback = LoraWatchCallback(fail_on="warning", console=False)
-    trainer = train(model, steps=20, lr=told.easy_learning_rate, callbacks=[callback], logging_steps=1)
+    trainer = train(model, steps=20, lr=advised.easy_learning_rate, callbacks=[callback], logging_steps=1)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < losses[0] - 0.5
 
@@ -109,11 +109,11 @@ def test_the_advised_settings_train_without_an_alert() -> None:
 def test_a_loaded_model_is_not_changed_and_gives_the_same_advice() -> None:
     model = tiny_model()
     before = {name: p.clone() for name, p in model.named_parameters()}
-    told = advise(model, "instruction-tuning", learning_rate=1e-3, dtype="float16")
+    advised = advise(model, "instruction-tuning", learning_rate=1e-3, dtype="float16")
     assert {name: torch.equal(p, before[name]) for name, p in model.named_parameters()} == dict.fromkeys(before, True)
     stored = advise(TINY_LLAMA, "instruction-tuning", learning_rate=1e-3)
-    assert told.first_step == pytest.approx(stored.first_step, rel=1e-6)
-    assert (told.lora, told.layers, told.memory) == (stored.lora, stored.layers, stored.memory)
+    assert advised.first_step == pytest.approx(stored.first_step, rel=1e-6)
+    assert (advised.lora, advised.layers, advised.memory) == (stored.lora, stored.layers, stored.memory)
 
 
 def test_without_weights_the_first_step_is_an_upper_bound(tmp_path: Path) -> None:
@@ -138,26 +138,26 @@ def test_a_model_of_70_billion_needs_no_memory(tmp_path: Path) -> None:
         vocab_size=128256,
         dtype="bfloat16",
     )
-    told = advise(folder(tmp_path, config, "LlamaForCausalLM"), "continued-pretraining")
-    assert told.model_parameters == 70_553_706_496
-    assert told.memory.frozen == 2 * told.model_parameters
-    assert told.lora["use_rslora"] is True
-    assert told.scale == pytest.approx(1)
-    assert told.trainable_parameters == 64 * 80 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672))
+    advised = advise(folder(tmp_path, config, "LlamaForCausalLM"), "continued-pretraining")
+    assert advised.model_parameters == 70_553_706_496
+    assert advised.memory.frozen == 2 * advised.model_parameters
+    assert advised.lora["use_rslora"] is True
+    assert advised.scale == pytest.approx(1)
+    assert advised.trainable_parameters == 64 * 80 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672))
 
 
 def test_an_encoder_gets_the_head_of_a_classifier(tmp_path: Path) -> None:
     config = BertConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99)
-    told = advise(folder(tmp_path, config, "BertModel"), "Classification")
-    assert told.lora["task_type"] == "SEQ_CLS"
-    assert told.trainable_parameters - told.adapter_parameters == 2 * 32 + 2  # two classes and their bias
+    advised = advise(folder(tmp_path, config, "BertModel"), "Classification")
+    assert advised.lora["task_type"] == "SEQ_CLS"
+    assert advised.trainable_parameters - advised.adapter_parameters == 2 * 32 + 2  # two classes and their bias
 
 
 def test_what_lies_in_a_head_that_is_trained_whole_is_not_missing(tmp_path: Path) -> None:
     config = MPNetConfig(**SMALL, vocab_size=99)  # its attention's output is called o, its head has an out_proj
-    told = advise(folder(tmp_path, config, "MPNetModel"), "classification")
-    assert told.trainable_parameters > told.adapter_parameters
-    assert not [note for note in told.notes if "no such module" in note]
+    advised = advise(folder(tmp_path, config, "MPNetModel"), "classification")
+    assert advised.trainable_parameters > advised.adapter_parameters
+    assert not [note for note in advised.notes if "no such module" in note]
 
 
 @pytest.mark.parametrize(
@@ -175,12 +175,12 @@ def test_what_lies_in_a_head_that_is_trained_whole_is_not_missing(tmp_path: Path
 def test_the_numbers_are_those_of_peft_on_the_class_that_the_configuration_names(
     config: Any, architecture: str, task: str, task_type: str | None, tmp_path: Path
 ) -> None:
-    told = advise(folder(tmp_path, config, architecture), task)
-    assert told.lora.get("task_type") == task_type
+    advised = advise(folder(tmp_path, config, architecture), task)
+    assert advised.lora.get("task_type") == task_type
     with torch.device("meta"):
-        model = get_peft_model(getattr(transformers, architecture)(config), config_of(told.code()))
+        model = get_peft_model(getattr(transformers, architecture)(config), config_of(advised.code()))
     trainable, everything = model.get_nb_trainable_parameters()
-    assert (told.trainable_parameters, told.model_parameters) == (trainable, everything - trainable)
+    assert (advised.trainable_parameters, advised.model_parameters) == (trainable, everything - trainable)
 
 
 def test_a_quantised_model_is_told_to_take_less(tmp_path: Path) -> None:
@@ -206,19 +206,19 @@ def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
     ):
         pytest.skip("in this transformers the experts are ordinary modules with names")
     model = folder(tmp_path, config, "MixtralForCausalLM")
-    told = advise(model, "instruction-tuning", target_modules=["q_proj"])
-    assert any("target_parameters" in note for note in told.notes)
+    advised = advise(model, "instruction-tuning", target_modules=["q_proj"])
+    assert any("target_parameters" in note for note in advised.notes)
     # What PEFT takes for linear differs between versions: the experts are in the table, or in a note.
-    told = advise(model, "instruction-tuning")
-    in_the_table = any("experts" in kind.name for kind in told.layers)
-    assert in_the_table is not any("target_parameters" in note for note in told.notes)
-    assert told.ranks == (16, 32)  # the router, eight wide, does not count
+    advised = advise(model, "instruction-tuning")
+    in_the_table = any("experts" in kind.name for kind in advised.layers)
+    assert in_the_table is not any("target_parameters" in note for note in advised.notes)
+    assert advised.ranks == (16, 32)  # the router, eight wide, does not count
 
 
 def test_a_rank_of_ones_own_and_names_that_are_not_there() -> None:
-    told = advise(TINY_LLAMA, "classification", rank=32, target_modules=["q_proj", "up_prj"])
-    assert str(told).splitlines()[1].startswith("Rank 32, where 4 to 8 is usual")
-    assert "The model has no such module: target_modules 'up_prj' (is 'up_proj' meant?)." in told.notes
+    advised = advise(TINY_LLAMA, "classification", rank=32, target_modules=["q_proj", "up_prj"])
+    assert str(advised).splitlines()[1].startswith("Rank 32, where 4 to 8 is usual")
+    assert "The model has no such module: target_modules 'up_prj' (is 'up_proj' meant?)." in advised.notes
 
 
 # -- rank and data -----------------------------------------------------------------------------------------------------
@@ -232,20 +232,20 @@ def test_more_data_allows_a_higher_rank_within_the_range() -> None:
 
 
 def test_what_is_not_known_is_said() -> None:
-    told = advise(TINY_LLAMA)
-    assert told.task == "unknown"
-    assert told.lora["r"] == 8
-    assert any("amount of data is not known" in note for note in told.notes)
-    assert any("No learning rate" in note and "2e-4" in note for note in told.notes)
-    assert told.first_step is None
+    advised = advise(TINY_LLAMA)
+    assert advised.task == "unknown"
+    assert advised.lora["r"] == 8
+    assert any("amount of data is not known" in note for note in advised.notes)
+    assert any("No learning rate" in note and "2e-4" in note for note in advised.notes)
+    assert advised.first_step is None
 
 
 def test_a_rank_of_ones_own_is_judged() -> None:
-    told = advise(TINY_LLAMA, "continued-pretraining", rank=4, target_modules=["q_proj", "v_proj"])
-    assert told.lora["r"] == 4
-    assert [alert.rule for alert in told.findings] == ["LW405"]
-    assert [kind.name for kind in told.layers] == [f"model.layers.*.self_attn.{x}_proj" for x in "qv"]
-    assert config_of(told.code()).target_modules == {"q_proj", "v_proj"}
+    advised = advise(TINY_LLAMA, "continued-pretraining", rank=4, target_modules=["q_proj", "v_proj"])
+    assert advised.lora["r"] == 4
+    assert [alert.rule for alert in advised.findings] == ["LW405"]
+    assert [kind.name for kind in advised.layers] == [f"model.layers.*.self_attn.{x}_proj" for x in "qv"]
+    assert config_of(advised.code()).target_modules == {"q_proj", "v_proj"}
 
 
 @pytest.mark.parametrize(
@@ -278,13 +278,13 @@ def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Pat
     config = LlamaConfig(hidden_size=512, intermediate_size=1024, num_hidden_layers=8, vocab_size=1024)
     config.num_attention_heads = config.num_key_value_heads = 8
     wide = folder(tmp_path, config, "LlamaForCausalLM")
-    told = transfer(TINY_LLAMA, wide, 8, alpha=16)
-    assert (told.widths, told.ranks, told.blocks) == ((128, 512), (8, 16), (4, 8))
-    assert told.lora["lora_alpha"] == 32
-    assert told.step_factor is None  # no weights in the second folder
-    assert any("without the frozen weights" in lost for lost in told.does_not_transfer)
+    advised = transfer(TINY_LLAMA, wide, 8, alpha=16)
+    assert (advised.widths, advised.ranks, advised.blocks) == ((128, 512), (8, 16), (4, 8))
+    assert advised.lora["lora_alpha"] == 32
+    assert advised.step_factor is None  # no weights in the second folder
+    assert any("without the frozen weights" in lost for lost in advised.does_not_transfer)
     rooted = transfer(TINY_LLAMA, wide, 8, alpha=16, use_rslora=True)
-    for each in (told, rooted):
+    for each in (advised, rooted):
         model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(each.code()))
         assert [a.scale for a in find_adapters(model)] == pytest.approx([each.scale] * 56, rel=1e-3)
 
@@ -295,10 +295,10 @@ def test_the_learning_rate_that_keeps_the_first_step(tmp_path: Path) -> None:
         if "_proj" in name:
             p.data *= 4
     model.save_pretrained(tmp_path)
-    told = transfer(TINY_LLAMA, tmp_path, 8, learning_rate=1e-3)
-    assert told.ranks == (8, 8)
-    assert told.step_factor == pytest.approx(0.25, rel=1e-3)
-    assert told.learning_rates == (1e-3, pytest.approx(5e-3))
+    advised = transfer(TINY_LLAMA, tmp_path, 8, learning_rate=1e-3)
+    assert advised.ranks == (8, 8)
+    assert advised.step_factor == pytest.approx(0.25, rel=1e-3)
+    assert advised.learning_rates == (1e-3, pytest.approx(5e-3))
     assert transfer(TINY_LLAMA, model, 8).step_factor == pytest.approx(0.25, rel=1e-3)
 
 
@@ -318,16 +318,16 @@ def test_blanks_between_names_of_targets_are_no_part_of_them() -> None:
 
 
 def test_the_json_is_the_schemas() -> None:
-    told = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "0.1", "--json").output)
-    assert errors("advice.json", told) == []
-    assert told["findings"]
+    content = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "0.1", "--json").output)
+    assert errors("advice.json", content) == []
+    assert content["findings"]
     moved = command(
         "--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--lr", "1", "--json"
     )
-    told = json.loads(moved.output)
-    assert errors("transfer.json", told) == []
-    assert told["ranks"] == [8, 8]
-    assert told["learning_rates"] == [1, 1]
+    content = json.loads(moved.output)
+    assert errors("transfer.json", content) == []
+    assert content["ranks"] == [8, 8]
+    assert content["learning_rates"] == [1, 1]
 
 
 @pytest.mark.parametrize(

@@ -51,11 +51,11 @@ SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
 
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
 def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
-    told = {"target_modules": ["q_proj", "v_proj"], **settings}
-    judged = preflight(told, {"learning_rate": lr}, model=TINY_LLAMA)
+    config = {"target_modules": ["q_proj", "v_proj"], **settings}
+    judged = preflight(config, {"learning_rate": lr}, model=TINY_LLAMA)
     assert rules_of(judged) == rules
     callback = LoraWatchCallback(console=False)
-    given = {"r": told["r"], "alpha": told["lora_alpha"], "targets": told["target_modules"]}
+    given = {"r": config["r"], "alpha": config["lora_alpha"], "targets": config["target_modules"]}
     rest = {name: value for name, value in settings.items() if name not in ("r", "lora_alpha")}
     train(lora(tiny_model(), **given, **rest), steps=1, lr=lr, callbacks=[callback])
     assert callback.monitor is not None
@@ -162,8 +162,8 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
 )
 def test_configuration_files_of_other_programs(text: str, tmp_path: Path) -> None:
     (tmp_path / "sft.yaml").write_text(text)
-    told = read_settings([tmp_path / "sft.yaml"])
-    judged = preflight(told.lora, told.arguments)
+    read = read_settings([tmp_path / "sft.yaml"])
+    judged = preflight(read.lora, read.arguments)
     assert rules_of(judged) == ["LW404"]
     assert judged.settings["learning_rate"] == pytest.approx(2e-4)
 
@@ -197,9 +197,9 @@ def test_what_other_programs_say_otherwise(text: str, says: dict[str, Any], tmp_
 )
 def test_what_other_programs_take_where_nothing_is_said(text: str, says: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "sft.yaml").write_text(text)
-    told = read_settings([tmp_path / "sft.yaml"])
-    assert told.lora == says
-    assert not any("PEFT's default" in note for note in preflight(told.lora, told.arguments).notes)
+    read = read_settings([tmp_path / "sft.yaml"])
+    assert read.lora == says
+    assert not any("PEFT's default" in note for note in preflight(read.lora, read.arguments).notes)
 
 
 def test_the_defaults_of_trl_are_trls() -> None:
@@ -227,9 +227,9 @@ def test_the_json_is_the_schemas(tmp_path: Path) -> None:
     file = written(tmp_path / "a.json", r=8, lora_alpha=16, learning_rate=0.05)
     for arguments in ((file,), (file, "--model", TINY_LLAMA)):
         shown = command(*arguments, "--format", "json")
-        told = json.loads(shown.output)
-        assert errors("preflight.json", told) == []
-        assert told["exit_code"] == shown.exit_code == (1 if "--model" in arguments else 0)
+        content = json.loads(shown.output)
+        assert errors("preflight.json", content) == []
+        assert content["exit_code"] == shown.exit_code == (1 if "--model" in arguments else 0)
 
 
 @pytest.mark.parametrize(

@@ -75,20 +75,20 @@ def compare(*arguments: str | Path) -> Result:
 
 
 def as_json(*arguments: str | Path) -> dict[str, Any]:
-    told = parse(compare(*arguments, "--json").stdout.encode())
-    assert errors("compare.json", told) == []  # whatever was compared
-    return told
+    content = parse(compare(*arguments, "--json").stdout.encode())
+    assert errors("compare.json", content) == []  # whatever was compared
+    return content
 
 
 def test_quality_against_rank(sweep: Sweep) -> None:
     folder, losses = sweep
-    told = as_json(folder)
-    assert (told["metric"], told["higher_is_better"]) == ("eval_loss", False)
-    for each, r in zip(told["configurations"], RANKS, strict=True):
+    content = as_json(folder)
+    assert (content["metric"], content["higher_is_better"]) == ("eval_loss", False)
+    for each, r in zip(content["configurations"], RANKS, strict=True):
         assert (each["r"], each["alpha"], each["scale"], each["learning_rate"]) == (r, r, 1, LR)
         assert {run["seed"]: run["quality"]["eval_loss"] for run in each["runs"]} == {s: losses[r, s] for s in SEEDS}
         assert each["mean"] == pytest.approx(statistics.fmean(losses[r, s] for s in SEEDS))
-    (curve,) = told["curves"]
+    (curve,) = content["curves"]
     assert (curve["along"], curve["held"]) == ("r", "s = 1, lr = 0.02")
     (broken,) = curve["confounds"]
     assert broken.startswith("At r = 32 ")
@@ -114,9 +114,9 @@ def test_the_text_says_what_to_take(sweep: Sweep) -> None:
 
 
 def test_norms_side_by_side_are_those_of_the_reports(sweep: Sweep) -> None:
-    told = as_json(sweep[0])["configurations"]
-    assert [len(each["runs"]) for each in told] == [len(SEEDS)] * len(RANKS)
-    for each in told:
+    content = as_json(sweep[0])["configurations"]
+    assert [len(each["runs"]) for each in content] == [len(SEEDS)] * len(RANKS)
+    for each in content:
         for run in each["runs"]:
             report = json.loads((Path(run["name"]) / "lora_watch" / "report.json").read_text())
             for metric in ("delta_norm", "output_ratio", "effective_rank"):
@@ -143,20 +143,20 @@ def test_confounds_are_named(muddle: Path) -> None:
 
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
-    told = as_json(sweep[0], tmp_path)
-    assert len(told["curves"]) == 1
-    assert any("broken ended at step" in note and "LW102" in note for note in told["notes"])
-    (broken,) = [run for c in told["configurations"] for run in c["runs"] if run["left_out"]]
+    content = as_json(sweep[0], tmp_path)
+    assert len(content["curves"]) == 1
+    assert any("broken ended at step" in note and "LW102" in note for note in content["notes"])
+    (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
 
 
 def test_event_files_alone_give_the_training_loss(sweep: Sweep, tmp_path: Path) -> None:
     for r in RANKS:
         shutil.copytree(sweep[0] / f"r{r}-seed0" / "runs", tmp_path / f"r{r}")
-    told, whole = as_json(tmp_path), as_json(sweep[0])
-    assert told["metric"] == "train_loss"
-    assert any("Evaluate each run at its end" in note for note in told["notes"])
-    for each, full in zip(told["configurations"], whole["configurations"], strict=True):
+    content, whole = as_json(tmp_path), as_json(sweep[0])
+    assert content["metric"] == "train_loss"
+    assert any("Evaluate each run at its end" in note for note in content["notes"])
+    for each, full in zip(content["configurations"], whole["configurations"], strict=True):
         (run,), first = each["runs"], full["runs"][0]
         assert [each[k] for k in ("r", "scale", "effective_lr")] == [full[k] for k in ("r", "scale", "effective_lr")]
         assert run["seed"] == 0
@@ -165,20 +165,20 @@ def test_event_files_alone_give_the_training_loss(sweep: Sweep, tmp_path: Path) 
 
 
 def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
-    told = as_json(sweep[0], "--metric", "train_loss", "--better", "higher")
-    assert (told["metric"], told["higher_is_better"]) == ("train_loss", True)
-    assert told["curves"][0]["pairs"][0]["gain"] < 0
+    content = as_json(sweep[0], "--metric", "train_loss", "--better", "higher")
+    assert (content["metric"], content["higher_is_better"]) == ("train_loss", True)
+    assert content["curves"][0]["pairs"][0]["gain"] < 0
     done = compare(sweep[0], "--metric", "eval_f1")
     assert done.exit_code == 2
     assert "eval_loss, train_loss" in done.stderr.replace("\n", " ")
 
 
 def test_its_schema_notices_what_is_wrong(sweep: Sweep) -> None:
-    told = as_json(sweep[0])
-    for key in told:
-        assert errors("compare.json", {name: value for name, value in told.items() if name != key}), key
+    content = as_json(sweep[0])
+    for key in content:
+        assert errors("compare.json", {name: value for name, value in content.items() if name != key}), key
     for path in (("configurations", 0, "mean"), ("curves", 0, "plateau"), ("curves", 0, "pairs", 0, "verdict")):
-        wrong = copy.deepcopy(told)
+        wrong = copy.deepcopy(content)
         inside = functools.reduce(operator.getitem, path[:-1], wrong)
         inside[path[-1]] = "splendid"
         assert errors("compare.json", wrong), path
@@ -216,13 +216,13 @@ def test_figures(sweep: Sweep, tmp_path: Path) -> None:
 
 def test_the_tab_says_the_same_from_tensorboards_data(sweep: Sweep) -> None:
     with routes(sweep[0]) as tab:
-        told = tab.json("sweep")
+        content = tab.json("sweep")
     curves, words = as_json(sweep[0])["curves"], compare(sweep[0]).stdout
-    said = [line for curve in told["curves"] for line in curve.pop("words")]
+    said = [line for curve in content["curves"] for line in curve.pop("words")]
     assert said
     assert [line for line in said if line not in words] == []
-    assert (told["metric"], told["notes"]) == ("eval_loss", [])
-    assert told["curves"] == [approximately(curve) for curve in curves]
+    assert (content["metric"], content["notes"]) == ("eval_loss", [])
+    assert content["curves"] == [approximately(curve) for curve in curves]
 
 
 def approximately(curve: dict[str, Any]) -> dict[str, Any]:

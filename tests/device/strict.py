@@ -138,10 +138,10 @@ def _compiler() -> str | None:
 
 def build() -> Path:
     """The library, compiled if nobody has yet."""
-    told = f"{torch.__version__} {_compiler()} {os.uname().machine}".encode() + SOURCE.read_bytes()
+    source = f"{torch.__version__} {_compiler()} {os.uname().machine}".encode() + SOURCE.read_bytes()
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lora_watch_tests"
     cache.mkdir(parents=True, exist_ok=True)
-    library = cache / f"strict-{hashlib.sha256(told).hexdigest()[:16]}.so"
+    library = cache / f"strict-{hashlib.sha256(source).hexdigest()[:16]}.so"
     with FileLock(f"{library}.lock"):
         if not library.exists():
             _compile(library)

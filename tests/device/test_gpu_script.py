@@ -9,11 +9,11 @@ from benchmarks import gpu
 
 def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     gpu.main(["--device", "strict", "--models", "toy", "--steps", "1", "--no-tests"])
-    told = capsys.readouterr().out
-    assert "nothing here is an accelerator" in told
-    assert "weights the same bit for bit with and without; norms agree with float64" in told
-    assert "output_ratio agrees with its definition" in told
-    assert "torch.compile (eager): the same losses" in told
+    output = capsys.readouterr().out
+    assert "nothing here is an accelerator" in output
+    assert "weights the same bit for bit with and without; norms agree with float64" in output
+    assert "output_ratio agrees with its definition" in output
+    assert "torch.compile (eager): the same losses" in output
 
 
 def test_it_finds_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,12 @@ def page(site: Path, name: str) -> str:
 def test_every_finding_has_a_page_that_says_what_to_do(site: Path):
     listed = page(site, "rules")
     assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE, RECOVERED} == set(pages())
-    for id, told in pages().items():
+    for id, entry in pages().items():
         text = page(site, f"rules/{id}")
         assert f'href="{id}/"' in listed
         for heading in ("What it means", "Check first", "How to fix it", "When to mute it"):
             assert heading in text, id
-        assert all((told.means, told.check, told.fix, told.mute)), id
+        assert all((entry.means, entry.check, entry.fix, entry.mute)), id
 
 
 def test_the_page_of_a_rule_of_training_shows_a_run_that_fires_and_a_healthy_one(site: Path):
@@ -136,14 +136,14 @@ def test_the_rule_of_ones_own_fires_when_it_should():
     text = (DOCS / "own-rules.md").read_text(encoding="utf-8")
     found = re.search(r"```python\n(.*?)```", text, re.DOTALL)
     assert found
-    told: dict = {}
-    exec(found[1], told)
+    namespace: dict = {}
+    exec(found[1], namespace)
     model = lora(tiny_model())
     # One A is made small and kept so: the product stays behind, as that of a layer that no gradient reaches.
     small = model.base_model.model.model.layers[1].self_attn.q_proj.lora_A["default"].weight
     small.requires_grad_(False).mul_(1e-6)
     for made, fires in ((model, True), (lora(tiny_model()), False)):
-        callback = LoraWatchCallback(rules=[told["LayerStandsStill"](times=50)], console=False)
+        callback = LoraWatchCallback(rules=[namespace["LayerStandsStill"](times=50)], console=False)
         train(made, steps=12, callbacks=[callback])
         assert callback.monitor is not None
         found_alerts = [alert for alert in callback.monitor.alerts if alert.rule == "MY001"]

@@ -74,8 +74,8 @@ def save_adapter(folder: Path, r: int, rows: int, **config: Any) -> None:
     folder.mkdir()
     start = "base_model.model.layers.0.self_attn.q_proj.lora_"
     save_file({f"{start}A.weight": torch.ones(r, 4), f"{start}B.weight": torch.ones(4, rows)}, folder / SAFE)
-    told = {"peft_type": "LORA", "r": r, "lora_alpha": 4, "target_modules": ["q_proj"], **config}
-    (folder / "adapter_config.json").write_text(json.dumps(told))
+    settings = {"peft_type": "LORA", "r": r, "lora_alpha": 4, "target_modules": ["q_proj"], **config}
+    (folder / "adapter_config.json").write_text(json.dumps(settings))
 
 
 SAFE = "adapter_model.safetensors"

@@ -58,9 +58,9 @@ def test_while_it_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 
     with pytest.raises(LoraWatchError) as ended:
         train()
-    told = capsys.readouterr().err.splitlines()
-    inert([*told, *str(ended.value).splitlines()])
-    assert any("::error::pwned" in line for line in told), "it is told, as one line"
+    printed = capsys.readouterr().err.splitlines()
+    inert([*printed, *str(ended.value).splitlines()])
+    assert any("::error::pwned" in line for line in printed), "it is told, as one line"
 
 
 @pytest.mark.parametrize("face", ["text", "json", "markdown", "github"])

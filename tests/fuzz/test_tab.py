@@ -196,8 +196,8 @@ def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorde
     )
     ctx = context.RequestContext()
     for run in ("run", "nowhere"):
-        told = [Reader(Board(each)).alerts(ctx, "", run) for each in (whole, other)]
-        assert told[0] == told[1]
+        answers = [Reader(Board(each)).alerts(ctx, "", run) for each in (whole, other)]
+        assert answers[0] == answers[1]
     mine, theirs = (Reader(Board(each)).metric(ctx, "", "run", "delta_norm")[0] for each in (whole, other))
     assert mine.steps.tolist() == theirs.steps.tolist()
     assert mine.values.tobytes() == theirs.values.tobytes()

@@ -187,9 +187,9 @@ def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> 
     )
     assert read.loss == pytest.approx(kept.loss, rel=1e-5)
     for name, adapter in kept.adapters.items():
-        told = read.adapters[name]
-        assert (told.r, told.scale) == (adapter.r, adapter.scale)
-        assert told.delta_norm == pytest.approx(adapter.delta_norm, rel=1e-5)
+        stored = read.adapters[name]
+        assert (stored.r, stored.scale) == (adapter.r, adapter.scale)
+        assert stored.delta_norm == pytest.approx(adapter.delta_norm, rel=1e-5)
     assert moved(healthy, read) == []
     assert str(healthy.parent) not in path.read_text()  # no path of somebody's machine in a file that is committed
 

@@ -151,9 +151,9 @@ def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) 
     check(tmp_path / "run", "--baseline", file, "--update-baseline")
     edit_json(file, tolerances={"loss": 0.5}, loss=9.0)
     check(tmp_path / "run", "--baseline", file, "--update-baseline")
-    told = json.loads(file.read_text())
-    assert told["tolerances"]["loss"] == 0.5
-    assert told["loss"] != 9.0
+    content = json.loads(file.read_text())
+    assert content["tolerances"]["loss"] == 0.5
+    assert content["loss"] != 9.0
     file.write_text(file.read_text()[:100])
     assert check(tmp_path / "run", "--baseline", file, "--update-baseline").exit_code == 0
     assert check(tmp_path / "run", "--baseline", file).exit_code == 0

@@ -260,7 +260,7 @@ def test_junit_survives_names_that_are_no_xml(hostile: Judgement) -> None:
 # -- JSON ------------------------------------------------------------------------------------------------------------
 def test_json_is_strict(hostile: Judgement, plain: Judgement) -> None:
     for judgement in (hostile, plain):
-        told = parse(as_json(judgement).encode("utf-8"))
-        assert told["exit_code"] == 2
-        assert len(told["unreadable"]) == 1
-    assert [run["failed"] for run in told["runs"]] == [True, False]
+        content = parse(as_json(judgement).encode("utf-8"))
+        assert content["exit_code"] == 2
+        assert len(content["unreadable"]) == 1
+    assert [run["failed"] for run in content["runs"]] == [True, False]

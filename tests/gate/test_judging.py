@@ -50,11 +50,11 @@ def test_the_report_and_the_events_tell_the_same(healthy: Path) -> None:
     assert of_events.run.loss_ends == pytest.approx(of_report.run.loss_ends)
     assert set(of_events.run.adapters) == set(of_report.run.adapters)
     for name, adapter in of_report.run.adapters.items():
-        told = of_events.run.adapters[name]
-        assert (told.r, told.trainable) == (adapter.r, adapter.trainable)
-        assert set(told.last) == set(adapter.last)
+        measured = of_events.run.adapters[name]
+        assert (measured.r, measured.trainable) == (adapter.r, adapter.trainable)
+        assert set(measured.last) == set(adapter.last)
         for metric, value in adapter.last.items():
-            assert told.last[metric] == pytest.approx(value, rel=1e-6), (name, metric)
+            assert measured.last[metric] == pytest.approx(value, rel=1e-6), (name, metric)
 
 
 def test_an_exploded_run_is_at_fault_whatever_part_of_it_is_named(exploded: Path) -> None:
@@ -246,6 +246,6 @@ def test_damage_is_noted_and_does_not_hide_the_run(tmp_path: Path) -> None:
 def test_an_incident_of_the_session_before_is_not_this_ones_story(tmp_path: Path) -> None:
     report = write_run(tmp_path) / "lora_watch" / "report.json"
     incident = incident_of(["layers.0.q"], range(10), delta_norm=[[1.0]] * 10)
-    for run_id, told in (("another session", False), (json.loads(report.read_text())["run_id"], True)):
+    for run_id, has_story in (("another session", False), (json.loads(report.read_text())["run_id"], True)):
         report.with_name("incident.json").write_text(json.dumps(incident | {"run_id": run_id}))
-        assert bool(judge([tmp_path]).runs[0].story) is told
+        assert bool(judge([tmp_path]).runs[0].story) is has_story

@@ -75,9 +75,9 @@ def test_a_run_is_monitored_step_by_step_and_training_is_the_same(tmp_path: Path
              for m in watched.modules() if hasattr(m, "lora_A")]  # fmt: skip
     assert measured == pytest.approx(truth, rel=1e-5)
     assert monitor.run.adapters[0].name.startswith("model.layers.0.")
-    told = report(tmp_path / "a")
-    assert (told["verdict"], told["step"], len(told["adapters"])) == ("ok", 4, 28)
-    assert "eval_loss" in told["evaluation"]
+    content = report(tmp_path / "a")
+    assert (content["verdict"], content["step"], len(content["adapters"])) == ("ok", 4, 28)
+    assert "eval_loss" in content["evaluation"]
 
 
 def test_the_loss_is_the_mean_of_the_micro_batches(tmp_path: Path) -> None:
@@ -110,9 +110,9 @@ def test_an_exception_of_the_script_is_told(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         fit(tmp_path, Breaks(), LoraWatch(console=False))
-    told = report(tmp_path)
-    assert told["verdict"] == "interrupted"
-    assert "a mistake in the script" in told["message"]
+    content = report(tmp_path)
+    assert content["verdict"] == "interrupted"
+    assert "a mistake in the script" in content["message"]
 
 
 def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ from lora_watch import LoraWatchError
 from lora_watch.lightning import LoraWatch
 from tests.integrations.test_lightning import Module, fit
 
-out, rank, told = Path(sys.argv[1]), int(os.environ["RANK"]), {}
+out, rank, seen = Path(sys.argv[1]), int(os.environ["RANK"]), {}
 for name, spoil_at in (("sound", None), ("nan", 2 if rank == 1 else None)):
     module, callback, ended = Module(spoil_at=spoil_at), LoraWatch(console=False, fail_on="error"), "ok"
     try:
@@ -192,8 +192,8 @@ for name, spoil_at in (("sound", None), ("nan", 2 if rank == 1 else None)):
     except LoraWatchError as error:
         ended = error.alerts[0].rule
     last = callback.monitor.last
-    told[name] = [ended, callback.monitor.steps, last.loss, float(last.metrics["delta_norm"].values.sum())]
-(out / f"rank{rank}.json").write_text(json.dumps(told))
+    seen[name] = [ended, callback.monitor.steps, last.loss, float(last.metrics["delta_norm"].values.sum())]
+(out / f"rank{rank}.json").write_text(json.dumps(seen))
 """
 
 

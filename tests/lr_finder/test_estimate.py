@@ -155,12 +155,12 @@ def test_another_scale_wants_another_rate() -> None:
 
 
 def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:
-    told, untold = swept(made()), swept(made(fall=0.0, noise=0.4))
-    assert told.rate_or_middle == told.rate
-    assert untold.low is not None
-    assert untold.rate_or_middle is not None
-    assert untold.low < untold.rate_or_middle < untold.high  # type: ignore[operator]
-    assert f"take the middle of the range, {untold.rate_or_middle:g}." in str(untold)
+    clear, unclear = swept(made()), swept(made(fall=0.0, noise=0.4))
+    assert clear.rate_or_middle == clear.rate
+    assert unclear.low is not None
+    assert unclear.rate_or_middle is not None
+    assert unclear.low < unclear.rate_or_middle < unclear.high  # type: ignore[operator]
+    assert f"take the middle of the range, {unclear.rate_or_middle:g}." in str(unclear)
     assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
 
 
@@ -175,8 +175,8 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     picture = ElementTree.fromstring(drawing.svg(found))
     assert answer in [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     path = found.save(tmp_path)
-    told = json.loads(path.read_text())
-    assert told["rate"] == found.rate
-    assert len(told["curve"]["loss"]) == 60
-    assert errors("find_lr.json", told) == []
+    content = json.loads(path.read_text())
+    assert content["rate"] == found.rate
+    assert len(content["curve"]["loss"]) == 60
+    assert errors("find_lr.json", content) == []
     ElementTree.parse(path.with_suffix(".svg"))

@@ -163,8 +163,11 @@ def test_a_rate_that_is_known_is_taken_without_a_sweep_and_groups_keep_their_rat
 
 def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     nothing, one = np.zeros(0), np.ones(1)
-    told = [Suggestion(None, None, Curve(one, one, one), 1e-3, 4e-3), Suggestion(None, None, Curve(nothing, one, one))]
-    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", lambda *_: told[0])
+    answers = [
+        Suggestion(None, None, Curve(one, one, one), 1e-3, 4e-3),
+        Suggestion(None, None, Curve(nothing, one, one)),
+    ]
+    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", lambda *_: answers[0])
     for rate in (2e-3, 5e-4):  # the middle; the rate that is set, where nothing is known
         watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
         trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=1, lr=5e-4, callbacks=[watch])
@@ -172,7 +175,7 @@ def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.Mo
         assert trainer.args.learning_rate == pytest.approx(rate)
         assert watch.monitor is not None
         assert max(watch.monitor.run.peak_lr) == pytest.approx(rate)
-        told.pop(0)
+        answers.pop(0)
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
@@ -264,9 +267,9 @@ def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer, console=False) as monitor:
         predicted = facts_of(monitor.run, (1.0,))["predicted"]
-    told = advise(tiny_model(), rank=8)
-    assert told.lora["lora_alpha"] == 8
-    assert typed(predicted, (1, 2, 3, 5), 10) == told.easy_learning_rate
+    advised = advise(tiny_model(), rank=8)
+    assert advised.lora["lora_alpha"] == 8
+    assert typed(predicted, (1, 2, 3, 5), 10) == advised.easy_learning_rate
 
 
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:

@@ -197,8 +197,8 @@ def test_no_row_of_the_log_is_the_end_of_training(tmp_path: Path) -> None:
     settings = {"include_num_input_tokens_seen": True, "logging_steps": 1, "output_dir": str(tmp_path)}
     trainer = build_trainer(lora(tiny_model()), data, 3, [callback, Logs()], **settings)
     trainer.train()
-    told = report(tmp_path)
-    assert (told["verdict"], told["step"], told["max_steps"]) == ("ok", 3, 3)
+    content = report(tmp_path)
+    assert (content["verdict"], content["step"], content["max_steps"]) == ("ok", 3, 3)
     assert not vars(trainer).get("training_step")
 
 

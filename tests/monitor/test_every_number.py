@@ -159,12 +159,12 @@ def written(
             loss = (model.eval() if step in UNSEEN else model.train())(x).square().mean()
             model(x + 1)  # a second micro-batch
             optimizer.gradients()
-            told = math.nan if step in NOT_FINITE else float(loss)
+            shown = math.nan if step in NOT_FINITE else float(loss)
             if request.param.get("looks"):
-                monitor.before_update(told)
+                monitor.before_update(shown)
             optimizer.step()
-            monitor.step(loss=told)
-            truth.end(step, told)
+            monitor.step(loss=shown)
+            truth.end(step, shown)
             if step % every == 0:
                 truth.changed_from = truth._now()
             if step % 3 == 0:
@@ -178,9 +178,12 @@ def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[di
     seen: set[str] = set()
     for step, expected in truth.items():
         for name, values in log.metrics(step).items():
-            told = [values.get(f"base_model.model.{i}", values.get(str(i), math.nan)) for i in (0, 2)]
-            where = [i for i, value in enumerate(told) if not math.isnan(value)]
-            assert [told[i] for i in where] == pytest.approx([expected[name][i] for i in where], rel=1e-3), (step, name)
+            shown = [values.get(f"base_model.model.{i}", values.get(str(i), math.nan)) for i in (0, 2)]
+            where = [i for i, value in enumerate(shown) if not math.isnan(value)]
+            assert [shown[i] for i in where] == pytest.approx([expected[name][i] for i in where], rel=1e-3), (
+                step,
+                name,
+            )
             seen |= {name} if where else set()
     assert seen == set(truth[1]) - {"loss"}, "each was measured at some step"
     for step, rate in log.series("effective_lr", truth).items():
@@ -194,6 +197,9 @@ def test_a_report_holds_the_numbers_of_the_step_that_it_names(written: tuple[dic
     truth, folder = written
     report = json.loads((folder / "lora_watch" / "report.json").read_text())
     for name, step in report["measured_at"].items():
-        told = [adapter["last"][name] for adapter in report["adapters"]]
-        where = [i for i, value in enumerate(told) if value is not None]
-        assert [told[i] for i in where] == pytest.approx([truth[step][name][i] for i in where], rel=1e-3), (step, name)
+        shown = [adapter["last"][name] for adapter in report["adapters"]]
+        where = [i for i, value in enumerate(shown) if value is not None]
+        assert [shown[i] for i in where] == pytest.approx([truth[step][name][i] for i in where], rel=1e-3), (
+            step,
+            name,
+        )

@@ -151,10 +151,10 @@ def test_a_full_step_takes_two_operations_a_layer_more_and_reads_nothing(
 def test_the_script_for_accelerators_runs(capsys: pytest.CaptureFixture[str]) -> None:
     """All that it does but on a device; what it says is then that it has been tried on none."""
     gpu.main(["--device", "cpu", "--models", "toy", "--steps", "1", "--no-tests"])
-    told = capsys.readouterr().out
-    assert "nothing here is an accelerator" in told
-    assert "weights the same bit for bit with and without; norms agree with float64" in told
-    assert "torch.compile (eager): the same losses of the same 1 graph(s)" in told
+    output = capsys.readouterr().out
+    assert "nothing here is an accelerator" in output
+    assert "weights the same bit for bit with and without; norms agree with float64" in output
+    assert "torch.compile (eager): the same losses of the same 1 graph(s)" in output
     assert "Never run on a GPU" in str(gpu.__doc__)
     with pytest.raises(SystemExit, match="no cuda device here: nothing has been measured"):
         gpu.main(["--device", "cuda"])

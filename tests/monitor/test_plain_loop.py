@@ -31,12 +31,12 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     model, optimizer = built(alpha=128, lr=5e-2)
     monitor = Monitor(model, optimizer, output_dir=tmp_path)
     train(monitor, model, optimizer, 12)
-    told = capsys.readouterr().err
-    assert "lora_watch: 28 adapters, r " in told
-    assert "ERROR LW102 norm-explosion at step" in told
-    assert str(tmp_path / "lora_watch" / "report.json") in told.splitlines()[-1]
+    printed = capsys.readouterr().err
+    assert "lora_watch: 28 adapters, r " in printed
+    assert "ERROR LW102 norm-explosion at step" in printed
+    assert str(tmp_path / "lora_watch" / "report.json") in printed.splitlines()[-1]
     events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))
-    assert f"tensorboard --logdir {events[0].parent}" in told.splitlines()[-1]
+    assert f"tensorboard --logdir {events[0].parent}" in printed.splitlines()[-1]
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert report["step"] == 12
     shown = monitor._repr_html_()  # what a notebook gets

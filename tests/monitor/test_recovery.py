@@ -23,7 +23,7 @@ from lora_watch.monitor.copies import Copies, why_not
 from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.rates import RateWatch, multiplied
-from lora_watch.monitor.recovery import told_of
+from lora_watch.monitor.recovery import alert_of
 from lora_watch.monitor.roster import Roster
 from lora_watch.policy import policy
 from lora_watch.records import Recovered, RunInfo, StepRecord
@@ -261,10 +261,10 @@ def test_a_hand_is_found_at_the_second_step_or_where_it_undoes_a_lowering(schedu
 def test_the_next_run_is_to_begin_with_all_that_was_changed() -> None:
     cause = Alert("LW102", "norm-explosion", Severity.ERROR, 9, "")
     second = Recovered(9, 0, "LW102", {"learning_rate": [3e-3, 1e-3]}, "went back")
-    told = told_of(second, cause, 9, {"lora_alpha": 16.0, "learning_rate": 1e-3})
-    assert told.remedies == ["start the next run with lora_alpha=16, learning_rate=0.001"]
-    assert told.settings == {"lora_alpha": 16.0, "learning_rate": 1e-3}
-    assert "Changed: learning_rate 0.003 → 0.001." in told.message
+    alert = alert_of(second, cause, 9, {"lora_alpha": 16.0, "learning_rate": 1e-3})
+    assert alert.remedies == ["start the next run with lora_alpha=16, learning_rate=0.001"]
+    assert alert.settings == {"lora_alpha": 16.0, "learning_rate": 1e-3}
+    assert "Changed: learning_rate 0.003 → 0.001." in alert.message
 
 
 def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

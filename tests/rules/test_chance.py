@@ -198,9 +198,9 @@ def test_of_few_labels_the_entropy_is_not_taken_for_less_than_it_is() -> None:
 
 
 def test_smoothed_labels_cost_more_to_know_and_no_more_to_guess() -> None:
-    told = Chance.of({"classes": 2, "label_smoothing_factor": 0.5}).update([50.0, 50.0])
-    assert told["chance_loss"] == pytest.approx(math.log(2))
-    assert told["best_loss"] == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
+    smoothed = Chance.of({"classes": 2, "label_smoothing_factor": 0.5}).update([50.0, 50.0])
+    assert smoothed["chance_loss"] == pytest.approx(math.log(2))
+    assert smoothed["best_loss"] == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
 
 
 @pytest.mark.parametrize(

@@ -28,17 +28,17 @@ def settle(model: Any, lr: float = 2e-3, steps: int = 1, **callback: Any) -> Mon
 
 # -- the task ----------------------------------------------------------------------------------------------------------
 @pytest.mark.parametrize(
-    ("r", "task", "told", "source"),
+    ("r", "task", "stated", "source"),
     [
         (32, "classification", {32, 4, 8, 64, 16}, "arXiv:2012.13255"),
         (4, "continued-pretraining", {4, 64, 256}, "arXiv:2405.09673"),
         (2, "instruction-tuning", {2, 16, 64}, "arXiv:2405.09673"),
     ],
 )
-def test_rank_for_task(r: int, task: str, told: set[float], source: str) -> None:
+def test_rank_for_task(r: int, task: str, stated: set[float], source: str) -> None:
     alert = the("LW405", settle(lora(tiny_model(), r=r, alpha=2 * r), task=task))
     assert (alert.step, alert.severity) == (0, Severity.INFO)
-    assert told <= numbers(str(alert))
+    assert stated <= numbers(str(alert))
     for name in (task, source):
         assert name in str(alert)
 
@@ -125,7 +125,7 @@ def adalora(**schedule: Any) -> Any:
 
 
 @pytest.mark.parametrize(
-    ("schedule", "told"),
+    ("schedule", "stated"),
     [
         ({"total_step": 500, "tinit": 5, "tfinal": 5}, {500, 30}),
         ({"total_step": 15, "tinit": 2, "tfinal": 2}, {15, 30}),
@@ -133,10 +133,10 @@ def adalora(**schedule: Any) -> Any:
         ({"total_step": 30, "tfinal": 5}, {0}),
     ],
 )
-def test_adalora_schedule(schedule: dict[str, int], told: set[float]) -> None:
+def test_adalora_schedule(schedule: dict[str, int], stated: set[float]) -> None:
     alert = the("LW407", run(adalora(**schedule), steps=30, per_device_train_batch_size=1))
     assert alert.severity == Severity.INFO
-    assert told <= numbers(alert.message)
+    assert stated <= numbers(alert.message)
     assert "AdaLoraConfig(total_step=30, tinit=3, tfinal=6, deltaT=1)" in alert.remedies[0]
     assert "arXiv:2303.10512" in str(alert)
 

@@ -17,7 +17,7 @@ from tests.support import lora, tiny_model
 
 
 @pytest.mark.parametrize(
-    ("config", "lr", "severity", "told", "formula"),
+    ("config", "lr", "severity", "stated", "formula"),
     [
         ({"alpha": 32}, 1e-3, Severity.INFO, {4, 0.001, 0.004}, "alpha/r"),
         ({"r": 16, "alpha": 32, "use_rslora": True}, 1e-3, Severity.INFO, {8, 0.001, 0.008}, "alpha/sqrt(r)"),
@@ -27,12 +27,12 @@ from tests.support import lora, tiny_model
     ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both"],
 )
 def test_aggressive_scale(
-    config: dict[str, Any], lr: float, severity: Severity, told: set[float], formula: str
+    config: dict[str, Any], lr: float, severity: Severity, stated: set[float], formula: str
 ) -> None:
     monitor = run(lora(tiny_model(), **config), steps=1, lr=lr)
     alert = the("LW401", monitor)
     assert (alert.step, alert.severity) == (0, severity)
-    assert told <= numbers(alert.message)
+    assert stated <= numbers(alert.message)
     assert formula in alert.message
     assert alert.settings
 
@@ -52,8 +52,8 @@ def test_aggressive_scale_is_silent(config: dict[str, Any], settings: dict[str, 
 def test_aggressive_scale_gives_way_to_a_rate_that_a_sweep_has_found() -> None:
     planned = run(lora(tiny_model(), alpha=16), steps=1, lr=5e-2).run
     for found, silent in ((5e-2, True), (1e-2, False)):
-        told = replace(planned, config={**planned.config, "find_lr": {"rate": found}})
-        assert (AggressiveScale().check(StepRecord(told, 0, {})) is None) is silent
+        swept = replace(planned, config={**planned.config, "find_lr": {"rate": found}})
+        assert (AggressiveScale().check(StepRecord(swept, 0, {})) is None) is silent
 
 
 def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
@@ -70,7 +70,7 @@ def test_the_twin_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "config", "lr", "severity", "told", "setting"),
+    ("rule", "config", "lr", "severity", "stated", "setting"),
     [
         ("LW402", {"r": 64, "alpha": 16}, 2e-3, Severity.INFO, {64, 0.25, 2}, "use_rslora=True"),
         ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 3e-2, Severity.WARNING, {2, 11.3, 16, 3}, "lora_alpha"),
@@ -81,11 +81,11 @@ def test_the_twin_is_silent() -> None:
     ],
 )
 def test_scale_that_was_not_meant(
-    rule: str, config: dict[str, Any], lr: float, severity: Severity, told: set[float], setting: str
+    rule: str, config: dict[str, Any], lr: float, severity: Severity, stated: set[float], setting: str
 ) -> None:
     alert = the(rule, run(lora(tiny_model(), **config), steps=1, lr=lr))
     assert (alert.step, alert.severity) == (0, severity)
-    assert told <= numbers(str(alert))
+    assert stated <= numbers(str(alert))
     for name in (setting, "arXiv:2312.03732"):
         assert name in str(alert)
 

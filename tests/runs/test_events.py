@@ -100,8 +100,8 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
         alert.closed_step = 6 if step == 6 else None
         sink.write(record_of(run_of(), step), [alert] if step >= 3 else [])
     sink.finish("failed", None)
-    (told,) = log_of(tmp_path).alerts()
-    assert (told["rule"], told["step"], told["last_step"], told["closed_step"]) == ("LW102", 3, 5, 6)
+    (latest,) = log_of(tmp_path).alerts()
+    assert (latest["rule"], latest["step"], latest["last_step"], latest["closed_step"]) == ("LW102", 3, 5, 6)
 
 
 @pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])

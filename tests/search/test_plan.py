@@ -90,13 +90,13 @@ def test_what_makes_no_plan_is_named(fields: dict[str, Any], says: str) -> None:
 
 def test_a_plan_survives_its_file() -> None:
     plan = Plan(LR, ranks=(4, 8), scales=(1, 3), use_rslora=True, alpha=8, most_seeds=4)
-    told = json.loads(plan.to_json())
-    assert Plan.from_dict(told) == plan
-    assert [Configuration.from_dict(each) for each in told["configurations"]] == plan.configurations()
+    content = json.loads(plan.to_json())
+    assert Plan.from_dict(content) == plan
+    assert [Configuration.from_dict(each) for each in content["configurations"]] == plan.configurations()
     with pytest.raises(ValueError, match="no plan"):
         Plan.from_dict({"a": 1})
     with pytest.raises(ValueError, match="version"):
-        Plan.from_dict({**told, "version": 2})
+        Plan.from_dict({**content, "version": 2})
 
 
 def test_the_command_shows_the_stages_and_writes_them(tmp_path: Path) -> None:
@@ -106,8 +106,8 @@ def test_the_command_shows_the_stages_and_writes_them(tmp_path: Path) -> None:
     assert rows[0][:5] == ["8", "8", "1", "0.0002", "0.0002"]
     assert rows[1][-2:] == ["4", "3"]  # the first step grows as √r; three seeds
     assert "s·lr is 0.0002 throughout" in shown.output
-    told = json.loads((tmp_path / "plan.json").read_text())
-    assert len(told["configurations"]) == 15
+    content = json.loads((tmp_path / "plan.json").read_text())
+    assert len(content["configurations"]) == 15
     second = json.loads(plan_command("--lr", "2e-4", "--at-rank", "16", "--seeds", "2", "--json").output)
     assert [(c["r"], c["scale"]) for c in second["configurations"][::2]] == [(16, 0.5), (16, 1), (16, 2), (16, 4)]
 

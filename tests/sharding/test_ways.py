@@ -58,11 +58,11 @@ def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, wa
 
 def test_pieces_are_put_together_to_the_same_bits(torchs: Any) -> None:
     """By gathering them, or, where most would be padding, by adding them up."""
-    told = torchs[0]["pieces"]
-    assert len(told) == 8
+    pieces = torchs[0]["pieces"]
+    assert len(pieces) == 8
     assert dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 64)
     assert not dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 8)
-    assert all(case["same"] and case["norms"] < 1e-12 for case in told.values())
+    assert all(case["same"] and case["norms"] < 1e-12 for case in pieces.values())
 
 
 def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -> None:
@@ -75,8 +75,8 @@ def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -
 def test_sharded_adapters_go_back_on_all_ranks(torchs: Any) -> None:
     """Each rank puts back its own shard: the norms of what is gathered afterwards are alike, and true."""
     row = torchs[0]["fsdp2-recovers"]
-    told = [alert.split(maxsplit=1)[0] for alert in row["alerts"]]
-    assert told[-2:] == ["LW102", "LW910"]
+    rules = [alert.split(maxsplit=1)[0] for alert in row["alerts"]]
+    assert rules[-2:] == ["LW102", "LW910"]
     assert row["alike"]
     assert row["error"] < 1e-9
     assert row["verdict"] == "ok"
@@ -99,9 +99,9 @@ def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
 
 def test_each_rank_writes_its_part_of_the_last_good_adapter_and_peft_loads_the_whole(torchs: Any) -> None:
     """Of the latest copy that healthy steps have followed; of now, where an update is not made."""
-    told = torchs[0]["kept-fsdp2"]
-    assert told["loss"] == {"ended": "LW201", "step": 16, "same": True, "left": ["last_good"]}
-    assert told["gradient"] == {"ended": "LW101", "step": 10, "same": True, "left": ["last_good"]}
+    endings = torchs[0]["kept-fsdp2"]
+    assert endings["loss"] == {"ended": "LW201", "step": 16, "same": True, "left": ["last_good"]}
+    assert endings["gradient"] == {"ended": "LW101", "step": 10, "same": True, "left": ["last_good"]}
 
 
 def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:

@@ -191,7 +191,7 @@ def pieces() -> dict[str, Any]:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Replicate, Shard, distribute_tensor
 
-    ranks, told = dist.get_world_size(), {}
+    ranks, results = dist.get_world_size(), {}
     meshes = {"flat": (init_device_mesh("cpu", (ranks,)), [Shard(0)])}
     meshes["copies"] = init_device_mesh("cpu", (1, ranks), mesh_dim_names=("copy", "cut")), [Replicate(), Shard(0)]
     for name, (mesh, placements) in meshes.items():
@@ -202,11 +202,11 @@ def pieces() -> dict[str, Any]:
             for adds_up in (True, False):  # two ranks alone would never add up
                 with unittest.mock.patch.object(dtensor, "adds_up", lambda *_, choice=adds_up: choice):
                     whole = dtensor.wholes(cut)
-                told[f"{name}, {len(sizes)}, {adds_up}"] = {
+                results[f"{name}, {len(sizes)}, {adds_up}"] = {
                     "same": all(torch.equal(whole[id(p)], f) for p, f in zip(cut, full)),
                     "norms": float((dtensor.norms(cut) - torch.stack([f.double().norm() for f in full])).abs().max()),
                 }
-    return told
+    return results
 
 
 # -- what came of it --------------------------------------------------------------------------------------------------
@@ -222,8 +222,8 @@ def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
     last = {a["name"]: a["last"] for a in kept.get("adapters", ())}
     norms = [numbers.get("delta_norm") for numbers in last.values()]
     errors = [abs(n / t - 1) for n, t in zip(norms, truth) if n is not None]
-    told = {name: record.metrics[name].measured.tobytes() for name in METRICS if name in record.metrics}
-    told.pop("output_ratio", None)  # of each rank's own tokens
+    measured = {name: record.metrics[name].measured.tobytes() for name in METRICS if name in record.metrics}
+    measured.pop("output_ratio", None)  # of each rank's own tokens
     return {
         "known": {m: sum(v.get(m) is not None for v in last.values()) for m in METRICS},
         "error": max(errors) if errors else None,
@@ -231,18 +231,18 @@ def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
         "verdict": kept.get("verdict"),
         "notes": kept.get("notes"),
         "versions": kept.get("versions"),
-        "alike": all(other == told for other in everyone(told)),
+        "alike": all(other == measured for other in everyone(measured)),
         "alerts": [f"{alert.rule} {alert.message}" for alert in monitor.alerts],
         "wiring": sorted(record.wiring),
         "overhead": monitor.overhead,
     }
 
 
-def everyone(told: Any) -> list[Any]:
+def everyone(own: Any) -> list[Any]:
     if not dist.is_initialized():
-        return [told]
+        return [own]
     by_rank: list[Any] = [None] * dist.get_world_size()
-    dist.all_gather_object(by_rank, told)
+    dist.all_gather_object(by_rank, own)
     return by_rank
 
 
@@ -283,13 +283,13 @@ def main(folder: Path, ways: Sequence[str]) -> None:
         dist.init_process_group("gloo")
     for way in ways:
         if way == "pieces":
-            told = pieces()
+            result = pieces()
         elif way.startswith("kept-"):
-            told = kept(way.removeprefix("kept-"), folder)
+            result = kept(way.removeprefix("kept-"), folder)
         else:
-            told = row(way, folder)
+            result = row(way, folder)
         if rank() == 0:
-            (folder / f"{way}.json").write_text(json.dumps(told))
+            (folder / f"{way}.json").write_text(json.dumps(result))
     if dist.is_initialized():
         dist.destroy_process_group()
 

@@ -123,7 +123,7 @@ def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytes
         writer.close()
     with tensorboard(tmp_path, "python") as board:  # which reads files of one second by the names of their counters
         assert sorted(step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")) == [1, 4]
-        assert "ok" in [told["verdict"] for _, told in board.json(tags.VERDICT)]
+        assert "ok" in [reported["verdict"] for _, reported in board.json(tags.VERDICT)]
 
 
 def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path) -> None:
@@ -145,4 +145,4 @@ raise KeyboardInterrupt
     with tensorboard(tmp_path, "python") as board:
         steps = [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")]
         assert steps == [*range(1, 51), 30_001, 30_003]
-        assert [told["verdict"] for _, told in board.json(tags.VERDICT)] == ["running"]
+        assert [reported["verdict"] for _, reported in board.json(tags.VERDICT)] == ["running"]

@@ -57,10 +57,10 @@ def test_a_killed_run_can_be_read(tmp_path: Path) -> None:
 
     for folder, moment in moments.items():
         flushed = [int(line) for line in (folder / "flushed").read_text().split("\n")[:-1]]
-        told = parse((folder / "report" / "report.json").read_bytes())
-        assert told["verdict"] == "interrupted", moment
-        assert told["step"] >= flushed[-1], moment
-        assert [alert["step"] for alert in told["alerts"]][: len(flushed)] == flushed, moment
+        content = parse((folder / "report" / "report.json").read_bytes())
+        assert content["verdict"] == "interrupted", moment
+        assert content["step"] >= flushed[-1], moment
+        assert [alert["step"] for alert in content["alerts"]][: len(flushed)] == flushed, moment
         lines = (folder / "report" / "alerts.jsonl").read_bytes().split(b"\n")[:-1]  # the last may be half a line
         assert [parse(line)["step"] for line in lines][: 2 * len(flushed) : 2] == flushed, moment
         with tensorboard(folder / "runs", "python") as board:

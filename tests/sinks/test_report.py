@@ -38,19 +38,23 @@ def test_a_finished_run(tmp_path: Path) -> None:
         sink.write(record_of(run, step, loss=loss), [])
     sink.finish("ok", None)
 
-    told = report_in(tmp_path / "new" / "folder")
-    assert (told["version"], told["verdict"], told["message"]) == (1, "ok", None)
-    assert (told["step"], told["max_steps"], told["overhead"]) == (3, 100, 0.01)
-    assert told["loss"] == {
+    report = report_in(tmp_path / "new" / "folder")
+    assert (report["version"], report["verdict"], report["message"]) == (1, "ok", None)
+    assert (report["step"], report["max_steps"], report["overhead"]) == (3, 100, 0.01)
+    assert report["loss"] == {
         "first": {"step": 1, "value": 3.0},
         "last": {"step": 3, "value": 2.0},
         "min": {"step": 2, "value": 1.0},
     }
-    assert [adapter["name"] for adapter in told["adapters"]] == list(run.names)
-    assert told["adapters"][1]["last"]["delta_norm"] == 4
-    assert told["measured_at"] == {"delta_norm": 3, "relative_norm": 3, "scale": 3}
-    assert (told["config"], told["versions"], told["notes"]) == ({"model": "made-up"}, {"torch": "2"}, ["a note"])
-    assert told["started"] <= told["updated"]
+    assert [adapter["name"] for adapter in report["adapters"]] == list(run.names)
+    assert report["adapters"][1]["last"]["delta_norm"] == 4
+    assert report["measured_at"] == {"delta_norm": 3, "relative_norm": 3, "scale": 3}
+    assert (report["config"], report["versions"], report["notes"]) == (
+        {"model": "made-up"},
+        {"torch": "2"},
+        ["a note"],
+    )
+    assert report["started"] <= report["updated"]
     assert not (tmp_path / "new" / "folder" / "alerts.jsonl").exists()
     assert {file.name for file in (tmp_path / "new" / "folder").iterdir()} == {"report.json", LOCK}
 
@@ -61,9 +65,9 @@ def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:
     sink.start(run, 0)
     assert report_in(tmp_path)["verdict"] == "interrupted"
     sink.write(record_of(run, 1), [alert_of(1)])
-    told = report_in(tmp_path)
-    assert (told["verdict"], told["step"]) == ("interrupted", 1)
-    assert told["alerts"][0]["rule"] == "LW102"
+    report = report_in(tmp_path)
+    assert (report["verdict"], report["step"]) == ("interrupted", 1)
+    assert report["alerts"][0]["rule"] == "LW102"
     sink.finish("failed", "norm-explosion")
     assert (report_in(tmp_path)["verdict"], report_in(tmp_path)["message"]) == ("failed", "norm-explosion")
 
@@ -95,12 +99,12 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     metrics = {"delta_norm": np.array([NAN, INF, -INF])}
     sink.write(record_of(run, 1, metrics=metrics, loss=NAN, lr=(NAN,), overhead=NAN, scalars={"x": NAN}), [alert])
     sink.finish("failed", "NaN")
-    told = report_in(tmp_path)
-    assert told["config"] == {"a": "NaN", "b": ["Infinity", ["-Infinity"], "NaN"], "c": ["NaN"], "d": "x", "5": None}
-    assert [float(adapter["last"]["delta_norm"]) for adapter in told["adapters"]] == pytest.approx(
+    report = report_in(tmp_path)
+    assert report["config"] == {"a": "NaN", "b": ["Infinity", ["-Infinity"], "NaN"], "c": ["NaN"], "d": "x", "5": None}
+    assert [float(adapter["last"]["delta_norm"]) for adapter in report["adapters"]] == pytest.approx(
         [NAN, INF, -INF], nan_ok=True
     )
-    assert told["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "min": None}
+    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "min": None}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
 
@@ -116,9 +120,9 @@ def test_evaluations_are_kept_also_after_the_end(tmp_path: Path) -> None:
         sink.evaluated(step, {"eval_loss": loss})
     sink.finish("ok", None)
     sink.evaluated(3, {"eval_loss": 1.5, "eval_f1": INF})
-    told = report_in(tmp_path)
-    assert told["verdict"] == "ok"
-    assert told["evaluation"] == {
+    report = report_in(tmp_path)
+    assert report["verdict"] == "ok"
+    assert report["evaluation"] == {
         "eval_loss": {
             "last": {"step": 3, "value": 1.5},
             "min": {"step": 2, "value": 1.0},
@@ -233,9 +237,9 @@ def test_adapters_that_stay_keep_their_numbers_when_the_set_changes(tmp_path: Pa
     assert table == {"newcomer": None, "layers.2.q_proj": 3.0, "layers.1.q_proj": 2.0}
     sink.write(record_of(changed, 2, metrics={"delta_norm": np.array([9.0, 1.0, 5.0])}), [])
     sink.finish("ok", None)
-    told = report_in(tmp_path)
-    assert [row["max"]["delta_norm"] for row in told["adapters"]] == [9.0, 3.0, 5.0]
-    assert (told["session"], (tmp_path / "report.previous.json").exists()) == (1, False)
+    report = report_in(tmp_path)
+    assert [row["max"]["delta_norm"] for row in report["adapters"]] == [9.0, 3.0, 5.0]
+    assert (report["session"], (tmp_path / "report.previous.json").exists()) == (1, False)
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

@@ -87,7 +87,7 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
         assert dict(board.scalars("lora/alerts/warning")) == {0: 0, 2: 0, 3: 1}
 
         verdicts = board.json(tags.VERDICT)
-        assert [(step, told["verdict"]) for step, told in verdicts] == [(0, "running"), (3, "ok")]
+        assert [(step, reported["verdict"]) for step, reported in verdicts] == [(0, "running"), (3, "ok")]
 
         alerts = board.json(tags.ALERTS)
         assert [(step, [alert["rule"] for alert in some]) for step, some in alerts] == [(2, ["LW102"]), (3, ["LW203"])]

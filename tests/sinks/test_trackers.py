@@ -36,9 +36,9 @@ def run(tmp_path: Path, tracker: str, callbacks: Sequence[Any] = (), **settings:
 
 def opened(callback: LoraWatchCallback) -> list[str]:
     assert callback.monitor is not None
-    told = [a for a in callback.monitor.alerts if a.severity >= Severity.WARNING]
-    assert told
-    return [f"{a.severity.name} {a.rule} {a.name}" for a in told]
+    alerts = [a for a in callback.monitor.alerts if a.severity >= Severity.WARNING]
+    assert alerts
+    return [f"{a.severity.name} {a.rule} {a.name}" for a in alerts]
 
 
 def entries(log: bytes) -> Iterator[bytes]:

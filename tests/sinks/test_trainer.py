@@ -115,6 +115,6 @@ def test_the_verdict_reaches_the_trainers_own_file_before_that_is_closed(tmp_pat
             trainer.train()
     (file,) = tmp_path.rglob("events.*")
     with tensorboard(file.parent, "python") as board:
-        assert [told["verdict"] for _, told in board.json(tags.VERDICT)] == ["running", ending]
+        assert [reported["verdict"] for _, reported in board.json(tags.VERDICT)] == ["running", ending]
         status = "STATUS_SUCCESS" if ending == "ok" else "STATUS_FAILURE"
         assert board.session_groups()[0]["sessions"][0]["status"] == status

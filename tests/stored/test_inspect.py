@@ -94,19 +94,19 @@ def test_a_file_is_measured_as_the_model_is(kind: str, tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     dtype = torch.bfloat16 if kind == "bfloat16" else torch.float32
     tiny_model().to(dtype).save_pretrained(tmp_path / "base")
-    told, truth = inspect_adapter(tmp_path, tmp_path / "base"), measure(model)
-    place = {name: i for i, name in enumerate(told.measurement.names)}
+    inspection, truth = inspect_adapter(tmp_path, tmp_path / "base"), measure(model)
+    place = {name: i for i, name in enumerate(inspection.measurement.names)}
     order = [place[name] for name in truth.names]
     assert len(place) == len(truth.names)
     for column in COLUMNS:
-        ours, theirs = getattr(told.measurement, column)[order], getattr(truth, column)
+        ours, theirs = getattr(inspection.measurement, column)[order], getattr(truth, column)
         assert np.isfinite(theirs).all()
         # KaSA has cut the smallest singular values out of the loaded model's weights, not out of the file's.
         near = 0.01 if kind == "kasa" and column.startswith("relative") else 1e-6
         np.testing.assert_allclose(ours, theirs, rtol=near, err_msg=column)
-    assert [told.measurement.methods[i] for i in order] == list(truth.methods)
+    assert [inspection.measurement.methods[i] for i in order] == list(truth.methods)
     adapters = {a.name: a for a in find_adapters(model)}
-    for each in told.saved.adapters:
+    for each in inspection.saved.adapters:
         live = adapters[each.name]
         assert (each.r, each.alpha, each.scale_formula, each.shape) == (
             live.r,
@@ -128,11 +128,11 @@ def test_convolutions_and_experts(tmp_path: Path) -> None:
 
 
 def test_energy_and_spectrum_add_up(saved: Path) -> None:
-    told = inspect_adapter(saved)
-    assert told.energy.sum() == pytest.approx(1)
-    norms = [math.sqrt((spectrum**2).sum()) for spectrum in told.spectra]
-    np.testing.assert_allclose(norms, told.measurement.delta_norm, rtol=1e-9)
-    assert told.delta_norm == pytest.approx(math.sqrt(sum(norm**2 for norm in norms)))
+    inspection = inspect_adapter(saved)
+    assert inspection.energy.sum() == pytest.approx(1)
+    norms = [math.sqrt((spectrum**2).sum()) for spectrum in inspection.spectra]
+    np.testing.assert_allclose(norms, inspection.measurement.delta_norm, rtol=1e-9)
+    assert inspection.delta_norm == pytest.approx(math.sqrt(sum(norm**2 for norm in norms)))
 
 
 def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
@@ -180,8 +180,8 @@ def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
         "from lora_watch.stored.inspecting import inspect_adapter\n"
         "from lora_watch.norms import AdapterBank\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "told = inspect_adapter(sys.argv[1])\n"
-        "print(len(told.energy), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
+        "inspection = inspect_adapter(sys.argv[1])\n"
+        "print(len(inspection.energy), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     layers, grown = done.stdout.split()
@@ -195,37 +195,37 @@ def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Pa
     first = random_lora()
     second = random_lora(seed=1, r=4, alpha=4, targets=["q_proj", "v_proj"])
     second.save_pretrained(tmp_path)
-    told = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
-    assert len(told.names) == 8
-    assert len(told.only_first) == 20
+    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
+    assert len(inspection.names) == 8
+    assert len(inspection.only_first) == 20
     products = [
         {a.name: a.scale * (a.factors()[0].b.double() @ a.factors()[0].a.double()) for a in find_adapters(model)}
         for model in (first, second)
     ]
-    for i, name in enumerate(told.names):
+    for i, name in enumerate(inspection.names):
         one, two = (each[name] for each in products)
-        assert told.ratio[i] == pytest.approx(float(two.norm() / one.norm()), rel=1e-6)
-        assert told.cosine[i] == pytest.approx(float((one * two).sum() / one.norm() / two.norm()), abs=1e-7)
-        assert told.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
+        assert inspection.ratio[i] == pytest.approx(float(two.norm() / one.norm()), rel=1e-6)
+        assert inspection.cosine[i] == pytest.approx(float((one * two).sum() / one.norm() / two.norm()), abs=1e-7)
+        assert inspection.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
 
 
 def test_an_adapter_and_itself(saved: Path) -> None:
-    told = compare_adapters(inspect_adapter(saved), inspect_adapter(saved))
-    np.testing.assert_allclose(told.cosine, 1, rtol=1e-12)
-    assert (told.distance == 0).all()
+    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(saved))
+    np.testing.assert_allclose(inspection.cosine, 1, rtol=1e-12)
+    assert (inspection.distance == 0).all()
 
 
 def test_a_small_difference_is_exact(saved: Path, tmp_path: Path) -> None:
     shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
     rewrite(tmp_path, lambda c: [c[name].view(-1)[:1].mul_(1 + 1e-6) for name in c if "lora_B" in name])
-    told = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
+    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
     one, two = (
         [s.scale * (s.factors()[0].b.double() @ s.factors()[0].a.double()) for s in read_adapters(f).adapters]
         for f in (saved, tmp_path)
     )
     expected = [float((b - a).norm() / a.norm()) for a, b in zip(one, two)]
     assert 0 < max(expected) < 1e-6
-    np.testing.assert_allclose(told.distance, expected, rtol=1e-6)
+    np.testing.assert_allclose(inspection.distance, expected, rtol=1e-6)
 
 
 def test_adapters_that_are_zero(saved: Path, tmp_path: Path) -> None:
@@ -325,9 +325,9 @@ def test_the_command_shows_the_layers_and_the_whole(saved: Path, tmp_path: Path)
 
 def test_the_json_is_the_schemas(saved: Path) -> None:
     for more in ((), ("--base", TINY_LLAMA, "--against", saved)):
-        told = json.loads(command(saved, "--json", *more).output)
-        assert errors("inspect.json", told) == []
-        assert len(told["adapters"][0]["spectrum"]) == 8
+        content = json.loads(command(saved, "--json", *more).output)
+        assert errors("inspect.json", content) == []
+        assert len(content["adapters"][0]["spectrum"]) == 8
 
 
 def test_a_nan_is_told(tmp_path: Path) -> None:
@@ -337,14 +337,14 @@ def test_a_nan_is_told(tmp_path: Path) -> None:
     shown = command(tmp_path)
     assert shown.exit_code == 0
     assert "NOT FINITE: model.layers.2.self_attn.q_proj" in shown.output
-    told = json.loads(command(tmp_path, "--json").output)
-    assert errors("inspect.json", told) == []
-    assert told["not_finite"] == ["model.layers.2.self_attn.q_proj"]
+    inspection = json.loads(command(tmp_path, "--json").output)
+    assert errors("inspect.json", inspection) == []
+    assert inspection["not_finite"] == ["model.layers.2.self_attn.q_proj"]
 
 
 def test_an_untrained_adapter_is_zero(tmp_path: Path) -> None:
     lora(tiny_model(), targets=["q_proj"]).save_pretrained(tmp_path)
-    told = inspect_adapter(tmp_path)
-    assert told.delta_norm == 0
-    assert (told.energy == 0).all()
+    inspection = inspect_adapter(tmp_path)
+    assert inspection.delta_norm == 0
+    assert (inspection.energy == 0).all()
     assert command(tmp_path).exit_code == 0

@@ -109,8 +109,8 @@ def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
     refused = command(tmp_path)
     assert refused.exit_code == 2
     assert "--allow-pickle" in refused.stderr
-    told = inspect_adapter(tmp_path, allow_pickle=True)
-    assert told.delta_norm == pytest.approx(float(np.linalg.norm(measure(model).delta_norm)), rel=1e-6)
+    inspection = inspect_adapter(tmp_path, allow_pickle=True)
+    assert inspection.delta_norm == pytest.approx(float(np.linalg.norm(measure(model).delta_norm)), rel=1e-6)
     torch.save({"x": Evil()}, tmp_path / "adapter_model.bin")
     evil = command(tmp_path, "--allow-pickle")
     assert evil.exit_code == 2

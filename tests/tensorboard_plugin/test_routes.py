@@ -296,9 +296,9 @@ def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None
 
 def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path: Path) -> None:
     with routes(broken) as tab:
-        told = tab.json("sweep")
-    assert len(told["configurations"]) == 1
-    assert told["curves"] == []
+        content = tab.json("sweep")
+    assert len(content["configurations"]) == 1
+    assert content["curves"] == []
     for name, config in (("list", []), ("text", {"learning_rate": HOSTILE, "lora": {"default": 3}})):
         schema = {"version": 1, "adapters": [{"name": "a", "r": 8, "alpha": 8, "scale": 1}], "config": config}
         write_events(
@@ -307,5 +307,5 @@ def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path:
             (1, [vector("delta_norm", [1.0])]),
         )
     with routes(tmp_path) as tab:
-        told = tab.json("sweep")
-    assert any(note.startswith("text is left out: ") for note in told["notes"])
+        content = tab.json("sweep")
+    assert any(note.startswith("text is left out: ") for note in content["notes"])

@@ -26,8 +26,8 @@ def address(request: pytest.FixtureRequest, logdir: Path) -> Iterator[str]:
 
 
 def points(address: str, run: str, tag: str) -> list[tuple[int, float]]:
-    told = fetch(address, "data/plugin/scalars/scalars", run=run, tag=tag)
-    return [(step, float(value)) for _, step, value in told or ()]
+    answer = fetch(address, "data/plugin/scalars/scalars", run=run, tag=tag)
+    return [(step, float(value)) for _, step, value in answer or ()]
 
 
 def test_the_tab_is_not_there_and_the_others_are(address: str) -> None:
@@ -52,14 +52,14 @@ def test_every_chart_of_custom_scalars_draws(address: str) -> None:
     assert {"delta_norm", "output_ratio", "scale"} <= {title.partition(",")[0] for title in charts}
     for chart in charts.values():
         for tag in chart["multiline"]["tag"]:
-            told = fetch(address, "data/plugin/custom_scalars/scalars", run=EXPLODED, tag=tag)
-            assert any(told["tag_to_events"].values()), tag
+            answer = fetch(address, "data/plugin/custom_scalars/scalars", run=EXPLODED, tag=tag)
+            assert any(answer["tag_to_events"].values()), tag
 
 
 def test_hparams_list_the_runs_with_rank_scale_and_outcome(address: str) -> None:
     statuses = [f"STATUS_{status}" for status in ("UNKNOWN", "SUCCESS", "FAILURE", "RUNNING")]
-    told = fetch(address, "data/plugin/hparams/session_groups", {"allowedStatuses": statuses, "sliceSize": 100})
-    groups = {group["sessions"][0]["name"]: group for group in told["sessionGroups"]}
+    answer = fetch(address, "data/plugin/hparams/session_groups", {"allowedStatuses": statuses, "sliceSize": 100})
+    groups = {group["sessions"][0]["name"]: group for group in answer["sessionGroups"]}
     for run, alpha, errors in ((HEALTHY, 16, 0), (EXPLODED, 64, 1)):
         assert (groups[run]["hparams"]["r"], groups[run]["hparams"]["alpha"]) == (8, alpha)
         values = {metric["name"]["tag"]: metric["value"] for metric in groups[run]["metricValues"]}
@@ -68,8 +68,8 @@ def test_hparams_list_the_runs_with_rank_scale_and_outcome(address: str) -> None
 
 
 def test_text_has_the_alert_and_its_remedy(address: str) -> None:
-    told = fetch(address, "data/plugin/text/text", run=EXPLODED, tag="lora/alerts/text_summary")
-    text = "\n".join(entry["text"] for entry in told)
+    answer = fetch(address, "data/plugin/text/text", run=EXPLODED, tag="lora/alerts/text_summary")
+    text = "\n".join(entry["text"] for entry in answer)
     assert "norm-explosion" in text
     assert "lora_alpha 64 → 16" in text
 

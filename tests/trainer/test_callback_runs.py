@@ -135,9 +135,9 @@ def test_evaluations_reach_the_report_also_those_after_training() -> None:
     assert list(during) == ["eval_loss"]  # and not how long it took
     assert [during["eval_loss"][which]["step"] for which in ("max", "last")] == [2, 4]
     after = trainer.evaluate(stdlib_blocks(8), metric_key_prefix="test")
-    told = report_of(trainer)
-    assert told["verdict"] == "ok"
-    assert told["evaluation"]["test_loss"]["last"] == {"step": 4, "value": after["test_loss"]}
+    content = report_of(trainer)
+    assert content["verdict"] == "ok"
+    assert content["evaluation"]["test_loss"]["last"] == {"step": 4, "value": after["test_loss"]}
 
 
 def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:

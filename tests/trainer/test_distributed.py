@@ -205,8 +205,8 @@ def test_all_ranks_recover_together(runs: Any, fault: str, rule: str, changed: s
 
 def test_ranks_resume_a_recovered_run_as_if_it_had_not_broken_off(runs: Any) -> None:
     name = "explosion-that-one-rank-sees+recover"
-    for told in runs[1:]:
-        whole, resumed = told[name], told[f"{name}+resumed"]
+    for other in runs[1:]:
+        whole, resumed = other[name], other[f"{name}+resumed"]
         assert (resumed["ended"], resumed["step"], resumed["norm"]) == ("ok", 8, whole["norm"])
         assert resumed["losses"] == whole["losses"][6:]
 

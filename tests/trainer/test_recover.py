@@ -85,12 +85,12 @@ def evaluated(folder: Path) -> tuple[Trainer, LoraWatchCallback]:
 
 def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_settings(exploded: Any) -> None:
     trainer, callback = exploded
-    (_, step, _), (_, told, _) = said(callback)
+    (_, step, _), (_, recovered_at, _) = said(callback)
     (strong,) = [alert for alert in callback.monitor.alerts if alert.rule == "LW401"]
     assert (strong.closed_step, strong.recovered_from) == (step, True), "these settings are no longer the run's"
     assert first_to_show(callback.monitor.alerts).rule == "LW910"
-    assert said(callback) == [("LW102", step, 0), ("LW910", told, 0)]
-    assert step == told < 10
+    assert said(callback) == [("LW102", step, 0), ("LW910", recovered_at, 0)]
+    assert step == recovered_at < 10
     assert trainer.state.global_step == 30, "not stopped early: what is evaluated gets better"
     losses = [entry["eval_loss"] for entry in trainer.state.log_history if "eval_loss" in entry]
     assert losses == sorted(losses, reverse=True)
@@ -172,9 +172,9 @@ def test_noise_in_the_data_is_waited_out() -> None:
     assert recovery["changed"] == {}
     assert 70 <= recovery["step"] < 82
     assert recovery["step"] + recovery["dropped"] == 82, "every update of the noise was dropped, and none after it"
-    (told,) = [a for a in callback.monitor.alerts if a.rule == "LW910"]  # type: ignore[union-attr]
-    assert told.closed_step is not None
-    assert f"{recovery['dropped']} updates dropped in all" in told.message
+    (alert,) = [a for a in callback.monitor.alerts if a.rule == "LW910"]  # type: ignore[union-attr]
+    assert alert.closed_step is not None
+    assert f"{recovery['dropped']} updates dropped in all" in alert.message
 
 
 class NothingButNaN(Trainer):
@@ -229,10 +229,10 @@ def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
     trainer, _ = built(**STRONG, callbacks=[RaisedOnceLowered()], lr_scheduler_type="constant")
     with pytest.raises(LoraWatchError) as ended:
         trainer.train()
-    told = str(ended.value)
-    assert told.startswith("ERROR LW")
-    assert "discarded for LW" in told
-    assert "does not recover again" in told
+    message = str(ended.value)
+    assert message.startswith("ERROR LW")
+    assert "discarded for LW" in message
+    assert "does not recover again" in message
     report = report_of(trainer)
     assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
     assert [note for note in report["notes"] if "something sets it at each step" in note]

@@ -318,7 +318,7 @@ def test_trls_own_script(tmp_path: Path) -> None:
 def test_it_finds_the_learning_rate_and_trains_nothing(python: Python, tmp_path: Path) -> None:
     done = forked(python, tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
     assert done.returncode == 0, done.stderr
-    told = json.loads((tmp_path / "out" / "lora_watch" / "find_lr.json").read_text())
-    assert done.stdout.startswith(f"Learning rate {told['rate']:g}")
-    assert told["rate"] < told["edge"] / 2
+    content = json.loads((tmp_path / "out" / "lora_watch" / "find_lr.json").read_text())
+    assert done.stdout.startswith(f"Learning rate {content['rate']:g}")
+    assert content["rate"] < content["edge"] / 2
     assert not (tmp_path / "out" / "lora_watch" / "report.json").exists()

@@ -45,12 +45,12 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     for rule, name in sorted(names.items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
-        told = "\n\n".join(map(str, alerts))
+        report = "\n\n".join(map(str, alerts))
         if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
-            failure.text = "\n".join([told, *([""] if judged.story else []), *judged.story])
+            failure.text = "\n".join([report, *([""] if judged.story else []), *judged.story])
         elif alerts:
-            ElementTree.SubElement(case, "system-out").text = told
+            ElementTree.SubElement(case, "system-out").text = report
 
 
 def _count(suite: ElementTree.Element) -> None:

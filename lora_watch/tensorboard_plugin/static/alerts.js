@@ -31,7 +31,7 @@ const held = (alert, ended) =>
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {state, alerts} = app;
-  const ended = !['running', null].includes(app.told.verdict);
+  const ended = !['running', null].includes(app.ending.verdict);
   const [by, direction] = (state.sort || 'severity.up').split('.');
   const key = (COLUMNS[by] ?? COLUMNS.severity)[1],
     sign = direction === 'down' ? -1 : 1;

@@ -56,8 +56,8 @@ export class App {
     this.run = {metrics: [], series: [], step: 0, wall_time: 0};
     /** @type {import('./data.js').Schema} */
     this.schema = {adapters: [], notes: []};
-    /** @type {import('./data.js').Told} */
-    this.told = {verdict: null, message: null, first: null};
+    /** @type {import('./data.js').Ending} */
+    this.ending = {verdict: null, message: null, first: null};
     /** @type {import('./data.js').Alert[]} */
     this.alerts = [];
     /** @type {import('./data.js').Adapter[]} */
@@ -165,14 +165,14 @@ export class App {
         });
       }
       const run = this.state.run;
-      const [schema, found, told] = await Promise.all([
+      const [schema, found, ending] = await Promise.all([
         this.data.schema(run),
         this.data.alerts(run),
         this.data.verdict(run),
       ]);
       if (turn !== this.drawing) return;
       this.schema = schema;
-      this.told = told;
+      this.ending = ending;
       this.alerts = found.alerts;
       this.notes = [...schema.notes, ...found.notes];
       this.run = this.runs[run];
@@ -231,7 +231,7 @@ export class App {
     const id = document.activeElement?.id,
       scroll = this.main.scrollTop;
     tip.hide();
-    const told = (notes) =>
+    const shown = (notes) =>
       notes.length
         ? [
             h(
@@ -241,7 +241,7 @@ export class App {
             ),
           ]
         : [];
-    renew(this.main, h('main', null, ...told([this.missing ?? []].flat()), view, ...told(this.notes ?? [])));
+    renew(this.main, h('main', null, ...shown([this.missing ?? []].flat()), view, ...shown(this.notes ?? [])));
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
     // What had the focus is gone: go on here.
     if (document.activeElement === document.body) this.main.focus({preventScroll: true});
@@ -281,7 +281,7 @@ export class App {
   }
   /** The first adapter of the alert to show first. */
   get #suspect() {
-    const named = this.alerts[this.told.first ?? -1]?.adapters?.[0]?.name;
+    const named = this.alerts[this.ending.first ?? -1]?.adapters?.[0]?.name;
     return this.adapters.find((adapter) => adapter.name === named);
   }
   get width() {

@@ -154,8 +154,8 @@ export function lineChart(lines, options) {
       svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'threshold'}, name),
     );
   }
-  const told = []; // where several lines are not finite, one stripe says it
-  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, told));
+  const marked = []; // where several lines are not finite, one stripe says it
+  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, marked));
 
   for (const [first, last] of discarded) {
     const [from, until] = [Math.max(x0, first - 0.5), Math.min(x1, last + 0.5)];
@@ -263,7 +263,7 @@ export function lineChart(lines, options) {
 }
 
 /** One line: its band of extremes if pooled, its path with gaps, a stripe where it is not finite. */
-function draw(line, X, Y, to, [x0, x1], top, foot, told) {
+function draw(line, X, Y, to, [x0, x1], top, foot, marked) {
   const {matrix, column = 0, colour, dash, thin} = line;
   const broken = [];
   let path = '',
@@ -317,7 +317,7 @@ function draw(line, X, Y, to, [x0, x1], top, foot, told) {
     svg('path', {d: path, class: thin ? 'line thin' : 'line', 'stroke-dasharray': dash, style: `stroke:${colour}`}),
     alone + lone && svg('path', {d: alone + lone, class: 'lone', style: `stroke:${colour}`}),
     ...broken
-      .filter(({from, to}) => !told.some((one) => one.from <= from && to <= one.to) && told.push({from, to}))
+      .filter(({from, to}) => !marked.some((one) => one.from <= from && to <= one.to) && marked.push({from, to}))
       .map(({from, to, kind}) =>
         svg(
           'g',

@@ -196,7 +196,7 @@ const SPREADS = ['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effect
  */
 async function readRun(app, name) {
   const window = app.window(400);
-  const [schema, {alerts}, told, path, series, spreads] = await Promise.all([
+  const [schema, {alerts}, ending, path, series, spreads] = await Promise.all([
     app.data.schema(name),
     app.data.alerts(name),
     app.data.verdict(name),
@@ -205,8 +205,8 @@ async function readRun(app, name) {
     Promise.all(SPREADS.map((key) => app.spread(key, window, name))),
   ]);
   const matrices = [...SERIES, ...SPREADS].map((key, i) => [key, [...series, ...spreads][i]]);
-  const end = endOf(told, app.runs[name]);
-  return {name, schema, alerts, told, path, end, settings: settings(schema), ...Object.fromEntries(matrices)};
+  const end = endOf(ending, app.runs[name]);
+  return {name, schema, alerts, ending, path, end, settings: settings(schema), ...Object.fromEntries(matrices)};
 }
 
 /** The run that is looked at, and one of each other configuration: seeds of the same say little next to one another. */
@@ -285,8 +285,8 @@ function outcomes(app, found, colour) {
   const rows = [
     [
       'verdict',
-      ({schema, alerts, told, zone, path}) => {
-        const says = verdict(alerts[told.first], zoneAt(schema, zone, Infinity), path.missing);
+      ({schema, alerts, ending, zone, path}) => {
+        const says = verdict(alerts[ending.first], zoneAt(schema, zone, Infinity), path.missing);
         return [says.kind === 'ok' ? '✓' : severityIcon(says.kind.toUpperCase(), 11), ' ', says.head];
       },
     ],

@@ -16,7 +16,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
  *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
  *   rules?: {id: string, name: string, severity: string, explains?: string}[]}} Schema
- * @typedef {{verdict: string | null, message: string | null, first: number | null}} Told
+ * @typedef {{verdict: string | null, message: string | null, first: number | null}} Ending
  */
 
 /** @typedef {(route: string, query: [string, string][]) => Promise<any>} Ask who answers a route: a Matrix, or JSON */

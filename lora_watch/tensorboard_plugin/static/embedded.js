@@ -30,7 +30,10 @@ export async function embedded(text) {
 }
 
 /** `first`: [step, the alert to show first from then on]. */
-const firstBy = ({first, ...told}, step) => ({...told, first: first.findLast(([from]) => from <= step)?.[1] ?? null});
+const firstBy = ({first, ...ending}, step) => ({
+  ...ending,
+  first: first.findLast(([from]) => from <= step)?.[1] ?? null,
+});
 
 /** `spectra`: [step, by adapter its singular values], of some steps. */
 function spectrumAt(spectra, adapter, until) {

@@ -33,7 +33,7 @@ export async function draw(app) {
   const {alerts, step, state} = app;
   const whole = {max_cols: 600},
     window = app.window(600);
-  const [path, told, spread, drawn, loss, expected, effective, ...series] = await Promise.all([
+  const [path, ending, spread, drawn, loss, expected, effective, ...series] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step),
     sizeOf(app, whole),
@@ -46,7 +46,7 @@ export async function draw(app) {
   );
   const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
-  const first = told.first == null ? null : alerts[told.first];
+  const first = ending.first == null ? null : alerts[ending.first];
   const says = verdict(first, zoneAt(app.schema, known.zone, step), path.missing);
 
   const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
@@ -76,7 +76,7 @@ export async function draw(app) {
   return h(
     'div',
     {class: 'overview'},
-    banner(app, says, endOf(told, app.run)),
+    banner(app, says, endOf(ending, app.run)),
     h('div', {class: 'tiles'}, tiles(app, known, spread, path)),
     h(
       'div',
@@ -145,7 +145,7 @@ const pathTable = (points) =>
     ...points.map(({step, gain, ratio, zone}) => [step, gain, ratio, zone?.name]),
   ]);
 
-/** The spread over adapters of the metric by which their size is told; null if there is none. */
+/** The spread over adapters of the metric by which their size is shown; null if there is none. */
 const sizeOf = async (app, window) =>
   (await app.spread('output_ratio', window)) ?? (await app.spread('relative_spectral_norm', window));
 

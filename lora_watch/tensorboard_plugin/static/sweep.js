@@ -9,24 +9,24 @@ const MOST = 6;
  * What `lora-watch compare` says of the runs, as a picture and in words; null where nothing lines up.
  * @param {import('./app.js').App} app
  */
-export function sweepCard(app, told, width) {
-  const along = told.curves[0]?.along;
+export function sweepCard(app, comparison, width) {
+  const along = comparison.curves[0]?.along;
   if (!along) return null;
-  const curves = told.curves.filter((curve) => curve.along === along).slice(0, MOST);
-  const total = told.configurations.reduce((sum, {runs}) => sum + runs.length, 0);
+  const curves = comparison.curves.filter((curve) => curve.along === along).slice(0, MOST);
+  const total = comparison.configurations.reduce((sum, {runs}) => sum + runs.length, 0);
   const page = split(width - 26, [1, 1], 24),
     wide = page.widths[0];
   return card(
     `Quality against ${along === 'r' ? 'rank' : 'scale'}`,
-    `${told.metric}, ${told.higher_is_better ? 'higher' : 'lower'} is better; all ${total} runs`,
+    `${comparison.metric}, ${comparison.higher_is_better ? 'higher' : 'lower'} is better; all ${total} runs`,
     h(
       'div',
       {class: 'sweep', id: 'sweep', style: page.style},
-      plot(app, told, curves, along, wide),
+      plot(app, comparison, curves, along, wide),
       h(
         'div',
         null,
-        told.curves.slice(0, 2 * MOST).map((curve) => [
+        comparison.curves.slice(0, 2 * MOST).map((curve) => [
           h(
             'ul',
             {class: 'words'},
@@ -49,11 +49,11 @@ export function sweepCard(app, told, width) {
               )
             : null,
         ]),
-        told.notes.length
+        comparison.notes.length
           ? h(
               'ul',
               {class: 'notes'},
-              told.notes.map((line) => h('li', null, line)),
+              comparison.notes.map((line) => h('li', null, line)),
             )
           : null,
       ),
@@ -66,17 +66,19 @@ const settingOf = ({r, scale}, seed) => `r ${r}, s ${num(scale)}${seed == null ?
 const colourOf = (i) => `var(--c${1 + (i % 6)})`;
 
 /** @param {import('./app.js').App} app */
-function plot(app, told, curves, along, width) {
+function plot(app, comparison, curves, along, width) {
   const PAD = {left: em(52), right: em(16), top: em(14), bottom: em(38)},
     height = em(230),
     W = width - PAD.left - PAD.right,
     H = height - PAD.top - PAD.bottom,
     foot = PAD.top + H;
-  const place = (i) => Math.log2(told.configurations[i][along === 'r' ? 'r' : 'scale']);
+  const place = (i) => Math.log2(comparison.configurations[i][along === 'r' ? 'r' : 'scale']);
   const runs = (i) =>
-    told.configurations[i].runs.filter((run) => run.left_out == null && Number.isFinite(run.quality[told.metric]));
+    comparison.configurations[i].runs.filter(
+      (run) => run.left_out == null && Number.isFinite(run.quality[comparison.metric]),
+    );
   const values = curves.flatMap((curve) =>
-    curve.configurations.flatMap((i) => runs(i).map((run) => run.quality[told.metric])),
+    curve.configurations.flatMap((i) => runs(i).map((run) => run.quality[comparison.metric])),
   );
   const places = [...new Set(curves.flatMap((curve) => curve.configurations.map(place)))].sort((a, b) => a - b);
   const [low, high] = [Math.min(...values), Math.max(...values)],
@@ -89,7 +91,7 @@ function plot(app, told, curves, along, width) {
     width,
     height,
     role: 'group',
-    'aria-label': `${told.metric} against ${along === 'r' ? 'rank' : 'scale'}`,
+    'aria-label': `${comparison.metric} against ${along === 'r' ? 'rank' : 'scale'}`,
   });
   for (const value of ticks(y0, y1, H / em(34))) {
     root.append(
@@ -107,7 +109,7 @@ function plot(app, told, curves, along, width) {
   );
   curves.forEach((curve, k) => {
     const colour = colourOf(k),
-      mean = (i) => told.configurations[i].mean;
+      mean = (i) => comparison.configurations[i].mean;
     if (curve.plateau != null) {
       const from = X(place(curve.plateau)),
         to = X(place(curve.configurations.at(-1)));
@@ -139,7 +141,7 @@ function plot(app, told, curves, along, width) {
           svg('circle', {
             class: 'dot',
             cx: X(place(i)),
-            cy: Y(run.quality[told.metric]),
+            cy: Y(run.quality[comparison.metric]),
             r: 4,
             style: `fill:${colour}`,
             'aria-label': run.name,
@@ -148,8 +150,8 @@ function plot(app, told, curves, along, width) {
               tip.show(
                 event,
                 h('b', null, run.name),
-                `${told.metric} ${num(run.quality[told.metric])}`,
-                settingOf(told.configurations[i], run.seed),
+                `${comparison.metric} ${num(run.quality[comparison.metric])}`,
+                settingOf(comparison.configurations[i], run.seed),
               ),
             onpointerleave: () => tip.hide(),
           }),
