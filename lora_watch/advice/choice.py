@@ -125,7 +125,9 @@ def _run(
 ) -> RunInfo:
     checked = _checked(lora, notes)
     if model is None:
-        notes.append("No model was given: the size of the first step and DoRA's rows were not judged.")
+        notes.insert(
+            0, "No model was given: nothing relative to its weights was judged, such as the size of the first step."
+        )
         run = planned_run((), (), checked, learning_rate, optimizer, **purpose)
         return replace(run, adapters=tuple(_stand_ins(checked, None if learning_rate is None else 0)))
     bare = skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))

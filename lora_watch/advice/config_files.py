@@ -46,6 +46,8 @@ ALIASES = {
     "peft_use_dora": "use_dora",
     "optimizer": "optim",
 }
+MODEL_FIELDS = ("model_name_or_path", "base_model")
+"""What TRL and LLaMA-Factory, and Axolotl, call the pretrained model."""
 """What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
 PICKLE = "training_args.bin"
 _SECTIONS = {"lora": LORA_FIELDS, "arguments": ARGUMENT_FIELDS}
@@ -57,6 +59,8 @@ class Settings:
 
     lora: dict[str, Any] = field(default_factory=dict)
     arguments: dict[str, Any] = field(default_factory=dict)
+    model: str | None = None
+    """The pretrained model's name, or its folder."""
     notes: list[str] = field(default_factory=list)
     """What was there and not read."""
 
@@ -127,6 +131,10 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     parts = {"lora": out.lora, "arguments": out.arguments}
     settings = _translated(settings)
     used = 0
+    for name in MODEL_FIELDS:
+        if isinstance(model := settings.get(name), str) and model:
+            beside = file.parent / model
+            out.model = str(beside) if not Path(model).exists() and beside.exists() else model
     for section, names in _SECTIONS.items():
         within = settings.get(section)
         source = within if isinstance(within, dict) else settings

@@ -110,6 +110,22 @@ class Skeleton:
         return weight if weight is not None and weight.is_floating_point() and not weight.is_meta else None
 
 
+def local_model(name: str) -> Path | None:
+    """The folder of the model ``name``: that folder, or its copy in the cache of Hugging Face's hub.
+
+    Never asks the network. None where the model is not on this machine.
+    """
+    if Path(name).exists():
+        return Path(name)
+    from transformers.utils import cached_file
+
+    try:
+        found = cached_file(name, "config.json", local_files_only=True)
+    except (OSError, ValueError):  # not in the cache, or no name of a model
+        return None
+    return Path(found).parent if isinstance(found, str) else None
+
+
 def skeleton(model: nn.Module | str | Path, *, classifies: bool = False) -> Skeleton:
     """``model`` without its weights: a loaded model, or a folder with a ``config.json`` (or that file).
 

@@ -58,7 +58,12 @@ def preflight(
         ),
     ],
     model: Annotated[
-        Path | None, typer.Option(help="Folder of the model, or its config.json.", show_default=False)
+        Path | None,
+        typer.Option(
+            help="Folder of the model, or its config.json. By default the model that FILE names, if it is on this "
+            "machine.",
+            show_default=False,
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).", show_default=False)] = None,
     reference: Annotated[
@@ -89,6 +94,9 @@ def preflight(
 
     try:
         given = read_settings(settings, allow_pickle)
+        if model is None and given.model is not None:
+            model, note = _named(given.model)
+            given.notes.append(note)
         judged = judge(
             given.lora,
             given.arguments,
@@ -111,15 +119,28 @@ def preflight(
     raise typer.Exit(judged.exit_code(limit))
 
 
+def _named(name: str) -> tuple[Path | None, str]:
+    """The folder of the model that the settings name, where it can be read, and a sentence about it."""
+    from lora_watch.advice.skeleton import local_model, skeleton
+
+    if (folder := local_model(name)) is None:
+        return None, f"The settings name the model {name}, which is not on this machine: --model takes its folder."
+    try:
+        skeleton(folder)
+    except ValueError as error:
+        return None, f"The settings name the model {name}, which cannot be read: {error}"
+    return folder, f"The settings name the model {name}; it is read from {folder}."
+
+
 def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
     from lora_watch.text import clean, count
 
     colours = {"ERROR": "red", "WARNING": "yellow"}
+    for note in (*notes, *judged.notes):
+        typer.echo(f"note: {clean(note)}")
     for alert in judged.findings:
         for line in str(alert).replace(" at step 0", "", 1).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
-    for note in (*notes, *judged.notes):
-        typer.echo(f"note: {clean(note)}")
     values = judged.settings
     parts = [
         f"r {_all(values['r'])}",

@@ -11,10 +11,14 @@ from lora_watch.alerts import Severity
 from lora_watch.records import BoolArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
+    ORDINARY_PACE,
     ORDINARY_SCALE,
+    Change,
     first_steps,
     is_adaptive,
     leap,
+    pace,
+    per_scale,
     round_alpha,
     weaker,
     weaker_by,
@@ -32,7 +36,9 @@ class AggressiveScale(Rule):
 
     - as a WARNING when the predicted first step at the full learning rate exceeds ``first_step``. It is taken relative
       to ‖W₀‖_F in the median layer and summed over the transformer blocks;
-    - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break.
+    - as a WARNING when that step is unknown, s ≥ ``far``, and s·lr > ``scale`` · ``lr`` or the rate is unknown too;
+    - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break. A first step that is
+      known to be easy refutes it.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
     gradient. The rule is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own
@@ -48,39 +54,57 @@ class AggressiveScale(Rule):
     scale: float = 4.0
     lr: float = 3e-4
     first_step: float = 1.2
+    far: float = 32.0
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
-        if not adapters or not record.run.peak_lr or not is_adaptive(record.run) or _is_found(record):
+        if not adapters or not is_adaptive(record.run) or _is_found(record):
             return None
         lr = record.run.per_adapter(record.run.peak_lr)
         scale = np.array([abs(a.scale) for a in adapters])
         predicted = first_steps(record.run)
-        hot = (scale >= self.scale) & (lr > self.lr)
         size = leap(record.run)
+        hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
         leaps = size > self.first_step
-        if not hot.any() and not leaps:
+        far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(size))
+        if not (hot | far).any() and not leaps:
             return None
-        worst = int(np.nanargmax(np.where(np.isnan(lr), -1.0, scale * lr)))
-        product = f"s·lr = {scale[worst] * lr[worst]:.2g}"
-        factors = f"scale {scale[worst]:g} ({adapters[worst].scale_formula}) × learning rate {lr[worst]:g}"
-        message = f"{product} is too high: {factors}" if leaps else f"{product} is above the rule of thumb: {factors}"
-        if math.isfinite(size):
-            message += f". The first full step adds {size:.2g} of the weights' norm, summed over "
-            message += f"{count(record.run.blocks, 'block')} (threshold {self.first_step:g})"
-        change = weaker(record, weaker_by(record))
+        worst = int(np.argmax(np.where(np.isnan(lr), scale * 1e-12, scale * lr)))
+        change = self._weaker(record, worst, size)
         return Finding(
-            f"{message}.",
+            f"{self._message(record, worst, size, bool(leaps or far.any()))}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
-            metric="relative_norm" if leaps else "effective_lr",
-            threshold=self.first_step if leaps else self.scale * self.lr,
+            metric="relative_norm" if leaps else "effective_lr" if record.run.peak_lr else "scale",
+            threshold=self.first_step if leaps else self.scale * self.lr if record.run.peak_lr else self.far,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
             if scale[worst] > ORDINARY_SCALE
             else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
             remedies=change.words,
             settings=change.settings,
-            severity=Severity.WARNING if leaps else Severity.INFO,
+            severity=Severity.WARNING if leaps or far.any() else Severity.INFO,
         )
+
+    def _message(self, record: StepRecord, worst: int, size: float, too_high: bool) -> str:
+        adapter, lr = record.run.adapters[worst], record.run.per_adapter(record.run.peak_lr)[worst]
+        scale = f"{abs(adapter.scale):g} ({adapter.scale_formula})"
+        if math.isnan(lr):
+            return f"The scale {scale} is too high for an ordinary learning rate (threshold {self.far:g})"
+        verdict = "too high" if too_high else "above the rule of thumb"
+        message = f"s·lr = {abs(adapter.scale) * lr:.2g} is {verdict}: scale {scale} × learning rate {lr:g}"
+        if math.isfinite(size):
+            blocks = count(record.run.blocks, "block")
+            message += f". The first full step adds {size:.2g} of the weights' norm, summed over {blocks} (threshold "
+            message += f"{self.first_step:g})"
+        return message
+
+    def _weaker(self, record: StepRecord, worst: int, size: float) -> Change:
+        """To an easy first step; to the rule of thumb where the size of that step is unknown."""
+        adapter, lr = record.run.adapters[worst], record.run.per_adapter(record.run.peak_lr)[worst]
+        if math.isnan(lr) and adapter.alpha is not None:
+            alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
+            return Change([with_alpha(adapter, alpha)], {"lora_alpha": alpha})
+        thumb = abs(adapter.scale) * lr / (self.scale * self.lr)
+        return weaker(record, weaker_by(record, otherwise=max(thumb, abs(adapter.scale) / ORDINARY_SCALE)))
 
 
 def _is_found(record: StepRecord) -> bool:
@@ -175,6 +199,7 @@ class RankStabilisedTooLow(Rule):
         high = abs(worst.scale) > self.scale
         if worst.alpha is None:
             return None
+        severity = _unless_gentle(record) if high else Severity.INFO
         alpha = round_alpha(ORDINARY_SCALE * math.sqrt(worst.r))
         plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
         return Finding(
@@ -185,8 +210,8 @@ class RankStabilisedTooLow(Rule):
             threshold=self.scale if high else None,
             causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
             remedies=[with_alpha(worst, alpha), plain] if high else [plain],
-            settings={"lora_alpha": alpha} if high else {},
-            severity=_unless_gentle(record) if high else Severity.INFO,
+            settings={"lora_alpha": alpha} if severity is Severity.WARNING else {},
+            severity=severity,
         )
 
 
@@ -219,7 +244,7 @@ class AlphaMeantForVanilla(Rule):
         worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
         assert worst.alpha is not None
         wanted = min(worst.alpha / worst.r, ORDINARY_SCALE)
-        alpha = round_alpha(wanted * math.sqrt(worst.r))
+        alpha, severity = round_alpha(wanted * math.sqrt(worst.r)), _unless_gentle(record)
         return Finding(
             f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r} (threshold {self.scale:g}): lora_alpha "
             f"{worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, which is meant for alpha/r.",
@@ -228,6 +253,6 @@ class AlphaMeantForVanilla(Rule):
             threshold=self.scale,
             causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
             remedies=[with_alpha(worst, alpha), "use_rslora=False"],
-            settings={"lora_alpha": alpha},
-            severity=_unless_gentle(record),
+            settings={"lora_alpha": alpha} if severity is Severity.WARNING else {},
+            severity=severity,
         )

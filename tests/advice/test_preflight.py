@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from lora_watch import LoraWatchCallback
 from lora_watch.advice import preflight
 from lora_watch.advice.config_files import _translated, read_settings
 from lora_watch.advice.settings import preflight_rules
+from lora_watch.alerts import Severity
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
 from tests.gate.test_schemas import errors
@@ -40,7 +43,7 @@ def rules_of(judged: Any) -> list[str]:
 # -- the same as in a run ----------------------------------------------------------------------------------------------
 SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
     ({"r": 8, "lora_alpha": 16}, 1e-3, []),
-    ({"r": 8, "lora_alpha": 64}, 1e-3, ["LW401"]),
+    ({"r": 8, "lora_alpha": 64}, 5e-3, ["LW401"]),
     ({"r": 8, "lora_alpha": 16}, 5e-2, ["LW401"]),
     ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW402"]),
     ({"r": 2, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
@@ -133,6 +136,43 @@ def test_task_and_reference(tmp_path: Path) -> None:
     assert rules_of(other) == ["LW406"]
     with pytest.raises(ValueError, match="give the model's folder"):
         preflight(settings, reference=tmp_path)
+
+
+# -- advice ------------------------------------------------------------------------------------------------------------
+RATES = (None, 1e-5, 3e-4, 2e-3, 2e-2, 0.5)
+GRID = [
+    *[(None, *each) for each in itertools.product((1, 8, 64, 256), (1, 16, 64, 256, 1024), RATES, (False, True))],
+    *[(TINY_LLAMA, *each) for each in itertools.product((1, 8), (64, 1024), RATES[2:5], (False, True))],
+]
+
+
+def test_settings_as_advised_need_no_further_advice() -> None:
+    left = []
+    for model, r, alpha, lr, use_rslora in GRID:
+        settings = {"r": r, "lora_alpha": alpha, "use_rslora": use_rslora, "target_modules": "all-linear"}
+        arguments = {"learning_rate": lr}
+        if advised := [alert.settings for alert in preflight(settings, arguments, model=model).findings]:
+            settings |= {name: value for name, value in advised[0].items() if name in settings}
+            arguments |= {name: value for name, value in advised[0].items() if name in arguments}
+            again = preflight(settings, arguments, model=model)
+            if again.exit_code(Severity.WARNING) or any(alert.settings for alert in again.findings):
+                left.append((model, r, alpha, lr, use_rslora, advised, again.findings))
+    assert left == []
+
+
+def test_a_far_too_high_scale_needs_no_model_and_its_advice_trains() -> None:
+    settings = {"r": 8, "lora_alpha": 256, "target_modules": "all-linear"}
+    for lr in (None, 2e-4):
+        assert preflight(settings, {"learning_rate": lr}).exit_code(Severity.WARNING) == 1
+    assert preflight(settings, {"learning_rate": 1e-6}).exit_code(Severity.WARNING) == 0
+    advised = preflight(settings, {"learning_rate": 2e-2}, model=TINY_LLAMA).findings[0].settings
+    callback = LoraWatchCallback(console=False)
+    adapted = lora(tiny_model(), r=8, alpha=advised["lora_alpha"], targets="all-linear")
+    trainer = train(adapted, steps=30, lr=advised["learning_rate"], callbacks=[callback], logging_steps=1)
+    assert callback.monitor is not None
+    assert [alert.rule for alert in callback.monitor.alerts if alert.severity >= Severity.WARNING] == []
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0]
 
 
 # -- files -------------------------------------------------------------------------------------------------------------
@@ -265,6 +305,24 @@ def test_a_model_that_does_not_fit_the_settings(tmp_path: Path) -> None:
     assert shown.exit_code == 2
     assert "PEFT does not take this" in shown.stderr
     assert command(tmp_path).exit_code == 2
+
+
+def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
+    text = "model_name_or_path: {}\nlora_r: 8\nlora_alpha: 256\nlearning_rate: 2e-2\nlora_target_linear: true\n"
+    shutil.copytree(TINY_LLAMA, tmp_path / "model")
+    file = tmp_path / "sft.yaml"
+    for name in (TINY_LLAMA, "model"):  # as it stands there, and beside the file
+        file.write_text(text.format(name))
+        shown = json.loads(command(file, "--format", "json").output)
+        assert (shown["exit_code"], shown["settings"]["adapters"]) == (1, 28)
+        assert str(name) in shown["notes"][0]
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("model", "nobody/no-such-model", "/no/such/model"):
+        file.write_text(text.format(name))
+        shown = command(file)
+        assert shown.exit_code == 1  # the scale alone
+        assert name in shown.output.splitlines()[0]
+        assert "No model was given" in shown.output
 
 
 def test_a_missing_alpha_is_pefts() -> None:

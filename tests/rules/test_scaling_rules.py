@@ -19,8 +19,8 @@ from tests.support import lora, tiny_model
 @pytest.mark.parametrize(
     ("config", "lr", "severity", "stated", "formula"),
     [
-        ({"alpha": 32}, 1e-3, Severity.INFO, {4, 0.001, 0.004}, "alpha/r"),
-        ({"r": 16, "alpha": 32, "use_rslora": True}, 1e-3, Severity.INFO, {8, 0.001, 0.008}, "alpha/sqrt(r)"),
+        ({"alpha": 32}, 5e-3, Severity.INFO, {4, 0.005, 0.02}, "alpha/r"),
+        ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005, 0.04}, "alpha/sqrt(r)"),
         ({"alpha": 16}, 5e-2, Severity.WARNING, {2, 0.05, 0.1, 4}, "alpha/r"),
         ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01, 0.16}, "alpha/r"),
     ],
@@ -42,6 +42,7 @@ def test_aggressive_scale(
     [
         ({"alpha": 32}, {"lr": 2e-4}),  # the scale alone
         ({"alpha": 16}, {"lr": 2e-3}),  # the rate alone
+        ({"alpha": 32}, {"lr": 1e-3}),  # both, and the first step is known to be easy
         ({"alpha": 32}, {"lr": 1e-3, "optim": "sgd"}),  # the rule of thumb is about Adam
     ],
 )
