@@ -24,11 +24,11 @@ from lora_watch.demo.runs import build_trainer
 from lora_watch.demo.tasks import TASKS, Task
 
 
-def run(task: Task, steps: int, watched: bool) -> tuple[float, float]:
+def run(task: Task, steps: int, monitored: bool) -> tuple[float, float]:
     """``(CPU seconds of training, share of the wall time in the callback)``."""
     with tempfile.TemporaryDirectory() as folder:
         callback = LoraWatchCallback(fail_on="never", console=False)
-        trainer = build_trainer(task, task.healthy, Path(folder), [callback] if watched else [], max_steps=steps)
+        trainer = build_trainer(task, task.healthy, Path(folder), [callback] if monitored else [], max_steps=steps)
         began = time.process_time()
         trainer.train()
         seconds = time.process_time() - began
@@ -42,15 +42,15 @@ def main(
 ) -> None:
     torch.set_num_threads(1)
     task = TASKS[model](False)
-    run(task, 3, watched=True)  # caches
-    plain, watched, shares = [], [], []
+    run(task, 3, monitored=True)  # caches
+    plain, monitored, shares = [], [], []
     for _ in range(pairs):
-        plain.append(run(task, steps, watched=False)[0])
-        seconds, share = run(task, steps, watched=True)
-        watched.append(seconds)
+        plain.append(run(task, steps, monitored=False)[0])
+        seconds, share = run(task, steps, monitored=True)
+        monitored.append(seconds)
         shares.append(share)
     step = statistics.median(plain) / steps
-    ratio = statistics.median(w / p for w, p in zip(watched, plain))
+    ratio = statistics.median(w / p for w, p in zip(monitored, plain))
     print(f"{model}: {steps} steps, {1000 * step:.0f} ms of CPU a step without the callback")
     print(f"share of a step spent in the callback: {100 * statistics.median(shares):.2f} %")
     print(f"whole run with / without: {ratio:.3f} (median of {pairs} pairs, CPU time)")

@@ -227,7 +227,7 @@ def graph(device: torch.device) -> str:
     if device.type != "cuda":
         return "CUDA graphs: not on this device"
     results = []
-    for watched in (False, True):
+    for monitored in (False, True):
         model = build(MODELS["toy"], device)
         trained = [p for p in model.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(trained, lr=1e-4, capturable=True)
@@ -245,7 +245,7 @@ def graph(device: torch.device) -> str:
             loss = model(input_ids=ids, labels=ids).loss
             loss.backward()
             optimizer.step()
-        monitor = Monitor(model, optimizer, console=False) if watched else contextlib.nullcontext()
+        monitor = Monitor(model, optimizer, console=False) if monitored else contextlib.nullcontext()
         with monitor:
             for _ in range(20):
                 captured.replay()

@@ -61,7 +61,7 @@ trainer = Trainer(
 )
 trainer.train()
 
-kept = {adapter.name: int((adapter.middle != 0).sum()) for adapter in find_adapters(trainer.model)}
+kept = {adapter.name: int((adapter.diagonal != 0).sum()) for adapter in find_adapters(trainer.model)}
 print(f"{sum(kept.values())} directions of {12 * len(kept)} are left, most and fewest of them in:")
 for name in sorted(kept, key=kept.__getitem__, reverse=True)[:3] + sorted(kept, key=kept.__getitem__)[:3]:
     print(f"  {kept[name]:2d}  {name}")

@@ -32,7 +32,7 @@ for label, documents in enumerate((stdlib_text(), python_manual())):
 
 set_seed(0)
 model = AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=2).float()
-# For SEQ_CLS, PEFT also trains and saves the new classification head; it is no adapter and is not watched.
+# For SEQ_CLS, PEFT also trains and saves the new classification head; it is no adapter and is not monitored.
 lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="SEQ_CLS")
 trainer = Trainer(
     model=get_peft_model(model, lora),

@@ -78,7 +78,7 @@ def merged(parts: Sequence[Deferred[Mapping[str, T]]]) -> Deferred[dict[str, T]]
     return Deferred([tensor for part in parts for tensor in part.tensors], finish)
 
 
-class Arrival(NamedTuple):
+class PendingCopy(NamedTuple):
     """Results by name, some of which may still be under way."""
 
     late: bool
@@ -89,7 +89,7 @@ class Arrival(NamedTuple):
 class HostCopy:
     """Copies what a step measured to the host: one asynchronous copy from each accelerator, and none from a CPU.
 
-    There are two pinned buffers for each accelerator, used in turn: an ``Arrival`` is to be read before the second
+    There are two pinned buffers for each accelerator, used in turn: a ``PendingCopy`` is to be read before the second
     ``send`` after its own.
     """
 
@@ -97,7 +97,7 @@ class HostCopy:
         self._buffers: dict[torch.device, list[Tensor]] = {}
 
     @torch.no_grad()
-    def send(self, wanted: Mapping[str, Deferred[Any]]) -> Arrival:
+    def send(self, wanted: Mapping[str, Deferred[Any]]) -> PendingCopy:
         """Start the copies; nothing waits. Without an accelerator the results are there at once."""
         far: dict[torch.device, list[Tensor]] = {}
         for deferred in wanted.values():
@@ -106,7 +106,7 @@ class HostCopy:
                     far.setdefault(tensor.device, []).append(tensor)
         if not far:
             results = {name: deferred.now() for name, deferred in wanted.items()}
-            return Arrival(False, lambda: results)
+            return PendingCopy(False, lambda: results)
         waits = {device: self._copy(device, tensors) for device, tensors in far.items()}
         near = {id(t): _numbers(t).copy() for d in wanted.values() for t in d.tensors if not is_far(t.device)}
         sizes = {device: [tensor.numel() for tensor in tensors] for device, tensors in far.items()}
@@ -120,7 +120,7 @@ class HostCopy:
                 for name, deferred in wanted.items()
             }
 
-        return Arrival(True, read)
+        return PendingCopy(True, read)
 
     def _copy(self, device: torch.device, tensors: Sequence[Tensor]) -> Callable[[], Tensor]:
         """One copy to the host; what it returns waits for that copy, and for nothing that came after it."""
@@ -133,16 +133,16 @@ class HostCopy:
         buffers.append(buffer)
         target = buffer[: source.numel()]
         target.copy_(source, non_blocking=True)
-        arrived = arrival_on(device)
+        copies_done = copies_done_on(device)
 
         def wait() -> Tensor:
-            arrived()
+            copies_done()
             return target
 
         return wait
 
 
-def arrival_on(device: torch.device) -> Callable[[], None]:
+def copies_done_on(device: torch.device) -> Callable[[], None]:
     """A function that waits for all that has been asked of ``device`` so far.
 
     Every torch backend names these alike. MPS has one stream, and no name for it.

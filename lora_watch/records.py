@@ -74,7 +74,7 @@ class RunInfo:
     that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
     init_factor: float = 1.0
     """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
-    moved: str = ""
+    init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""
     meant: bool = False
@@ -134,7 +134,7 @@ class RunInfo:
         return self.init_factor * np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
 
     @cached_property
-    def nearly_silent(self) -> BoolArray:
+    def small_base(self) -> BoolArray:
         """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
 
         Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.

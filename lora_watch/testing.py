@@ -25,7 +25,7 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
     """Watches every ``Trainer`` that trains inside the ``with``, TRL's too, and fails the test for its alerts.
 
     A training is ended at its first alert of this severity, and what the failure says is that alert: what happened, in
-    which layers, why, and what to try. It fails as well where nothing was trained, or nothing watched.
+    which layers, why, and what to try. It fails as well where nothing was trained, or nothing monitored.
 
     Args:
         trainers: Trainers that were built before the ``with``; those that are built inside are found.
@@ -35,7 +35,7 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
             keeps that one's settings.
 
     Raises:
-        AssertionError: there are such alerts, or nothing was watched.
+        AssertionError: there are such alerts, or nothing was monitored.
         ValueError: ``fail_on`` is no severity.
     """
     __tracebackhide__ = True

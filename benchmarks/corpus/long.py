@@ -1,4 +1,4 @@
-"""Runs of 1,500 steps, watched as live runs are: what is said of them before their fault, and how soon after it.
+"""Runs of 1,500 steps, monitored as live runs are: what is said of them before their fault, and how soon after it.
 
     python -m benchmarks.corpus.long
 

@@ -24,7 +24,7 @@ TARGETS = {
 ORDERS = ("shuffled", "longest", "easiest", "domains")
 """Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
 LONG = 500
-"""From this many steps on a run has a larger data set, of shorter blocks, and is watched as live runs are."""
+"""From this many steps on a run has a larger data set, of shorter blocks, and is monitored as live runs are."""
 
 
 @dataclass(frozen=True)

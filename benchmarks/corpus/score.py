@@ -31,7 +31,7 @@ from benchmarks.corpus.traces import Trace
 from lora_watch.alerts import Alert, Severity
 from lora_watch.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, Episodes, Rule
-from lora_watch.rules.remedies import leap
+from lora_watch.rules.remedies import first_step_of
 
 OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16
@@ -147,8 +147,8 @@ def _p90(values: FloatArray) -> float:
 
 CANDIDATES: dict[str, Callable[[Trace], float]] = {
     "s·lr": lambda t: max(a.scale for a in t.records[0].run.adapters) * max(t.records[0].run.peak_lr),
-    "first full step, median layer": lambda t: leap(t.records[0].run) / t.records[0].run.blocks,
-    "first full step, × blocks": lambda t: leap(t.records[0].run),
+    "first full step, median layer": lambda t: first_step_of(t.records[0].run) / t.records[0].run.blocks,
+    "first full step, × blocks": lambda t: first_step_of(t.records[0].run),
     "highest loss / first loss": lambda t: max(r.loss or 0 for r in t.records) / (t.records[1].loss or 1),
     "relative_norm, max": lambda t: _within(t, "relative_norm", np.max),
     "relative_spectral_norm, max": lambda t: _within(t, "relative_spectral_norm", np.max),

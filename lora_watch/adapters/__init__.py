@@ -11,7 +11,15 @@ from lora_watch.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.adapters.adapter import Adapter, Factors, NoAdaptersError
-    from lora_watch.adapters.find import are_meant, find_adapters, find_other_adapters, moved, prompts, unmatched, walk
+    from lora_watch.adapters.find import (
+        are_meant,
+        find_adapters,
+        find_other_adapters,
+        init_from_base,
+        prompts,
+        unmatched,
+        walk,
+    )
     from lora_watch.adapters.peft_deltas import DenseAdapter
 
 __all__ = [
@@ -22,7 +30,7 @@ __all__ = [
     "are_meant",
     "find_adapters",
     "find_other_adapters",
-    "moved",
+    "init_from_base",
     "prompts",
     "unmatched",
     "walk",
@@ -32,7 +40,7 @@ __getattr__ = lazily(
     __name__,
     {
         "adapter": ("Adapter", "Factors", "NoAdaptersError"),
-        "find": ("are_meant", "find_adapters", "find_other_adapters", "moved", "prompts", "unmatched", "walk"),
+        "find": ("are_meant", "find_adapters", "find_other_adapters", "init_from_base", "prompts", "unmatched", "walk"),
         "peft_deltas": ("DenseAdapter",),
     },
 )

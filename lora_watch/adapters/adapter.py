@@ -12,7 +12,7 @@ from lora_watch.adapters.tensors import gathered, here
 
 
 class Factors(NamedTuple):
-    """One low-rank product: this part of the layer's change is ``scale · b @ diag(middle) @ a``.
+    """One low-rank product: this part of the layer's change is ``scale · b @ diag(diagonal) @ a``.
 
     ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters where the layout allows, in their
     own dtype and on their own device. Most layers have one block. Experts have several, and their change is
@@ -53,7 +53,7 @@ class Adapter(ABC):
         return self.parameters if magnitude is None else (*self.parameters, magnitude)
 
     @property
-    def middle(self) -> Tensor | None:
+    def diagonal(self) -> Tensor | None:
         """``[r]``: the diagonal between B and A (AdaLoRA's E, KaSA's Σ); None when there is none."""
         return None
 

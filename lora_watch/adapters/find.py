@@ -44,9 +44,9 @@ def unmatched(model: nn.Module) -> list[str]:
     return peft_config.unmatched(walk(model))
 
 
-def moved(model: nn.Module) -> str:
+def init_from_base(model: nn.Module) -> str:
     """How adapters of ``model`` were begun (``PiSSA`` …), where that moved a part of W₀ into them; empty otherwise."""
-    return peft_config.moved(module for _, module in walk(model))
+    return peft_config.init_from_base(module for _, module in walk(model))
 
 
 def are_meant(model: nn.Module) -> bool:

@@ -19,17 +19,17 @@ class Read(NamedTuple):
     """The numbers of one adapter."""
 
     blocks: Sequence[Factors]
-    middle: Tensor | None
+    diagonal: Tensor | None
 
 
 class Measurable(Protocol):
-    """What can be measured: an update s·B·diag(middle)·A. See ``Adapter`` for what each of these is."""
+    """What can be measured: an update s·B·diag(diagonal)·A. See ``Adapter`` for what each of these is."""
 
     @property
     def scale(self) -> float: ...
 
     @property
-    def middle(self) -> Tensor | None: ...
+    def diagonal(self) -> Tensor | None: ...
 
     @property
     def fingerprint(self) -> tuple[Any, ...] | None: ...
@@ -80,7 +80,7 @@ class Resolved:
     @staticmethod
     def _read(adapter: Measurable) -> Read:
         blocks = adapter.factors()
-        return Read(blocks, adapter.middle if blocks else None)
+        return Read(blocks, adapter.diagonal if blocks else None)
 
 
 class Live:
@@ -109,5 +109,5 @@ class Live:
 
 def _memory(read: Read) -> list[int]:
     tensors = [factor for block in read.blocks for factor in block]
-    tensors += [] if read.middle is None else [read.middle]
+    tensors += [] if read.diagonal is None else [read.diagonal]
     return [tensor.untyped_storage().data_ptr() for tensor in tensors]

@@ -1,6 +1,6 @@
 """Reads the LoRA layers of Hugging Face PEFT by their attributes, without importing it.
 
-This file and its kin, ``peft_*.py``, are the only ones that know PEFT's attribute names. Relied on,
+This file and ``peft_*.py`` are the only ones that know PEFT's attribute names. Relied on,
 from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``,
 ``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``, ``active_adapters``,
 ``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``,
@@ -29,7 +29,7 @@ from lora_watch.names import clean_name
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*_CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
-# Variants whose change of the layer is not s·B·diag(middle)·A: a router over other adapters, and pooled inputs.
+# Variants whose change of the layer is not s·B·diag(diagonal)·A: a router over other adapters, and pooled inputs.
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
 _PLAIN = frozenset({"lora", "dora"})
 """Variants of which the product is made of A and B alone."""
@@ -187,20 +187,20 @@ class PeftAdapter(PeftLayer, Adapter):
 
     @property
     def own(self) -> tuple[Tensor, ...]:
-        diagonal = self._diagonal
-        return super().own if diagonal is None else (*super().own, diagonal)
+        extra = self._diagonal_parameter
+        return super().own if extra is None else (*super().own, extra)
 
     @property
-    def _diagonal(self) -> Tensor | None:
+    def _diagonal_parameter(self) -> Tensor | None:
         """KaSA's ``lora_diag``."""
         diagonals = self._layer._modules.get("lora_diag")
         return None if diagonals is None or self._key not in diagonals else diagonals[self._key]
 
     @property
-    def middle(self) -> Tensor | None:
+    def diagonal(self) -> Tensor | None:
         """What lies between B and A, ``[r]``: KaSA's ``lora_diag``, AdaLoRA's E."""
-        diagonal = self._diagonal
-        return None if diagonal is None else gathered(diagonal).flatten()
+        parameter = self._diagonal_parameter
+        return None if parameter is None else gathered(parameter).flatten()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -272,7 +272,7 @@ class PeftAdapter(PeftLayer, Adapter):
 
     def _other_marks(self) -> tuple[Any, ...]:
         """Of what else the product is made of."""
-        diagonal = self._diagonal
+        diagonal = self._diagonal_parameter
         return () if diagonal is None else (mark(diagonal),)
 
 
@@ -282,7 +282,7 @@ class AdaLoraAdapter(PeftAdapter):
     _ranknum: tuple[Tensor, int, float] | None = None
 
     @property
-    def _diagonal(self) -> Tensor:
+    def _diagonal_parameter(self) -> Tensor:
         """E."""
         return self._layer.lora_E[self._key]
 

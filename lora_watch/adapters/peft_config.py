@@ -60,13 +60,13 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
     return out
 
 
-def moved(modules: Iterable[nn.Module]) -> str:
+def init_from_base(modules: Iterable[nn.Module]) -> str:
     """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
     begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules).values()]
-    return ", ".join(name for name in _MOVING if any(word.startswith(name.lower()) for word in begun))
+    return ", ".join(name for name in _FROM_BASE if any(word.startswith(name.lower()) for word in begun))
 
 
-_MOVING = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
+_FROM_BASE = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
 
 
 def prompts(modules: Iterable[nn.Module]) -> list[str]:

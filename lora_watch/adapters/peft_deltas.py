@@ -71,7 +71,7 @@ class DenseAdapter(PeftLayer):
 
     method: str
     """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
-    scale, alpha, r, middle, magnitude, magnitude_parameter = 1.0, None, 0, None, None, None
+    scale, alpha, r, diagonal, magnitude, magnitude_parameter = 1.0, None, 0, None, None, None
     """What only products of two factors have: here the scale is part of ΔW."""
 
     def __init__(self, path: str, module: nn.Module, key: str, layer_class: str):

@@ -11,7 +11,7 @@ from lora_watch.adapters.describe import describe
 from lora_watch.alerts import Alert, in_order
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
-from lora_watch.rules.remedies import leap
+from lora_watch.rules.remedies import first_step_of
 
 
 def planned_run(
@@ -47,6 +47,6 @@ def foresee(run: RunInfo, rules: Sequence[Rule] | None = None) -> list[Alert]:
 
 
 def first_step_at(run: RunInfo, learning_rate: float) -> float:
-    """``remedies.leap`` of this run at another learning rate; NaN where no ‖W₀‖ is known."""
+    """``remedies.first_step_of`` of this run at another learning rate; NaN where no ‖W₀‖ is known."""
     adapters = tuple(replace(adapter, group=0) for adapter in run.adapters)
-    return leap(replace(run, adapters=adapters, peak_lr=(learning_rate,)))
+    return first_step_of(replace(run, adapters=adapters, peak_lr=(learning_rate,)))

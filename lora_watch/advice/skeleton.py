@@ -96,8 +96,8 @@ class Skeleton:
         within 3 % of that of all layers on each of three pretrained models.
         """
         indices = sorted({i for a in adapters if (i := layer_index(a.name)) is not None})
-        middle = indices[len(indices) // 2] if indices and not everywhere else None
-        return [self._norm(a.name) if middle is None or layer_index(a.name) == middle else math.nan for a in adapters]
+        central = indices[len(indices) // 2] if indices and not everywhere else None
+        return [self._norm(a.name) if central is None or layer_index(a.name) == central else math.nan for a in adapters]
 
     def _norm(self, module: str) -> float:
         weight = self.weight(module)

@@ -319,7 +319,7 @@ def _other_scale(lora: dict[str, Any]) -> float:
 
 
 def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, str | None]:
-    """``leap`` at learning rate 1 and where ‖W₀‖ was taken from; says what is not known in ``notes``."""
+    """``first_step_of`` at learning rate 1 and where ‖W₀‖ was taken from; says what is not known in ``notes``."""
     step = first_step_at(run, 1.0)
     if math.isfinite(step):
         return step, "weights"

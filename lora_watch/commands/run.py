@@ -42,10 +42,10 @@ class Handover(BaseException):
     of exceptions and exits does not touch the script."""
 
     def __init__(
-        self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unwatched: bool
+        self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unmonitored: bool
     ):
         self.script, self.arguments, self.module, self.settings = script, list(arguments), module, settings
-        self.allow_unwatched = allow_unwatched
+        self.allow_unmonitored = allow_unmonitored
 
 
 def run(
@@ -103,8 +103,8 @@ def run(
         bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: train at the rate afterwards.")] = False,
-    allow_unwatched: Annotated[
-        bool, typer.Option("--allow-unwatched", help="Exit with 0 even if nothing was trained or measured.")
+    allow_unmonitored: Annotated[
+        bool, typer.Option("--allow-unmonitored", help="Exit with 0 even if nothing was trained or measured.")
     ] = False,
 ) -> None:
     """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
@@ -134,7 +134,7 @@ def run(
         "console": console,
         "find_lr": find_lr and (apply or "only"),
     }
-    raise Handover(script, arguments or (), module, settings, allow_unwatched)
+    raise Handover(script, arguments or (), module, settings, allow_unmonitored)
 
 
 def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, recover: int | None) -> None:
@@ -189,10 +189,10 @@ def start(todo: Handover) -> None:
             "nor with a Monitor of its own",
             file=sys.stderr,
         )
-        if not todo.allow_unwatched:
-            print("            --allow-unwatched makes that a success", file=sys.stderr)
+        if not todo.allow_unmonitored:
+            print("            --allow-unmonitored makes that a success", file=sys.stderr)
             sys.exit(2)
-    elif (unjudged := _monitor("unjudged")) and not todo.allow_unwatched:
+    elif (unjudged := _monitor("unjudged")) and not todo.allow_unmonitored:
         message = f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report"
         print(f"lora-watch: {message}", file=sys.stderr)
         sys.exit(2)

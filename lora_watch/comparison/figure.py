@@ -109,8 +109,8 @@ def _norms(curve: Curve) -> Iterator[Line]:
     for metric, label in _SHOWN.items():
         points = []
         for each in curve.configurations:
-            middles = [trial.norms[metric][0] for trial in each.trials if metric in trial.norms and trial.out is None]
-            if middles and 0 < (y := statistics.fmean(middles)) < math.inf:
+            medians = [trial.norms[metric][0] for trial in each.trials if metric in trial.norms and trial.out is None]
+            if medians and 0 < (y := statistics.fmean(medians)) < math.inf:
                 points.append((_x(curve, each), y))
         if points:
             yield Line(label, points)

@@ -72,8 +72,8 @@ def _norms(found: Sequence[Configuration]) -> list[str]:
         row = _head(each)
         for name in shown:
             values = [trial.norms[name] for trial in each.trials if name in trial.norms]
-            middle, most = [statistics.fmean(v) for v in zip(*values)] if values else [None, None]
-            row.append(f"{short(middle)} ({short(most)})" if values else "?")
+            median, largest = [statistics.fmean(v) for v in zip(*values)] if values else [None, None]
+            row.append(f"{short(median)} ({short(largest)})" if values else "?")
         rows.append(row)
     return _table(rows)
 

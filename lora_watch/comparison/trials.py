@@ -64,7 +64,7 @@ def trial_of(run: FinishedRun) -> Trial:
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
-        norms={metric: found for metric in NORMS if (found := _middle_and_most(run, metric)) is not None},
+        norms={metric: found for metric in NORMS if (found := _median_and_max(run, metric)) is not None},
         trainable_parameters=run.trainable_parameters,
         step=run.step,
         alerts={
@@ -107,7 +107,7 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     return {key: str(value) for key, value in found.items() if key not in _NOT_A_SETTING and value is not None}
 
 
-def _middle_and_most(run: FinishedRun, metric: str) -> tuple[float, float] | None:
+def _median_and_max(run: FinishedRun, metric: str) -> tuple[float, float] | None:
     values = [a.last[metric] for a in run.adapters.values() if metric in a.last]
     if not values:
         return None

@@ -1,4 +1,4 @@
-"""One watched run of a task with the real Trainer and the real PEFT, and what came of it."""
+"""One monitored run of a task with the real Trainer and the real PEFT, and what came of it."""
 
 from __future__ import annotations
 

@@ -201,7 +201,7 @@ def _adapters(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if trained is not None and trained_before is not None and trained != trained_before:
         parts.append(f"{trained:,} trainable parameters instead of {trained_before:,}")
     if parts:
-        yield _moved(
+        yield _differing(
             "LW815",
             now,
             f"The trained parameters have changed since the baseline: {', '.join(parts)}.",
@@ -222,7 +222,7 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
             changed.append((name, a, b))
     if changed:
         name, a, b = changed[0]
-        yield _moved(
+        yield _differing(
             "LW814",
             now,
             f"The scale or the rank of {count(len(changed), 'adapter')} is not the baseline's: {name} has "
@@ -236,17 +236,17 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
 def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if now.step != before.step:
         message = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}: their ends are no match."
-        yield _moved("LW816", now, message)
+        yield _differing("LW816", now, message)
         return
     if now.loss is None or before.loss is None:
         return
     change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
     numbers = f"{short(now.loss)} instead of {short(before.loss)}, {_percent(change)}"
     if not change <= before.tolerances["loss"]:  # a NaN is not
-        yield _moved("LW811", now, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
+        yield _differing("LW811", now, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
     elif change < -before.tolerances["loss"]:
         message = f"The final loss is lower than the baseline's: {numbers}. Time for --update-baseline."
-        yield _moved("LW811", now, message, severity=Severity.INFO, metric="loss", name="loss-improved")
+        yield _differing("LW811", now, message, severity=Severity.INFO, metric="loss", name="loss-improved")
 
 
 def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -> Iterator[Alert]:
@@ -277,7 +277,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     if off:
         last = max(typical)
         later = f" and {_times(typical[last])} at step {last}" if last > off[0] else ""
-        yield _moved(
+        yield _differing(
             "LW812",
             now,
             f"The adapters' norms ‖ΔW‖ have shifted as a whole: the median layer has {_times(typical[off[0]])} the "
@@ -288,21 +288,22 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
             threshold=before.tolerances["typical_norm"],
             causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
         )
-    moved = []
+    differing = []
     for name, shifts in single.items():
         beyond = [(step, shift) for step, shift in shifts if not abs(shift) <= layer_limit]
         if beyond:
-            moved.append((beyond[0][0], name, max((shift for _, shift in beyond), key=abs)))
-    if moved:
-        moved.sort(key=lambda found: (found[0], -abs(found[2])))
-        step, name, shift = moved[0]
-        yield _moved(
+            differing.append((beyond[0][0], name, max((shift for _, shift in beyond), key=abs)))
+    if differing:
+        differing.sort(key=lambda found: (found[0], -abs(found[2])))
+        step, name, shift = differing[0]
+        yield _differing(
             "LW813",
             now,
-            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, first {name} at step {step}. "
+            f"{count(len(differing), 'layer')} moved away from the rest since the baseline, first {name} "
+            f"at step {step}. "
             f"Its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
             f"(tolerance: a factor of {before.tolerances['layer_norm']:g}).",
-            adapters=[(name, _exp(shift)) for _, name, shift in moved],
+            adapters=[(name, _exp(shift)) for _, name, shift in differing],
             step=step,
             metric="delta_norm",
             threshold=before.tolerances["layer_norm"],
@@ -311,7 +312,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     reached = max((step for step in steps if step <= now.step), default=0) if ended else 0
     if (not typical or 2 * max(typical) < reached) and before.adapters and now.adapters:
         until = f"beyond step {max(typical)} of {reached}" if typical else "at any step"
-        yield _moved(
+        yield _differing(
             "LW812",
             now,
             f"The adapters' norms cannot be compared with the baseline's {until}: they were measured at other steps.",
@@ -336,7 +337,7 @@ def _log_ratio(now: float, before: float) -> float | None:
     return -math.inf if now == 0 or not math.isfinite(before) else math.log(now / before)
 
 
-def _moved(
+def _differing(
     rule: str,
     now: Baseline,
     message: str,

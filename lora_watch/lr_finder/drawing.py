@@ -55,8 +55,8 @@ def svg(suggestion: Suggestion) -> str:
     parts = [_text(LEFT, 18, suggestion.sentences()[0], anchor="start", size=13)]
     if len(curve) > 1:
         x = _Axis(curve.rates[0], curve.rates[-1], LEFT, WIDTH - RIGHT, log=True)
-        middle = TOP + (HEIGHT - TOP - BOTTOM - GAP) * 0.6
-        parts += _loss_panel(suggestion, x, TOP, middle) + _ratio_panel(suggestion, x, middle + GAP, HEIGHT - BOTTOM)
+        divide = TOP + (HEIGHT - TOP - BOTTOM - GAP) * 0.6
+        parts += _loss_panel(suggestion, x, TOP, divide) + _ratio_panel(suggestion, x, divide + GAP, HEIGHT - BOTTOM)
         parts += [*_marks(suggestion, x), _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "learning rate")]
     body = "\n".join(parts)
     return (

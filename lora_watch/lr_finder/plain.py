@@ -16,7 +16,7 @@ from lora_watch.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rul
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import world_size
 from lora_watch.records import RunInfo
-from lora_watch.rules.remedies import EASY_STEP, leap
+from lora_watch.rules.remedies import EASY_STEP, first_step_of
 from lora_watch.signals.optimizer import ParameterGroups
 
 
@@ -40,18 +40,18 @@ def find_in_loop(
             monitor.start()
             refuse_nothing_to_train(monitor)
             sweep = Sweep(*(span or span_of(monitor.run, ratios)), steps)
-            watched = Watched(sweep, monitor)
+            seen = SweepMonitor(sweep, monitor)
             while not sweep.over:
                 set_rates(optimizer, sweep.next_rate, ratios)
                 loss = step_function()
                 monitor.after_update(loss)
-                watched.add()
+                seen.add()
         finally:
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
-    return replace(watched.suggestion(ratios), left=tuple(left))
+    return replace(seen.suggestion(ratios), left=tuple(left))
 
 
-class Watched:
+class SweepMonitor:
     """What the monitor of a sweep, which has been started, sees of its steps, given to the sweep."""
 
     def __init__(self, sweep: Sweep, monitor: Monitor):
@@ -115,7 +115,7 @@ def refuse_nothing_to_train(monitor: Monitor) -> None:
 def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
     """What a ``Suggestion`` says of the run, apart from its curve."""
     scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
-    full_step = leap(replace(run, peak_lr=ratios))
+    full_step = first_step_of(replace(run, peak_lr=ratios))
     return {
         "scale": scales.pop() if len(scales) == 1 else None,
         "alpha": alphas.pop() if len(alphas) == 1 else None,

@@ -73,8 +73,8 @@ class Suggestion:
         return rounded(math.sqrt(self.low * self.high))
 
     def at_scale(self, scale: float) -> float | None:
-        """``rate`` for another scale of the same adapters, under Adam and its kin: rate · (s/scale)^0.7. None where one
-        of them is unknown."""
+        """``rate`` for another scale of the same adapters, under Adam and the like: rate · (s/scale)^0.7. None
+        where one of them is unknown."""
         if self.rate is None or not self.scale or not scale > 0:
             return None
         return rounded(self.rate * (self.scale / scale) ** SCALE_EXPONENT)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.peft_scores import Scores
 from lora_watch.adapters.tensors import local
-from lora_watch.deferred import arrival_on, is_far
+from lora_watch.deferred import copies_done_on, is_far
 from lora_watch.monitor.buffers import Buffers
 from lora_watch.monitor.rates import RATES, unwrapped
 
@@ -100,7 +100,7 @@ class Copies:
             scores=self._buffers.scores,
         )
         devices = {tensor.device for tensor in map(local, parameters)}
-        made.waits = [arrival_on(device) for device in devices]
+        made.waits = [copies_done_on(device) for device in devices]
         return made
 
     def put_back(self, kept: Copy) -> bool:

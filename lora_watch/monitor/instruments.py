@@ -13,7 +13,7 @@ from lora_watch.adapters import DenseAdapter
 from lora_watch.adapters.live import Live
 from lora_watch.deferred import Deferred, merged, ready
 from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.roster import Roster
+from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
 from lora_watch.norms.base import relative
 from lora_watch.norms.drift import Drift
@@ -129,41 +129,41 @@ class Instruments:
         self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
         self._note: Callable[[str], object] = str
 
-    def watch(self, roster: Roster, step: int) -> None:
-        """Measure the adapters of ``roster`` from now on, after ``step``. Says there what cannot be measured."""
+    def watch(self, monitored: MonitoredAdapters, step: int) -> None:
+        """Measure the adapters of ``monitored`` from now on, after ``step``. Says there what cannot be measured."""
         self.close()
-        self._gathered, self._note = roster.gathered, roster.note
+        self._gathered, self._note = monitored.gathered, monitored.note
         with self._gathered():
-            self._watch(roster, step)
+            self._watch(monitored, step)
 
-    def _watch(self, roster: Roster, step: int) -> None:
-        adapters, factored, live = roster.adapters, roster.factored, roster.live
+    def _watch(self, monitored: MonitoredAdapters, step: int) -> None:
+        adapters, factored, live = monitored.adapters, monitored.factored, monitored.live
         dense = [adapter for adapter in adapters if isinstance(adapter, DenseAdapter)]
-        bank = DenseBank(dense) if roster.dense else AdapterBank(factored, live)
-        self._norms, self.gradients = Norms(bank, roster.base), Gradients(live)
-        self.rates.watch(live, roster.run)
+        bank = DenseBank(dense) if monitored.dense else AdapterBank(factored, live)
+        self._norms, self.gradients = Norms(bank, monitored.base), Gradients(live)
+        self.rates.watch(live, monitored.run)
         if self._drift is not None:
             self._drift.watch(adapters)
         self._magnitudes.watch(adapters)
         self._frozen.watch(factored)
         if unread := sum(not adapter.factors() for adapter in factored):
-            roster.note(
+            monitored.note(
                 f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
         self._probe = None
-        self.base_loss = BaseLoss(self._model, adapters, roster.run.moved, self._guard)
+        self.base_loss = BaseLoss(self._model, adapters, monitored.run.init_from_base, self._guard)
         if adapters and self._output_ratio:
             self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard.light, live=live)
             if self._probe.why_unavailable:
-                roster.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
+                monitored.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
             elif self._probe.left_out:
-                roster.note(
+                monitored.note(
                     f"output_ratio is unavailable for {self._probe.left_out} of {len(adapters)} adapters: their layers "
                     "do not take one input row to one output row (convolutions, experts, fused projections)"
                 )
         changed, output_ratio = (
-            Changed(Live([]) if roster.dense else live, step),
+            Changed(Live([]) if monitored.dense else live, step),
             self._probe or NoOutputRatio(len(adapters)),
         )
         drift = [self._drift] if self._drift is not None else []

@@ -17,8 +17,8 @@ import torch
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import local
 from lora_watch.alerts import Alert
+from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of, unwrapped
-from lora_watch.monitor.roster import Roster
 from lora_watch.rules.remedies import is_adaptive
 from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
 
@@ -34,11 +34,11 @@ class LiveSettings:
 
     Args:
         optimizer, scheduler: how the run trains. ``scheduler`` may be None.
-        roster: knows the run's adapters, and its settings, which the rules judge by.
+        monitored: knows the run's adapters, and its settings, which the rules judge by.
     """
 
-    def __init__(self, optimizer: Any, scheduler: Any, roster: Roster):
-        self._optimizer, self._scheduler, self._roster = optimizer, scheduler, roster
+    def __init__(self, optimizer: Any, scheduler: Any, monitored: MonitoredAdapters):
+        self._optimizer, self._scheduler, self._monitored = optimizer, scheduler, monitored
         self._plan: list[float] = []
         """What the schedule is to multiply, one rate a parameter group; empty without a schedule."""
         self._start = 1.0
@@ -51,7 +51,7 @@ class LiveSettings:
         if len(self._plan) == len(now):
             self._multiply([plan / rate if rate > 0 else 1.0 for plan, rate in zip(self._plan, now)])
         self._plan = planned(self._scheduler)
-        self._roster.slow_down(1.0, self._start)
+        self._monitored.slow_down(1.0, self._start)
 
     def before_update(self, step: int) -> str | None:
         """The rates are about to be used by ``step``. A note, once, where somebody sets them: they would not stay
@@ -88,22 +88,22 @@ class LiveSettings:
         """Apply the settings of ``alert``; by name what they were and are. ``at_start``: ΔW is 0, so that A and B may
         be made smaller without changing what the model computes; else all is taken from the learning rate."""
         before = self._values
-        of_alpha, of_rate = ratios(alert, self._roster.run)
+        of_alpha, of_rate = ratios(alert, self._monitored.run)
         if at_start and of_alpha != 1.0 and self._can_shrink:
             root = math.sqrt(of_alpha)
             self._shrink(root)
             of_rate *= root
         else:
-            root, of_rate = 1.0, in_rates_alone(of_alpha, of_rate, self._roster.run)
+            root, of_rate = 1.0, in_rates_alone(of_alpha, of_rate, self._monitored.run)
         self._multiply([of_rate] * len(rates_of(self._optimizer)))
-        self._roster.slow_down(of_rate, root)
+        self._monitored.slow_down(of_rate, root)
         self._plan = planned(self._scheduler)
         return {name: [before[name], after] for name, after in self._values.items() if after != before.get(name, after)}
 
     def advised(self, changed: Mapping[str, list[float]]) -> dict[str, float]:
         """What the next run is to begin with for what has been ``changed`` in this one: there alpha does it."""
         settings = {RATE: self._values[RATE] / self._start} if RATE in changed else {}
-        alpha = usual_alpha(self._roster.run)
+        alpha = usual_alpha(self._monitored.run)
         if START in changed and alpha is not None:
             settings["lora_alpha"] = alpha * self._start**2
         return {name: float(f"{value:.12g}") for name, value in settings.items()}  # 0.003, not 0.0030000000000000005
@@ -114,7 +114,7 @@ class LiveSettings:
 
     @property
     def _values(self) -> dict[str, float]:
-        run = self._roster.run
+        run = self._monitored.run
         rate = run.config.get("learning_rate") or max(run.peak_lr, default=None)
         return ({} if rate is None else {RATE: float(rate)}) | {START: self._start}
 
@@ -122,8 +122,10 @@ class LiveSettings:
     def _can_shrink(self) -> bool:
         """The product of A and B is all that the adapters add, and both learn, by steps of the learning rate's size.
         Nothing else is trained, to whose rate alpha is nothing: a head."""
-        adapters = self._roster.adapters
-        if not is_adaptive(self._roster.run) or not all(isinstance(a, Adapter) and a.middle is None for a in adapters):
+        adapters = self._monitored.adapters
+        if not is_adaptive(self._monitored.run) or not all(
+            isinstance(a, Adapter) and a.diagonal is None for a in adapters
+        ):
             return False
         own = {id(parameter) for adapter in adapters for parameter in adapter.own}
         trained = {
@@ -132,7 +134,7 @@ class LiveSettings:
         return trained <= own and all(p.requires_grad for adapter in adapters for p in adapter.parameters)
 
     def _shrink(self, factor: float) -> None:
-        parameters = {id(p): p for adapter in self._roster.adapters for p in adapter.parameters}
+        parameters = {id(p): p for adapter in self._monitored.adapters for p in adapter.parameters}
         with torch.no_grad():
             for parameter in parameters.values():
                 local(parameter).mul_(factor)

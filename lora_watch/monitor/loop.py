@@ -66,7 +66,7 @@ class Loop:
     @property
     def run(self) -> RunInfo:
         """What is known of the run and its adapters."""
-        return self._recorder.roster.run
+        return self._recorder.monitored.run
 
     @property
     def steps(self) -> int:
@@ -184,11 +184,11 @@ class Loop:
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
             _look_again(self, everywhere=self._cadence.due(self.steps).full)
-            rates = tuple(recorder.roster.groups.lr if lr is None else lr)
+            rates = tuple(recorder.monitored.groups.lr if lr is None else lr)
             seen = {"labels": labels, "targets": targets}
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)
-            if dropped or not self._waiting.arrival.late:
+            if dropped or not self._waiting.pending.late:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
@@ -288,7 +288,7 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
     if step == 0:
         judge.judge(recorder.complete(recorder.take(0, None)))
     else:  # a resumed run was judged before its first step already, and has what was found since then
-        judge.resume(StepRecord(recorder.roster.run, step, {}))
+        judge.resume(StepRecord(recorder.monitored.run, step, {}))
 
 
 def _verdict_of(judge: Judge) -> tuple[Verdict, str | None]:
@@ -323,7 +323,7 @@ def _or_give_up(loop: Loop, doing: str, begin: Callable[[], None]) -> None:
 def _look_again(loop: Loop, everywhere: bool = False) -> None:
     """Adapters may have come, gone or been switched since they were looked for."""
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
-    if unknown or loop._recorder.roster.has_changed(everywhere):
+    if unknown or loop._recorder.monitored.has_changed(everywhere):
         loop._recorder.find(loop.steps)
 
 

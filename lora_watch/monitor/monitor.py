@@ -20,11 +20,11 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.loop import Loop
+from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
-from lora_watch.monitor.roster import Roster
 from lora_watch.policy import FailOn, Policy, policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
@@ -155,7 +155,7 @@ class Monitor(Loop):
             notes=tuple(dict.fromkeys(notes)),
             meant=meant,
         )
-        roster = Roster(model, optimizer, run)
+        monitored = MonitoredAdapters(model, optimizer, run)
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)
         self._optimizer: Any = optimizer
         self._scaler: Any = scaler
@@ -164,10 +164,10 @@ class Monitor(Loop):
         self._labels: SeenLabels | None = None
         self._model, self._together, self._over = model, False, False
         self._wrappers: Wrappers | None = None
-        recorder = Recorder(roster, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
+        recorder = Recorder(monitored, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
-            settings = LiveSettings(optimizer, scheduler, roster)
+            settings = LiveSettings(optimizer, scheduler, monitored)
             recovery = Recovery(model, optimizer, settings, recorder, judge, recover_memory)
         super().__init__(recorder, judge, cadence, recovery)
 
@@ -262,7 +262,7 @@ class Monitor(Loop):
         if self._together and self._wrappers is not None and self._wrappers.joined:
             self._together = False
             self._recovery.give_up(_UNEVEN)
-            self._recorder.roster.note(_UNEVEN)
+            self._recorder.monitored.note(_UNEVEN)
             log.warning("lora_watch: %s", _UNEVEN)
         if self._together:
             failures = agree(failures, True, self._device)

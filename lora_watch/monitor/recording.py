@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.deferred import Arrival, Deferred, HostCopy, is_far, ready
+from lora_watch.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
+from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
-from lora_watch.monitor.roster import Roster
 from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
 from lora_watch.rules.size import extent
 from lora_watch.signals.chance import Chance
@@ -31,7 +31,7 @@ class Taken:
     due: Due
     record: StepRecord
     """All that was known at once."""
-    arrival: Arrival
+    pending: PendingCopy
     """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
 
 
@@ -49,7 +49,7 @@ class Recorder:
     """Makes the record of every step: reads what is due, and completes the record when that has reached the host.
 
     Args:
-        roster: whose record it is.
+        monitored: whose record it is.
         instruments: measure it.
         cadence: says what is due.
         lr_fraction, judge_loss: see ``Monitor``.
@@ -58,17 +58,17 @@ class Recorder:
 
     def __init__(
         self,
-        roster: Roster,
+        monitored: MonitoredAdapters,
         instruments: Instruments,
         cadence: Cadence,
         lr_fraction: Callable[[int], float | None] | None,
         judge_loss: bool,
         is_scaled: Callable[[], bool],
     ):
-        self.roster, self._instruments = roster, instruments
+        self.monitored, self._instruments = monitored, instruments
         self._cadence, self._host_copy = cadence, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
-        self._loss, self._judge_loss = LossSignals(chance=Chance.of(roster.run.config)), judge_loss
+        self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._skipped = 0
         """Steps that the optimizer has skipped."""
         self._source: _Source | None = None
@@ -77,8 +77,8 @@ class Recorder:
     def find(self, step: int) -> None:
         """Look for the adapters, after ``step``."""
         try:
-            self.roster.find()
-            self._instruments.watch(self.roster, step)
+            self.monitored.find()
+            self._instruments.watch(self.monitored, step)
         except BaseException:
             self.close()  # what was begun leaves no hook behind
             raise
@@ -90,25 +90,25 @@ class Recorder:
         """
         if asked:
             self._instruments.base_loss.arm()
-        roster, cadence = self.roster, self._cadence
+        monitored, cadence = self.monitored, self._cadence
         if cadence.plan(
             step + 1,
-            dense=roster.dense,
-            collective=roster.collective,
+            dense=monitored.dense,
+            collective=monitored.collective,
             ranks=world_size() > 1,
-            max_steps=roster.run.max_steps,
+            max_steps=monitored.run.max_steps,
             asked=asked,
         ):
             self._instruments.arm(step)
 
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped."""
-        if not self.roster.has_changed():  # else they are looked for anew first
+        if not self.monitored.has_changed():  # else they are looked for anew first
             self._instruments.gradients.see_unclipped()
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
-        self.roster.live.refresh()
+        self.monitored.live.refresh()
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
     def before_update(self, step: int, loss: Loss, targets: Tensor | None = None) -> StepRecord:
@@ -119,7 +119,7 @@ class Recorder:
         gradients.keep(there["gradients"])
         skipped = self._is_scaled() and overflow(there["gradients"])
         seen = {"loss": there["loss"], "targets": there["targets"]}
-        record = StepRecord(self.roster.run, step, there["gradients"], updated=not skipped, **seen)
+        record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
         if not _is_finite(record.loss) or (overflow(record.metrics) and not skipped):
             record = replace(record, spoiled=self._instruments.spoiled())
         return self._with_source(record)
@@ -135,20 +135,20 @@ class Recorder:
         targets: Tensor | None = None,
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
-        due, roster = self._cadence.due(step), self.roster
-        if roster.partitioned and not due.full:  # bringing them together takes a collective for each tensor
+        due, monitored = self._cadence.due(step), self.monitored
+        if monitored.partitioned and not due.full:  # bringing them together takes a collective for each tensor
             due = due._replace(norms=False)
         if due.trained:
             self._instruments.rates.step(lr, updated)
         metrics = self._instruments.begin(due)
         record = StepRecord(
-            roster.run,
+            monitored.run,
             step,
             {},
             lr=lr,
-            weight_decay=roster.groups.weight_decay,
-            wiring=roster.wiring(self._instruments.readable, self._instruments.base_trainable),
-            retired=roster.retired,
+            weight_decay=monitored.groups.weight_decay,
+            wiring=monitored.wiring(self._instruments.readable, self._instruments.base_trainable),
+            retired=monitored.retired,
             updated=updated,
         )
         base_loss, seen = self._instruments.base_loss.begin(), {"labels": _counts(labels), "targets": _whole(targets)}
@@ -158,7 +158,7 @@ class Recorder:
     def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
         """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so
         that its loss says nothing of the run."""
-        there = taken.arrival.read()
+        there = taken.pending.read()
         metrics, loss = there["metrics"], there["loss"]
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
@@ -172,7 +172,7 @@ class Recorder:
             overhead=self._cadence.overhead,
             overhead_after_start=self._cadence.settled_overhead,
             start_seconds=self._cadence.start_seconds,
-            full_every=None if self.roster.dense else self._cadence.full_every,
+            full_every=None if self.monitored.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
         )
@@ -208,10 +208,10 @@ class Recorder:
         self._instruments.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _detached, (self.roster.run, self._cadence, self.state_dict())
+        return _detached, (self.monitored.run, self._cadence, self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
-        norms = self.roster.base_norms.items()
+        norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
             "lr_sum": self._instruments.rates.spent.tolist(),
@@ -223,12 +223,12 @@ class Recorder:
         self._loss.load_state_dict(state.get("loss", {}))
         self._instruments.rates.spent = np.array(state.get("lr_sum", []), dtype=np.float64)
         self._skipped = state.get("skipped", 0)
-        self.roster.load_base_norms(state.get("frozen", {}))
+        self.monitored.load_base_norms(state.get("frozen", {}))
 
     def _fraction(self, step: int) -> float | None:
         if self._lr_fraction is not None:
             return self._lr_fraction(step)
-        max_steps = self.roster.run.max_steps
+        max_steps = self.monitored.run.max_steps
         return min(step / max_steps, 1.0) if max_steps else None
 
 
@@ -236,7 +236,7 @@ def _detached(run: RunInfo, cadence: Cadence, state: Mapping[str, Any]) -> Recor
     """What a copy has: all that was found, and no model."""
     nothing = nn.Module()
     instruments = Instruments(nothing, cadence.guard, output_ratio=False, drift=False)
-    recorder = Recorder(Roster(nothing, None, run), instruments, cadence, None, True, bool)
+    recorder = Recorder(MonitoredAdapters(nothing, None, run), instruments, cadence, None, True, bool)
     recorder.load_state_dict(state)
     return recorder
 

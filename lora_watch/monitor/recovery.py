@@ -117,7 +117,7 @@ class Recovery(NoRecovery):
         why = why_not(self._model, self._optimizer, self._memory * 2**30)
         if why is not None:
             self.over = f"recover is unavailable: {why}"
-            self._recorder.roster.note(f"{self.over}. Alerts act as fail_on says")
+            self._recorder.monitored.note(f"{self.over}. Alerts act as fail_on says")
         else:
             self._settings.begin()
 
@@ -130,8 +130,8 @@ class Recovery(NoRecovery):
 
     def before_update(self) -> None:
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
-            self._recorder.roster.note(note)
-            self._judge.sinks.start(self._recorder.roster.run, self._judge.steps)
+            self._recorder.monitored.note(note)
+            self._judge.sinks.start(self._recorder.monitored.run, self._judge.steps)
         if self._wary and self._held is None:
             self._held = self._copies.take(self._judge.steps)
 
@@ -186,7 +186,7 @@ class Recovery(NoRecovery):
             self._go_back(way, record, good, own)
             if before_update:  # with gradients of what has just been thrown away
                 self._hold()
-            if record.step >= (self._recorder.roster.run.max_steps or math.inf):
+            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
                 self._fail(f"step {record.step} was the last, and nothing is trained any more")
         return self.over is None
 
@@ -258,8 +258,8 @@ class Recovery(NoRecovery):
         self._size = good.monitor["size"]
         if changed:
             self._recorder.find(step)
-            self._judge.sinks.start(self._recorder.roster.run, step)
-            outdated = self._judge.episodes.outdated(StepRecord(self._recorder.roster.run, step, {}))
+            self._judge.sinks.start(self._recorder.monitored.run, step)
+            outdated = self._judge.episodes.outdated(StepRecord(self._recorder.monitored.run, step, {}))
             own, closed = [*own, *outdated], [*closed, *outdated]
         self._forgive(own, good.step)
         self._wary, self._calm = way is Treatment.SKIP, 0

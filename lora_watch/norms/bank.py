@@ -20,13 +20,13 @@ from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
 
 
 class Factored(Protocol):
-    """What can be measured: a change s·B·diag(middle)·A. See ``Adapter`` for what each of these is."""
+    """What can be measured: a change s·B·diag(diagonal)·A. See ``Adapter`` for what each of these is."""
 
     @property
     def scale(self) -> float: ...
 
     @property
-    def middle(self) -> Tensor | None: ...
+    def diagonal(self) -> Tensor | None: ...
 
     def factors(self) -> Sequence[Factors]: ...
 
@@ -87,7 +87,7 @@ class AdapterBank:
 
         ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; and in a full measurement also
         ``spectral_norm``, ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of
-        ΔW = s·B·diag(middle)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
+        ΔW = s·B·diag(diagonal)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
         ``scale``; so is one that is not readable here, and False in ``known``. Zero ΔW has zero ranks.
 
         On an accelerator this takes 2 + the number of different shapes of factors operations, the copy to the host
@@ -139,10 +139,10 @@ class AdapterBank:
         waiting: dict[int, list[Entry]] = {}
         on_device: dict[torch.device, list[Entry]] = {}
         numbers = 0
-        for index, (blocks, middle) in enumerate(now.read()):
+        for index, (blocks, diagonal) in enumerate(now.read()):
             known[index] = bool(blocks)
             for block in blocks:
-                entry = Entry(index, block, middle)
+                entry = Entry(index, block, diagonal)
                 numbers += block.a.numel() + block.b.numel()
                 if uses_staging(block.a.device, self._small):
                     on_device.setdefault(block.a.device, []).append(entry)
@@ -157,13 +157,13 @@ class AdapterBank:
         self._far = [self._stage(device, entries) for device, entries in on_device.items()]
 
     def _stage(self, device: torch.device, entries: Sequence[Entry]) -> _Staged:
-        blocks, middles = [entry.block for entry in entries], [entry.middle for entry in entries]
+        blocks, diagonals = [entry.block for entry in entries], [entry.diagonal for entry in entries]
         grams = self._staging.get(device)
-        if grams is None or grams.signature != staging_signature(blocks, middles):
+        if grams is None or grams.signature != staging_signature(blocks, diagonals):
             self._staging.pop(device, None)  # before the new one takes its memory
-            self._staging[device] = grams = StagedGrams(blocks, middles)
+            self._staging[device] = grams = StagedGrams(blocks, diagonals)
         parts = [(members, grams.places(members), portion) for members, portion in portions(entries)]
-        return _Staged(grams, grams.of(blocks, middles), parts)
+        return _Staged(grams, grams.of(blocks, diagonals), parts)
 
 
 def _padded(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:

@@ -1,6 +1,6 @@
 """How far each adapter's change of its layer is from what it was: ``drift_norm`` and ``step_norm``.
 
-With ΔW = B·c·A, where c = diag(s·middle), and D_A = A − A₀, D_B = B − B₀ taken element by element,
+With ΔW = B·c·A, where c = diag(s·diagonal), and D_A = A − A₀, D_B = B − B₀ taken element by element,
 
     ΔW − ΔW₀ = [D_B  B₀] · K · [D_A; A₀],    K = ⎡c      c   ⎤
                                                  ⎣c   c − c₀ ⎦
@@ -28,7 +28,7 @@ from lora_watch.records import Due, FloatArray, Reading, Readings
 class _Held(NamedTuple):
     blocks: list[Factors]
     core: FloatArray
-    """s·middle, ``[r]``."""
+    """s·diagonal, ``[r]``."""
 
 
 class Snapshot:
@@ -56,7 +56,7 @@ class Snapshot:
     def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> Reading:
         """‖ΔW − ΔW_held‖_F.
 
-        Good to 1e-6, relative, also where the two differ in their last digits, in ``scale`` or in ``middle`` alone; two
+        Good to 1e-6, relative, also where they differ in their last digits, in ``scale`` or in ``diagonal`` alone; two
         ways to write one ΔW are 0 but for rounding (1e-15·‖A‖‖B‖). NaN and known where a factor holds a NaN or an
         infinity; NaN and unknown for an adapter that is not held or not readable, or has another shape now. A changed
         rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
@@ -137,10 +137,10 @@ def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
 
 
 def _core(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
-    middle = adapter.middle if blocks else None
-    if middle is None:
+    diagonal = adapter.diagonal if blocks else None
+    if diagonal is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))
-    return adapter.scale * on_host(middle).numpy()
+    return adapter.scale * on_host(diagonal).numpy()
 
 
 def _same_layer(now: Sequence[Factors], then: Sequence[Factors]) -> bool:

@@ -118,20 +118,20 @@ class StagedGrams:
     ``_foreach_copy_`` is one launch on CUDA where torch has a fused kernel for two dtypes.
     """
 
-    def __init__(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
-        self.signature = staging_signature(blocks, middles)
+    def __init__(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
+        self.signature = staging_signature(blocks, diagonals)
         device = blocks[0].a.device
         factors = _factors(blocks)
         rounds = list(_rounds(factors, max(limit // _SIZE, max(factor.numel() for factor in factors))))
         length = max(sum(factors[i].numel() for i in members) for members in rounds)
         staging = torch.empty(length, dtype=torch.float64, device=device)
         self._ranks = ranks = [block.a.shape[0] for block in blocks]
-        self._has_middle = [middle is not None for middle in middles]
+        self._has_diagonal = [diagonal is not None for diagonal in diagonals]
         squares = sum(2 * r * r for r in ranks)
-        diagonals = [r for r, has_middle in zip(ranks, self._has_middle) if has_middle]
-        self._results = torch.empty(squares + sum(diagonals), dtype=torch.float64, device=device)
-        self._diagonals = list(self._results[squares:].split(diagonals))
-        self._starts = squares + np.cumsum([0, *(r if has else 0 for r, has in zip(ranks, self._has_middle))])
+        lengths = [r for r, has_diagonal in zip(ranks, self._has_diagonal) if has_diagonal]
+        self._results = torch.empty(squares + sum(lengths), dtype=torch.float64, device=device)
+        self._diagonals = list(self._results[squares:].split(lengths))
+        self._starts = squares + np.cumsum([0, *(r if has else 0 for r, has in zip(ranks, self._has_diagonal))])
         self._regions = _regions(ranks)
         rows = dict.fromkeys(self._regions, 0)
         self._rows = [0] * len(factors)  # of each factor's Gram among those of its rank
@@ -156,13 +156,13 @@ class StagedGrams:
         staged = [Factors(rooms[i], rooms[i + 1]) for i in range(0, len(factors), 2)]
         self._staged = staged if len(rounds) == 1 else None
 
-    def of(self, blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> Callable[[], Tensor]:
+    def of(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> Callable[[], Tensor]:
         """What computes all Grams of these as they are when it is called: float64, on the device, for ``Places.read``
         once they are on the host. The next call of any such function overwrites them."""
         factors = _factors(blocks)
         fill = _fill_at_once if is_far(self._results.device) else _fill_each
         rounds = [(fill(stacks, factors), products) for stacks, products in self._rounds]
-        diagonals = [middle.detach() for middle in middles if middle is not None]
+        present = [diagonal.detach() for diagonal in diagonals if diagonal is not None]
 
         def compute() -> Tensor:
             self._computed += 1
@@ -170,8 +170,8 @@ class StagedGrams:
                 filled()
                 for left, right, result in products:
                     torch.bmm(left, right, out=result)
-            if diagonals:
-                _foreach_copy(self._diagonals, diagonals)
+            if present:
+                _foreach_copy(self._diagonals, present)
             return self._results
 
         return compute
@@ -186,7 +186,7 @@ class StagedGrams:
         """Where the results of some of the blocks, which are of one rank, lie."""
         r = self._ranks[members[0]]
         rows_a, rows_b = (np.array([self._rows[2 * i + is_b] for i in members]) for is_b in (0, 1))
-        starts = [int(self._starts[i]) if self._has_middle[i] else None for i in members]
+        starts = [int(self._starts[i]) if self._has_diagonal[i] else None for i in members]
         diagonals = [None if start is None else slice(start, start + r) for start in starts]
         return Places(r, self._regions[r], rows_a, rows_b, diagonals if any(diagonals) else None)
 
@@ -232,10 +232,10 @@ class Places(NamedTuple):
         ``host``: what calling the ``StagedGrams`` has given, on the host.
         """
         grams = host[self.region].reshape(-1, self.r, self.r)
-        middles = None
+        diagonals = None
         if self.diagonals is not None:
-            middles = np.stack([np.ones(self.r) if place is None else host[place] for place in self.diagonals])
-        return grams[self.rows_a], grams[self.rows_b], middles
+            diagonals = np.stack([np.ones(self.r) if place is None else host[place] for place in self.diagonals])
+        return grams[self.rows_a], grams[self.rows_b], diagonals
 
 
 def _regions(ranks: Sequence[int]) -> dict[int, slice]:
@@ -247,9 +247,9 @@ def _regions(ranks: Sequence[int]) -> dict[int, slice]:
     return regions
 
 
-def staging_signature(blocks: Sequence[Factors], middles: Sequence[Tensor | None]) -> tuple[object, ...]:
+def staging_signature(blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> tuple[object, ...]:
     """What must be the same for a ``StagedGrams`` to be used again."""
-    return tuple((b.a.shape, b.b.shape, b.a.dtype, b.b.dtype, m is not None) for b, m in zip(blocks, middles))
+    return tuple((b.a.shape, b.b.shape, b.a.dtype, b.b.dtype, m is not None) for b, m in zip(blocks, diagonals))
 
 
 def _factors(blocks: Sequence[Factors]) -> list[Tensor]:

@@ -27,16 +27,16 @@ class Part(NamedTuple):
     """``[r, d_in]``; None where rows are kept of h = A·x and not of x."""
     b: Tensor | None
     """``[d_out, r]``; None where there is none."""
-    middle: Tensor | None
+    diagonal: Tensor | None
     """``[r]``: what lies between B and A."""
     kind: int
     """Those of one kind can be measured together."""
 
     @classmethod
-    def of(cls, a: Tensor | None, b: Tensor | None, middle: Tensor | None = None) -> Part:
-        a, b, middle = (None if t is None else t.detach() for t in (a, b, middle))
-        alike = tuple(None if t is None else (t.dtype, t.shape, t.device) for t in (a, b, middle))
-        return cls(a, b, middle, _KINDS.setdefault(alike, len(_KINDS)))
+    def of(cls, a: Tensor | None, b: Tensor | None, diagonal: Tensor | None = None) -> Part:
+        a, b, diagonal = (None if t is None else t.detach() for t in (a, b, diagonal))
+        alike = tuple(None if t is None else (t.dtype, t.shape, t.device) for t in (a, b, diagonal))
+        return cls(a, b, diagonal, _KINDS.setdefault(alike, len(_KINDS)))
 
 
 NOT_FACTORED = Part.of(None, None)
@@ -150,13 +150,13 @@ def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slic
 
 @torch.no_grad()
 def squares_and_norms(kept: Kept) -> Tensor:
-    """‖B·diag(middle)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``.
+    """‖B·diag(diagonal)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``.
 
     With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are in
     single precision, of float64 factors in double; all else is in float64 (where there is one), and everything is on an
     accelerator, where TF32 may be on whatever we say.
     """
-    parts, (a, b, middle, _) = kept.parts, kept.parts[0]
+    parts, (a, b, diagonal, _) = kept.parts, kept.parts[0]
     with _as_written(kept.y[0].device):
         inside = _stack(kept.x)
         if a is not None:
@@ -171,8 +171,8 @@ def squares_and_norms(kept: Kept) -> Tensor:
         squares = inside @ inside.mT
         if b is not None:
             factor = _precise(_stack([part.b for part in parts]))
-            if middle is not None:
-                factor = factor * _precise(_stack([p.middle.reshape(1, -1) for p in parts if p.middle is not None]))
+            if diagonal is not None:
+                factor = factor * _precise(_stack([p.diagonal.reshape(1, -1) for p in parts if p.diagonal is not None]))
             squares = squares * (factor.mT @ factor)
         return torch.stack((squares.sum((1, 2)), torch.linalg.vector_norm(own, dim=1)))
 

@@ -196,7 +196,7 @@ class OutputRatioProbe:
             if index in self._late or isinstance(adapter, DenseAdapter):
                 parts[index] = None
             elif blocks := adapter.factors():
-                parts[index] = Part.of(*blocks[0], adapter.middle)
+                parts[index] = Part.of(*blocks[0], adapter.diagonal)
         if self._live is not None and now.kept is not None:
             self._parts = now, parts
         return parts
@@ -295,7 +295,7 @@ class OutputRatioProbe:
             return NOT_FACTORED
         if any(map(sharded, adapter.own)) or len(blocks := adapter.factors()) != 1:
             return None
-        return Part.of(*blocks[0], adapter.middle)
+        return Part.of(*blocks[0], adapter.diagonal)
 
     def _measure(self, passing: _Pass) -> None:
         """Make numbers of what is kept."""

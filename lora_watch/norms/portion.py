@@ -23,12 +23,12 @@ class Entry(NamedTuple):
     adapter: int
     """Which adapter it is of."""
     block: Factors
-    middle: Tensor | None
+    diagonal: Tensor | None
 
 
 class Totals(NamedTuple):
     sums: FloatArray
-    """``[n_adapters, 6]``: see ``spectrum.A2`` and its kin."""
+    """``[n_adapters, 6]``: see ``spectrum.A2`` and what follows it."""
     sigmas: list[tuple[NDArray[np.intp], FloatArray]]
     """Blocks of one rank, those of an adapter side by side: of which adapters they are, ``[n]``, and their singular
     values, the largest first, ``[n, r]``."""
@@ -39,7 +39,7 @@ class Portion:
 
     def __init__(self, entries: Sequence[Entry]):
         self.blocks = [entry.block for entry in entries]
-        self._middles = [entry.middle for entry in entries]
+        self._diagonals = [entry.diagonal for entry in entries]
         self._limits = np.array([min(block.b.shape[0], block.a.shape[1]) for block in self.blocks])
         self._places = np.array([entry.adapter for entry in entries])
         self._first = np.flatnonzero(np.diff(self._places, prepend=-1))  # of each adapter: its blocks lie side by side
@@ -47,10 +47,10 @@ class Portion:
 
     def diagonals(self) -> FloatArray | None:
         """``[n, r]``: what lies between B and A now, ones where there is nothing; None where that is so everywhere."""
-        if all(middle is None for middle in self._middles):
+        if all(diagonal is None for diagonal in self._diagonals):
             return None
         ones = torch.ones(self.blocks[0].a.shape[0], dtype=torch.float64)
-        there = [ones if middle is None else on_host(middle) for middle in self._middles]
+        there = [ones if diagonal is None else on_host(diagonal) for diagonal in self._diagonals]
         return torch.stack(there).numpy()
 
     def add_to(
@@ -58,20 +58,20 @@ class Portion:
         totals: Totals,
         gram_a: FloatArray,
         gram_b: FloatArray,
-        middles: FloatArray | None,
+        diagonals: FloatArray | None,
         spectrum: bool,
         blocks: Sequence[Factors] | None = None,
     ) -> int:
         """Add what the Grams tell to ``totals``; how many blocks had to be redone from their factors for that.
 
-        ``gram_a``, ``gram_b``: A·Aᵀ and Bᵀ·B, ``[n, r, r]``; ``middles``: ``[n, r]``, ones for none; or None.
+        ``gram_a``, ``gram_b``: A·Aᵀ and Bᵀ·B, ``[n, r, r]``; ``diagonals``: ``[n, r]``, ones for none; or None.
         ``blocks``: the factors that the Grams are of, where they may have changed since.
         """
-        rows, sigmas, doubtful = solve(gram_a, gram_b, middles, self._limits, spectrum)
+        rows, sigmas, doubtful = solve(gram_a, gram_b, diagonals, self._limits, spectrum)
         redo = np.flatnonzero(doubtful).tolist()
         for i in redo:
             block = self.blocks[i] if blocks is None else blocks[i]
-            rows[i], sigma = solve_precisely(block, None if middles is None else middles[i], rows[i])
+            rows[i], sigma = solve_precisely(block, None if diagonals is None else diagonals[i], rows[i])
             if spectrum:
                 sigmas[i] = 0.0
                 sigmas[i, : len(sigma)] = sigma

@@ -1,4 +1,4 @@
-"""From the Grams of A and B to the norms and singular values of B·diag(middle)·A, in float64 on the host.
+"""From the Grams of A and B to the norms and singular values of B·diag(diagonal)·A, in float64 on the host.
 
 With AAᵀ = L·Lᵀ (Cholesky), the squared singular values of B·A are the eigenvalues of the r × r matrix Lᵀ·BᵀB·L, and
 ‖B·A‖_F² = Σᵢⱼ (AAᵀ)ᵢⱼ(BᵀB)ᵢⱼ. Squaring costs half of the digits: a singular value below 1e-8·‖A‖‖B‖ is lost.
@@ -16,7 +16,7 @@ from lora_watch.deferred import on_host
 from lora_watch.records import BoolArray, FloatArray
 
 A2, B2, F2, TOP, SUM, SUM_LOG = range(6)
-"""Columns of what is known of a block: ‖A‖_F², ‖B‖_F², ‖B·diag(middle)·A‖_F², σ₁, Σσ and Σσ·ln σ.
+"""Columns of what is known of a block: ‖A‖_F², ‖B‖_F², ‖B·diag(diagonal)·A‖_F², σ₁, Σσ and Σσ·ln σ.
 
 For a change made of several blocks all of them add but ``TOP``, which is a maximum. The entropy of the union is
 ln Σσ − Σσ·ln σ / Σσ.
@@ -35,7 +35,7 @@ _TOLERANCE = 1e-7
 def solve(
     gram_a: FloatArray,
     gram_b: FloatArray,
-    middle: FloatArray | None,
+    diagonal: FloatArray | None,
     rank_limit: NDArray[np.int64],
     spectrum: bool = True,
 ) -> tuple[FloatArray, FloatArray, BoolArray]:
@@ -45,18 +45,18 @@ def solve(
     Args:
         gram_a: A·Aᵀ, ``[n, r, r]``.
         gram_b: Bᵀ·B, ``[n, r, r]``.
-        middle: the diagonals between B and A, ``[n, r]``, or None.
+        diagonal: the diagonals between B and A, ``[n, r]``, or None.
         rank_limit: ``[n]``, the smaller side of each product: more singular values than that are zero.
         spectrum: without it the columns from ``TOP`` on are zero, and there are no singular values (``[n, 0]``).
 
     A block with a number in it that is not finite is a row of NaN, and disturbs no other.
     """
-    if not spectrum and middle is None and (norms := _norms(gram_a, gram_b)) is not None:
+    if not spectrum and diagonal is None and (norms := _norms(gram_a, gram_b)) is not None:
         return norms
     rows = np.zeros((len(gram_a), 6))
     rows[:, A2], rows[:, B2] = np.trace(gram_a, axis1=1, axis2=2), np.trace(gram_b, axis1=1, axis2=2)
-    if middle is not None:
-        gram_a = middle[:, :, None] * gram_a * middle[:, None, :]
+    if diagonal is not None:
+        gram_a = diagonal[:, :, None] * gram_a * diagonal[:, None, :]
     square_a, square_b = (np.diagonal(gram, axis1=1, axis2=2) for gram in (gram_a, gram_b))
     finite = np.isfinite(rows.sum(1) + square_a.sum(1))
     # A direction in which one factor is zero adds nothing, however large the other one is: pruned and padded ranks.
@@ -95,7 +95,7 @@ def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArr
     return rows, np.zeros((len(rows), 0)), rows[:, F2] * _TOLERANCE < _NOISE / 2 * size2
 
 
-def solve_precisely(block: Factors, middle: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
+def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
     """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64: σ(R_B·R_Aᵀ).
 
     Absolute error of a singular value: a few eps·‖A‖‖B‖. Costs far more than ``solve``: a copy of the factors, and no
@@ -105,8 +105,8 @@ def solve_precisely(block: Factors, middle: FloatArray | None, row: FloatArray) 
     a, b = (on_host(factor).numpy() for factor in block)
     if not np.isfinite(a.sum() + b.sum()):
         return row, np.full(len(a), np.nan)
-    if middle is not None:
-        a = middle[:, None] * a
+    if diagonal is not None:
+        a = diagonal[:, None] * a
     upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))
     sigma = np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
     return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma))), sigma

@@ -129,8 +129,8 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
 def medians(rows: FloatArray) -> FloatArray:
     """Of each row, ``[n, 1]``; NaN of one that holds a NaN. Equal to ``np.median``, at a third of its time."""
     ordered, width = np.sort(rows, axis=1), rows.shape[1]  # NaN comes last
-    middle = ordered[:, (width - 1) // 2 : width // 2 + 1].mean(axis=1, keepdims=True)
-    return np.where(np.isnan(ordered[:, -1:]), np.nan, middle)
+    central = ordered[:, (width - 1) // 2 : width // 2 + 1].mean(axis=1, keepdims=True)
+    return np.where(np.isnan(ordered[:, -1:]), np.nan, central)
 
 
 def known_values(record: StepRecord, metric: str) -> FloatArray | None:

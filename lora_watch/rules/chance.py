@@ -9,7 +9,7 @@ from statistics import fmean
 from lora_watch.alerts import Severity
 from lora_watch.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.remedies import EASY_STEP, leap, weaker, weaker_by, why_strong
+from lora_watch.rules.remedies import EASY_STEP, first_step_of, weaker, weaker_by, why_strong
 from lora_watch.rules.size import began_with, size_of
 
 
@@ -75,7 +75,7 @@ class StuckAtChance(Rule):
         trial = (
             "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"
         )
-        fast = leap(record.run) > EASY_STEP
+        fast = first_step_of(record.run) > EASY_STEP
         return Finding(
             f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "
             f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",

@@ -94,15 +94,15 @@ class CopiedAcrossSizes(Rule):
         same_rank = new.r == old.r and not 1 / self.width <= ratio <= self.width
         factor = new.first_step / old.first_step if new.first_step and old.first_step else math.nan
         as_strong = math.isclose(new.effective_lr or 0.0, old.effective_lr or -1.0, rel_tol=0.01)
-        moved = as_strong and (factor > self.step or factor < 1 / self.step)
-        if not same_rank and not moved:
+        carried_over = as_strong and (factor > self.step or factor < 1 / self.step)
+        if not same_rank and not carried_over:
             return None
         says, remedies = [], []
         if same_rank:
             says.append(f"rank {new.r} is that of a model {old.width} wide, and this one is {new.width} wide")
             median = min(record.run.adapters, key=lambda a: abs(a.r - new.r))
             remedies.append(with_rank(median, nearest_rank(new.r * math.sqrt(ratio))))
-        if moved:
+        if carried_over:
             says.append(
                 f"at the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
                 f"{factor:.2g} times that of the reference"

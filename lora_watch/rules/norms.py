@@ -31,7 +31,7 @@ LEARNED = 5
 
 
 def _beyond(record: StepRecord) -> str:
-    return f", beyond what {record.run.moved} put in," if record.run.moved else ""
+    return f", beyond what {record.run.init_from_base} put in," if record.run.init_from_base else ""
 
 
 def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
@@ -306,10 +306,10 @@ class NormCreep(Rule):
         if not known or record.step - known[-1][0] >= self.window / 10:
             known.append((record.step, size.overall))
         self.history = known
-        middle, past = self._before(record.step - self.window), self._before(record.step - 2 * self.window)
-        if middle is None or past is None or size.overall <= self.size:
+        recent, past = self._before(record.step - self.window), self._before(record.step - 2 * self.window)
+        if recent is None or past is None or size.overall <= self.size:
             return None
-        if size.overall < self.growth * middle or middle < self.growth * past:
+        if size.overall < self.growth * recent or recent < self.growth * past:
             return None
         constant = str(record.run.config.get("lr_scheduler_type", "")).startswith("constant")
         return _growing(
@@ -317,7 +317,7 @@ class NormCreep(Rule):
             size,
             self.size,
             f"Adapter output goes on growing: output_ratio{_beyond(record)} {size} (threshold "
-            f"{self.size:g}), after {middle:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
+            f"{self.size:g}), after {recent:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
             [*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
         )
 

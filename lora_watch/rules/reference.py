@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.records import AdapterInfo, RunInfo
-from lora_watch.rules.remedies import leap
+from lora_watch.rules.remedies import first_step_of
 from lora_watch.untrusted import MISFITS, load_json
 
 
@@ -31,7 +31,7 @@ class Reference:
     learning_rate: float | None
     """Peak of the schedule."""
     first_step: float | None
-    """‖ΔW‖/‖W₀‖ of the first full step, summed over blocks (``remedies.leap``); None where unknown."""
+    """‖ΔW‖/‖W₀‖ of the first full step, summed over blocks (``remedies.first_step_of``); None where unknown."""
 
     @property
     def effective_lr(self) -> float | None:
@@ -52,16 +52,16 @@ class Reference:
 def reference_of(run: RunInfo) -> Reference:
     """The middle of a run's adapters. ``run.adapters`` must not be empty."""
     ranks = [a.r for a in run.adapters]
-    middle = min(run.adapters, key=lambda a: abs(a.r - float(np.median(ranks))))
+    typical = min(run.adapters, key=lambda a: abs(a.r - float(np.median(ranks))))
     width = Counter(a.d_in for a in run.adapters).most_common(1)[0][0]
-    step = leap(run)
+    step = first_step_of(run)
     return Reference(
         model=str(run.config.get("model") or "unknown"),
         width=width,
         blocks=run.blocks,
-        r=middle.r,
-        alpha=middle.alpha,
-        scale=middle.scale,
+        r=typical.r,
+        alpha=typical.alpha,
+        scale=typical.scale,
         learning_rate=max(run.peak_lr, default=None),
         first_step=step if math.isfinite(step) else None,
     )

@@ -50,7 +50,7 @@ def first_steps(run: RunInfo) -> FloatArray:
     return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
 
 
-def leap(run: RunInfo) -> float:
+def first_step_of(run: RunInfo) -> float:
     """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
     known = first_steps(run)
     known = known[np.isfinite(known)]
@@ -67,15 +67,15 @@ def easy_step(run: RunInfo) -> float:
 def pace(record: StepRecord) -> float:
     """The first full step as a multiple of an easy one; NaN where unknown. See ``weaker_by``."""
     if is_adaptive(record.run):
-        return leap(record.run) / easy_step(record.run)
+        return first_step_of(record.run) / easy_step(record.run)
     return (record.first_step or math.nan) / EASY_OUTPUT
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:
     """By how much s·lr should come down, from 2 on: to an easy first step, the same whichever rule asks.
 
-    Adam's first step is predicted from the weights and comes down to ``easy_step``. That of SGD and its kin follows the
-    gradient: what it has added to the output, ``StepRecord.first_step``, comes down to ``EASY_OUTPUT``. It is
+    Adam's first step is predicted from the weights and comes down to ``easy_step``. That of SGD and the like follows
+    the gradient: what it has added to the output, ``StepRecord.first_step``, comes down to ``EASY_OUTPUT``. It is
     proportional to the learning rate, exactly where B began at zero, and so is the cut, however large. Where single
     steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near ``AIM``
     instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed. Where that

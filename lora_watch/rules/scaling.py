@@ -14,9 +14,9 @@ from lora_watch.rules.remedies import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
     Change,
+    first_step_of,
     first_steps,
     is_adaptive,
-    leap,
     pace,
     per_scale,
     round_alpha,
@@ -63,25 +63,25 @@ class AggressiveScale(Rule):
         lr = record.run.per_adapter(record.run.peak_lr)
         scale = np.array([abs(a.scale) for a in adapters])
         predicted = first_steps(record.run)
-        size = leap(record.run)
+        size = first_step_of(record.run)
         hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
-        leaps = size > self.first_step
+        too_large = size > self.first_step
         far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(size))
-        if not (hot | far).any() and not leaps:
+        if not (hot | far).any() and not too_large:
             return None
         worst = int(np.argmax(np.where(np.isnan(lr), scale * 1e-12, scale * lr)))
         change = self._weaker(record, worst, size)
         return Finding(
-            f"{self._message(record, worst, size, bool(leaps or far.any()))}.",
-            adapters=worst_first(record, predicted, np.isfinite(predicted)) if leaps else [],
-            metric="relative_norm" if leaps else "effective_lr" if record.run.peak_lr else "scale",
-            threshold=self.first_step if leaps else self.scale * self.lr if record.run.peak_lr else self.far,
+            f"{self._message(record, worst, size, bool(too_large or far.any()))}.",
+            adapters=worst_first(record, predicted, np.isfinite(predicted)) if too_large else [],
+            metric="relative_norm" if too_large else "effective_lr" if record.run.peak_lr else "scale",
+            threshold=self.first_step if too_large else self.scale * self.lr if record.run.peak_lr else self.far,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
             if scale[worst] > ORDINARY_SCALE
             else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
             remedies=change.words,
             settings=change.settings,
-            severity=Severity.WARNING if leaps or far.any() else Severity.INFO,
+            severity=Severity.WARNING if too_large or far.any() else Severity.INFO,
         )
 
     def _message(self, record: StepRecord, worst: int, size: float, too_high: bool) -> str:
@@ -166,7 +166,7 @@ def _is_rslora(record: StepRecord) -> BoolArray:
 
 def _unless_gentle(record: StepRecord) -> Severity:
     """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
-    return Severity.INFO if leap(record.run) <= AggressiveScale.first_step else Severity.WARNING
+    return Severity.INFO if first_step_of(record.run) <= AggressiveScale.first_step else Severity.WARNING
 
 
 @dataclass

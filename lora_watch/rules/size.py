@@ -38,11 +38,11 @@ class Size:
 def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[float] = ()) -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
-    Without those whose base weight is ``nearly_silent``: relative to it a useful adapter is as large as a broken one.
+    Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one.
     Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: ``began``
     is ``began_with``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
     """
-    if record.run.moved:
+    if record.run.init_from_base:
         return _size_of(record, metric, began)
     if (name := f"size of {metric}") not in record.derived:
         record.derived[name] = _size_of(record, metric, began)
@@ -53,12 +53,12 @@ def _size_of(record: StepRecord, metric: str, began: Sequence[float]) -> Size | 
     values = known_values(record, metric)
     if values is None:
         return None
-    if record.run.moved:
+    if record.run.init_from_base:
         if metric != "output_ratio" or len(began) != len(values):
             return None
         values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
-    if record.run.nearly_silent.any():
-        values = np.where(record.run.nearly_silent, np.nan, values)
+    if record.run.small_base.any():
+        values = np.where(record.run.small_base, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
     if 2 * len(finite) < len(values) or not len(finite):
         return None
@@ -75,7 +75,7 @@ SPECTRAL = 0.3
 def extent(record: StepRecord) -> float | None:
     """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known.
 
-    Also None for PiSSA and its kin, whose size says nothing of what was learned.
+    Also None for PiSSA and similar starts, whose size says nothing of what was learned.
     """
     if (size := size_of(record)) is not None:
         return size.overall
@@ -114,4 +114,4 @@ class FirstStep:
 def began_with(record: StepRecord, before: list[float]) -> list[float]:
     """``output_ratio`` of the first forward pass, where the adapters began with a part of W₀ in them; else empty."""
     values = known_values(record, "output_ratio")
-    return values.tolist() if record.run.moved and record.step == 1 and values is not None else before
+    return values.tolist() if record.run.init_from_base and record.step == 1 and values is not None else before

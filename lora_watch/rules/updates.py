@@ -1,4 +1,4 @@
-"""LW306 and its kin: the gradients are there, and the updates come to nothing, or are not those that were planned."""
+"""LW306 to LW310: the gradients are there, and the updates come to nothing, or are not those that were planned."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ class UpdatesLostToRounding(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
-        shares = [self._moved(record, factor) for factor in "ab"]
+        shares = [self._changed_share(record, factor) for factor in "ab"]
         a, b = shares
         if a is None or b is None or not record.updated or not len(rates) or not rates.max() > 0:
             return None
@@ -144,10 +144,10 @@ class UpdatesLostToRounding(Rule):
             self.lost += 1
         if self.lost < self.updates:
             return None
-        factor, moved = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
+        factor, share = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
         size = float(np.nanmedian(_element(record, factor)))
         return Finding(
-            f"Updates are lost to rounding: {100 * np.nanmedian(moved):.0f} % of the elements of {factor} changed in "
+            f"Updates are lost to rounding: {100 * np.nanmedian(share):.0f} % of the elements of {factor} changed in "
             f"the last step, in the median of {int(known.sum())} adapters in half precision. The learning rate is "
             f"{rates.max():.3g}, the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
@@ -165,7 +165,7 @@ class UpdatesLostToRounding(Rule):
         )
 
     @staticmethod
-    def _moved(record: StepRecord, factor: str) -> FloatArray | None:
+    def _changed_share(record: StepRecord, factor: str) -> FloatArray | None:
         """``[n_adapters]``: the share of the factor's elements that changed; NaN where it had no gradient."""
         shares, gradient = known_values(record, f"{factor}_changed"), known_values(record, f"{factor}_grad_norm")
         return None if shares is None or gradient is None else np.where(gradient > 0, shares, np.nan)
@@ -267,8 +267,8 @@ class BaseWeightsMoved(Rule):
         if drift is None or trainable is None:
             return None
         trained = (drift > 0) & trainable
-        moved = trained | (drift > self.drift)
-        if not moved.any():
+        drifted = trained | (drift > self.drift)
+        if not drifted.any():
             return None
         causes = [
             "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them",
@@ -276,9 +276,9 @@ class BaseWeightsMoved(Rule):
         ]
         other = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
         return Finding(
-            f"The frozen weights under {int(moved.sum())} of {len(moved)} adapters have moved, by up to "
-            f"{100 * drift[moved].max():.2g} %: the adapter alone will not give this model again.",
-            adapters=worst_first(record, drift, moved)[:10],
+            f"The frozen weights under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
+            f"{100 * drift[drifted].max():.2g} %: the adapter alone will not give this model again.",
+            adapters=worst_first(record, drift, drifted)[:10],
             metric="base_drift",
             threshold=0.0 if trained.any() else self.drift,
             causes=causes if trained.any() else other,

@@ -123,7 +123,7 @@ class NoTrainableAdapter(Rule):
         if not record.run.searched:
             return None  # not to know the adapters is not to have none
         if not record.run.adapters and record.run.other_methods:
-            return None  # another method trains, which is no fault; the run's notes say that it is not watched
+            return None  # another method trains, which is no fault; the run's notes say that it is not monitored
         if not record.run.adapters and not record.run.meant:
             return None  # a full fine-tune under a shared template; the run's notes say that nothing is measured
         if not record.run.adapters:
@@ -218,10 +218,10 @@ class BStillZero(Rule):
         if record.step == 0 or not total:
             return None
         lr = known_values(record, "effective_lr")
-        moved = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
+        updated = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
         if len(self.done) != total:
             self.done = [0] * total
-        self.done = [n + m for n, m in zip(self.done, moved.tolist())]
+        self.done = [n + m for n, m in zip(self.done, updated.tolist())]
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:

@@ -65,7 +65,7 @@ class FinishedRun:
     rules: dict[str, str]
     """The rules that were watching: id and name."""
     notes: list[str]
-    """What could not be watched, and what of the files could not be read."""
+    """What could not be monitored, and what of the files could not be read."""
     run_id: str | None = None
     """Of its latest session; None where only event files are left."""
     started: str | None = None

@@ -110,8 +110,8 @@ def t_quantile(probability: float, freedom: int) -> float:
     while t_share(high, freedom) < probability:
         high *= 2
     for _ in range(100):
-        middle = (low + high) / 2
-        low, high = (middle, high) if t_share(middle, freedom) < probability else (low, middle)
+        mean = (low + high) / 2
+        low, high = (mean, high) if t_share(mean, freedom) < probability else (low, mean)
     return (low + high) / 2
 
 

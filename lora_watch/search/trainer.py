@@ -117,8 +117,8 @@ class LoraSpace:
         if trial is not None:  # the Trainer may build the model before it asks for the learning rate, or after
             self(trial)
             return self.configuration(trial.params).lora()
-        middle = {"scale": math.sqrt(math.prod(self.scales)), "effective_lr": math.sqrt(math.prod(self.effective_lr))}
-        return self.configuration({"r": self.ranks[0], **middle}).lora()
+        mean = {"scale": math.sqrt(math.prod(self.scales)), "effective_lr": math.sqrt(math.prod(self.effective_lr))}
+        return self.configuration({"r": self.ranks[0], **mean}).lora()
 
     def configuration(self, params: Mapping[str, Any]) -> Configuration:
         """The configuration of a trial's parameters (``best_run.hyperparameters``)."""

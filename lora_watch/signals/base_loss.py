@@ -38,18 +38,18 @@ class BaseLoss:
         self,
         model: nn.Module,
         adapters: Sequence[Adapter | DenseAdapter],
-        moved: str = "",
+        init_from_base: str = "",
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
         self._model, self._adapters, self.guard = model, list(adapters), guard
         self._losses: list[Tensor] = []
         self._handle: RemovableHandle | None = None
-        self.why_not = self._check(moved)
+        self.why_not = self._check(init_from_base)
         """Why the two losses cannot be compared, in words; empty where they can, as far as is known."""
 
-    def _check(self, moved: str) -> str:
-        if moved:
-            return f"{moved} has moved a part of the frozen weights into the adapters"
+    def _check(self, init_from_base: str) -> str:
+        if init_from_base:
+            return f"{init_from_base} has moved a part of the frozen weights into the adapters"
         if not self._adapters or any(adapter.base_layer is None for adapter in self._adapters):
             return "an adapter does not wrap its frozen layer"
         if torch.distributed.is_available() and torch.distributed.is_initialized():

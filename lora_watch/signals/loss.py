@@ -221,7 +221,7 @@ class LossProgress:
 
     first: list[float] = field(default_factory=list)
     """The losses that the start is the mean of."""
-    moved: bool = False
+    past_start: bool = False
     """The adapters have grown, or the loss has improved: later losses are no longer of the start."""
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
@@ -233,13 +233,13 @@ class LossProgress:
         it is None, the first loss alone is taken to be of the start."""
         if loss is None or not math.isfinite(loss):
             return self._compare()
-        self.moved |= size is not None and size >= STILL
-        if not self.first or (size is not None and not self.moved and len(self.first) < _START):
+        self.past_start |= size is not None and size >= STILL
+        if not self.first or (size is not None and not self.past_start and len(self.first) < _START):
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
         if (progress := self._compare()) is None or not progress.improved:
             return progress
-        self.moved = True
+        self.past_start = True
         self.sound += 1
         return replace(progress, sound=self.sound)
 
@@ -259,7 +259,7 @@ class LossProgress:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
-        self.moved, self.sound = bool(state.get("moved", bool(self.first))), int(state.get("sound", 0))
+        self.past_start, self.sound = bool(state.get("past_start", bool(self.first))), int(state.get("sound", 0))
 
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from lora_watch.records import Recovered, RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
     from lora_watch.sinks.forwarding import ForwardingSink
-    from lora_watch.sinks.incident import FlightRecorder
+    from lora_watch.sinks.incident import IncidentRecorder
     from lora_watch.sinks.mlflow import MlflowSink
     from lora_watch.sinks.report import ReportSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = [
     "ConsoleSink",
     "EvaluationSink",
-    "FlightRecorder",
     "ForwardingSink",
+    "IncidentRecorder",
     "MlflowSink",
     "RecoverySink",
     "ReportSink",
@@ -91,7 +91,7 @@ __getattr__ = lazily(
     {
         "console": ("ConsoleSink",),
         "forwarding": ("ForwardingSink",),
-        "incident": ("FlightRecorder",),
+        "incident": ("IncidentRecorder",),
         "mlflow": ("MlflowSink",),
         "report": ("ReportSink",),
         "tensorboard": ("TensorBoardSink",),

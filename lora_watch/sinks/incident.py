@@ -66,7 +66,7 @@ class _Kept(NamedTuple):
     inputs: str | None
 
 
-class FlightRecorder:
+class IncidentRecorder:
     """Remembers the last steps and the last good adapter, and writes both when the run goes wrong.
 
     Args:
@@ -137,7 +137,7 @@ class FlightRecorder:
             elif self._last_good is not None:
                 evidence = max(self._policy.evidence(alert.rule) for alert in serious)
                 self._last_good.judged(record.step, False, evidence)
-        if (len(serious) > self._known or self._adapter_arrived()) and time.monotonic() >= self._next_write:
+        if (len(serious) > self._known or self._adapter_is_new()) and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)
 
@@ -148,7 +148,7 @@ class FlightRecorder:
             self._last_good.end(verdict)
         self._last_good = None  # nor the model, which it knows
 
-    def _adapter_arrived(self) -> bool:
+    def _adapter_is_new(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
         good = self._last_good
         return good is not None and not self._adapter_reported and good.is_saved(self._report.directory / FOLDER)

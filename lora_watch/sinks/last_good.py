@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from torch import Tensor, nn
 
 from lora_watch.adapters.tensors import elements, sharded
-from lora_watch.deferred import arrival_on, is_far
+from lora_watch.deferred import copies_done_on, is_far
 from lora_watch.sinks import Verdict
 
 LARGEST_SHARE_OF_TIME = 0.002
@@ -142,7 +142,7 @@ class LastGood:
         for name, tensor in here.items():
             room[name].copy_(tensor, non_blocking=True)
         devices = {tensor.device for tensor in here.values()}
-        waits = [arrival_on(device) for device in devices]
+        waits = [copies_done_on(device) for device in devices]
         self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
         return _Copy(step, room, waits)
 

@@ -243,7 +243,7 @@ class _Session:
     def change_run(self, run: RunInfo) -> None:
         place = {name: index for index, name in enumerate(self.run.names)}
         places = [place.get(name) for name in run.names]
-        self.columns = {name: column.moved(places) for name, column in self.columns.items()}
+        self.columns = {name: column.reordered(places) for name, column in self.columns.items()}
         self.run = run
 
     def report(self) -> dict[str, Any]:
@@ -307,7 +307,7 @@ class _Column:
         self.highest = np.fmax(self.highest, reading.measured)
         self.ever_known = self.ever_known | reading.known
 
-    def moved(self, places: Sequence[int | None]) -> _Column:
+    def reordered(self, places: Sequence[int | None]) -> _Column:
         """The column for other adapters, each of which was at ``places[i]`` or, None, nowhere."""
         out = _Column.unknown(len(places))
         out.step = self.step

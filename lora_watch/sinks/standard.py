@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.sinks import (
     ConsoleSink,
-    FlightRecorder,
+    IncidentRecorder,
     MlflowSink,
     ReportSink,
     Sink,
@@ -34,10 +34,10 @@ def standard_sinks(
     page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:
     """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
-    and the console after them all: what it says at the end is there by then. ``inputs``: as FlightRecorder takes it;
+    and the console after them all: what it says at the end is there by then. ``inputs``: as IncidentRecorder takes it;
     ``page``: what makes a PageSink, which comes after all that it draws."""
     report = ReportSink(folder)
-    sinks: list[Sink] = [report, FlightRecorder(report, model, policy, inputs)]
+    sinks: list[Sink] = [report, IncidentRecorder(report, model, policy, inputs)]
     if events is not None:
         sinks.append(events)
 

@@ -30,8 +30,8 @@ _PARTS = {
     "lora_embedding_B": "b",
     "lora_A": "a",
     "lora_B": "b",
-    "lora_E": "middle",
-    "lora_diag": "middle",
+    "lora_E": "diagonal",
+    "lora_diag": "diagonal",
 }
 _VARIANTS = {
     "use_dora": "dora",
@@ -71,14 +71,14 @@ class StoredAdapter:
     experts: int
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
-    """Where ``a``, ``b`` and perhaps ``middle`` are in ``tensors``."""
+    """Where ``a``, ``b`` and perhaps ``diagonal`` are in ``tensors``."""
     diagonal: Mapping[str, int]
     """Of ``a`` and ``b``: the number of blocks on the diagonal that the stored rows are cut into; 1 but in BD-LoRA."""
 
     @property
-    def middle(self) -> Tensor | None:
+    def diagonal(self) -> Tensor | None:
         """AdaLoRA's E or KaSA's Σ, ``[r]``."""
-        return self.tensors[self.keys["middle"]].flatten() if "middle" in self.keys else None
+        return self.tensors[self.keys["diagonal"]].flatten() if "diagonal" in self.keys else None
 
     def factors(self) -> Sequence[Factors]:
         """One block; one an expert where there are several: A's rows go expert by expert, B's columns rank by rank."""
@@ -261,7 +261,7 @@ def _adapter(
         raise StoredError(f"{file}: {shown} has rank {r}; nothing above {HIGHEST_RANK} is measured")
     variant = "adalora" if adalora else next((v for option, v in _VARIANTS.items() if config.get(option)), "lora")
     needed = {"adalora": "lora_E", "kasa": "lora_diag"}.get(variant)
-    if needed and math.prod(shapes.get(keys.get("middle", ""), (0,))) != rows:
+    if needed and math.prod(shapes.get(keys.get("diagonal", ""), (0,))) != rows:
         raise StoredError(f"{file}: {shown} has no {needed} of {rows} numbers, which {variant} needs")
     rooted = bool(config.get("use_rslora")) and not adalora
     # PEFT adds the small number to AdaLoRA's rank.

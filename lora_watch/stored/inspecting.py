@@ -270,4 +270,4 @@ def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:
     """s·B·E and A of each block, in float64."""
     for block in adapter.factors():
         b = block.b.double() * adapter.scale
-        yield b if adapter.middle is None else b * adapter.middle, block.a.double()
+        yield b if adapter.diagonal is None else b * adapter.diagonal, block.a.double()

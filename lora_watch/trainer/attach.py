@@ -83,7 +83,7 @@ class Attached:
         return next((monitor.error() for monitor in failed), None)
 
     def detach(self) -> None:
-        """Trainers that are built from now on are not watched."""
+        """Trainers that are built from now on are not monitored."""
         sys.meta_path[:] = [f for f in sys.meta_path if not (isinstance(f, _AfterImport) and f.attached is self)]
         known = getattr(sys.modules.get(_TRAINER), "DEFAULT_CALLBACKS", [])
         known[:] = [callback for callback in known if getattr(callback, "attached", None) is not self]

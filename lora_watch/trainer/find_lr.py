@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
-from lora_watch.lr_finder.plain import Watched, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
@@ -236,7 +236,7 @@ class _Sweeping(LoraWatchCallback):
         settings: dict[str, Any] = {"tensorboard": False, "console": False, "recover": 0}
         super().__init__("never", 0, max_overhead=math.inf, rules=rules, mute=mute, **settings)
         self._steps, self._span = steps, span
-        self._watched: Watched | None = None
+        self._seen: SweepMonitor | None = None
         self._ratios: tuple[float, ...] = ()
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -246,27 +246,27 @@ class _Sweeping(LoraWatchCallback):
         refuse_nothing_to_train(self.monitor)
         self._ratios = ratios_of(ParameterGroups(kwargs.get("optimizer"), ()).peak_lr)
         span = self._span or span_of(self.monitor.run, self._ratios)
-        self._watched = Watched(Sweep(*span, self._steps), self.monitor)
+        self._seen = SweepMonitor(Sweep(*span, self._steps), self.monitor)
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._watched is not None:
-            set_rates(kwargs.get("optimizer"), self._watched.sweep.next_rate, self._ratios)
+        if self._seen is not None:
+            set_rates(kwargs.get("optimizer"), self._seen.sweep.next_rate, self._ratios)
         super().on_pre_optimizer_step(args, state, control, **kwargs)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_step_end(args, state, control, **kwargs)
-        if self._watched is not None:
-            self._watched.add()
-            control.should_training_stop = self._watched.sweep.over
+        if self._seen is not None:
+            self._seen.add()
+            control.should_training_stop = self._seen.sweep.over
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
     def suggestion(self) -> Suggestion:
         """Once it is over."""
-        if self._watched is None:
+        if self._seen is None:
             raise ValueError("the sweep has not made a step")
-        return self._watched.suggestion(self._ratios)
+        return self._seen.suggestion(self._ratios)
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         return []

@@ -180,7 +180,7 @@ def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
 def test_without_dora_there_is_no_magnitude() -> None:
     (adapter,) = find_adapters(adapted(Net(linear())))
     assert adapter.magnitude is None
-    assert adapter.middle is None
+    assert adapter.diagonal is None
 
 
 def test_kasa() -> None:
@@ -190,8 +190,8 @@ def test_kasa() -> None:
     model = adapted(Net(linear()), kasa_config=peft.KasaConfig())
     (adapter,) = find_adapters(model)
     assert adapter.variant == "kasa"
-    assert adapter.middle is not None
-    assert adapter.middle.shape == (R,)
+    assert adapter.diagonal is not None
+    assert adapter.diagonal.shape == (R,)
     check(adapter, [merged_change(model)])
 
 
@@ -230,16 +230,16 @@ class TestAdaLora:
         (adapter,) = find_adapters(model)
         assert (adapter.variant, adapter.scale_formula, adapter.r) == ("adalora", "alpha/ranknum", 6)
         assert adapter.scale == pytest.approx(5 / 6, rel=1e-5)
-        assert adapter.middle is not None
-        assert adapter.middle.shape == (6,)
+        assert adapter.diagonal is not None
+        assert adapter.diagonal.shape == (6,)
         as_matrix = (lambda w: w.T) if hasattr(layer, "nf") else (lambda w: w.flatten(1))
         check(adapter, [as_matrix(merged_change(model))])
 
     def test_training_masks_and_cuts_the_ranks(self) -> None:
         model = self.model(linear())
         (adapter,) = find_adapters(model)
-        assert adapter.middle is not None
-        assert not adapter.middle.any(), "E starts at zero"
+        assert adapter.diagonal is not None
+        assert not adapter.diagonal.any(), "E starts at zero"
         optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
         x, y = torch.randn(8, 7, dtype=torch.float64), torch.randn(8, 10, dtype=torch.float64)
         for step in range(1, 8):
@@ -247,7 +247,7 @@ class TestAdaLora:
             optimizer.step()
             model.base_model.update_and_allocate(step)
             optimizer.zero_grad()
-        assert 0 < adapter.middle.count_nonzero() < 6
+        assert 0 < adapter.diagonal.count_nonzero() < 6
         trained = products(adapter)
         scale = adapter.scale
 

@@ -78,9 +78,9 @@ def adapted(model: nn.Module, **options: Any) -> Any:
 
 
 def products(adapter: Adapter) -> list[Tensor]:
-    """s·B·diag(middle)·A of each block, formed whole."""
-    middle = adapter.middle
-    return [adapter.scale * (b if middle is None else b * middle) @ a for a, b in adapter.factors()]
+    """s·B·diag(diagonal)·A of each block, formed whole."""
+    diagonal = adapter.diagonal
+    return [adapter.scale * (b if diagonal is None else b * diagonal) @ a for a, b in adapter.factors()]
 
 
 def spectrum(blocks: list[Tensor]) -> Tensor:

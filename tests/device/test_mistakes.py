@@ -50,13 +50,13 @@ def test_an_item_in_a_hook(monkeypatch: Plant) -> None:
 
 
 def test_a_buffer_that_is_read_before_its_copy_has_arrived(monkeypatch: Plant) -> None:
-    monkeypatch.setattr(deferred, "arrival_on", lambda device: lambda: None)
+    monkeypatch.setattr(deferred, "copies_done_on", lambda device: lambda: None)
     assert any(np.isnan(record.metrics["a_norm"].values).any() for record in run().records)
 
 
 def test_an_event_that_is_recorded_before_the_copy(monkeypatch: Plant) -> None:
-    early = deferred.arrival_on(DEVICE)
-    monkeypatch.setattr(deferred, "arrival_on", lambda device: early)
+    early = deferred.copies_done_on(DEVICE)
+    monkeypatch.setattr(deferred, "copies_done_on", lambda device: early)
     assert any(np.isnan(record.metrics["a_norm"].values).any() for record in run().records)
 
 
@@ -85,7 +85,7 @@ def test_a_dtype_that_the_device_has_not() -> None:
 
 
 def test_memory_that_was_never_written_to(monkeypatch: Plant) -> None:
-    def compute_nothing(self: Any, blocks: Any, middles: Any) -> Any:
+    def compute_nothing(self: Any, blocks: Any, diagonals: Any) -> Any:
         return lambda: self._results
 
     monkeypatch.setattr(grams.StagedGrams, "of", compute_nothing)

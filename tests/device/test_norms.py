@@ -37,7 +37,7 @@ def zoo(device: torch.device) -> list[Bare]:
 
     shapes = [(40, 30, 4), (40, 30, 4), (64, 30, 4), (40, 30, 8), (10, 300, 8), (3, 2, 4)]
     found = [Bare(on(*pair(*shape, i, dtype)), scale=2.0) for i, shape in enumerate(shapes) for dtype in DTYPES]
-    found[5].middle = placed(torch.tensor([0.5, 2.0, 0.0, 1.0]), device)
+    found[5].diagonal = placed(torch.tensor([0.5, 2.0, 0.0, 1.0]), device)
     found.append(Bare(on(*pair(12, 9, 3)), on(*pair(7, 20, 3, 1))))
     a, b = pair(30, 20, 4)
     found.append(Bare(on(torch.cat((a, a * (1 + 1e-6))), torch.cat((b, -b), 1))))  # has to be redone from the factors

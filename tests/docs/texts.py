@@ -150,5 +150,5 @@ def names(file: Path) -> Iterator[str]:
 
 
 def words_of_a_name(name: str) -> list[str]:
-    """``FlightRecorder`` and ``flight_recorder`` alike: flight, recorder."""
+    """``IncidentRecord`` and ``incident_record`` alike: incident, record."""
     return [word.lower() for word in re.findall(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+", name)]

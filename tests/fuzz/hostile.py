@@ -1,4 +1,4 @@
-"""Files made to break their readers, a few lines each: what a hostile test of every command has found, and its kin."""
+"""Files made to break their readers, a few lines each: what hostile tests of every command have found."""
 
 from __future__ import annotations
 

@@ -23,18 +23,18 @@ def baseline_of(folder: Path) -> Baseline:
     return keep(judge([folder]).runs[0].run)
 
 
-def moved(folder: Path, baseline: Baseline) -> list[Alert]:
+def differing(folder: Path, baseline: Baseline) -> list[Alert]:
     return [alert for alert in judge([folder], baseline=baseline).runs[0].findings if alert.rule.startswith("LW81")]
 
 
 # -- real runs -------------------------------------------------------------------------------------------------------
 def test_the_same_settings_with_another_seed_do_not_move(healthy: Path, tmp_path: Path) -> None:
-    assert moved(healthy, baseline_of(healthy)) == []
-    assert moved(train_into(tmp_path, seed=1), baseline_of(healthy)) == []
+    assert differing(healthy, baseline_of(healthy)) == []
+    assert differing(train_into(tmp_path, seed=1), baseline_of(healthy)) == []
 
 
 def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -> None:
-    found = moved(train_into(tmp_path, lr=1.5 * LR), baseline_of(healthy))
+    found = differing(train_into(tmp_path, lr=1.5 * LR), baseline_of(healthy))
     assert [alert.rule for alert in found] == ["LW812"]
     assert found[0].severity == Severity.ERROR
     assert "‖ΔW‖" in found[0].message
@@ -42,7 +42,7 @@ def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -
 
 
 def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path: Path) -> None:
-    found = moved(train_into(tmp_path, r=4, targets=["q_proj", "v_proj"]), baseline_of(healthy))
+    found = differing(train_into(tmp_path, r=4, targets=["q_proj", "v_proj"]), baseline_of(healthy))
     by_rule = {alert.rule: alert for alert in found}
     assert "20 adapters gone" in by_rule["LW815"].message
     assert "trainable parameters instead of 78,848" in by_rule["LW815"].message
@@ -54,7 +54,7 @@ def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path
 def test_one_layer_that_moved_is_named_with_its_step_and_factor(tmp_path: Path) -> None:
     run = run_of(6, max_steps=20)
     before = baseline_of(write_run(tmp_path / "before", run=run))
-    (finding,) = moved(write_run(tmp_path / "now", run=run, factors={4: 3.0}), before)
+    (finding,) = differing(write_run(tmp_path / "now", run=run, factors={4: 3.0}), before)
     assert (finding.rule, finding.step) == ("LW813", 1)
     assert finding.adapters == [("layers.4.q_proj", pytest.approx(3.0))]
     assert "first layers.4.q_proj at step 1" in finding.message
@@ -66,7 +66,7 @@ def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:
     run = run_of(6, max_steps=20)
     before = baseline_of(write_run(tmp_path / "before", run=run))
     now = write_run(tmp_path / "now", run=run, factors={i: 4.0 for i in range(6) if i != 2})
-    whole, single = moved(now, before)
+    whole, single = differing(now, before)
     assert (whole.rule, single.rule) == ("LW812", "LW813")
     assert "4 × the baseline's at step 1" in whole.message
     assert single.adapters == [("layers.2.q_proj", pytest.approx(0.25))]
@@ -88,7 +88,7 @@ def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:
 )
 def test_tolerances(tmp_path: Path, factor: float, loss: float, rules: list[str]) -> None:
     before = baseline_of(write_run(tmp_path / "before", loss=1.0))
-    found = moved(write_run(tmp_path / "now", loss=loss, factors=dict.fromkeys(range(3), factor)), before)
+    found = differing(write_run(tmp_path / "now", loss=loss, factors=dict.fromkeys(range(3), factor)), before)
     assert [alert.rule for alert in found] == rules
     if rules:
         better = loss < 1
@@ -100,19 +100,19 @@ def test_the_files_own_tolerances_count(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", loss=1.0))
     now = write_run(tmp_path / "now", loss=1.2, factors=dict.fromkeys(range(3), 1.3))
     wide = replace(before, tolerances={**before.tolerances, "loss": 0.5, "typical_norm": 0.5})
-    assert moved(now, wide) == []
+    assert differing(now, wide) == []
 
 
 def test_a_run_of_another_length(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", steps=20))
-    (finding,) = moved(write_run(tmp_path / "now", steps=15), before)
+    (finding,) = differing(write_run(tmp_path / "now", steps=15), before)
     assert finding.rule == "LW816"
     assert "15 steps, the baseline 20" in finding.message
 
 
 def test_a_run_that_broke_off_is_not_asked_for_its_loss(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", steps=20))
-    assert moved(write_run(tmp_path / "now", steps=5, verdict=None), before) == []
+    assert differing(write_run(tmp_path / "now", steps=5, verdict=None), before) == []
 
 
 def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
@@ -120,7 +120,7 @@ def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
     now = write_run(tmp_path / "now", factors=dict.fromkeys(range(3), 2.0))
     for file in (now / "runs").rglob("events*"):
         file.unlink()
-    (finding,) = moved(now, before)
+    (finding,) = differing(now, before)
     assert (finding.rule, finding.step) == ("LW812", 20)
     alone = keep(judge([now]).runs[0].run)
     assert all(list(kept.delta_norm) == [20] for kept in alone.adapters.values())
@@ -129,7 +129,7 @@ def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
 def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", steps=20))
     now = write_run(tmp_path / "now", metrics={}, steps=20)
-    (finding,) = [alert for alert in moved(now, before) if alert.rule == "LW812"]
+    (finding,) = [alert for alert in differing(now, before) if alert.rule == "LW812"]
     assert "cannot be compared" in finding.message
 
 
@@ -157,14 +157,14 @@ def test_what_begins_late_is_found_although_fast_runs_measure_now_and_then(tmp_p
     before = baseline_of(write_thinned(tmp_path / "before", FIXED | {29, 55, 90, 130}))
     steps = {step for kept in before.adapters.values() for step in kept.delta_norm}
     assert {1, 20, 55, 150} <= steps <= FIXED | {29, 55, 90, 130}
-    assert moved(write_thinned(tmp_path / "same", FIXED | {27, 61}), before) == []
-    (finding,) = moved(write_thinned(tmp_path / "now", FIXED | {43, 77}, factor=5.0), before)
+    assert differing(write_thinned(tmp_path / "same", FIXED | {27, 61}), before) == []
+    (finding,) = differing(write_thinned(tmp_path / "now", FIXED | {43, 77}, factor=5.0), before)
     assert (finding.rule, finding.step) == ("LW812", 150)
 
 
 def test_runs_that_share_too_few_steps_are_not_compared(tmp_path: Path) -> None:
     before = baseline_of(write_thinned(tmp_path / "before", FIXED))
-    (finding,) = moved(write_thinned(tmp_path / "now", {7, 14}), before)
+    (finding,) = differing(write_thinned(tmp_path / "now", {7, 14}), before)
     assert finding.rule == "LW812"
     assert "step 14 of 150" in finding.message
 
@@ -190,7 +190,7 @@ def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> 
         stored = read.adapters[name]
         assert (stored.r, stored.scale) == (adapter.r, adapter.scale)
         assert stored.delta_norm == pytest.approx(adapter.delta_norm, rel=1e-5)
-    assert moved(healthy, read) == []
+    assert differing(healthy, read) == []
     assert str(healthy.parent) not in path.read_text()  # no path of somebody's machine in a file that is committed
 
 

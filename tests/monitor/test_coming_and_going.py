@@ -109,11 +109,11 @@ def test_layers_that_are_replaced_are_those_that_are_measured() -> None:
 
 
 def test_what_stays_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lora_watch.monitor import roster
+    from lora_watch.monitor import monitored
 
     times: list[int] = []
-    find = roster.find_adapters
-    monkeypatch.setattr(roster, "find_adapters", lambda model: (times.append(1), find(model))[1])
+    find = monitored.find_adapters
+    monkeypatch.setattr(monitored, "find_adapters", lambda model: (times.append(1), find(model))[1])
     monitor = trained(lambda model: None)
     assert times == [1]
     assert opened(monitor) == {}
@@ -129,7 +129,7 @@ def test_adapters_of_another_method_beside_lora_are_noted() -> None:
 
 
 def test_no_hook_stays_where_looking_for_adapters_fails(monkeypatch: pytest.MonkeyPatch) -> None:
-    from lora_watch.monitor import roster
+    from lora_watch.monitor import monitored
 
     models: list[Any] = []
 
@@ -139,7 +139,7 @@ def test_no_hook_stays_where_looking_for_adapters_fails(monkeypatch: pytest.Monk
     def change(model: Any) -> None:
         models.append(model)
         assert hooks() > 0
-        monkeypatch.setattr(roster, "find_adapters", lambda _: 1 / 0)
+        monkeypatch.setattr(monitored, "find_adapters", lambda _: 1 / 0)
         second(model)
 
     monitor = trained(change, steps=4)

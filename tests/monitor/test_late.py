@@ -77,9 +77,9 @@ def total(*values: float) -> Deferred[float]:
 
 @ON_A_CPU
 def test_on_a_cpu_everything_is_there_at_once() -> None:
-    arrival = HostCopy().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
-    assert not arrival.late
-    assert arrival.read() == {"a": 3.0, "b": "x"}
+    pending = HostCopy().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
+    assert not pending.late
+    assert pending.read() == {"a": 3.0, "b": "x"}
 
 
 @LATE
@@ -98,9 +98,9 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
 @pytest.mark.usefixtures("slow")
 def test_what_is_written_to_after_sending_does_not_matter() -> None:
     tensor = torch.ones(3, device=DEVICE)
-    arrival = HostCopy().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
+    pending = HostCopy().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
     tensor.zero_()
-    assert arrival.read() == {"a": [1.0, 1.0, 1.0]}
+    assert pending.read() == {"a": [1.0, 1.0, 1.0]}
 
 
 # -- the monitor -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import gpu
 from lora_watch import Monitor
-from lora_watch.deferred import Arrival, HostCopy
+from lora_watch.deferred import HostCopy, PendingCopy
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.norms import AdapterBank
 from lora_watch.records import Due
@@ -48,11 +48,11 @@ def test_norms_take_two_operations_and_one_a_shape(count: int, dtype: torch.dtyp
     for _ in range(2):
         host_copy.send({"norms": bank.begin(Due(1))})
     with Operations() as seen:
-        arrival = host_copy.send({"norms": bank.begin(Due(1))})
+        pending = host_copy.send({"norms": bank.begin(Due(1))})
     groups = 5  # A: (4, 30), (8, 50); B: (40, 4), (64, 4), (40, 8)
     assert len(seen.names) == 2 + groups
     assert seen.names.count("copy_") == 1
-    assert arrival.late
+    assert pending.late
 
 
 READING = ("numpy", "cpu", "tolist", "item", "__bool__", "__float__", "__int__", "__index__", "__array__")
@@ -71,17 +71,17 @@ def read(far: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         nonlocal doors
         doors += step
 
-    def through_the_copy(self: HostCopy, wanted: Any) -> Arrival:
-        arrival = send(self, wanted)
+    def through_the_copy(self: HostCopy, wanted: Any) -> PendingCopy:
+        pending = send(self, wanted)
 
         def reading() -> dict[str, Any]:
             allowed(1)
             try:
-                return arrival.read()
+                return pending.read()
             finally:
                 allowed(-1)
 
-        return Arrival(arrival.late, reading)
+        return PendingCopy(pending.late, reading)
 
     def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:

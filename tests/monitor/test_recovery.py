@@ -22,9 +22,9 @@ from lora_watch.alerts import Alert, Severity
 from lora_watch.monitor.copies import Copies, why_not
 from lora_watch.monitor.good_states import GoodStates
 from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.monitor.recovery import alert_of
-from lora_watch.monitor.roster import Roster
 from lora_watch.policy import policy
 from lora_watch.records import Recovered, RunInfo, StepRecord
 from lora_watch.rules.treatments import Treatment, treatment
@@ -191,14 +191,14 @@ def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: 
         model = lora(tiny_model(), alpha=alpha, **config).train()
         optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr, weight_decay=0.0)
         if weaken:
-            roster = Roster(model, optimizer, RunInfo((), config={"learning_rate": lr}))
-            roster.find()
-            settings = LiveSettings(optimizer, None, roster)
+            monitored = MonitoredAdapters(model, optimizer, RunInfo((), config={"learning_rate": lr}))
+            monitored.find()
+            settings = LiveSettings(optimizer, None, monitored)
             settings.begin()
             alert = Alert("LW102", "", Severity.ERROR, 0, "", settings={"lora_alpha": wanted, "learning_rate": 1e-3})
             changed = settings.weaken(alert, at_start=True)
             assert settings.advised(changed) == {"lora_alpha": wanted, "learning_rate": 1e-3}
-            assert [a.alpha for a in find_adapters(model)] == [a.alpha for a in roster.run.adapters]
+            assert [a.alpha for a in find_adapters(model)] == [a.alpha for a in monitored.run.adapters]
         batch = torch.tensor([e["input_ids"] for e in stdlib_blocks(4, 32)])
         for _ in range(3):
             model(input_ids=batch, labels=batch).loss.backward()

@@ -16,18 +16,18 @@ class Bare(Adapter):
 
     name, kind, module = "bare", "Linear", nn.Identity()
     alpha, active, merged, base_layer, variant, scale_formula = None, True, False, None, "lora", "set by hand"
-    scale, middle = 1.0, None
+    scale, diagonal = 1.0, None
 
     def __init__(
         self,
         *blocks: tuple[Tensor, Tensor],
         scale: float = 1.0,
-        middle: Tensor | None = None,
+        diagonal: Tensor | None = None,
         base: Sequence[Tensor] = (),
     ):
         self._blocks = [Factors(a, b) for a, b in blocks]
         self._base = list(base)
-        self.scale, self.middle = scale, middle
+        self.scale, self.diagonal = scale, diagonal
 
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
@@ -62,7 +62,7 @@ def truth(adapter: Adapter) -> dict[str, float]:
     for block in adapter.factors():
         a, b = (factor.detach().double().numpy() for factor in block)
         top_a, top_b = (max(np.abs(x).max(), np.finfo(float).tiny) for x in (a, b))
-        m = np.ones(len(a)) if adapter.middle is None else adapter.middle.detach().double().numpy()
+        m = np.ones(len(a)) if adapter.diagonal is None else adapter.diagonal.detach().double().numpy()
         unit = np.linalg.svd((b / top_b * m) @ (a / top_a), compute_uv=False)[: len(a)]  # the rest is rounding
         sigmas.append(unit * top_a * top_b)
         a2, b2 = a2 + (np.linalg.norm(a / top_a) * top_a) ** 2, b2 + (np.linalg.norm(b / top_b) * top_b) ** 2

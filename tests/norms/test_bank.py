@@ -69,7 +69,7 @@ def test_singular_values_that_cannot_exist_are_no_noise() -> None:
     """Most of the rank is above the smaller side, or pruned: exact zeros, for which nothing has to be redone."""
     g = torch.Generator().manual_seed(0)
     small = Bare((torch.randn(128, 300, generator=g), torch.randn(8, 128, generator=g)))
-    pruned = Bare(pair(200, 150, 64), middle=(torch.arange(64) < 5).float())
+    pruned = Bare(pair(200, 150, 64), diagonal=(torch.arange(64) < 5).float())
     measured = assert_true([small, pruned])
     assert measured.redone == 0
     assert measured.measure()["effective_rank"][1] < 5
@@ -114,8 +114,8 @@ def test_broken_adapter_is_nan_and_the_others_are_right(
             assert values[i] == pytest.approx(truth(adapters[i])[name], rel=PROMISE)
 
 
-def test_broken_middle_is_nan() -> None:
-    metrics = AdapterBank([Bare(pair(30, 20, 4), middle=torch.tensor([1.0, np.nan, 1.0, 1.0]))]).measure()
+def test_broken_diagonal_is_nan() -> None:
+    metrics = AdapterBank([Bare(pair(30, 20, 4), diagonal=torch.tensor([1.0, np.nan, 1.0, 1.0]))]).measure()
     assert np.isnan(metrics["delta_norm"][0])
 
 
@@ -153,9 +153,9 @@ def test_several_blocks_are_one_block_diagonal_change(way: str, request: pytest.
     if way == "staged":
         request.getfixturevalue("staged")
     blocks = [pair(12, 9, 3, 0), pair(7, 20, 5, 1), pair(15, 6, 3, 2)]
-    middle = None
+    diagonal = None
     whole = Bare((torch.block_diag(*(a for a, _ in blocks)), torch.block_diag(*(b for _, b in blocks))), scale=2.0)
-    parts = Bare(*blocks, scale=2.0, middle=middle)
+    parts = Bare(*blocks, scale=2.0, diagonal=diagonal)
     measured = AdapterBank([Bare(pair(4, 4, 3)), parts]).measure()
     for name, value in truth(whole).items():
         assert measured[name][1] == pytest.approx(value, rel=PROMISE), name
@@ -191,8 +191,8 @@ def test_every_singular_value_largest_first(way: str, request: pytest.FixtureReq
 def _zoo() -> list[Bare]:
     shapes = [(40, 30, 4), (40, 30, 4), (64, 30, 4), (40, 30, 8), (10, 300, 8), (3, 2, 4)]
     zoo = [Bare(pair(*shape, seed=i, dtype=dtype)) for i, shape in enumerate(shapes) for dtype in DTYPES]
-    zoo[5].middle = torch.rand(4)
-    zoo[6].middle = torch.rand(4)
+    zoo[5].diagonal = torch.rand(4)
+    zoo[6].diagonal = torch.rand(4)
     return zoo
 
 
@@ -204,16 +204,16 @@ def test_staged_equals_truth() -> None:
 @pytest.mark.parametrize("limit", [1, 20_000, 1 << 20])
 def test_staging_in_rounds_equals_one_by_one(limit: int) -> None:
     zoo = _zoo()
-    blocks, middles = [z.factors()[0] for z in zoo], [z.middle for z in zoo]
-    staged = StagedGrams(blocks, middles, limit)
-    results = staged.of(blocks, middles)().numpy()
-    for i, ((a, b), middle) in enumerate(zip(blocks, middles)):
-        (gram_a,), (gram_b,), diagonals = staged.places([i]).read(results)
+    blocks, diagonals = [z.factors()[0] for z in zoo], [z.diagonal for z in zoo]
+    staged = StagedGrams(blocks, diagonals, limit)
+    results = staged.of(blocks, diagonals)().numpy()
+    for i, ((a, b), diagonal) in enumerate(zip(blocks, diagonals)):
+        (gram_a,), (gram_b,), read = staged.places([i]).read(results)
         np.testing.assert_allclose(gram_a, (a.double() @ a.double().T).numpy(), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(gram_b, (b.double().T @ b.double()).numpy(), rtol=1e-12, atol=1e-12)
-        assert (diagonals is None) == (middle is None)
-        if diagonals is not None and middle is not None:
-            np.testing.assert_array_equal(diagonals[0], middle.double().numpy())
+        assert (read is None) == (diagonal is None)
+        if read is not None and diagonal is not None:
+            np.testing.assert_array_equal(read[0], diagonal.double().numpy())
 
 
 @pytest.mark.usefixtures("staged")
@@ -253,10 +253,10 @@ def test_staging_takes_few_operations_however_many_adapters(
     if way == "staged":
         request.getfixturevalue("staged")
     blocks = [Bare(pair(*((40, 30, 4) if i % 2 else (64, 40, 4)), seed=i)).factors()[0] for i in range(count)]
-    middles = [None] * count
-    grams = StagedGrams(blocks, middles)
+    diagonals = [None] * count
+    grams = StagedGrams(blocks, diagonals)
     with Watch() as seen:
-        grams.of(blocks, middles)()
+        grams.of(blocks, diagonals)()
     # 4 shapes: A of two widths, B of two heights
     filling = ["aten._foreach_copy_.default"] if way == "staged" else ["aten.cat.default", "aten.copy_.default"] * 4
     assert sorted(seen.work) == sorted([*filling, *["aten.bmm.out"] * 4])

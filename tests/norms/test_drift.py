@@ -23,10 +23,10 @@ PROMISE = 1e-6
 
 
 def product(adapter: Adapter) -> Tensor:
-    """s·B·diag(middle)·A, formed whole in float64."""
-    middle = adapter.middle
+    """s·B·diag(diagonal)·A, formed whole in float64."""
+    diagonal = adapter.diagonal
     parts = [
-        b.detach().double() * (1 if middle is None else middle.detach().double()) @ a.detach().double()
+        b.detach().double() * (1 if diagonal is None else diagonal.detach().double()) @ a.detach().double()
         for a, b in adapter.factors()
     ]
     return adapter.scale * torch.block_diag(*parts)

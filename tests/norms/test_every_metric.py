@@ -50,7 +50,7 @@ class Drawn:
 
 SHAPES = ["as is", "as is", "cancelling 1e-2", "cancelling 1e-4", "cancelling 1e-6", "low rank", "zero directions"]
 SHAPES += ["zero B", "zero A"]
-MOVES = ["nothing", "A", "B", "both", "scale", "middle", "spoil"]
+MOVES = ["nothing", "A", "B", "both", "scale", "diagonal", "spoil"]
 
 
 @st.composite
@@ -150,7 +150,7 @@ class Seen:
 
     a: Wide
     b: Wide
-    middle: Wide
+    diagonal: Wide
     scale: float
     magnitude: Wide | None
     grads: tuple[Tensor | None, Tensor | None]
@@ -161,22 +161,22 @@ class Seen:
 
     @property
     def delta(self) -> Wide:
-        return self.scale * ((self.b * self.middle) @ self.a)
+        return self.scale * ((self.b * self.diagonal) @ self.a)
 
     @property
     def size(self) -> float:
         """‖A‖‖B‖ over the directions in which neither is zero: float64 resolves 1e-16 of it."""
-        inner = self.middle[:, None] * self.a
+        inner = self.diagonal[:, None] * self.a
         live = inner.any(1) & self.b.any(0)
         return float(abs(self.scale) * length(inner[live]) * length(self.b[:, live]))
 
 
 def look(adapter: Adapter) -> Seen:
     ((a, b),) = adapter.factors()
-    middle = np.ones(len(a), np.longdouble) if adapter.middle is None else wide(adapter.middle)
+    diagonal = np.ones(len(a), np.longdouble) if adapter.diagonal is None else wide(adapter.diagonal)
     magnitude = None if adapter.magnitude is None else wide(adapter.magnitude).ravel()
     grads = tuple(None if p.grad is None else p.grad.clone() for p in adapter.parameters)
-    return Seen(wide(a), wide(b), middle, adapter.scale, magnitude, grads)  # pyright: ignore
+    return Seen(wide(a), wide(b), diagonal, adapter.scale, magnitude, grads)  # pyright: ignore
 
 
 def length(x: Wide) -> np.longdouble:
@@ -231,7 +231,7 @@ def move(adapter: Adapter, d: Drawn, what: str, step: int) -> None:
         b += (d.move_size * d.size_b * noise(d, *b.shape, salt=20 + step)).to(b.dtype)
     if what == "scale":
         adapter.module.scaling[adapter._key] *= -(1 + d.move_size)  # pyright: ignore
-    if what == "middle" and adapter.middle is not None:
+    if what == "diagonal" and adapter.diagonal is not None:
         adapter.module.lora_E["default"].data *= 1 + d.move_size  # pyright: ignore
     if what == "spoil":
         (a if step else b)[0, 0] = d.spoiled
@@ -320,12 +320,12 @@ def check(record: StepRecord, i: int, d: Drawn, seen: list[Seen], x: Tensor, y: 
         begun = start.magnitude != 0
         drift = np.abs((now.magnitude - start.magnitude)[begun] / start.magnitude[begun]).max(initial=0)
         assert close(got("magnitude_drift"), drift), "magnitude_drift"
-    inside = (before.middle[:, None] * before.a) @ wide(x).T
+    inside = (before.diagonal[:, None] * before.a) @ wide(x).T
     spoken, own = length(before.b @ inside), length(y)
     if not own:
         assert not record.metrics["output_ratio"].known[i]
     elif all(1e-18 < size < 1e18 for size in (length(inside), spoken, own)):  # squares fit into single precision
-        terms = length(before.b) * length(before.middle[:, None] * before.a) * length(wide(x))
+        terms = length(before.b) * length(before.diagonal[:, None] * before.a) * length(wide(x))
         want, rounding = abs(before.scale) * spoken / own, abs(before.scale) * 1e-7 * terms / own
         value = got("output_ratio")
         assert close(value, want, rel=1e-3, absolute=float(rounding)), ("output_ratio", value, want)

@@ -44,7 +44,7 @@ def test_non_finite_adapter_is_silent_on_the_twin() -> None:
     assert ids(healthy()) == []
 
 
-def nearly_silent(factor: float) -> Any:
+def small_base(factor: float) -> Any:
     """A tenth and more of the layers answer next to nothing by themselves, as in blocks that were inserted."""
     model = tiny_model()
     with torch.no_grad():
@@ -79,8 +79,8 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("factor", [1e-3, 0.0])
 def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> None:
-    assert not {"LW102", "LW103"} & set(ids(run(lora(nearly_silent(factor)), steps=20)))
-    assert "LW102" in ids(run(lora(nearly_silent(factor), alpha=128), steps=10, lr=5e-2))
+    assert not {"LW102", "LW103"} & set(ids(run(lora(small_base(factor)), steps=20)))
+    assert "LW102" in ids(run(lora(small_base(factor), alpha=128), steps=10, lr=5e-2))
 
 
 TWINS = [

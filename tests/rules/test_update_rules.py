@@ -1,4 +1,4 @@
-"""LW306 and its kin on real runs: each must fire where updates come to nothing and stay silent on a healthy twin."""
+"""The rules of updates on real runs: each must fire where updates come to nothing and stay silent on a healthy twin."""
 
 from __future__ import annotations
 

@@ -18,13 +18,17 @@ from tests.support import lora, tiny_model
 SEVERITY = {zone.name: zone.severity for zone in ZONES}
 
 
-def record(step: int, size: float, gain: float, improved: bool, moved: str = "", layers: int = 4) -> StepRecord:
+def record(
+    step: int, size: float, gain: float, improved: bool, init_from_base: str = "", layers: int = 4
+) -> StepRecord:
     """The adapters have this output ratio in each of ``layers`` blocks; the loss is ``gain`` (a share) below 4."""
     adapters = healthy().run.adapters
     each = tuple(replace(adapters[0], name=f"layers.{i}.{k}", layer=i) for i in range(layers) for k in range(6))
     scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
     metrics = {"output_ratio": Reading(np.full(len(each), size))}
-    return StepRecord(RunInfo(each, moved=moved), step, metrics, loss=scalars["loss_recent"], scalars=scalars)
+    return StepRecord(
+        RunInfo(each, init_from_base=init_from_base), step, metrics, loss=scalars["loss_recent"], scalars=scalars
+    )
 
 
 def judged(*records: StepRecord) -> tuple[StepRecord, list[str]]:
@@ -49,7 +53,7 @@ def test_the_same_within_the_first_steps_is_one() -> None:
 
 
 def test_what_pissa_began_with_is_not_its_size() -> None:
-    first, later = (record(step, 0.6, -0.01, False, moved="PiSSA", layers=30) for step in (1, 4))
+    first, later = (record(step, 0.6, -0.01, False, init_from_base="PiSSA", layers=30) for step in (1, 4))
     placed, alerts = judged(first, later)
     assert (placed.zone, placed.size, alerts) == ("no-gain", 0.0, [])
 

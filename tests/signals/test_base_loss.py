@@ -88,7 +88,7 @@ def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
     model(input_ids=batch()["input_ids"])
     assert both.begin().now() == {}
     assert both.why_not, "no labels"
-    assert BaseLoss(model, find_adapters(model), moved="PiSSA").why_not
+    assert BaseLoss(model, find_adapters(model), init_from_base="PiSSA").why_not
     assert BaseLoss(model, []).why_not
     model.merge_adapter()
     merged = BaseLoss(model, find_adapters(model))

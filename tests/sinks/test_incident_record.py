@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.signals.batches import hash_batch
-from lora_watch.sinks import FlightRecorder, ReportSink
+from lora_watch.sinks import IncidentRecorder, ReportSink
 from lora_watch.sinks.incident import STEPS
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -40,7 +40,7 @@ def test_the_steps_around_an_incident(
 ) -> None:
     monkeypatch.setattr("lora_watch.sinks.incident.LARGEST_SHARE_OF_TIME", math.inf)  # as if writing cost nothing
     report, run, alert = ReportSink(tmp_path), run_of(2), alert_of(opens)
-    recorder = FlightRecorder(report)
+    recorder = IncidentRecorder(report)
     for sink in (report, recorder):
         sink.start(run, 0)
     for step in range(1, ends + 1):

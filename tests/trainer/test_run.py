@@ -149,7 +149,7 @@ PLAIN_LOOP = """
     ("options", "text", "code"),
     [
         ((), "import lora_watch; lora_watch.Monitor; print('nothing trained')", 2),
-        (("--allow-unwatched",), "print('nothing trained')", 0),
+        (("--allow-unmonitored",), "print('nothing trained')", 0),
         ((), PLAIN_LOOP, 0),
     ],
     ids=["nothing", "allowed", "plain loop"],

@@ -1,6 +1,6 @@
 """A judgement as JUnit XML, as Jenkins, GitLab and others show test results.
 
-A run is a test suite, a rule that watched it a test case: passed, or failed with the alert as its text. GitLab shows
+A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. GitLab shows
 ``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
 that fired twice is one case. What is below the threshold passes, with the alert as its output.
 """

@@ -125,7 +125,7 @@ export class App {
     const {view, run} = this.state;
     this.wanted = null;
     this.#take({...this.state, ...patch});
-    this.moved ||= this.state.view !== view || this.state.run !== run;
+    this.navigated ||= this.state.view !== view || this.state.run !== run;
     return this.draw();
   }
 
@@ -193,9 +193,9 @@ export class App {
       if (!this.wanted)
         host.writeAddress(
           Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])),
-          this.moved,
+          this.navigated,
         );
-      this.moved = false;
+      this.navigated = false;
       const view = await VIEWS[this.state.view].draw(this);
       this.#show(turn, view);
     } catch (error) {

@@ -18,7 +18,7 @@ from lora_watch.adapters import (
     are_meant,
     find_adapters,
     find_other_adapters,
-    moved,
+    init_from_base,
     prompts,
     unmatched,
 )
@@ -36,7 +36,7 @@ from lora_watch.text import count
 AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
 
 
-class Roster:
+class MonitoredAdapters:
     """The adapters of a model that are trained; all of them where none is.
 
     Args:
@@ -129,7 +129,7 @@ class Roster:
             searched=True,
             other_methods=tuple(sorted(methods)),
             unmeasurable=tuple(unmeasurable),
-            moved=moved(self._model),
+            init_from_base=init_from_base(self._model),
             meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
             unmatched=tuple(unmatched(self._model)),
         )
