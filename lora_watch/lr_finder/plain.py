@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_watch.lr_finder.progress import Progress
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion, suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rules, error_of, span_of
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import world_size
+from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.records import RunInfo
 from lora_watch.rules.remedies import EASY_STEP, first_step_of
 from lora_watch.signals.optimizer import ParameterGroups
@@ -35,6 +36,7 @@ def find_in_loop(
     settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
     monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
     parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
+    progress = Progress(steps, hidden=not is_first())
     with put_back(parts) as left, torch.enable_grad():
         try:
             monitor.start()
@@ -45,8 +47,9 @@ def find_in_loop(
                 set_rates(optimizer, sweep.next_rate, ratios)
                 loss = step_function()
                 monitor.after_update(loss)
-                seen.add()
+                progress.advance(seen.add())
         finally:
+            progress.close()
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
     return replace(seen.suggestion(ratios), left=tuple(left))
 
@@ -59,14 +62,15 @@ class SweepMonitor:
         self.by_size = begins_at_nothing(monitor.last)
         """The depth-scaled output ratio is read: it tells what the sweep has brought."""
 
-    def add(self) -> None:
-        """The step at ``sweep.next_rate`` has been made."""
+    def add(self) -> float:
+        """The step at ``sweep.next_rate`` has been made; returns that rate."""
         self._monitor.flush()
         record, size = self._monitor.last, None
         if record is not None and self.by_size and "output_ratio" in record.metrics:
             size = record.size
         loss = None if record is None else record.loss
         self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
+        return self.sweep.rates[-1]
 
     def suggestion(self, ratios: tuple[float, ...]) -> Suggestion:
         """Once it is over."""

@@ -115,10 +115,14 @@ class Suggestion:
             )
         return said
 
+    @property
+    def spread(self) -> str:
+        """The range that the rate lies in, in brackets; empty where none is known."""
+        return f" ({self.low:.2g} to {self.high:.2g})" if self.low is not None and self.high is not None else ""
+
     def _answer(self) -> str:
         if self.rate is not None:
-            spread = f" ({self.low:.2g} to {self.high:.2g})" if self.low is not None and self.high is not None else ""
-            return f"Learning rate {self.rate:g}{spread}, as the peak of the schedule."
+            return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule."
         if self.low is not None and self.high is not None:
             return (
                 f"Learning rate unknown: between {self.low:.2g} and {self.high:.2g} by the size of the adapters alone."

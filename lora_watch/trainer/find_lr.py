@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from lora_watch.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.lr_finder.progress import Progress
 from lora_watch.lr_finder.state import put_back
 from lora_watch.lr_finder.suggestion import Suggestion
 from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
@@ -137,6 +138,8 @@ def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, 
             if found.rate is None:
                 log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
         apply(rate, trainer)
+        if callback.found is not None and facts.is_first(state) and callback.console:
+            _say(f"lora_watch found learning rate {rate:g}{callback.found.spread} and trains at it now.", sys.stderr)
         return {"lr_scheduler": trainer.lr_scheduler}
     except ValueError as error:
         log.warning("lora_watch found no learning rate: %s", error)
@@ -238,6 +241,7 @@ class _Sweeping(LoraWatchCallback):
         self._steps, self._span = steps, span
         self._seen: SweepMonitor | None = None
         self._ratios: tuple[float, ...] = ()
+        self._progress = Progress(0, hidden=True)
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
@@ -247,6 +251,7 @@ class _Sweeping(LoraWatchCallback):
         self._ratios = ratios_of(ParameterGroups(kwargs.get("optimizer"), ()).peak_lr)
         span = self._span or span_of(self.monitor.run, self._ratios)
         self._seen = SweepMonitor(Sweep(*span, self._steps), self.monitor)
+        self._progress = Progress(self._steps, hidden=bool(args.disable_tqdm) or not is_first())
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._seen is not None:
@@ -256,10 +261,11 @@ class _Sweeping(LoraWatchCallback):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_step_end(args, state, control, **kwargs)
         if self._seen is not None:
-            self._seen.add()
+            self._progress.advance(self._seen.add())
             control.should_training_stop = self._seen.sweep.over
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
+        self._progress.close()
         super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
     def suggestion(self) -> Suggestion:

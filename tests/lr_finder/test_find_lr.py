@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import itertools
 import json
 import random
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -285,13 +287,31 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
         find_learning_rate(lambda: 0.0)
 
 
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_shows_how_far_the_sweep_has_come(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Terminal() if terminal else io.StringIO()
+    trainer = build_trainer(lora(tiny_model()), steps=2, disable_tqdm=False)
+    monkeypatch.setattr(sys, "stderr", shown)
+    find_learning_rate(trainer, steps=3)
+    monkeypatch.undo()
+    assert all((f"{step}/3" in shown.getvalue()) is terminal for step in range(4))
+    find_learning_rate(trainer, steps=3)  # no bar is left open
+
+
 def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     watch = LoraWatchCallback(find_lr=True, tensorboard=False)
     trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     trainer.train()
     assert watch.found is not None
     assert watch.found.rate is not None
-    assert watch.found.sentences()[0] in capsys.readouterr().err
+    printed = capsys.readouterr().err
+    assert watch.found.sentences()[0] in printed
+    assert printed.count(f"{watch.found.rate:g}{watch.found.spread}") == 2  # what was found, and that it is used
     assert trainer.args.learning_rate == watch.found.rate
     alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     assert end_of(trainer) == alone
