@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import Adapter, Factors, same_fingerprints
-from lora_watch.adapters.peft_place import Place, unchanged
+from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
 from lora_watch.adapters.tensors import gathered, mark, readable, whole
 from lora_watch.names import clean_name
 
@@ -267,7 +267,7 @@ class PeftAdapter(PeftLayer, Adapter):
         the time, which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter._variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged([Place.of(a._layer, a._key, a._a, a._b) for a in adapters])
+                return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
         return same_fingerprints(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_watch.comparison.curves import Configuration, Curve, configurations, curves, differences
+from lora_watch.comparison.curves import QualityCurve, SeedGroup, configurations, curves, differences
 from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
 from lora_watch.runs import read_runs
 from lora_watch.search.plan import Plan
@@ -29,8 +29,8 @@ class Comparison:
     higher_is_better: bool
     worth: float
     """The least gain that a larger rank must bring, as a share of the metric."""
-    configurations: list[Configuration]
-    curves: list[Curve]
+    configurations: list[SeedGroup]
+    curves: list[QualityCurve]
     """Along the rank, then along the scale; the longest first."""
     notes: list[str]
     """What was left out, in words."""
@@ -136,7 +136,7 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]
     return notes
 
 
-def _configuration(each: Configuration, metric: str) -> dict[str, Any]:
+def _configuration(each: SeedGroup, metric: str) -> dict[str, Any]:
     values = each.values(metric)
     return {
         "r": each.r,
@@ -161,7 +161,7 @@ def _configuration(each: Configuration, metric: str) -> dict[str, Any]:
     }
 
 
-def _curve(curve: Curve, place: dict[int, int], worth: float) -> dict[str, Any]:
+def _curve(curve: QualityCurve, place: dict[int, int], worth: float) -> dict[str, Any]:
     return {
         "along": curve.along,
         "held": curve.held(),

@@ -20,7 +20,7 @@ CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
-class Configuration:
+class SeedGroup:
     """Runs that differ in their seed alone."""
 
     r: int | None
@@ -55,23 +55,23 @@ class Configuration:
 class Pair:
     """Two neighbours on a curve."""
 
-    before: Configuration
-    after: Configuration
+    before: SeedGroup
+    after: SeedGroup
     gain: Gain
 
 
 @dataclass
-class Curve:
+class QualityCurve:
     """Configurations in the order of what changes between them."""
 
     along: Literal["r", "scale"]
-    configurations: list[Configuration]
+    configurations: list[SeedGroup]
     """Each with a quality."""
     pairs: list[Pair]
-    chosen: Configuration
+    chosen: SeedGroup
     """The smallest that is as good as the best; with the scale, the best."""
-    best: Configuration
-    plateau: Configuration | None = None
+    best: SeedGroup
+    plateau: SeedGroup | None = None
     """From here on a larger rank gains less than it must; None where that is not proven, and along the scale."""
     turns: bool = False
     """Beyond it it is even worse."""
@@ -93,20 +93,20 @@ def number(value: float | None) -> str:
     return "?" if value is None else f"{value:.3g}"
 
 
-def configurations(trials: Iterable[Trial]) -> list[Configuration]:
+def configurations(trials: Iterable[Trial]) -> list[SeedGroup]:
     """``trials`` by what was set, in the order of rank, scale and learning rate."""
     groups: dict[Any, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.r, trial.alpha, _key(trial.scale), trial.lr, _frozen(trial.settings)].append(trial)
-    found = [Configuration(g[0].r, g[0].alpha, g[0].scale, g[0].lr, dict(g[0].settings), g) for g in groups.values()]
+    found = [SeedGroup(g[0].r, g[0].alpha, g[0].scale, g[0].lr, dict(g[0].settings), g) for g in groups.values()]
     return sorted(found, key=lambda c: tuple(-1 if v is None else v for v in (c.r, c.scale, c.lr)))
 
 
-def differences(found: Sequence[Configuration]) -> dict[str, dict[str, list[Configuration]]]:
+def differences(found: Sequence[SeedGroup]) -> dict[str, dict[str, list[SeedGroup]]]:
     """Every setting other than r, α, s and lr that is not the same in all: its values, and who has them."""
-    out: dict[str, dict[str, list[Configuration]]] = {}
+    out: dict[str, dict[str, list[SeedGroup]]] = {}
     for name in sorted({name for each in found for name in each.settings}):
-        by_value: dict[str, list[Configuration]] = defaultdict(list)
+        by_value: dict[str, list[SeedGroup]] = defaultdict(list)
         for each in found:
             by_value[each.settings.get(name, "not set")].append(each)
         if len(by_value) > 1:
@@ -114,7 +114,7 @@ def differences(found: Sequence[Configuration]) -> dict[str, dict[str, list[Conf
     return out
 
 
-def curves(found: Sequence[Configuration], metric: str, worth: float, higher_is_better: bool) -> list[Curve]:
+def curves(found: Sequence[SeedGroup], metric: str, worth: float, higher_is_better: bool) -> list[QualityCurve]:
     """The curves that ``found`` makes, along the rank and along the scale, each as clean as there is one.
 
     Clean is what holds all else. Where no two configurations allow that, what is held is α, and then nothing: at each
@@ -129,7 +129,7 @@ def curves(found: Sequence[Configuration], metric: str, worth: float, higher_is_
     along_scale = _first_of(
         known, "scale", (lambda c: (c.r, *rest(c)), lambda c: (c.r, _key(c.effective_lr), _frozen(c.settings)))
     )
-    lines: list[tuple[Literal["r", "scale"], list[Configuration]]] = [
+    lines: list[tuple[Literal["r", "scale"], list[SeedGroup]]] = [
         *(("r", line) for line in along_rank),
         *(("scale", line) for line in along_scale),
     ]
@@ -137,11 +137,11 @@ def curves(found: Sequence[Configuration], metric: str, worth: float, higher_is_
 
 
 def _first_of(
-    found: Sequence[Configuration], along: str, keys: Sequence[Callable[[Configuration], Any]]
-) -> list[list[Configuration]]:
+    found: Sequence[SeedGroup], along: str, keys: Sequence[Callable[[SeedGroup], Any]]
+) -> list[list[SeedGroup]]:
     """The groups of the first of ``keys`` that makes any with two values of ``along`` or more, largest first."""
     for key in keys:
-        groups: dict[Any, list[Configuration]] = defaultdict(list)
+        groups: dict[Any, list[SeedGroup]] = defaultdict(list)
         for each in found:
             if getattr(each, along) is not None:
                 groups[key(each)].append(each)
@@ -152,10 +152,10 @@ def _first_of(
 
 
 def _curve(
-    along: Literal["r", "scale"], line: list[Configuration], metric: str, worth: float, higher_is_better: bool
-) -> Curve:
+    along: Literal["r", "scale"], line: list[SeedGroup], metric: str, worth: float, higher_is_better: bool
+) -> QualityCurve:
     sign = 1 if higher_is_better else -1
-    at: dict[float, list[Configuration]] = defaultdict(list)
+    at: dict[float, list[SeedGroup]] = defaultdict(list)
     for each in line:
         at[_key(getattr(each, along))].append(each)
     chosen_of = {
@@ -169,7 +169,7 @@ def _curve(
         for a, b in itertools.pairwise(line)
     ]
     best = max(line, key=lambda c: sign * statistics.fmean(values[id(c)].values()))
-    curve = Curve(along, line, pairs, best, best)
+    curve = QualityCurve(along, line, pairs, best, best)
     if along == "r":
         flat = next((pair for pair in pairs if pair.gain.verdict(worth) == "flat"), None)
         if flat is not None:
@@ -183,7 +183,7 @@ def _curve(
 
 
 # -- confounds ---------------------------------------------------------------------------------------------------------
-def _what_else(curve: Curve) -> Iterable[str]:
+def _what_else(curve: QualityCurve) -> Iterable[str]:
     line = curve.configurations
     first, last = line[0], line[-1]
     lr_varies = len({_key(c.lr) for c in line}) > 1
@@ -212,7 +212,7 @@ def _what_else(curve: Curve) -> Iterable[str]:
         yield f"{name} is not the same: {values}."
 
 
-def _broken(curve: Curve) -> Iterable[str]:
+def _broken(curve: QualityCurve) -> Iterable[str]:
     for each in curve.configurations:
         ended = [trial for trial in each.trials if trial.out is None]
         broken = sum(trial.alerts.get("error", 0) > 0 for trial in ended)
@@ -240,7 +240,7 @@ def _seeds(pairs: Sequence[Pair], values: dict[int, dict[int, float]]) -> Iterab
         yield "Some runs share no seed, or it is unknown: they were paired in their order, which cancels no noise."
 
 
-def _place(curve: Curve, each: Configuration) -> str:
+def _place(curve: QualityCurve, each: SeedGroup) -> str:
     return f"r = {each.r}" if curve.along == "r" else f"s = {number(each.scale)}"
 
 
@@ -257,7 +257,7 @@ def _share(before: dict[int, float], after: dict[int, float]) -> bool:
     return len(shared) >= min(2, len(before), len(after))
 
 
-def _only(found: Sequence[Configuration], name: str) -> float | None:
+def _only(found: Sequence[SeedGroup], name: str) -> float | None:
     values = {_key(getattr(each, name)) for each in found}
     return values.pop() if len(values) == 1 else None
 
@@ -271,6 +271,6 @@ def _frozen(settings: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(settings.items()))
 
 
-def runs(found: Sequence[Configuration]) -> str:
+def runs(found: Sequence[SeedGroup]) -> str:
     """``9 runs in 3 configurations``."""
     return f"{count(sum(len(each.trials) for each in found), 'run')} in {count(len(found), 'configuration')}"

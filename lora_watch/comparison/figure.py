@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lora_watch.comparison.comparing import Comparison
-from lora_watch.comparison.curves import Curve, number
+from lora_watch.comparison.curves import QualityCurve, number
 from lora_watch.figures import new_figure, plain
 
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
@@ -91,7 +91,7 @@ def panels(comparison: Comparison) -> list[Panel]:
     return out
 
 
-def _quality(curve: Curve, metric: str) -> Line:
+def _quality(curve: QualityCurve, metric: str) -> Line:
     values = {_x(curve, each): each.values(metric) for each in curve.configurations}
     means = {x: statistics.fmean(here.values()) for x, here in values.items()}
     chosen = _x(curve, curve.chosen)
@@ -105,7 +105,7 @@ def _quality(curve: Curve, metric: str) -> Line:
     )
 
 
-def _norms(curve: Curve) -> Iterator[Line]:
+def _norms(curve: QualityCurve) -> Iterator[Line]:
     for metric, label in _SHOWN.items():
         points = []
         for each in curve.configurations:
@@ -118,5 +118,5 @@ def _norms(curve: Curve) -> Iterator[Line]:
     yield Line("s", scales)
 
 
-def _x(curve: Curve, each: object) -> float:
+def _x(curve: QualityCurve, each: object) -> float:
     return float(getattr(each, curve.along))

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Iterator, Sequence
 
 from lora_watch.comparison.comparing import Comparison
-from lora_watch.comparison.curves import Configuration, Curve, differences, number, runs
+from lora_watch.comparison.curves import QualityCurve, SeedGroup, differences, number, runs
 from lora_watch.comparison.trials import TRAIN_LOSS
 from lora_watch.text import count, short, table
 
@@ -65,7 +65,7 @@ def _qualities(comparison: Comparison) -> list[str]:
     return _table(rows)
 
 
-def _norms(found: Sequence[Configuration]) -> list[str]:
+def _norms(found: Sequence[SeedGroup]) -> list[str]:
     shown = [name for name in _COLUMNS if any(name in trial.norms for each in found for trial in each.trials)]
     rows = [["r", "α", "s", *(_COLUMNS[name] for name in shown)]]
     for each in found:
@@ -78,7 +78,7 @@ def _norms(found: Sequence[Configuration]) -> list[str]:
     return _table(rows)
 
 
-def curve_in_words(curve: Curve, worth: float) -> Iterator[str]:
+def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
     """What is held, the gain of each step along the curve, and what follows, one sentence a line."""
     what, unit = ("Rank", "r") if curve.along == "r" else ("Scale", "s")
     held = curve.held()
@@ -105,15 +105,15 @@ def curve_in_words(curve: Curve, worth: float) -> Iterator[str]:
         yield f"  Rank {chosen} is {better}."
 
 
-def _confounds(curve: Curve) -> Iterator[str]:
+def _confounds(curve: QualityCurve) -> Iterator[str]:
     yield from (f"  confound: {confound}" for confound in curve.confounds)
 
 
-def _head(each: Configuration) -> list[str]:
+def _head(each: SeedGroup) -> list[str]:
     return ["?" if each.r is None else str(each.r), number(each.alpha), number(each.scale)]
 
 
-def _place(curve: Curve, each: Configuration) -> str:
+def _place(curve: QualityCurve, each: SeedGroup) -> str:
     return number(getattr(each, curve.along))
 
 
@@ -124,7 +124,7 @@ def _spread(values: Sequence[float]) -> str:
     return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
 
 
-def _alerts(each: Configuration) -> str:
+def _alerts(each: SeedGroup) -> str:
     names = {name for trial in each.trials for name in trial.alerts}
     sums = {name: sum(trial.alerts.get(name, 0) for trial in each.trials) for name in ("error", "warning", "info")}
     counts = ", ".join(f"{n} {name}" for name, n in sums.items() if name in names)
@@ -132,7 +132,7 @@ def _alerts(each: Configuration) -> str:
     return "; ".join(part for part in (counts, f"{out} left out" if out else "") if part)
 
 
-def _values(by_value: dict[str, list[Configuration]]) -> str:
+def _values(by_value: dict[str, list[SeedGroup]]) -> str:
     return "; ".join(f"{value} ({', '.join(c.label for c in having)})" for value, having in by_value.items())
 
 

@@ -48,7 +48,7 @@ RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
 
 
 @dataclass(frozen=True)
-class Kept:
+class BaselineAdapter:
     """What is kept of one adapter."""
 
     r: int | None
@@ -66,7 +66,7 @@ class Baseline:
     loss: float | None
     """Mean over the last tenth of the steps; the last one's where only a report was left."""
     trainable_parameters: int | None
-    adapters: Mapping[str, Kept]
+    adapters: Mapping[str, BaselineAdapter]
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
 
     def to_json(self) -> bytes:
@@ -110,7 +110,7 @@ def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
         curve = {step: values[name] for step, values in curves.items() if name in values}
         if not run.log and "delta_norm" in adapter.last:
             curve = {run.step: adapter.last["delta_norm"]}
-        adapters[name] = Kept(adapter.r, adapter.last.get("scale"), curve)
+        adapters[name] = BaselineAdapter(adapter.r, adapter.last.get("scale"), curve)
     return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, adapters)
 
 
@@ -155,7 +155,7 @@ def load(path: Path) -> Baseline:
             loss=_or_none(float, content["loss"]),
             trainable_parameters=_or_none(whole, content["trainable_parameters"]),
             adapters={
-                clean(name): Kept(
+                clean(name): BaselineAdapter(
                     _or_none(whole, a["r"]),
                     _or_none(float, a["scale"]),
                     {s: _not_negative(norm) for s, norm in zip(steps, a["delta_norm"]) if norm is not None},
@@ -324,7 +324,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
         )
 
 
-def _both(now: Baseline, before: Baseline) -> list[tuple[str, Kept, Kept]]:
+def _both(now: Baseline, before: Baseline) -> list[tuple[str, BaselineAdapter, BaselineAdapter]]:
     return [(name, now.adapters[name], kept) for name, kept in before.adapters.items() if name in now.adapters]
 
 

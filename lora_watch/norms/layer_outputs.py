@@ -42,7 +42,7 @@ class Part(NamedTuple):
 NOT_FACTORED = Part.of(None, None)
 
 
-class Kept:
+class Rows:
     """Rows of layers of one kind in a forward pass, on their device: copies, for what they are of may be written to."""
 
     def __init__(self, weight: Tensor | None):
@@ -86,7 +86,7 @@ class Sampled:
         return (None if count <= self._tokens else rows), weight
 
     def keep(
-        self, kept: dict[Any, Kept], index: int, adapter: Adapter | DenseAdapter, part: Part, layer: Any, x: Any, y: Any
+        self, kept: dict[Any, Rows], index: int, adapter: Adapter | DenseAdapter, part: Part, layer: Any, x: Any, y: Any
     ) -> int:
         """Copy what is sampled to ``kept``, by its kind; how many bytes that are.
 
@@ -111,7 +111,7 @@ class Sampled:
         bias = getattr(layer, "bias", None) if (b := layer._parameters.get("bias")) is None else b  # HQQ's is none
         kind = part.kind, count, bias is None, own.shape[-1], own.dtype, own.device  # not LoRA's says no shape itself
         if (same := kept.get(kind)) is None:
-            same = kept[kind] = Kept(weight)
+            same = kept[kind] = Rows(weight)
         same.adapters.append(index)
         same.scales.append(adapter.scale)
         same.parts.append(part)
@@ -149,7 +149,7 @@ def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slic
 
 
 @torch.no_grad()
-def squares_and_norms(kept: Kept) -> Tensor:
+def squares_and_norms(kept: Rows) -> Tensor:
     """‖B·diag(diagonal)·A·x‖² and ‖W₀·x‖ of each, over its rows: ``[2, n]``.
 
     With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are in

@@ -19,7 +19,7 @@ from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.deferred import Deferred, is_far, ready
 from lora_watch.hooks import Gone, has_compiled, looking
-from lora_watch.norms.layer_outputs import NOT_FACTORED, Kept, Part, Sampled, squares_and_norms
+from lora_watch.norms.layer_outputs import NOT_FACTORED, Part, Rows, Sampled, squares_and_norms
 from lora_watch.records import Due, FloatArray, Reading, Readings
 
 TOKENS = 64
@@ -49,7 +49,7 @@ class _Pass:
 
     def __init__(self, sampled: Sampled):
         self.sampled = sampled
-        self.kept: dict[Any, Kept] = {}
+        self.kept: dict[Any, Rows] = {}
         self.bytes = 0
 
 

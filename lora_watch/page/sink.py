@@ -38,13 +38,13 @@ class PageSink:
 
     def finish(self, verdict: str, message: str | None) -> None:
         from lora_watch.page.writing import write_places
-        from lora_watch.runs import Place
+        from lora_watch.runs import RunFiles
         from lora_watch.runs.events import FILES
 
         folder, events = self._report(), self._events()
         if folder is None or events is None:
             return
-        place = Place(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
+        place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
         write_places([place], folder / NAME)
         self.written = folder / NAME
         for publish in self._publish:

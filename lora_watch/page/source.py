@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from lora_watch.runs import FinishedRun, Place, UnreadableError, read_run
+from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_run
 from lora_watch.tensorboard_plugin.tensors import Event, Stamp
 from lora_watch.text import clean
 
@@ -14,7 +14,7 @@ from lora_watch.text import clean
 class Files:
     """A Source of the runs at ``places``; those that cannot be drawn go to ``unreadable``, in words."""
 
-    def __init__(self, places: Sequence[Place], unreadable: list[str]):
+    def __init__(self, places: Sequence[RunFiles], unreadable: list[str]):
         names = _names(places)
         self.runs: dict[str, FinishedRun] = {}
         self._tensors: dict[str, dict[str, list[Event]]] = {}
@@ -45,7 +45,7 @@ class Files:
         return {name: loss for name, loss in found.items() if loss is not None}
 
 
-def _names(places: Sequence[Place]) -> dict[Place, str]:
+def _names(places: Sequence[RunFiles]) -> dict[RunFiles, str]:
     """What each run is called: a page is shown to others, whom the folders above do not concern."""
     paths = [place.path.resolve() for place in places]
     above = os.path.commonpath(paths) if len(set(paths)) > 1 else None

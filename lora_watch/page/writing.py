@@ -12,7 +12,7 @@ from lora_watch.page.answers import Answers
 from lora_watch.page.bundling import STATIC, bundle
 from lora_watch.page.packing import pack
 from lora_watch.page.source import Files
-from lora_watch.runs import Place, UnreadableError, find_runs
+from lora_watch.runs import RunFiles, UnreadableError, find_runs
 from lora_watch.sinks.files import replace_file
 from lora_watch.text import clean
 
@@ -47,7 +47,7 @@ def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
 
     Raises UnreadableError where there is nothing to show, OSError where the page cannot be written.
     """
-    places: list[Place] = []
+    places: list[RunFiles] = []
     unreadable: list[str] = []
     for path in paths:
         try:
@@ -57,7 +57,7 @@ def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
     return write_places(places, target, unreadable)
 
 
-def write_places(places: Sequence[Place], target: Path, unreadable: Sequence[str] = ()) -> list[str]:
+def write_places(places: Sequence[RunFiles], target: Path, unreadable: Sequence[str] = ()) -> list[str]:
     """The same of ``places``, after what was ``unreadable`` already."""
     lost = list(unreadable)
     files = Files(places, lost)

@@ -1,14 +1,14 @@
 """Finding and reading what a run has left, for the gate, the comparison and the tab. Imports no torch."""
 
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import Place, UnreadableError, find_runs
+from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
 from lora_watch.runs.run import AdapterState, FinishedRun, from_header, last_tenth, read_run, read_runs
 
 __all__ = [
     "AdapterState",
     "EventLog",
     "FinishedRun",
-    "Place",
+    "RunFiles",
     "UnreadableError",
     "find_runs",
     "from_header",

@@ -18,7 +18,7 @@ class UnreadableError(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class RunFiles:
     """Where one run's files are."""
 
     path: Path
@@ -35,7 +35,7 @@ class Place:
         return record if record is not None and record.exists() else None
 
 
-def find_runs(path: Path) -> list[Place]:
+def find_runs(path: Path) -> list[RunFiles]:
     """The runs at ``path``, in the order of their names.
 
     ``path`` is an output folder, its ``lora_watch`` folder, a report, a folder of event files or one such file, or
@@ -45,10 +45,10 @@ def find_runs(path: Path) -> list[Place]:
         UnreadableError: nothing is there, or nothing of lora_watch's.
     """
     if path.is_file():
-        return [Place(path, None, (path,))] if path.match(FILES) else [_reported(path)]
+        return [RunFiles(path, None, (path,))] if path.match(FILES) else [_reported(path)]
     if not path.is_dir():
         raise UnreadableError(f"{path}: there is no such file or folder")
-    found: list[Place] = []
+    found: list[RunFiles] = []
     for folder, children, _ in os.walk(path):
         children.sort()
         runs = _runs_of(Path(folder))
@@ -65,18 +65,18 @@ def find_runs(path: Path) -> list[Place]:
     return found
 
 
-def _runs_of(folder: Path) -> list[Place]:
+def _runs_of(folder: Path) -> list[RunFiles]:
     """The run whose folder this is; more than one where several processes wrote there at once."""
     homes = [home for home in sorted(folder.glob(f"{HOME}*/{REPORT}")) if _is_home(home.parent)]
     if len(homes) > 1:  # nobody knows whose the event files are
-        return [Place(home.parent, home, ()) for home in homes]
+        return [RunFiles(home.parent, home, ()) for home in homes]
     if homes:
         return [_reported(homes[0])]
     if (folder / REPORT).is_file() and (_is_home(folder) or _is_ours(folder / REPORT)):
         return [_reported(folder / REPORT)]
     events = tuple(sorted(folder.glob(FILES)))
     if any(record.kind == "schema" for file in events for record in scan(file).records):
-        return [Place(folder, None, events)]
+        return [RunFiles(folder, None, events)]
     return []
 
 
@@ -94,8 +94,8 @@ def _is_ours(report: Path) -> bool:
     return isinstance(content, dict) and {"version", "verdict", "run_id", "adapters"} <= set(content)
 
 
-def _reported(report: Path) -> Place:
+def _reported(report: Path) -> RunFiles:
     """The run of a report, with the event files of the Trainer's usual folders."""
     folder = report.parent
     root = folder.parent if _is_home(folder) else folder
-    return Place(root, report, (*sorted(root.glob(FILES)), *sorted(root.glob(f"runs/**/{FILES}"))))
+    return RunFiles(root, report, (*sorted(root.glob(FILES)), *sorted(root.glob(f"runs/**/{FILES}"))))

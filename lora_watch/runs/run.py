@@ -14,7 +14,7 @@ from typing import Any, TypeVar, get_args
 from lora_watch.alerts import Alert
 from lora_watch.runs.decoding import clean_data
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import REPORT, Place, UnreadableError, find_runs
+from lora_watch.runs.places import REPORT, RunFiles, UnreadableError, find_runs
 from lora_watch.sinks import Verdict, tags
 from lora_watch.sinks.files import is_claimed
 from lora_watch.sinks.report import REPORT_VERSION
@@ -116,7 +116,7 @@ def last_tenth(steps: Sequence[T]) -> Sequence[T]:
     return steps[-max(1, len(steps) // 10) :]
 
 
-def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tuple[Place, FinishedRun]]:
+def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tuple[RunFiles, FinishedRun]]:
     """Every run at ``paths`` and where it lies, one at a time. What cannot be read goes to ``unreadable``, in words."""
     for path in paths:
         try:
@@ -133,7 +133,7 @@ def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tu
             yield place, run
 
 
-def read_run(place: Place) -> FinishedRun:
+def read_run(place: RunFiles) -> FinishedRun:
     """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
     log = EventLog(place.events, verify=place.report is None)
     name = clean(place.path)

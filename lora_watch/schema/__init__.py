@@ -141,7 +141,7 @@ class Incident(_Incident, total=False):
 
 
 # -- check and compare -------------------------------------------------------------------------------------------------
-class Kept(TypedDict):
+class BaselineAdapter(TypedDict):
     r: Count | None
     scale: float | None
     delta_norm: Annotated[list[float | None], "At each of `steps`."]
@@ -163,7 +163,7 @@ class Baseline(TypedDict):
     loss: Annotated[float | None, "Mean over the last tenth of the steps."]
     trainable_parameters: Count | None
     steps: list[Count]
-    adapters: dict[str, Kept]
+    adapters: dict[str, BaselineAdapter]
 
 
 class FirstAndLast(TypedDict):
@@ -219,7 +219,7 @@ class ComparedRun(TypedDict):
     alerts: Annotated[dict[str, Positive], "How many, by severity; those there are."]
 
 
-class Configuration(TypedDict):
+class SeedGroup(TypedDict):
     r: Count | None
     alpha: float | None
     scale: float | None
@@ -245,7 +245,7 @@ class Pair(_Ends):
     verdict: Annotated[Literal["flat", "climbs", "open"], "Surely less than `worth`; surely a gain; nobody can tell."]
 
 
-class Curve(TypedDict):
+class QualityCurve(TypedDict):
     along: Literal["r", "scale"]
     held: Annotated[str, "Settings that are the same all along."]
     configurations: Annotated[list[Count], Also(minItems=2)]
@@ -262,9 +262,9 @@ class Compare(TypedDict):
     metric: Annotated[str, "The quality that is compared."]
     higher_is_better: bool
     worth: Annotated[float, "The least gain of a larger rank, as a share of the metric."]
-    configurations: Annotated[list[Configuration], "Runs that differ in their seed alone."]
+    configurations: Annotated[list[SeedGroup], "Runs that differ in their seed alone."]
     differences: Annotated[dict[str, list[Value]], "Every other setting that is not the same in all."]
-    curves: Annotated[list[Curve], "Their configurations are places in `configurations`."]
+    curves: Annotated[list[QualityCurve], "Their configurations are places in `configurations`."]
     notes: list[str]
     unreadable: Annotated[list[str], "Files that could not be read, one sentence each."]
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from lora_watch.adapters.tensors import partitioned, sharded
 
 
-class Place(NamedTuple):
+class ShardLocation(NamedTuple):
     """Where what this rank has of a parameter belongs in the whole."""
 
     shape: tuple[int, ...]
@@ -28,7 +28,7 @@ def part_of(parameter: Tensor) -> Tensor:
     return (parameter.to_local() if sharded(parameter) else parameter).detach()  # type: ignore[attr-defined]
 
 
-def place_of(parameter: Tensor) -> Place | None:
+def place_of(parameter: Tensor) -> ShardLocation | None:
     """Where ``part_of(parameter)`` belongs; None where there is nothing of it here, or another rank has the same.
 
     The parts of all ranks together are the whole. What is whole on every rank is the first one's.
@@ -41,20 +41,20 @@ def place_of(parameter: Tensor) -> Place | None:
         return _dtensor(parameter)
     first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
     shape = tuple(parameter.shape)
-    return Place(shape, shape, (0,) * len(shape)) if first else None
+    return ShardLocation(shape, shape, (0,) * len(shape)) if first else None
 
 
-def _dtensor(parameter: Any) -> Place | None:
+def _dtensor(parameter: Any) -> ShardLocation | None:
     at = parameter.device_mesh.get_coordinate()  # None on ranks outside the mesh
     if at is None or any(p.is_replicate() and place for p, place in zip(parameter.placements, at)):
         return None
     (chunk,) = parameter.__create_chunk_list__()  # as torch.distributed.checkpoint asks; no other rank is
     shape = tuple(parameter.shape)
-    return Place(shape, shape, tuple(chunk.offsets))
+    return ShardLocation(shape, shape, tuple(chunk.offsets))
 
 
-def _zero3(parameter: Any) -> Place:
-    return Place(tuple(parameter.ds_shape), (int(parameter.ds_numel),), (_start(parameter),))
+def _zero3(parameter: Any) -> ShardLocation:
+    return ShardLocation(tuple(parameter.ds_shape), (int(parameter.ds_numel),), (_start(parameter),))
 
 
 def _piece(parameter: Any) -> Tensor:

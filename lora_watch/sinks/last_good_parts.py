@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from lora_watch.alerts import Alert
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sharding import takes_every_rank
-from lora_watch.sharding.parts import Place, part_of, place_of
+from lora_watch.sharding.parts import ShardLocation, part_of, place_of
 from lora_watch.sharding.store import Channel
 from lora_watch.sinks import Sink, Verdict
 from lora_watch.sinks.last_good import (
@@ -75,7 +75,7 @@ class Parts(LastGood):
         self._lost = False
         """The first rank was not heard in time."""
         self._placed: dict[str, Tensor] = {}
-        self._places: dict[str, Place] = {}
+        self._places: dict[str, ShardLocation] = {}
         """Of ``_placed``, what this rank has a part of."""
 
     def follow(self, step: int) -> None:

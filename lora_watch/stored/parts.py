@@ -2,7 +2,7 @@
 
 ``part-00000-of-00002.safetensors`` holds what the first of two processes had, by the names of the model's parameters.
 Its metadata, under ``lora_watch``, is JSON: ``version`` 1, ``step``, ``ranks``, and under ``tensors`` where each
-belongs: ``shape``, ``grid`` and ``offset`` of ``lora_watch.sharding.parts.Place``.
+belongs: ``shape``, ``grid`` and ``offset`` of ``lora_watch.sharding.parts.ShardLocation``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from lora_watch.sharding.parts import Place
+from lora_watch.sharding.parts import ShardLocation
 from lora_watch.stored.weights import StoredError, opened
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS, parse_json, whole
@@ -27,7 +27,7 @@ VERSION = 1
 
 
 def write_part(
-    folder: Path, tensors: Mapping[str, Tensor], places: Mapping[str, Place], step: int, rank: int, ranks: int
+    folder: Path, tensors: Mapping[str, Tensor], places: Mapping[str, ShardLocation], step: int, rank: int, ranks: int
 ) -> None:
     """What ``rank`` has after ``step`` steps: ``tensors``, on the CPU, each of which belongs in its place. Raises
     OSError."""

@@ -10,7 +10,7 @@ from xml.etree import ElementTree
 import pytest
 
 from lora_watch.comparison.comparing import Comparison
-from lora_watch.comparison.curves import Curve, configurations, curves, differences
+from lora_watch.comparison.curves import QualityCurve, configurations, curves, differences
 from lora_watch.comparison.figure import draw, panels
 from lora_watch.comparison.text import text
 from lora_watch.comparison.trials import Trial
@@ -24,7 +24,7 @@ def trial(of: Configuration, value: float, seed: int | None = None, out: str | N
     )  # fmt: skip
 
 
-def curves_of(trials: list[Trial]) -> list[Curve]:
+def curves_of(trials: list[Trial]) -> list[QualityCurve]:
     return curves(configurations(trials), "eval_loss", 0.01, False)
 
 

@@ -161,7 +161,7 @@ def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Pat
 
 
 # -- sinks of one's own, and the webhook -------------------------------------------------------------------------------
-class Kept:
+class OwnSink:
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.verdict: str | None = None
@@ -177,7 +177,7 @@ class Kept:
 
 
 def test_a_sink_of_ones_own() -> None:
-    kept = Kept()
+    kept = OwnSink()
     sink: Sink = kept
     callback = LoraWatchCallback(console=False, tensorboard=False, sinks=[sink])
     build_trainer(lora(tiny_model()), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()

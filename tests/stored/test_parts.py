@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_watch.sharding.parts import Place
+from lora_watch.sharding.parts import ShardLocation
 from lora_watch.stored.parts import read_parts, write_part
 from lora_watch.stored.weights import StoredError
 
@@ -20,9 +20,9 @@ def write(folder: Path, rank: int, step: int = 8, cut: int = 3) -> None:
     rows, numbers = (A[:cut], A[cut:])[rank], B.flatten()[4 * rank : 4 * rank + 4]
     tensors = {"a": rows.contiguous(), "b": numbers.contiguous(), **({} if rank else {"shared": SHARED})}
     places = {
-        "a": Place((5, 3), (5, 3), (3 * rank, 0)),
-        "b": Place((2, 4), (8,), (4 * rank,)),
-        "shared": Place((3,), (3,), (0,)),
+        "a": ShardLocation((5, 3), (5, 3), (3 * rank, 0)),
+        "b": ShardLocation((2, 4), (8,), (4 * rank,)),
+        "shared": ShardLocation((3,), (3,), (0,)),
     }
     write_part(folder, tensors, places, step, rank, 2)
 

@@ -1,0 +1,78 @@
+"""The fingerprint of PEFT's usual adapters: what every step looks at, in as few look-ups as there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Where an adapter's fingerprint is found, and what it was."""
+
+    key: str
+    layer: dict[str, Any]
+    """The layer's attributes."""
+    a_layers: dict[str, nn.Module]
+    b_layers: dict[str, nn.Module]
+    a: nn.Parameter
+    b: nn.Parameter
+    trained: tuple[bool, bool]
+    addresses: tuple[int, int] | None
+    """Where their numbers lie; None where a subclass of tensors keeps them elsewhere."""
+    scale: float
+    disabled: bool
+    merged: bool
+    active: str | bool
+
+    @classmethod
+    def of(cls, layer: Any, key: str, a_layers: Any, b_layers: Any) -> Fingerprint:
+        """Raises KeyError where an adapter is held in another way."""
+        attributes = vars(layer)
+        a, b = a_layers._modules[key]._parameters["weight"], b_layers._modules[key]._parameters["weight"]
+        plain = type(a) is type(b) is nn.Parameter
+        active = attributes["_active_adapter"]
+        return cls(
+            key=key,
+            layer=attributes,
+            a_layers=a_layers._modules,
+            b_layers=b_layers._modules,
+            a=a,
+            b=b,
+            trained=(a.requires_grad, b.requires_grad),
+            addresses=(a.data_ptr(), b.data_ptr()) if plain else None,
+            scale=attributes["scaling"][key],
+            disabled=attributes["_disable_adapters"],
+            merged=key in attributes["merged_adapters"],
+            active=active if type(active) is str else key in active,
+        )
+
+    def holds(self) -> bool:
+        """Everything is as it was. Raises KeyError where the adapter was deleted."""
+        key, layer, a, b = self.key, self.layer, self.a, self.b
+        active = layer["_active_adapter"]
+        return (
+            self.a_layers[key]._parameters["weight"] is a
+            and self.b_layers[key]._parameters["weight"] is b
+            and (a.requires_grad, b.requires_grad) == self.trained
+            and (self.addresses is None or (a.data_ptr(), b.data_ptr()) == self.addresses)
+            and layer["scaling"][key] == self.scale
+            and layer["_disable_adapters"] is self.disabled
+            and (key in layer["merged_adapters"]) is self.merged
+            and (active if type(active) is str else key in active) == self.active
+        )
+
+
+def unchanged(fingerprints: Sequence[Fingerprint]) -> Callable[[], bool]:
+    """What says whether everything is as it was at each of ``fingerprints``."""
+
+    def same() -> bool:
+        try:
+            return all(fingerprint.holds() for fingerprint in fingerprints)
+        except KeyError:  # deleted
+            return False
+
+    return same
