@@ -46,6 +46,6 @@ trainer = Trainer(
 trainer.train()
 
 last = watcher.monitor.last
-moved = [float((a.magnitude - start[a.name]).norm() / start[a.name].norm()) for a in find_adapters(model)]
+change = [float((a.magnitude - start[a.name]).norm() / start[a.name].norm()) for a in find_adapters(model)]
 print(f"direction: median |s*B*A|/|W0| {np.median(last.metrics['relative_norm'].values):.4f}")
-print(f"magnitude: median |m - m0|/|m0| {np.median(moved):.4f}  (|m| at every step: the metric magnitude_norm)")
+print(f"magnitude: median |m - m0|/|m0| {np.median(change):.4f}  (|m| at every step: the metric magnitude_norm)")

@@ -139,7 +139,7 @@ def page(kept: Mapping[str, Any]) -> str:
     loads = [row["load"] for row in kept["ways"].values() if "load" in row]
     load = f" The load average at\n  the start was {min(loads):.1f} to {max(loads):.1f}." if loads else ""
     lines = [HEAD.format(versions=named, load=load), *(_way(name, kept["ways"].get(name)) for name in WAYS)]
-    lines += [MIDDLE, *(_package(name, kept["packages"].get(name)) for name in PACKAGES)]
+    lines += [PACKAGE_HEAD, *(_package(name, kept["packages"].get(name)) for name in PACKAGES)]
     return "\n".join(lines) + f"\n\n## Not run\n\n{NOT_RUN}\n"
 
 
@@ -193,7 +193,7 @@ The packaged model with 28 adapters takes ten steps (32 with DoRA) without and w
 | way | ranks | verdict | error | unknown | losses | last good | cost |
 |---|---|---|---|---|---|---|---|"""
 
-MIDDLE = """
+PACKAGE_HEAD = """
 If everything is unknown, the run's verdict is `unknown`, and `lora-watch check` exits with 2.
 
 ## Trainers, loops and trackers

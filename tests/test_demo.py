@@ -165,7 +165,7 @@ def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome |
     assert complaint in broken
 
 
-def test_the_cure_is_what_the_gravest_alert_advises():
+def test_the_fix_is_what_the_gravest_alert_advises():
     advised = dataclasses.replace(ERROR, settings={"lora_alpha": 16.0})
     assert fixed(failing(alerts=[INFO, advised])) == Setup("fixed", 16, 1e-2)
     assert fixed(failing(alerts=[dataclasses.replace(ERROR, settings={"learning_rate": 1e-4})])).lr == 1e-4  # type: ignore[union-attr]

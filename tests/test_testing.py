@@ -28,7 +28,7 @@ def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
     )
 
 
-def test_a_sick_one_fails_with_the_alert() -> None:
+def test_a_failing_one_fails_with_the_alert() -> None:
     with pytest.raises(AssertionError, match=r"ERROR LW102 norm-explosion at step \d") as caught, stays_healthy():
         train(lora(tiny_model(), alpha=128), **EXPLODED)
     assert "try: lora_alpha 128 →" in str(caught.value)

@@ -29,9 +29,9 @@ class Treatment(enum.Enum):
     WEAKEN = "go back, and lower the scale and the learning rate"
 
 
-_OF_STRENGTH = ("LW102", "LW103", "LW108", "LW110", "LW311")
+_OF_SETTINGS = ("LW102", "LW103", "LW108", "LW110", "LW311")
 _OF_LOSS = ("LW202", "LW203")
-TREATED = (*NON_FINITE, *_OF_STRENGTH, *_OF_LOSS)
+TREATED = (*NON_FINITE, *_OF_SETTINGS, *_OF_LOSS)
 """Rules for which going back, or dropping an update, may help."""
 
 
@@ -53,7 +53,7 @@ def treatment(
     if worst in NON_FINITE:
         spoiled = alerts[0].metric in ("a_norm", "b_norm", "delta_norm")  # the weights themselves
         return Treatment.DROP if before_update and not spoiled else Treatment.GO_BACK
-    if worst in _OF_STRENGTH or raised_to(record) is not None:
+    if worst in _OF_SETTINGS or raised_to(record) is not None:
         return Treatment.WEAKEN
     return Treatment.SKIP if sound >= SOUND and (grown or 1.0) < GROWN else Treatment.WEAKEN
 

@@ -183,7 +183,7 @@ def test_the_numbers_are_those_of_peft_on_the_class_that_the_configuration_names
     assert (advised.trainable_parameters, advised.model_parameters) == (trainable, everything - trainable)
 
 
-def test_a_quantised_model_is_told_to_take_less(tmp_path: Path) -> None:
+def test_a_quantised_model_is_reported_to_take_less(tmp_path: Path) -> None:
     config = json.loads((TINY_LLAMA / "config.json").read_text())
     stored = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
     (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": stored}))
@@ -191,12 +191,12 @@ def test_a_quantised_model_is_told_to_take_less(tmp_path: Path) -> None:
     assert says == [True, False]
 
 
-def test_a_language_model_that_classifies_is_told_of_the_head() -> None:
+def test_a_language_model_that_classifies_is_reported_of_the_head() -> None:
     assert any("task_type is SEQ_CLS" in note for note in advise(TINY_LLAMA, "classification").notes)
     assert not any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "instruction-tuning").notes)
 
 
-def test_experts_that_no_name_reaches_are_told(tmp_path: Path) -> None:
+def test_experts_that_no_name_reaches_are_reported(tmp_path: Path) -> None:
     config = MixtralConfig(
         hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2, vocab_size=99
     )
@@ -321,10 +321,10 @@ def test_the_json_is_the_schemas() -> None:
     content = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "0.1", "--json").output)
     assert errors("advice.json", content) == []
     assert content["findings"]
-    moved = command(
+    change = command(
         "--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--lr", "1", "--json"
     )
-    content = json.loads(moved.output)
+    content = json.loads(change.output)
     assert errors("transfer.json", content) == []
     assert content["ranks"] == [8, 8]
     assert content["learning_rates"] == [1, 1]

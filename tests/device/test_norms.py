@@ -68,7 +68,7 @@ def test_norms_and_spectra() -> None:
 
 @pytest.mark.parametrize("turn", [False, True])
 def test_drift(turn: bool) -> None:
-    def moved(device: torch.device) -> np.ndarray:
+    def change(device: torch.device) -> np.ndarray:
         adapters = zoo(device)
         snapshot = Snapshot(adapters)
         for each in adapters:
@@ -79,7 +79,7 @@ def test_drift(turn: bool) -> None:
                 b[0] += 1.0
         return snapshot.distance(adapters).values
 
-    same(moved(DEVICE), moved(torch.device("cpu")), rel=2e-6)
+    same(change(DEVICE), change(torch.device("cpu")), rel=2e-6)
 
 
 def test_base_weights() -> None:

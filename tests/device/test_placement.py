@@ -15,12 +15,12 @@ from tests.device.loops import CPU, assert_same_bits, assert_same_numbers, llama
 from tests.support import DEVICE
 
 
-def _moved(value: Any, device: torch.device) -> Any:
+def _placed(value: Any, device: torch.device) -> Any:
     if isinstance(value, Tensor):
         return value.to(device)
     if isinstance(value, (tuple, list)):
-        return type(value)(_moved(each, device) for each in value)
-    return {key: _moved(each, device) for key, each in value.items()} if isinstance(value, dict) else value
+        return type(value)(_placed(each, device) for each in value)
+    return {key: _placed(each, device) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 def spread() -> Any:
@@ -29,7 +29,7 @@ def spread() -> Any:
 
     def bring(module: nn.Module, args: Any, kwargs: Any) -> Any:
         device = next(module.parameters()).device
-        return _moved(args, device), _moved(kwargs, device)
+        return _placed(args, device), _placed(kwargs, device)
 
     class Spread(nn.Module):
         def __init__(self) -> None:

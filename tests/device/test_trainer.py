@@ -32,17 +32,17 @@ def same(one: list[Tensor], other: list[Tensor]) -> bool:
     return all(torch.equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_a_run_and_a_resumed_one_are_bit_for_bit_the_unwatched_run(tmp_path: Path) -> None:
+def test_a_run_and_a_resumed_one_are_bit_for_bit_the_unmonitored_run(tmp_path: Path) -> None:
     plain = built(tmp_path / "plain")
     assert plain.args.device.type == DEVICE.type
     plain.train()
 
     saving = {"save_strategy": "steps", "save_steps": 2}
     callback = LoraWatchCallback(tensorboard=False, console=False, fail_on="never")
-    watched = built(tmp_path / "watched", callback, **saving)
+    monitored = built(tmp_path / "watched", callback, **saving)
     with strict.waits() as waits:
-        watched.train()
-    assert same(weights(plain), weights(watched))
+        monitored.train()
+    assert same(weights(plain), weights(monitored))
     ours = Counter(wait.what for wait in waits if any("deferred.py" in frame for frame in wait.stack))
     assert ours == {"event": 5}, "one for the start and one a step, checkpoints or not"
 

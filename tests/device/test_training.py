@@ -44,10 +44,10 @@ def waited_for(outcome: Outcome) -> list[list[str]]:
 
 @pytest.mark.parametrize("make", ADAPTERS.values(), ids=ADAPTERS)
 def test_the_same_numbers_and_alerts_as_on_the_cpu_and_the_same_bits_as_without(make: Make) -> None:
-    ours, theirs, unwatched = train(make, DEVICE), train(make, CPU), train(make, DEVICE, watch=False)
+    ours, theirs, unmonitored = train(make, DEVICE), train(make, CPU), train(make, DEVICE, watch=False)
     assert_same_numbers(ours, theirs)
     assert ours.found == theirs.found
-    assert_same_bits(ours, unwatched)
+    assert_same_bits(ours, unmonitored)
     first, *later = [{*waits} for waits in waited_for(ours)]
     anew = {"copy to the host"} if make is convolutions else set()  # of blocks whose Grams cannot tell their norms
     assert first == set()

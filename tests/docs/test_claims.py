@@ -121,12 +121,12 @@ def test_long_runs_are_those_of_the_scores() -> None:
         r"([\d.]+) in 10,000 steps",
         scores,
     )[0]
-    named, middle, most = re.findall(
+    named, median, most = re.findall(
         r"Faults named (\d+)/\d+ .*? after ([\d.]+) steps \(median\), at most (\d+)", scores
     )[0]
     assert f"{runs} runs of 1,500 steps" in text
     assert f"In {steps} healthy steps they gave {false} false alerts ({rate} in 10,000)" in text
-    assert f"Of {faulty} late faults {named} were named, after {middle} steps (median), at most {most}" in text
+    assert f"Of {faulty} late faults {named} were named, after {median} steps (median), at most {most}" in text
 
 
 def test_what_a_sweep_finds_is_what_was_measured() -> None:

@@ -1,4 +1,4 @@
-"""The mechanical part of how we write (CONTRIBUTING.md): no long sentence, no clause as a subject, no retired word."""
+"""The mechanical part of how we write (CONTRIBUTING.md): no long sentence, no clause as a subject."""
 
 from __future__ import annotations
 

@@ -50,9 +50,9 @@ def test_a_classifier_learns_and_its_report_is_there(ran: Ran):
 
 def test_trl_trains(ran: Ran):
     pytest.importorskip("trl")
-    loss, moved = numbers("step 12: loss #, median [^ ]* #", ran("trl_sft.py", "--steps", "12"))
+    loss, change = numbers("step 12: loss #, median [^ ]* #", ran("trl_sft.py", "--steps", "12"))
     assert 3 < loss < 6.5
-    assert 0.001 < moved < 1
+    assert 0.001 < change < 1
 
 
 def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
@@ -73,9 +73,9 @@ def test_adalora_cuts_ranks_only_when_it_is_asked_to(ran: Ran):
 def test_rslora_is_eight_times_the_scale_and_moves_further(ran: Ran):
     out = ran("rslora.py", "--steps", "10")
     plain, plain_moved = numbers("use_rslora=False: scale #, median [^ ]* #", out)
-    stabilised, moved = numbers("use_rslora=True: scale #, median [^ ]* #", out)
+    stabilised, change = numbers("use_rslora=True: scale #, median [^ ]* #", out)
     assert (plain, stabilised) == (0.25, 2)
-    assert moved > 2 * plain_moved
+    assert change > 2 * plain_moved
 
 
 def test_dora_has_two_parts_that_move(ran: Ran):
@@ -93,10 +93,10 @@ def test_a_rule_of_ones_own_fires_beyond_its_limit_alone(ran: Ran):
     assert "alerts: []" in ran("own_rule.py", "--steps", "10", "--limit", "0.5")
 
 
-def test_a_plain_loop_is_watched(ran: Ran):
-    loss, moved = numbers(r"step 20: loss #, largest \|dW\| #", ran("plain_loop.py", "--steps", "20"))
+def test_a_plain_loop_is_monitored(ran: Ran):
+    loss, change = numbers(r"step 20: loss #, largest \|dW\| #", ran("plain_loop.py", "--steps", "20"))
     assert 3 < loss < 6.5
-    assert 0.1 < moved < 5
+    assert 0.1 < change < 5
 
 
 def test_a_plain_loop_ends_with_the_reason(ran: Ran):

@@ -175,7 +175,7 @@ def test_update_without_a_file(healthy: Path) -> None:
     assert "give both" in said.stderr
 
 
-def test_the_story_is_told(tmp_path: Path) -> None:
+def test_the_story_is_reported(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(9)], verdict="failed")
     values = [[1.0, 1.0]] * 6 + [[1.0, 9.0]] * 4
     incident = incident_of(["layers.0.q", "layers.1.q"], range(10), delta_norm=values)

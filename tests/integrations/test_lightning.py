@@ -60,19 +60,19 @@ def report(folder: Path) -> dict[str, Any]:
 
 def test_a_run_is_monitored_step_by_step_and_training_is_the_same(tmp_path: Path) -> None:
     callback = LoraWatch(console=False)
-    watched, plain = Module(), Module()
-    plain.model.load_state_dict(watched.model.state_dict())
+    monitored, plain = Module(), Module()
+    plain.model.load_state_dict(monitored.model.state_dict())
     before = plain.model(input_ids=torch.tensor([stdlib_blocks(64, 64)[0]["input_ids"]])).logits
-    fit(tmp_path / "a", watched, callback, validate=True, accumulate_grad_batches=2, val_check_interval=4)
+    fit(tmp_path / "a", monitored, callback, validate=True, accumulate_grad_batches=2, val_check_interval=4)
     fit(tmp_path / "b", plain, None, accumulate_grad_batches=2)
     assert before is not None
-    assert all(torch.equal(a, b) for a, b in zip(watched.parameters(), plain.parameters()))
+    assert all(torch.equal(a, b) for a, b in zip(monitored.parameters(), plain.parameters()))
     monitor = callback.monitor
     assert monitor is not None and monitor.last is not None  # noqa: PT018
     assert monitor.last.step == 4
     measured = monitor.last.metrics["product_norm"].values
     truth = [float((m.lora_B["default"].weight @ m.lora_A["default"].weight).norm())
-             for m in watched.modules() if hasattr(m, "lora_A")]  # fmt: skip
+             for m in monitored.modules() if hasattr(m, "lora_A")]  # fmt: skip
     assert measured == pytest.approx(truth, rel=1e-5)
     assert monitor.run.adapters[0].name.startswith("model.layers.0.")
     content = report(tmp_path / "a")
@@ -101,7 +101,7 @@ def test_a_nan_stops_before_the_update(tmp_path: Path) -> None:
     assert (report(tmp_path)["verdict"], report(tmp_path)["step"]) == ("failed", 3)
 
 
-def test_an_exception_of_the_script_is_told(tmp_path: Path) -> None:
+def test_an_exception_of_the_script_is_reported(tmp_path: Path) -> None:
     class Breaks(Module):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             if batch_idx == 2:

@@ -55,7 +55,7 @@ def replaced(model: Any) -> None:
         block.self_attn.q_proj = copy.deepcopy(block.self_attn.q_proj)
 
 
-def test_an_adapter_that_is_deleted_is_told_by_its_rule_alone() -> None:
+def test_an_adapter_that_is_deleted_is_reported_by_its_rule_alone() -> None:
     """Its gradients cannot be asked for any more, before or after they are clipped."""
 
     class Deletes(TrainerCallback):

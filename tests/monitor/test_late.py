@@ -104,7 +104,7 @@ def test_what_is_written_to_after_sending_does_not_matter() -> None:
 
 
 # -- the monitor -------------------------------------------------------------------------------------------------------
-def watched(steps: int, sink: Sink, **settings: Any) -> Monitor:
+def monitored(steps: int, sink: Sink, **settings: Any) -> Monitor:
     model, optimizer = built()
     with Monitor(model, optimizer, sinks=[sink], drift=True, max_overhead=1.0, **settings) as monitor:
         loop(monitor, model, optimizer, steps)
@@ -127,9 +127,9 @@ def same(one: StepRecord, other: StepRecord) -> None:
 @pytest.mark.parametrize("settings", [{}, {"every": 2}])
 def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
     at_once, late = Sink(), Sink()
-    watched(5, at_once, **settings)
+    monitored(5, at_once, **settings)
     request.getfixturevalue("slow")
-    monitor = watched(5, late, **settings)
+    monitor = monitored(5, late, **settings)
     assert [record.step for record in late.records] == list(range(6)), "the last one is judged at the end"
     for one, other in zip(at_once.records, late.records, strict=True):
         same(one, other)

@@ -43,7 +43,7 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
     return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
 
 
-def test_a_plain_loop_is_watched(tmp_path: Path) -> None:
+def test_a_plain_loop_is_monitored(tmp_path: Path) -> None:
     model, optimizer = built()
     with Monitor(model, optimizer, sinks=[ReportSink(tmp_path)], max_steps=5) as monitor:
         records = loop(monitor, model, optimizer, 5)
@@ -85,7 +85,7 @@ def test_a_loop_that_breaks_by_itself_is_interrupted(tmp_path: Path) -> None:
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-def test_an_infinite_learning_rate_is_told_by_alerts_and_not_by_numpy() -> None:
+def test_an_infinite_learning_rate_is_reported_by_alerts_and_not_by_numpy() -> None:
     model, optimizer = built(lr=float("inf"))
     with Monitor(model, optimizer, max_steps=3) as monitor:
         loop(monitor, model, optimizer, 3)
@@ -159,7 +159,7 @@ def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
         assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
 
 
-def test_a_method_that_adds_nothing_is_not_watched_and_is_no_fault() -> None:
+def test_a_method_that_adds_nothing_is_not_monitored_and_is_no_fault() -> None:
     from peft import IA3Config, get_peft_model
 
     model = get_peft_model(tiny_model(), IA3Config(target_modules=["q_proj"], feedforward_modules=[]))
@@ -309,7 +309,7 @@ class Written:
     def finish(self, verdict: str, message: str | None) -> None: ...
 
 
-def test_sinks_are_told_what_a_first_step_adds() -> None:
+def test_sinks_are_reported_what_a_first_step_adds() -> None:
     model, optimizer = built()
     sink = Written()
     with Monitor(model, optimizer, sinks=[sink]) as monitor:

@@ -83,7 +83,7 @@ def read(far: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
         return PendingCopy(pending.late, reading)
 
-    def watched(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
+    def monitored(name: str, real: Callable[..., Any]) -> Callable[..., Any]:
         def method(self: Tensor, *args: Any, **kwargs: Any) -> Any:
             ours = sys._getframe(1).f_globals["__name__"].startswith("lora_watch")
             if ours and not doors and (name != "to" or "cpu" in map(str, (*args, *kwargs.values()))):
@@ -93,7 +93,7 @@ def read(far: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
         return method
 
     for name in (*READING, "to"):
-        monkeypatch.setattr(Tensor, name, watched(name, getattr(Tensor, name)))
+        monkeypatch.setattr(Tensor, name, monitored(name, getattr(Tensor, name)))
     monkeypatch.setattr(HostCopy, "send", through_the_copy)
     return found
 

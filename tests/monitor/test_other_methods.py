@@ -94,13 +94,13 @@ def test_one_that_the_optimizer_does_not_hold_is_found() -> None:
 def test_training_is_bit_for_bit_the_same(method: str, options: dict[str, Any]) -> None:
     plain = train(tuned(method, **options), steps=4).model
     watcher = LoraWatchCallback(console=False, tensorboard=False)
-    watched = train(tuned(method, **options), steps=4, callbacks=[watcher]).model
+    monitored = train(tuned(method, **options), steps=4, callbacks=[watcher]).model
     assert watcher.monitor is not None
     assert watcher.monitor.last is not None
     assert "delta_norm" in watcher.monitor.last.metrics
     assert plain is not None
-    assert watched is not None
-    for (name, a), b in zip(plain.named_parameters(), watched.parameters()):
+    assert monitored is not None
+    for (name, a), b in zip(plain.named_parameters(), monitored.parameters()):
         assert torch.equal(a, b), name
 
 

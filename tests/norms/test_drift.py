@@ -47,8 +47,8 @@ def test_a_step_much_smaller_than_the_weights_keeps_its_digits(eps: float) -> No
     adapter = Bare((a, b))
     snapshot = Snapshot([adapter])
     b += eps * pair(30, 20, 4, seed=5)[1].double()
-    moved = b - pair(30, 20, 4)[1].double()  # what was added, after rounding
-    assert distance(snapshot, adapter) == pytest.approx(float(torch.linalg.matrix_norm(moved @ a)), rel=PROMISE)
+    change = b - pair(30, 20, 4)[1].double()  # what was added, after rounding
+    assert distance(snapshot, adapter) == pytest.approx(float(torch.linalg.matrix_norm(change @ a)), rel=PROMISE)
 
 
 def test_one_product_written_in_two_ways_has_not_moved() -> None:
@@ -122,9 +122,9 @@ def test_unknown_and_added_and_updated() -> None:
     assert known.tolist() == [True, False, False]
     assert np.isnan(values[1:]).all()
     first.factors()[0].b.mul_(2)
-    moved = distance(snapshot, first)
+    change = distance(snapshot, first)
     snapshot.add([first, later])
-    assert distance(snapshot, first) == moved, "add must not touch what is held"
+    assert distance(snapshot, first) == change, "add must not touch what is held"
     assert distance(snapshot, later) == 0
     snapshot.update([first])
     assert distance(snapshot, first) == 0

@@ -35,16 +35,16 @@ def dora(name: str, *m: float, dtype: torch.dtype = torch.float32) -> Dora:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64])
 @pytest.mark.parametrize("size", [1.0, 1e-30, 1e30])
 def test_norm_and_drift_of_those_that_have_one(dtype: torch.dtype, size: float) -> None:
-    plain, moved = dora("plain"), dora("moved", size, 2 * size, -4 * size, dtype=dtype)
+    plain, change = dora("plain"), dora("moved", size, 2 * size, -4 * size, dtype=dtype)
     held = Magnitudes()
-    held.watch([plain, moved])
-    start = moved.m.double().numpy() if moved.m is not None else np.zeros(0)
-    moved.m = torch.tensor([size, 2.5 * size, -3 * size], dtype=dtype)
+    held.watch([plain, change])
+    start = change.m.double().numpy() if change.m is not None else np.zeros(0)
+    change.m = torch.tensor([size, 2.5 * size, -3 * size], dtype=dtype)
     readings = held.begin(Due(1)).now()
     assert readings["magnitude_norm"].known.tolist() == [False, True]
     assert np.isnan(readings["magnitude_norm"].values[0])
     assert np.isnan(readings["magnitude_drift"].values[0])
-    now = moved.m.double().numpy()
+    now = change.m.double().numpy()
     assert readings["magnitude_norm"].values[1] == pytest.approx(np.linalg.norm(now / size) * size, rel=1e-6)
     assert readings["magnitude_drift"].values[1] == pytest.approx(np.abs(now / start - 1).max(), rel=1e-6)
 

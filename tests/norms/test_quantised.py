@@ -147,7 +147,7 @@ def test_a_repacked_layer_has_unknown_norms_and_everything_else() -> None:
     assert (measured.delta_norm > 0).all()
 
 
-def test_layers_are_told_apart_though_their_numbers_took_turns_in_memory() -> None:
+def test_layers_are_reported_apart_though_their_numbers_took_turns_in_memory() -> None:
     pytest.importorskip("bitsandbytes")
     torch.manual_seed(0)
     layers = [bnb_4bit() for _ in range(3)]

@@ -29,9 +29,9 @@ def adapters(dtype: torch.dtype, **config: Any) -> list[Adapter]:
 @torch.no_grad()
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_the_share_of_elements_that_changed(dtype: torch.dtype) -> None:
-    watched = adapters(dtype)
-    changed = Changed(Live(watched))
-    a, b = watched[3].parameters
+    monitored = adapters(dtype)
+    changed = Changed(Live(monitored))
+    a, b = monitored[3].parameters
     a.add_(1.0)
     b.view(-1)[: b.numel() // 2].add_(1.0)
     shares = changed.begin(DUE).now()
@@ -59,25 +59,25 @@ def test_factors_smaller_than_the_sample() -> None:
     assert changed.begin(DUE).now()["a_changed"].values[0] == pytest.approx(1 / 3, abs=0.02)
 
 
-def drift_of(frozen: FrozenWeights, watched: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
-    frozen.watch(watched)
+def drift_of(frozen: FrozenWeights, monitored: Sequence[Adapter]) -> tuple[FloatArray, BoolArray]:
+    frozen.watch(monitored)
     drift = frozen.begin(DUE).now()["base_drift"]
     return drift.values, drift.known
 
 
 @torch.no_grad()
 def test_frozen_weights_are_compared_with_the_start() -> None:
-    watched = adapters(torch.float32)
+    monitored = adapters(torch.float32)
     frozen = FrozenWeights()
-    frozen.watch(watched)
-    drift, known = drift_of(frozen, watched)
+    frozen.watch(monitored)
+    drift, known = drift_of(frozen, monitored)
     assert known.all()
     assert not drift.any()
-    weights = [w for a in watched if (w := a.base_weight) is not None]
+    weights = [w for a in monitored if (w := a.base_weight) is not None]
     weights[5].mul_(1.01)
     weights[6].view(torch.int32).add_(1)  # the last binary digit
-    frozen.watch(watched)
-    drift, _ = drift_of(frozen, watched)
+    frozen.watch(monitored)
+    drift, _ = drift_of(frozen, monitored)
     assert drift[5] == pytest.approx(0.01, rel=1e-4)
     assert 0 < drift[6] < 2e-7
     assert not drift[[i for i in range(28) if i not in (5, 6)]].any()
@@ -85,16 +85,16 @@ def test_frozen_weights_are_compared_with_the_start() -> None:
 
 def test_what_is_merged_or_has_another_dtype_is_unknown() -> None:
     model = lora(tiny_model(), init_lora_weights=False)
-    watched = find_adapters(model)
+    monitored = find_adapters(model)
     frozen = FrozenWeights()
-    frozen.watch(watched)
+    frozen.watch(monitored)
     model.merge_adapter()
-    assert not drift_of(frozen, watched)[1].any()
+    assert not drift_of(frozen, monitored)[1].any()
     model.unmerge_adapter()
-    drift, known = drift_of(frozen, watched)
+    drift, known = drift_of(frozen, monitored)
     assert known.all()
     assert drift.max() < 1e-5, "rounding alone"
-    layer = watched[0].base_layer
+    layer = monitored[0].base_layer
     assert isinstance(layer, nn.Module)
     layer.half()
-    assert drift_of(frozen, watched)[1].tolist() == [False] + [True] * 27
+    assert drift_of(frozen, monitored)[1].tolist() == [False] + [True] * 27

@@ -318,15 +318,15 @@ def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
 
 
 def test_all_alerts_of_a_run_advise_the_same_and_it_cures() -> None:
-    sick = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
-    settings = {alert.rule: alert.settings for alert in sick.alerts if alert.settings}
+    failing = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
+    settings = {alert.rule: alert.settings for alert in failing.alerts if alert.settings}
     assert settings.keys() >= {"LW401", "LW102"}
     advised = settings["LW102"]
     assert all(other == advised for other in settings.values()), settings
-    cured = run(lora(tiny_model(), alpha=advised["lora_alpha"]), steps=40, lr=advised["learning_rate"])
-    assert ids(cured) == []
-    assert cured.last is not None
-    assert cured.last.zone == "healthy"
+    fixed = run(lora(tiny_model(), alpha=advised["lora_alpha"]), steps=40, lr=advised["learning_rate"])
+    assert ids(fixed) == []
+    assert fixed.last is not None
+    assert fixed.last.zone == "healthy"
 
 
 def test_corrupted_labels_are_suspected_before_ordinary_settings_however_young_the_run_is() -> None:

@@ -130,8 +130,8 @@ def test_labels_count_where_the_loss_is_the_models_own(factor: float, seen: bool
         assert not any(model._forward_hooks or copied._forward_hooks)
         return found, monitor
 
-    (plain, _), (watched, monitor) = steps(False), steps(True)
-    assert all(map(torch.equal, plain, watched))
+    (plain, _), (with_monitor, monitor) = steps(False), steps(True)
+    assert all(map(torch.equal, plain, with_monitor))
     assert monitor.last is not None
     assert ("chance_loss" in monitor.last.scalars) == seen
     assert monitor.run.notes == ()

@@ -94,7 +94,7 @@ def test_copied_across_sizes(report: Path) -> None:
     assert {8, 4, 16, 2} <= numbers(alert.remedies[0])
 
 
-def test_the_same_strength_on_smaller_weights_is_a_larger_step(report: Path) -> None:
+def test_the_same_settings_on_smaller_weights_is_a_larger_step(report: Path) -> None:
     """Twelve blocks in place of four, at the same width: the first step counts three times."""
     config = LlamaConfig(vocab_size=1024, hidden_size=128, intermediate_size=352, num_hidden_layers=12)
     config.num_attention_heads = config.num_key_value_heads = 4

@@ -111,9 +111,9 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
         model.compile(backend="eager")  # what the probe declines to hook into
         return run(model, steps=15, lr=lr)
 
-    sick = compiled(128, 5e-2)
-    assert the("LW102", sick).metric == "relative_spectral_norm"
-    assert any("compiled" in note for note in sick.run.notes)
+    failing = compiled(128, 5e-2)
+    assert the("LW102", failing).metric == "relative_spectral_norm"
+    assert any("compiled" in note for note in failing.run.notes)
     assert ids(compiled(16, 2e-3)) == []
 
 

@@ -67,15 +67,15 @@ def test_a_rate_goes_up_as_far_as_what_was_measured_allows(reach: float, step: f
 )
 def test_the_advice_cures(rule: str, alpha: float, lr: float, optim: str) -> None:
     """Train again with the numbers that the alert gives: the run learns, and nothing above INFO is left to say."""
-    sick = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr, optim=optim)
-    alert = the(rule, sick)
+    failing = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr, optim=optim)
+    alert = the(rule, failing)
     advice, new = alert.remedies[0], alert.settings
     assert set(new.values()) <= numbers(advice)
     rate = new.get("learning_rate", lr)
-    cured = run(lora(tiny_model(), alpha=new.get("lora_alpha", alpha)), steps=40, lr=rate, optim=optim)
-    assert ids(cured) == [], advice
-    assert cured.last is not None
-    assert cured.last.scalars["loss_improved"] == 1.0, advice
+    fixed = run(lora(tiny_model(), alpha=new.get("lora_alpha", alpha)), steps=40, lr=rate, optim=optim)
+    assert ids(fixed) == [], advice
+    assert fixed.last is not None
+    assert fixed.last.scalars["loss_improved"] == 1.0, advice
 
 
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
@@ -123,7 +123,7 @@ def _last(monitor: Monitor) -> StepRecord:
 
 
 @pytest.mark.parametrize(("fp16", "leaves"), [(None, False), (False, False), (True, True)])
-def test_only_a_run_in_fp16_is_told_to_leave_it(fp16: bool | None, leaves: bool) -> None:
+def test_only_a_run_in_fp16_is_reported_to_leave_it(fp16: bool | None, leaves: bool) -> None:
     config = {} if fp16 is None else {"fp16": fp16}
     record = StepRecord(RunInfo((adapter(8, 16, 2.0),), config=config, peak_lr=(1e-3,)), 3, {}, loss=math.nan)
     finding = NonFiniteLoss().check(record)

@@ -18,7 +18,7 @@ from lora_watch.rules import Episodes, catalogue
 from tests.support import build_trainer, lora, tiny_model
 
 
-def watched(
+def monitored(
     fault: str | None, begins: int = 0, resume_from: Path | None = None, **more: Any
 ) -> tuple[Trainer, list[dict[str, Any]]]:
     """40 steps with a checkpoint at 16; the Trainer and every alert as it stands in the report."""
@@ -41,16 +41,16 @@ def watched(
     ],
 )
 def test_a_resumed_run_raises_the_same_alerts(fault: str, begins: int, rule: str) -> None:
-    trainer, alerts = watched(fault, begins)
+    trainer, alerts = monitored(fault, begins)
     assert rule in [alert["rule"] for alert in alerts]
-    _, resumed = watched(fault, begins, Path(str(trainer.args.output_dir)) / "checkpoint-16")
+    _, resumed = monitored(fault, begins, Path(str(trainer.args.output_dir)) / "checkpoint-16")
     assert resumed == alerts
 
 
 def test_a_resumed_run_ends_with_the_same_word() -> None:
-    trainer, alerts = watched(None, lr=1e-6)
+    trainer, alerts = monitored(None, lr=1e-6)
     assert [alert["rule"] for alert in alerts] == ["LW206"]
-    _, resumed = watched(None, resume_from=Path(str(trainer.args.output_dir)) / "checkpoint-16", lr=1e-6)
+    _, resumed = monitored(None, resume_from=Path(str(trainer.args.output_dir)) / "checkpoint-16", lr=1e-6)
     assert resumed == alerts
 
 

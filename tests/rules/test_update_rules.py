@@ -156,7 +156,7 @@ def test_a_search_that_never_ends_is_one() -> None:
     assert the("LW308", scaled_loop(lambda step: True, steps=24)).step == 21
 
 
-def test_many_single_skips_are_told_at_the_end_alone() -> None:
+def test_many_single_skips_are_reported_at_the_end_alone() -> None:
     monitor = scaled_loop(lambda step: step % 8 == 0, steps=48)
     alert = the("LW308", monitor)
     assert (alert.step, {6, 48} <= numbers(alert.message)) == (48, True)

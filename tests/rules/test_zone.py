@@ -81,10 +81,10 @@ def test_zones_have_the_severity_of_the_rules_that_decide_them() -> None:
 
 
 def test_real_runs_end_where_their_alerts_say() -> None:
-    sick = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2)
-    assert sick.last is not None
+    failing = run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2)
+    assert failing.last is not None
     assert healthy().last is not None
-    assert (sick.last.zone, getattr(healthy().last, "zone", None)) == ("exploding", "healthy")
+    assert (failing.last.zone, getattr(healthy().last, "zone", None)) == ("exploding", "healthy")
 
 
 def test_what_is_written_names_the_zone_by_its_place_in_the_schema() -> None:

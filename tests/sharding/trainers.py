@@ -79,7 +79,7 @@ def whole(way: str, model: Any) -> contextlib.AbstractContextManager[Any]:
     return deepspeed.zero.GatheredParameters([p for p in model.parameters() if p.requires_grad])
 
 
-def trained(way: str, folder: Path, watched: bool) -> dict[str, Any]:
+def trained(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     began, spent = [], []
 
@@ -90,12 +90,12 @@ def trained(way: str, folder: Path, watched: bool) -> dict[str, Any]:
 
     callback = LoraWatchCallback(console=False, tensorboard=False, fail_on="error")
     with fresh(way):
-        trainer = a_trainer(way, folder / way, STEPS, [Clock(), callback] if watched else [Clock()])
+        trainer = a_trainer(way, folder / way, STEPS, [Clock(), callback] if monitored else [Clock()])
         trainer.train()
     losses = [row["loss"] for row in trainer.state.log_history if "loss" in row]
     with whole(way, trainer.model):
-        seen = seen_by(callback.monitor, trainer.model) if watched else {}
-    if watched:
+        seen = seen_by(callback.monitor, trainer.model) if monitored else {}
+    if monitored:
         if way.startswith("zero"):
             import deepspeed  # pyright: ignore[reportMissingImports]
 

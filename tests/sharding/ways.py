@@ -146,7 +146,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
 }
 
 
-def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
+def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     dora, recovers = way == "fsdp2-dora", way == "fsdp2-recovers"
     steps = MORE_STEPS if dora else STEPS
@@ -164,7 +164,7 @@ def loop(way: str, folder: Path, watched: bool) -> dict[str, Any]:
         settings |= {"recover": 3}
         with torch.no_grad():
             at_first = [float(model(input_ids=ids, labels=ids).loss) for ids in data]
-    monitor = Monitor(model, optimizer, **settings) if watched else None
+    monitor = Monitor(model, optimizer, **settings) if monitored else None
     with monitor or contextlib.nullcontext():
         for ids in data:
             began, spent = time.perf_counter(), monitor.guard.seconds if monitor is not None else 0.0
@@ -265,10 +265,10 @@ def row(way: str, folder: Path) -> dict[str, Any]:
     from tests.sharding.trainers import trained
 
     train = trained if through_trainer(way) else loop
-    plain, watched = train(way, folder, False), train(way, folder, True)
-    same = plain.pop("losses") == watched.pop("losses")
+    plain, monitored = train(way, folder, False), train(way, folder, True)
+    same = plain.pop("losses") == monitored.pop("losses")
     return {"way": way, "ranks": dist.get_world_size() if dist.is_initialized() else 1, "same": same,
-            "ms_plain": plain["ms"], **watched}  # fmt: skip
+            "ms_plain": plain["ms"], **monitored}  # fmt: skip
 
 
 def main(folder: Path, ways: Sequence[str]) -> None:

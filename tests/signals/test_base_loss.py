@@ -142,8 +142,8 @@ def test_training_is_bit_for_bit_the_same_while_a_rule_asks_at_every_step() -> N
         return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
 
     callback = LoraWatchCallback(console=False, tensorboard=False, rules=[Curious()])
-    watched, plain = weights(callbacks=[callback]), weights()
-    assert all(torch.equal(watched[name], plain[name]) for name in plain)
+    monitored, plain = weights(callbacks=[callback]), weights()
+    assert all(torch.equal(monitored[name], plain[name]) for name in plain)
     assert callback.monitor is not None
     assert callback.monitor.last is not None
     assert callback.monitor.last.comparable

@@ -17,7 +17,7 @@ from tests.sinks.made_up import alert_of, record_of, run_of
 Captured = pytest.CaptureFixture[str]
 
 
-def test_an_alert_is_told_when_it_opens_and_when_it_closes(capsys: Captured) -> None:
+def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured) -> None:
     sink, alert = ConsoleSink(), alert_of(3)
     sink.write(record_of(run_of(), 3), [alert])
     assert capsys.readouterr().err == f"{alert}\n"

@@ -58,7 +58,7 @@ def test_the_steps_around_an_incident(
 
 # -- a real run, twice, and with other data ----------------------------------------------------------------------------
 
-SICK_STEP = 5
+FAILING_STEP = 5
 """Its loss is NaN."""
 
 
@@ -71,7 +71,7 @@ class Seen(Trainer):
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
         loss = model(**inputs).loss
-        loss = loss * float("nan") if self.state.global_step + 1 == SICK_STEP else loss
+        loss = loss * float("nan") if self.state.global_step + 1 == FAILING_STEP else loss
         return (loss, None) if return_outputs else loss
 
 
@@ -87,7 +87,7 @@ class States(TrainerCallback):
         np.random.standard_normal()
 
 
-def sick_run(folder: Path, data: Any) -> tuple[dict[str, Any], Any, States]:
+def failing_run(folder: Path, data: Any) -> tuple[dict[str, Any], Any, States]:
     states = States()
     watch = LoraWatchCallback(fail_on="error", console=False, tensorboard=False, record_batches=True)
     trainer = build_trainer(
@@ -105,15 +105,15 @@ def sick_run(folder: Path, data: Any) -> tuple[dict[str, Any], Any, States]:
 
 
 @pytest.fixture(scope="module")
-def sick(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any, States]:
-    return sick_run(tmp_path_factory.mktemp("sick"), stdlib_blocks(64, 32))
+def failing(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Any, States]:
+    return failing_run(tmp_path_factory.mktemp("sick"), stdlib_blocks(64, 32))
 
 
-def test_the_random_state_can_be_brought_back(sick: tuple[dict[str, Any], Any, States]) -> None:
-    incident, _, states = sick
-    assert incident["step"] == SICK_STEP
+def test_the_random_state_can_be_brought_back(failing: tuple[dict[str, Any], Any, States]) -> None:
+    incident, _, states = failing
+    assert incident["step"] == FAILING_STEP
     rng = incident["rng"]
-    assert rng["step"] == SICK_STEP - 1
+    assert rng["step"] == FAILING_STEP - 1
 
     def bytes_of(text: str) -> np.ndarray:
         return np.frombuffer(base64.b64decode(text), "u1").copy()
@@ -130,21 +130,21 @@ def test_the_random_state_can_be_brought_back(sick: tuple[dict[str, Any], Any, S
         np.random.set_state((kind, bytes_of(words).view("<u4"), position, has_gauss, gauss))
         random.setstate((version, (*bytes_of(mersenne).view("<u4").tolist(), place), following))
         restored = drawn()
-        torch_state, numpy_state, python_state = states.after[SICK_STEP - 1]
+        torch_state, numpy_state, python_state = states.after[FAILING_STEP - 1]
         torch.set_rng_state(torch_state)
         np.random.set_state(numpy_state)
         random.setstate(python_state)
         assert restored == drawn()
-        assert not torch.equal(torch_state, states.after[SICK_STEP - 2][0])
+        assert not torch.equal(torch_state, states.after[FAILING_STEP - 2][0])
     finally:
         torch.set_rng_state(before[0])
         np.random.set_state(before[1])
         random.setstate(before[2])
 
 
-def test_the_hashes_find_the_batches(sick: tuple[dict[str, Any], Any, States], tmp_path: Path) -> None:
-    incident, trainer, _ = sick
-    assert incident["steps"] == list(range(SICK_STEP + 1))
+def test_the_hashes_find_the_batches(failing: tuple[dict[str, Any], Any, States], tmp_path: Path) -> None:
+    incident, trainer, _ = failing
+    assert incident["steps"] == list(range(FAILING_STEP + 1))
     assert incident["inputs_sha256"][0] is None  # before the first step
     for step, found in zip(incident["steps"][1:], incident["inputs_sha256"][1:]):
         expected = hashlib.sha256()
@@ -152,10 +152,10 @@ def test_the_hashes_find_the_batches(sick: tuple[dict[str, Any], Any, States], t
             hash_batch(expected, micro)
         assert found == expected.hexdigest(), step
 
-    again = sick_run(tmp_path / "again", stdlib_blocks(64, 32))[0]["inputs_sha256"]
-    other = sick_run(tmp_path / "other", stdlib_blocks(64, 48))[0]["inputs_sha256"]
+    again = failing_run(tmp_path / "again", stdlib_blocks(64, 32))[0]["inputs_sha256"]
+    other = failing_run(tmp_path / "other", stdlib_blocks(64, 48))[0]["inputs_sha256"]
     assert again == incident["inputs_sha256"]
-    assert len({*again, *other}) == 2 * SICK_STEP + 1  # None is in both
+    assert len({*again, *other}) == 2 * FAILING_STEP + 1  # None is in both
 
 
 def test_what_is_equal_has_one_hash() -> None:

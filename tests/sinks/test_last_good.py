@@ -117,10 +117,10 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
         weights = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
         return weights, vars(model.peft_config["default"])
 
-    watched, their_settings = run([LoraWatchCallback(fail_on="never", console=False)])
+    monitored, their_settings = run([LoraWatchCallback(fail_on="never", console=False)])
     assert incident_in(tmp_path)["last_good"] is not None
     plain, settings = run([])
-    assert all(torch.equal(watched[name], plain[name]) for name in plain)
+    assert all(torch.equal(monitored[name], plain[name]) for name in plain)
     assert str(their_settings) == str(settings)
 
 
@@ -139,11 +139,11 @@ def small() -> Any:
 def test_a_copy_counts_once_the_run_stayed_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lora_watch.sinks.last_good.LARGEST_SHARE_OF_TIME", math.inf)  # as if a copy cost nothing
     kept, goods = kept_of(small()), []
-    sick = (9, 10)
+    failing = (9, 10)
     for step in range(20):
-        if step not in sick:
+        if step not in failing:
             kept.updated(step, calm=True)
-        kept.judged(step, step not in sick)
+        kept.judged(step, step not in failing)
         goods.append(kept.step)
     # 0 is good at 5; the next one, of 6, is dropped at 9; that of 11 is good at 16.
     assert goods == [None] * 5 + [0] * 11 + [11] * 4

@@ -47,14 +47,14 @@ def events_in(directory: Path) -> list[Any]:
 @BY_EITHER_LOADER
 def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
     run = run_of(rules=({"id": "LW102", "threshold": INF},), notes=("‖W₀‖ is unknown",))
-    sick = {
+    failing = {
         "delta_norm": np.array([1.0, NAN, 1e300]),
         "output_ratio": np.array([0.5, NAN, NAN]),
         "scale": np.array([2.0, 2.0, 4.0]),
         "effective_lr": np.array([0.002, 0.002, 0.004]),
     }
     records = [record_of(run, 0, loss=None), record_of(run, 1)]
-    records += [record_of(run, 2, metrics=sick, known={"output_ratio": np.array([True, False, False])}, loss=NAN)]
+    records += [record_of(run, 2, metrics=failing, known={"output_ratio": np.array([True, False, False])}, loss=NAN)]
     records += [record_of(run, 3, metrics={}, lr=(), scalars={}, overhead=None, loss=0.25)]
     write_run(tmp_path, records, {2: [alert_of(2, threshold=INF)], 3: [alert_of(3, "LW203", Severity.WARNING)]})
 

@@ -330,7 +330,7 @@ def test_the_json_is_the_schemas(saved: Path) -> None:
         assert len(content["adapters"][0]["spectrum"]) == 8
 
 
-def test_a_nan_is_told(tmp_path: Path) -> None:
+def test_a_nan_is_reported(tmp_path: Path) -> None:
     model = random_lora(targets=["q_proj"])
     find_adapters(model)[2].parameters[1].data[0, 0] = math.nan
     model.save_pretrained(tmp_path)

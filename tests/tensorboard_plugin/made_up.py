@@ -42,9 +42,9 @@ def run_of(n: int, names: dict[int, str] | None = None) -> RunInfo:
 def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
     """Adapter i has ``output_ratio`` (1 + i/n)·step/100 and ``delta_norm`` twice that."""
     n = len(run.adapters)
-    loudness = (1 + np.arange(n) / n) * step / 100
+    size = (1 + np.arange(n) / n) * step / 100
     fields = {
-        "metrics": {"output_ratio": loudness, "delta_norm": 2 * loudness},
+        "metrics": {"output_ratio": size, "delta_norm": 2 * size},
         "loss": 4.0 - step / 100,
         "lr": (1e-3,),
         "overhead": 0.01,

@@ -60,16 +60,16 @@ def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str,
     plain, plain_losses, plain_rng = run([])
     torch.manual_seed(0)
     callback = LoraWatchCallback(fail_on="never", console=False)
-    watched, watched_losses, watched_rng = run([callback])
+    monitored, monitored_losses, monitored_rng = run([callback])
 
     assert callback.monitor is not None
     assert callback.monitor.last is not None
     assert callback.monitor.last.step == 6, "the run must have been watched, or the test says nothing"
-    assert plain_losses == watched_losses
-    assert torch.equal(plain_rng, watched_rng)
-    assert plain.keys() == watched.keys()
+    assert plain_losses == monitored_losses
+    assert torch.equal(plain_rng, monitored_rng)
+    assert plain.keys() == monitored.keys()
     for name, tensor in plain.items():
-        assert torch.equal(tensor, watched[name]), name
+        assert torch.equal(tensor, monitored[name]), name
 
 
 def test_a_failure_inside_is_logged_once_and_training_goes_on(

@@ -266,7 +266,7 @@ def test_an_exception_of_the_training_is_in_the_report_at_once() -> None:
 
 
 @mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows
-def test_a_compiled_model_is_watched_by_its_weights() -> None:
+def test_a_compiled_model_is_monitored_by_its_weights() -> None:
     def run(alpha: float, lr: float) -> LoraWatchCallback:
         callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
         trainer = build_trainer(
@@ -282,12 +282,12 @@ def test_a_compiled_model_is_watched_by_its_weights() -> None:
         assert not any(module._forward_hooks for _, module in walk(trainer.model))
         return callback
 
-    healthy, sick = run(16, 2e-3).monitor, run(128, 5e-2).monitor
+    healthy, failing = run(16, 2e-3).monitor, run(128, 5e-2).monitor
     assert healthy is not None
     assert healthy.last is not None
-    assert sick is not None
+    assert failing is not None
     assert not healthy.last.metrics["output_ratio"].known.any()
     assert any("compiled" in note for note in healthy.run.notes)
     assert healthy.alerts == []
-    found = next(alert for alert in sick.alerts if alert.rule == "LW102")
+    found = next(alert for alert in failing.alerts if alert.rule == "LW102")
     assert found.metric == "relative_spectral_norm"

@@ -72,7 +72,7 @@ def mean_over_tokens(data: list[dict[str, list[int]]]) -> Callable[[Any], torch.
     return lambda model: token_losses(model, data).sum() / targets(data, FIRST_COUNTED)
 
 
-def watched(
+def monitored(
     loss: Callable[[Any], torch.Tensor],
     data: Any,
     trainer_class: type[Trainer] = Trainer,
@@ -96,12 +96,12 @@ def check(by_hand: ByHand) -> None:
 @pytest.mark.parametrize("logging", [{"logging_steps": 1}, {"logging_steps": 500}])
 def test_one_batch(logging: dict[str, int]) -> None:
     data = ragged()
-    check(watched(mean_over_tokens(data), data, per_device_train_batch_size=8, **logging))
+    check(monitored(mean_over_tokens(data), data, per_device_train_batch_size=8, **logging))
 
 
 def test_gradient_accumulation_weighs_tokens_not_micro_batches() -> None:
     data = ragged()
-    by_hand = watched(mean_over_tokens(data), data, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    by_hand = monitored(mean_over_tokens(data), data, per_device_train_batch_size=2, gradient_accumulation_steps=4)
     check(by_hand)
     parts = [data[i : i + 2] for i in range(0, 8, 2)]
     with torch.no_grad():
@@ -118,7 +118,7 @@ def test_label_smoothing() -> None:
         # The Trainer averages over the targets of one batch; with one batch a step that is all of them.
         return token_losses(model, data, smoothing=0.1).sum() / targets(data)
 
-    check(watched(smoothed, data, per_device_train_batch_size=8, label_smoothing_factor=0.1))
+    check(monitored(smoothed, data, per_device_train_batch_size=8, label_smoothing_factor=0.1))
 
 
 def test_compute_loss_func() -> None:
@@ -133,7 +133,7 @@ def test_compute_loss_func() -> None:
         def __init__(self, *args: Any, **kwargs: Any):
             super().__init__(*args, compute_loss_func=squared, **kwargs)
 
-    by_hand = watched(
+    by_hand = monitored(
         lambda model: (token_losses(model, data) ** 2).sum() / targets(data),
         data,
         WithFunction,
@@ -151,7 +151,7 @@ def test_overridden_compute_loss() -> None:
             loss = 2.0 * model(**inputs).loss
             return (loss, None) if return_outputs else loss
 
-    by_hand = watched(
+    by_hand = monitored(
         lambda model: 2.0 * token_losses(model, data).sum() / targets(data),
         data,
         Doubled,

@@ -77,14 +77,14 @@ def trained(how: str, folder: Path) -> dict[str, Any]:
 
 
 def test_a_pipeline_that_draws_from_every_generator_trains_the_same_weights(tmp_path: Path) -> None:
-    watched, plain = trained("monitored", tmp_path), trained("plain", tmp_path)
-    assert watched["drew"] == {}
-    assert watched["end"] == plain["end"]
+    monitored, plain = trained("monitored", tmp_path), trained("plain", tmp_path)
+    assert monitored["drew"] == {}
+    assert monitored["end"] == plain["end"]
     # Or the test says nothing: everything that could draw was there.
     assert {"on_train_begin", "on_pre_optimizer_step", "on_step_end", "on_log", "on_train_end"} <= set(
-        watched["entered"]
+        monitored["entered"]
     )
-    assert "ERROR LW102" in watched["stderr"]
+    assert "ERROR LW102" in monitored["stderr"]
     left = {path.name for path in (tmp_path / "monitored" / "lora_watch").iterdir()}
     assert {"report.json", "incident.json", "last_good"} <= left
     assert list((tmp_path / "monitored" / "runs").rglob("events.out.tfevents.*"))

@@ -162,7 +162,7 @@ def test_nothing_monitored_is_no_success(
     assert ("nothing was monitored" in done.stderr) == ("nothing trained" in done.stdout)
 
 
-# -- watched -----------------------------------------------------------------------------------------------------------
+# -- monitored ---------------------------------------------------------------------------------------------------------
 
 
 def test_the_alert_is_the_last_thing_printed(tmp_path: Path) -> None:
@@ -260,7 +260,7 @@ EVERY_TRAINER = """
 """
 
 
-def test_every_trainer_is_watched_once(python: Python, tmp_path: Path) -> None:
+def test_every_trainer_is_monitored_once(python: Python, tmp_path: Path) -> None:
     done = forked(python, tmp_path, script(tmp_path, EVERY_TRAINER))
     assert done.returncode == 0, done.stderr
     for name in ("a", "b", "own"):
