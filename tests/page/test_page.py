@@ -47,6 +47,7 @@ def open_page(browser: Any) -> Iterator[Open]:
         context = browser.new_context(offline=True, color_scheme=colours, viewport={"width": width, "height": 900})
         contexts.append(context)
         page = context.new_page()
+        page.set_default_timeout(120_000)
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.on("console", lambda message: errors.append(message.text))
         address = "&".join(["#lora_watch", *(f"p.lora_watch.{key}={quote(value)}" for key, value in state.items())])

@@ -13,7 +13,8 @@ ONE_LOADER = pytest.mark.parametrize("address", ["python"], indirect=True, scope
 """For what happens in the browser alone."""
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
-WAIT = 30_000
+WAIT = 120_000
+"""Milliseconds. TensorBoard and a browser share two cores with other tests: a page may take half a minute."""
 MAGENTA = [255, 0, 168]
 
 

@@ -13,6 +13,7 @@ from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import WITHOUT_US, fetch, server
+from tests.tensorboard_plugin.tab import WAIT
 
 
 @pytest.fixture(scope="module", params=list(LOADERS))
@@ -76,6 +77,7 @@ def test_text_has_the_alert_and_its_remedy(address: str) -> None:
 
 def test_custom_scalars_are_drawn_in_a_browser(address: str, browser: Any) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
+    page.set_default_timeout(WAIT)
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     page.goto(f"{address}/#custom_scalars")
