@@ -19,6 +19,7 @@ from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import here, sharded
 from lora_watch.deferred import Deferred, ready, with_float64
 from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings
+from lora_watch.sharding.parts import part_of
 
 ELEMENTS = 64
 """How many elements of a tensor are compared."""
@@ -28,12 +29,15 @@ Kind = tuple[torch.device, torch.dtype]
 
 class _Rows(NamedTuple):
     places: list[tuple[int, ...]]
+    sizes: list[int]
+    """How many numbers each tensor has: of another size other ones are taken."""
     values: Tensor
     """``[len(places), ELEMENTS]``."""
 
 
 class _Views(NamedTuple):
     places: list[tuple[int, ...]]
+    sizes: list[int]
     rows: list[Tensor]
     """``[ELEMENTS]`` each."""
 
@@ -43,15 +47,16 @@ def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind
     """``ELEMENTS`` of each tensor, by device and dtype."""
     kinds: dict[Kind, _Views] = {}
     for place, tensor in tensors:
-        places, rows = kinds.setdefault((tensor.device, tensor.dtype), _Views([], []))
+        places, sizes, rows = kinds.setdefault((tensor.device, tensor.dtype), _Views([], [], []))
         places.append(place)
+        sizes.append(tensor.numel())
         rows.append(_elements(tensor))
     return kinds
 
 
 @torch.no_grad()
 def _stacked(kinds: Mapping[Kind, _Views]) -> dict[Kind, _Rows]:
-    stacked = {kind: _Rows(views.places, torch.stack(views.rows)) for kind, views in kinds.items()}
+    stacked = {kind: _Rows(v.places, v.sizes, torch.stack(v.rows)) for kind, v in kinds.items()}
     # They are compared in float64.
     return {kind: rows._replace(values=with_float64(rows.values)) for kind, rows in stacked.items()}
 
@@ -169,14 +174,15 @@ class _Compared(NamedTuple):
 class FrozenWeights:
     """How far the weights under the adapters have moved from where they were when first seen, unmerged.
 
-    A resumed run's weights are compared with those it went on from. Weights that are quantised or sharded are unknown.
+    A resumed run's weights are compared with those it went on from. Of a weight that is dealt out over ranks each rank
+    compares its own part, and asks no other. Weights that are quantised, ZeRO-3's and FSDP1's are unknown.
     After a merge, or its undoing, ``watch`` is to be called again.
     """
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter] = ()
-        self._start: dict[str, Tensor] = {}
-        """``[ELEMENTS]`` of each adapter's frozen weight, by the adapter's name."""
+        self._start: dict[str, tuple[int, Tensor]] = {}
+        """By the adapter's name: how many numbers its frozen weight has here, and ``[ELEMENTS]`` of them."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
         self._places: list[_Place] = []
@@ -190,12 +196,14 @@ class FrozenWeights:
         self._adapters, self._places = adapters, []
         new = [a for a in adapters if a.name not in self._start]
         for rows in _stacked(self._now(new, [a.base_weight for a in new])).values():
-            self._start.update((new[place].name, values) for (place,), values in zip(rows.places, rows.values))
+            held = zip(rows.places, rows.sizes, rows.values)
+            self._start.update((new[place].name, (size, values)) for (place,), size, values in held)
 
     @staticmethod
     def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
-        there = [(i, weight) for i, (a, weight) in enumerate(zip(adapters, weights)) if not a.merged]
-        return _elements_of([((i,), weight) for i, weight in there if weight is not None and _here(weight)])
+        there = [(i, w) for i, (a, w) in enumerate(zip(adapters, weights)) if w is not None and not a.merged]
+        parts = [((i,), part_of(weight)) for i, weight in there]
+        return _elements_of([(place, part) for place, part in parts if here(part)])
 
     def _read(self) -> dict[Kind, _Rows]:
         """The elements as they are, and ``trainable``. The weights are looked up again where one has moved."""
@@ -214,7 +222,8 @@ class FrozenWeights:
     def _start_of(self, kind: Kind, rows: _Rows) -> _Compared:
         if kind not in self._compared:
             held = [self._start.get(self._adapters[place].name) for (place,) in rows.places]
-            same = [(n, values) for n, values in enumerate(held) if values is not None and _alike(values, rows.values)]
+            pairs = enumerate(zip(held, rows.sizes))
+            same = [(n, was[1]) for n, (was, size) in pairs if was is not None and _alike(was, size, rows.values)]
             chosen = np.array([n for n, _ in same], dtype=np.intp)
             start = torch.stack([v for _, v in same]).double() if same else rows.values[:0].double()
             size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
@@ -246,6 +255,6 @@ class FrozenWeights:
         return Deferred(drifts, finish)
 
 
-def _alike(held: Tensor, now: Tensor) -> bool:
-    """Neither moved to another device nor cast to another dtype since."""
-    return (held.device, held.dtype) == (now.device, now.dtype)
+def _alike(was: tuple[int, Tensor], size: int, now: Tensor) -> bool:
+    """Neither moved to another device, nor cast to another dtype, nor cut in another way since."""
+    return (was[0], was[1].device, was[1].dtype) == (size, now.device, now.dtype)

@@ -251,7 +251,8 @@ class BaseWeightsMoved(Rule):
     - have moved by more than ``drift``, as ‖W − W₀‖/‖W₀‖.
 
     A merge and unmerge for an evaluation rounds twice, which in bf16 changes a number by up to 2⁻⁸ = 0.4 %. Modules in
-    ``modules_to_save`` are copies and do not count. A merge that stays is left to LW304.
+    ``modules_to_save`` are copies and do not count. A merge that stays is left to LW304. Under FSDP2 each rank compares
+    its own part of a weight. Weights under ZeRO-3 and FSDP1, and quantised ones, are not compared.
     """
 
     id = "LW309"
