@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import functools
 import graphlib
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -79,6 +80,8 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"lora_watch.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_watch."):
             yield str(node.module)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # import_module does it by a text
+            yield from [node.value] if re.fullmatch(r"lora_watch(\.\w+)+", node.value) else []
         yield from imported(node)
 
 
@@ -98,7 +101,13 @@ def test_rooms_do_not_need_each_other_in_a_circle():
 
 
 @pytest.mark.parametrize(
-    "source", ["if x:\n  import lora_watch.a.b", "from lora_watch import a", "from lora_watch.a import c"]
+    "source",
+    [
+        "if x:\n  import lora_watch.a.b",
+        "from lora_watch import a",
+        "from lora_watch.a import c",
+        "load('lora_watch.a.b')",
+    ],
 )
 def test_an_import_is_seen_wherever_it_stands(source: str):
     assert [room_of(module) for module in imported(ast.parse(source))] == ["a"]

@@ -10,8 +10,8 @@ from typing import Any
 
 from lora_watch.comparison.curves import QualityCurve, SeedGroup, configurations, curves, differences
 from lora_watch.comparison.trials import TRAIN_LOSS, Trial, trial_of
+from lora_watch.plateau import WORTH
 from lora_watch.runs import read_runs
-from lora_watch.search.plan import Plan
 from lora_watch.strict_json import strict_json
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS
@@ -76,7 +76,7 @@ def compare(
     paths: Iterable[Path | str],
     metric: str | None = None,
     higher_is_better: bool | None = None,
-    worth: float = Plan.worth,
+    worth: float = WORTH,
 ) -> Comparison:
     """Compares the runs at ``paths``, each whatever ``lora-watch check`` takes.
 
@@ -98,7 +98,7 @@ def of_trials(
     trials: Sequence[Trial],
     metric: str | None = None,
     higher_is_better: bool | None = None,
-    worth: float = Plan.worth,
+    worth: float = WORTH,
     unreadable: Sequence[str] = (),
 ) -> Comparison:
     """``compare`` of runs that have been read."""

@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from lora_watch.comparison.trials import Trial
-from lora_watch.search.plateau import Gain, gain, smallest_good
+from lora_watch.plateau import Gain, gain, smallest_good
 from lora_watch.text import count
 
 CONFIDENCE = 0.95

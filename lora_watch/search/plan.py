@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
+from lora_watch.plateau import WORTH
+
 PLAN_VERSION = 1
 Stage = Literal["rank", "scale"]
 
@@ -99,7 +101,7 @@ class Plan:
     """Runs of each configuration, with the seeds 0, 1, …"""
     most_seeds: int = 5
     """As many where fewer leave open whether the next rank is better."""
-    worth: float = 0.01
+    worth: float = WORTH
     """The least gain that twice the rank is worth, as a share of the metric."""
     confidence: float = 0.95
     """Of the statement that the next rank gains less than ``worth``."""

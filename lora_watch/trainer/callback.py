@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import weakref
@@ -19,6 +18,7 @@ from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all
+from lora_watch.page.sink import PageSink
 from lora_watch.policy import FailOn, policy
 from lora_watch.rules import Rule
 from lora_watch.rules.reference import load_reference
@@ -158,7 +158,7 @@ class LoraWatchCallback(TrainerCallback):
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = monitor = None
         if self.find_lr:
-            kwargs |= importlib.import_module("lora_watch.trainer.find_lr").at_the_start(self, state)
+            kwargs |= _swept(self, state)
         with self.guard("starting"):
             monitor = _build(self, args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
@@ -293,6 +293,12 @@ class LoraWatchCallback(TrainerCallback):
         return _sinks_of(self, trainer, model)
 
 
+def _swept(callback: LoraWatchCallback, state: TrainerState) -> dict[str, Any]:
+    from lora_watch.trainer.find_lr import at_the_start  # which knows the class above
+
+    return at_the_start(callback, state)
+
+
 def _leave(callback: LoraWatchCallback, taps: Iterable[Any]) -> None:
     """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
     for tap in taps:
@@ -307,8 +313,7 @@ def _sinks_of(callback: LoraWatchCallback, trainer: Trainer | None, model: Any) 
         facts.events_sink(trainer, callback._output, callback.tensorboard == "all") if callback.tensorboard else None
     )
     wanted = callback.html if callback.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
-    # By its name: what draws the page knows the comparison, that the search, and that this room.
-    page = importlib.import_module("lora_watch.page.sink").PageSink if wanted and callback.tensorboard else None
+    page = PageSink if wanted and callback.tensorboard else None
     own = standard_sinks(folder, model, callback.policy, events, callback.console, batch, page)
     return [*own, callback._checkpoints, *callback.sinks]
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
+from lora_watch.plateau import gain, per_look, smallest_good, t_quantile
 from lora_watch.search import Configuration, Outcome, Plan
 from lora_watch.search.deciding import Decision, decide
-from lora_watch.search.plateau import gain, per_look, smallest_good, t_quantile
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+WORTH = 0.01
+"""The least gain that twice the rank is worth, as a share of the metric, where nobody says otherwise."""
 Values = Mapping[int, float]
 """A metric by seed."""
 
