@@ -1,4 +1,4 @@
-"""The tab's scripts as one script: a page that is opened from a disk cannot import modules.
+"""The tab's scripts as one script, and its sheets as one: a page that is opened from a disk cannot import modules.
 
 Each module becomes a function that gives back what it exports. They stand in the order of their imports.
 """
@@ -10,6 +10,7 @@ from pathlib import Path
 
 STATIC = Path(__file__).resolve().parents[1] / "tensorboard_plugin" / "static"
 _IMPORT = re.compile(r"^import (\{[^}]*\}|\* as \w+) from '\./(\w+)\.js';\n", re.MULTILINE)
+_SHEET = re.compile(r'^@import "\./(\w+\.css)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (async function|function|class|const|let) (\w+)", re.MULTILINE)
 
 
@@ -21,10 +22,19 @@ def bundle(entry: str) -> str:
     return "\n".join(parts).replace("</script", "<\\/script")
 
 
+def style() -> str:
+    """``style.css`` with all that it imports."""
+    return _SHEET.sub(lambda found: _text(found[1]), _text("style.css"))
+
+
+def _text(name: str) -> str:
+    return (STATIC / name).read_text(encoding="utf-8")
+
+
 def _add(name: str, done: dict[str, list[str]], parts: list[str], is_entry: bool = False) -> None:
     if name in done:
         return
-    source = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+    source = _text(f"{name}.js")
     exports = [found[2] for found in _EXPORT.finditer(source)]
     done[name] = exports
     for found in _IMPORT.finditer(source):

@@ -9,7 +9,7 @@ from html import escape
 from pathlib import Path
 
 from lora_watch.page.answers import Answers
-from lora_watch.page.bundling import STATIC, bundle
+from lora_watch.page.bundling import bundle, style
 from lora_watch.page.packing import pack
 from lora_watch.page.source import Files
 from lora_watch.runs import RunFiles, UnreadableError, find_runs
@@ -69,8 +69,8 @@ def write_places(places: Sequence[RunFiles], target: Path, unreadable: Sequence[
 
 def page(files: Files) -> str:
     """The HTML."""
-    style, script = (STATIC / "style.css").read_text(encoding="utf-8"), "\n" + bundle("report")
-    content, room = Answers(files), MOST_BYTES - len(style.encode()) - len(script.encode()) - len(_PAGE)
+    sheet, script = style(), "\n" + bundle("report")
+    content, room = Answers(files), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
     answers = _within(content, room)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -78,7 +78,7 @@ def page(files: Files) -> str:
         "base-uri 'none'; form-action 'none'"
     )
     title = escape(f"lora_watch: {_names(list(files.runs))}")
-    return _PAGE.format(policy=policy, title=title, style=style, answers=answers, script=script)
+    return _PAGE.format(policy=policy, title=title, style=sheet, answers=answers, script=script)
 
 
 def _within(content: Answers, room: int) -> str:

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
 import {heldFor} from '../../lora_watch/tensorboard_plugin/static/alerts.js';
-import {shade} from '../../lora_watch/tensorboard_plugin/static/heatmap.js';
+import {shade} from '../../lora_watch/tensorboard_plugin/static/shading.js';
 
 test('the scale of the colours ends at the largest value', () => {
   const values = Float32Array.from({length: 1000}, (_, i) => (i === 999 ? 5 : 0.1 + i / 10_000));

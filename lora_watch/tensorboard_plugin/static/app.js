@@ -1,17 +1,14 @@
-// The state of the tab, the bar on top, the keyboard, and which view is drawn.
+// The state of the tab, and which view is drawn.
 
-import * as alerts from './alerts.js';
-import * as compare from './compare.js';
+import {drawBar} from './bar.js';
 import {Data} from './data.js';
-import {h, SEVERITIES, severityClass, tip} from './dom.js';
-import * as heatmap from './heatmap.js';
-import {help, singleKeys} from './help.js';
+import {h, renew, tip} from './dom.js';
+import {help} from './help.js';
 import * as host from './host.js';
-import * as layer from './layer.js';
+import {press} from './keyboard.js';
 import {named} from './names.js';
-import * as overview from './overview.js';
+import {VIEWS} from './views.js';
 
-const VIEWS = {overview, heatmap, layer, alerts, compare};
 const DEFAULTS = {
   view: 'overview',
   run: '',
@@ -32,6 +29,7 @@ const DEFAULTS = {
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
 /** How often a tab that is in sight asks whether there is more, in milliseconds. */
 const POLL_MS = 5000;
+
 export class App {
   /**
    * @param {HTMLElement} body @param {import('./data.js').Ask} ask
@@ -79,7 +77,7 @@ export class App {
       this.draw();
     });
     if (this.live) host.onReload(() => this.refresh());
-    addEventListener('keydown', (event) => this.#key(event));
+    addEventListener('keydown', (event) => press(this, event));
     let width = innerWidth,
       timer;
     addEventListener('resize', () => {
@@ -117,7 +115,7 @@ export class App {
     const busy = this.pressed || this.help.open || document.activeElement?.matches('input[type=search]');
     if (this.state.step === '' && this.state.to === '' && !busy) return this.refresh();
     this.newer = now;
-    this.#drawBar();
+    drawBar(this);
   }
 
   /** Change the state, the address and the picture. Another view or run is another place: "back" leads out of it. */
@@ -189,7 +187,7 @@ export class App {
       if (!metrics.includes(this.state.metric))
         this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
       this.newer = null;
-      this.#drawBar();
+      drawBar(this);
       if (!this.wanted)
         host.writeAddress(
           Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])),
@@ -328,184 +326,4 @@ export class App {
       from: '',
       to: '',
     });
-
-  // -- the bar and the keyboard -------------------------------------------------------------------------------------
-  #drawBar() {
-    const focused = document.activeElement?.id;
-    const counts = SEVERITIES.map((severity) => [severity, this.alerts.filter((a) => a.severity === severity).length]);
-    const worst = counts.find(([, count]) => count)?.[0];
-    const names = Object.keys(this.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-    const tabs = Object.entries(VIEWS).map(([name, view], i) =>
-      h(
-        'button',
-        {
-          id: `tab-${name}`,
-          'aria-current': name === this.state.view && 'page',
-          title: `key ${i + 1}`,
-          onclick: () => this.set({view: name}),
-        },
-        view.title,
-        name === 'alerts' && this.alerts.length
-          ? h('span', {class: `count ${severityClass(worst)}`}, this.alerts.length)
-          : null,
-      ),
-    );
-    const {from, to} = this.state;
-    this.bar.replaceChildren(
-      h('nav', {'aria-label': 'views'}, tabs),
-      this.#runPicker(names),
-      h(
-        'label',
-        {class: 'pick scrub'},
-        'Step',
-        h('input', {
-          id: 'scrub',
-          type: 'range',
-          min: 0,
-          max: this.lastStep,
-          value: this.step,
-          'aria-label': 'step',
-          onchange: (event) => this.setStep(Number(event.target.value)),
-          oninput: (event) => {
-            event.target.nextElementSibling.textContent = event.target.value;
-          },
-        }),
-        h('output', {id: 'step'}, this.step),
-      ),
-      h(
-        'button',
-        {
-          id: 'latest',
-          class: 'quiet',
-          title: 'follow the latest step (End)',
-          disabled: this.state.step === '',
-          onclick: () => this.set({step: ''}),
-        },
-        'latest',
-      ),
-      from === '' && to === ''
-        ? ''
-        : h(
-            'button',
-            {id: 'unzoom', class: 'quiet', title: 'all steps (Esc)', onclick: () => this.set({from: '', to: ''})},
-            `steps ${from}–${to}  ✕`,
-          ),
-      h('span', {class: 'grow'}),
-      this.live
-        ? h(
-            'button',
-            {
-              id: 'refresh',
-              class: this.newer ? 'quiet newer' : 'quiet',
-              title: 'ask TensorBoard again',
-              'aria-label': this.newer ? null : 'refresh',
-              onclick: () => this.refresh(),
-            },
-            this.newer ? `↻ now at step ${this.newer}` : '↻',
-          )
-        : '',
-      h(
-        'button',
-        {id: 'keys', class: 'quiet', 'aria-label': 'help', title: 'help (?)', onclick: () => this.help.showModal()},
-        '?',
-      ),
-    );
-    if (focused) document.getElementById(focused)?.focus({preventScroll: true});
-  }
-
-  /** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */
-  #runPicker(names) {
-    const {run} = this.state;
-    const choose = ({target}) => {
-      const wanted = target.value.toLowerCase();
-      const found =
-        names.find((name) => name === target.value) ?? names.filter((name) => name.toLowerCase().includes(wanted));
-      const chosen = typeof found === 'string' ? found : found.length === 1 ? found[0] : run;
-      target.value = chosen;
-      this.main.focus({preventScroll: true}); // keys are the tab's again
-      if (chosen !== run) this.set({run: chosen, adapter: '', step: '', from: '', to: '', alert: ''});
-    };
-    return h(
-      'label',
-      {class: 'pick'},
-      'Run',
-      h('input', {
-        id: 'run',
-        type: 'search',
-        list: 'runs',
-        value: run,
-        placeholder: run,
-        title: `${run} (type to search ${names.length})`,
-        onfocus: ({target}) => {
-          target.value = ''; // the list has what fits the text: all of them
-        },
-        onblur: ({target}) => {
-          target.value ||= run;
-        },
-        onchange: choose,
-      }),
-      h(
-        'datalist',
-        {id: 'runs'},
-        names.map((name) => h('option', {value: name})),
-      ),
-    );
-  }
-
-  #key(event) {
-    if (event.ctrlKey || event.metaKey || event.altKey || !this.shown) return;
-    if (this.help.open) return; // its own Escape closes it
-    if (event.target.matches?.('input[type=search], select, input[type=text]')) return;
-    if (event.key.length === 1 && !singleKeys()) return;
-    if (event.target.id === 'scrub' && event.key.startsWith('Arrow')) return;
-    const move = (list, now, by) => list[(list.indexOf(now) + by + list.length) % list.length];
-    const jump = event.shiftKey ? Math.max(1, Math.round(this.lastStep / 20)) : 1;
-    const names = this.adapters.map((adapter) => adapter.name);
-    const act =
-      {
-        ArrowLeft: () => this.setStep(this.step - jump),
-        ArrowRight: () => this.setStep(this.step + jump),
-        ArrowUp: () => this.set({adapter: move(names, this.adapter?.name, -1)}),
-        ArrowDown: () => this.set({adapter: move(names, this.adapter?.name, 1)}),
-        '[': () => this.set({metric: move(this.run.metrics, this.state.metric, -1)}),
-        ']': () => this.set({metric: move(this.run.metrics, this.state.metric, 1)}),
-        c: () => this.set({colour: move(Object.keys(heatmap.COLOURS), this.state.colour, 1)}),
-        g: () => this.set({rows: move(Object.keys(heatmap.ROWS), this.state.rows, 1)}),
-        End: () => this.set({step: ''}),
-        Escape: () => this.set({from: '', to: ''}),
-        '?': () => this.help.showModal(),
-      }[event.key] ??
-      (event.key in {1: 0, 2: 0, 3: 0, 4: 0, 5: 0} ? () => this.set({view: Object.keys(VIEWS)[event.key - 1]}) : null);
-    if (
-      !act ||
-      (['ArrowUp', 'ArrowDown'].includes(event.key) && ['alerts', 'overview', 'compare'].includes(this.state.view))
-    )
-      return;
-    event.preventDefault();
-    act();
-  }
-}
-
-/**
- * Give `old` the children of `fresh`. A field in which somebody types stays as it is, with its place in the text: it is
- * the one that is in the document already, with everything around it renewed.
- */
-function renew(old, fresh) {
-  const field = document.activeElement;
-  const kept = field?.matches('input[type=search]') && old.contains(field) && fresh.querySelector(`#${field.id}`);
-  if (!kept) return old.replaceChildren(...fresh.childNodes);
-  let [now, next] = [old, fresh];
-  while (now !== field) {
-    const [stays, gives] = [now, next].map((parent) =>
-      [...parent.children].find((c) => c.contains(parent === now ? field : kept)),
-    );
-    if (!stays || !gives) return old.replaceChildren(...fresh.childNodes);
-    for (const child of [...now.childNodes]) if (child !== stays) child.remove();
-    const children = [...next.childNodes],
-      at = children.indexOf(gives);
-    stays.before(...children.slice(0, at));
-    stays.after(...children.slice(at + 1));
-    if (stays !== field) stays.setAttribute('style', gives.getAttribute('style') ?? '');
-    [now, next] = [stays, gives];
-  }
 }

@@ -193,3 +193,27 @@ export function split(width, shares, gap = 16, narrow = NARROW) {
   const widths = shares.map((share) => Math.floor((room * share) / total));
   return {widths, style: `grid-template-columns:${widths.map((one) => `${one}px`).join(' ')}`};
 }
+
+/**
+ * Give `old` the children of `fresh`. A field in which somebody types stays as it is, with its place in the text: it is
+ * the one that is in the document already, with everything around it renewed.
+ */
+export function renew(old, fresh) {
+  const field = document.activeElement;
+  const kept = field?.matches('input[type=search]') && old.contains(field) && fresh.querySelector(`#${field.id}`);
+  if (!kept) return old.replaceChildren(...fresh.childNodes);
+  let [now, next] = [old, fresh];
+  while (now !== field) {
+    const [stays, gives] = [now, next].map((parent) =>
+      [...parent.children].find((c) => c.contains(parent === now ? field : kept)),
+    );
+    if (!stays || !gives) return old.replaceChildren(...fresh.childNodes);
+    for (const child of [...now.childNodes]) if (child !== stays) child.remove();
+    const children = [...next.childNodes],
+      at = children.indexOf(gives);
+    stays.before(...children.slice(0, at));
+    stays.after(...children.slice(at + 1));
+    if (stays !== field) stays.setAttribute('style', gives.getAttribute('style') ?? '');
+    [now, next] = [stays, gives];
+  }
+}

@@ -1,0 +1,129 @@
+// The bar on top: views, run, step.
+
+import {h, SEVERITIES, severityClass} from './dom.js';
+import {VIEWS} from './views.js';
+
+/** @typedef {import('./app.js').App} App */
+
+/** @param {App} app */
+export function drawBar(app) {
+  const focused = document.activeElement?.id;
+  const counts = SEVERITIES.map((severity) => [severity, app.alerts.filter((a) => a.severity === severity).length]);
+  const worst = counts.find(([, count]) => count)?.[0];
+  const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+  const tabs = Object.entries(VIEWS).map(([name, view], i) =>
+    h(
+      'button',
+      {
+        id: `tab-${name}`,
+        'aria-current': name === app.state.view && 'page',
+        title: `key ${i + 1}`,
+        onclick: () => app.set({view: name}),
+      },
+      view.title,
+      name === 'alerts' && app.alerts.length
+        ? h('span', {class: `count ${severityClass(worst)}`}, app.alerts.length)
+        : null,
+    ),
+  );
+  const {from, to} = app.state;
+  app.bar.replaceChildren(
+    h('nav', {'aria-label': 'views'}, tabs),
+    runPicker(app, names),
+    h(
+      'label',
+      {class: 'pick scrub'},
+      'Step',
+      h('input', {
+        id: 'scrub',
+        type: 'range',
+        min: 0,
+        max: app.lastStep,
+        value: app.step,
+        'aria-label': 'step',
+        onchange: (event) => app.setStep(Number(event.target.value)),
+        oninput: (event) => {
+          event.target.nextElementSibling.textContent = event.target.value;
+        },
+      }),
+      h('output', {id: 'step'}, app.step),
+    ),
+    h(
+      'button',
+      {
+        id: 'latest',
+        class: 'quiet',
+        title: 'follow the latest step (End)',
+        disabled: app.state.step === '',
+        onclick: () => app.set({step: ''}),
+      },
+      'latest',
+    ),
+    from === '' && to === ''
+      ? ''
+      : h(
+          'button',
+          {id: 'unzoom', class: 'quiet', title: 'all steps (Esc)', onclick: () => app.set({from: '', to: ''})},
+          `steps ${from}–${to}  ✕`,
+        ),
+    h('span', {class: 'grow'}),
+    app.live
+      ? h(
+          'button',
+          {
+            id: 'refresh',
+            class: app.newer ? 'quiet newer' : 'quiet',
+            title: 'ask TensorBoard again',
+            'aria-label': app.newer ? null : 'refresh',
+            onclick: () => app.refresh(),
+          },
+          app.newer ? `↻ now at step ${app.newer}` : '↻',
+        )
+      : '',
+    h(
+      'button',
+      {id: 'keys', class: 'quiet', 'aria-label': 'help', title: 'help (?)', onclick: () => app.help.showModal()},
+      '?',
+    ),
+  );
+  if (focused) document.getElementById(focused)?.focus({preventScroll: true});
+}
+
+/** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */
+function runPicker(app, names) {
+  const {run} = app.state;
+  const choose = ({target}) => {
+    const wanted = target.value.toLowerCase();
+    const found =
+      names.find((name) => name === target.value) ?? names.filter((name) => name.toLowerCase().includes(wanted));
+    const chosen = typeof found === 'string' ? found : found.length === 1 ? found[0] : run;
+    target.value = chosen;
+    app.main.focus({preventScroll: true}); // keys are the tab's again
+    if (chosen !== run) app.set({run: chosen, adapter: '', step: '', from: '', to: '', alert: ''});
+  };
+  return h(
+    'label',
+    {class: 'pick'},
+    'Run',
+    h('input', {
+      id: 'run',
+      type: 'search',
+      list: 'runs',
+      value: run,
+      placeholder: run,
+      title: `${run} (type to search ${names.length})`,
+      onfocus: ({target}) => {
+        target.value = ''; // the list has what fits the text: all of them
+      },
+      onblur: ({target}) => {
+        target.value ||= run;
+      },
+      onchange: choose,
+    }),
+    h(
+      'datalist',
+      {id: 'runs'},
+      names.map((name) => h('option', {value: name})),
+    ),
+  );
+}
