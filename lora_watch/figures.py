@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,18 +12,37 @@ if TYPE_CHECKING:
 SUFFIXES = (".png", ".svg", ".pdf")
 
 
+class Picture:
+    """A figure that a notebook shows by itself."""
+
+    def __init__(self, figure: Figure):
+        self.figure = figure
+        """matplotlib's, to change or to save."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.figure.savefig(drawn, format="png")
+        return drawn.getvalue()
+
+
+def empty_figure(width: float, height: float) -> Figure:
+    """Of this many inches. Raises ImportError when matplotlib is not there."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
+    return Figure(figsize=(width, height), layout="constrained")
+
+
 def new_figure(path: Path, width: float, height: float) -> Figure:
     """An empty figure of this many inches, to be saved as ``path``.
 
     Raises ImportError when matplotlib is not there, ValueError for a suffix other than ``SUFFIXES``.
     """
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
+    figure = empty_figure(width, height)
     if path.suffix not in SUFFIXES:
         raise ValueError(f"{path}: name a .png, .svg or .pdf")
-    return Figure(figsize=(width, height), layout="constrained")
+    return figure
 
 
 def plain(text: str) -> str:

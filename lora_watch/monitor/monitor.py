@@ -12,7 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.figures import Picture
 from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.curves import Curves
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
@@ -144,7 +146,8 @@ class Monitor(Loop):
         meant: bool = False,
     ):
         chosen = policy(fail_on, patience, mute, rules, recover)
-        judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
+        self._curves = Curves()
+        judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console), self._curves])
         cadence = Cadence(every, max_overhead, judge.guard)
         run = RunInfo(
             adapters=(),
@@ -218,6 +221,13 @@ class Monitor(Loop):
         if not self._goes_on(self.after_update(loss, step, labels=labels, targets=targets)):
             return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
         return self.last
+
+    def plot(self) -> Picture:
+        """Loss, size and a heatmap of the adapters so far, for notebooks, also after the run.
+
+        ``plot().figure`` is matplotlib's, to save it. Raises ImportError when matplotlib is not there.
+        """
+        return self._curves.draw(self.alerts)
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:

@@ -1,0 +1,134 @@
+"""A run so far, small enough to be kept, and drawn in a notebook: loss, size, and the adapters over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from functools import reduce
+from itertools import groupby
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from lora_watch.alerts import Alert, Severity, in_order
+from lora_watch.figures import Picture, empty_figure
+from lora_watch.names import layer_index
+from lora_watch.records import FloatArray, RunInfo, StepRecord
+from lora_watch.sinks import Verdict
+from lora_watch.sinks.heatmap import Heatmap
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+MOST_POINTS = 2048
+"""Points of a curve. Of a longer run each stands for several steps: the largest loss of them, and the largest size."""
+_METRICS = ("output_ratio", "delta_norm")
+"""What the heatmap shows: the first of these that was measured."""
+_MOST_NAMED = 6
+"""Alerts that are drawn, the worst first."""
+_LOSS, _SIZE, _BROKEN = "#0072b2", "#d55e00", "#d6008d"
+_ALERT = {Severity.WARNING: "#e69f00", Severity.ERROR: "#cc0000"}
+
+
+class _Point(NamedTuple):
+    step: int
+    loss: float
+    """NaN where it is unknown, too."""
+    broken: bool
+    """The loss was measured, and is not finite."""
+    size: float
+
+
+class Curves:
+    """A sink that keeps what it draws."""
+
+    def __init__(self) -> None:
+        self._points: list[_Point] = []
+        self._every = 1
+        """Steps that a point stands for."""
+        self._maps = {metric: Heatmap(metric) for metric in _METRICS}
+
+    def start(self, run: RunInfo, step: int) -> None:
+        pass
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        if record.step:
+            self._add(_point(record))
+        for kept in self._maps.values():
+            kept.take(record)
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        pass
+
+    def _add(self, point: _Point) -> None:
+        points = self._points
+        while points and points[-1].step >= point.step:  # written again, or trained again
+            points.pop()
+        if points and points[-1].step // self._every == point.step // self._every:
+            point = _both(points.pop(), point)
+        points.append(point)
+        if len(points) > MOST_POINTS:
+            self._every *= 2
+            together = groupby(points, lambda each: each.step // self._every)
+            self._points = [reduce(_both, group) for _, group in together]
+
+    def draw(self, alerts: Iterable[Alert]) -> Picture:
+        """The curves with the steps at which ``alerts`` opened. Raises ImportError when matplotlib is not there."""
+        figure = empty_figure(9, 7)
+        loss, size, heat = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 3))
+        steps, losses, broken, sizes = (np.array(column) for column in zip(*self._points)) if self._points else [[]] * 4
+        _line(loss, "loss", steps, losses, _LOSS)
+        _line(size, "size", steps, sizes, _SIZE)
+        for step in np.asarray(steps)[np.asarray(broken, dtype=bool)]:
+            loss.axvspan(step - self._every, step, color=_BROKEN, lw=0)
+        named = [alert for alert in in_order(alerts) if alert.severity in _ALERT][:_MOST_NAMED]
+        for alert in named:
+            loss.axvline(alert.step, color=_ALERT[alert.severity], linestyle=":")
+            loss.annotate(alert.rule, (alert.step, 1), xycoords=("data", "axes fraction"), fontsize="small")
+        metric = next((name for name, kept in self._maps.items() if kept.table()[0]), None)
+        if metric is None:
+            heat.set_ylabel("no adapter was measured")
+        else:
+            image = _heatmap(heat, *self._maps[metric].table())
+            figure.colorbar(image, ax=heat, label=f"{metric}, largest of a block")
+        heat.set_xlabel("step")
+        return Picture(figure)
+
+
+def _point(record: StepRecord) -> _Point:
+    known = record.loss is not None
+    size = math.nan if record.size is None else record.size
+    return _Point(record.step, record.loss if known else math.nan, known and not math.isfinite(record.loss), size)
+
+
+def _both(one: _Point, other: _Point) -> _Point:
+    """Those of two neighbouring steps as one."""
+    worse = max(one, other, key=lambda point: (point.broken, -math.inf if math.isnan(point.loss) else point.loss))
+    return worse._replace(size=float(np.fmax(one.size, other.size)))
+
+
+def _line(axes: Axes, name: str, steps: Any, values: Any, colour: str) -> None:
+    known = np.isfinite(values)
+    axes.plot(np.asarray(steps)[known], np.asarray(values)[known], color=colour)
+    axes.set_ylabel(name)
+    axes.grid(alpha=0.2)
+
+
+def _heatmap(axes: Axes, columns: list[str], table: list[list[Any]]) -> Any:
+    """Blocks × steps, logarithmic; what is unknown, zero or not finite stays empty."""
+    from matplotlib.colors import LogNorm
+
+    steps = [int(column) for column in columns[1:]]
+    rows: dict[int, list[FloatArray]] = {}
+    for name, *values in table:
+        block = layer_index(name)
+        rows.setdefault(-1 if block is None else block, []).append(np.array(values, dtype=float))
+    blocks = sorted(rows)
+    values = np.stack([np.fmax.reduce(rows[block]) for block in blocks])
+    shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
+    ends = [2 * steps[0] - steps[1] if len(steps) > 1 else steps[0] - 1, *steps]
+    axes.set_ylabel("block")
+    axes.set_yticks(range(len(blocks)), ["none" if block < 0 else str(block) for block in blocks])
+    axes.locator_params(axis="y", nbins=12)
+    norm = LogNorm() if shown.count() else None
+    return axes.pcolormesh(ends, np.arange(len(blocks) + 1) - 0.5, shown, cmap="viridis", norm=norm)
