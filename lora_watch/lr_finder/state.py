@@ -7,13 +7,13 @@ import logging
 import random
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from lora_watch.generators import kinds_in_use, set_states, states_of
 from lora_watch.lr_finder.walk import ROOM, Walk
 
 log = logging.getLogger("lora_watch")
@@ -78,23 +78,14 @@ def change_message(left: Collection[str]) -> str:
 
 def _random_states(model: nn.Module | None) -> Callable[[], None]:
     """Python's, numpy's and torch's: of the host, of the accelerators that the model is on, and of CUDA if in use."""
-    kinds = {p.device.type for p in model.parameters()} - {"cpu", "meta"} if model is not None else set()
-    kinds |= {"cuda"} if torch.cuda.is_available() and torch.cuda.is_initialized() else set()
-    devices = list(map(_device_states, kinds))
+    devices = {kind: states_of(kind) for kind in kinds_in_use(model)}
     python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
 
     def restore() -> None:
         random.setstate(python)
         np.random.set_state(numpy)
         torch.set_rng_state(cpu)
-        for put_back in devices:
-            put_back()
+        for kind, states in devices.items():
+            set_states(kind, states)
 
     return restore
-
-
-def _device_states(kind: str) -> Callable[[], None]:
-    """Every torch backend names these alike; MPS is one device."""
-    backend = getattr(torch, kind)
-    which = "rng_state_all" if hasattr(backend, "get_rng_state_all") else "rng_state"
-    return partial(getattr(backend, f"set_{which}"), getattr(backend, f"get_{which}")())

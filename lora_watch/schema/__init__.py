@@ -108,7 +108,7 @@ class LastGood(TypedDict):
 class RandomState(TypedDict, total=False):
     step: Count
     torch: Annotated[str, Also(contentEncoding="base64")]
-    cuda: list[Annotated[str, Also(contentEncoding="base64")]]
+    devices: dict[str, list[Annotated[str, Also(contentEncoding="base64")]]]
     numpy: Annotated[list[Any], Also(minItems=5, maxItems=5)]
     python: Annotated[list[Any], Also(minItems=4, maxItems=4)]
 

@@ -13,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.deferred import Deferred, ready
+from lora_watch.generators import put_back
 from lora_watch.hooks import Gone, has_compiled, looking
 from lora_watch.records import FloatArray
 
@@ -116,10 +117,9 @@ def _undisturbed(model: nn.Module) -> Any:
     """Evaluation mode, and nothing of it left afterwards."""
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
-    devices = {p.device for p in model.parameters() if p.device.type == "cuda"}
     # A weight that autocast has cast and kept here would have no gradient in the pass that follows.
     caches = torch.is_autocast_cache_enabled()
-    with torch.random.fork_rng(devices=sorted(devices, key=str)):
+    with put_back(model):
         try:
             torch.set_autocast_cache_enabled(False)
             model.eval()

@@ -20,8 +20,9 @@ open any more. `incident.json`, version 1, strict JSON as in `report.json`, has 
 | `rng` | `step`, and the random state after that step, with which the step that went wrong began |
 | `config`, `versions` | of `RunInfo` |
 
-`rng` has the base64 of `torch.get_rng_state()`, of `torch.cuda.get_rng_state_all()` where CUDA is in use, of NumPy's
-Mersenne Twister with its position, and of Python's, its words as little-endian uint32. Nothing is drawn to get them.
+`rng` has the base64 of `torch.get_rng_state()`, of NumPy's Mersenne Twister with its position, and of Python's, its
+words as little-endian uint32. `devices` has by kind those of accelerators, as `torch.cuda.get_rng_state_all()` gives
+them: of the kinds that the model is on, and of CUDA where it is in use. Nothing is drawn to get them.
 
 It is written when an incident begins, when it gets worse, when it ends, and when the run does; in between never twice
 in a time of which writing would take more than 0.1 %. What the session before has left is kept as
@@ -35,7 +36,7 @@ import os
 import random
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -45,6 +46,7 @@ import torch
 from torch import nn
 
 from lora_watch.alerts import Alert, Severity
+from lora_watch.generators import kinds_in_use, states_of
 from lora_watch.policy import Policy
 from lora_watch.records import RunInfo, StepRecord
 from lora_watch.sinks import Verdict
@@ -87,6 +89,7 @@ class IncidentRecorder:
     ):
         self._report, self._policy, self._inputs = report, policy or Policy(), inputs
         self._last_good = last_good_of(model, self._policy.evidence()) if model is not None else None
+        self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
         self._kept: deque[_Kept] = deque()
@@ -108,7 +111,7 @@ class IncidentRecorder:
             with suppress(FileNotFoundError):
                 os.replace(self._report.directory / FILE, self._report.directory / PREVIOUS)
             put_back(self._report.directory / FOLDER)
-        self._run = run
+        self._run, self._kinds = run, kinds_in_use(self._model)
         if self._last_good is not None and run.adapters:
             self._last_good.begin()
 
@@ -116,7 +119,7 @@ class IncidentRecorder:
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        self._random.append((step, random_state()))
+        self._random.append((step, random_state(self._kinds)))
         if self._inputs is not None:
             self._hashes.append((step, self._inputs()))
         if self._last_good is not None:
@@ -146,7 +149,7 @@ class IncidentRecorder:
             self._save(verdict, message)
         elif self._last_good is not None:
             self._last_good.end(verdict)
-        self._last_good = None  # nor the model, which it knows
+        self._last_good = self._model = None
 
     def _adapter_is_new(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
@@ -225,12 +228,12 @@ class IncidentRecorder:
         }
 
 
-def random_state() -> dict[str, Any]:
-    """The state of every source of random numbers that a training may use. Draws nothing, wakes no device."""
-    out: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
-    if torch.cuda.is_available() and torch.cuda.is_initialized():
-        out["cuda"] = torch.cuda.get_rng_state_all()
-    return out
+def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of every source of random numbers that a training on accelerators of ``kinds`` may use. Draws nothing,
+    wakes no device."""
+    devices = {kind: states_of(kind) for kind in kinds}
+    host: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
+    return host | {"devices": devices}
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
@@ -238,7 +241,10 @@ def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
     version, (*mersenne, place), following = state["python"]
     return {
         "torch": _base64(state["torch"].numpy().tobytes()),
-        "cuda": [_base64(device.numpy().tobytes()) for device in state.get("cuda", ())],
+        "devices": {
+            kind: [_base64(device.cpu().numpy().tobytes()) for device in states]
+            for kind, states in state["devices"].items()
+        },
         "numpy": [kind, _base64(words.astype("<u4").tobytes()), position, has_gauss, gauss],
         "python": [version, _base64(np.array(mersenne, "<u4").tobytes()), place, following],
     }

@@ -1,0 +1,45 @@
+"""The random generators of accelerators, whatever their kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+def kinds_in_use(model: nn.Module | None) -> set[str]:
+    """Kinds of accelerators that ``model`` is on, and CUDA where it is in use. Wakes none."""
+    kinds = {parameter.device.type for parameter in model.parameters()} if model is not None else set()
+    if torch.cuda.is_available() and torch.cuda.is_initialized():
+        kinds.add("cuda")
+    return kinds - {"cpu", "meta"}
+
+
+def states_of(kind: str) -> list[Tensor]:
+    """Of each device of that kind. Every torch backend names these alike; MPS is one device. Draws nothing."""
+    backend: Any = getattr(torch, kind)
+    return backend.get_rng_state_all() if hasattr(backend, "get_rng_state_all") else [backend.get_rng_state()]
+
+
+def set_states(kind: str, states: Sequence[Tensor]) -> None:
+    """Put back what ``states_of`` gave."""
+    backend: Any = getattr(torch, kind)
+    if hasattr(backend, "set_rng_state_all"):
+        backend.set_rng_state_all(states)
+    else:
+        backend.set_rng_state(states[0])
+
+
+@contextmanager
+def put_back(model: nn.Module) -> Iterator[None]:
+    """Inside, torch's generators may be drawn from, that of the host and those of ``kinds_in_use``."""
+    states = {kind: states_of(kind) for kind in kinds_in_use(model)}
+    with torch.random.fork_rng(devices=[]):
+        try:
+            yield
+        finally:
+            for kind, before in states.items():
+                set_states(kind, before)
