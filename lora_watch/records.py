@@ -74,6 +74,8 @@ class RunInfo:
     that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
     init_factor: float = 1.0
     """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
+    first_loss: tuple[int, float] | None = None
+    """Of a run that goes on from a checkpoint: the step and the loss with which it began."""
     init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""

@@ -71,6 +71,8 @@ class Recorder:
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._skipped = 0
         """Steps that the optimizer has skipped."""
+        self._first_loss: tuple[int, float] | None = None
+        """Of the whole run, sessions before this one included: the step, and the loss."""
         self._source: _Source | None = None
         """Of the losses that are not finite at present."""
 
@@ -176,6 +178,8 @@ class Recorder:
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
         )
+        if self._first_loss is None and loss is not None and not dropped:
+            self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
             scalars = self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
             record = replace(record, scalars=scalars, comparable=not self._instruments.base_loss.why_not)
@@ -214,6 +218,7 @@ class Recorder:
         norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
+            "first_loss": self._first_loss,
             "lr_sum": self._instruments.rates.spent.tolist(),
             "skipped": self._skipped,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
@@ -223,6 +228,9 @@ class Recorder:
         self._loss.load_state_dict(state.get("loss", {}))
         self._instruments.rates.spent = np.array(state.get("lr_sum", []), dtype=np.float64)
         self._skipped = state.get("skipped", 0)
+        if first := state.get("first_loss"):
+            self._first_loss = first[0], first[1]
+            self.monitored.run = replace(self.monitored.run, first_loss=self._first_loss)
         self.monitored.load_base_norms(state.get("frozen", {}))
 
     def _fraction(self, step: int) -> float | None:

@@ -93,6 +93,8 @@ class ReportSink:
         else:
             notes = self._take_a_folder()
             self._session = self._latest = _Session(run, step, self._keep_previous() + 1, notes)
+            if run.first_loss is not None:
+                self._session.loss["first"] = dict(zip(("step", "value"), run.first_loss))
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
