@@ -66,6 +66,19 @@ def test_what_accelerate_compiles_is_compiled() -> None:
     assert not is_compiled(args, None)
 
 
+def test_a_note_names_the_one_reason_that_holds() -> None:
+    """``from_pretrained`` leaves a model in evaluation mode, and a plain loop may never call ``train()``."""
+    model = lora(tiny_model(), r=2, targets=["q_proj"])
+    _, monitor = train(model.eval(), model, model)
+    assert monitor is not None
+    (note,) = monitor.run.notes
+    assert "4 of 4" in note
+    assert "model.train()" in note
+    _, monitor = train(model.train(), model, model)
+    assert monitor is not None
+    assert monitor.run.notes == ()
+
+
 def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     """Unsloth's and Axolotl's kernels take the frozen weight and the factors, and call no layer."""
     model = lora(tiny_model(), targets=["q_proj", "v_proj"]).train()

@@ -121,6 +121,21 @@ def test_two_steps_without_a_target_are_no_fault() -> None:
     assert "LW204" not in ids(monitor)
 
 
+@pytest.mark.parametrize("accumulation", [1, 2])
+def test_one_batch_without_a_target_is_named_under_the_trainer(accumulation: int) -> None:
+    """Of two micro-batches one without a target is no fault; either way the next step's count begins anew."""
+    rows = [dict(row) for row in stdlib_blocks(24 * accumulation, 32)]
+    for row in rows[12 * accumulation :][:4]:
+        row["labels"] = [-100] * 32
+    monitor = run(steps=6, dataset=rows, trainer_class=InOrder, gradient_accumulation_steps=accumulation)
+    assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW204", 4)] * (accumulation == 1)
+    assert all(alert.severity == Severity.WARNING for alert in monitor.alerts)
+    assert monitor.last is not None
+    assert monitor.last.targets
+    assert monitor.last.loss is not None
+    assert math.isfinite(monitor.last.loss)
+
+
 @pytest.mark.parametrize(("masked", "rules"), [({6}, ["LW204"]), ({6, 7}, ["LW204"]), ({6, 7, 8}, ["LW204", "LW201"])])
 def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str]) -> None:
     torch.manual_seed(0)

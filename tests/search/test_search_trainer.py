@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import gc
 import json
+import weakref
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -153,11 +155,38 @@ def test_evaluations_are_reported_and_the_pruner_may_stop(tmp_path: Path) -> Non
     assert "training_step" not in trainer.__dict__  # nothing of ours is left in the Trainer
 
 
+def test_a_study_of_five_trials_keeps_none_of_their_trainers(tmp_path: Path) -> None:
+    """Whoever keeps the callbacks, for their alerts, keeps no Trainer; one of the trials is pruned by a rule."""
+    trainers: list[weakref.ref[Any]] = []
+    callbacks: list[Any] = []
+
+    def objective(trial: Any) -> float:
+        config = Configuration(4, 4000 if trial.number == 1 else 4, False, 1e-3, trial.number)
+        callbacks.append(SearchCallback(trial, console=False, tensorboard=False))
+        trainer = trainer_of(config, tmp_path, [callbacks[-1]], 3)
+        trainers.append(weakref.ref(trainer))
+        trainer.train()
+        return 0.0
+
+    study = optuna.create_study()
+    study.optimize(objective, n_trials=5)
+    assert [trial.state.name for trial in study.trials] == ["COMPLETE", "PRUNED", *["COMPLETE"] * 3]
+    gc.collect()
+    assert [trainer() for trainer in trainers] == [None] * 5
+    assert all(callback.monitor.last is not None for callback in callbacks)
+
+
 def test_hyperparameter_search(tmp_path: Path) -> None:
     space = LoraSpace(effective_lr=(1e-3, 1e-2), ranks=(2, 4), scales=(0.5, 2))
     trials: list[Any] = []
+    models: list[weakref.ref[Any]] = []
 
     def model_init(trial: Any) -> Any:
+        model = init(trial)
+        models.append(weakref.ref(model))
+        return model
+
+    def init(trial: Any) -> Any:
         trials.append(trial)
         settings = space.lora(trial)
         if len(trials) == 4:  # the third trial: a scale that no model survives
@@ -179,13 +208,15 @@ def test_hyperparameter_search(tmp_path: Path) -> None:
     best = trainer.hyperparameter_search(
         hp_space=space,
         backend="optuna",
-        n_trials=4,
+        n_trials=5,
         storage=f"sqlite:///{study}",
         study_name="hp",
         sampler=optuna.samplers.RandomSampler(0),
     )
     done = optuna.load_study(study_name="hp", storage=f"sqlite:///{study}").trials
-    assert [trial.state.name for trial in done] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE"]
+    assert [trial.state.name for trial in done] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"]
+    gc.collect()
+    assert [model() for model in models if model() is not None] == [trainer.model], "that of the last trial alone"
     for trial in done:
         report = json.loads((tmp_path / f"run-{trial.number}" / "lora_watch" / "report.json").read_text())
         config = space.configuration(trial.params)

@@ -36,6 +36,16 @@ def test_the_end_is_one_line_with_all_that_one_needs_next(capsys: Captured) -> N
         assert part in line
 
 
+def test_the_last_line_names_the_cause_and_neither_what_follows_from_it_nor_a_recovery(capsys: Captured) -> None:
+    sink = ConsoleSink()
+    cause = replace(alert_of(7), explains=["LW201"])
+    for alert in (replace(alert_of(4), rule="LW910"), replace(alert_of(5), rule="LW201"), cause):
+        sink.write(record_of(run_of(), alert.step), [alert])
+    capsys.readouterr()
+    sink.finish("failed", "why")
+    assert "first: LW102 norm-explosion at step 7" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("verdict", ["failed", "interrupted", "unhealthy"])
 def test_no_other_end_reads_like_a_good_one(verdict: str, capsys: Captured) -> None:
     ConsoleSink().finish(verdict, "why")
