@@ -21,9 +21,14 @@ from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
 from lora_watch.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, read_runs
+from lora_watch.sinks.files import WAITING
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS
 
+_WAITING = (
+    "{name}: a later run was set up here and has not begun to train, so that the report is an earlier run's; if that "
+    "is as it should be, delete {mark}"
+)
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 
 
@@ -91,6 +96,8 @@ def judge(
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+            if run.waiting:
+                unreadable.append(_WAITING.format(name=run.name, mark=WAITING))
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
         except MISFITS as error:

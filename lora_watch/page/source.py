@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_run
-from lora_watch.tensorboard_plugin.tensors import Event, Stamp
+from lora_watch.runs.events import Tensors
+from lora_watch.tensorboard_plugin.tensors import Stamp
 from lora_watch.text import clean
 
 
@@ -17,7 +18,7 @@ class Files:
     def __init__(self, places: Sequence[RunFiles], unreadable: list[str]):
         names = _names(places)
         self.runs: dict[str, FinishedRun] = {}
-        self._tensors: dict[str, dict[str, list[Event]]] = {}
+        self._tensors: dict[str, dict[str, Tensors]] = {}
         for place in places:
             try:
                 run = read_run(place)
@@ -33,12 +34,12 @@ class Files:
 
     def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
         return {
-            run: {tag: Stamp(events[-1].step, events[-1].wall_time) for tag, events in by_tag.items()}
+            run: {tag: Stamp(found.records[-1].step, found.records[-1].wall_time) for tag, found in by_tag.items()}
             for run, by_tag in self._tensors.items()
         }
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
-        return iter(self._tensors.get(run, {}).get(tag, ()))
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+        return self._tensors.get(run, {}).get(tag, Tensors())
 
     def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
         found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lora_watch.runs.events import FILES, scan
+from lora_watch.sinks.files import REPORT
 from lora_watch.untrusted import load_json
 
-REPORT, INCIDENT, HOME = "report.json", "incident.json", "lora_watch"
+INCIDENT, HOME = "incident.json", "lora_watch"
 
 
 class UnreadableError(Exception):

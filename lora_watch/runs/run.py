@@ -14,9 +14,9 @@ from typing import Any, TypeVar, get_args
 from lora_watch.alerts import Alert
 from lora_watch.runs.decoding import clean_data
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import REPORT, RunFiles, UnreadableError, find_runs
+from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
 from lora_watch.sinks import Verdict, tags
-from lora_watch.sinks.files import is_claimed
+from lora_watch.sinks.files import REPORT, WAITING, is_claimed
 from lora_watch.sinks.report import REPORT_VERSION
 from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS, load_json, parse_json, read_bytes, whole
@@ -81,6 +81,8 @@ class FinishedRun:
     log: EventLog = field(default_factory=lambda: EventLog(()))
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
+    waiting: bool = False
+    """A later Trainer was built for its folder, and has not begun to train."""
     incident: Any = None
     """The parsed content of incident.json; None without one."""
 
@@ -148,6 +150,7 @@ def read_run(place: RunFiles) -> FinishedRun:
     if place.report is None and log.broken:
         raise UnreadableError(f"{name}: {log.broken[0]}, and there is no {REPORT} that would say what it said")
     run.notes += [clean(damage) for damage in log.damage]
+    run.waiting = place.report is not None and place.report.with_name(WAITING).is_file()
     if place.incident is not None:
         try:
             incident = _load(place.incident)

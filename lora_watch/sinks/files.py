@@ -12,6 +12,9 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
+REPORT = "report.json"
+WAITING = "waiting.json"
+"""Next to the report of an earlier run, where a Trainer has been built that has not begun to train."""
 
 
 def now() -> str:

@@ -83,18 +83,19 @@ def pool(series: Series, max_columns: int) -> Pooled:
     if len(starts) == rows:
         return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags)
     ends = np.append(starts[1:], rows) - 1
-    finite = series.values
+    finite, flags = series.values, np.zeros((len(starts), series.flags.shape[1]), np.uint8)
     if series.flags.any():
         finite = np.where(np.isfinite(finite), finite, np.float32(np.nan))
-    broken = np.bitwise_or.reduceat(series.flags & (NAN | INF), starts, axis=0)
-    unknown = np.bitwise_and.reduceat(series.flags & UNKNOWN, starts, axis=0)
+        broken = np.bitwise_or.reduceat(series.flags & (NAN | INF), starts, axis=0)
+        unknown = np.bitwise_and.reduceat(series.flags & UNKNOWN, starts, axis=0)
+        flags = np.bitwise_or(broken, unknown, dtype=np.uint8)
     return Pooled(
         width=width,
         first=series.steps[starts],
         last=series.steps[ends],
         low=np.fmin.reduceat(finite, starts, axis=0),
         high=np.fmax.reduceat(finite, starts, axis=0),
-        flags=np.bitwise_or(broken, unknown, dtype=np.uint8),
+        flags=flags,
     )
 
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from lora_watch.alerts import Alert, Severity, first_to_show
-from lora_watch.runs.decoding import document, episodes, is_schema, latest, names, numbers
+from lora_watch.runs.decoding import document, episodes, is_schema, names, numbers, vectors
+from lora_watch.runs.events import Tensors
 from lora_watch.sinks import tags
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
 from lora_watch.tensorboard_plugin.tensors import Event, Source
@@ -40,6 +41,8 @@ class Reader:
     def __init__(self, source: Source):
         self._source = source
         self._cache: OrderedDict[tuple[str, str, str], tuple[Any, tuple[Series, list[str]]]] = OrderedDict()
+        self._latest_schemas: tuple[Any, Any] | None = None
+        """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
         self._lock = threading.Lock()
 
     def runs(self, ctx: Any, experiment: str) -> dict[str, dict[str, Any]]:
@@ -77,7 +80,7 @@ class Reader:
 
     def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
-        events = self._read(ctx, experiment, run, tags.ALERTS)
+        events: Iterable[Event] = self._read(ctx, experiment, run, tags.ALERTS)
         if events:
             events = _still_valid(events, self._clock(ctx, experiment, run))
         found, broken = episodes(document(event.tensor, list) for event in events)
@@ -102,7 +105,7 @@ class Reader:
 
     def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
-        for event in reversed(self._read(ctx, experiment, run, tags.VERDICT)):
+        for event in reversed([*self._read(ctx, experiment, run, tags.VERDICT)]):
             reported = document(event.tensor, dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message = reported.get("message")
@@ -170,21 +173,24 @@ class Reader:
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
     # -- from events to arrays ---------------------------------------------------------------------------------------
-    def _aligned(self, events: Sequence[Event], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _aligned(self, events: Tensors, ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
         """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
         schemas, notes = self._schemas(ctx, experiment, run)
         if not schemas:
             return self._plain(events, ctx, experiment, run)
         column = {name: i for i, name in enumerate(names(schemas[-1][1]))}
-        starts = np.array([step for step, _ in schemas])
         columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
         simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
+        all_steps = np.array(events.steps, dtype=np.int64)
+        whole = vectors(events.tensors) if simple else None
+        if whole is not None and whole.shape[1] == len(column):
+            return Series.of(all_steps, whole), notes
         too_large = len(events) * len(column) > MOST_WIDENED
 
         steps, rows, misfits = [], [], 0
-        for event in events:
-            vector = _vector(event)
-            place = columns[max(int(np.searchsorted(starts, event.step, "right")) - 1, 0)]
+        schema_of = np.searchsorted(np.array([step for step, _ in schemas]), all_steps, "right") - 1
+        for event, place_of in zip(events, schema_of.clip(0).tolist()):
+            vector, place = _vector(event), columns[place_of]
             if vector is None or len(vector) != len(place) or (too_large and len(vector) != len(column)):
                 misfits += 1
                 continue
@@ -198,10 +204,12 @@ class Reader:
             notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
         return _stacked(steps, rows, len(column)), notes
 
-    def _plain(self, events: Sequence[Event], ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _plain(self, events: Tensors, ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
         """Rows of the latest length."""
-        vectors = [(event.step, _vector(event)) for event in events]
-        good = [(step, vector) for step, vector in vectors if vector is not None]
+        if (whole := vectors(events.tensors)) is not None:
+            return Series.of(np.array(events.steps, dtype=np.int64), whole), []
+        read = [(event.step, _vector(event)) for event in events]
+        good = [(step, vector) for step, vector in read if vector is not None]
         width = len(good[-1][1]) if good else 0
         good = [(step, vector) for step, vector in good if len(vector) == width]
         lost = len(events) - len(good)
@@ -210,6 +218,14 @@ class Reader:
 
     def _schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
         """``[(first step, schema)]`` of those that can be read, and notes."""
+        stamp = self._source.listing(ctx, experiment).get(run, {}).get(tags.SCHEMA)
+        key, latest_run = (experiment, run, stamp), self._latest_schemas
+        if latest_run is None or latest_run[0] != key:
+            self._latest_schemas = latest_run = key, self._read_schemas(ctx, experiment, run)
+        schemas, notes = latest_run[1]
+        return schemas, list(notes)
+
+    def _read_schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
         events = self._read(ctx, experiment, run, tags.SCHEMA)
         good = [(event.step, schema) for event in events if is_schema(schema := document(event.tensor, dict))]
         notes = []
@@ -221,11 +237,11 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, ctx: Any, experiment: str, run: str) -> Sequence[Event]:
+    def _clock(self, ctx: Any, experiment: str, run: str) -> Tensors:
         """The events of a small series that has one at every step; empty if the run has none."""
         known = self.runs(ctx, experiment).get(run, {"series": []})["series"]
         name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
-        return self._read(ctx, experiment, run, tags.SERIES_PREFIX + name) if name else []
+        return self._read(ctx, experiment, run, tags.SERIES_PREFIX + name) if name else Tensors()
 
     def _cached(self, ctx: Any, experiment: str, run: str, tag: str, decode: Any) -> tuple[Series, list[str]]:
         """``decode`` of the tag's events, or what it gave last time if nothing was written since."""
@@ -246,9 +262,9 @@ class Reader:
                 self._cache.popitem(last=False)
         return result
 
-    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> list[Event]:
+    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
         """The events of one tag as training last left them; empty if there are none."""
-        return latest(self._source.events(ctx, experiment, run, tag))
+        return self._source.events(ctx, experiment, run, tag).latest()
 
 
 def singular_values(row: np.ndarray) -> list[float | None]:
@@ -257,7 +273,7 @@ def singular_values(row: np.ndarray) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in row[:there]]
 
 
-def _still_valid(events: Sequence[Event], clock: Sequence[Event]) -> list[Event]:
+def _still_valid(events: Tensors, clock: Tensors) -> list[Event]:
     """Without the events of a session whose steps were trained again.
 
     Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
@@ -265,8 +281,8 @@ def _still_valid(events: Sequence[Event], clock: Sequence[Event]) -> list[Event]
     """
     if not clock:
         return list(events)
-    steps = np.array([tick.step for tick in clock])
-    at_least = np.fmax.accumulate([tick.wall_time for tick in clock])
+    steps = np.array(clock.steps)
+    at_least = np.fmax.accumulate([tick.wall_time for tick in clock.records])
     return [
         event
         for event in events

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from lora_watch.runs.events import Tensor as Event
+from lora_watch.runs.events import Tensors
 from lora_watch.sinks import tags
 
 EVERYTHING = 2**30
@@ -38,7 +39,7 @@ class Source(Protocol):
         """By run and tag of ours."""
         ...
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
         """Of one tag in the order of writing; none if there are none."""
         ...
 
@@ -60,8 +61,8 @@ class Board:
             for run, by_tag in found.items()
         }
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
-        return tensors_of(self._data, ctx, experiment, run, tag)
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+        return Tensors.of(tensors_of(self._data, ctx, experiment, run, tag))
 
     def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
         from tensorboard.data import provider

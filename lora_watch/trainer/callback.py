@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.lr_finder import Suggestion
@@ -34,8 +34,10 @@ from lora_watch.trainer.last_word import LastWord
 from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
+from lora_watch.trainer.waiting import Waiting
 
 _KEY = "lora_watch"
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark")
 
 
 def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
@@ -43,7 +45,7 @@ def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
     return guarded(f"handling the Trainer's {method.__name__}")(method)
 
 
-class LoraWatchCallback(TrainerCallback):
+class LoraWatchCallback(Waiting):
     """Monitors every LoRA adapter of a Trainer's run. Add it, and nothing else changes::
 
         trainer = Trainer(model, args, train_dataset=data, callbacks=[LoraWatchCallback()])
@@ -146,7 +148,7 @@ class LoraWatchCallback(TrainerCallback):
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
-        return vars(self) | dict.fromkeys(("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor"))
+        return vars(self) | dict.fromkeys(_OF_ONE_TRAINER)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -366,6 +368,7 @@ def _build(
         monitor.before_clipping()
 
     callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
+    callback.waits_no_longer()
     return monitor
 
 

@@ -148,3 +148,16 @@ def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
     (judged,) = judge([tmp_path]).runs
     assert judged.run.loss_ends[0] == began["loss"]["first"]["value"]
     assert judged.run.log.steps == list(range(9))
+
+
+def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(tmp_path: Path) -> None:
+    training(tmp_path, 3).train()
+    assert judge([tmp_path]).exit_code == 0
+    later = training(tmp_path, 3)  # and here its process may die
+    assert judge([tmp_path]).exit_code == 2
+    later.evaluate(stdlib_blocks(4, 32))  # type: ignore[arg-type]
+    assert judge([tmp_path]).exit_code == 0, "it was built to evaluate"
+    later = training(tmp_path, 3)
+    later.train()
+    assert judge([tmp_path]).exit_code == 0
+    assert [file.name for file in (tmp_path / "lora_watch").glob("waiting*")] == []
