@@ -146,8 +146,8 @@ class Instruments:
             self._drift.watch(adapters)
         self._magnitudes.watch(adapters)
         self._frozen.watch(factored)
-        if roster.partitioned:
-            roster.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
+        if monitored.partitioned:
+            monitored.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
         if unread := sum(not adapter.factors() for adapter in factored):
             monitored.note(
                 f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
