@@ -26,8 +26,8 @@ from lora_watch.text import clean
 from lora_watch.untrusted import MISFITS
 
 _WAITING = (
-    "{name}: a later run was set up here and has not begun to train, so that the report is an earlier run's; if that "
-    "is as it should be, delete {mark}"
+    "{name}: a later run was set up here and has not begun to train. The report is an earlier run's. If that is right, "
+    "delete {mark}"
 )
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 

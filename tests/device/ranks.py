@@ -107,8 +107,8 @@ def train(watch: bool, nan_at: int | None = None) -> dict[str, Any]:
 def main(folder: Path) -> None:
     dist.Backend.register_backend("staged", Staged, devices=["cpu", DEVICE.type])
     dist.init_process_group("staged")
-    told = {"plain": train(False), "watched": train(True), "spoiled": train(True, nan_at=2)}
-    (folder / f"rank{dist.get_rank()}.json").write_text(json.dumps(told))
+    results = {"plain": train(False), "watched": train(True), "spoiled": train(True, nan_at=2)}
+    (folder / f"rank{dist.get_rank()}.json").write_text(json.dumps(results))
     dist.barrier()
     dist.destroy_process_group()
 

@@ -24,6 +24,6 @@ def test_two_ranks_train_alike_and_end_together(tmp_path: Path) -> None:
     assert zero["watched"]["norms"] == pytest.approx(one["watched"]["norms"], rel=1e-12)
     assert min(zero["watched"]["norms"]) > 0
     assert (zero["watched"]["rules"], zero["watched"]["steps"]) == ([], STEPS)
-    for told in (zero["spoiled"], one["spoiled"]):
-        assert told["ended"] == "LW201"
-        assert told["steps"] == zero["spoiled"]["steps"] <= 3, "of the step after, at the latest"
+    for left in (zero["spoiled"], one["spoiled"]):
+        assert left["ended"] == "LW201"
+        assert left["steps"] == zero["spoiled"]["steps"] <= 3, "of the step after, at the latest"

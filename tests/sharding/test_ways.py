@@ -35,7 +35,7 @@ def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     if not hasattr(torch.distributed.fsdp, "fully_shard"):
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
-    ways = ("pieces", "moved", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
+    ways = ("pieces", "drifted", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
     return run(folder, *ways, "context-parallel", "kept-fsdp2"), folder
 
 
@@ -68,9 +68,9 @@ def test_pieces_are_put_together_to_the_same_bits(torchs: Any) -> None:
 
 def test_a_frozen_weight_that_moves_is_seen_by_the_rank_whose_part_moved(torchs: Any) -> None:
     """Without a word to another rank. While a weight is whole, for a pass, it is not what was there before."""
-    told = torchs[0]["moved"]
-    assert told["known"] == 28
-    assert told["by_rank"] == [[0.0, [], 0], [0.0, [3], 0]]
+    drifted = torchs[0]["drifted"]
+    assert drifted["known"] == 28
+    assert drifted["by_rank"] == [[0.0, [], 0], [0.0, [3], 0]]
 
 
 def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -> None:

@@ -212,7 +212,7 @@ def pieces() -> dict[str, Any]:
     return results
 
 
-def moved() -> dict[str, Any]:
+def drifted() -> dict[str, Any]:
     """One number of the part that the last rank has of a frozen weight changes: what each rank says of that weight."""
     torch.manual_seed(0)
     model, _ = fsdp2(lora(tiny_model()))
@@ -314,8 +314,8 @@ def main(folder: Path, ways: Sequence[str]) -> None:
     for way in ways:
         if way == "pieces":
             result = pieces()
-        elif way == "moved":
-            result = moved()
+        elif way == "drifted":
+            result = drifted()
         elif way.startswith("kept-"):
             result = kept(way.removeprefix("kept-"), folder)
         else:
