@@ -22,8 +22,11 @@ class Waiting(TrainerCallback):
     """Marks the report when its Trainer has been built, and takes the mark off once it trains or evaluates."""
 
     report_dir: str | os.PathLike[str] | None
-    guard: Guard
     _mark: Path | None = None
+
+    @property
+    def guard(self) -> Guard:
+        raise NotImplementedError
 
     @guarded("marking the report of an earlier run", aside=True)
     def on_init_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
