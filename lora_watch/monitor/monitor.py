@@ -223,10 +223,7 @@ class Monitor(Loop):
         return self.last
 
     def plot(self) -> Picture:
-        """Loss, size and a heatmap of the adapters so far, for notebooks, also after the run.
-
-        ``plot().figure`` is matplotlib's, to save it. Raises ImportError when matplotlib is not there.
-        """
+        """Loss, size and a heatmap of the adapters so far, for notebooks. Raises ImportError without matplotlib."""
         return self._curves.draw(self.alerts)
 
     @guarded("ending")
@@ -275,20 +272,16 @@ class Monitor(Loop):
             self._recorder.monitored.note(_UNEVEN)
             log.warning("lora_watch: %s", _UNEVEN)
         if self._together:
-            failures = agree(failures, True, self._device)
+            failures = agree(failures, True, _device_of(self._model))
             self.adopt(failures)
         return failures
 
     def _when_all_are_done(self, error: LoraWatchError) -> LoraWatchError:
         if self._together:
-            device = self._device
+            device = _device_of(self._model)
             self.finish("failed", str(error))
             wait_for_all(device)
         return error
-
-    @property
-    def _device(self) -> torch.device:
-        return next((parameter.device for parameter in self._model.parameters()), torch.device("cpu"))
 
     def __getstate__(self) -> dict[str, Any]:
         gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_wrappers"))
@@ -296,6 +289,10 @@ class Monitor(Loop):
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
+
+
+def _device_of(model: nn.Module) -> torch.device:
+    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _own_sinks(
