@@ -113,7 +113,7 @@ class AdapterBank:
                 for staged, result, latest in zip(far, results, factors):
                     self.redone += staged.add_to(totals, result, latest(), spectrum)
                 totals.sums[~known] = np.nan
-                self.spectrum = np.abs(scale)[:, None] * _padded(len(scale), totals.sigmas) if spectrum else None
+                self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), totals.sigmas) if spectrum else None
                 metrics = _metrics(scale, totals.sums, spectrum)
                 return {name: Reading(values, known) for name, values in metrics.items()}
 
@@ -166,22 +166,18 @@ class AdapterBank:
         return _Staged(grams, grams.of(blocks, diagonals), parts)
 
 
-def _padded(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:
+def _spectra(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:
     """``[total, r]``: all singular values of each adapter, the largest first, and NaN behind them. See ``Totals``."""
-    numbers, blocks = np.zeros((2, total), dtype=np.intp)
-    begins: list[NDArray[np.intp]] = []
-    """Of each block, the column of its first value."""
+    widths = np.zeros(total, dtype=np.intp)
     for places, sigma in sigmas:
-        first = np.flatnonzero(np.diff(places, prepend=-1))  # of each adapter
-        count = np.diff(first, append=len(places))
-        earlier = np.arange(len(places)) - np.repeat(first, count)
-        begins.append(numbers[places] + earlier * sigma.shape[1])
-        numbers[places[first]] += count * sigma.shape[1]
-        blocks[places[first]] += count
-    out = np.full((total, numbers.max(initial=0)), np.nan)
-    for begin, (places, sigma) in zip(begins, sigmas):
-        out[places[:, None], begin[:, None] + np.arange(sigma.shape[1])] = sigma
-    return -np.sort(-out, axis=1) if blocks.max(initial=0) > 1 else out
+        widths += np.bincount(places, minlength=total) * sigma.shape[1]
+    out = np.full((total, widths.max(initial=0)), np.nan)
+    filled = [0] * total
+    for places, sigma in sigmas:
+        for place, values in zip(places.tolist(), sigma):
+            out[place, filled[place] : filled[place] + len(values)] = values
+            filled[place] += len(values)
+    return -np.sort(-out, axis=1)
 
 
 def _metrics(scale: FloatArray, totals: FloatArray, spectrum: bool) -> dict[str, FloatArray]:

@@ -121,8 +121,8 @@ class OutputRatioProbe:
         self._sampled = Sampled(tokens, 0)
         """Of the latest pass."""
         self._handles: list[RemovableHandle] = []
-        self._hooks: list[tuple[nn.Module, int, _LayerHook]] = []
-        """The layers to hook, the hooks, and their places among a layer's, which are theirs for good."""
+        self._hooks: list[tuple[nn.Module, _LayerHook]] = []
+        """The layers to hook, and their hooks."""
         self._hooked: list[int] = []
         """The adapters of those layers."""
         self.steps = 0
@@ -148,10 +148,7 @@ class OutputRatioProbe:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
-        self._hooks = [
-            (layer, RemovableHandle(layer._forward_hooks).id, _LayerHook(self, indices))
-            for layer, indices in by_layer.values()
-        ]
+        self._hooks = [(layer, _LayerHook(self, indices)) for layer, indices in by_layer.values()]
         self._hooked = [index for _, indices in by_layer.values() for index in indices]
         self.never_seen = set(self._hooked)
         self._most = KEPT_FAR if all(is_far(p.device) for p in self._model.parameters()) else KEPT
@@ -172,12 +169,8 @@ class OutputRatioProbe:
         self._due = set(self._adds)
         self.armed_for, self._sampled = step + 1, Sampled(self._tokens, step)
         if self._hooks and not self._handles:
-            # First in line: another hook may change the output. What register_forward_hook(hook, prepend=True) does,
-            # without a new handle each time, which would take longer than all else of arming.
-            for layer, key, hook in self._hooks:
-                layer._forward_hooks[key] = hook
-                layer._forward_hooks.move_to_end(key, last=False)  # type: ignore[attr-defined]
-            self._handles = [
+            self._handles = [  # of a layer, first in line: another hook may change the output
+                *(layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks),
                 self._model.register_forward_pre_hook(_BeginningHook(self), with_kwargs=True),
                 self._model.register_forward_hook(_EndHook(self)),
             ]
@@ -245,9 +238,6 @@ class OutputRatioProbe:
 
     def close(self) -> None:
         """Remove every hook, until ``arm`` is called again."""
-        if self._handles:
-            for layer, key, _ in self._hooks:
-                layer._forward_hooks.pop(key, None)
         for handle in self._handles:
             handle.remove()
         self._handles = []

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import sys
+import traceback
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -39,17 +41,13 @@ _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer",
 """TRL's trainers whose loss compares answers with each other."""
 
 
-def trainer_that_holds(callback: TrainerCallback, depth: int = 20) -> Trainer | None:
-    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler."""
-    frame = sys._getframe(1)
-    for _ in range(depth):
-        owner = frame.f_locals.get("self")
-        if any(known is callback for known in callbacks_of(owner)):
-            return owner
-        if frame.f_back is None:
-            break
-        frame = frame.f_back
-    return None
+def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
+    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler.
+
+    No version of transformers from 4.46 to 5 passes the Trainer, or what knows it, to a callback.
+    """
+    owners = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(inspect.currentframe()))
+    return next((o for o in owners if any(known is callback for known in callbacks_of(o))), None)
 
 
 def trial_pruned(trainer: Trainer | None) -> type[Exception] | None:
