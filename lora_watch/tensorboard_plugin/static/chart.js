@@ -53,16 +53,8 @@ export const discarded = (alerts) =>
  *   thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
  */
 export function lineChart(lines, options) {
-  const {width, height, step, onStep, onZoom, alerts = [], thresholds = [], discarded = []} = options;
-  const used = lines.filter(
-    ({matrix, column = 0, dash}) =>
-      matrix &&
-      Array.from(matrix.first).some(
-        (_, c) =>
-          Number.isFinite(matrix.high[c * matrix.n + column]) ||
-          (!dash && matrix.flags[c * matrix.n + column] & (NAN | INF)),
-      ),
-  );
+  const {width, height, step, alerts = []} = options;
+  const used = lines.filter(hasNumbers);
   const root = svg('svg', {
     class: 'chart',
     width,
@@ -81,7 +73,35 @@ export function lineChart(lines, options) {
     );
     return root;
   }
-  const pad = {left: em(58), right: em(12), top: alerts.length ? 20 : 10, bottom: em(20)};
+  const plane = planeOf(used, options),
+    {X, x0, x1, top, foot} = plane;
+  root.append(...grid(plane, options), ...thresholdLines(plane, options.thresholds ?? []));
+  const marked = []; // where several lines are not finite, one stripe says it
+  for (const line of used) root.append(...draw(line, plane, marked));
+  root.append(...discardedBands(plane, options.discarded ?? []));
+  if (step != null && step >= x0 && step <= x1)
+    root.append(svg('line', {x1: X(step), x2: X(step), y1: top, y2: foot, class: 'cursor'}));
+  root.append(...alertMarks(plane, alerts, options.onAlert));
+  listen(root, used, plane, options);
+  return root;
+}
+
+/** A line of a chart has something to show: a number, or what is not finite. */
+const hasNumbers = ({matrix, column = 0, dash}) =>
+  matrix &&
+  Array.from(matrix.first).some(
+    (_, c) =>
+      Number.isFinite(matrix.high[c * matrix.n + column]) ||
+      (!dash && matrix.flags[c * matrix.n + column] & (NAN | INF)),
+  );
+
+/** Where a step and a value lie on a chart: X(step) and Y(to(value)), within its edges. */
+function planeOf(used, options) {
+  const {width, height, alerts = []} = options;
+  const left = em(58),
+    right = width - em(12),
+    top = alerts.length ? 20 : 10,
+    foot = height - em(20);
   const [x0, x1] = options.range ?? [
     Math.min(...used.map((l) => l.matrix.first[0])),
     Math.max(...used.map((l) => l.matrix.last.at(-1))),
@@ -92,7 +112,21 @@ export function lineChart(lines, options) {
     );
   const log = options.log && used.some(positive); // what is zero throughout has no logarithm, but a line
   const to = log ? (v) => (v > 0 ? Math.log10(v) : NaN) : (v) => v;
+  const [low, high] = padded(
+    withThresholds(extremes(used, to, x0, x1), options.thresholds, to, log),
+    options.zero,
+    log,
+  );
+  const X = (s) => left + (x1 === x0 ? (right - left) / 2 : ((s - x0) / (x1 - x0)) * (right - left));
+  const Y = (v) => foot - ((Math.max(low, Math.min(high, v)) - low) / (high - low)) * (foot - top);
+  return {left, right, top, foot, x0, x1, log, to, low, high, X, Y};
+}
 
+/**
+ * The lowest and the highest finite value of all lines from step x0 to step x1; [∞, −∞] where there is none.
+ * @returns {[number, number]}
+ */
+function extremes(used, to, x0, x1) {
   let low = Infinity,
     high = -Infinity;
   for (const {matrix, column = 0} of used) {
@@ -105,117 +139,122 @@ export function lineChart(lines, options) {
       if (b < low && b > -Infinity) low = b;
     }
   }
+  return [low, high];
+}
+
+/**
+ * A threshold is drawn where it is near enough to mean something.
+ * @returns {[number, number]}
+ */
+function withThresholds([low, high], thresholds = [], to, log) {
   for (const {value} of thresholds) {
-    // a threshold is drawn where it is near enough to mean something
     const v = to(value);
     if (log && v > high && v - high < 1) high = v + 0.05;
     if (log && v < low && low - v < 1) low = v - 0.05;
   }
+  return [low, high];
+}
+
+/** Room above and below the values; eight decades at most. */
+function padded([low, high], zero, log) {
   if (!(low <= high)) [low, high] = [0, 1];
-  if (options.zero && !log) low = Math.min(0, low);
+  if (zero && !log) low = Math.min(0, low);
   if (log && high - low > 8) low = high - 8;
   if (high - low < 1e-9 * Math.max(1, Math.abs(high))) {
     const room = log ? 0.3 : Math.abs(high) * 0.1 || 1;
-    [low, high] = [high === 0 ? 0 : low - room, high + room];
-  } else {
-    const room = (high - low) * 0.06;
-    high += room;
-    if (!(options.zero && low === 0)) low -= room;
+    return [high === 0 ? 0 : low - room, high + room];
   }
-  const W = width - pad.left - pad.right,
-    H = height - pad.top - pad.bottom;
-  const X = (s) => pad.left + (x1 === x0 ? W / 2 : ((s - x0) / (x1 - x0)) * W);
-  const Y = (v) => pad.top + H - ((Math.max(low, Math.min(high, v)) - low) / (high - low)) * H;
+  const room = (high - low) * 0.06;
+  return [zero && low === 0 ? low : low - room, high + room];
+}
 
+/** Lines and numbers of both axes, and their names. */
+function grid({left, right, top, foot, x0, x1, log, to, low, high, X, Y}, {height, term: shown}) {
+  const H = foot - top,
+    out = [];
   for (const value of log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)))) {
     const y = Y(to(value));
-    root.append(
-      svg('line', {x1: pad.left, x2: width - pad.right, y1: y, y2: y, class: 'grid'}),
-      svg('text', {x: pad.left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)),
+    out.push(
+      svg('line', {x1: left, x2: right, y1: y, y2: y, class: 'grid'}),
+      svg('text', {x: left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)),
     );
   }
-  for (const value of ticks(x0, x1, W / em(62)).filter(Number.isInteger)) {
-    root.append(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
-  }
-  const unit = [unitOf(options.term ?? ''), log && 'log'].filter(Boolean).join(', ');
-  root.append(
-    svg('text', {class: 'axis-name', x: pad.left - 8, y: height - 5, 'text-anchor': 'end'}, 'step'),
-    svg(
-      'text',
-      {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${pad.top + H / 2})rotate(-90)`},
-      unit,
-    ),
-  );
-  for (const {value, name} of thresholds) {
-    const v = to(value);
-    if (!(v >= low && v <= high)) continue;
-    root.append(
-      svg('line', {x1: pad.left, x2: width - pad.right, y1: Y(v), y2: Y(v), class: 'threshold'}),
-      svg('text', {x: width - pad.right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'threshold'}, name),
-    );
-  }
-  const marked = []; // where several lines are not finite, one stripe says it
-  for (const line of used) root.append(...draw(line, X, Y, to, [x0, x1], pad.top, pad.top + H, marked));
+  for (const value of ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger))
+    out.push(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
+  const unit = [unitOf(shown ?? ''), log && 'log'].filter(Boolean).join(', ');
+  const turned = `translate(${em(10)},${top + H / 2})rotate(-90)`;
+  return [
+    ...out,
+    svg('text', {class: 'axis-name', x: left - 8, y: height - 5, 'text-anchor': 'end'}, 'step'),
+    svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, unit),
+  ];
+}
 
-  for (const [first, last] of discarded) {
-    const [from, until] = [Math.max(x0, first - 0.5), Math.min(x1, last + 0.5)];
-    if (until <= from) continue;
-    const said = first < last ? `steps ${first} to ${last} were discarded` : `step ${last} was discarded`;
-    const place = {x: X(from), y: pad.top, width: X(until) - X(from), height: H};
-    const arrow = `M${X(until)} ${pad.top + 6}H${X(from)}m5 -4l-5 4l5 4`;
-    root.append(svg('g', {class: 'discarded'}, svg('title', null, said), svg('rect', place), svg('path', {d: arrow})));
-  }
-  if (step != null && step >= x0 && step <= x1) {
-    root.append(svg('line', {x1: X(step), x2: X(step), y1: pad.top, y2: pad.top + H, class: 'cursor'}));
-  }
+const thresholdLines = ({left, right, to, low, high, Y}, thresholds) =>
+  thresholds
+    .map(({value, name}) => ({v: to(value), name}))
+    .filter(({v}) => v >= low && v <= high)
+    .flatMap(({v, name}) => [
+      svg('line', {x1: left, x2: right, y1: Y(v), y2: Y(v), class: 'threshold'}),
+      svg('text', {x: right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'threshold'}, name),
+    ]);
+
+const discardedBands = ({top, foot, x0, x1, X}, stretches) =>
+  stretches
+    .map(([first, last]) => ({first, last, from: Math.max(x0, first - 0.5), until: Math.min(x1, last + 0.5)}))
+    .filter(({from, until}) => until > from)
+    .map(({first, last, from, until}) => {
+      const said = first < last ? `steps ${first} to ${last} were discarded` : `step ${last} was discarded`;
+      const place = {x: X(from), y: top, width: X(until) - X(from), height: foot - top};
+      const arrow = `M${X(until)} ${top + 6}H${X(from)}m5 -4l-5 4l5 4`;
+      return svg('g', {class: 'discarded'}, svg('title', null, said), svg('rect', place), svg('path', {d: arrow}));
+    });
+
+/** Above the chart: what opened at which step, and how long it held. */
+function alertMarks({top, foot, x0, x1, X}, alerts, onAlert) {
   const within = alerts.filter((a) => a.step >= x0 && a.step <= x1);
-  for (const [i, alert] of within.entries()) {
+  return within.flatMap((alert, i) => {
     const earlier = within.slice(0, i).filter(({step}) => step === alert.step).length; // none hides another
     const until = Math.min(x1, alert.closed_step == null ? x1 : alert.last_step);
-    if (until > alert.step)
-      root.append(
-        svg('rect', {
-          x: X(alert.step),
-          y: 7.5,
-          width: X(until) - X(alert.step),
-          height: 3,
-          class: `held severity ${severityClass(alert.severity)}`,
-        }),
-      );
-    root.append(
-      svg(
-        'g',
-        {
-          class: `mark severity ${severityClass(alert.severity)}`,
-          'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
-          transform: `translate(${X(alert.step) + 13 * earlier},9)`,
-          ...pressable((event) => {
-            event.stopPropagation();
-            options.onAlert?.(alert);
-          }),
-          onpointermove: (event) => {
-            event.stopPropagation();
-            tip.show(
-              event,
-              h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`),
-              `step ${alert.step}`,
-              alert.message,
-            );
-          },
-        },
-        !earlier && svg('path', {d: `M0 6V${H + 11}`, class: 'stem'}),
-        svg('path', {d: severityShape(alert.severity)}),
-      ),
-    );
-  }
+    const severity = severityClass(alert.severity);
+    const bar = {
+      x: X(alert.step),
+      y: 7.5,
+      width: X(until) - X(alert.step),
+      height: 3,
+      class: `held severity ${severity}`,
+    };
+    const mark = {
+      class: `mark severity ${severity}`,
+      'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
+      transform: `translate(${X(alert.step) + 13 * earlier},9)`,
+      ...pressable((event) => {
+        event.stopPropagation();
+        onAlert?.(alert);
+      }),
+      onpointermove: (event) => {
+        event.stopPropagation();
+        const head = h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`);
+        tip.show(event, head, `step ${alert.step}`, alert.message);
+      },
+    };
+    const stem = !earlier && svg('path', {d: `M0 6V${foot - top + 11}`, class: 'stem'});
+    return [
+      ...(until > alert.step ? [svg('rect', bar)] : []),
+      svg('g', mark, stem, svg('path', {d: severityShape(alert.severity)})),
+    ];
+  });
+}
 
-  const hover = svg('line', {y1: pad.top, y2: pad.top + H, class: 'hover'});
-  const band = svg('rect', {y: pad.top, height: H, class: 'select'});
+/** A pointer shows the values of its step, a click chooses that step, and drawing it along zooms in. */
+function listen(root, used, {left, right, top, foot, x0, x1, X}, {width, onStep, onZoom}) {
+  const hover = svg('line', {y1: top, y2: foot, class: 'hover'});
+  const band = svg('rect', {y: top, height: foot - top, class: 'select'});
   root.append(hover, band);
   const stepAt = (event) => {
     const box = root.getBoundingClientRect();
     const place = (event.clientX - box.left) * (width / box.width);
-    return Math.round(x0 + Math.max(0, Math.min(1, (place - pad.left) / W)) * (x1 - x0));
+    return Math.round(x0 + Math.max(0, Math.min(1, (place - left) / (right - left))) * (x1 - x0));
   };
   /** @type {{x: number, step: number} | null} */
   let pressed = null;
@@ -234,15 +273,7 @@ export function lineChart(lines, options) {
     hover.setAttribute('x1', X(at));
     hover.setAttribute('x2', X(at));
     hover.style.display = 'block';
-    tip.show(
-      event,
-      `step ${at}`,
-      used.map((line) => {
-        const {matrix, column = 0} = line;
-        if (matrix.first[0] > at) return null;
-        return tipRow(line.colour, line.name, matrix.say(matrix.columnOf(at), column, num));
-      }),
-    );
+    tip.show(event, `step ${at}`, valuesAt(used, at));
   });
   root.addEventListener('pointerleave', () => {
     hover.style.display = 'none';
@@ -259,11 +290,15 @@ export function lineChart(lines, options) {
     if (from == null) onStep?.(at);
     else if (from !== at) onZoom(Math.min(from, at), Math.max(from, at));
   });
-  return root;
 }
 
+const valuesAt = (used, step) =>
+  used.map(({matrix, column = 0, colour, name}) =>
+    matrix.first[0] > step ? null : tipRow(colour, name, matrix.say(matrix.columnOf(step), column, num)),
+  );
+
 /** One line: its band of extremes if pooled, its path with gaps, a stripe where it is not finite. */
-function draw(line, X, Y, to, [x0, x1], top, foot, marked) {
+function draw(line, {X, Y, to, x0, x1, top, foot}, marked) {
   const {matrix, column = 0, colour, dash, thin} = line;
   const broken = [];
   let path = '',
