@@ -1,4 +1,4 @@
-"""``python -m lora_watch.schema FOLDER`` writes every schema to a folder."""
+"""``python -m lora_watch.schema FOLDER`` copies every schema to a folder."""
 
 import sys
 from pathlib import Path

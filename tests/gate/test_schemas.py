@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import jsonschema
 import pytest
 from referencing import Registry, Resource
 
+from lora_watch.alerts import Alert
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.gate.formats.as_json import as_json
+from lora_watch.lr_finder import Suggestion
+from lora_watch.records import AdapterInfo, Recovered
 from lora_watch.schema import schemas, write
+from lora_watch.sinks import Verdict
 from lora_watch.strict_json import strict
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse
@@ -39,6 +44,26 @@ def test_each_schema_is_one(name: str) -> None:
 def test_the_command_writes_them_as_files(tmp_path: Path) -> None:
     write(tmp_path)
     assert {path.name: parse(path.read_bytes()) for path in tmp_path.iterdir()} == SCHEMAS
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "path"),
+    [
+        (Alert, "alert.json", ""),
+        (Suggestion, "find_lr.json", ""),
+        (Recovered, "report.json", "recoveries"),
+        (AdapterInfo, "report.json", "adapters"),
+        (AdapterInfo, "incident.json", "adapters"),
+    ],
+)
+def test_a_schema_has_the_fields_of_its_class(kind: Any, name: str, path: str) -> None:
+    schema = SCHEMAS[name]["properties"][path]["items"] if path else SCHEMAS[name]
+    assert [*schema["properties"]] == schema["required"]
+    assert {*schema["properties"]} - {"lasted"} == {field.name for field in fields(kind)}
+
+
+def test_a_schema_has_every_verdict() -> None:
+    assert set(SCHEMAS["report.json"]["properties"]["verdict"]["enum"]) == set(get_args(Verdict))
 
 
 def test_report_and_alerts(healthy: Path, exploded: Path, tmp_path: Path) -> None:
