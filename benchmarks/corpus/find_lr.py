@@ -36,7 +36,7 @@ from lora_watch import find_learning_rate
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.lr_finder import Curve, Suggestion
-from lora_watch.lr_finder.estimate import estimate, steepest_at
+from lora_watch.lr_finder.estimate import BASELINE, estimate
 from lora_watch.lr_finder.sweep import Edge
 from lora_watch.strict_json import strict_json
 
@@ -215,6 +215,16 @@ def lacking(kept: dict[str, Any]) -> list[str]:
     """Rates of a case that has been swept at which no run was made: of the grid, or what is suggested by now."""
     rates = [*kept["rates"], suggested(kept) or middle(kept)]
     return [key for rate in rates if rate is not None and (key := f"{rate:.6g}") not in kept.get("runs", {})]
+
+
+def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:
+    """Where the loss falls fastest a step, as Lightning's finder suggests: of an exponential mean, without the first 10
+    steps and the last one."""
+    weights = np.cumsum(beta ** np.arange(len(curve)))
+    mean = np.array([np.dot(curve.losses[: i + 1], beta ** np.arange(i, -1, -1)) for i in range(len(curve))]) / weights
+    slopes = np.gradient(mean[BASELINE:-1]) if len(curve) > BASELINE + 3 else np.zeros(0)
+    known = np.isfinite(slopes)
+    return float(curve.rates[BASELINE:-1][known][int(np.argmin(slopes[known]))]) if known.any() else None
 
 
 def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:

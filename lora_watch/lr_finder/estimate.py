@@ -129,16 +129,6 @@ def stands_out_at(curve: Curve, moving_at: float | None) -> float | None:
     return float(curve.rates[harmful[0]]) if len(harmful) else None
 
 
-def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:
-    """Where the loss falls fastest a step, as Lightning's finder suggests: of an exponential mean, without the first 10
-    steps and the last one."""
-    weights = np.cumsum(beta ** np.arange(len(curve)))
-    mean = np.array([np.dot(curve.losses[: i + 1], beta ** np.arange(i, -1, -1)) for i in range(len(curve))]) / weights
-    slopes = np.gradient(mean[BASELINE:-1]) if len(curve) > BASELINE + 3 else np.zeros(0)
-    known = np.isfinite(slopes)
-    return float(curve.rates[BASELINE:-1][known][int(np.argmin(slopes[known]))]) if known.any() else None
-
-
 def _turn(smooth: FloatArray) -> int:
     """Index of the lowest smoothed loss, of those that are means of ``WINDOW``."""
     whole = smooth[WINDOW - 1 :]

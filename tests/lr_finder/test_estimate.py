@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lora_watch.lr_finder import Curve, Suggestion, drawing
-from lora_watch.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed, steepest_at
+from lora_watch.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed
 from lora_watch.lr_finder.suggestion import suggestion
 from lora_watch.lr_finder.sweep import Edge, Sweep
 from tests.gate.test_schemas import errors
@@ -108,12 +108,6 @@ def test_what_is_not_measured_is_not_crossed() -> None:
     assert crossing(np.array([1.0, 2.0, 100.0]), sizes) == pytest.approx(10.0)
     assert crossing(np.array([1.0, 2.0, 100.0]), sizes, level=20.0) is None
     assert crossing(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 1.0
-
-
-def test_the_steepest_fall_is_below_the_lowest_loss() -> None:
-    steepest = steepest_at(made(noise=0.0))
-    assert steepest is not None
-    assert steepest < LOWEST_AT
 
 
 def swept(curve: Curve, ratios: tuple[float, ...] = (1.0,), **facts: Any) -> Suggestion:
