@@ -193,12 +193,9 @@ class IncidentRecorder:
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
 
     def _serialised(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
-        latest = self._kept[-1].record.run.names if self._kept else ()
-        kept = [entry for entry in self._kept if entry.record.run.names == latest]  # a vector has one order
-        records = [entry.record for entry in kept]
+        latest = self._kept[-1].record.run if self._kept else self._run
+        kept = [entry for entry in self._kept if entry.record.run.names == latest.names]  # a vector has one order
         began = self._incident.step if self._incident is not None else self._at
-        good = self._last_good
-        saved = self._adapter_reported = good is not None and good.is_saved(folder / FOLDER)
         return {
             "version": INCIDENT_VERSION,
             "run_id": self._report.run_id,
@@ -208,24 +205,35 @@ class IncidentRecorder:
             "message": message,
             "alert": self._incident.to_dict() if self._incident is not None else None,
             "alerts": [a.to_dict() for a in self._history if a.closed_step is None or a.closed_step >= began],
-            "last_good": {"folder": FOLDER, "step": good.step} if good is not None and saved else None,
-            "last_good_unavailable": good.why_unavailable if good is not None else "it was not asked for",
-            "adapters": [adapter_fields(adapter) for adapter in (records[-1].run if records else self._run).adapters],
-            "steps": [record.step for record in records],
-            "loss": [record.loss for record in records],
-            "lr": [record.lr for record in records],
-            "zones": [record.zone for record in records],
-            "scalars": {
-                name: [record.scalars.get(name) for record in records] for name in _names(r.scalars for r in records)
-            },
-            "metrics": {
-                name: [_known(record, name) for record in records] for name in _names(r.metrics for r in records)
-            },
+            **self._good_adapter(folder),
+            "adapters": [adapter_fields(adapter) for adapter in latest.adapters],
+            **_series([entry.record for entry in kept]),
             **({"inputs_sha256": [entry.inputs for entry in kept]} if self._inputs is not None else {}),
             "rng": next(({"step": at, **_plain(state)} for at, state in self._random if at == began - 1), {}),
             "config": self._run.config,
             "versions": self._run.versions,
         }
+
+    def _good_adapter(self, folder: Path) -> dict[str, Any]:
+        if (good := self._last_good) is None:
+            return {"last_good": None, "last_good_unavailable": "it was not asked for"}
+        self._adapter_reported = good.is_saved(folder / FOLDER)
+        saved = {"folder": FOLDER, "step": good.step} if self._adapter_reported else None
+        return {"last_good": saved, "last_good_unavailable": good.why_unavailable}
+
+
+def _series(records: Sequence[StepRecord]) -> dict[str, Any]:
+    """What the file has of each step."""
+    scalars = {name: [r.scalars.get(name) for r in records] for name in _names(r.scalars for r in records)}
+    metrics = {name: [_known(r, name) for r in records] for name in _names(r.metrics for r in records)}
+    return {
+        "steps": [record.step for record in records],
+        "loss": [record.loss for record in records],
+        "lr": [record.lr for record in records],
+        "zones": [record.zone for record in records],
+        "scalars": scalars,
+        "metrics": metrics,
+    }
 
 
 def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
