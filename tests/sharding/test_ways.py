@@ -35,7 +35,7 @@ def torchs(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], Pa
     if not hasattr(torch.distributed.fsdp, "fully_shard"):
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
-    ways = ("pieces", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
+    ways = ("pieces", "drifted", "fsdp2", "fsdp2-dora", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "tensor-parallel")
     return run(folder, *ways, "context-parallel", "kept-fsdp2"), folder
 
 
@@ -45,6 +45,7 @@ def check_exactly(row: dict[str, Any]) -> None:
     assert (row["verdict"], row["alerts"]) == ("ok", [])
     assert row["error"] < 1e-9
     assert row["known"]["relative_norm"] == row["known"]["effective_lr"] == 28
+    assert row["known"]["base_drift"] == (0 if row["way"] == "zero3" else 28)
     assert "in_optimizer" in row["wiring"]
 
 
@@ -63,6 +64,13 @@ def test_pieces_are_put_together_to_the_same_bits(torchs: Any) -> None:
     assert dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 64)
     assert not dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 8)
     assert all(case["same"] and case["norms"] < 1e-12 for case in pieces.values())
+
+
+def test_a_frozen_weight_that_moves_is_seen_by_the_rank_whose_part_moved(torchs: Any) -> None:
+    """Without a word to another rank. While a weight is whole, for a pass, it is not what was there before."""
+    drifted = torchs[0]["drifted"]
+    assert drifted["known"] == 28
+    assert drifted["by_rank"] == [[0.0, [], 0], [0.0, [3], 0]]
 
 
 def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -> None:
@@ -119,4 +127,6 @@ def test_zero(tmp_path: Path) -> None:
         assert row["known"]["a_grad_norm"] == 0
         assert row["known"]["predicted_norm"] == 28
     assert [row["known"]["output_ratio"] for row in rows.values()] == [28, 0]
-    assert any("output_ratio is unknown for 28 of 28" in note for note in rows["zero3"]["notes"])
+    notes = rows["zero3"]["notes"]
+    assert any("output_ratio is unknown for 28 of 28" in note for note in notes)
+    assert any("base_drift is unknown" in note for note in notes)

@@ -19,12 +19,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch.distributed.nn.functional import all_gather
 
 from lora_watch import Monitor, find_adapters
+from lora_watch.norms.sample import FrozenWeights
+from lora_watch.records import Due
 from lora_watch.sharding import dtensor
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -209,6 +212,25 @@ def pieces() -> dict[str, Any]:
     return results
 
 
+def drifted() -> dict[str, Any]:
+    """One number of the part that the last rank has of a frozen weight changes: what each rank says of that weight."""
+    torch.manual_seed(0)
+    model, _ = fsdp2(lora(tiny_model()))
+    adapters, frozen, due = list(find_adapters(model)), FrozenWeights(), Due(1)
+    frozen.watch(adapters)
+    before = frozen.begin(due).now()["base_drift"]
+    with torch.no_grad():
+        if rank() == dist.get_world_size() - 1:
+            adapters[3].base_weight.to_local().view(-1)[0] += 1.0  # type: ignore[union-attr, operator]
+    after = frozen.begin(due).now()["base_drift"]
+    for module in model.modules():
+        if hasattr(module, "unshard"):
+            module.unshard()  # type: ignore[operator]
+    whole = frozen.begin(due).now()["base_drift"]
+    said = [float(before.values.max()), np.flatnonzero(after.values).tolist(), int(whole.known.sum())]
+    return {"known": int(before.known.sum()), "by_rank": everyone(said)}
+
+
 # -- what came of it --------------------------------------------------------------------------------------------------
 @torch.no_grad()
 def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
@@ -246,7 +268,15 @@ def everyone(own: Any) -> list[Any]:
     return by_rank
 
 
-METRICS = ("delta_norm", "a_grad_norm", "output_ratio", "relative_norm", "effective_lr", "predicted_norm")
+METRICS = (
+    "delta_norm",
+    "a_grad_norm",
+    "output_ratio",
+    "relative_norm",
+    "base_drift",
+    "effective_lr",
+    "predicted_norm",
+)
 
 
 def monitor_folder(monitor: Any) -> Path:
@@ -284,6 +314,8 @@ def main(folder: Path, ways: Sequence[str]) -> None:
     for way in ways:
         if way == "pieces":
             result = pieces()
+        elif way == "drifted":
+            result = drifted()
         elif way.startswith("kept-"):
             result = kept(way.removeprefix("kept-"), folder)
         else:
