@@ -11,15 +11,14 @@ from typing import Annotated
 import typer
 
 from lora_watch.commands.misuse import misuse
-from lora_watch.figures import SUFFIXES
 
 EXAMPLES = """Examples:
 
   [cyan]lora-watch compare runs[/]
     every run below a folder
 
-  [cyan]lora-watch compare r8 r16 r32 --figure ranks.svg[/]
-    the curve as a picture
+  [cyan]lora-watch compare r8 r16 r32[/]
+    these runs
 
   [cyan]lora-watch compare runs --metric eval_accuracy[/]
     by another number of the evaluation
@@ -54,9 +53,6 @@ def compare(
     ] = None,
     worth: Annotated[float, typer.Option(help="The least gain of a larger rank, in percent of the metric.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
-    figure: Annotated[
-        Path | None, typer.Option(help="Also draw the curves: .png, .svg, .pdf (with matplotlib).", metavar="FILE")
-    ] = None,
 ) -> None:
     """Compare finished runs: quality against rank with the plateau marked, norms, scales, and all other differences.
 
@@ -70,8 +66,6 @@ def compare(
 
     if not 0 < worth < 100:
         raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
-    if figure is not None and figure.suffix not in SUFFIXES:
-        raise misuse(f"--figure {figure}: a name that ends with .png, .svg or .pdf")
     try:
         compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
     except ValueError as error:
@@ -79,11 +73,4 @@ def compare(
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
     typer.echo(compared.to_json().decode() if json else text(compared), nl=not json)
-    if figure is not None:
-        from lora_watch.comparison.figure import draw
-
-        try:
-            draw(compared, figure)
-        except (OSError, ImportError, ValueError) as error:
-            raise misuse(f"{figure} cannot be written: {error}") from None
     raise typer.Exit(compared.exit_code)

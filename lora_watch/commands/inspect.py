@@ -26,9 +26,6 @@ EXAMPLES = """Examples:
   [cyan]lora-watch inspect a --against b[/]
     the difference after more training, or of another seed
 
-  [cyan]lora-watch inspect my-adapter --figure adapter.png[/]
-    the share of the energy of every layer
-
 No model is loaded and one layer is in memory at a time."""
 
 
@@ -46,12 +43,6 @@ def inspect(
     ] = None,
     rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
-    figure: Annotated[
-        Path | None,
-        typer.Option(
-            help="Also draw a picture: .png, .svg, .pdf (with matplotlib).", metavar="FILE", show_default=False
-        ),
-    ] = None,
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Also read adapter_model.bin, weights only.")
     ] = False,
@@ -62,7 +53,6 @@ def inspect(
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
     """
-    from lora_watch.stored.figure import draw
     from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 
     try:
@@ -70,12 +60,10 @@ def inspect(
         difference = None
         if against is not None:
             difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
-        if figure is not None:
-            draw(inspection, figure)
-    except (ValueError, ImportError) as error:
+    except ValueError as error:
         raise misuse(str(error)) from None
     except OSError as error:
-        raise misuse(f"{error.filename or figure}: {error.strerror}") from None
+        raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
         from lora_watch.strict_json import strict_json
 
@@ -86,8 +74,6 @@ def inspect(
     _print(console, inspection, rows)
     if difference is not None:
         _print_difference(console, difference, adapter, against, rows)
-    if figure is not None:
-        console.print(Text(f"drawn to {figure}"))
 
 
 def _print(console: Console, inspection: Inspection, rows: int) -> None:

@@ -198,20 +198,12 @@ def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
     assert "Rank 8 is the best" in done.stdout  # what can be read is compared all the same
 
 
-@pytest.mark.parametrize("arguments", [["--worth", "0"], ["--figure", "curve.gif"]])
+@pytest.mark.parametrize("arguments", [["--worth", "0"], ["--worth", "100"]])
 def test_misuse_is_one_line(sweep: Sweep, arguments: list[str]) -> None:
     done = compare(sweep[0], *arguments)
     assert done.exit_code == 2
     assert done.stderr.startswith("lora-watch: " + arguments[0])
     assert done.stdout == ""
-
-
-def test_figures(sweep: Sweep, tmp_path: Path) -> None:
-    assert compare(sweep[0], "--figure", tmp_path / "c.svg").exit_code == 0
-    assert "<svg" in (tmp_path / "c.svg").read_text()
-    assert compare(sweep[0], "--figure", tmp_path / "c.png").exit_code == 0
-    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
-    assert compare(sweep[0] / "r2-seed0", "--figure", tmp_path / "one.svg").exit_code == 2  # a point is no curve
 
 
 def test_the_tab_says_the_same_from_tensorboards_data(sweep: Sweep) -> None:

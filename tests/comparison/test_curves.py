@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 
-from lora_watch.comparison.comparing import Comparison
 from lora_watch.comparison.curves import QualityCurve, configurations, curves, differences
-from lora_watch.comparison.figure import draw, panels
-from lora_watch.comparison.text import text
 from lora_watch.comparison.trials import Trial
 from lora_watch.search.plan import Configuration, Plan
 
@@ -122,18 +117,3 @@ def test_what_is_left_out_or_not_finite_has_no_quality(broken: float) -> None:
     trials = [trial(c, broken if c.r == 32 else 1.0, out="ended" if c.r == 16 else None) for c in runs]
     assert curves_of(trials) == []
     assert len(configurations(trials)) == 3
-
-
-def test_a_picture_has_the_plateau_the_choice_and_every_run(tmp_path: Path) -> None:
-    hostile = r"<script>&$\frac$"
-    trials = made(Plan(2e-4, ranks=(8, 16, 32), seeds=2), lambda c: max(1 / c.r, 1 / 16))
-    for each in trials:
-        each.quality[hostile] = each.quality["eval_loss"]  # type: ignore[index]
-    found = configurations(trials)
-    comparison = Comparison(hostile, False, 0.01, found, curves(found, hostile, 0.01, False), [], [])
-    quality = panels(comparison)[0].lines[0]
-    assert (quality.plateau, quality.chosen, len(quality.dots)) == ((16.0, 32.0), (16.0, pytest.approx(0.062)), 6)
-    draw(comparison, tmp_path / "picture.svg")
-    drawn = ElementTree.fromstring((tmp_path / "picture.svg").read_text())
-    assert not list(drawn.iter("{http://www.w3.org/2000/svg}script"))
-    assert hostile in text(comparison)

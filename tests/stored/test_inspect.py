@@ -28,7 +28,6 @@ from lora_watch.commands.layers import layer_table
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.norms import Measurement
 from lora_watch.stored.adapter import read_adapters
-from lora_watch.stored.figure import by_place
 from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
 from lora_watch.stored.weights import StoredError
 from tests.adapters.zoo import Experts, Net, adapted
@@ -311,16 +310,12 @@ def test_nothing_is_wrapped_in_a_pipe(saved: Path) -> None:
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
-def test_the_command_shows_the_layers_and_the_whole(saved: Path, tmp_path: Path) -> None:
-    shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved, "--figure", tmp_path / "a.svg")
+def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
+    shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved)
     assert shown.exit_code == 0, shown.output
     assert "/σ₁(W₀)\n" in shown.output
     assert "… and 25 more" in shown.output
     assert "28 layers (lora), 78,848 parameters, rank 8, s = α/r" in shown.output
-    assert "<svg" in (tmp_path / "a.svg").read_text()
-    kinds, blocks, grid = by_place(inspect_adapter(saved))
-    assert (len(kinds), blocks, grid.shape) == (7, ["0", "1", "2", "3"], (7, 4))
-    assert command(saved, "--figure", tmp_path / "a.gif").exit_code == 2
 
 
 def test_the_json_is_the_schemas(saved: Path) -> None:
