@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, find_learning_rate
+from lora_watch import LoraWatchCallback, LoraWatchError, find_learning_rate
+from lora_watch.generators import put_back
+from lora_watch.trainer import find_lr
 from tests.device import strict
 from tests.support import DEVICE, build_trainer, lora, tiny_model
 
@@ -64,3 +69,47 @@ def test_a_sweep_leaves_no_trace(tmp_path: Path) -> None:
     plain = built(tmp_path, dropout=0.1)
     plain.train()
     assert same(weights(plain), weights(trainer))
+
+
+def test_the_callback_finds_the_rate_and_trains_at_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(find_lr, "sweep_of", partial(find_lr.sweep_of, steps=20))
+    callback = LoraWatchCallback(find_lr=True, tensorboard=False, console=False)
+    trainer = built(tmp_path, callback, dropout=0.1)
+    trainer.train()
+    assert callback.found is not None
+    assert len(callback.found.curve) >= 10
+    plain = built(tmp_path, dropout=0.1, lr=trainer.args.learning_rate)
+    plain.train()
+    assert same(weights(plain), weights(trainer))
+
+
+class Spoiled(Trainer):
+    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        loss = super().compute_loss(model, inputs, *args, **kwargs)
+        return loss * float("nan") if self.state.global_step == 2 else loss
+
+
+def test_the_random_state_of_the_device_is_in_the_incident_record(tmp_path: Path) -> None:
+    after: dict[int, Tensor] = {}
+
+    class States(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            after[state.global_step] = torch.strict.get_rng_state()  # type: ignore[attr-defined]
+
+    callback = LoraWatchCallback(tensorboard=False, console=False, fail_on="error")
+    trainer = built(tmp_path, callback, States(), dropout=0.3, trainer_class=Spoiled)
+    with pytest.raises(LoraWatchError):
+        trainer.train()
+    incident = json.loads((tmp_path / "lora_watch" / "incident.json").read_text())
+    assert (incident["step"], incident["rng"]["step"]) == (3, 2)
+    assert not torch.equal(after[1], after[2])
+    ((kind, states),) = incident["rng"]["devices"].items()
+    assert (kind, [base64.b64decode(state) for state in states]) == (strict.NAME, [after[2].numpy().tobytes()])
+
+
+def test_a_pass_of_ours_may_draw_on_the_device() -> None:
+    before = torch.strict.get_rng_state()  # type: ignore[attr-defined]
+    with put_back(tiny_model()):
+        torch.rand(8, device=DEVICE)
+        assert not torch.equal(before, torch.strict.get_rng_state())  # type: ignore[attr-defined]
+    assert torch.equal(before, torch.strict.get_rng_state())  # type: ignore[attr-defined]
