@@ -72,7 +72,7 @@ class StoredAdapter:
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
     """Where ``a``, ``b`` and perhaps ``diagonal`` are in ``tensors``."""
-    diagonal: Mapping[str, int]
+    diagonal_blocks: Mapping[str, int]
     """Of ``a`` and ``b``: the number of blocks on the diagonal that the stored rows are cut into; 1 but in BD-LoRA."""
 
     @property
@@ -92,7 +92,7 @@ class StoredAdapter:
         stored = self.tensors[self.keys[part]].flatten(1)
         if str(stored.dtype).endswith("_x2"):
             raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
-        blocks = self.diagonal[part]
+        blocks = self.diagonal_blocks[part]
         return stored if blocks == 1 else torch.block_diag(*stored.chunk(blocks))
 
 
@@ -278,7 +278,7 @@ def _adapter(
         experts=experts,
         tensors=tensors,
         keys=keys,
-        diagonal=diagonal,
+        diagonal_blocks=diagonal,
     )
 
 
