@@ -72,11 +72,13 @@ class Cadence:
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
-        self._began = self._mark = self._clock(), self.guard.seconds
+        self._began = self._clock(), self.guard.seconds
+        self._mark = self._began[0], self.guard.inside
 
     @property
     def overhead(self) -> float:
-        """Share of the wall time since ``start_clock`` that was spent inside the guard, forward hooks included."""
+        """Share of the wall time since ``start_clock`` that was spent inside the guard, forward hooks included, and by
+        threads of ours."""
         return self._share_since(self._began)
 
     @property
@@ -153,8 +155,11 @@ class Cadence:
         self.norms_every = max(self.norms_every, step - self._last_norms)
 
     def _learn(self, done: int) -> None:
-        """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now."""
-        now = self._clock(), self.guard.seconds
+        """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now.
+
+        Threads of ours work for many steps at a time: what they spend counts for the share, not for one step.
+        """
+        now = self._clock(), self.guard.inside
         wall, spent = now[0] - self._mark[0], now[1] - self._mark[1]
         self._mark = now
         kind = self._norms, self._full
@@ -163,7 +168,7 @@ class Cadence:
         if self._settled is not None:
             self._for_full += spent if self._full else 0.0
         elif done - self._first_step >= FULL_AT_START:
-            self._settled = now
+            self._settled = now[0], self.guard.seconds
 
     def _affordable(self) -> tuple[bool, bool]:
         """Whether the coming step may have its norms measured, and everything."""

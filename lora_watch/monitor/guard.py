@@ -50,13 +50,26 @@ class Guard:
         self._report = report
         self._reported: set[str] = set()
         self._depth = 0
+        self.quiet = False
+        """A quiet door is open: what is inside it needs no second one."""
         self._began = 0.0
         self._seconds = 0.0
+        self.threads: list[Callable[[], float]] = []
+        """What says how much CPU time threads of ours have spent so far."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, has no threads."""
+        return {**vars(self), "threads": []}
+
+    @property
+    def inside(self) -> float:
+        """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
+        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
 
     @property
     def seconds(self) -> float:
-        """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
-        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
+        """``inside`` and the CPU time of our threads: in Python the training has to wait for that, too."""
+        return self.inside + sum(seconds() for seconds in self.threads)
 
     def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
@@ -123,18 +136,23 @@ class _Door:
 class _QuietDoor(_Door):
     """Gradients are off inside, and numpy says nothing of NaN and infinities, which are results here."""
 
-    __slots__ = ("_grad", "_quiet")
+    __slots__ = ("_grad", "_outermost", "_quiet")
 
     def __enter__(self) -> None:
         self._guard.enter()
         self._grad = torch.is_grad_enabled()
         if self._grad:
             torch.set_grad_enabled(False)
-        self._quiet = np.errstate(all="ignore")
-        self._quiet.__enter__()
+        if outermost := not self._guard.quiet:
+            self._quiet = np.errstate(all="ignore")
+            self._quiet.__enter__()
+            self._guard.quiet = True
+        self._outermost = outermost
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        self._quiet.__exit__(kind, error, trace)
+        if self._outermost:
+            self._guard.quiet = False
+            self._quiet.__exit__(kind, error, trace)
         if self._grad:
             torch.set_grad_enabled(True)
         return self._guard.leave(self._doing, error, self._aside)

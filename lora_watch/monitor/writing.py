@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from lora_watch.alerts import Alert
 from lora_watch.monitor.guard import Guard
 from lora_watch.records import Recovered, RunInfo, StepRecord
-from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, UpdateSink, Verdict
+from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, UpdateSink, Verdict
+
+
+def _thread_seconds(sink: ThreadSink) -> float:
+    return sink.thread_seconds
 
 
 class GuardedSinks:
@@ -18,6 +23,7 @@ class GuardedSinks:
         self.lost = 0
         """Optimizer steps that recoveries have discarded."""
         self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
+        guard.threads += [partial(_thread_seconds, sink) for sink in sinks if isinstance(sink, ThreadSink)]
 
     def start(self, run: RunInfo, step: int) -> None:
         for sink in self._sinks:

@@ -33,6 +33,7 @@ __all__ = [
     "ReportSink",
     "Sink",
     "TensorBoardSink",
+    "ThreadSink",
     "TrackioSink",
     "UpdateSink",
     "Verdict",
@@ -83,6 +84,16 @@ class UpdateSink(Protocol):
 
     def updated(self, step: int) -> None:
         """The weights now have ``step`` optimizer steps behind them, the last of which is not checked yet."""
+        ...
+
+
+@runtime_checkable
+class ThreadSink(Protocol):
+    """An optional property of a sink that has threads: what they spend is part of what monitoring costs."""
+
+    @property
+    def thread_seconds(self) -> float:
+        """CPU time of its threads so far."""
         ...
 
 

@@ -45,8 +45,7 @@ def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
     """``[n]``, as float32 with the format's own NaN where a number is unknown, if any is."""
     if reading.known.all():
         return reading.values
-    with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
-        marked = reading.values.astype(np.float32)
+    marked = reading.values.astype(np.float32)
     marked.view(np.uint32)[~reading.known] = tags.UNKNOWN_BITS
     return marked
 
@@ -90,12 +89,12 @@ def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, flo
         bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
         out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
     shown = {name: reading.measured for name, reading in readings.items() if everything or name in USUAL_METRICS}
+    for name in ONE_NUMBER_IS_ENOUGH:
+        if name in shown:
+            out[name] = float(np.fmax.reduce(shown.pop(name)))
     for name, numbers in zip(shown, quantiles(np.stack([*shown.values()])).tolist() if shown else ()):
         by_quantile = dict(zip(QUANTILES, numbers))
-        if name in ONE_NUMBER_IS_ENOUGH:
-            out[name] = by_quantile["max"]
-        else:
-            out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
+        out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
     return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
 
 

@@ -61,10 +61,10 @@ class TensorBoardSink:
 
     Two writers in one directory make TensorBoard's Python loader drop curves, so a writer that exists is shared.
 
-    The training thread only hands the numbers over; a thread of the sink's own turns them into events. Alerts are on
-    disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own pace. Closing
-    the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs thin out (see
-    ``thinning``). What goes wrong in the background is raised by the next call.
+    The training thread only hands the numbers over; a thread of the sink's own turns them into events, once a second.
+    Alerts are on disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own
+    pace. Closing the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs
+    thin out (see ``thinning``). What goes wrong in the background is raised by the next call.
 
     A writer of TensorBoard's that has failed once raises that for ever, to all who share it. So the disk is asked
     before each event, which is dropped where there is no room. Where the writer fails all the same, or its directory is
@@ -101,6 +101,8 @@ class TensorBoardSink:
         self._file: EventFile | None = None
         self._next_try = 0.0  # time.monotonic()
         self._background = Background("lora_watch-tensorboard")
+        self._let_go_seconds = 0.0
+        """What TensorBoard's threads have spent on files before this one."""
         self._thinning: Thinning[HandedOver] = Thinning()
         self._history = AlertHistory()
         self._run = RunInfo(adapters=())
@@ -155,6 +157,11 @@ class TensorBoardSink:
         if news:
             self._settle()
         self._check()
+
+    @property
+    def thread_seconds(self) -> float:
+        """See ``ThreadSink``. TensorBoard's threads are counted, which also write what others log."""
+        return self._background.seconds + self._let_go_seconds + (self._file.writer_seconds if self._file else 0.0)
 
     def flush(self) -> None:
         """Waits until all that was written is on disk, a minute at most. Called at the interpreter's end, too."""
@@ -241,6 +248,8 @@ class TensorBoardSink:
         """Forget the file, and leave its writer as it was found."""
         if self._writer is not None:
             vars(self._writer).pop("close", None)
+        if self._file is not None:
+            self._let_go_seconds += self._file.writer_seconds
         self._writer = self._file = None
 
 

@@ -21,6 +21,7 @@ class Run:
         guard: Any = self
         self.cadence = Cadence(every, cap, guard, lambda: self.now)
         self.costs = base, norms, full
+        self.inside = 0.0
         self.norms: list[int] = []
         self.full: list[int] = []
         self.shares: list[float] = []
@@ -35,6 +36,7 @@ class Run:
             due = self.cadence.due(self.step)
             cost = self.costs[due.norms + due.full]
             self.seconds += cost
+            self.inside += cost
             self.now += STEP + cost
             self.norms += [self.step] * due.norms
             self.full += [self.step] * due.full

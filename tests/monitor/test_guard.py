@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from collections.abc import Sequence
 
 import pytest
 import torch
 
+from lora_watch.alerts import Alert
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
+from lora_watch.monitor.writing import GuardedSinks
+from lora_watch.records import RunInfo, StepRecord
+from lora_watch.sinks import Verdict
 
 
 def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -48,6 +54,26 @@ def test_time_inside_counts_once_and_gradients_are_off_inside_alone() -> None:
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled()
     assert 0.02 <= guard.seconds <= time.perf_counter() - began
+
+
+def test_what_threads_of_sinks_spend_is_overhead_and_no_copys() -> None:
+    class Sink:
+        thread_seconds = 1.0
+
+        def start(self, run: RunInfo, step: int) -> None: ...
+
+        def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None: ...
+
+        def finish(self, verdict: Verdict, message: str | None) -> None: ...
+
+    guard, sink = Guard(), Sink()
+    GuardedSinks([sink], guard)
+    cadence = Cadence(1, 0.01, guard, lambda: clock)
+    clock = 0.0
+    cadence.start_clock()  # what they have spent before does not count
+    sink.thread_seconds, clock = 1.5, 10.0
+    assert cadence.overhead == pytest.approx(0.05)
+    assert copy.copy(guard).seconds == 0.0
 
 
 def test_what_takes_every_rank_hangs_on_no_clock() -> None:

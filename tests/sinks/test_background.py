@@ -30,6 +30,21 @@ def test_jobs_are_done_in_order_and_elsewhere() -> None:
     assert threading.get_ident() not in {thread for _, thread in done}
 
 
+def test_the_thread_wakes_for_many_jobs_at_a_time_and_at_once_for_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.sinks.background.PAUSE", 60.0)
+    background, done = Background("test"), []
+    background.do(lambda: done.append(0))
+    until = time.monotonic() + 60.0
+    while not done and time.monotonic() < until:
+        time.sleep(0.01)
+    for number in (1, 2):
+        background.do(lambda number=number: done.append(number))
+        time.sleep(0.05)
+    assert done == [0]
+    background.settle()
+    assert done == [0, 1, 2]
+
+
 def test_an_error_is_raised_once_and_stops_nothing_behind_it() -> None:
     background, done = Background("test"), []
 
@@ -65,6 +80,8 @@ def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, mo
     writer.add_scalar("theirs", 1.0, 60)
     writer.close()  # by its owner, who knows nothing of the sink
     assert "close" not in vars(writer)
+    if hasattr(time, "pthread_getcpuclockid"):
+        assert 0.0 < sink.thread_seconds < 60.0
     sink.finish("ok", None)
     monkeypatch.undo()
     with tensorboard(tmp_path, "python") as board:
