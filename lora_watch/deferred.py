@@ -158,4 +158,6 @@ def copies_done_on(device: torch.device) -> Callable[[], None]:
 
 
 def _numbers(tensor: Tensor) -> FloatArray:
+    if tensor.dtype == torch.float64 and tensor.ndim == 1 and tensor.device.type == "cpu":
+        return tensor.detach().numpy()
     return on_host(tensor).flatten().numpy()

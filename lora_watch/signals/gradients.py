@@ -21,8 +21,9 @@ from lora_watch.sharding import dtensor
 NAMES = ("a_grad_norm", "b_grad_norm")
 NAMES_DENSE = ("grad_norm",)
 
-SMALL = 1 << 18
-"""Numbers in all parameters on a CPU up to which a call costs more than a copy: those of one shape are then stacked."""
+SMALL, ALL_SMALL = 1 << 12, 1 << 21
+"""Numbers in a parameter on a CPU, and in all of them, up to which a call costs more than a copy: those of one shape
+are then stacked."""
 
 _foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 
@@ -89,8 +90,9 @@ class Parameters:
         self.shape = len(self.names), len(parameters)
         found = [(p, 0 if dense else row, i) for i, own in enumerate(parameters) for row, p in enumerate(own)]
         found = [item for item in found if sharded(item[0]) or (here(item[0]) if dense else whole(item[0]))]
-        spread = any(is_far(p.device) or sharded(p) for p, *_ in found)
-        stacked = not spread and sum(p.numel() for p, *_ in found) <= SMALL
+        spread = any(is_far(p.device) or p.device.type != "cpu" or sharded(p) for p, *_ in found)
+        sizes = [p.numel() for p, *_ in found]
+        stacked = not spread and max(sizes, default=0) <= SMALL and sum(sizes) <= ALL_SMALL
 
         def kind(item: tuple[nn.Parameter, int, int]) -> tuple[Any, ...]:
             return str(item[0].device), str(item[0].dtype), sharded(item[0]), tuple(item[0].shape) if stacked else ()
@@ -115,9 +117,7 @@ class Kind(NamedTuple):
         """The gradients that are there, those together that go into one call of ``norms``, and their places."""
         grads = [parameter.grad for parameter in self.parameters]
         there = [grad for grad in grads if grad is not None]
-        places = self.places
-        if len(there) < len(grads):
-            places = places[:, [grad is not None for grad in grads]]
+        places = self.places if len(there) == len(grads) else self.places[:, [grad is not None for grad in grads]]
         if not self.sharded:
             return [(there, places)] if there else []
         alike: dict[tuple[Any, ...], list[int]] = {}
@@ -132,9 +132,9 @@ class Kind(NamedTuple):
         """
         if self.sharded:
             return dtensor.norms(grads)
-        grads = [with_float64(grad) for grad in grads]
         if self.stacked:
             return torch.linalg.vector_norm(torch.stack(grads).flatten(1), order, dim=1, dtype=torch.float64)
+        grads = [with_float64(grad) for grad in grads]
         return torch.stack(_foreach_norm(grads, order, dtype=torch.float64 if order == 2 else None))
 
 
@@ -178,13 +178,20 @@ def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None
 
 @torch.no_grad()
 def sound_gradients(parameters: Parameters) -> Deferred[BoolArray]:
-    """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are."""
+    """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are.
+
+    It is seldom asked. Small ones on a CPU are copied, which takes less than looking, and looked at then.
+    """
     read = [(kind, *same) for kind in parameters.kinds if not kind.sharded for same in kind.read()]
+    copies = [(torch.stack(grads), where) for kind, grads, where in read if kind.stacked]
+    norms = [(kind.norms(grads, torch.inf), where) for kind, grads, where in read if not kind.stacked]
 
     def finish(values: Sequence[FloatArray]) -> BoolArray:
+        looked_at = [torch.isfinite(copy).flatten(1).all(1).numpy() for copy, _ in copies]
+        known = [*looked_at, *map(np.isfinite, values)]
         sound = np.ones(parameters.shape[1], dtype=bool)
-        for (_, _, where), largest in zip(read, values):
-            sound[where[1][~np.isfinite(largest)]] = False
+        for (_, where), finite in zip([*copies, *norms], known):
+            sound[where[1][~finite]] = False
         return sound
 
-    return Deferred([kind.norms(grads, torch.inf) for kind, grads, _ in read], finish)
+    return Deferred([norm for norm, _ in norms], finish)

@@ -111,9 +111,9 @@ class LossTap:
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
         value = torch.as_tensor(loss).detach()
-        value = value.double() if has_float64(value.device) else value.float()
         self.device = value.device
-        self._sum = value.clone() if self._sum is None else self._sum + value
+        value = value.to(torch.float64 if has_float64(value.device) else torch.float32, copy=True)
+        self._sum = value if self._sum is None else self._sum + value
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
