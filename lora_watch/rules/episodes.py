@@ -35,6 +35,8 @@ class Episodes:
 
     def __init__(self, rules: Sequence[Rule], every: int = 1, failed: Callable[[str, Exception], None] = _out):
         self.rules, self._failed = list(rules), failed
+        self._urgent = [rule for rule in self.rules if rule.urgent]
+        self._at_each_step = [rule for rule in self.rules if not rule.static]
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
@@ -69,10 +71,9 @@ class Episodes:
         except Exception as error:
             self._failed("looking at how the adapters began", error)
         record.derived["size before"] = self._size
-        for rule in self.rules:
-            rule.asks = rule.asks and urgent
-            if (urgent and not rule.urgent) or (rule.static and record.step != 0):
-                continue
+        for rule in self._urgent if urgent else self._at_each_step if record.step else self.rules:
+            if rule.asks and not urgent:
+                rule.asks = False
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
             try:
@@ -83,6 +84,8 @@ class Episodes:
 
     def _ask(self, rule: Rule, record: StepRecord, quiet: int, changed: list[Alert]) -> None:
         finding = rule.check(record)
+        if finding is None and rule.id not in self._open:
+            return
         explained = self._explained(rule, finding is not None, changed)
         if finding is not None and not explained:
             opened = self._hold(rule, finding, record.step)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.records import Reading, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.remedies import (
     ORDINARY_PACE,
@@ -54,6 +55,8 @@ class NonFiniteAdapter(Rule):
     yields_to = ("LW201",)
 
     def check(self, record: StepRecord) -> Finding | None:
+        if not record.spoiled and all(bool(np.isfinite(reading.values).all()) for reading in _places(record)):
+            return None
         bad, what, metric = self._where(record)
         if not bad.any():
             return None
@@ -101,6 +104,10 @@ class NonFiniteAdapter(Rule):
             if bad.any():
                 return bad, what, next(name for name in names if name in record.metrics)
         return np.zeros(total, dtype=bool), "", ""
+
+
+def _places(record: StepRecord) -> Iterator[Reading]:
+    return (record.metrics[name] for names, _ in _PLACES for name in names if name in record.metrics)
 
 
 MASKED_STEPS = 3

@@ -130,10 +130,11 @@ class UpdatesLostToRounding(Rule):
     """Such updates in a row so far."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        a, b = (self._changed_share(record, factor) for factor in "ab")
+        if a is None or b is None or not record.updated:
+            return None
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
-        shares = [self._changed_share(record, factor) for factor in "ab"]
-        a, b = shares
-        if a is None or b is None or not record.updated or not len(rates) or not rates.max() > 0:
+        if not len(rates) or not rates.max() > 0:
             return None
         least = np.fmin(a, b)
         known = np.isfinite(least)
@@ -167,7 +168,8 @@ class UpdatesLostToRounding(Rule):
     @staticmethod
     def _changed_share(record: StepRecord, factor: str) -> FloatArray | None:
         """``[n_adapters]``: the share of the factor's elements that changed; NaN where it had no gradient."""
-        shares, gradient = known_values(record, f"{factor}_changed"), known_values(record, f"{factor}_grad_norm")
+        shares = known_values(record, f"{factor}_changed")
+        gradient = None if shares is None else known_values(record, f"{factor}_grad_norm")
         return None if shares is None or gradient is None else np.where(gradient > 0, shares, np.nan)
 
 

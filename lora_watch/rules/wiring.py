@@ -280,6 +280,8 @@ class NoGradientInLayers(Rule):
             return None
         if a is None or b is None:
             return None
+        if (b > 0).all() and not any(self.without):
+            return None
         reached = ~(np.isnan(a) | (a == 0)) | ~(np.isnan(b) | (b == 0))
         reached |= ~(active & trainable)
         total = len(reached)
