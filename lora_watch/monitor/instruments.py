@@ -125,7 +125,9 @@ class Instruments:
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe: OutputRatioProbe | None = None
         self.base_loss = BaseLoss(model, ())
-        self._all: list[Instrument] = [self.gradients]
+        self._all: Sequence[Instrument] = [self.gradients]
+        self._of_any_step: Sequence[Instrument] = self._all
+        """The others read nothing unless norms are due."""
         self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
         self._note: Callable[[str], object] = str
 
@@ -170,7 +172,8 @@ class Instruments:
         )
         drift = [self._drift] if self._drift is not None else []
         others = [self._norms, self._magnitudes, changed, self._frozen, output_ratio]
-        self._all = [*drift, self.rates, self.gradients, *others] if adapters else [self.gradients]
+        self._of_any_step = [self.rates, self.gradients] if adapters else [self.gradients]
+        self._all = [*drift, *self._of_any_step, *others] if adapters else self._of_any_step
 
     @property
     def readable(self) -> bool:
@@ -179,7 +182,7 @@ class Instruments:
 
     @property
     def base_trainable(self) -> BoolArray | None:
-        """``[n_adapters]``: which base weights require a gradient, as of the latest measurement; None if unknown."""
+        """``[n_adapters]``: which base weights require a gradient, as of the latest full measurement."""
         return self._frozen.trainable
 
     @property
@@ -206,7 +209,9 @@ class Instruments:
         return self._probe.so_far() if self._probe is not None and seen else ready({}), not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        with self._gathered() if due.norms else nullcontext():
+        if not due.norms:
+            return merged([self._alone(instrument, due) for instrument in self._of_any_step])
+        with self._gathered():
             begun = merged([self._alone(instrument, due) for instrument in self._all])
         if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
             total = len(self.gradients.adapters)

@@ -52,6 +52,8 @@ class Loop:
         self._coming: StepRecord | None = None
         """What is known of a step whose update has not been applied yet."""
         self._started = False
+        self._looked = False
+        """The adapters are as they were, as of this step's clipping: before its update they need not be asked again."""
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
 
@@ -133,7 +135,7 @@ class Loop:
     @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
-        self._recorder.before_clipping()
+        self._looked = self._recorder.before_clipping() and self.run.searched
 
     @guarded("reading gradients", list)
     def before_update(self, loss: Loss, made: bool = False, targets: Tensor | None = None) -> list[Alert]:
@@ -145,7 +147,9 @@ class Loop:
         if not self._started:
             return []
         with self.guard("reading gradients"):
-            _look_again(self)
+            if not self._looked:
+                _look_again(self)
+            self._looked = False
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
@@ -177,7 +181,7 @@ class Loop:
         if not self._started:
             return []
         self._judge.done(self.steps + 1 if step is None else step)
-        self._coming = None
+        self._coming, self._looked = None, False
         with self.guard("measuring"):
             self._judge_waiting()
             dropped = self._recovery.settle(loss)

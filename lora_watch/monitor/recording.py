@@ -103,14 +103,15 @@ class Recorder:
         ):
             self._instruments.arm(step)
 
-    def before_clipping(self) -> None:
-        """See which gradients are finite before they are clipped."""
-        if not self.monitored.has_changed():  # else they are looked for anew first
-            self._instruments.gradients.see_unclipped()
+    def before_clipping(self) -> bool:
+        """See which gradients are finite before they are clipped. False if the adapters are to be looked for first."""
+        if self.monitored.has_changed():
+            return False
+        self._instruments.gradients.see_unclipped()
+        return True
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
-        self.monitored.live.refresh()
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
     def before_update(self, step: int, loss: Loss, targets: Tensor | None = None) -> StepRecord:
@@ -149,7 +150,7 @@ class Recorder:
             {},
             lr=lr,
             weight_decay=monitored.groups.weight_decay,
-            wiring=monitored.wiring(self._instruments.readable, self._instruments.base_trainable),
+            wiring=monitored.wiring(self._instruments.readable, self._instruments.base_trainable if due.full else None),
             retired=monitored.retired,
             updated=updated,
         )
@@ -165,6 +166,7 @@ class Recorder:
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
+        scalars: dict[str, float] = {}
         record = replace(
             taken.record,
             metrics=metrics,
@@ -177,12 +179,13 @@ class Recorder:
             full_every=None if self.monitored.dense else self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
+            scalars=scalars,
+            comparable=self._judge_loss and not dropped and not self._instruments.base_loss.why_not,
         )
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
-            scalars = self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
-            record = replace(record, scalars=scalars, comparable=not self._instruments.base_loss.why_not)
+            scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
         return self._with_source(record)
 
     def _with_source(self, record: StepRecord) -> StepRecord:
