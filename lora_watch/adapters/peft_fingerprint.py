@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from torch import nn
@@ -50,29 +50,30 @@ class Fingerprint:
             active=active if type(active) is str else key in active,
         )
 
-    def holds(self) -> bool:
-        """Everything is as it was. Raises KeyError where the adapter was deleted."""
-        key, layer, a, b = self.key, self.layer, self.a, self.b
-        active = layer["_active_adapter"]
-        return (
-            self.a_layers[key]._parameters["weight"] is a
-            and self.b_layers[key]._parameters["weight"] is b
-            and (a.requires_grad, b.requires_grad) == self.trained
-            and (self.addresses is None or (a.data_ptr(), b.data_ptr()) == self.addresses)
-            and layer["scaling"][key] == self.scale
-            and layer["_disable_adapters"] is self.disabled
-            and (key in layer["merged_adapters"]) is self.merged
-            and (active if type(active) is str else key in active) == self.active
-        )
-
 
 def unchanged(fingerprints: Sequence[Fingerprint]) -> Callable[[], bool]:
-    """What says whether everything is as it was at each of ``fingerprints``."""
+    """What says whether everything is as it was at each of ``fingerprints``; nothing is, where one was deleted.
+
+    One loop over tuples: with a call and the look-up of each field it would take half as long again.
+    """
+    known = [tuple(getattr(fingerprint, field.name) for field in fields(fingerprint)) for fingerprint in fingerprints]
 
     def same() -> bool:
         try:
-            return all(fingerprint.holds() for fingerprint in fingerprints)
+            for key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active in known:
+                if (
+                    a_layers[key]._parameters["weight"] is not a
+                    or b_layers[key]._parameters["weight"] is not b
+                    or (a.requires_grad, b.requires_grad) != trained
+                    or (addresses is not None and (a.data_ptr(), b.data_ptr()) != addresses)
+                    or layer["scaling"][key] != scale
+                    or layer["_disable_adapters"] is not disabled
+                    or (key in layer["merged_adapters"]) is not merged
+                    or (now if type(now := layer["_active_adapter"]) is str else key in now) != active
+                ):
+                    return False
         except KeyError:  # deleted
             return False
+        return True
 
     return same

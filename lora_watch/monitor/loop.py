@@ -270,8 +270,9 @@ class Loop:
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step."""
+        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
         self.flush()
+        self._judge.sinks.flush()
         return self._judge.state_dict() | self._recorder.state_dict() | {"recovery": self._recovery.state_dict()}
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")

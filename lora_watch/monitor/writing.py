@@ -23,7 +23,8 @@ class GuardedSinks:
         self.lost = 0
         """Optimizer steps that recoveries have discarded."""
         self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
-        guard.threads += [partial(_thread_seconds, sink) for sink in sinks if isinstance(sink, ThreadSink)]
+        self._thread_sinks = [sink for sink in sinks if isinstance(sink, ThreadSink)]
+        guard.threads += [partial(_thread_seconds, sink) for sink in self._thread_sinks]
 
     def start(self, run: RunInfo, step: int) -> None:
         for sink in self._sinks:
@@ -39,6 +40,11 @@ class GuardedSinks:
         for sink in self._sinks:
             with self._guard(f"writing with {type(sink).__name__}", aside=True):
                 sink.write(record, list(alerts))
+
+    def flush(self) -> None:
+        for sink in self._thread_sinks:
+            with self._guard(f"flushing {type(sink).__name__}", aside=True):
+                sink.flush()
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         for sink in self._sinks:

@@ -89,11 +89,15 @@ class UpdateSink(Protocol):
 
 @runtime_checkable
 class ThreadSink(Protocol):
-    """An optional property of a sink that has threads: what they spend is part of what monitoring costs."""
+    """What a sink has, optionally, that writes in threads of its own."""
 
     @property
     def thread_seconds(self) -> float:
-        """CPU time of its threads so far."""
+        """CPU time of its threads so far: part of what monitoring costs."""
+        ...
+
+    def flush(self) -> None:
+        """A checkpoint is about to be saved, and what has been written is to be on disk: waits for that."""
         ...
 
 
