@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
+from lora_watch import Monitor
 from lora_watch.sinks import TensorBoardSink, tags
 from lora_watch.sinks.background import MOST_WAITING, Background
 from tests.sinks.backend import tensorboard
@@ -87,6 +90,15 @@ def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, mo
     with tensorboard(tmp_path, "python") as board:
         assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == list(range(60))
         assert board.scalars("theirs") == [(60, 1.0)]
+
+
+def test_a_checkpoint_finds_the_events_of_its_step_on_disk(tmp_path: Path) -> None:
+    with Monitor(torch.nn.Linear(2, 2), console=False, sinks=[TensorBoardSink(directory=tmp_path)]) as monitor:
+        for step in range(1, 4):
+            monitor.step(loss=1.0 / step)
+        monitor.state_dict()
+        (path,) = tmp_path.glob("events.*")
+        assert max(event.step for event in EventFileLoader(str(path)).Load()) == 3
 
 
 def test_a_full_disk_is_said_by_the_next_write_and_costs_what_could_not_be_written(
