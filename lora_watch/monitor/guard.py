@@ -59,7 +59,7 @@ class Guard:
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has no threads."""
-        return {**vars(self), "threads": []}
+        return {**vars(self), "threads": [], "quiet": False}
 
     @property
     def inside(self) -> float:
