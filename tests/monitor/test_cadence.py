@@ -17,11 +17,10 @@ class Run:
     """A run in which a step takes ``STEP`` and what measuring it costs: ``base``, ``norms`` or ``full``."""
 
     def __init__(self, cap: float, *, base: float = 0.0, norms: float, full: float, every: int = 1, first: int = 0):
-        self.now = self.seconds = 0.0
+        self.now = self.seconds = self.inside = 0.0
         guard: Any = self
         self.cadence = Cadence(every, cap, guard, lambda: self.now)
         self.costs = base, norms, full
-        self.inside = 0.0
         self.norms: list[int] = []
         self.full: list[int] = []
         self.shares: list[float] = []

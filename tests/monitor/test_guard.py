@@ -68,10 +68,9 @@ def test_what_threads_of_sinks_spend_is_overhead_and_no_copys() -> None:
 
         def finish(self, verdict: Verdict, message: str | None) -> None: ...
 
-    guard, sink = Guard(), Sink()
+    guard, sink, clock = Guard(), Sink(), 0.0
     GuardedSinks([sink], guard)
     cadence = Cadence(1, 0.01, guard, lambda: clock)
-    clock = 0.0
     cadence.start_clock()  # what they have spent before does not count
     sink.thread_seconds, clock = 1.5, 10.0
     assert cadence.overhead == pytest.approx(0.05)
