@@ -196,7 +196,7 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
 class OnHost:
     """An adapter's factors, copied to the CPU in float64."""
 
-    middle = None
+    diagonal = None
 
     def __init__(self, adapter: Any):
         self.scale = adapter.scale
