@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -154,14 +155,14 @@ class EventFile:
 
 
 def _of_writers() -> float:
-    """CPU time of the threads in which TensorBoard's writers compute checksums; 0 where no thread has a clock."""
-    clock = getattr(time, "pthread_getcpuclockid", None)
-    if clock is None:
-        return 0.0
+    """CPU time of the threads in which TensorBoard's writers compute checksums; 0 where the system does not say."""
     writers = (thread for thread in threading.enumerate() if type(thread).__module__.startswith("tensorboard."))
-    with suppress(OSError):  # one has just ended
-        return sum(time.clock_gettime(clock(thread.ident)) for thread in writers if thread.ident is not None)
-    return 0.0
+    seconds = 0.0
+    for thread in writers:
+        with suppress(OSError, ValueError):  # no Linux, or the thread has just ended
+            on_cpu, *_ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()
+            seconds += int(on_cpu) / 1e9
+    return seconds
 
 
 def ask_the_disk(directory: str | os.PathLike[str]) -> None:
