@@ -66,6 +66,12 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
+@pytest.fixture(autouse=True)
+def events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A disk that is full for five steps is met: gathered for a second, their events would come when it is mended."""
+    monkeypatch.setattr("lora_watch.sinks.background.PAUSE", 0.0)
+
+
 def trained(folder: Path, callbacks: list[Any], tensorboard: bool) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     trainer = build_trainer(
