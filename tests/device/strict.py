@@ -6,7 +6,7 @@ CPU's together with one of the device's is refused as CUDA refuses it. Whatever 
 stack: ``waits()``. ``refuse({"float64"})`` makes it a device without float64, as MPS is one.
 
 The kernels are the CPU's, so that every model and optimizer runs. What it does not have: streams that overtake each
-other, a second device, collectives, graphs.
+other, a second device, collectives of its own (`ranks.py` has gloo do them), graphs.
 
 The library is compiled once for a version of torch and of the source, whoever of several processes comes first, by the
 compiler alone: torch's own builder needs ninja and Python's headers, and its lock outlives a process that was killed.
