@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from lora_watch.records import StepRecord
 
 SLIGHT, CLEAR = 1.03, 1.1
-"""The loss with the adapters over that without, from which two comparisons in a row, or one alone, are taken for
-harm."""
+"""The loss with the adapters over that without, from which three comparisons in a row, or two, are taken for harm."""
 PAUSE = 4
 """Steps after a comparison that shows no harm before the next one."""
 

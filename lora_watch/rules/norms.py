@@ -70,7 +70,8 @@ class NormExplosion(Rule):
 
     The size is the depth-scaled output ratio, or ``relative_spectral_norm`` scaled alike where that is unavailable.
     Fires when the size is above ``threshold_if_worse`` and a training batch has a higher loss with the adapters than
-    without: by 10 % once, or by 3 % twice in a row. The batch is computed when
+    without: by 10 % twice in a row, or by 3 % three times. Above ``threshold`` 10 % once is enough. The batch is
+    computed when
 
     - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
       loss has not improved yet, or
@@ -104,14 +105,15 @@ class NormExplosion(Rule):
     warm_up: int = field(default=0, init=False)
     """The step at which it was reached."""
     began: list[float] = field(default_factory=list, init=False)
-    harmed: int = field(default=0, init=False)
-    """Comparisons in a row in which the adapters did harm."""
+    slight: int = field(default=0, init=False)
+    clear: int = field(default=0, init=False)
+    """Comparisons in a row in which the adapters did slight or clear harm."""
     compared_at: int = field(default=0, init=False)
     """The step of the latest comparison."""
 
     @property
     def evidence(self) -> int:
-        return super().evidence + PAUSE
+        return super().evidence + PAUSE + 2
 
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)
@@ -127,7 +129,8 @@ class NormExplosion(Rule):
         compares = self.compare and record.comparable
         early = sound_steps(record) < LEARNED and record.step <= EARLY + self.warm_up
         too_large = record.step >= 3 and size.overall > always and not improved(record)
-        harm = self._harm(record, too_large or (early and size.overall > if_worse / 2.0))
+        suspected = too_large or ((early or self.slight > 0) and size.overall > if_worse / 2.0)
+        harm = self._harm(record, suspected, enough=1 if size.overall > always else 2)
         if harm is not None and size.overall > if_worse:
             why, threshold = f", and {harm}", if_worse
         elif not compares and early and size.overall > if_worse and _worse(record, self.loss_factor):
@@ -163,13 +166,17 @@ class NormExplosion(Rule):
         weights = known_values(record, "relative_spectral_norm")
         return super().has_evidence(record) or (weights is not None and bool(np.isfinite(weights).any()))
 
-    def _harm(self, record: StepRecord, suspected: bool) -> Compared | None:
-        """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""
+    def _harm(self, record: StepRecord, suspected: bool, enough: int) -> Compared | None:
+        """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due.
+
+        ``enough``: comparisons in a row with clear harm; of slight harm it takes three.
+        """
         now = compared(record)
         if now is not None:
-            self.harmed = self.harmed + 1 if now.harms(SLIGHT) else 0
+            self.slight = self.slight + 1 if now.harms(SLIGHT) else 0
+            self.clear = self.clear + 1 if now.harms(CLEAR) else 0
             self.compared_at = record.step
-        pause = PAUSE if self.harmed == 0 and self.compared_at else 0
+        pause = PAUSE if self.slight == 0 and self.compared_at else 0
         self.asks = (
             self.compare
             and record.comparable
@@ -177,7 +184,7 @@ class NormExplosion(Rule):
             and not self.holds
             and record.step >= self.compared_at + pause
         )
-        return now if now is not None and (self.harmed > 1 or now.harms(CLEAR)) else None
+        return now if now is not None and (self.clear >= enough or self.slight > 2) else None
 
 
 @dataclass
