@@ -69,9 +69,9 @@ class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
     The size is the depth-scaled output ratio, or ``relative_spectral_norm`` scaled alike where that is unavailable.
-    Fires when the size is above ``threshold_if_worse`` and a training batch has a higher loss with the adapters than
-    without: by 10 % twice in a row, or by 3 % three times. Above ``threshold`` 10 % once is enough. The batch is
-    computed when
+    Fires when the size is above ``threshold_if_worse`` and training batches have a higher loss with the adapters than
+    without. Two batches in a row must be higher by 10 %, or three by 3 %. Above ``threshold`` one batch is enough, by
+    10 %. Batches are computed when
 
     - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
       loss has not improved yet, or
