@@ -54,7 +54,7 @@ class Fingerprint:
 def unchanged(fingerprints: Sequence[Fingerprint]) -> Callable[[], bool]:
     """What says whether everything is as it was at each of ``fingerprints``; nothing is, where one was deleted.
 
-    One loop over tuples: with a call and the look-up of each field it would take half as long again.
+    One loop over tuples: with a call and the lookup of each field it would take half as long again.
     """
     known = [tuple(getattr(fingerprint, field.name) for field in fields(fingerprint)) for fingerprint in fingerprints]
 
