@@ -117,7 +117,7 @@ def local_model(name: str) -> Path | None:
     """
     if Path(name).exists():
         return Path(name)
-    from transformers.utils import cached_file
+    from transformers.utils.hub import cached_file
 
     try:
         found = cached_file(name, "config.json", local_files_only=True)

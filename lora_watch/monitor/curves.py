@@ -96,9 +96,9 @@ class Curves:
 
 
 def _point(record: StepRecord) -> _Point:
-    known = record.loss is not None
+    loss = math.nan if record.loss is None else record.loss
     size = math.nan if record.size is None else record.size
-    return _Point(record.step, record.loss if known else math.nan, known and not math.isfinite(record.loss), size)
+    return _Point(record.step, loss, record.loss is not None and not math.isfinite(loss), size)
 
 
 def _both(one: _Point, other: _Point) -> _Point:

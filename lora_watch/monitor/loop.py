@@ -33,13 +33,17 @@ class _Over(NoRecovery):
         return self._state
 
 
-class Loop:
-    """What happens at each event of a training. See ``Monitor``."""
+class _Counted:
+    """What this process knows of all its runs."""
 
     started: ClassVar[int] = 0
     """How many runs have begun to be monitored in this process."""
     unjudged: ClassVar[int] = 0
     """How many of them have no verdict so far, or ``unknown``."""
+
+
+class Loop(_Counted):
+    """What happens at each event of a training. See ``Monitor``."""
 
     def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: NoRecovery):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
