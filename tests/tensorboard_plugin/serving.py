@@ -109,7 +109,7 @@ def server(
         [*command, "--reload_interval=1", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
     ) as process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 180
             while not fetch(address, ready):
                 if process.poll() is not None or time.monotonic() > deadline:
                     process.kill()
