@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.browser import browser as browser
 from tests.processes import Python
 from tests.shared import once
 

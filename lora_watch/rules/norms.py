@@ -113,7 +113,7 @@ class NormExplosion(Rule):
 
     @property
     def evidence(self) -> int:
-        return super().evidence + PAUSE + 2
+        return super().evidence + PAUSE
 
     def check(self, record: StepRecord) -> Finding | None:
         self.began = began_with(record, self.began)

@@ -17,7 +17,6 @@ from lora_watch.page.writing import MOST_BYTES, write_page
 from lora_watch.runs import UnreadableError
 from tests.shared import once
 from tests.tensorboard_plugin.axe import serious
-from tests.tensorboard_plugin.conftest import browser as browser
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
 from tests.tensorboard_plugin.tab import MAGENTA, VIEWS
 

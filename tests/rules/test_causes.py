@@ -267,12 +267,13 @@ def test_one_loss_that_is_far_out_is_no_bad_start(rest: float, fires: bool) -> N
 @pytest.mark.parametrize(
     ("size", "ratio", "found"),
     [
-        pytest.param(3.0, 1.2, [3], id="one clear comparison"),
-        pytest.param(3.0, 1.05, [4], id="two in a row"),
+        pytest.param(3.0, 1.2, [4], id="two clear comparisons"),
+        pytest.param(13.0, 1.2, [3], id="one clear comparison at a far too large size"),
+        pytest.param(3.0, 1.05, [5], id="three in a row"),
         pytest.param(3.0, 1.02, [], id="within what a batch leaves open"),
         pytest.param(3.0, 0.8, [], id="the adapters help, though the loss has risen"),
         pytest.param(1.4, 1.2, [], id="of an ordinary size"),
-        pytest.param(3.0, math.nan, [3], id="not a number with the adapters"),
+        pytest.param(3.0, math.nan, [4], id="not a number with the adapters"),
     ],
 )
 def test_a_loss_with_and_without_the_adapters_decides(size: float, ratio: float, found: list[int]) -> None:

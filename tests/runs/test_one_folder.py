@@ -86,8 +86,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     ]
     assert first["notes"] == third["notes"] == []
     assert "LW102" in {alert["rule"] for alert in second["alerts"]}
-    ids = [parse(line)["run_id"] for line in (out / "lora_watch" / "alerts.jsonl").read_bytes().splitlines()]
-    assert second["run_id"] not in ids
+    assert not (out / "lora_watch" / "alerts.jsonl").exists()  # the alerts of the second run are in its own folder
     assert not (out / "lora_watch" / "incident.json").exists()
     assert parse((out / "lora_watch-2" / "incident.json").read_bytes())["run_id"] == second["run_id"]
     assert len(list((out / "runs").iterdir())) == 3

@@ -216,7 +216,7 @@ def test_hyperparameter_search(tmp_path: Path) -> None:
     done = optuna.load_study(study_name="hp", storage=f"sqlite:///{study}").trials
     assert [trial.state.name for trial in done] == ["COMPLETE", "COMPLETE", "PRUNED", "COMPLETE", "COMPLETE"]
     gc.collect()
-    assert [model() for model in models if model() is not None] == [trainer.model], "that of the last trial alone"
+    assert sum(model() is not None for model in models) <= 1, "that of the last trial at most"
     for trial in done:
         report = json.loads((tmp_path / f"run-{trial.number}" / "lora_watch" / "report.json").read_text())
         config = space.configuration(trial.params)

@@ -1,9 +1,7 @@
-"""A log directory that the tests of this folder share, and the browser."""
+"""A log directory that the tests of this folder share."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,9 +16,6 @@ from tests.tensorboard_plugin.serving import server
 from tests.tensorboard_plugin.tab import Tab
 
 STEPS = 30
-CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-sync"]
-ARGUMENTS += ["--disable-component-update"]
 
 
 @pytest.fixture(scope="session")
@@ -33,28 +28,6 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
         write_broken_run(folder / f"broken {HOSTILE}")
 
     return once(tmp_path_factory, "logdir", make)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Any]:
-    """Where no browser can be started: a failure in CI, a skip elsewhere."""
-    try:
-        from playwright.sync_api import Error, sync_playwright
-    except ImportError as error:
-        _no_browser(f"Playwright is not installed: {error}")
-    with sync_playwright() as playwright:
-        try:
-            found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
-        except Error as error:
-            _no_browser(f"Chromium did not start from {CHROMIUM}: {error}")
-        yield found
-        found.close()
-
-
-def _no_browser(why: str) -> None:
-    if os.environ.get("CI"):
-        pytest.fail(why)
-    pytest.skip(why)
 
 
 @pytest.fixture(scope="module", params=list(LOADERS))
