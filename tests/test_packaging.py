@@ -72,8 +72,8 @@ def core_files() -> list[Path]:
 @pytest.mark.parametrize("file", core_files(), ids=lambda file: str(file.relative_to(PACKAGE)))
 def test_the_core_imports_torch_and_numpy_alone(file: Path):
     foreign = imports(file) - sys.stdlib_module_names - {"torch", "numpy", "lora_watch"}
-    # Imported only for a weight that bitsandbytes itself has made, so it is there, and for a picture that is asked for.
-    assert foreign == {"quantised.py": {"bitsandbytes"}, "curves.py": {"matplotlib"}}.get(file.name, set())
+    # Imported only for a weight that bitsandbytes itself has made, so it is there.
+    assert foreign == ({"bitsandbytes"} if file.name == "quantised.py" else set())
 
 
 def test_transformers_is_known_to_few_files():

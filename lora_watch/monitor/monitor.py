@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from lora_watch.alerts import Alert, LoraWatchError
 from lora_watch.figures import Picture
 from lora_watch.monitor.cadence import Cadence
-from lora_watch.monitor.curves import Curves
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.interrupts import in_words
@@ -32,6 +31,7 @@ from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
 from lora_watch.sharding.joining import Wrappers
 from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
+from lora_watch.sinks.curves import Curves
 from lora_watch.sinks.last_good_parts import part_keepers
 from lora_watch.sinks.standard import own_run, standard_sinks
 

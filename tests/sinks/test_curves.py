@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lora_watch import Monitor, StepRecord
-from lora_watch.monitor.curves import MOST_POINTS, Curves
 from lora_watch.records import RunInfo
+from lora_watch.sinks.curves import MOST_POINTS, Curves
 from tests.monitor.test_monitor import built
 from tests.support import stdlib_blocks
 
