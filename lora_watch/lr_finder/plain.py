@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -36,8 +37,7 @@ def find_in_loop(
     settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
     monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
     parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
-    progress = Progress(steps, hidden=not is_first())
-    with put_back(parts) as left, torch.enable_grad():
+    with put_back(parts) as left, torch.enable_grad(), closing(Progress(steps, hidden=not is_first())) as progress:
         try:
             monitor.start()
             refuse_nothing_to_train(monitor)
@@ -49,7 +49,6 @@ def find_in_loop(
                 monitor.after_update(loss)
                 progress.advance(seen.add())
         finally:
-            progress.close()
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
     return replace(seen.suggestion(ratios), left=tuple(left))
 

@@ -31,7 +31,7 @@ class Curve:
     losses: FloatArray
     """Mean training loss of each whole optimizer step."""
     sizes: FloatArray
-    """Depth-scaled output ratio: its p90 over layers times the number of blocks; NaN where it was not measured."""
+    """Depth-scaled output ratio: its p90 over layers times ``RunInfo.depth``; NaN where it was not measured."""
 
     def __len__(self) -> int:
         return len(self.rates)

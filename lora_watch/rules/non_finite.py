@@ -147,7 +147,7 @@ class NonFiniteLoss(Rule):
     jump: float = 100.0
     """How many times the gradients of the step before must have been the usual ones to be its cause."""
     size: float = 12.0
-    """``output_ratio`` (90th percentile over layers, times blocks) from which on the adapters are its cause."""
+    """``output_ratio`` (90th percentile over layers, times depth) from which on the adapters are its cause."""
     gradients: list[float] = field(default_factory=list, init=False)
     """Norms of the latest steps whose loss was a number."""
     seen: int = field(default=0, init=False)

@@ -23,7 +23,7 @@ for B, steps of 0.09, 0.14 and 0.22 gave 0.73, 0.80 and 0.88 of the best gain on
 PLUS = 4.0
 """From this ratio of the two rates on that counts."""
 AIM = 1.5
-"""output_ratio (90th percentile over layers, times blocks) at the end of a run that remedies aim at."""
+"""output_ratio (90th percentile over layers, times depth) at the end of a run that remedies aim at."""
 EASY_OUTPUT = 0.15
 """What one full step may add to that where remedies raise the learning rate. Good runs of the corpus added up to 0.19
 on MiniLM, 0.27 on SmolLM2 and 0.75 on the packaged Llama; the mildest of the damaged ones 0.42, 0.81 and 0.93."""
@@ -91,7 +91,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
 def stronger_by(reach: float, step: float) -> float:
     """By how much s·lr should go up, from 2 on: to an end near ``AIM``, and to a first full step of ``EASY_OUTPUT``.
 
-    Both sizes have been measured, as output_ratio (90th percentile over layers, times blocks): ``reach`` is that by the
+    Both sizes have been measured, as output_ratio (90th percentile over layers, times depth): ``reach`` is that by the
     end as if every update agreed, ``step`` what one update at the full learning rate has added, at most. Both follow
     s·lr: on the models of the corpus ``step`` within a fifth over rates that differ 1,000 times, the end within 1.6.
     """
@@ -212,7 +212,7 @@ def why_strong(record: StepRecord) -> list[str]:
 
 
 ORDINARY_SIZE = 2.5
-"""Up to this output_ratio (90th percentile over layers, times blocks) adapters are of an ordinary size: damaged and
+"""Up to this output_ratio (90th percentile over layers, times depth) adapters are of an ordinary size: damaged and
 diverged runs of the corpus reached 2.7 at least."""
 SOUND = 50
 """Steps at which the loss lay below its start after which the settings are no longer the first suspect."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.alerts import Severity
-from lora_watch.records import BoolArray, StepRecord
+from lora_watch.records import AdapterInfo, BoolArray, RunInfo, StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     ORDINARY_PACE,
@@ -57,54 +57,58 @@ class AggressiveScale(Rule):
     far: float = 32.0
 
     def check(self, record: StepRecord) -> Finding | None:
-        adapters = record.run.adapters
-        if not adapters or not is_adaptive(record.run) or _is_found(record):
+        run = record.run
+        if not run.adapters or not is_adaptive(run) or _is_found(record):
             return None
-        lr = record.run.per_adapter(record.run.peak_lr)
-        scale = np.array([abs(a.scale) for a in adapters])
-        predicted = first_steps(record.run)
-        size = first_step_of(record.run)
-        hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
+        lr = run.per_adapter(run.peak_lr)
+        scale = np.array([abs(a.scale) for a in run.adapters])
+        predicted, size = first_steps(run), first_step_of(run)
         too_large = size > self.first_step
+        hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
         far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(size))
         if not (hot | far).any() and not too_large:
             return None
-        worst = int(np.argmax(np.where(np.isnan(lr), scale * 1e-12, scale * lr)))
-        change = self._weaker(record, worst, size)
+        worst = int(np.nanargmax(scale * lr if np.isfinite(lr).any() else scale))
+        adapter, rate = run.adapters[worst], float(lr[worst])
+        if too_large:
+            metric, threshold = "relative_norm", self.first_step
+        elif run.peak_lr:
+            metric, threshold = "effective_lr", self.scale * self.lr
+        else:
+            metric, threshold = "scale", self.far
+        warns = bool(too_large or far.any())
+        change = self._weaker(record, adapter, rate)
         return Finding(
-            f"{self._message(record, worst, size, bool(too_large or far.any()))}.",
+            f"{self._message(run, adapter, rate, warns)}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if too_large else [],
-            metric="relative_norm" if too_large else "effective_lr" if record.run.peak_lr else "scale",
-            threshold=self.first_step if too_large else self.scale * self.lr if record.run.peak_lr else self.far,
+            metric=metric,
+            threshold=threshold,
             causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
             if scale[worst] > ORDINARY_SCALE
             else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
             remedies=change.words,
             settings=change.settings,
-            severity=Severity.WARNING if too_large or far.any() else Severity.INFO,
+            severity=Severity.WARNING if warns else Severity.INFO,
         )
 
-    def _message(self, record: StepRecord, worst: int, size: float, too_high: bool) -> str:
-        adapter, lr = record.run.adapters[worst], record.run.per_adapter(record.run.peak_lr)[worst]
+    def _message(self, run: RunInfo, adapter: AdapterInfo, rate: float, warns: bool) -> str:
         scale = f"{abs(adapter.scale):g} ({adapter.scale_formula})"
-        if math.isnan(lr):
+        if math.isnan(rate):
             return f"The scale {scale} is too high for an ordinary learning rate (threshold {self.far:g})"
-        verdict = "too high" if too_high else "above the rule of thumb"
-        message = f"s·lr = {abs(adapter.scale) * lr:.2g} is {verdict}: scale {scale} × learning rate {lr:g}"
-        if math.isfinite(size):
-            blocks = count(record.run.blocks, "block")
-            message += f". The first full step adds {size:.2g} of the weights' norm, summed over {blocks} (threshold "
-            message += f"{self.first_step:g})"
+        verdict = "too high" if warns else "above the rule of thumb"
+        message = f"s·lr = {abs(adapter.scale) * rate:.2g} is {verdict}: scale {scale} × learning rate {rate:g}"
+        if math.isfinite(size := first_step_of(run)):
+            message += f". The first full step adds {size:.2g} of the weights' norm, summed over "
+            message += f"{count(run.blocks, 'block')} (threshold {self.first_step:g})"
         return message
 
-    def _weaker(self, record: StepRecord, worst: int, size: float) -> Change:
+    def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float) -> Change:
         """To an easy first step; to the rule of thumb where the size of that step is unknown."""
-        adapter, lr = record.run.adapters[worst], record.run.per_adapter(record.run.peak_lr)[worst]
-        if math.isnan(lr) and adapter.alpha is not None:
+        if math.isnan(rate) and adapter.alpha is not None:
             alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
             return Change([with_alpha(adapter, alpha)], {"lora_alpha": alpha})
-        thumb = abs(adapter.scale) * lr / (self.scale * self.lr)
-        return weaker(record, weaker_by(record, otherwise=max(thumb, abs(adapter.scale) / ORDINARY_SCALE)))
+        thumb = abs(adapter.scale) * rate / (self.scale * self.lr)
+        return weaker(record, weaker_by(record, otherwise=max(abs(adapter.scale) / ORDINARY_SCALE, thumb)))
 
 
 def _is_found(record: StepRecord) -> bool:
