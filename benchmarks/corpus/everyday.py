@@ -18,6 +18,7 @@ CELLS: dict[str, Callable[[Spec], object]] = {
     "order of the data": lambda spec: spec.order,
     "model": lambda spec: spec.base,
     "text or task": lambda spec: spec.task,
+    "learning rate": lambda spec: "up to 0.005" if spec.lr <= 5e-3 else "higher",
 }
 """What the second grid varies."""
 SEEN = (
@@ -48,10 +49,13 @@ def cells(runs: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> str:
     worst = max(found)
     total = ["everything", "", *_cell(list(said), outcomes, said)]
     heads = ["by", "", "good", "false ERRORs", "false WARNINGs", "damaged, diverged", "named ERROR", "wasted named"]
-    planned = len(list(everyday(held_out=all(spec.held_out for spec in said))))
+    held_out = all(spec.held_out for spec in said)
+    planned = len(list(everyday(held_out)))
+    wrong = [s for s in said if outcomes[s].label == "good" and first(said[s], Severity.ERROR) is not None]
     return (
-        f"{len(said)} of {planned} planned runs are trained. {SEEN}\n\n"
+        f"{len(said)} of {planned} planned runs are trained. {SEEN if held_out else ''}\n\n"
         + table(heads, [total, *rows])
+        + f"\n\nThe false ERRORs: {', '.join(spec.name for spec in wrong) or 'none'}."
         + f"\n\nThe worst cell of {len(found)} is {worst[1]}: {worst[2]} of {worst[3]} good runs have a WARNING or an "
         f"ERROR, and {worst[4]} of {worst[5]} damaged or diverged ones have no ERROR."
     )
