@@ -50,15 +50,17 @@ def test_the_address_belongs_to_the_tab_that_is_open(tab: Tab) -> None:
 
 def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Path, browser: Any) -> None:
     run = run_of(4)
-    write(tmp_path / "here", run, [record_of(run, step) for step in range(1, 6)])
-    with server(tmp_path, "python") as address:
+    runs = tmp_path / "runs"
+    for folder in (runs / "here", tmp_path / "later"):
+        write(folder, run, [record_of(run, step) for step in range(1, 6)])
+    with server(runs, "python") as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         tab = Tab(page, address)
         frame = tab.open(view="layer", run="later", adapter=run.adapters[2].name, step=3)
         assert "no run “later”" in frame.inner_text("#view .notes")
         assert frame.eval_on_selector("#run", "select => select.value") == "here"
         assert "run=later" in tab.hash()
-        write(tmp_path / "later", run, [record_of(run, step) for step in range(1, 6)])
+        (tmp_path / "later").rename(runs / "later")  # all its steps at once
 
         def arrived() -> bool:
             tab.after(lambda: frame.click("#refresh"))
