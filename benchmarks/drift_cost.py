@@ -14,7 +14,7 @@ import sys
 
 import torch
 
-from lora_watch.norms import AdapterBank, Snapshot
+from lora_watch.measurement.norms import AdapterBank, Snapshot
 
 
 def main() -> None:

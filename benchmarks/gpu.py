@@ -37,11 +37,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_watch import Monitor, find_adapters
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms import AdapterBank
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.monitor import cadence
 from lora_watch.monitor.cadence import FULL_AT_START, Cadence
-from lora_watch.norms import AdapterBank
-from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.records import Due
 
 
 class Shape(NamedTuple):

@@ -31,15 +31,15 @@ from torch import Tensor, nn
 
 from lora_watch import Monitor
 from lora_watch.adapters.live import Live
-from lora_watch.deferred import Deferred
+from lora_watch.base.deferred import Deferred
+from lora_watch.measurement.norms import AdapterBank, bank, output_ratio, portion
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
+from lora_watch.measurement.norms.sample import FrozenWeights
+from lora_watch.measurement.signals.gradients import Gradients
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import FULL_AT_START, Cadence
 from lora_watch.monitor.recording import Recorder
-from lora_watch.norms import AdapterBank, bank, output_ratio, portion
-from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.norms.sample import FrozenWeights
 from lora_watch.rules import Episodes
-from lora_watch.signals.gradients import Gradients
-from lora_watch.signals.loss import LossSignals
 
 foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

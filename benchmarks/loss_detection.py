@@ -29,10 +29,10 @@ from benchmarks.corpus import peers
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import label
 from benchmarks.real_losses import load
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import Episodes, LossDivergence, LossSpike, NonFiniteLoss
 from lora_watch.rules.episodes import QUIET_STEPS
-from lora_watch.signals.loss import LossSignals
 
 FloatArray = NDArray[np.float64]
 Monitor = Callable[[FloatArray, FloatArray], list[tuple[int, str]]]

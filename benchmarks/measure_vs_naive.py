@@ -40,8 +40,8 @@ from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch.adapters import Adapter, Factors
-from lora_watch.norms import AdapterBank
-from lora_watch.norms.grams import HOST_PIECE
+from lora_watch.measurement.norms import AdapterBank
+from lora_watch.measurement.norms.grams import HOST_PIECE
 
 LLAMA_7B = 32 * ([(4096, 4096)] * 4 + [(11008, 4096)] * 2 + [(4096, 11008)])
 LLAMA_70B = 80 * ([(8192, 8192)] * 2 + [(1024, 8192)] * 2 + [(28672, 8192)] * 2 + [(8192, 28672)])

@@ -5,8 +5,8 @@
 First measured, with two gloo processes on this machine: what one collective costs, what a byte costs, and reading the
 56 factors of the packaged model one by one against all together. Then computed, for LoRA of rank 16 in bf16 on every
 projection of Llama-3.1's shapes: collectives a step, and the bytes that each rank receives, by the sums that
-``lora_watch.sharding.dtensor`` itself chooses by. "training" is what FSDP2 moves a step in any case: every weight for
-the forward and for the backward pass. No rank beyond two was run, and no NCCL.
+``lora_watch.adapters.sharding.dtensor`` itself chooses by. "training" is what FSDP2 moves a step in any case: every
+weight for the forward and for the backward pass. No rank beyond two was run, and no NCCL.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-from lora_watch.sharding.dtensor import adds_up, pieces
+from lora_watch.adapters.sharding.dtensor import adds_up, pieces
 
 R, BYTES = 16, 2
 SMALL = 2 * 8 + 2 * 2 * 4
@@ -88,8 +88,8 @@ def measure(rank: int, port: int, rounds: int, answers: mp.SimpleQueue) -> None:
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.tensor import Shard, distribute_tensor
 
+    from lora_watch.adapters.sharding import gathered_together
     from lora_watch.adapters.tensors import gathered
-    from lora_watch.sharding import gathered_together
 
     def seconds(action: Callable[[], object]) -> float:
         took = []

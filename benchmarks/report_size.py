@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from lora_watch.page.writing import write_page
-from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.tensorboard_plugin.page.writing import write_page
 
 METRICS = (
     "scale", "product_norm", "delta_norm", "spectral_norm", "relative_norm", "relative_spectral_norm", "stable_rank",

@@ -20,10 +20,11 @@ from pathlib import Path
 
 import numpy as np
 
-from lora_watch.records import AdapterInfo, RunInfo
-from lora_watch.sinks import events, tags
+from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format import tags
+from lora_watch.sinks import events
 from lora_watch.sinks.numbers import schema
-from lora_watch.strict_json import strict_json
 
 METRICS = ("output_ratio", "delta_norm", "spectral_norm", "stable_rank", "a_norm", "b_norm")
 TYPES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
-from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import ReportSink, TensorBoardSink
 
 # fmt: off

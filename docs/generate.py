@@ -17,7 +17,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 from lora_watch import Rule
-from lora_watch.guide import pages as known
+from lora_watch.rules.guide import pages as known
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = "lora-watch demo --quick --output-dir build/demo"

@@ -31,12 +31,12 @@ from benchmarks.corpus.generate import Recorder  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
 from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback  # noqa: E402
-from lora_watch.advice import preflight  # noqa: E402
+from lora_watch.base.records import StepRecord  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
-from lora_watch.policy import RECOVERED  # noqa: E402
-from lora_watch.records import StepRecord  # noqa: E402
 from lora_watch.rules import NormExplosion, NormRunaway  # noqa: E402
+from lora_watch.rules.policy import RECOVERED  # noqa: E402
+from lora_watch.tuning.advice import preflight  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import lora, tiny_model, train  # noqa: E402
 

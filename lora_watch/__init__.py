@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lora_watch.lazy import lazily
+from lora_watch.base.lazy import lazily
 
 __version__ = "0.1.0"
 
@@ -36,30 +36,30 @@ __all__ = [
 
 if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
-    from lora_watch.advice import advise
-    from lora_watch.alerts import Alert, LoraWatchError, Severity
-    from lora_watch.lr_finder import Suggestion
+    from lora_watch.base.alerts import Alert, LoraWatchError, Severity
+    from lora_watch.base.records import StepRecord
+    from lora_watch.measurement.norms import Measurement, measure
     from lora_watch.monitor.monitor import Monitor
-    from lora_watch.norms import Measurement, measure
-    from lora_watch.records import StepRecord
     from lora_watch.rules import Finding, Rule
     from lora_watch.sinks import Sink
     from lora_watch.trainer.callback import LoraWatchCallback, watch
     from lora_watch.trainer.find_lr import find_learning_rate
+    from lora_watch.tuning.advice import advise
+    from lora_watch.tuning.lr_finder import Suggestion
 
 
 __getattr__ = lazily(
     __name__,
     {
         "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
-        "advice": ("advise",),
-        "alerts": ("Alert", "LoraWatchError", "Severity"),
+        "tuning.advice": ("advise",),
+        "base.alerts": ("Alert", "LoraWatchError", "Severity"),
         "trainer.callback": ("LoraWatchCallback", "watch"),
         "trainer.find_lr": ("find_learning_rate",),
-        "lr_finder": ("Suggestion",),
+        "tuning.lr_finder": ("Suggestion",),
         "monitor.monitor": ("Monitor",),
-        "norms": ("Measurement", "measure"),
-        "records": ("StepRecord",),
+        "measurement.norms": ("Measurement", "measure"),
+        "base.records": ("StepRecord",),
         "rules": ("Finding", "Rule"),
         "sinks": ("Sink",),
     },

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.alerts import Alert, LoraWatchError
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all, world_size
-from lora_watch.sinks import Sink, TensorBoardSink, Verdict
-from lora_watch.sinks.last_good_parts import part_keepers
-from lora_watch.sinks.standard import own_run, standard_sinks
+from lora_watch.monitor.standard import own_run, standard_sinks
+from lora_watch.sinks import Sink, TensorBoardSink
+from lora_watch.snapshots.last_good_parts import part_keepers
 
 if TYPE_CHECKING:
     Callback: Any = object

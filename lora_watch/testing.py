@@ -15,8 +15,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from lora_watch.alerts import LoraWatchError, Severity
-from lora_watch.policy import MONITOR_FAILURE
+from lora_watch.base.alerts import LoraWatchError, Severity
+from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.trainer.attach import attach_to_every_trainer
 
 

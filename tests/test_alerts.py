@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.strict_json import strict_json
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.strict_json import strict_json
 from tests.sinks.made_up import alert_of
 
 names = st.text(st.characters(categories=["L", "N", "P"]), max_size=12).filter(lambda text: "##[" not in text)

@@ -14,7 +14,7 @@ from packaging.version import Version
 from typer.testing import CliRunner, Result
 
 from lora_watch import __version__
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli import app
 from lora_watch.rules import catalogue
 
@@ -42,7 +42,7 @@ def test_help_is_set_in_paragraphs(command: str):
 
 @pytest.mark.parametrize("command", ["demo", "run", "check", "advise", "preflight", "plan", "inspect", "compare"])
 def test_no_example_is_broken_at_80_columns(command: str):
-    examples = importlib.import_module(f"lora_watch.commands.{command}").EXAMPLES + (app.info.epilog or "")
+    examples = importlib.import_module(f"lora_watch.cli.{command}").EXAMPLES + (app.info.epilog or "")
     plain = re.sub(r"\[/?\w*\]", "", examples)
     lines = [line for line in plain.splitlines() if line.startswith("  ")]
     assert len(lines) >= 6

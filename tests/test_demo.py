@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from benchmarks import remake_model
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
 from lora_watch.demo.runs import Outcome, broken_promises, fixed, run

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lora_watch.adapters import find_adapters
-from lora_watch.names import clean_name, layer_index
+from lora_watch.base.names import clean_name, layer_index
 from tests.adapters.zoo import adapted
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lora_watch.plateau import gain, per_look, smallest_good, t_quantile
+from lora_watch.base.plateau import gain, per_look, smallest_good, t_quantile
 from lora_watch.search import Configuration, Outcome, Plan
 from lora_watch.search.deciding import Decision, decide
 

@@ -13,10 +13,10 @@ from peft import get_peft_model_state_dict
 from safetensors.torch import load_file
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
-from lora_watch.alerts import Alert, Severity
-from lora_watch.policy import Policy, policy
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.rules import BarelyMoves, Finding, Rule
+from lora_watch.rules.policy import Policy, policy
 from tests.support import build_trainer, lora, tiny_model
 
 WARNING, ERROR = Severity.WARNING, Severity.ERROR

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch.untrusted import load_json, load_yaml, matches_end, parse_json, read_bytes, within
+from lora_watch.base.untrusted import load_json, load_yaml, matches_end, parse_json, read_bytes, within
 
 
 def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from benchmarks.corpus.generate import load_all, train
 from benchmarks.corpus.labels import BAD, GOOD, best, gain, label
 from benchmarks.corpus.plan import Spec, extremes
 from benchmarks.corpus.replay import judge
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 
 RESULTS = Path(__file__).with_name("cures.json")
 STRENGTH = ("LW102", "LW103", "LW104", "LW202", "LW401")

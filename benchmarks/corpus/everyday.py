@@ -10,7 +10,7 @@ from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, everyday
 from benchmarks.corpus.replay import first, judge
 from benchmarks.corpus.traces import Trace
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 
 CELLS: dict[str, Callable[[Spec], object]] = {
     "modules": lambda spec: spec.targets,

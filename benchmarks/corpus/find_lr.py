@@ -33,12 +33,12 @@ from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
 from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
 from lora_watch import find_learning_rate
+from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
-from lora_watch.lr_finder import Curve, Suggestion
-from lora_watch.lr_finder.estimate import BASELINE, estimate
-from lora_watch.lr_finder.sweep import Edge
-from lora_watch.strict_json import strict_json
+from lora_watch.tuning.lr_finder import Curve, Suggestion
+from lora_watch.tuning.lr_finder.estimate import BASELINE, estimate
+from lora_watch.tuning.lr_finder.sweep import Edge
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
 GRID = {

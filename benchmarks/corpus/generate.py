@@ -33,12 +33,12 @@ from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faul
 from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity, Verdict
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
-from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Rule
-from lora_watch.sinks import Sink, Verdict
+from lora_watch.sinks import Sink
 
 TRACES = Path(__file__).parent / "traces"
 AFTERWARDS = 150

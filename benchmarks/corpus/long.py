@@ -27,7 +27,7 @@ from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, long
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import Trace, load, save
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
 from lora_watch.rules.episodes import QUIET_STEPS
 
 RESULTS = Path(__file__).with_name("long.json")

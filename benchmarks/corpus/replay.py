@@ -7,14 +7,14 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from benchmarks.corpus.traces import Trace
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.measurement.signals.base_loss import WITH, WITHOUT
+from lora_watch.measurement.signals.gradients import NAMES, NAMES_DENSE
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import FULL_AT_START
-from lora_watch.records import StepRecord
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.rules.size import extent
-from lora_watch.signals.base_loss import WITH, WITHOUT
-from lora_watch.signals.gradients import NAMES, NAMES_DENSE
-from lora_watch.signals.loss import LossSignals
 
 FULL_ONLY = (
     "spectral_norm",

@@ -13,8 +13,8 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.monitor.copies import Copies, Copy
 from lora_watch.monitor.rates import multiplied
+from lora_watch.snapshots.copies import Copies, Copy
 
 
 class Halve(TrainerCallback):

@@ -28,8 +28,8 @@ from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import FRESH_SEED, Spec, fresh
 from benchmarks.corpus.replay import first, judge, records
 from benchmarks.corpus.traces import Trace
-from lora_watch.alerts import Alert, Severity
-from lora_watch.records import FloatArray
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, Episodes, Rule
 from lora_watch.rules.remedies import first_step_of
 

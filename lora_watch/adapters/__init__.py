@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lora_watch.lazy import lazily
+from lora_watch.base.lazy import lazily
 
 if TYPE_CHECKING:
     from lora_watch.adapters.adapter import Adapter, Factors, NoAdaptersError

@@ -9,8 +9,8 @@ from torch import Tensor
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.peft_deltas import DenseAdapter
 from lora_watch.adapters.tensors import elements
-from lora_watch.names import layer_index
-from lora_watch.records import AdapterInfo
+from lora_watch.base.names import layer_index
+from lora_watch.base.records import AdapterInfo
 
 
 def describe(

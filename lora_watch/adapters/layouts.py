@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter, Factors
 from lora_watch.adapters.tensors import gathered, mark, readable, whole
-from lora_watch.names import clean_name
+from lora_watch.base.names import clean_name
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 

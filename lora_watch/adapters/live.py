@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.tensors import partitioned, sharded
-from lora_watch.records import BoolArray, FloatArray
+from lora_watch.base.records import BoolArray, FloatArray
 
 
 class Read(NamedTuple):

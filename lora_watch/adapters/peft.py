@@ -24,7 +24,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from lora_watch.adapters.adapter import Adapter, Factors, same_fingerprints
 from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
 from lora_watch.adapters.tensors import gathered, mark, readable, whole
-from lora_watch.names import clean_name
+from lora_watch.base.names import clean_name
 
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)

@@ -15,7 +15,7 @@ from typing import Any
 from torch import nn
 
 from lora_watch.adapters.peft import PAIRS, keys_of
-from lora_watch.names import clean_name
+from lora_watch.base.names import clean_name
 
 
 def methods(model: nn.Module) -> list[str]:

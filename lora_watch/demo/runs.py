@@ -13,7 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from lora_watch.alerts import Alert, LoraWatchError, Severity
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity
 from lora_watch.demo.tasks import Setup, Task
 from lora_watch.trainer.callback import LoraWatchCallback
 

@@ -19,9 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.demo.models import MissingPackageError
-from lora_watch.page.writing import write_page
+from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
     from lora_watch.demo.runs import Outcome

@@ -28,12 +28,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.policy import OF_FINISHED_RUNS
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.strict_json import strict
+from lora_watch.base.text import clean, count, short
+from lora_watch.base.untrusted import MISFITS, load_json, read_bytes, whole
+from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
-from lora_watch.strict_json import strict
-from lora_watch.text import clean, count, short
-from lora_watch.untrusted import MISFITS, load_json, read_bytes, whole
 
 T = TypeVar("T")
 

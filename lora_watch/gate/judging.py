@@ -16,14 +16,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from lora_watch.alerts import Alert, Severity, in_order
+from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.text import clean
+from lora_watch.base.untrusted import MISFITS
+from lora_watch.format.files import WAITING
 from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.story import tell
-from lora_watch.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
+from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, read_runs
-from lora_watch.sinks.files import WAITING
-from lora_watch.text import clean
-from lora_watch.untrusted import MISFITS
 
 _WAITING = (
     "{name}: a later run was set up here and has not begun to train. The report is an earlier run's. If that is right, "

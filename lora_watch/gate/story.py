@@ -11,9 +11,9 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.text import clean, count, short
-from lora_watch.untrusted import MISFITS, whole
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.text import clean, count, short
+from lora_watch.base.untrusted import MISFITS, whole
 
 JUMP = 4.0
 """A number has jumped when it is at least this many times anything recorded before it.

@@ -6,8 +6,8 @@ import logging
 import time
 from collections.abc import Callable
 
+from lora_watch.base.records import Due
 from lora_watch.monitor.guard import Guard
-from lora_watch.records import Due
 
 log = logging.getLogger("lora_watch")
 

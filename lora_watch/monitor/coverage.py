@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.records import BoolArray, RunInfo, StepRecord
+from lora_watch.base.records import BoolArray, RunInfo, StepRecord
+from lora_watch.base.text import count
 from lora_watch.rules.size import size_of
-from lora_watch.text import count
 
 JUDGED = 0.99
 """Of the steps done: the least share that must have been judged. The last step must be among them."""

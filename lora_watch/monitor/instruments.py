@@ -11,19 +11,19 @@ from torch import nn
 
 from lora_watch.adapters import DenseAdapter
 from lora_watch.adapters.live import Live
-from lora_watch.deferred import Deferred, merged, ready
+from lora_watch.base.deferred import Deferred, merged, ready
+from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
+from lora_watch.measurement.norms import AdapterBank, BaseNorms, DenseBank
+from lora_watch.measurement.norms.base import relative
+from lora_watch.measurement.norms.drift import Drift
+from lora_watch.measurement.norms.finite import not_finite, spoiled
+from lora_watch.measurement.norms.magnitude import Magnitudes
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
+from lora_watch.measurement.norms.sample import Changed, FrozenWeights
+from lora_watch.measurement.signals.base_loss import BaseLoss
+from lora_watch.measurement.signals.gradients import Gradients
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.norms import AdapterBank, BaseNorms, DenseBank
-from lora_watch.norms.base import relative
-from lora_watch.norms.drift import Drift
-from lora_watch.norms.finite import not_finite, spoiled
-from lora_watch.norms.magnitude import Magnitudes
-from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.norms.sample import Changed, FrozenWeights
-from lora_watch.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
-from lora_watch.signals.base_loss import BaseLoss
-from lora_watch.signals.gradients import Gradients
 
 _STEPS_TO_BE_SEEN = 3
 """Steps with ``output_ratio`` after which a layer that was in none of them is noted."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.alerts import Alert, LoraWatchError, Severity, in_order
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.writing import GuardedSinks
-from lora_watch.policy import MONITOR_FAILURE, Policy
-from lora_watch.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes
-from lora_watch.sinks import Sink, Verdict
+from lora_watch.rules.policy import MONITOR_FAILURE, Policy
+from lora_watch.sinks import Sink
 
 
 class Judge:

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.hooks import Gone, has_compiled, looking
+from lora_watch.measurement.hooks import Gone, has_compiled, looking
+from lora_watch.measurement.signals.labels import Labels, classes_of, targets_in
 from lora_watch.monitor.guard import Guard
-from lora_watch.signals.labels import Labels, classes_of, targets_in
 
 SAME = 1e-3
 """Share by which the loss that a loop tells may differ from the model's own."""

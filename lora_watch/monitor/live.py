@@ -16,9 +16,10 @@ import torch
 
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import local
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert
+from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of, unwrapped
+from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
 from lora_watch.rules.remedies import is_adaptive
 from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
 

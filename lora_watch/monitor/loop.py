@@ -9,8 +9,10 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from lora_watch import markup
-from lora_watch.alerts import Alert, LoraWatchError, in_order
+from lora_watch.base import markup
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.text import count
 from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
@@ -18,9 +20,6 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import NoRecovery
-from lora_watch.records import RunInfo, StepRecord
-from lora_watch.sinks import Verdict
-from lora_watch.text import count
 
 
 class _Over(NoRecovery):

@@ -11,8 +11,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.alerts import Alert, LoraWatchError
-from lora_watch.figures import Picture
+from lora_watch.adapters.sharding.joining import Wrappers
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.base.figures import Picture
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
@@ -26,14 +28,12 @@ from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
-from lora_watch.policy import FailOn, Policy, policy
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.monitor.standard import own_run, standard_sinks
 from lora_watch.rules import Rule
-from lora_watch.sharding.joining import Wrappers
-from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink, Verdict
+from lora_watch.rules.policy import FailOn, Policy, policy
+from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink
 from lora_watch.sinks.curves import Curves
-from lora_watch.sinks.last_good_parts import part_keepers
-from lora_watch.sinks.standard import own_run, standard_sinks
+from lora_watch.snapshots.last_good_parts import part_keepers
 
 log = logging.getLogger("lora_watch")
 
@@ -75,7 +75,7 @@ class Monitor(Loop):
             them). Accelerate's optimizer brings its own.
         fail_on: ``never``, ``warning`` or ``error``: alerts of this severity or worse end the run; or a mapping
             ``{"default": "error", "LW202": "never"}``. Without it, ``patience`` or ``mute``, environment variables
-            count: see ``lora_watch.policy``.
+            count: see ``lora_watch.rules.policy``.
         recover: how many times the run restores its last good state and continues with the advised settings, instead
             of ending: see the page on recovering. The default of ``fail_on`` is then ``error``.
         recover_memory: GiB of host memory that copies for ``recover`` may take.

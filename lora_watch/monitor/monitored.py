@@ -25,13 +25,13 @@ from lora_watch.adapters import (
 from lora_watch.adapters.describe import describe
 from lora_watch.adapters.find import listed, listed_alone
 from lora_watch.adapters.live import Live
+from lora_watch.adapters.sharding import gathered_together, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree
-from lora_watch.norms import BaseNorms, base_norms
-from lora_watch.records import BoolArray, RunInfo
-from lora_watch.sharding import gathered_together, takes_every_rank
-from lora_watch.signals.optimizer import ParameterGroups
-from lora_watch.text import count
+from lora_watch.base.records import BoolArray, RunInfo
+from lora_watch.base.text import count
+from lora_watch.measurement.norms import BaseNorms, base_norms
+from lora_watch.measurement.signals.optimizer import ParameterGroups
 
 AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import torch
 
-from lora_watch.alerts import Alert
-from lora_watch.sharding.store import default_store, prefix
+from lora_watch.adapters.sharding.store import default_store, prefix
+from lora_watch.base.alerts import Alert
 
 log = logging.getLogger("lora_watch")
 

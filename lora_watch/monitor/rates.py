@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
-"""Keys of a parameter group that hold learning rates: ``max_lr``, ``min_lr`` are OneCycleLR's, ``swa_lr`` SWALR's."""
+from lora_watch.measurement.signals.optimizer import RATES, unwrapped
+
 _LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 """Attributes of schedulers that hold a rate of each group; ``eta_min`` is one for all."""
 TWICE = 2
@@ -107,12 +107,3 @@ def _schedulers(scheduler: Any) -> Iterator[Any]:
         yield scheduler
         for inner in getattr(scheduler, "_schedulers", ()):
             yield from _schedulers(inner)
-
-
-def unwrapped(of: Any) -> Any:
-    """The torch optimizer or scheduler inside accelerate's."""
-    for name in ("optimizer", "scheduler"):
-        inner = getattr(of, name, None)
-        if inner is not None and type(of).__module__.startswith("accelerate."):
-            return inner
-    return of

@@ -10,16 +10,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
+from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
+from lora_watch.base.records import Due, FloatArray, Readings, RunInfo, StepRecord
+from lora_watch.measurement.signals.chance import Chance
+from lora_watch.measurement.signals.gradients import overflow
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
-from lora_watch.records import Due, FloatArray, Readings, RunInfo, StepRecord
 from lora_watch.rules.size import extent
-from lora_watch.signals.chance import Chance
-from lora_watch.signals.gradients import overflow
-from lora_watch.signals.loss import LossSignals
 
 Loss = float | Tensor | None
 

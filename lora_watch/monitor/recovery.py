@@ -10,18 +10,18 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.monitor.copies import Copies, Copy, why_not
-from lora_watch.monitor.good_states import GoodStates
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import Recovered, StepRecord
+from lora_watch.base.text import count
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import START, LiveSettings
 from lora_watch.monitor.ranks import any_rank
 from lora_watch.monitor.recording import Recorder
-from lora_watch.policy import RECOVERED
-from lora_watch.records import Recovered, StepRecord
+from lora_watch.rules.policy import RECOVERED
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import SUSPECT, Treatment, treatment
-from lora_watch.text import count
+from lora_watch.snapshots.copies import Copies, Copy, why_not
+from lora_watch.snapshots.good_states import GoodStates
 
 CALM = 10
 """Sound steps in a row after which updates are no longer held back."""

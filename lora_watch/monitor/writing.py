@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.guard import Guard
-from lora_watch.records import Recovered, RunInfo, StepRecord
-from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, UpdateSink, Verdict
+from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, UpdateSink
 
 
 def _thread_seconds(sink: ThreadSink) -> float:

@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
 from lora_watch.rules.remedies import EASY_OUTPUT, ORDINARY_SCALE, improved, stronger, stronger_by
 from lora_watch.rules.size import size_of
-from lora_watch.text import count
 
 
 @dataclass

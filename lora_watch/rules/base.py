@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import BoolArray, FloatArray, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.reference import Reference, reference_of
 from lora_watch.rules.remedies import nearest, with_rank

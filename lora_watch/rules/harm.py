@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lora_watch.records import StepRecord
+from lora_watch.base.records import StepRecord
 
 SLIGHT, CLEAR = 1.03, 1.1
 """The loss with the adapters over that without, from which three comparisons in a row, or two, are taken for harm."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.alerts import Severity
-from lora_watch.names import module_family
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.names import module_family
+from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, medians, worst_first
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.harm import SLIGHT, Compared, compared
 from lora_watch.rules.non_finite import without_target
@@ -17,7 +18,6 @@ from lora_watch.rules.remedies import (
     weaker_by,
     why_worse,
 )
-from lora_watch.signals.loss import DECISIVE, SPIKE, trend
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""

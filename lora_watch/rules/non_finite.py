@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import Reading, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import Reading, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.remedies import (
     ORDINARY_PACE,

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians
 from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
@@ -21,7 +22,6 @@ from lora_watch.rules.remedies import (
     why_worse,
 )
 from lora_watch.rules.size import Size, began_with, size_of
-from lora_watch.text import count
 
 EARLY = 20
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters; later on other causes are

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import FloatArray, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
 from lora_watch.rules.remedies import with_rank
 

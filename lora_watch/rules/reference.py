@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.records import AdapterInfo, RunInfo
+from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.rules.remedies import first_step_of
-from lora_watch.untrusted import MISFITS, load_json
 
 
 @dataclass(frozen=True)

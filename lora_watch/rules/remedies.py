@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lora_watch.records import AdapterInfo, FloatArray, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, FloatArray, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""

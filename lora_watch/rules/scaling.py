@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import AdapterInfo, BoolArray, RunInfo, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import AdapterInfo, BoolArray, RunInfo, StepRecord
+from lora_watch.base.text import count
 from lora_watch.rules.base import Finding, Rule, worst_first
 from lora_watch.rules.remedies import (
     ORDINARY_PACE,
@@ -25,7 +26,6 @@ from lora_watch.rules.remedies import (
     with_alpha,
 )
 from lora_watch.rules.tasks import SOURCES
-from lora_watch.text import count
 
 
 @dataclass

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lora_watch.records import FloatArray, StepRecord
+from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.rules.base import known_values
 
 

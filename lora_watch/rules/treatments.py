@@ -6,8 +6,8 @@ import enum
 from collections import Counter
 from collections.abc import Iterable
 
-from lora_watch.alerts import Alert
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Alert
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.remedies import SOUND, is_adaptive, raised_to
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import FloatArray, RunInfo, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.remedies import raised_to
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.records import BoolArray, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lora_watch.alerts import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import Rule
 
 

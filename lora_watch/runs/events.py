@@ -22,11 +22,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
+from lora_watch.base.alerts import Verdict
+from lora_watch.base.text import count
+from lora_watch.base.untrusted import open_file
+from lora_watch.format import tags
+from lora_watch.format.decoding import document, episodes, is_schema, latest, names, numbers
 from lora_watch.runs.crc import masked_crc
-from lora_watch.runs.decoding import document, episodes, is_schema, latest, names, numbers
-from lora_watch.sinks import Verdict, tags
-from lora_watch.text import count
-from lora_watch.untrusted import open_file
 
 FILES = "events.out.tfevents.*"
 """How TensorBoard's files are called."""

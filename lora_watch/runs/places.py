@@ -7,9 +7,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from lora_watch.base.untrusted import load_json
+from lora_watch.format.files import REPORT
 from lora_watch.runs.events import FILES, scan
-from lora_watch.sinks.files import REPORT
-from lora_watch.untrusted import load_json
 
 INCIDENT, HOME = "incident.json", "lora_watch"
 

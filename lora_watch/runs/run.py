@@ -11,15 +11,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from lora_watch.alerts import Alert
-from lora_watch.runs.decoding import clean_data
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.text import clean
+from lora_watch.base.untrusted import MISFITS, load_json, parse_json, read_bytes, whole
+from lora_watch.format import REPORT_VERSION, tags
+from lora_watch.format.decoding import clean_data
+from lora_watch.format.files import REPORT, WAITING, is_claimed
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
-from lora_watch.sinks import Verdict, tags
-from lora_watch.sinks.files import REPORT, WAITING, is_claimed
-from lora_watch.sinks.report import REPORT_VERSION
-from lora_watch.text import clean
-from lora_watch.untrusted import MISFITS, load_json, parse_json, read_bytes, whole
 
 T = TypeVar("T")
 

@@ -1,7 +1,7 @@
 """Finding the rank and the scale: a plan, run on an Optuna study until its curve is flat.
 
 ``plan`` says what to try, ``deciding`` what to run next; ``driver`` runs it, and ``trainer`` is a Trainer's part in it.
-``lora_watch.plateau`` says when a curve counts as flat. Names are imported on first use:
+``lora_watch.base.plateau`` says when a curve counts as flat. Names are imported on first use:
 a plan needs neither torch nor Optuna.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from lora_watch.lazy import lazily
+from lora_watch.base.lazy import lazily
 
 __all__ = ["Attempt", "Configuration", "LoraSpace", "Outcome", "Plan", "SearchCallback", "SearchResult", "search"]
 

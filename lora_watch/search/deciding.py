@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lora_watch.plateau import gain, per_look, smallest_good
+from lora_watch.base.plateau import gain, per_look, smallest_good
 from lora_watch.search.plan import Configuration, Plan, seedless_of
 
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from rich.console import Console
 
-from lora_watch.alerts import LoraWatchError
+from lora_watch.base.alerts import LoraWatchError
 from lora_watch.search.deciding import Decision, Outcome, decide
 from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration, Plan, seedless_of
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from optuna.trial import FrozenTrial
     from transformers import Trainer
 
-    from lora_watch.lr_finder import Suggestion
     from lora_watch.search.trainer import SearchCallback
+    from lora_watch.tuning.lr_finder import Suggestion
 
 CONFIGURATION, WHY = "configuration", "why"
 """User attributes of a trial: what it runs, why it failed."""

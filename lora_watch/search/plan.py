@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from lora_watch.plateau import WORTH
+from lora_watch.base.plateau import WORTH
 
 PLAN_VERSION = 1
 Stage = Literal["rank", "scale"]

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
-from lora_watch.alerts import LoraWatchError
-from lora_watch.lr_finder import Suggestion
+from lora_watch.base.alerts import LoraWatchError
 from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration
 from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.tuning.lr_finder import Suggestion
 
 if TYPE_CHECKING:
     from lora_watch.search.driver import Attempt

@@ -1,18 +1,18 @@
 """The places that a run is written to. A sink is told of each step after the rules have seen it.
 
-Names are imported on first use: a dashboard reads ``lora_watch.sinks.tags`` and must not pay for the writers.
+Names are imported on first use: a dashboard reads ``lora_watch.format.tags`` and must not pay for the writers.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from lora_watch.lazy import lazily
+from lora_watch.base.lazy import lazily
 
 if TYPE_CHECKING:
-    from lora_watch.alerts import Alert
-    from lora_watch.records import Recovered, RunInfo, StepRecord
+    from lora_watch.base.alerts import Alert, Verdict
+    from lora_watch.base.records import Recovered, RunInfo, StepRecord
     from lora_watch.sinks.console import ConsoleSink
     from lora_watch.sinks.forwarding import ForwardingSink
     from lora_watch.sinks.incident import IncidentRecorder
@@ -36,12 +36,9 @@ __all__ = [
     "ThreadSink",
     "TrackioSink",
     "UpdateSink",
-    "Verdict",
     "WandbSink",
     "WebhookSink",
 ]
-
-Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
 
 
 class Sink(Protocol):

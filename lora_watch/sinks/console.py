@@ -8,11 +8,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert, Severity, first_to_show
-from lora_watch.policy import MONITOR_FAILURE, RECOVERED
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.text import clean, count
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks.history import AlertHistory
-from lora_watch.text import clean, count
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lora_watch.alerts import Alert, Severity, in_order
-from lora_watch.figures import Picture, empty_figure
-from lora_watch.names import layer_index
-from lora_watch.records import FloatArray, RunInfo, StepRecord
-from lora_watch.sinks import Verdict
+from lora_watch.base.alerts import Alert, Severity, Verdict, in_order
+from lora_watch.base.figures import Picture, empty_figure
+from lora_watch.base.names import layer_index
+from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.sinks.heatmap import Heatmap
 
 if TYPE_CHECKING:

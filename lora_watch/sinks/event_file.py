@@ -16,9 +16,11 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.alerts import Severity
-from lora_watch.records import FloatArray, RunInfo, StepRecord
-from lora_watch.sinks import Verdict, events, tags
+from lora_watch.base.alerts import Severity, Verdict
+from lora_watch.base.records import FloatArray, RunInfo, StepRecord
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format import tags
+from lora_watch.sinks import events
 from lora_watch.sinks.numbers import (
     hyperparameters,
     layout,
@@ -28,7 +30,6 @@ from lora_watch.sinks.numbers import (
     series,
     unknown_marked,
 )
-from lora_watch.strict_json import strict_json
 
 HPARAM_METRICS = (
     "lora/loss",

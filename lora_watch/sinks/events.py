@@ -19,8 +19,8 @@ from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_shape_pb2, t
 from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 from tensorboard.plugins.hparams import metadata as hparams_metadata
 
-from lora_watch.records import FloatArray
-from lora_watch.sinks import tags
+from lora_watch.base.records import FloatArray
+from lora_watch.format import tags
 
 
 def event(values: Iterable[bytes]) -> Any:

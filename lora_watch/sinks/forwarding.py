@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.text import clean
 from lora_watch.sinks.history import AlertHistory
-from lora_watch.text import clean
 
 
 class ForwardingSink:

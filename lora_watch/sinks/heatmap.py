@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from lora_watch.records import FloatArray, StepRecord
+from lora_watch.base.records import FloatArray, StepRecord
 
 MOST_STEPS = 64
 """Columns of the table, at most: evenly spaced steps, and the last one."""

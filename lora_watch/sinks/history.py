@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 
 News = tuple[Literal["opened", "closed"], Alert]
 

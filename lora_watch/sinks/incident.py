@@ -45,17 +45,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.generators import kinds_in_use, states_of
-from lora_watch.policy import Policy
-from lora_watch.records import RunInfo, StepRecord
-from lora_watch.sinks import Verdict
-from lora_watch.sinks.files import now, replace_file
+from lora_watch.base.alerts import Alert, Severity, Verdict
+from lora_watch.base.generators import kinds_in_use, states_of
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.strict_json import adapter_fields, strict_json
+from lora_watch.format.files import now, replace_file
+from lora_watch.rules.policy import Policy
 from lora_watch.sinks.history import AlertHistory
-from lora_watch.sinks.last_good import put_back
-from lora_watch.sinks.last_good_parts import last_good_of
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
-from lora_watch.strict_json import adapter_fields, strict_json
+from lora_watch.snapshots.last_good import put_back
+from lora_watch.snapshots.last_good_parts import last_good_of
 
 INCIDENT_VERSION = 1
 STEPS = 64

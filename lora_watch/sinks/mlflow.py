@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.forwarding import ForwardingSink
 

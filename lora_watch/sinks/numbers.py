@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.alerts import Severity
-from lora_watch.records import FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.base.strict_json import adapter_fields
+from lora_watch.format import tags
+from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.rules.zone import NUMBER, described
-from lora_watch.sinks import tags
-from lora_watch.strict_json import adapter_fields
 
-QUANTILES = {"max": 1.0, "median": 0.5, "p10": 0.1, "p90": 0.9}
 ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 """Metrics that seldom differ between adapters: their largest value stands for all."""
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
@@ -96,22 +96,6 @@ def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, flo
         by_quantile = dict(zip(QUANTILES, numbers))
         out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
     return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
-
-
-def quantiles(rows: FloatArray) -> FloatArray:
-    """``[m, len(QUANTILES)]`` of ``rows`` ``[m, n]``, linear between neighbours and NaN ignored.
-
-    A row without a number gives NaN. Infinity counts as the large number it stands for.
-    """
-    ordered = np.sort(rows, axis=1)  # NaN goes to the end
-    last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
-    position = last[:, None] * np.array(list(QUANTILES.values()))
-    below = np.floor(position).astype(int)
-    low = np.take_along_axis(ordered, below, axis=1)
-    high = np.take_along_axis(ordered, np.ceil(position).astype(int), axis=1)
-    with np.errstate(invalid="ignore"):  # inf - inf, replaced in the next line
-        between = low + (high - low) * (position - below)
-    return np.where(low == high, low, between)
 
 
 def layout(metrics: Sequence[str], everything: bool = False) -> dict[str, dict[str, list[Any]]]:

@@ -19,7 +19,7 @@
 | `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
 | `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
 | `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
-| `first` | which of `alerts` to read first, counted from 0: see `lora_watch.alerts.in_order`; null without any |
+| `first` | which of `alerts` to read first, counted from 0: see `lora_watch.base.alerts.in_order`; null without any |
 | `recoveries` | each time that the run went back (LW910): the fields of `Recovered`, and `lost`, the steps it cost |
 | `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
 | `measured_at` | by metric, the step of its `last` |
@@ -54,16 +54,15 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Alert, first_to_show
-from lora_watch.records import BoolArray, FloatArray, Reading, Recovered, RunInfo, StepRecord
-from lora_watch.sinks import Verdict
-from lora_watch.sinks.files import Claim, claim, names_the_path, no_link, now, replace_file
+from lora_watch.base.alerts import Alert, Verdict, first_to_show
+from lora_watch.base.records import BoolArray, FloatArray, Reading, Recovered, RunInfo, StepRecord
+from lora_watch.base.strict_json import adapter_fields, strict_json
+from lora_watch.format import REPORT_VERSION
+from lora_watch.format.files import Claim, claim, names_the_path, no_link, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
-from lora_watch.strict_json import adapter_fields, strict_json
 
 log = logging.getLogger("lora_watch")
 
-REPORT_VERSION = 1
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
 

@@ -38,15 +38,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lora_watch.alerts import Alert
-from lora_watch.records import RunInfo, StepRecord
-from lora_watch.sinks import Verdict
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format.files import names_the_path
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.event_file import EventFile, HandedOver, ask_the_disk
-from lora_watch.sinks.files import names_the_path
 from lora_watch.sinks.history import AlertHistory, News
 from lora_watch.sinks.thinning import Thinning
-from lora_watch.strict_json import strict_json
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert
 from lora_watch.sinks.forwarding import ForwardingSink
 
 

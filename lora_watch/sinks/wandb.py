@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert
-from lora_watch.records import StepRecord
+from lora_watch.base.alerts import Alert
+from lora_watch.base.records import StepRecord
 from lora_watch.sinks.forwarding import ForwardingSink
 from lora_watch.sinks.heatmap import Heatmap
 

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.forwarding import ForwardingSink
 

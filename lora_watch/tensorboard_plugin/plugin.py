@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tensorboard.plugins import base_plugin
 
-from lora_watch.sinks import tags
+from lora_watch.format import tags
 
 if TYPE_CHECKING:
     from werkzeug.wrappers import Request
@@ -135,8 +135,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             from tensorboard.backend import http_util
             from werkzeug.wrappers import Request
 
+            from lora_watch.base.untrusted import MISFITS
             from lora_watch.tensorboard_plugin.series import NotThereError
-            from lora_watch.untrusted import MISFITS
 
             request = Request(environ)
             code = 200

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.sinks import tags
+from lora_watch.format import tags
 
 NAN = 1
 """Flag of a cell that holds a measured NaN."""

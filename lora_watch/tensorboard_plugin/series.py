@@ -14,10 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Alert, Severity, first_to_show
-from lora_watch.runs.decoding import document, episodes, is_schema, names, numbers, vectors
+from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.format import tags
+from lora_watch.format.decoding import document, episodes, is_schema, names, numbers, vectors
+from lora_watch.format.quantiles import QUANTILES as ALL
+from lora_watch.format.quantiles import quantiles
 from lora_watch.runs.events import Tensors
-from lora_watch.sinks import tags
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
 from lora_watch.tensorboard_plugin.tensors import Event, Source
 
@@ -70,8 +72,8 @@ class Reader:
         return {**last, "notes": [*_texts(last.get("notes")), *notes]}
 
     def rules(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
-        """``{"rules": those of the run, by family}``: see ``lora_watch.guide.texts_of``."""
-        from lora_watch.guide import texts_of
+        """``{"rules": those of the run, by family}``: see ``lora_watch.rules.guide.texts_of``."""
+        from lora_watch.rules.guide import texts_of
 
         listed = self.schema(ctx, experiment, run).get("rules")
         return {
@@ -162,12 +164,10 @@ class Reader:
 
         Every column of a step in which some adapter is not finite carries that adapter's flag.
         """
-        from lora_watch.sinks import numbers as sink
-
         found, notes = self.metric(ctx, experiment, run, name)
         rows = np.where(found.flags == 0, found.values, np.float32(np.nan))
-        order = [list(sink.QUANTILES).index(quantile) for quantile in QUANTILES]
-        levels = sink.quantiles(rows)[:, order].astype(np.float32)
+        order = [list(ALL).index(quantile) for quantile in QUANTILES]
+        levels = quantiles(rows)[:, order].astype(np.float32)
         flags = np.bitwise_or.reduce(found.flags & ~np.uint8(UNKNOWN), axis=1)
         flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes

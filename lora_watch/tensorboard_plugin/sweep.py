@@ -5,16 +5,15 @@ from __future__ import annotations
 import statistics
 from typing import Any, get_args
 
-from lora_watch.alerts import Alert
-from lora_watch.comparison.comparing import of_trials
-from lora_watch.comparison.text import curve_in_words
-from lora_watch.comparison.trials import Trial, trial_of
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.strict_json import strict
+from lora_watch.base.text import clean
+from lora_watch.base.untrusted import MISFITS
 from lora_watch.runs import from_header, last_tenth
-from lora_watch.sinks import Verdict
-from lora_watch.strict_json import strict
+from lora_watch.runs.comparison.comparing import of_trials
+from lora_watch.runs.comparison.text import curve_in_words
+from lora_watch.runs.comparison.trials import Trial, trial_of
 from lora_watch.tensorboard_plugin.series import Reader
-from lora_watch.text import clean
-from lora_watch.untrusted import MISFITS
 
 
 def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:

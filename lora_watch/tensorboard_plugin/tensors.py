@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
+from lora_watch.format import tags
 from lora_watch.runs.events import Tensor as Event
 from lora_watch.runs.events import Tensors
-from lora_watch.sinks import tags
 
 EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""

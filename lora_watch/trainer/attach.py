@@ -19,7 +19,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from lora_watch.alerts import LoraWatchError
+from lora_watch.base.alerts import LoraWatchError
 
 _TRAINER = "transformers.trainer"
 

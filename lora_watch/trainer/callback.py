@@ -12,21 +12,20 @@ from typing import Any, Literal
 
 from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
 
-from lora_watch.alerts import Alert, LoraWatchError
-from lora_watch.lr_finder import Suggestion
+from lora_watch.adapters.sharding.zero import is_deepspeeds
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import agree, any_rank, wait_for_all
-from lora_watch.page.sink import PageSink
-from lora_watch.policy import FailOn, policy
+from lora_watch.monitor.standard import standard_sinks
 from lora_watch.rules import Rule
+from lora_watch.rules.policy import FailOn, policy
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
-from lora_watch.sharding.zero import is_deepspeeds
-from lora_watch.sinks import Sink, Verdict
-from lora_watch.sinks.last_good_parts import part_keepers
-from lora_watch.sinks.standard import standard_sinks
+from lora_watch.sinks import Sink
+from lora_watch.snapshots.last_good_parts import part_keepers
+from lora_watch.tensorboard_plugin.page.sink import PageSink
 from lora_watch.trainer import facts
 from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.clipping import ClippingTap
@@ -35,6 +34,7 @@ from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 from lora_watch.trainer.waiting import Waiting
+from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
 _OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark")

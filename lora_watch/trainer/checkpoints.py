@@ -8,10 +8,9 @@ from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from lora_watch.alerts import Alert
-from lora_watch.records import Recovered, RunInfo, StepRecord
-from lora_watch.sinks import Verdict
-from lora_watch.text import count
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.text import count
 
 log = logging.getLogger("lora_watch")
 

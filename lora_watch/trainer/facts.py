@@ -14,11 +14,11 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
+from lora_watch.measurement.signals.labels import is_classifier
 from lora_watch.monitor.ranks import is_first as is_first_rank
 from lora_watch.monitor.ranks import world_size
-from lora_watch.signals.labels import is_classifier
+from lora_watch.monitor.standard import own_run
 from lora_watch.sinks import TensorBoardSink
-from lora_watch.sinks.standard import own_run
 
 log = logging.getLogger("lora_watch")
 

@@ -14,17 +14,18 @@ import torch
 from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
-from lora_watch.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
-from lora_watch.lr_finder.progress import Progress
-from lora_watch.lr_finder.state import put_back
-from lora_watch.lr_finder.suggestion import Suggestion
-from lora_watch.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.base.alerts import Verdict
+from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.ranks import is_first
 from lora_watch.monitor.rates import multiplied
-from lora_watch.signals.optimizer import ParameterGroups
-from lora_watch.sinks import Sink, Verdict
+from lora_watch.sinks import Sink
+from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.tuning.lr_finder.progress import Progress
+from lora_watch.tuning.lr_finder.suggestion import Suggestion
+from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
 
 log = logging.getLogger("lora_watch")
 

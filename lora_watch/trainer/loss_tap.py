@@ -10,11 +10,11 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from lora_watch.deferred import has_float64
+from lora_watch.base.deferred import has_float64
+from lora_watch.measurement.signals.batches import hash_batch
+from lora_watch.measurement.signals.labels import Labels, targets_in
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.ranks import world_size
-from lora_watch.signals.batches import hash_batch
-from lora_watch.signals.labels import Labels, targets_in
 from lora_watch.trainer.wrapping import Wrapped
 
 

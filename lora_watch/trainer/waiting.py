@@ -12,9 +12,9 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
 from lora_watch.monitor.guard import Guard, guarded
-from lora_watch.sinks.files import REPORT, WAITING, is_claimed, now, replace_file
-from lora_watch.strict_json import strict_json
 from lora_watch.trainer.facts import is_first
 
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch import Monitor
 from lora_watch.adapters import Adapter, find_adapters
-from lora_watch.norms import AdapterBank, base_norms
+from lora_watch.measurement.norms import AdapterBank, base_norms
 from tests.adapters.zoo import Net, products
 
 R, ALPHA = 3, 5

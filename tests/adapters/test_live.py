@@ -12,12 +12,12 @@ import torch
 from peft import AdaLoraConfig, get_peft_model
 from torch import nn
 
-from lora_watch import deferred
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.live import Live
-from lora_watch.norms import AdapterBank
-from lora_watch.records import Due, FloatArray
-from lora_watch.signals.gradients import Gradients
+from lora_watch.base import deferred
+from lora_watch.base.records import Due, FloatArray
+from lora_watch.measurement.norms import AdapterBank
+from lora_watch.measurement.signals.gradients import Gradients
 from tests.adapters.zoo import ALPHA, Net, R, adapted, conv1d, linear
 
 

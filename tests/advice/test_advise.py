@@ -26,11 +26,11 @@ from transformers import (
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
-from lora_watch.advice import transfer
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules.remedies import EASY_STEP
 from lora_watch.rules.tasks import TASKS
+from lora_watch.tuning.advice import transfer
 from tests.gate.test_schemas import errors
 from tests.support import lora, tiny_model, train
 

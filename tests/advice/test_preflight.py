@@ -16,12 +16,12 @@ from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback
-from lora_watch.advice import preflight
-from lora_watch.advice.config_files import _translated, read_settings
-from lora_watch.advice.settings import preflight_rules
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
 from lora_watch.cli import app
 from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.tuning.advice import preflight
+from lora_watch.tuning.advice.config_files import _translated, read_settings
+from lora_watch.tuning.advice.settings import preflight_rules
 from tests.gate.test_schemas import errors
 from tests.support import lora, tiny_model, train
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from lora_watch.comparison.curves import QualityCurve, configurations, curves, differences
-from lora_watch.comparison.trials import Trial
+from lora_watch.runs.comparison.curves import QualityCurve, configurations, curves, differences
+from lora_watch.runs.comparison.trials import Trial
 from lora_watch.search.plan import Configuration, Plan
 
 

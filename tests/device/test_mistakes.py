@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from lora_watch import deferred
-from lora_watch.norms import grams, layer_outputs
-from lora_watch.norms.layer_outputs import Sampled
-from lora_watch.signals.labels import Labels
+from lora_watch.base import deferred
+from lora_watch.measurement.norms import grams, layer_outputs
+from lora_watch.measurement.norms.layer_outputs import Sampled
+from lora_watch.measurement.signals.labels import Labels
 from tests.device import strict
 from tests.device.loops import Outcome, llama, train
 from tests.support import DEVICE

@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from lora_watch.deferred import has_float64
-from lora_watch.lr_finder.state import put_back
-from lora_watch.norms import AdapterBank, base_norms, measure
-from lora_watch.norms.drift import Snapshot
-from lora_watch.norms.magnitude import Magnitudes
-from lora_watch.records import Due
+from lora_watch.base.deferred import has_float64
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms import AdapterBank, base_norms, measure
+from lora_watch.measurement.norms.drift import Snapshot
+from lora_watch.measurement.norms.magnitude import Magnitudes
+from lora_watch.snapshots.state import put_back
 from tests.norms.factors import Bare, pair
 from tests.norms.test_base import MATRICES
 from tests.norms.test_magnitude import Dora

@@ -15,7 +15,7 @@ from torch import Tensor
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, find_learning_rate
-from lora_watch.generators import put_back
+from lora_watch.base.generators import put_back
 from lora_watch.trainer import find_lr
 from tests.device import strict
 from tests.support import DEVICE, build_trainer, lora, tiny_model

@@ -18,9 +18,9 @@ import lora_watch
 from lora_watch import LoraWatchCallback
 from lora_watch.gate.baseline import RULES as MOVED
 from lora_watch.gate.judging import GATE_RULES
-from lora_watch.guide import pages
-from lora_watch.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.rules import catalogue
+from lora_watch.rules.guide import pages
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from tests.support import lora, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]

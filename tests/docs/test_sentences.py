@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch.commands.rules import explanation
-from lora_watch.guide import Page, pages
+from lora_watch.cli.rules import explanation
 from lora_watch.rules import catalogue
+from lora_watch.rules.guide import Page, pages
 from tests.docs.texts import (
     PACKAGE,
     ROOT,

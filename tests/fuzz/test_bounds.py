@@ -18,9 +18,10 @@ import torch
 from peft import LoraConfig
 from safetensors.torch import save_file
 
+from lora_watch.format import tags
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
-from lora_watch.sinks import events, tags
+from lora_watch.sinks import events
 from tests.fuzz import hostile
 from tests.fuzz.test_readers import ANNOTATION, inert
 from tests.fuzz.test_tab import claiming
@@ -30,9 +31,14 @@ from tests.sinks.made_up import alert_of
 
 MOST_SECONDS, MOST_MEMORY = 5.0, 260.0
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-READING = ["rich.console", "tensorboard.compat.proto.event_pb2", "lora_watch.gate", "lora_watch.comparison.comparing"]
-MEASURING = ["peft", "transformers.models.llama.modeling_llama", "lora_watch.stored.inspecting"]
-MEASURING += ["lora_watch.advice.choice", "lora_watch.advice.start"]
+READING = [
+    "rich.console",
+    "tensorboard.compat.proto.event_pb2",
+    "lora_watch.gate",
+    "lora_watch.runs.comparison.comparing",
+]
+MEASURING = ["peft", "transformers.models.llama.modeling_llama", "lora_watch.tuning.inspecting"]
+MEASURING += ["lora_watch.tuning.advice.choice", "lora_watch.tuning.advice.start"]
 """Imported once, before the commands are."""
 Make = Callable[[Path], object]
 Command = Callable[..., Done]

@@ -18,8 +18,9 @@ from tensorboard.plugins import base_plugin
 from tensorboard.summary.writer.record_writer import RecordWriter
 from werkzeug.test import Client
 
+from lora_watch.format import tags
 from lora_watch.runs.events import EventLog
-from lora_watch.sinks import events, tags
+from lora_watch.sinks import events
 from lora_watch.tensorboard_plugin.plugin import LoraWatchPlugin
 from tests.fuzz.test_readers import HOSTILE, inert, spoiled
 from tests.runs.written import write_run

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
 from lora_watch.runs.places import UnreadableError

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 import pytest
 from typer.testing import CliRunner, Result
 
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
 from lora_watch.cli import app
 from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner

@@ -14,14 +14,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
+from lora_watch.base.text import clean, sparkline
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.as_json import as_json
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
 from lora_watch.gate.formats.markdown import chart, code, escaped, markdown
 from lora_watch.gate.formats.text import text
-from lora_watch.text import clean, sparkline
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
 from tests.runs.written import write_run

@@ -11,10 +11,10 @@ import pytest
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
+from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.runs.events import FILES
-from lora_watch.strict_json import strict_json
 from tests.runs.written import STEPS, edit_json, incident_of, write_run
 from tests.sinks.made_up import alert_of, run_of
 from tests.support import lora, stdlib_blocks, tiny_model, train
@@ -216,7 +216,7 @@ def test_what_cannot_be_judged_outweighs_what_is_fine_and_what_is_not(tmp_path: 
 
 
 def test_events_of_a_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lora_watch.sinks import tags
+    from lora_watch.format import tags
 
     monkeypatch.setattr(tags, "FORMAT_VERSION", 2)
     write_run(tmp_path, report=False)

@@ -12,15 +12,14 @@ import jsonschema
 import pytest
 from referencing import Registry, Resource
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import AdapterInfo, Recovered
+from lora_watch.base.strict_json import strict
+from lora_watch.format.schema import schemas, write
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.gate.formats.as_json import as_json
-from lora_watch.lr_finder import Suggestion
-from lora_watch.records import AdapterInfo, Recovered
-from lora_watch.schema import schemas, write
-from lora_watch.sinks import Verdict
-from lora_watch.strict_json import strict
+from lora_watch.tuning.lr_finder import Suggestion
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse
 

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lora_watch.lr_finder import Curve, Suggestion, drawing
-from lora_watch.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed
-from lora_watch.lr_finder.suggestion import suggestion
-from lora_watch.lr_finder.sweep import Edge, Sweep
+from lora_watch.tuning.lr_finder import Curve, Suggestion, drawing
+from lora_watch.tuning.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed
+from lora_watch.tuning.lr_finder.suggestion import suggestion
+from lora_watch.tuning.lr_finder.sweep import Edge, Sweep
 from tests.gate.test_schemas import errors
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3

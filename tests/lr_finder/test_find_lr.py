@@ -19,10 +19,10 @@ from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
-from lora_watch.advice import advise
-from lora_watch.lr_finder import Curve, Suggestion
-from lora_watch.lr_finder.plain import facts_of
 from lora_watch.rules.remedies import typed
+from lora_watch.tuning.advice import advise
+from lora_watch.tuning.lr_finder import Curve, Suggestion
+from lora_watch.tuning.lr_finder.plain import facts_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from lora_watch import deferred
+from lora_watch.base import deferred
 from tests.support import DEVICE
 
 

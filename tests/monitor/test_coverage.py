@@ -14,13 +14,13 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import Finding, LoraWatchCallback, Monitor, Rule, Severity, StepRecord
+from lora_watch.base.records import RunInfo
 from lora_watch.gate import judge
 from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import Recovery
-from lora_watch.records import RunInfo
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model

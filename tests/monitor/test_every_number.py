@@ -18,8 +18,9 @@ import pytest
 import torch
 from torch import nn
 
-from lora_watch import Monitor, deferred
+from lora_watch import Monitor
 from lora_watch.adapters import find_adapters
+from lora_watch.base import deferred
 from lora_watch.monitor import cadence
 from lora_watch.runs.events import EventLog
 

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 import pytest
 import torch
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.writing import GuardedSinks
-from lora_watch.records import RunInfo, StepRecord
-from lora_watch.sinks import Verdict
 
 
 def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -18,10 +18,11 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord, deferred
-from lora_watch.deferred import Deferred, HostCopy, has_float64
-from lora_watch.norms import AdapterBank
-from lora_watch.records import Due, RunInfo
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
+from lora_watch.base import deferred
+from lora_watch.base.deferred import Deferred, HostCopy, has_float64
+from lora_watch.base.records import Due, RunInfo
+from lora_watch.measurement.norms import AdapterBank
 from lora_watch.sinks import ReportSink
 from tests.monitor.test_monitor import built, loop
 from tests.norms.factors import Bare, pair

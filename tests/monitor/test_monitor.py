@@ -15,8 +15,8 @@ from transformers import Adafactor
 
 from lora_watch import Alert, LoraWatchError, Monitor, StepRecord
 from lora_watch.adapters import find_adapters
-from lora_watch.norms import base
-from lora_watch.records import RunInfo
+from lora_watch.base.records import RunInfo
+from lora_watch.measurement.norms import base
 from lora_watch.sinks import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model

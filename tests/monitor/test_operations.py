@@ -14,10 +14,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks import gpu
 from lora_watch import Monitor
-from lora_watch.deferred import HostCopy, PendingCopy
+from lora_watch.base.deferred import HostCopy, PendingCopy
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms import AdapterBank
 from lora_watch.monitor.cadence import Cadence
-from lora_watch.norms import AdapterBank
-from lora_watch.records import Due
 from tests.monitor.test_monitor import loop
 from tests.norms.factors import Bare, pair
 from tests.support import DEVICE, lora, on_device, stdlib_blocks, tiny_model

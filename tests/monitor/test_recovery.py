@@ -18,16 +18,16 @@ from transformers import get_scheduler
 from lora_watch import LoraWatchError, Monitor, measure
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.tensors import local
-from lora_watch.alerts import Alert, Severity
-from lora_watch.monitor.copies import Copies, why_not
-from lora_watch.monitor.good_states import GoodStates
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.monitor.recovery import alert_of
-from lora_watch.policy import policy
-from lora_watch.records import Recovered, RunInfo, StepRecord
+from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, treatment
+from lora_watch.snapshots.copies import Copies, why_not
+from lora_watch.snapshots.good_states import GoodStates
 from tests.support import lora, stdlib_blocks, tiny_model
 
 OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [

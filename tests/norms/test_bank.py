@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lora_watch import deferred
-from lora_watch.norms import AdapterBank, grams, portion
-from lora_watch.norms.grams import StagedGrams
+from lora_watch.base import deferred
+from lora_watch.measurement.norms import AdapterBank, grams, portion
+from lora_watch.measurement.norms.grams import StagedGrams
 from tests.norms.factors import Bare, pair, truth
 
 PROMISE = 1e-6

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lora_watch.norms import base, base_norms
-from lora_watch.norms.base import matrix_norms
+from lora_watch.measurement.norms import base, base_norms
+from lora_watch.measurement.norms.base import matrix_norms
 from tests.norms.factors import Bare
 
 

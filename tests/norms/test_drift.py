@@ -12,9 +12,9 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, find_adapters
-from lora_watch.norms import AdapterBank, drift, grams
-from lora_watch.norms.drift import Snapshot
-from lora_watch.norms.spectrum import product_square
+from lora_watch.measurement.norms import AdapterBank, drift, grams
+from lora_watch.measurement.norms.drift import Snapshot
+from lora_watch.measurement.norms.spectrum import product_square
 from tests.adapters.zoo import Experts, Net, adapted, attention, conv1d, linear
 from tests.norms.factors import Bare, pair
 from tests.support import needs_peft

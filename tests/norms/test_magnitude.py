@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from lora_watch.norms.magnitude import Magnitudes
-from lora_watch.records import Due
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms.magnitude import Magnitudes
 from tests.norms.factors import Bare, pair
 
 

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from lora_watch import NoAdaptersError, measure
-from lora_watch.deferred import on_host
-from lora_watch.norms import Measurement
+from lora_watch.base.deferred import on_host
+from lora_watch.measurement.norms import Measurement
 from tests.support import DEVICE, lora, needs_peft, tiny_model, train
 
 METRICS = [

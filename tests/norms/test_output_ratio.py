@@ -18,10 +18,10 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback
 from lora_watch.adapters import find_adapters, find_other_adapters
+from lora_watch.base.records import BoolArray, Due, FloatArray
+from lora_watch.measurement.norms.layer_outputs import Sampled
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.monitor.guard import Guard
-from lora_watch.norms.layer_outputs import Sampled
-from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.records import BoolArray, Due, FloatArray
 from tests.support import DEVICE, lora, stdlib_blocks, tiny_model, train
 
 

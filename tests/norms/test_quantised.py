@@ -13,10 +13,10 @@ from peft import LoraConfig, get_peft_model
 from torch import Tensor, nn
 
 from lora_watch.adapters import find_adapters
-from lora_watch.norms import base, base_norms, measure
-from lora_watch.norms.output_ratio import OutputRatioProbe
-from lora_watch.norms.quantised import dequantised
-from lora_watch.records import Due
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms import base, base_norms, measure
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
+from lora_watch.measurement.norms.quantised import dequantised
 
 D_OUT, D_IN = 96, 128
 

@@ -11,8 +11,8 @@ from torch import nn
 
 from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.adapters.live import Live
-from lora_watch.norms.sample import Changed, FrozenWeights
-from lora_watch.records import BoolArray, Due, FloatArray
+from lora_watch.base.records import BoolArray, Due, FloatArray
+from lora_watch.measurement.norms.sample import Changed, FrozenWeights
 from tests.support import DEVICE, lora, tiny_model
 
 DUE = Due(1)

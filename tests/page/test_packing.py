@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lora_watch.page import bundling
-from lora_watch.page.packing import COARSE, key, pack
+from lora_watch.tensorboard_plugin.page import bundling
+from lora_watch.tensorboard_plugin.page.packing import COARSE, key, pack
 from lora_watch.tensorboard_plugin.plugin import header_of
 from lora_watch.tensorboard_plugin.pooling import Series, pool
 

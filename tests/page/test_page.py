@@ -13,8 +13,8 @@ import pytest
 from typer.testing import CliRunner
 
 from lora_watch.cli import app
-from lora_watch.page.writing import MOST_BYTES, write_page
 from lora_watch.runs import UnreadableError
+from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
 from tests.shared import once
 from tests.tensorboard_plugin.axe import serious
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run

@@ -16,12 +16,12 @@ from transformers import TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.alerts import Alert, Severity, in_order
+from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.records import Reading, StepRecord
 from lora_watch.gate import judge
-from lora_watch.records import Reading, StepRecord
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
-from lora_watch.signals.loss import LossSignals
 from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 from tests.tensorboard_plugin.serving import routes

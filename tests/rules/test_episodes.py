@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 import lora_watch.rules
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.monitor.cadence import Cadence
-from lora_watch.records import Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, catalogue, choose
 from tests.rules.runs import run, the
 from tests.support import lora, tiny_model

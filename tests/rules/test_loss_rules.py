@@ -15,9 +15,9 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.records import StepRecord
 from lora_watch.rules.loss import LossNotDecreasing
 from tests.rules.runs import (
     InOrder,

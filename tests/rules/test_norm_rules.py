@@ -12,9 +12,9 @@ import torch
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import Reading, RunInfo
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.records import Reading, RunInfo
 from lora_watch.rules import BarelyMoves, Episodes, NormCreep, NormExplosion, NormRunaway
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, the
 from tests.support import lora, stdlib_blocks, tiny_model

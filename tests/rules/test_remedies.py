@@ -9,8 +9,8 @@ import torch
 from peft.optimizers import create_loraplus_optimizer
 from transformers import Trainer
 
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules import NonFiniteLoss
 from lora_watch.rules.remedies import EASY_OUTPUT, rescaled, stronger_by, typed, weaker
 from tests.rules.runs import ids, numbers, run, the

@@ -13,7 +13,7 @@ from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.replay import records
 from lora_watch import LoraWatchCallback
-from lora_watch.records import StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.rules import Episodes, catalogue
 from tests.support import build_trainer, lora, tiny_model
 

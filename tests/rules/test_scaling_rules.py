@@ -10,7 +10,7 @@ import pytest
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import label
 from lora_watch import Severity
-from lora_watch.records import StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.rules import AggressiveScale, Episodes, catalogue
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model

@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lora_watch.alerts import Severity
-from lora_watch.records import Reading, RunInfo, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, NormExplosion, catalogue
 from lora_watch.rules.zone import ZONES, described
 from lora_watch.sinks.numbers import schema, series

@@ -12,9 +12,10 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.util import tensor_util
 
+from lora_watch.format import tags
 from lora_watch.gate import judge
 from lora_watch.runs.events import FILES, EventLog, scan
-from lora_watch.sinks import TensorBoardSink, tags
+from lora_watch.sinks import TensorBoardSink
 from tests.runs.written import STEPS, write_run
 from tests.sinks.made_up import alert_of, record_of, run_of
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.alerts import Alert
-from lora_watch.records import RunInfo
-from lora_watch.sinks import ReportSink, TensorBoardSink, Verdict
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import RunInfo
+from lora_watch.sinks import ReportSink, TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

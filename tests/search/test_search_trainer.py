@@ -17,8 +17,8 @@ from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback
-from lora_watch.lr_finder import Curve, Suggestion
 from lora_watch.search import Attempt, Configuration, LoraSpace, Plan, SearchCallback, search
+from lora_watch.tuning.lr_finder import Curve, Suggestion
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STEPS = 4

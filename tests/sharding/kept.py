@@ -14,7 +14,7 @@ from peft import PeftModel
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
-from lora_watch.sinks import last_good
+from lora_watch.snapshots import last_good
 from tests.sharding.trainers import a_trainer, fresh, whole
 from tests.sharding.ways import WAYS, rank, through_trainer
 from tests.support import lora, stdlib_blocks, tiny_model

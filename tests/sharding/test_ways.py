@@ -14,8 +14,8 @@ import pytest
 import torch
 import torch.distributed.fsdp
 
+from lora_watch.adapters.sharding import dtensor
 from lora_watch.gate.judging import judge
-from lora_watch.sharding import dtensor
 
 ROOT = Path(__file__).parents[2]
 

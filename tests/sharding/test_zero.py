@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lora_watch import Monitor, find_adapters
-from lora_watch.signals.optimizer import ParameterGroups
+from lora_watch.measurement.signals.optimizer import ParameterGroups
 from tests.support import lora, tiny_model
 
 

@@ -26,9 +26,9 @@ import torch.nn.functional as F
 from torch.distributed.nn.functional import all_gather
 
 from lora_watch import Monitor, find_adapters
-from lora_watch.norms.sample import FrozenWeights
-from lora_watch.records import Due
-from lora_watch.sharding import dtensor
+from lora_watch.adapters.sharding import dtensor
+from lora_watch.base.records import Due
+from lora_watch.measurement.norms.sample import FrozenWeights
 from tests.support import lora, stdlib_blocks, tiny_model
 
 STEPS = 10

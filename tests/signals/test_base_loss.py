@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
-from lora_watch.records import StepRecord
-from lora_watch.signals.base_loss import WITH, WITHOUT, BaseLoss
+from lora_watch.base.records import StepRecord
+from lora_watch.measurement.signals.base_loss import WITH, WITHOUT, BaseLoss
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 

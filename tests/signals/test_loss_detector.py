@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.real_losses import load
+from lora_watch.measurement.signals.loss import SPIKE, LossDetector, LossProgress
 from lora_watch.rules.loss import LossDivergence, LossSpike
-from lora_watch.signals.loss import SPIKE, LossDetector, LossProgress
 
 LIMITS = LossDivergence()
 NOISE = {"low": 0.02, "mid": 0.08, "heavy": 0.25}

@@ -16,7 +16,7 @@ from tensorboard.backend import application
 from tensorboard.data import provider, server_ingester
 from werkzeug.test import Client
 
-from lora_watch.sinks import tags
+from lora_watch.format import tags
 
 LOADERS = {"python": "--load_fast=false", "rust": "--load_fast=true"}
 BY_EITHER_LOADER = pytest.mark.parametrize("loader", list(LOADERS))

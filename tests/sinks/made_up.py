@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Alert, Severity
-from lora_watch.records import AdapterInfo, BoolArray, FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, Reading, RunInfo, StepRecord
 
 
 def run_of(n: int = 3, **fields: Any) -> RunInfo:

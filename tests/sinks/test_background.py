@@ -18,7 +18,8 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch import Monitor
-from lora_watch.sinks import TensorBoardSink, tags
+from lora_watch.format import tags
+from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.background import MOST_WAITING, Background
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of

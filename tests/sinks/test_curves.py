@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from lora_watch import Monitor, StepRecord
-from lora_watch.records import RunInfo
+from lora_watch.base.records import RunInfo
 from lora_watch.sinks.curves import MOST_POINTS, Curves
 from tests.monitor.test_monitor import built
 from tests.support import stdlib_blocks

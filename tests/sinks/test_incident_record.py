@@ -15,7 +15,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.signals.batches import hash_batch
+from lora_watch.measurement.signals.batches import hash_batch
 from lora_watch.sinks import IncidentRecorder, ReportSink
 from lora_watch.sinks.incident import STEPS
 from tests.sinks.made_up import alert_of, parse, record_of, run_of

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch.sinks import tags
+from lora_watch.format import tags
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import parse
 

@@ -15,8 +15,8 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
-from lora_watch.sinks import last_good, last_good_parts
-from lora_watch.sinks.last_good import LastGood
+from lora_watch.snapshots import last_good, last_good_parts
+from lora_watch.snapshots.last_good import LastGood
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
@@ -137,7 +137,7 @@ def small() -> Any:
 
 
 def test_a_copy_counts_once_the_run_stayed_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.sinks.last_good.LARGEST_SHARE_OF_TIME", math.inf)  # as if a copy cost nothing
+    monkeypatch.setattr("lora_watch.snapshots.last_good.LARGEST_SHARE_OF_TIME", math.inf)  # as if a copy cost nothing
     kept, goods = kept_of(small()), []
     failing = (9, 10)
     for step in range(20):
@@ -150,7 +150,7 @@ def test_a_copy_counts_once_the_run_stayed_healthy(monkeypatch: pytest.MonkeyPat
 
 
 def test_an_alert_takes_back_to_before_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.sinks.last_good.LARGEST_SHARE_OF_TIME", math.inf)
+    monkeypatch.setattr("lora_watch.snapshots.last_good.LARGEST_SHARE_OF_TIME", math.inf)
     goods = {}
     for at in range(1, 90):
         for evidence in (5, 20):

@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
+from lora_watch.format.files import LOCK
 from lora_watch.sinks import ReportSink, report
-from lora_watch.sinks.files import LOCK
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 
 NAN, INF = math.nan, math.inf

@@ -17,11 +17,13 @@ from tensorboard.backend.event_processing.event_file_loader import LegacyEventFi
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
-from lora_watch.alerts import Severity
-from lora_watch.records import Reading, RunInfo, StepRecord
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import Reading, RunInfo, StepRecord
+from lora_watch.format import tags
+from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.runs.events import EventLog
-from lora_watch.sinks import TensorBoardSink, tags
-from lora_watch.sinks.numbers import QUANTILES, group_effective_lr, quantiles
+from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.numbers import group_effective_lr
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 
@@ -340,7 +342,7 @@ def test_effective_lr_is_that_of_the_strongest_adapter_of_each_group() -> None:
 
 def test_the_tags_cost_nothing_to_import() -> None:
     code = (
-        "import sys, lora_watch.sinks.tags\n"
+        "import sys, lora_watch.format.tags\n"
         "heavy = {'torch', 'tensorboard', 'transformers', 'numpy'} & set(sys.modules)\n"
         "sys.exit(f'imported {heavy}' if heavy else 0)"
     )

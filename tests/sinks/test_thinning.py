@@ -8,7 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_watch.records import Reading, StepRecord
+from lora_watch.base.records import Reading, StepRecord
 from lora_watch.sinks.heatmap import MOST_STEPS, Heatmap
 from lora_watch.sinks.thinning import ALL_OF, Thinning, stride
 from tests.sinks.made_up import run_of

@@ -15,7 +15,7 @@ import pytest
 from transformers import TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, Severity, Sink
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.sinks import WebhookSink
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

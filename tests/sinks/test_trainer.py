@@ -10,7 +10,8 @@ import pytest
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.sinks import TensorBoardSink, tags
+from lora_watch.format import tags
+from lora_watch.sinks import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model

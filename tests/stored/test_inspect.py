@@ -24,12 +24,12 @@ from typer.testing import CliRunner
 
 from lora_watch import find_adapters, measure
 from lora_watch.cli import app
-from lora_watch.commands.layers import layer_table
+from lora_watch.cli.layers import layer_table
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.norms import Measurement
-from lora_watch.stored.adapter import read_adapters
-from lora_watch.stored.inspecting import compare_adapters, inspect_adapter
-from lora_watch.stored.weights import StoredError
+from lora_watch.measurement.norms import Measurement
+from lora_watch.snapshots.adapter import read_adapters
+from lora_watch.snapshots.weights import StoredError
+from lora_watch.tuning.inspecting import compare_adapters, inspect_adapter
 from tests.adapters.zoo import Experts, Net, adapted
 from tests.gate.test_schemas import errors
 from tests.stored.saving import Q, command, random_lora, rewrite
@@ -176,8 +176,8 @@ def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
     size = (tmp_path / "adapter_model.safetensors").stat().st_size / 2**20
     code = (
         "import resource, sys\n"
-        "from lora_watch.stored.inspecting import inspect_adapter\n"
-        "from lora_watch.norms import AdapterBank\n"
+        "from lora_watch.tuning.inspecting import inspect_adapter\n"
+        "from lora_watch.measurement.norms import AdapterBank\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "inspection = inspect_adapter(sys.argv[1])\n"
         "print(len(inspection.energy), (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)"

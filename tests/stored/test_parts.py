@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from lora_watch.sharding.parts import ShardLocation
-from lora_watch.stored.parts import read_parts, write_part
-from lora_watch.stored.weights import StoredError
+from lora_watch.adapters.sharding.parts import ShardLocation
+from lora_watch.snapshots.parts import read_parts, write_part
+from lora_watch.snapshots.weights import StoredError
 
 A, B, SHARED = torch.arange(15.0).view(5, 3), torch.arange(8.0).view(2, 4), torch.ones(3)
 

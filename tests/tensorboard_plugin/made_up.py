@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.lr_finder.suggestion import suggestion
-from lora_watch.lr_finder.sweep import Sweep
-from lora_watch.records import AdapterInfo, Reading, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks import TensorBoardSink
+from lora_watch.tuning.lr_finder.suggestion import suggestion
+from lora_watch.tuning.lr_finder.sweep import Sweep
 from tests.sinks.made_up import alert_of, readings
 
 TYPES = ("q_proj", "v_proj", "up_proj", "down_proj")

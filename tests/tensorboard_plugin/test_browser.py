@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.alerts import Severity
-from lora_watch.guide import FAMILIES, pages
+from lora_watch.base.alerts import Severity
+from lora_watch.rules.guide import FAMILIES, pages
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write

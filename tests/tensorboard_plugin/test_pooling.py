@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_watch.sinks import tags
+from lora_watch.format import tags
 from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN, Series, pool
 
 

@@ -12,9 +12,10 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lora_watch.alerts import Severity
-from lora_watch.sinks import TensorBoardSink, events, tags
-from lora_watch.strict_json import strict_json
+from lora_watch.base.alerts import Severity
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format import tags
+from lora_watch.sinks import TensorBoardSink, events
 from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
 from tests.sinks.backend import BY_EITHER_LOADER
 from tests.sinks.made_up import alert_of

@@ -13,12 +13,12 @@ import pytest
 from rich.console import Console
 from typer.testing import CliRunner
 
-from lora_watch.alerts import Severity
+from lora_watch.base.alerts import Severity
 from lora_watch.cli import app
+from lora_watch.cli.terminal.curves import heatmap, level, scale, spread
+from lora_watch.cli.terminal.following import latest_run
+from lora_watch.cli.terminal.screen import screen
 from lora_watch.sinks import TensorBoardSink
-from lora_watch.terminal.curves import heatmap, level, scale, spread
-from lora_watch.terminal.following import latest_run
-from lora_watch.terminal.screen import screen
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 

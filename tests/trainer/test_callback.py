@@ -75,7 +75,7 @@ def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str,
 def test_a_failure_inside_is_logged_once_and_training_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    from lora_watch.norms import AdapterBank
+    from lora_watch.measurement.norms import AdapterBank
 
     def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("out of luck")

@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.adapters import walk
-from lora_watch.norms import base
+from lora_watch.measurement.norms import base
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 ROOT = Path(__file__).parents[2]

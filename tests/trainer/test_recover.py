@@ -12,8 +12,8 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.alerts import first_to_show
-from lora_watch.commands.run import _set_policy
+from lora_watch.base.alerts import first_to_show
+from lora_watch.cli.run import _set_policy
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model

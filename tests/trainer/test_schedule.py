@@ -12,9 +12,9 @@ from torch.optim import lr_scheduler as torchs
 from transformers import get_scheduler
 from transformers.trainer_utils import SchedulerType
 
-from lora_watch.records import RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.rules import LearningRateRaised
-from lora_watch.signals.optimizer import ParameterGroups
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 
 STEPS, LR = 60, 1e-3

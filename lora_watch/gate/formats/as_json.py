@@ -1,12 +1,12 @@
-"""A judgement as strict JSON, for programs; its schema is ``check.json`` of ``lora_watch.schema``."""
+"""A judgement as strict JSON, for programs; its schema is ``check.json`` of ``lora_watch.format.schema``."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
+from lora_watch.base.strict_json import strict
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.strict_json import strict
 
 CHECK_VERSION = 1
 

@@ -6,7 +6,7 @@ The grammar is ``::error title=…::message``. GitHub's runner undoes ``%25``, `
 
 from __future__ import annotations
 
-from lora_watch.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate.formats.text import text
 from lora_watch.gate.judging import Judgement
 

@@ -10,10 +10,10 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 
-from lora_watch.alerts import Alert
+from lora_watch.base.alerts import Alert
+from lora_watch.base.text import short, sparkline
 from lora_watch.gate.formats.text import ending, summary
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.text import short, sparkline
 
 SUMMARY_BYTES = 1_000_000
 """GitHub drops a step's summary that is longer than 1 MiB."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from lora_watch.base.text import count, short, sparkline
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.runs import FinishedRun
-from lora_watch.text import count, short, sparkline
 
 _ENDINGS = {
     "ok": "finished",

@@ -1,0 +1,188 @@
+"""Severities, alerts and the error that ends a run."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Literal
+
+from lora_watch.base import markup
+from lora_watch.base.text import clean
+from lora_watch.base.untrusted import MISFITS, whole
+
+Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
+"""What a run is called that has ended."""
+
+
+class Severity(enum.IntEnum):
+    """How bad it is: INFO is worth knowing, WARNING should be looked into, ERROR means a failed run."""
+
+    INFO = 10
+    WARNING = 20
+    ERROR = 30
+
+    @classmethod
+    def parse(cls, text: str | Severity) -> Severity:
+        """The severity called ``text``, in any case. Raises ValueError for anything else."""
+        if isinstance(text, Severity):
+            return text
+        try:
+            return cls[text.upper()]
+        except KeyError:
+            raise ValueError(f"{text!r} is no severity; use one of: info, warning, error") from None
+
+
+_COLOURS = {Severity.INFO: "#1976d2", Severity.WARNING: "#ef6c00", Severity.ERROR: "#c62828"}
+"""In notebooks, of light themes and of dark ones."""
+
+
+@dataclass
+class Alert:
+    """One episode of one rule: it opens, is updated while the cause lasts, and closes. It never repeats."""
+
+    rule: str
+    """Stable id, such as ``LW102``."""
+    name: str
+    """The rule's name in words, such as ``norm-explosion``."""
+    severity: Severity
+    step: int
+    """Optimizer step at which the episode opened; 0 is before the first."""
+    message: str
+    """The event with its numbers, in one or two sentences."""
+    adapters: list[tuple[str, float]] = field(default_factory=list)
+    """Adapters concerned, worst first, each with its value of ``metric``."""
+    metric: str | None = None
+    """The name of the number that crossed ``threshold`` (a metric of the documentation, ``loss``, ``scale`` …)."""
+    threshold: float | None = None
+    """The threshold for a value in ``adapters``; if ``message`` is about all blocks, the share of one block."""
+    causes: list[str] = field(default_factory=list)
+    """Likely causes, most likely first."""
+    remedies: list[str] = field(default_factory=list)
+    """Changes to try, with numbers."""
+    settings: dict[str, float] = field(default_factory=dict)
+    """The same as values for LoraConfig and TrainingArguments, ``lora_alpha`` and ``learning_rate``. It is empty if
+    nothing was computed for this run."""
+    explains: list[str] = field(default_factory=list)
+    """Ids of rules that held too while this alert was open and have the same cause. They have no alert of their
+    own."""
+    last_step: int = 0
+    """Last step at which the rule still held."""
+    closed_step: int | None = None
+    """Step at which the episode was over; None while it is open."""
+    back_to: int | None = None
+    """Step whose adapter the run went back to for this alert (LW910), which makes an ERROR a WARNING; else None."""
+
+    def __post_init__(self) -> None:
+        self.last_step = max(self.last_step, self.step)
+
+    @property
+    def recovered_from(self) -> bool:
+        """The run went back for it, which an alert of its own (LW910) tells."""
+        return self.back_to is not None and self.name != "recovered"
+
+    @property
+    def lasted(self) -> int:
+        """Number of optimizer steps from the first to the last at which the rule held, both counted."""
+        return self.last_step - self.step + 1
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``."""
+        out = asdict(self)
+        out["severity"] = self.severity.name
+        out["adapters"] = [
+            {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
+            for name, value in self.adapters
+        ]
+        out["lasted"] = self.lasted
+        return out
+
+    @classmethod
+    def from_dict(cls, serialised: Mapping[str, Any]) -> Alert:
+        """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``.
+
+        Raises ValueError for anything else.
+        """
+        try:
+            step = whole(serialised["step"])
+            return cls(
+                rule=clean(serialised["rule"]),
+                name=clean(serialised["name"]),
+                severity=Severity.parse(serialised["severity"]),
+                step=step,
+                message=clean(serialised["message"]),
+                adapters=[
+                    (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
+                    for a in serialised.get("adapters") or ()
+                ],
+                metric=None if serialised.get("metric") is None else clean(serialised["metric"]),
+                threshold=None if serialised.get("threshold") is None else float(serialised["threshold"]),
+                causes=[clean(cause) for cause in serialised.get("causes") or ()],
+                remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
+                settings={clean(name): float(value) for name, value in (serialised.get("settings") or {}).items()},
+                explains=[clean(rule) for rule in serialised.get("explains") or ()],
+                last_step=whole(serialised.get("last_step", step)),
+                closed_step=None if serialised.get("closed_step") is None else whole(serialised["closed_step"]),
+                back_to=None if serialised.get("back_to") is None else whole(serialised["back_to"]),
+            )
+        except MISFITS as error:
+            raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
+
+    def __str__(self) -> str:
+        """Several lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
+        lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
+        if self.adapters:
+            ranked = self.metric is not None and any(value for _, value in self.adapters)
+            shown = (f"{name} ({value:.3g})" if ranked else name for name, value in self.adapters[:5])
+            more = f" and {len(self.adapters) - 5} more" if len(self.adapters) > 5 else ""
+            lines.append(f"  {'worst' if ranked else 'where'}: {', '.join(shown)}{more}")
+        lines += [f"  likely cause: {cause}" for cause in self.causes]
+        lines += [f"  try: {remedy}" for remedy in self.remedies]
+        if self.rule.startswith("LW"):  # a rule of the user's own has no page
+            lines.append(f"  more: lora-watch rules {self.rule}")
+        return "\n".join(map(clean, lines))
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks, with every adapter in a table."""
+        head = f"<b>{markup.text(f'{self.severity.name} {self.rule} {self.name}')}</b> at step {self.step}"
+        if self.closed_step is not None:
+            head += f", over at step {self.closed_step}"
+        rows = [[name, f"{value:.3g}"] for name, value in self.adapters]
+        points = [("likely cause:", cause) for cause in self.causes] + [("try:", remedy) for remedy in self.remedies]
+        adapters = markup.table(["adapter", self.metric or ""], rows[:20]) if rows else ""
+        body = f"{head}<br>{markup.text(self.message)}{markup.points(points)}"
+        return markup.marked(_COLOURS[self.severity], body, adapters)
+
+
+def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
+    """The alert to read first, None without any: see ``in_order``."""
+    return next(iter(in_order(alerts)), None)
+
+
+def in_order(alerts: Iterable[Alert]) -> list[Alert]:
+    """``alerts``, the one to show first first: that of the highest severity, then the earliest.
+
+    Alerts that another one explains or reports (LW910) come after all others. A closed alert below ERROR comes after
+    open ones of the same severity.
+    """
+    alerts = list(alerts)
+    explained = {rule for alert in alerts for rule in alert.explains}
+
+    def place(alert: Alert) -> tuple[bool, int, bool, int]:
+        over = alert.closed_step is not None and alert.severity < Severity.ERROR
+        return alert.rule in explained or alert.recovered_from, -alert.severity, over, alert.step
+
+    return sorted(alerts, key=place)
+
+
+class LoraWatchError(Exception):
+    """The policy ended the run. ``alerts`` holds what it ended for, worst first.
+
+    A plain Exception on purpose: the Trainer's ``auto_find_batch_size`` swallows RuntimeErrors it takes for
+    out-of-memory.
+    """
+
+    def __init__(self, message: str, alerts: list[Alert] | None = None):
+        super().__init__(message)
+        self.alerts = alerts or []

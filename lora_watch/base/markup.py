@@ -1,0 +1,35 @@
+"""What a notebook shows of the objects that its user meets. Every text is escaped: names come from models and files."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from lora_watch.base.text import clean
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """An HTML table: the first column to the left, all others to the right."""
+
+    def line(kind: str, cells: Sequence[str]) -> str:
+        sides = ["left", *["right"] * (len(cells) - 1)]
+        return "".join(f'<{kind} style="text-align: {side}">{text(cell)}</{kind}>' for cell, side in zip(cells, sides))
+
+    body = "".join(f"<tr>{line('td', row)}</tr>" for row in rows)
+    return f"<table><thead><tr>{line('th', headings)}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def points(items: Sequence[tuple[str, str]]) -> str:
+    """A list whose items are a word in bold and what belongs to it; empty without any."""
+    inside = "".join(f"<li><b>{text(word)}</b> {text(rest)}</li>" for word, rest in items)
+    return f'<ul style="margin: .3em 0">{inside}</ul>' if inside else ""
+
+
+def marked(colour: str, *parts: str) -> str:
+    """A block of ``parts``, which are HTML already, with a bar of ``colour`` at its left."""
+    return f'<div style="border-left: 4px solid {colour}; padding-left: .7em; margin: .5em 0">{"".join(parts)}</div>'
+
+
+def text(content: object) -> str:
+    """``content`` as one harmless line of HTML."""
+    return escape(clean(content))

@@ -1,0 +1,289 @@
+"""The data of one run and of one optimizer step, as rules read them and sinks write them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lora_watch.base.names import module_family
+
+FloatArray = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class AdapterInfo:
+    """The fixed facts of one monitored adapter. Its place in ``RunInfo.adapters`` is its column in every array."""
+
+    name: str
+    """Module path without wrapper prefixes; the adapter's own name is appended only when it is not ``default``."""
+    kind: str
+    """Kind of the adapted layer: ``Linear``, ``Embedding``, ``Conv2d`` …"""
+    layer: int | None
+    """Index of the transformer block, None where the path holds no number."""
+    d_out: int
+    d_in: int
+    r: int
+    alpha: float | None
+    scale: float
+    """The scale when watching began; the live one is the metric ``scale``."""
+    scale_formula: str
+    """The origin of ``scale``: ``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum`` or ``set by hand``."""
+    group: int | None
+    """Index of the optimizer's parameter group that holds B; None when no group does."""
+    trainable: int
+    """Number of trainable parameters of A and B."""
+    base_norm: float = float("nan")
+    """‖W₀‖_F of the frozen weight; NaN when unknown."""
+    base_spectral_norm: float = float("nan")
+    """σ₁(W₀); NaN when unknown."""
+    zero_magnitudes: int = 0
+    """Under DoRA: number of magnitudes that are exactly zero at the start, each one an all-zero row of W₀."""
+    magnitude_trainable: bool = False
+    """Under DoRA: whether the magnitudes get a gradient."""
+
+    @property
+    def norm_per_lr(self) -> float:
+        """√(d_out·r/3): ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the default init agree."""
+        return math.sqrt(self.d_out * self.r / 3.0)
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """The facts of a run before its first step. Written to the TensorBoard schema and to the report."""
+
+    adapters: tuple[AdapterInfo, ...]
+    max_steps: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
+    """Settings worth comparing between runs: model, learning rate, schedule, batch size, LoRA configuration …"""
+    rules: tuple[Mapping[str, Any], ...] = ()
+    """Each rule's id, name, severity and thresholds."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    optimizer: str | None = None
+    """Class name of the optimizer, None if unknown."""
+    peak_lr: tuple[float, ...] = ()
+    """Highest learning rate of each parameter group, before warm-up and decay."""
+    other_methods: tuple[str, ...] = ()
+    """Methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter. ``adapters`` are then those
+    that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
+    init_factor: float = 1.0
+    """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
+    first_loss: tuple[int, float] | None = None
+    """Of a run that goes on from a checkpoint: the step and the loss with which it began."""
+    init_from_base: str = ""
+    """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
+    was learned. Empty otherwise."""
+    meant: bool = False
+    """Something says that adapters were to be trained: PEFT's configuration, a name, or who started the run."""
+    searched: bool = True
+    """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
+    unmeasurable: tuple[str, ...] = ()
+    """Adapters of ``other_methods`` that cannot be measured, by name; a method that learns a prompt by its own."""
+    unmatched: tuple[str, ...] = ()
+    """Names in the adapters' configuration that match no module, in words."""
+    notes: tuple[str, ...] = ()
+    """Parts that could not be monitored, in words."""
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        return tuple(adapter.name for adapter in self.adapters)
+
+    def per_adapter(self, rates: Sequence[float]) -> FloatArray:
+        """``rates`` (one a parameter group) spread over the adapters: ``[n_adapters]``, NaN where no group is known."""
+        if not len(rates):
+            return np.full(len(self.adapters), np.nan)
+        groups = np.minimum(self._groups, len(rates))  # the last one is of those that are in none
+        return np.array((*rates, np.nan), dtype=np.float64)[groups]
+
+    @cached_property
+    def _groups(self) -> NDArray[np.intp]:
+        nowhere = np.iinfo(np.intp).max
+        return np.array([nowhere if a.group is None else a.group for a in self.adapters], dtype=np.intp)
+
+    @cached_property
+    def groups(self) -> tuple[int, ...]:
+        """The parameter groups that hold adapters."""
+        return tuple(sorted({adapter.group for adapter in self.adapters if adapter.group is not None}))
+
+    @cached_property
+    def blocks(self) -> int:
+        """Number of transformer blocks that hold adapters; 1 where names carry no index."""
+        return max(len({adapter.layer for adapter in self.adapters if adapter.layer is not None}), 1)
+
+    @cached_property
+    def depth(self) -> float:
+        """What turns the ratio of one layer into that of the model: blocks × √(adapted modules of a block / 6).
+
+        What each block adds is carried on by all that follow. Modules of a block add up like noise, and the fewer are
+        adapted, the larger each has to be: v_proj alone counts as 0.41 of a block of six modules or more.
+        """
+        return self.blocks * math.sqrt(min(len(self.adapters) / self.blocks / 6.0, 1.0))
+
+    @cached_property
+    def cuts_ranks(self) -> bool:
+        """Some adapters are AdaLoRA's, which sees to the ranks of its layers itself."""
+        return any(adapter.scale_formula == "alpha/ranknum" for adapter in self.adapters)
+
+    @cached_property
+    def norm_per_lr(self) -> FloatArray:
+        """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``; of adapters that began smaller, smaller."""
+        return self.init_factor * np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
+
+    @cached_property
+    def small_base(self) -> BoolArray:
+        """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
+
+        Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.
+        """
+        families: dict[str, list[float]] = {}
+        for adapter in self.adapters:
+            families.setdefault(module_family(adapter.name), []).append(adapter.base_norm)
+        usual = {family: float(np.median(norms)) for family, norms in families.items()}
+        return np.array([a.base_norm < 0.1 * usual[module_family(a.name)] for a in self.adapters], dtype=bool)
+
+
+_EVERYWHERE: BoolArray = np.ones(0, dtype=bool)
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """One metric of every adapter at one step."""
+
+    values: FloatArray
+    """float64 ``[n_adapters]``; NaN is kept."""
+    known: BoolArray = field(default_factory=lambda: _EVERYWHERE)
+    """``[n_adapters]``: where the number is a measurement. Everywhere by default."""
+
+    def __post_init__(self) -> None:
+        if self.known is _EVERYWHERE:
+            object.__setattr__(self, "known", np.ones(len(self.values), dtype=bool))
+
+    @cached_property
+    def measured(self) -> FloatArray:
+        """``values``, NaN where they are no measurement. Not to be written to."""
+        return np.where(self.known, self.values, np.nan)
+
+
+Readings = Mapping[str, Reading]
+"""By the name of the metric."""
+
+
+class Due(NamedTuple):
+    """What is measured of one step."""
+
+    step: int
+    trained: bool = True
+    """The optimizer has made a step; False for the state before the first."""
+    norms: bool = True
+    full: bool = True
+    """Spectrum and ``output_ratio`` as well: only where the norms are due."""
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
+
+    run: RunInfo
+    step: int
+    """Number of optimizer steps done, this one counted; 0 describes the state before the first."""
+    metrics: Readings
+    """By the names of the documentation's table. A metric that was not measured at this step is absent; an
+    adapter for which it has no meaning or is unknown is NaN and False in its reading's ``known``."""
+    spectrum: FloatArray | None = None
+    """``[n_adapters, r]``: every singular value of each ΔW, the largest first; NaN beyond an adapter's own rank. None
+    where it was not measured."""
+    loss: float | None = None
+    """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
+    targets: int | None = None
+    """How many labels that count (not -100) the micro-batch with the fewest has had on this rank; None if unknown."""
+    lr: tuple[float, ...] = ()
+    """Learning rate of each parameter group as used by this step."""
+    weight_decay: tuple[float, ...] = ()
+    """Weight decay of each parameter group at this step."""
+    lr_fraction: float | None = None
+    """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
+    overhead: float | None = None
+    """Share of the wall time since training began that was spent in the monitor."""
+    overhead_after_start: float | None = None
+    """The same since the first steps were over, which are measured in full whatever that costs. ``max_overhead`` caps
+    it, but for every 16th step. None before."""
+    start_seconds: float | None = None
+    """Seconds that the monitor took for those first steps. None before they were over."""
+    full_every: int | None = None
+    """Steps between two full measurements at present, with the spectrum and ``output_ratio``: more than the monitor's
+    ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such interval."""
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    """Other numbers of the step, such as ``loss_spike_score``."""
+    comparable: bool = False
+    """The loss of a batch without the adapters can be had: ``base_loss`` and ``adapted_loss`` are in ``scalars`` at the
+    step after one at which a rule ``asks``."""
+    wiring: Mapping[str, BoolArray] = field(default_factory=dict)
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
+    where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
+    retired: Mapping[str, str] = field(default_factory=dict)
+    """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
+    (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
+    size: float | None = None
+    """The depth-scaled output ratio: the 90th percentile over layers of ``output_ratio`` times ``RunInfo.depth``.
+    Without it, ``relative_spectral_norm`` counts. PiSSA and similar methods count from their start. None if it was not
+    measured, and before the step was checked."""
+    zone: str = "unknown"
+    """The run's zone at this step, one of ``lora_watch.rules.zone.ZONES``; set once the step has been checked."""
+    updated: bool = True
+    """False when the optimizer skipped this step (a loss scaler found an overflow)."""
+    broken: tuple[str, ...] = ()
+    """Where the loss is not finite: names of frozen weights that are not either, in the model's order."""
+    spoiled: tuple[str, ...] = ()
+    """Where the loss or a gradient is not finite: names of adapters whose own weights were not either before the step's
+    update, in the order of ``run.adapters``. Looked for before the update alone: it may spoil all of them."""
+
+    @cached_property
+    def derived(self) -> dict[str, Any]:
+        """What several rules make of it, by name, made once."""
+        return {}
+
+    @property
+    def first_step(self) -> float | None:
+        """What one update at the full learning rate adds to ``size``: what the run's first one has added, in proportion
+        to its own rate. None where that was not measured, or has not been yet, and before the step is judged."""
+        return self.derived.get("first step")
+
+    @property
+    def size_before(self) -> float | None:
+        """``size`` as it was measured last, at an earlier step; None where it has not been, and before the step is
+        judged."""
+        return self.derived.get("size before")
+
+    @property
+    def learned(self) -> bool:
+        """The update was applied, and the loss that it came from is a number, as far as is known."""
+        return self.updated and (self.loss is None or math.isfinite(self.loss))
+
+
+@dataclass
+class Recovered:
+    """The run has gone back to an earlier state and on from there, or dropped an update (LW910)."""
+
+    step: int
+    """Optimizer steps done then: those after ``back_to`` are discarded."""
+    back_to: int
+    rule: str
+    """Id of the rule that it was for."""
+    changed: dict[str, list[float]]
+    """Settings by name, as they were and as they are: ``learning_rate``, and ``init_factor``, what A and B have been
+    multiplied by before the first step."""
+    optimizer: str
+    """What became of the optimizer's state: ``went back``, or ``cleared`` where none had been kept."""
+    dropped: int = 0
+    """Updates that were dropped after ``step``, until the loss was as before."""
+
+    @property
+    def lost(self) -> int:
+        """Optimizer steps that taught nothing."""
+        return self.step - self.back_to + self.dropped

@@ -1,0 +1,196 @@
+"""``lora-watch check``: judges runs from the files they left."""
+
+from __future__ import annotations
+
+import enum
+import io
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lora_watch.cli.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.gate import Judgement
+    from lora_watch.gate.baseline import Baseline
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch check out[/]
+    the run in the Trainer's output_dir
+
+  [cyan]lora-watch check sweep --fail-on warning[/]
+    every run below a folder, stricter
+
+  [cyan]lora-watch check out --junit report.xml[/]
+    for GitLab, Jenkins …
+
+  [cyan]lora-watch check out --html report.html[/]
+    and the LoRA tab as one file, to keep with the job
+
+  [cyan]lora-watch check out --baseline good.json --update-baseline[/]
+    keep this run to compare with
+
+  [cyan]lora-watch check out --baseline good.json[/]
+    compare with it: what moved, in which layer"""
+
+_COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
+
+
+class Format(str, enum.Enum):
+    """How the judgement is written to standard output."""
+
+    text = "text"
+    json = "json"
+    github = "github"
+    markdown = "markdown"
+
+
+def check(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
+            "or a folder of runs.",
+            show_default=False,
+        ),
+    ],
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="warning, error or never: findings of this severity or worse make the exit code 1. Rule by rule: "
+            "error,LW203=never. Default: LORA_WATCH_FAIL_ON, else error.",
+            metavar="POLICY",
+            show_default=False,
+        ),
+    ] = None,
+    baseline: Annotated[
+        Path | None,
+        typer.Option(help="Compare with this file of --update-baseline, or with another RUN.", metavar="REPORT"),
+    ] = None,
+    update_baseline: Annotated[
+        bool, typer.Option("--update-baseline", help="Write the run to --baseline if it has no finding that fails.")
+    ] = False,
+    junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
+    html: Annotated[
+        Path | None, typer.Option(help="Also write the LoRA tab of the runs to this file.", metavar="FILE")
+    ] = None,
+    format: Annotated[
+        Format | None,
+        typer.Option(help="Default: [bold]github[/] (text and annotations) inside GitHub Actions, else [bold]text[/]."),
+    ] = None,
+) -> None:
+    """Judge finished or interrupted runs from their files. The output says what went wrong, where, and what to change.
+
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: there is no run, or it cannot be
+    read. A run that was killed is a finding.
+
+    Inside GitHub Actions the job's summary page also gets a table and a chart.
+    """
+    from lora_watch.base.alerts import Severity
+    from lora_watch.gate import judge
+    from lora_watch.gate.baseline import load, may_be_replaced
+    from lora_watch.rules.policy import policy as policy_of
+    from lora_watch.runs import UnreadableError
+
+    try:
+        policy = policy_of(fail_on, default=Severity.ERROR)
+    except ValueError as error:
+        raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
+    if update_baseline and baseline is None:
+        raise misuse("--update-baseline writes to the file of --baseline: give both")
+    if update_baseline and baseline is not None and not may_be_replaced(baseline):
+        raise misuse(f"{baseline} is there already and no baseline: it is not overwritten")
+    kept: Baseline | None = None
+    try:
+        if baseline is not None and (baseline.exists() or not update_baseline):
+            kept = load(baseline)
+    except UnreadableError as error:
+        if not update_baseline:
+            raise misuse(str(error)) from None
+    judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
+    if kept is not None and len(judgement.runs) > 1:
+        raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
+    _print(judgement, format or (Format.github if os.environ.get("GITHUB_ACTIONS") == "true" else Format.text))
+    if junit is not None:
+        from lora_watch.gate.formats.junit import junit as junit_xml
+
+        _write(junit, junit_xml(judgement))
+    if html is not None:
+        _draw(runs, html)
+    _summarise(judgement)
+    if update_baseline and baseline is not None:
+        _update(judgement, baseline, kept)
+    raise typer.Exit(judgement.exit_code)
+
+
+def _print(judgement: Judgement, format: Format) -> None:
+    from lora_watch.gate.formats.as_json import as_json
+    from lora_watch.gate.formats.github import github
+    from lora_watch.gate.formats.markdown import markdown
+    from lora_watch.gate.formats.text import text
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
+    writers = {Format.text: text, Format.json: as_json, Format.github: github, Format.markdown: markdown}
+    for line in writers[format](judgement).splitlines():
+        colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
+        typer.secho(line, fg=colour if format is Format.text else None)
+
+
+def _draw(runs: list[Path], target: Path) -> None:
+    """A run that left nothing to draw says so and changes no exit code: it has been judged."""
+    from lora_watch.runs import UnreadableError
+    from lora_watch.tensorboard_plugin.page.writing import write_page
+
+    try:
+        write_page(runs, target)
+    except UnreadableError as error:
+        typer.echo(f"lora-watch: {target} is not written: {error}", err=True)
+    except OSError as error:
+        raise misuse(f"{target} cannot be written: {error.strerror}") from None
+
+
+def _summarise(judgement: Judgement) -> None:
+    """GitHub names a file to append to; other places do not."""
+    target = os.environ.get("GITHUB_STEP_SUMMARY")
+    if target:
+        from lora_watch.gate.formats.markdown import SUMMARY_BYTES, markdown
+
+        content = markdown(judgement).encode()
+        if len(content) > SUMMARY_BYTES:
+            content = content[:SUMMARY_BYTES].rpartition(b"\n")[0] + b"\n\n(cut: see the log)\n"
+        try:
+            with open(target, "ab") as file:
+                file.write(content)
+        except OSError as error:
+            typer.echo(f"lora-watch: the job's summary could not be written: {error}", err=True)
+
+
+def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
+    """Keeps the run, with the tolerances that were there. Raises typer.Exit with 2 when it cannot be written."""
+    from lora_watch.gate.baseline import keep
+
+    if judgement.exit_code != 0:
+        typer.echo(f"lora-watch: {path} is left as it is: this run is not fit to be compared with", err=True)
+        return
+    if len(judgement.runs) != 1:
+        raise misuse(f"a baseline is one run, and there are {len(judgement.runs)}: name one of them")
+    new = keep(judgement.runs[0].run)
+    if old is not None:
+        new = replace(new, tolerances=old.tolerances)
+    _write(path, new.to_json())
+    typer.echo(f"lora-watch: {path} written from {new.name}", err=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise misuse(f"{path} cannot be written: {error.strerror}") from None

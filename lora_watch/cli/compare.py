@@ -1,0 +1,76 @@
+"""``lora-watch compare``: runs side by side, from the files they left."""
+
+from __future__ import annotations
+
+import enum
+import io
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lora_watch.cli.misuse import misuse
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch compare runs[/]
+    every run below a folder
+
+  [cyan]lora-watch compare r8 r16 r32[/]
+    these runs
+
+  [cyan]lora-watch compare runs --metric eval_accuracy[/]
+    by another number of the evaluation
+
+  [cyan]lora-watch compare runs --json[/]
+    for a program"""
+
+
+class Better(enum.Enum):
+    """Which way the metric is good."""
+
+    higher = "higher"
+    lower = "lower"
+
+
+def compare(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…",
+            help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
+            "or a folder of runs.",
+            show_default=False,
+        ),
+    ],
+    metric: Annotated[
+        str | None,
+        typer.Option(help="The metric to compare. Default: eval_loss, else train_loss, the training loss at the end."),
+    ] = None,
+    better: Annotated[
+        Better | None, typer.Option(help="Default: lower for a metric whose name ends with loss, else higher.")
+    ] = None,
+    worth: Annotated[float, typer.Option(help="The least gain of a larger rank, in percent of the metric.")] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
+) -> None:
+    """Compare finished runs: quality against rank with the plateau marked, norms, scales, and all other differences.
+
+    Runs that differ only in their seed are one configuration. A gain is tested by seed, with a t-interval. Confounds
+    are named: s that changes with r, s·lr that is not constant, other settings.
+
+    Exit code 0, or 2 when there is no run or one that cannot be read.
+    """
+    from lora_watch.runs.comparison import compare as compare_runs
+    from lora_watch.runs.comparison.text import text
+
+    if not 0 < worth < 100:
+        raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
+    try:
+        compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
+    typer.echo(compared.to_json().decode() if json else text(compared), nl=not json)
+    raise typer.Exit(compared.exit_code)

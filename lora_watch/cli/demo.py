@@ -1,0 +1,61 @@
+"""``lora-watch demo``: a healthy run, a failed one, and the fixed one."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from lora_watch.cli.misuse import misuse
+from lora_watch.demo.models import MissingPackageError
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch demo[/]
+    the packaged model, under two minutes
+
+  [cyan]lora-watch demo --quick[/]
+    the same, smaller, under 30 seconds
+
+  [cyan]lora-watch demo --model minilm[/]
+    a real encoder on BBC news (says what to install first)"""
+
+
+class Model(str, enum.Enum):
+    """The demo's models."""
+
+    tiny = "tiny"
+    minilm = "minilm"
+    smollm2 = "smollm2"
+
+
+def demo(
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller steps.")] = False,
+    model: Annotated[
+        Model,
+        typer.Option(
+            help="[bold]tiny[/]: a Llama inside this package, on Python sources. "
+            "[bold]minilm[/]: MiniLM on BBC news. [bold]smollm2[/]: SmolLM2-135M on prose."
+        ),
+    ] = Model.tiny,
+    output_dir: Annotated[Path, typer.Option(file_okay=False, help="Folder for the runs, one folder each.")] = Path(
+        "lora-watch-demo"
+    ),
+) -> None:
+    """Train a real model three times: with healthy settings, with a scale and a learning rate that are too high, and
+    with the settings that the alert then advises.
+
+    It needs no network and no GPU. The healthy run ends without an alert. The second has a high alpha/r and an
+    aggressive learning rate: an ERROR stops it within its first steps. The third uses the settings of that alert, and
+    is healthy. Exit code 0 if all of this holds, else 1.
+    """
+    from lora_watch.demo.show import demo as run_demo
+
+    try:
+        code = run_demo(model.value, quick, output_dir, Console(highlight=False))
+    except (MissingPackageError, FileExistsError, FileNotFoundError) as error:
+        raise misuse(str(error)) from None
+    raise typer.Exit(code)

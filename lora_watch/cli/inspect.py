@@ -1,0 +1,147 @@
+"""``lora-watch inspect``: what is in a saved adapter."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from lora_watch.cli import layers
+from lora_watch.cli.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.tuning.inspecting import Difference, Inspection
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch inspect out/checkpoint-500[/]
+    each layer: rank, scale, norms, spectrum
+
+  [cyan]lora-watch inspect my-adapter --base ./Llama-3-8B[/]
+    relative to the base weights
+
+  [cyan]lora-watch inspect a --against b[/]
+    the difference after more training, or of another seed
+
+No model is loaded and one layer is in memory at a time."""
+
+
+def inspect(
+    adapter: Annotated[
+        Path,
+        typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.", show_default=False),
+    ],
+    base: Annotated[
+        Path | None,
+        typer.Option(help="Folder of its base model. Adds the relative norms.", show_default=False),
+    ] = None,
+    against: Annotated[
+        Path | None, typer.Option(help="Another adapter to compare it with.", show_default=False)
+    ] = None,
+    rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
+    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Also read adapter_model.bin, weights only.")
+    ] = False,
+) -> None:
+    """Measure a saved adapter: rank, scale, every norm, the spectrum and the share of the energy of each layer.
+
+    [bold]s[/] is the scale, α/r or α/√r. [bold]‖ΔW‖[/] = s·‖B·A‖ is the size of the update, [bold]σ₁[/] that of its
+    strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
+    many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
+    """
+    from lora_watch.tuning.inspecting import compare_adapters, inspect_adapter
+
+    try:
+        inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
+        difference = None
+        if against is not None:
+            difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    except OSError as error:
+        raise misuse(f"{error.filename}: {error.strerror}") from None
+    if json:
+        from lora_watch.base.strict_json import strict_json
+
+        content = inspection.to_dict() | {"against": None if difference is None else difference.to_dict()}
+        typer.echo(strict_json(content).decode())
+        return
+    console = layers.console()
+    _print(console, inspection, rows)
+    if difference is not None:
+        _print_difference(console, difference, adapter, against, rows)
+
+
+def _print(console: Console, inspection: Inspection, rows: int) -> None:
+    measured = inspection.measurement
+    relative = bool((measured.relative_norm == measured.relative_norm).any())
+    columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
+    headings = ["layer", "r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
+    if relative:
+        columns += ["relative_norm", "relative_spectral_norm"]
+        headings += ["‖ΔW‖\n/‖W₀‖", "σ₁\n/σ₁(W₀)"]
+    order = sorted(range(len(measured.names)), key=lambda i: _rank(inspection.energy[i]))
+    lines = []
+    for i in order[: rows or None]:
+        adapter = inspection.saved.adapters[i]
+        values = [_cell(getattr(measured, column)[i]) for column in columns]
+        head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
+        lines.append([*head, *values[:5], f"{100 * inspection.energy[i]:.3g} %", *values[5:]])
+    _write(console, headings, lines)
+    if len(lines) < len(order):
+        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    ranks = sorted({adapter.r for adapter in inspection.saved.adapters})
+    span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
+    kinds = ", ".join(sorted({adapter.variant for adapter in inspection.saved.adapters}))
+    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in inspection.saved.adapters}))
+    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {_cell(min(measured.spectral_norm, key=_rank))}"
+    head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
+    console.print(Text(f"{head}, {whole}"))
+    if inspection.not_finite:
+        console.print(Text(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", style="red"))
+    for note in inspection.notes:
+        console.print(Text(f"note: {note}"))
+
+
+def _print_difference(console: Console, difference: Difference, first: Path, second: Path | None, rows: int) -> None:
+    console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
+    order = sorted(range(len(difference.names)), key=lambda i: _rank(difference.distance[i]))
+    order = [i for i in order if not difference.still[i]]
+    columns = (difference.ratio, difference.cosine, difference.distance)
+    lines = [
+        [difference.names[i], *(_quotient(column[i], difference.broken[i]) for column in columns)]
+        for i in order[: rows or None]
+    ]
+    if lines:
+        _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines)
+    if len(lines) < len(order):
+        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    if still := int(difference.still.sum()):
+        console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(difference.names)} layers"))
+    for where, names in (("first", difference.only_first), ("second", difference.only_second)):
+        if names:
+            console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
+
+
+def _write(console: Console, headings: list[str], lines: list[list[str]]) -> None:
+    for line in layers.layer_table(headings, lines, console.width):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _rank(value: Any) -> tuple[bool, float]:
+    """Sorts NaN first, then the largest."""
+    unknown = value != value
+    return not unknown, 0.0 if unknown else -float(value)
+
+
+def _quotient(value: float, broken: bool) -> str:
+    """Four digits; a dash where 0 was to be divided by 0."""
+    return "–" if value != value and not broken else f"{value:.4g}"
+
+
+def _cell(value: float) -> str:
+    return f"{value:.3g}"

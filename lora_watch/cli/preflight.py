@@ -1,0 +1,156 @@
+"""``lora-watch preflight``: judges settings before a run."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lora_watch.cli.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.tuning.advice.choice import Preflight
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch preflight sft.yaml[/]
+    one file with both (TRL's, Axolotl's …)
+
+  [cyan]lora-watch preflight adapter_config.json training_args.json[/]
+    the files of PEFT and the Trainer
+
+  [cyan]lora-watch preflight sft.yaml --model ./Llama-3-8B[/]
+    with the layers, and the size of the first step
+
+  [cyan]lora-watch preflight sft.yaml --task classification[/]
+    does the rank suit the task?
+
+  [cyan]lora-watch preflight sft.yaml --model ./70B --reference 7b-run[/]
+    do the settings carry over?
+
+[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."""
+
+
+class FailOn(str, enum.Enum):
+    """The least severity that counts."""
+
+    warning = "warning"
+    error = "error"
+
+
+class Format(str, enum.Enum):
+    """How findings are written to standard output."""
+
+    text = "text"
+    json = "json"
+
+
+def preflight(
+    settings: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE…",
+            help="JSON or YAML with r, lora_alpha, learning_rate …, or a folder with adapter_config.json or "
+            "training_args.json. A later file overrides an earlier one.",
+            show_default=False,
+        ),
+    ],
+    model: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of the model, or its config.json. By default the model that FILE names, if it is on this "
+            "machine.",
+            show_default=False,
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).", show_default=False)] = None,
+    reference: Annotated[
+        Path | None,
+        typer.Option(help="The run that these settings come from: its output_dir (LW406).", show_default=False),
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.", show_default=False)
+    ] = None,
+    mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
+    fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the exit code 1.")] = FailOn.warning,
+    format: Annotated[Format, typer.Option(help="How findings are printed.")] = Format.text,
+    allow_pickle: Annotated[
+        bool, typer.Option("--allow-pickle", help="Also read training_args.bin, which runs the code in it.")
+    ] = False,
+) -> None:
+    """Check a LoraConfig and TrainingArguments before anything is loaded.
+
+    It runs rules LW401 to LW408, as the callback does before the first step. A high α/r alone is no fault: with the
+    model's weights, the size of the first step decides.
+
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or no
+    rule could check them.
+    """
+    from lora_watch.base.alerts import Severity
+    from lora_watch.tuning.advice.choice import preflight as judge
+    from lora_watch.tuning.advice.config_files import read_settings
+
+    try:
+        given = read_settings(settings, allow_pickle)
+        if model is None and given.model is not None:
+            model, note = _named(given.model)
+            given.notes.append(note)
+        judged = judge(
+            given.lora,
+            given.arguments,
+            model=model,
+            task=task,
+            reference=reference,
+            max_steps=steps,
+            mute=mute or (),
+        )
+    except ValueError as error:
+        raise misuse(str(error)) from None
+    limit = Severity.parse(fail_on.value)
+    if format is Format.json:
+        from lora_watch.base.strict_json import strict_json
+
+        content = judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]}
+        typer.echo(strict_json(content).decode())
+    else:
+        _print(judged, given.notes, limit.name.lower())
+    raise typer.Exit(judged.exit_code(limit))
+
+
+def _named(name: str) -> tuple[Path | None, str]:
+    """The folder of the model that the settings name, where it can be read, and a sentence about it."""
+    from lora_watch.tuning.advice.skeleton import local_model, skeleton
+
+    if (folder := local_model(name)) is None:
+        return None, f"The settings name the model {name}, which is not on this machine: --model takes its folder."
+    try:
+        skeleton(folder)
+    except ValueError as error:
+        return None, f"The settings name the model {name}, which cannot be read: {error}"
+    return folder, f"The settings name the model {name}; it is read from {folder}."
+
+
+def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
+    from lora_watch.base.text import clean, count
+
+    colours = {"ERROR": "red", "WARNING": "yellow"}
+    for note in (*notes, *judged.notes):
+        typer.echo(f"note: {clean(note)}")
+    for alert in judged.findings:
+        for line in str(alert).replace(" at step 0", "", 1).splitlines():
+            typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
+    values = judged.settings
+    parts = [
+        f"r {_all(values['r'])}",
+        f"lora_alpha {_all(values['lora_alpha'])}",
+        f"scale {_all(values['scale'])} ({', '.join(values['scale_formula'])})",
+    ]
+    if values["learning_rate"] is not None:
+        parts.append(f"learning rate {values['learning_rate']:g}")
+    typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
+
+
+def _all(values: list[float]) -> str:
+    return "/".join(f"{value:.4g}" for value in values)

@@ -1,0 +1,97 @@
+"""``lora-watch rules``: what is checked."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+from rich.table import Table
+
+from lora_watch.cli.misuse import misuse
+
+if TYPE_CHECKING:
+    from lora_watch.rules import Rule
+    from lora_watch.rules.guide import Page
+
+
+def rules(
+    rule: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. Without it, all.")
+    ] = None,
+    evidence: Annotated[bool, typer.Option(help="Show where the rule's thresholds come from.")] = False,
+) -> None:
+    """List all rules, or explain one: when it fires, what it means, what to do, how to change or mute it.
+
+    [bold]INFO[/] is worth knowing, [bold]WARNING[/] needs a check, [bold]ERROR[/] means a failed run.
+    """
+    from lora_watch.rules.guide import pages
+
+    known = pages()
+    console = Console(highlight=False)
+    if rule is None:
+        console.print(_table(known.values()))
+        return
+    page = _called(rule, known)
+    console.print(Markdown(origin(page) if evidence else explanation(page)))
+
+
+def _called(word: str, known: Mapping[str, Page]) -> Page:
+    by_word = {key.lower(): page for page in known.values() for key in (page.id, page.name)}
+    if page := by_word.get(word.lower()):
+        return page
+    near = difflib.get_close_matches(word.lower(), by_word, n=1, cutoff=0.7)
+    hint = f"did you mean {by_word[near[0]].id} ({by_word[near[0]].name})?" if near else "`lora-watch rules` lists them"
+    raise misuse(f"no rule has the id or name {word!r}; {hint}")
+
+
+def _table(known: Iterable[Page]) -> Table:
+    table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
+    for page in known:
+        table.add_row(page.id, page.name, page.severity, page.summary)
+    return table
+
+
+def explanation(page: Page) -> str:
+    """The page of one finding, as Markdown, without its evidence."""
+    lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.summary, "", page.fires, ""]
+    steps = {
+        "What it means": page.means,
+        "Check first": page.check,
+        "How to fix it": page.fix,
+        "When to mute": page.mute,
+    }
+    lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
+    if page.rule is not None:
+        lines += ["", *_settings(page.rule)]
+    if page.evidence:
+        lines += ["", f"Origin of the thresholds: `lora-watch rules {page.id} --evidence`."]
+    return "\n".join(lines)
+
+
+def origin(page: Page) -> str:
+    """The origin of the thresholds of one finding, as Markdown."""
+    text = page.evidence or "No threshold was chosen on runs."
+    return f"**{page.id} {page.name}**\n\n{text}"
+
+
+def _settings(rule: Rule) -> list[str]:
+    """How to change the thresholds of a rule, mute it, or keep it from ending a run."""
+    kind, thresholds = type(rule), rule.thresholds
+    lines = []
+    if thresholds:
+        name, value = next(iter(thresholds.items()))
+        lines += ["Thresholds, with their defaults:", ""]
+        lines += [f"- `{name} = {value}`" for name, value in thresholds.items()]
+        lines += ["", f"To change one: `from lora_watch.rules import {kind.__name__}`, and then"]
+        lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value.", ""]
+    lines += [
+        f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To report it without ending the run:'
+    ]
+    return [
+        *lines,
+        f'`fail_on={{"default": "error", "{rule.id}": "never"}}` or `LORA_WATCH_FAIL_ON=error,{rule.id}=never`.',
+    ]

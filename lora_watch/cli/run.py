@@ -1,0 +1,227 @@
+"""``lora-watch run``: a training script, monitored without a change to it."""
+
+from __future__ import annotations
+
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Annotated, Any
+
+import typer
+
+from lora_watch.base.text import count
+from lora_watch.cli.misuse import misuse
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch run train.py --lr 1e-4[/]
+    the script's own arguments come after it
+
+  [cyan]lora-watch run --fail-on warning train.py[/]
+    stricter
+
+  [cyan]lora-watch run --find-lr train.py[/]
+    find a learning rate; --apply also trains at it
+
+  [cyan]lora-watch run -m trl.scripts.sft --config sft.yaml[/]
+    a module, as with python -m
+
+  [cyan]torchrun --nproc_per_node 2 -m lora_watch run train.py[/]
+
+  [cyan]accelerate launch -m lora_watch run train.py[/]"""
+
+SETTINGS = {"allow_interspersed_args": False}
+"""For the command: every word after the script belongs to the script, even one that looks like our option."""
+
+
+class Handover(BaseException):
+    """Raised when the command line has been read. The script starts outside of it, so the command line's own treatment
+    of exceptions and exits does not touch the script."""
+
+    def __init__(
+        self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unmonitored: bool
+    ):
+        self.script, self.arguments, self.module, self.settings = script, list(arguments), module, settings
+        self.allow_unmonitored = allow_unmonitored
+
+
+def run(
+    script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A Python file; with -m a module.")],
+    arguments: Annotated[
+        list[str] | None, typer.Argument(metavar="[ARGS]…", help="The script's own arguments.", show_default=False)
+    ] = None,
+    module: Annotated[bool, typer.Option("-m", "--module", help="SCRIPT is a module, as with python -m.")] = False,
+    fail_on: Annotated[
+        str | None,
+        typer.Option(
+            help="never, warning or error: alerts of this severity or worse end the run. Rule by rule: "
+            "error,LW202=never. Default: LORA_WATCH_FAIL_ON, else error.",
+            metavar="POLICY",
+            show_default=False,
+        ),
+    ] = None,
+    recover: Annotated[
+        int | None,
+        typer.Option(
+            help="How many times the run restores its last good state and continues with the advised settings. "
+            "Default: LORA_WATCH_RECOVER, else 0.",
+            min=0,
+            metavar="TIMES",
+            show_default=False,
+        ),
+    ] = None,
+    patience: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps for which the run tolerates an alert before it ends. Default: LORA_WATCH_PATIENCE, else 0.",
+            min=0,
+            show_default=False,
+        ),
+    ] = None,
+    mute: Annotated[
+        str | None,
+        typer.Option(
+            help="Rules to leave out, by id or name: LW203,LW401. Default: LORA_WATCH_MUTE, else none.",
+            metavar="RULES",
+            show_default=False,
+        ),
+    ] = None,
+    every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
+    max_overhead: Annotated[float, typer.Option(help="The highest share of the wall time for monitoring.")] = 0.01,
+    drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
+    report_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.", show_default=False),
+    ] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
+    console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+    html: Annotated[bool, typer.Option(help="Write report.html, the LoRA tab as one file, at the end.")] = True,
+    find_lr: Annotated[
+        bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
+    ] = False,
+    apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: train at the rate afterwards.")] = False,
+    allow_unmonitored: Annotated[
+        bool, typer.Option("--allow-unmonitored", help="Exit with 0 even if nothing was trained or measured.")
+    ] = False,
+) -> None:
+    """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
+
+    The exit code is the script's own, with two exceptions. It is 1 if an alert ends the run. The alert is then printed
+    last, even if the script catches every exception. It is 2 if nothing was monitored, or a run was
+    not judged to its end.
+
+    A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
+    that it leaves open.
+
+    --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The files find_lr.json and
+    find_lr.svg next to the report hold it too. The exit code is 1 if the sweep makes no suggestion.
+    """
+    if not module and not Path(script).exists():
+        raise misuse(f"there is no script {script}")
+    if apply and not find_lr:
+        raise misuse("--apply belongs to --find-lr")
+    _set_policy(fail_on, patience, mute, recover)
+    os.environ["LORA_WATCH_HTML"] = str(int(html))  # where callbacks of the script's own find it, too
+    settings: dict[str, Any] = {
+        "every": every,
+        "max_overhead": max_overhead,
+        "drift": drift,
+        "report_dir": report_dir,
+        "tensorboard": tensorboard,
+        "console": console,
+        "find_lr": find_lr and (apply or "only"),
+    }
+    raise Handover(script, arguments or (), module, settings, allow_unmonitored)
+
+
+def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, recover: int | None) -> None:
+    """Where callbacks of the script's own and processes it starts find it too: in the environment."""
+    from lora_watch.rules.policy import policy
+
+    try:
+        policy(fail_on, patience, mute, None, recover)  # a typo is an error here, not when a model has been loaded
+    except ValueError as error:
+        said = str(error)
+        raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
+    given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute, "RECOVER": recover}
+    os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
+    words = [word for word in os.environ.get("LORA_WATCH_FAIL_ON", "").split(",") if word.strip()]
+    if all("=" in word for word in words):  # rules alone: the others keep the default of this command
+        os.environ["LORA_WATCH_FAIL_ON"] = ",".join(["error", *words])
+
+
+def start(todo: Handover) -> None:
+    """Run the script as ``python SCRIPT`` or ``python -m MODULE`` would, and end as it ends."""
+    from lora_watch.base.alerts import LoraWatchError
+    from lora_watch.trainer.attach import attach_to_every_trainer
+
+    attached = attach_to_every_trainer(todo.settings)
+    sys.argv = [todo.script, *todo.arguments]
+    script = Path(todo.script)
+    sys.path[0] = "" if todo.module else str(script.resolve().parent)
+    try:
+        if todo.module:
+            runpy.run_module(todo.script, run_name="__main__", alter_sys=True)
+        else:
+            runpy.run_path(todo.script, run_name="__main__")
+    except BaseException as error:
+        attached.close(error)
+        trace = _of_the_script(error.__traceback__)
+        if todo.module and trace is None and isinstance(error, ImportError):
+            sys.exit(misuse(str(error)).exit_code)
+        if isinstance(error, LoraWatchError):
+            sys.excepthook = _the_alert_alone
+            raise
+        if not (isinstance(error, SystemExit) and error.code in (None, 0)):
+            _show_as_if_alone(trace)
+            raise
+    attached.close(None)
+    if (caught := attached.first_failure()) is not None:
+        print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
+        sys.excepthook = _the_alert_alone
+        raise caught
+    if not _monitor("started"):
+        print(
+            "lora-watch: nothing was monitored: in this process the script has trained nothing, neither with a Trainer "
+            "nor with a Monitor of its own",
+            file=sys.stderr,
+        )
+        if not todo.allow_unmonitored:
+            print("            --allow-unmonitored makes that a success", file=sys.stderr)
+            sys.exit(2)
+    elif (unjudged := _monitor("unjudged")) and not todo.allow_unmonitored:
+        message = f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report"
+        print(f"lora-watch: {message}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _monitor(counted: str) -> int:
+    """How many runs Monitor has ``started``, or left ``unjudged``."""
+    module = sys.modules.get("lora_watch.monitor.monitor")  # not imported for this: it would import torch
+    return 0 if module is None else getattr(module.Monitor, counted)
+
+
+def _of_the_script(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a traceback that ``python SCRIPT`` would show."""
+    ours = (__file__, runpy.run_path.__code__.co_filename)
+    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
+        trace = trace.tb_next
+    return trace
+
+
+def _show_as_if_alone(trace: TracebackType | None) -> None:
+    """Have Python print ``trace`` for the exception that is about to end it."""
+    shown = sys.excepthook
+
+    def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
+        shown(kind, error.with_traceback(trace), trace)
+
+    sys.excepthook = hook
+
+
+def _the_alert_alone(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    sys.stdout.flush()
+    print(error, file=sys.stderr, flush=True)

@@ -1,0 +1,75 @@
+"""``lora-watch show``: one screen of a run, for a terminal over ssh."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+
+from lora_watch.cli.misuse import misuse
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+EXAMPLES = """Examples:
+
+  [cyan]lora-watch show out[/]
+    how the run in the Trainer's output_dir stands
+
+  [cyan]lora-watch show out --follow[/]
+    the same while it goes on; the folder may still be empty"""
+
+
+def show(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="The Trainer's output_dir, its lora_watch folder, a TensorBoard folder, or a folder of runs: then the "
+            "one that was written to last.",
+            show_default=False,
+        ),
+    ],
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Draw it anew until the run is over.")] = False,
+    interval: Annotated[float, typer.Option(help="Seconds between two drawings.", min=0.1)] = 2.0,
+) -> None:
+    """Draw a run in the terminal: verdict, loss and size as lines, blocks over time, open alerts with their remedies.
+
+    It reads files alone, so it also shows the run of another process. Without colours the heatmap is made of letters.
+
+    Exits with 0, or with 2 when there is no run or one that cannot be read.
+    """
+    from lora_watch.cli.terminal.following import goes_on, latest_run
+    from lora_watch.cli.terminal.screen import screen
+    from lora_watch.runs import UnreadableError
+
+    console = Console(highlight=False)
+    if not follow:
+        try:
+            console.print(screen(latest_run(run), console))
+        except UnreadableError as error:
+            raise misuse(str(error)) from None
+        return
+
+    def now() -> tuple[RenderableType, bool]:
+        try:
+            found = latest_run(run)
+        except UnreadableError:
+            return Text(f"waiting for a run in {run} …"), True
+        return screen(found, console), goes_on(found)
+
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            goes = True
+            while goes:
+                shown, goes = now()
+                live.update(shown, refresh=True)
+                if goes:
+                    time.sleep(interval)
+    except KeyboardInterrupt:
+        raise typer.Exit from None

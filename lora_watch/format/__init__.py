@@ -1,0 +1,4 @@
+"""Names, versions and schemas of the files of a run: writers and readers share them."""
+
+REPORT_VERSION = 1
+"""Stands in ``report.json``."""

@@ -1,0 +1,1 @@
+"""What is measured of adapters, base weights, losses, gradients and batches."""

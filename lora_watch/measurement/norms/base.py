@@ -1,0 +1,183 @@
+"""How large the frozen weights are: ‖W₀‖_F and σ₁(W₀), once, without a second copy of the model."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters.sharding import zero
+from lora_watch.base.deferred import with_float64
+from lora_watch.base.records import FloatArray
+from lora_watch.measurement.norms.quantised import dequantised
+
+log = logging.getLogger("lora_watch")
+
+_PIECE = 8 << 20
+"""Bytes of float64 to which the rows of a weight are converted at a time."""
+
+_TOLERANCE = 1e-7
+"""Estimated relative error of σ₁ at which the iteration stops."""
+
+_SAY_EVERY = 10.0
+"""Seconds between two words about progress: small models hear none."""
+
+
+@dataclass(frozen=True)
+class BaseNorms:
+    """Norms of frozen weights, float64 ``[n_adapters]``. NaN where a weight is unknown or holds a NaN or infinity."""
+
+    norm: FloatArray
+    """‖W₀‖_F."""
+    spectral_norm: FloatArray
+    """σ₁(W₀)."""
+
+
+def relative(change: FloatArray, size: FloatArray) -> FloatArray:
+    """``change / size`` for norms of changes and of the weights they change; NaN where a weight is unknown or zero."""
+    return np.divide(change, size, out=np.full(len(size), np.nan), where=size > 0)
+
+
+@torch.no_grad()
+def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
+    """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.
+
+    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of each weight with a vector, and says every
+    10 s in the log how far it is. Extra memory: 16 MiB, and the vectors; for quantised weights one of them at a time as
+    numbers, as its own layer's forward pass has it. No random number is drawn from a global generator, and results are
+    reproducible.
+    """
+    out = np.full((2, len(adapters)), np.nan)
+    seen: dict[object, tuple[float, float]] = {}
+    said = time.monotonic()
+    for i, adapter in enumerate(adapters):
+        with zero.gathered(
+            list(adapter.base_layer.parameters(recurse=False)) if adapter.base_layer is not None else []
+        ):
+            norms = _block_norms(adapter, seen)
+        if norms:
+            out[:, i] = np.sqrt(sum(norm**2 for norm, _ in norms)), np.max([top for _, top in norms])
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            log.warning("lora_watch measures the frozen weights once: %d of %d done", i + 1, len(adapters))
+    return BaseNorms(*out)
+
+
+def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float, float]]) -> list[tuple[float, float]]:
+    """``matrix_norms`` of each block of W₀; none where it is unknown. ``seen`` remembers them."""
+    norms = []
+    if (weight := adapter.base_weight) is not None:
+        for place, block in enumerate(adapter.base_matrices()):
+            key = weight, place  # not the block's address: that of a gathered copy is soon another's
+            if key not in seen:
+                seen[key] = matrix_norms(block.detach())
+            norms.append(seen[key])
+    else:
+        layer = adapter.base_layer
+        if layer not in seen and (weight := dequantised(layer)) is not None:
+            seen[layer] = matrix_norms(weight)
+        if layer in seen:
+            norms.append(seen[layer])
+    return norms
+
+
+def matrix_norms(weight: Tensor) -> tuple[float, float]:
+    """‖W‖_F and σ₁(W) of a matrix of any floating-point dtype, layout and device; (NaN, NaN) if it is not finite.
+
+    σ₁ comes from ``_top_right_vector``, and both numbers from one last pass in float64: ‖W·v‖ is off by the square of
+    v's error only.
+    """
+    weight = with_float64(weight)
+    if weight.stride(0) < weight.stride(1):
+        weight = weight.T  # rows are what is read together
+    v = _top_right_vector(weight)
+    square, image = 0.0, 0.0
+    for piece in _pieces(weight, torch.float64):
+        square += float(torch.linalg.vector_norm(piece)) ** 2
+        image += float(torch.linalg.vector_norm(piece @ v)) ** 2
+    norm, top = np.sqrt(square), np.sqrt(image)
+    return (float(norm), float(top)) if np.isfinite(norm + top) else (np.nan, np.nan)
+
+
+@torch.no_grad()
+def frobenius_norm(weight: Tensor) -> float:
+    """‖W‖_F of a matrix of any floating-point dtype, in float64, a piece at a time; NaN or infinite if W is."""
+    pieces = _pieces(with_float64(weight), torch.float64)
+    return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in pieces) ** 0.5
+
+
+def _top_right_vector(weight: Tensor) -> Tensor:
+    """The right singular vector of σ₁, ``[d_in]`` float64: Golub–Kahan–Lanczos with full reorthogonalisation.
+
+    W·P = Q·J with orthonormal columns and J upper bidiagonal (Golub & Kahan 1965): σ₁ is approached by that of the
+    small J, much faster than by powers of WᵀW. Stops when min(ρ, ρ²/gap) ≤ ``_TOLERANCE``·σ₁, where ρ is the residual
+    and gap the distance to J's second singular value. Products with W are in float32 (float64 for a float64 W).
+    """
+    columns = weight.shape[1]
+    kind = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    start = np.random.default_rng(0).standard_normal(columns)  # a generator of its own
+    v = torch.from_numpy(start).to(weight.device)
+    right = [v / v.norm()]
+    left: list[Tensor] = []
+    diagonal: list[float] = []
+    above: list[float] = []
+    for count in range(1, columns + 1):
+        u = _times(weight, right[-1], kind)
+        diagonal.append(_orthonormalise(u, left))
+        left.append(u)
+        v = _times_transposed(weight, u, kind)
+        above.append(_orthonormalise(v, right))
+        last = above[-1] == 0 or count == columns
+        if not np.isfinite(diagonal[-1] + above[-1]):
+            break
+        if last or count % 4 == 0:
+            p, sigma, qt = np.linalg.svd(np.diag(diagonal) + np.diag(above[:-1], 1))
+            residual = above[-1] * abs(p[-1, 0])
+            gap = sigma[0] - sigma[1] if count > 1 else 0.0
+            error = residual**2 / gap if gap > residual else residual
+            if last or error <= _TOLERANCE * sigma[0]:
+                return torch.stack(right, 1) @ torch.from_numpy(qt[0]).to(weight.device)
+        right.append(v)
+    return right[0]  # not finite: whatever vector, the norms will say so
+
+
+def _orthonormalise(x: Tensor, basis: list[Tensor]) -> float:
+    """Makes x, in place, orthogonal to ``basis`` and of length one; its length before, 0 if nothing was left."""
+    scale = float(x.norm())
+    if basis:
+        stack = torch.stack(basis)
+        for _ in range(2):  # twice is enough (Kahan; Parlett 1980)
+            x -= stack.T @ (stack @ x)
+    length = float(x.norm())
+    if length <= 1e-14 * scale:
+        x.zero_()
+        return 0.0
+    x /= length
+    return length
+
+
+def _times(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
+    x = x.to(kind)
+    return torch.cat([piece @ x for piece in _pieces(weight, kind)]).double()
+
+
+def _times_transposed(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
+    out = torch.zeros(weight.shape[1], dtype=torch.float64, device=weight.device)
+    start = 0
+    for piece in _pieces(weight, kind):
+        out += (x[start : start + len(piece)].to(kind) @ piece).double()
+        start += len(piece)
+    return out
+
+
+def _pieces(weight: Tensor, kind: torch.dtype) -> Iterator[Tensor]:
+    """Rows of W as ``kind``: all at once where nothing is to be converted."""
+    step = len(weight) if weight.dtype == kind else max(_PIECE // (8 * weight.shape[1]), 1)
+    for start in range(0, len(weight), step):
+        yield weight[start : start + step].to(kind)

@@ -1,0 +1,153 @@
+"""How far each adapter's change of its layer is from what it was: ``drift_norm`` and ``step_norm``.
+
+With ΔW = B·c·A, where c = diag(s·diagonal), and D_A = A − A₀, D_B = B − B₀ taken element by element,
+
+    ΔW − ΔW₀ = [D_B  B₀] · K · [D_A; A₀],    K = ⎡c      c   ⎤
+                                                 ⎣c   c − c₀ ⎦
+
+whose norm comes from the two 2r × 2r Grams: nothing as large as the layer is formed, and a small step is not the
+difference of two large numbers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lora_watch.adapters import Adapter, DenseAdapter, Factors
+from lora_watch.base.deferred import Deferred, on_host, ready
+from lora_watch.base.records import Due, FloatArray, Reading, Readings
+from lora_watch.measurement.norms.grams import HOST_PIECE, difference_gram
+from lora_watch.measurement.norms.spectrum import F2, product_square, solve_precisely
+
+
+class _Held(NamedTuple):
+    blocks: list[Factors]
+    core: FloatArray
+    """s·diagonal, ``[r]``."""
+
+
+class Snapshot:
+    """The adapters as they were at one moment, to measure how far they have gone since.
+
+    Memory: one copy of all factors, in their own dtypes and on their own devices (gathered whole if sharded), and some
+    2 MiB on the host while measuring. Adapters are told apart by ``name``.
+    """
+
+    def __init__(self, adapters: Sequence[Adapter | DenseAdapter]):
+        self._held: dict[str, _Held] = {}
+        self.add(adapters)
+
+    def add(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+        """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
+        for adapter in adapters:
+            if adapter.name not in self._held:
+                self._held[adapter.name] = _hold(adapter, None)
+
+    def update(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+        """Hold ``adapters`` as they are now, and no others."""
+        self._held = {adapter.name: _hold(adapter, self._held.get(adapter.name)) for adapter in adapters}
+
+    @torch.no_grad()
+    def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> Reading:
+        """‖ΔW − ΔW_held‖_F.
+
+        Good to 1e-6, relative, also where they differ in their last digits, in ``scale`` or in ``diagonal`` alone; two
+        ways to write one ΔW are 0 but for rounding (1e-15·‖A‖‖B‖). NaN and known where a factor holds a NaN or an
+        infinity; NaN and unknown for an adapter that is not held or not readable, or has another shape now. A changed
+        rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
+        """
+        out, known = np.full(len(adapters), np.nan), np.zeros(len(adapters), dtype=bool)
+        # Kept for all of them: two pieces are needed at a time, and new memory for each is slow to come by.
+        staging = torch.empty(HOST_PIECE // 8, dtype=torch.float64)
+        with np.errstate(all="ignore"):  # NaN and infinities are results here
+            for i, adapter in enumerate(adapters):
+                held, blocks = self._held.get(adapter.name), adapter.factors()
+                if held is None or not blocks or not _same_layer(blocks, held.blocks):
+                    continue
+                known[i] = True
+                core = _core(adapter, blocks)
+                pairs = zip(blocks, held.blocks)
+                square = sum(_square(now, core, then, held.core, staging) for now, then in pairs)
+                out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
+        return Reading(out, known)
+
+
+class Drift:
+    """``drift_norm`` and ``step_norm``, from two snapshots: of when an adapter was first seen, and of the last step."""
+
+    def __init__(self) -> None:
+        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._start, self._before = Snapshot([]), Snapshot([])
+
+    def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+        """Measure ``adapters`` from now on, and copy those that have not been seen yet."""
+        self._adapters = adapters
+        self._start.add(adapters)
+
+    def arm(self) -> None:
+        """Copy the adapters as they are before the coming step, which is measured in full."""
+        self._before.update(self._adapters)
+
+    def begin(self, due: Due) -> Deferred[Readings]:
+        if not (due.full and due.trained):
+            return ready({})
+        pairs = (("drift_norm", self._start), ("step_norm", self._before))
+        return ready({name: snapshot.distance(self._adapters) for name, snapshot in pairs})
+
+
+def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray, staging: Tensor) -> float:
+    """‖B·c·A − B₀·c₀·A₀‖_F²."""
+    if len(c) != len(c0):
+        return _precise_square(now, c, then, c0)
+    gram_a = difference_gram(now.a, then.a, staging)
+    gram_b = difference_gram(now.b.T, then.b.T, staging)
+    square, doubtful = product_square(
+        gram_a, gram_b, np.block([[np.diag(c), np.diag(c)], [np.diag(c), np.diag(c - c0)]])
+    )
+    return _precise_square(now, c, then, c0) if doubtful else square
+
+
+def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
+    """The same by QR of the factors side by side in float64: a few copies of one adapter."""
+    a, b, a0, b0 = map(on_host, (*now, *then))
+    k, k0 = torch.from_numpy(c), torch.from_numpy(c0)
+    if len(c) == len(c0):
+        sum_of_products = Factors(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
+    else:
+        sum_of_products = Factors(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
+    return float(solve_precisely(sum_of_products, None, np.zeros(6))[0][F2])
+
+
+@torch.no_grad()
+def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
+    """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
+    blocks = adapter.factors()
+    core = _core(adapter, blocks)
+    if old is None or not _same_storage(blocks, old.blocks):
+        return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], core)
+    for target, source in zip(old.blocks, blocks):
+        target.a.copy_(source.a)
+        target.b.copy_(source.b)
+    return _Held(old.blocks, core)
+
+
+def _core(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
+    diagonal = adapter.diagonal if blocks else None
+    if diagonal is None:
+        return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))
+    return adapter.scale * on_host(diagonal).numpy()
+
+
+def _same_layer(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
+    return [(b.shape[0], a.shape[1]) for a, b in now] == [(b.shape[0], a.shape[1]) for a, b in then]
+
+
+def _same_storage(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
+    return [(f.shape, f.dtype, f.device) for x in now for f in x] == [
+        (f.shape, f.dtype, f.device) for x in then for f in x
+    ]

@@ -1,0 +1,134 @@
+"""One measurement of a whole model, outside training: ``measure(model)``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from torch import nn
+
+from lora_watch.adapters import NoAdaptersError, find_adapters, find_other_adapters
+from lora_watch.base import markup
+from lora_watch.base.records import BoolArray, FloatArray
+from lora_watch.base.text import count, table
+from lora_watch.measurement.norms.bank import AdapterBank
+from lora_watch.measurement.norms.base import base_norms, relative
+from lora_watch.measurement.norms.dense import dense_norms
+
+_ROWS = 20
+_OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
+_SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
+_HEADINGS = ("adapter", "r", *_SHOWN)
+
+
+@dataclass(frozen=True, repr=False)
+class Measurement:
+    """Every norm of every adapter of a model. Arrays are float64 ``[n_adapters]`` in the order of ``names``.
+
+    Adapters of PEFT's other tuners come after LoRA's. Theirs are NaN where there is nothing to measure: ``scale``,
+    ``product_norm``, ``a_norm`` and ``b_norm``; and ``effective_rank`` where both sides of ΔW are above 512.
+    """
+
+    names: tuple[str, ...]
+    methods: tuple[str, ...]
+    """``lora``, ``dora``, ``adalora`` …, or the tuner that is not LoRA: ``LoHa``, ``Vera``, ``OFT`` …"""
+    r: tuple[int, ...]
+    """Ranks; 0 where the change is not a product of two factors."""
+    known: BoolArray
+    """False where the factors could not be read, or the method adds nothing that has a norm (OFT, IA3 …); the numbers
+    are NaN there."""
+    scale: FloatArray
+    """The live factor s of ΔW = s·B·A."""
+    product_norm: FloatArray
+    """‖B·A‖_F."""
+    delta_norm: FloatArray
+    """‖ΔW‖_F."""
+    spectral_norm: FloatArray
+    """σ₁(ΔW)."""
+    stable_rank: FloatArray
+    """‖ΔW‖_F²/σ₁²; 0 for ΔW = 0."""
+    effective_rank: FloatArray
+    """exp of the entropy of σ/Σσ; 0 for ΔW = 0."""
+    a_norm: FloatArray
+    """‖A‖_F."""
+    b_norm: FloatArray
+    """‖B‖_F."""
+    relative_norm: FloatArray
+    """‖ΔW‖_F/‖W₀‖_F; NaN where the frozen weight is unknown (sharded away, say) or zero."""
+    relative_spectral_norm: FloatArray
+    """σ₁(ΔW)/σ₁(W₀); NaN where the frozen weight is unknown or zero."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain lists by name: ``names``, ``methods``, ``r``, and each metric, where None means unknown and NaN was
+        measured."""
+        return {
+            "names": list(self.names),
+            "methods": list(self.methods),
+            "r": list(self.r),
+            **{name: [self._value(name, i) for i in range(len(self.names))] for name in self._metrics()},
+        }
+
+    def _metrics(self) -> list[str]:
+        return [field.name for field in fields(self) if field.name not in ("names", "methods", "r", "known")]
+
+    def _value(self, name: str, i: int) -> float | None:
+        value = float(getattr(self, name)[i])
+        unmeasured = self.r[i] == 0 and np.isnan(value) and (name in _OF_FACTORS or np.isfinite(self.delta_norm[i]))
+        return value if self.known[i] and not unmeasured else None
+
+    def __repr__(self) -> str:
+        """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
+        title, rows, more = self._shown()
+        return "\n".join([title, *table(_HEADINGS, rows), *more])
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        title, rows, more = self._shown()
+        return f"<p>{title}</p>{markup.table(_HEADINGS, rows)}<p>{''.join(more)}</p>"
+
+    def _shown(self) -> tuple[str, list[list[str]], list[str]]:
+        """Title, rows and what is left out."""
+        by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
+        order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
+        shown = order[:_ROWS]
+        rows = [[self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
+        title = f"Measurement of {count(len(self.names), 'adapter')}"
+        return title, rows, [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
+
+    def _label(self, i: int) -> str:
+        return self.names[i] if self.methods[i] == "lora" else f"{self.names[i]} ({self.methods[i]})"
+
+    def _cell(self, name: str, i: int) -> str:
+        value = self._value(name, i)
+        return "unknown" if value is None else f"{value:.4g}"
+
+
+def measure(model: nn.Module) -> Measurement:
+    """Measure every adapter of ``model``, and the weights they adapt. Changes nothing, draws no random number.
+
+    LoRA is measured from its factors. If another PEFT tuner adds a matrix to a weight, that matrix is formed as in
+    PEFT, one layer at a time. If it adds none (OFT, IA3 …), the adapter is listed as unknown.
+
+    Reads each frozen weight some dozens of times for its σ₁: seconds for a small model, minutes for billions of
+    parameters on a CPU. Raises NoAdaptersError when there is no adapter that can be measured.
+    """
+    others = find_other_adapters(model)
+    try:
+        adapters = find_adapters(model)
+    except NoAdaptersError:
+        if all(other.why_not for other in others):
+            raise
+        adapters = []
+    bank, base = AdapterBank(adapters), base_norms([*adapters, *others])
+    metrics, dense = bank.measure(), [dense_norms(other, effective_rank=True) for other in others]
+    values = {name: np.append(metrics[name], [norms.get(name, np.nan) for norms in dense]) for name in metrics}
+    return Measurement(
+        names=tuple(adapter.name for adapter in (*adapters, *others)),
+        methods=(*(adapter.variant for adapter in adapters), *(other.method for other in others)),
+        r=(*(adapter.r for adapter in adapters), *(0 for _ in others)),
+        known=np.append(bank.known, np.array([bool(norms) for norms in dense], dtype=bool)),
+        **values,
+        relative_norm=relative(values["delta_norm"], base.norm),
+        relative_spectral_norm=relative(values["spectral_norm"], base.spectral_norm),
+    )

@@ -1,0 +1,260 @@
+"""A few elements of a tensor, always the same ones, to see bit for bit whether it has moved.
+
+Both classes below take one operation a device and dtype to collect the elements of all adapters, and four to compare
+them, however many adapters there are. Nothing waits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters.live import Live, Resolved
+from lora_watch.adapters.sharding.parts import part_of
+from lora_watch.adapters.tensors import here, sharded
+from lora_watch.base.deferred import Deferred, ready, with_float64
+from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
+
+ELEMENTS = 64
+"""How many elements of a tensor are compared."""
+
+Kind = tuple[torch.device, torch.dtype]
+
+
+class _Rows(NamedTuple):
+    places: list[tuple[int, ...]]
+    sizes: list[int]
+    """How many numbers each tensor has: of another size other ones are taken."""
+    values: Tensor
+    """``[len(places), ELEMENTS]``."""
+
+
+class _Views(NamedTuple):
+    places: list[tuple[int, ...]]
+    sizes: list[int]
+    rows: list[Tensor]
+    """``[ELEMENTS]`` each."""
+
+
+@torch.no_grad()
+def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind, _Views]:
+    """``ELEMENTS`` of each tensor, by device and dtype."""
+    kinds: dict[Kind, _Views] = {}
+    for place, tensor in tensors:
+        places, sizes, rows = kinds.setdefault((tensor.device, tensor.dtype), _Views([], [], []))
+        places.append(place)
+        sizes.append(tensor.numel())
+        rows.append(_elements(tensor))
+    return kinds
+
+
+@torch.no_grad()
+def _stacked(kinds: Mapping[Kind, _Views]) -> dict[Kind, _Rows]:
+    stacked = {kind: _Rows(v.places, v.sizes, torch.stack(v.rows)) for kind, v in kinds.items()}
+    # They are compared in float64.
+    return {kind: rows._replace(values=with_float64(rows.values)) for kind, rows in stacked.items()}
+
+
+def _elements(tensor: Tensor) -> Tensor:
+    """``[ELEMENTS]``, spread evenly; a view, unless the tensor is small or not contiguous."""
+    flat = tensor.detach().reshape(-1)
+    if flat.numel() < ELEMENTS:
+        return flat.repeat(-(-ELEMENTS // flat.numel()))[:ELEMENTS]
+    stride = flat.numel() // ELEMENTS
+    stride -= stride % 2 == 0  # an odd one does not stay in one column of a matrix
+    return flat[::stride][:ELEMENTS]
+
+
+def _here(tensor: Tensor) -> bool:
+    """Its numbers are all in this process, and there are some."""
+    return here(tensor) and not sharded(tensor)
+
+
+class Changed:
+    """Which share of its elements the latest update has changed, of each factor that is kept in half precision.
+
+    There an update smaller than half the distance to the next number leaves the old one standing. Factors in float32
+    are left out; so are those of embeddings and experts, of which an update touches what the batch has used.
+    """
+
+    def __init__(self, live: Live, since: int = 0):
+        self._since = since
+        """The step after which it begins: there is nothing to say of that one."""
+        self._live = live
+        self._factors = [
+            (row, i)
+            for i, (adapter, parameters) in enumerate(zip(live.adapters, live.now.parameters))
+            if adapter.kind not in ("Embedding", "Experts")
+            for row, factor in enumerate(parameters)
+            if factor.dtype in (torch.bfloat16, torch.float16)
+        ]
+        self._views: tuple[Resolved, dict[Kind, _Views]] | None = None
+        self._held = self._now()
+
+    def _now(self) -> dict[Kind, _Rows]:
+        now = self._live.now
+        if self._views is not None and self._views[0] is now:
+            return _stacked(self._views[1])
+        factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
+        views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
+        views_last = all(factor.is_contiguous() and factor.numel() >= ELEMENTS for _, factor in factors)
+        self._views = (now, views) if views_last else None
+        return _stacked(views)
+
+    @torch.no_grad()
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``a_changed`` and ``b_changed`` since the last call; nothing where no factor is in half precision."""
+        if not due.norms or due.step == self._since:
+            return ready({})
+        before, self._held = self._held, self._now()
+        kinds = [kind for kind, rows in self._held.items() if kind in before and before[kind].places == rows.places]
+        shares = [(before[kind].values != self._held[kind].values).double().mean(1) for kind in kinds]
+        places = [np.array(self._held[kind].places).T for kind in kinds]
+
+        def finish(values: Sequence[FloatArray]) -> Readings:
+            out = np.full((2, len(self._live.adapters)), np.nan)
+            for where, numbers in zip(places, values):
+                out[tuple(where)] = numbers
+            names = ("a_changed", "b_changed") if kinds else ()
+            return {name: Reading(numbers, ~np.isnan(numbers)) for name, numbers in zip(names, out)}
+
+        return Deferred(shares, finish)
+
+
+class _Place(NamedTuple):
+    """Where a frozen weight was found whose elements are kept as a view."""
+
+    modules: dict[str, nn.Module | None]
+    """The adapted layer's."""
+    base: nn.Module | None
+    holder: dict[str, nn.Parameter | None]
+    name: str
+    weight: Tensor
+    address: int
+
+    @classmethod
+    def of(cls, adapter: Adapter, weight: Tensor | None) -> _Place | None:
+        """None where it would have to be looked up, or copied, each time."""
+        if weight is None or adapter.merged or not _here(weight) or weight.numel() < ELEMENTS:
+            return None
+        found = ((m._parameters, n) for m in adapter.module.modules() for n, p in m._parameters.items() if p is weight)
+        holder, name = next(found, (None, ""))
+        if holder is None or not weight.is_contiguous():
+            return None
+        modules = adapter.module._modules
+        return cls(modules, modules.get("base_layer"), holder, name, weight, weight.data_ptr())
+
+
+def _hold(places: Sequence[_Place]) -> bool:
+    """The same weights are in the same places. What is merged into one shows elsewhere: see ``FrozenWeights.watch``."""
+    for modules, base, holder, name, weight, address in places:
+        if holder.get(name) is not weight or weight.data_ptr() != address or modules.get("base_layer") is not base:
+            return False
+    return True
+
+
+class _Compared(NamedTuple):
+    """Weights of one kind that stand where they stood."""
+
+    adapters: NDArray[np.intp]
+    rows: NDArray[np.intp] | None
+    """Which of the rows of their kind; None for all."""
+    start: Tensor
+    """``[n, ELEMENTS]``, in float64."""
+    size: Tensor
+    """‖start‖, ``[n]``, above 0."""
+
+
+class FrozenWeights:
+    """How far the weights under the adapters have moved from where they were when first seen, unmerged.
+
+    A resumed run's weights are compared with those it went on from. Of a weight that is dealt out over ranks each rank
+    compares its own part, and asks no other. Weights that are quantised, ZeRO-3's and FSDP1's are unknown.
+    After a merge, or its undoing, ``watch`` is to be called again.
+    """
+
+    def __init__(self) -> None:
+        self._adapters: Sequence[Adapter] = ()
+        self._start: dict[str, tuple[int, Tensor]] = {}
+        """By the adapter's name: how many numbers its frozen weight has here, and ``[ELEMENTS]`` of them."""
+        self.trainable: BoolArray | None = None
+        """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
+        self._places: list[_Place] = []
+        """Where the weights stand, as long as their elements can be kept as views; nothing otherwise."""
+        self._views: dict[Kind, _Views] = {}
+        self._compared: dict[Kind, _Compared] = {}
+        """Of the same weights, what they are compared with."""
+
+    def watch(self, adapters: Sequence[Adapter]) -> None:
+        """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
+        self._adapters, self._places = adapters, []
+        new = [a for a in adapters if a.name not in self._start]
+        for rows in _stacked(self._now(new, [a.base_weight for a in new])).values():
+            held = zip(rows.places, rows.sizes, rows.values)
+            self._start.update((new[place].name, (size, values)) for (place,), size, values in held)
+
+    @staticmethod
+    def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
+        there = [(i, w) for i, (a, w) in enumerate(zip(adapters, weights)) if w is not None and not a.merged]
+        parts = [((i,), part_of(weight)) for i, weight in there]
+        return _elements_of([(place, part) for place, part in parts if here(part)])
+
+    def _read(self) -> dict[Kind, _Rows]:
+        """The elements as they are, and ``trainable``. The weights are looked up again where one has moved."""
+        if not self._places or not _hold(self._places):
+            weights = [adapter.base_weight for adapter in self._adapters]
+            self._views = self._now(self._adapters, weights)
+            self._compared = {}
+            self._places = [place for pair in zip(self._adapters, weights) if (place := _Place.of(*pair)) is not None]
+            if len(self._places) < len(self._adapters):
+                self._places = []
+            self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
+        else:
+            self.trainable = np.array([place.weight.requires_grad for place in self._places], dtype=bool)
+        return _stacked(self._views)
+
+    def _start_of(self, kind: Kind, rows: _Rows) -> _Compared:
+        if kind not in self._compared:
+            held = [self._start.get(self._adapters[place].name) for (place,) in rows.places]
+            pairs = enumerate(zip(held, rows.sizes))
+            same = [(n, was[1]) for n, (was, size) in pairs if was is not None and _alike(was, size, rows.values)]
+            chosen = np.array([n for n, _ in same], dtype=np.intp)
+            start = torch.stack([v for _, v in same]).double() if same else rows.values[:0].double()
+            size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+            adapters = np.array(rows.places, dtype=np.intp)[chosen, 0]
+            self._compared[kind] = _Compared(adapters, None if len(same) == len(held) else chosen, start, size)
+        return self._compared[kind]
+
+    @torch.no_grad()
+    def begin(self, due: Due) -> Deferred[Readings]:
+        """``base_drift``, ‖W − W₀‖/‖W₀‖ over the elements: 0 where they are bit for bit what they were."""
+        adapters, self.trainable = self._adapters, None
+        if not due.full or not adapters:
+            return ready({})
+        indices: list[NDArray[np.intp]] = []
+        drifts: list[Tensor] = []
+        for kind, rows in self._read().items():
+            where, chosen, start, size = self._start_of(kind, rows)
+            if len(where):
+                now = rows.values if chosen is None else rows.values[chosen]
+                drifts.append(torch.linalg.vector_norm(now.double() - start, dim=1) / size)
+                indices.append(where)
+
+        def finish(values: Sequence[FloatArray]) -> Readings:
+            out = np.full(len(adapters), np.nan)
+            for where, numbers in zip(indices, values):
+                out[where] = numbers
+            return {"base_drift": Reading(out, ~np.isnan(out))}
+
+        return Deferred(drifts, finish)
+
+
+def _alike(was: tuple[int, Tensor], size: int, now: Tensor) -> bool:
+    """Neither moved to another device, nor cast to another dtype, nor cut in another way since."""
+    return (was[0], was[1].device, was[1].dtype) == (size, now.device, now.dtype)

@@ -1,0 +1,157 @@
+"""The loss of a training batch with and without the adapters: whether they help, whatever the batch is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
+
+from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.base.deferred import Deferred, ready
+from lora_watch.base.generators import put_back
+from lora_watch.base.records import FloatArray
+from lora_watch.measurement.hooks import Gone, has_compiled, looking
+
+log = logging.getLogger("lora_watch")
+
+WITH, WITHOUT = "adapted_loss", "base_loss"
+"""Entries of ``StepRecord.scalars``."""
+
+
+class BaseLoss:
+    """Computes the loss of one micro-batch with the adapters and with the frozen layers alone, on request.
+
+    A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
+    difference of these two losses is free of it. After ``arm`` the first micro-batch of the next training pass is
+    computed twice more, in evaluation mode and without gradients, before the pass itself: the weights have not been
+    trained on it yet. Modes, buffers and random generators are as before afterwards.
+
+    Needs a model that returns its own ``loss`` for ``labels``, adapters that wrap their frozen layer and are not merged
+    into it, and one process. Otherwise ``why_not`` says what is missing.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        adapters: Sequence[Adapter | DenseAdapter],
+        init_from_base: str = "",
+        guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
+    ):
+        self._model, self._adapters, self.guard = model, list(adapters), guard
+        self._losses: list[Tensor] = []
+        self._handle: RemovableHandle | None = None
+        self.why_not = self._check(init_from_base)
+        """Why the two losses cannot be compared, in words; empty where they can, as far as is known."""
+
+    def _check(self, init_from_base: str) -> str:
+        if init_from_base:
+            return f"{init_from_base} has moved a part of the frozen weights into the adapters"
+        if not self._adapters or any(adapter.base_layer is None for adapter in self._adapters):
+            return "an adapter does not wrap its frozen layer"
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            return "the training has several processes"
+        return "the model is compiled" if has_compiled(self._model) else ""
+
+    def arm(self) -> None:
+        """Compute both losses in the next training pass."""
+        self.close()
+        if not self.why_not and not any(adapter.merged for adapter in self._adapters):
+            self._handle = self._model.register_forward_pre_hook(_Before(self), with_kwargs=True)
+
+    def begin(self) -> Deferred[dict[str, float]]:
+        """``WITH`` and ``WITHOUT`` since ``arm``; nothing where there was no pass, or it could not be computed."""
+        losses = self._losses
+        if self._handle is not None:  # else a rule would wait for an answer that never comes
+            self.why_not = "the model's pass was not seen"
+        self.close()
+        return Deferred(losses, _named) if losses else ready({})
+
+    def close(self) -> None:
+        """Forget the losses, and take the hook off the model."""
+        self._losses = []
+        self._disarm()
+
+    def _disarm(self) -> None:
+        if self._handle is not None:
+            self._handle.remove()
+        self._handle = None
+
+    def before_pass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The model is about to be called with these."""
+        self._disarm()
+        if kwargs.get("labels") is None:
+            self.why_not = "the model is not given the labels"
+            return
+        try:
+            self._losses = self._both(args, kwargs)
+        except Exception as error:  # a model that cannot be evaluated so: what needs this does without
+            self.why_not = f"the model could not be run again ({error!r})"
+            log.debug("lora_watch could not compute a loss without the adapters", exc_info=True)
+
+    def _both(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
+        with _undisturbed(self._model), torch.no_grad():
+            adapted = self._model(*args, **kwargs).loss
+            with self._frozen_layers_alone():
+                return [loss.detach().float().reshape(1) for loss in (adapted, self._model(*args, **kwargs).loss)]
+
+    @contextmanager
+    def _frozen_layers_alone(self) -> Any:
+        with ExitStack() as stack:
+            for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
+                assert base is not None
+                stack.callback(module.register_forward_hook(_Frozen(base), with_kwargs=True).remove)
+            yield
+
+
+def _named(arrays: Sequence[FloatArray]) -> dict[str, float]:
+    return {WITH: float(arrays[0][0]), WITHOUT: float(arrays[1][0])}
+
+
+@contextmanager
+def _undisturbed(model: nn.Module) -> Any:
+    """Evaluation mode, and nothing of it left afterwards."""
+    modes = [(module, module.training) for module in model.modules()]
+    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+    # A weight that autocast has cast and kept here would have no gradient in the pass that follows.
+    caches = torch.is_autocast_cache_enabled()
+    with put_back(model):
+        try:
+            torch.set_autocast_cache_enabled(False)
+            model.eval()
+            yield
+        finally:
+            torch.set_autocast_cache_enabled(caches)
+            for module, mode in modes:
+                module.training = mode
+            for buffer, before in buffers:
+                buffer.copy_(before)
+
+
+class _Before:
+    """The hook that sees what the model is called with."""
+
+    def __init__(self, base_loss: BaseLoss):
+        self._base_loss, self.guard = base_loss, base_loss.guard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gone, ()
+
+    @looking("computing a loss without the adapters")
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if model.training:
+            self._base_loss.before_pass(args, kwargs)
+
+
+class _Frozen:
+    """Puts the frozen layer's own output in place of the adapted one."""
+
+    def __init__(self, base: nn.Module):
+        self._base = base
+
+    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        return self._base(*args, **kwargs)

@@ -1,0 +1,311 @@
+"""A detector for losses that jump or rise: a scan of the log loss for a lasting rise, and an outlier score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from itertools import accumulate, pairwise
+from statistics import median
+from typing import Any
+
+from lora_watch.measurement.signals.chance import Chance
+
+WARM_UP = 20
+"""Steps before anything is judged: fewer say too little about the noise."""
+DECISIVE = 4.5
+"""Standard errors from which a rise is taken for real. A Gaussian exceeds 4.5 three times in a million; with 36
+comparisons a step, noise estimated on the way and heavier tails it came to one to three alarms in 100,000 steps."""
+SPIKE = 12.0
+"""Standard deviations from which a single loss is an outlier worth a word."""
+WINDOWS = (3, 4, 6, 8, 12, 16, 24, 32, 48)
+"""Steps that a rise may have lasted: fine enough that one of them is within a fifth of the best."""
+BASELINES = (16, 32, 64, 128)
+"""Steps before it that it is compared with: the short ones follow a falling loss, the long ones average more noise."""
+FLOOR = 0.02
+"""Least noise of log loss that is believed: 2 % up or down is nothing to act on, however quiet the loss is."""
+OFFSET = 0.05
+"""Share of the first loss that is added to every loss, so that one near 0 (a classifier that is right, a text learned
+by heart) is not followed into ever wilder logarithms."""
+_LONGEST = BASELINES[-1]
+_KEPT = WINDOWS[-1] + _LONGEST
+_FREEDOM = 0.6
+"""Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
+_RECENT = 32
+"""Differences whose noise is estimated by itself: it grows where a classifier becomes sure of itself, and errs."""
+_GROWN = 0.8
+"""How much of it is believed. It is uncertain by a sixth, so that steady noise seldom looks like growing."""
+_THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
+
+
+@dataclass(frozen=True)
+class LossReading:
+    """What the detector makes of one loss."""
+
+    spike_score: float = 0.0
+    """How far log loss is above the mean of the last 16, in standard deviations of its own noise."""
+    rise_score: float = 0.0
+    """Evidence for a lasting rise, in standard errors; see ``LossDetector``."""
+    expected: float = math.nan
+    """The loss that the 16 steps before this one led to expect."""
+    before: float = math.nan
+    """The loss before the rise, if it is one: the baseline of ``rise_score``."""
+    rise: float = 0.0
+    """Mean of log(loss/before) over the last three steps: 0.1 is about 10 % above what was before."""
+    ready: bool = False
+    """False during warm-up and for losses without a logarithm; the scores are then 0."""
+
+
+@dataclass
+class LossDetector:
+    """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
+
+    With u = log(loss + ``OFFSET`` × the first loss): has the mean of the last w steps risen above the mean of the b
+    steps before them, for any w of ``WINDOWS`` and b of ``BASELINES``? The rise d over its standard error,
+    √(sd²·(1/w + 1/b)), is a Student t; the largest becomes ``rise_score`` after Wallace's transform to the normal
+    scale, so that one threshold holds for 20 losses, too. A loss that falls or stands still does not raise it, whatever
+    the shape of its curve. After a fall of ``_LONGEST`` steps it counts too how far the loss is above that fall
+    continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a fall
+    that merely ends is no alarm.
+
+    sd comes from the differences of neighbouring losses, which a trend hardly touches: their root mean square over √2,
+    of 128 steps (von Neumann 1941). Their mean size would say the same of Gaussian noise and too little where a few
+    large jumps are most of it, as for a classifier that errs in one step of ten. Where the last 32 are noisier by more
+    than chance, theirs counts. Each u enters clipped around the mean of the 16 before it, so far out that three such
+    steps in a row are decisive and two are not: one bad batch is no divergence and does not become the baseline it is
+    compared with. Below the mean the second in a row is believed, so that a sudden fall is followed at once. Where far
+    outliers are usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's inequality, with
+    m by how much the highest outlier of the steps before passes 3 sd, about what noise without a tail shows. And a
+    spike is measured in a quarter of that outlier where this is more than sd.
+
+    Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
+    nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 40 µs a step.
+    """
+
+    seen: int = 0
+    offset: float = 0.0
+    """What is added to every loss."""
+    values: list[float] = field(default_factory=list)
+    """The last log losses, clipped: as many as the longest window and baseline need."""
+    last: float = 0.0
+    """The last log loss, not clipped."""
+    outliers: list[float] = field(default_factory=list)
+    """How far each of them, not clipped, was above the mean of the 16 before it."""
+    stood_down: bool = False
+
+    def update(self, loss: float | None) -> LossReading:
+        if loss is None or not math.isfinite(loss) or self.stood_down:
+            return LossReading()
+        if self.seen == 0:
+            self.offset = OFFSET * loss
+        if loss < 0 or self.offset <= 0:
+            self.stood_down = True
+            return LossReading()
+        u, known = math.log(loss + self.offset), self.values
+        recent = known[-16:]
+        level = sum(recent) / len(recent) if recent else u
+        sd, freedom = _noise(known[-_LONGEST - 1 :])
+        most = _student(DECISIVE, freedom) * _THREE_IN_A_ROW * sd if self.seen >= 5 else math.inf
+        wide = max(sd, max(self.outliers, default=0.0) / 4.0)
+        lowest = min(level, self.last if known else u) - most
+        self.values = [*known[1 - _KEPT :], min(max(u, lowest), level + most)]
+        self.last = u
+        # No further than to the threshold of a spike, so that a real one does not hide the next.
+        self.outliers = [*self.outliers[1 - _KEPT :], min(u - level, SPIKE * wide)]
+        self.seen += 1
+        expected = max(math.exp(level) - self.offset, 0.0)
+        if self.seen <= WARM_UP:
+            return LossReading(expected=expected)
+        t, before = _scan(self.values, self.outliers, sd)
+        rise = sum(self.values[-3:]) / 3.0 - before
+        before = max(math.exp(before) - self.offset, 0.0)
+        return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise, True)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers and lists, for a checkpoint."""
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        for key in vars(self):
+            if key in state:
+                setattr(self, key, state[key])
+
+
+def _noise(values: Sequence[float]) -> tuple[float, float]:
+    """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
+    count = max(len(values) - 1, 1)
+    squares = [(b - a) * (b - a) for a, b in pairwise(values)]
+    recent = squares[-_RECENT:]
+    variance = max(sum(squares) / count, _GROWN * _GROWN * sum(recent) / max(len(recent), 1)) / 2.0
+    return max(math.sqrt(variance), FLOOR), max(_FREEDOM * count, 1.0)
+
+
+def _scan(values: Sequence[float], outliers: Sequence[float], sd: float) -> tuple[float, float]:
+    """The largest t of a rise within ``values``, and the level that it is a rise from."""
+    total, highest = [0.0, *accumulate(values)], list(accumulate(outliers, max))
+    best, level, against_trend = -math.inf, values[-1], -math.inf
+    for window in WINDOWS:
+        end = len(values) - window
+        if end < BASELINES[0]:
+            break
+        now, before = (total[-1] - total[end]) / window, 0.0
+        tail = max(highest[end - 1] - 3.0 * sd, 0.0) / (3.0 * window)
+        for length in BASELINES:
+            length = min(length, end)
+            before = (total[end] - total[end - length]) / length
+            rise = now - before
+            t = rise / math.sqrt(sd * sd * (1.0 / window + 1.0 / length) + tail * abs(rise))
+            if t > best:
+                best, level = t, before
+            if length == end:
+                break
+        pace = max(_pace(total, end, 64), _pace(total, end, _LONGEST)) if end >= _LONGEST else 0.0
+        if pace < 0.0:
+            ahead = (_LONGEST + window) / 2.0
+            error = sd * sd * (1.0 / window + 1.0 / _LONGEST + ahead * ahead * 16.0 / _LONGEST**3)
+            rise = now - before - pace * ahead
+            against_trend = max(against_trend, rise / math.sqrt(error + tail * abs(rise)))
+    return max(best, min(against_trend, best + 1.0)), level
+
+
+def _pace(total: Sequence[float], end: int, length: int) -> float:
+    """Change per step over the ``length`` values that end at ``end``: the mean of one half against the other's."""
+    half = length // 2
+    return (total[end] - 2.0 * total[end - half] + total[end - length]) / (half * half)
+
+
+def _normal(t: float, freedom: float) -> float:
+    """The normal deviate as improbable as a Student t (Wallace 1959)."""
+    size = math.sqrt(freedom * math.log1p(t * t / freedom)) * (8.0 * freedom + 1.0) / (8.0 * freedom + 3.0)
+    return math.copysign(size, t)
+
+
+def _student(z: float, freedom: float) -> float:
+    """The inverse of ``_normal`` for z > 0."""
+    z *= (8.0 * freedom + 3.0) / (8.0 * freedom + 1.0)
+    return math.sqrt(freedom * math.expm1(min(z * z / freedom, 50.0)))
+
+
+STILL = 0.5
+"""Size of the adapters (``rules.size``) below which a loss is still that of the pretrained model."""
+_START = 10
+"""Losses that the start is the mean of, at most."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where the loss stands against its start. All in the loss's own unit."""
+
+    start: float
+    """The loss of the pretrained model: the mean over the first steps, while the adapters were still small."""
+    recent: float
+    """Mean of the last five losses."""
+    without_highest: float
+    """The same without the highest of them, which one batch can make ten times the others."""
+    noise: float
+    """Standard error of ``recent - start``, from the differences of neighbouring losses."""
+    improved: bool
+    """``recent`` lies below ``start`` by more than twice ``noise``."""
+    sound: int
+    """Steps of the run at which it did, this one counted."""
+
+
+@dataclass
+class LossProgress:
+    """Has the loss improved on its start by more than its noise? O(1) state.
+
+    One batch can be far easier than the next, so the start is no single loss. It is the mean of the first losses up to
+    the step at which the adapters have grown to ``STILL`` or the loss has improved, and its uncertainty is that of so
+    many batches.
+    """
+
+    first: list[float] = field(default_factory=list)
+    """The losses that the start is the mean of."""
+    past_start: bool = False
+    """The adapters have grown, or the loss has improved: later losses are no longer of the start."""
+    recent: list[float] = field(default_factory=list)
+    """The last 33 losses at most."""
+    sound: int = 0
+    """Steps at which the loss had improved."""
+
+    def update(self, loss: float | None, size: float | None = None) -> Progress | None:
+        """None until there are three finite losses. ``size``: of the adapters that ``loss`` was computed with; where
+        it is None, the first loss alone is taken to be of the start."""
+        if loss is None or not math.isfinite(loss):
+            return self._compare()
+        self.past_start |= size is not None and size >= STILL
+        if not self.first or (size is not None and not self.past_start and len(self.first) < _START):
+            self.first = [*self.first, loss]
+        self.recent = [*self.recent[-32:], loss]
+        if (progress := self._compare()) is None or not progress.improved:
+            return progress
+        self.past_start = True
+        self.sound += 1
+        return replace(progress, sound=self.sound)
+
+    def _compare(self) -> Progress | None:
+        if len(self.recent) < 3:
+            return None
+        steps = [abs(b - a) for a, b in zip(self.recent, self.recent[1:])]
+        sd = 1.4826 * median(steps) / math.sqrt(2.0)
+        last = self.recent[-5:]
+        start, recent = sum(self.first) / len(self.first), sum(last) / len(last)
+        error = sd * math.sqrt(1.0 / len(last) + 1.0 / len(self.first))
+        rest = (sum(last) - max(last)) / (len(last) - 1)
+        return Progress(start, recent, rest, error, start - recent > 2.0 * error, self.sound)
+
+    def state_dict(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
+        self.past_start, self.sound = bool(state.get("past_start", bool(self.first))), int(state.get("sound", 0))
+
+
+def trend(losses: Sequence[float]) -> tuple[float, float, float]:
+    """``(early, late, error)``: the means of the first and the last third of ``losses``, and the standard error of
+    their difference, from the differences of neighbours, so that the trend itself does not count as noise."""
+    third = max(len(losses) // 3, 1)
+    sd = 0.5 * math.sqrt(math.pi) * sum(abs(b - a) for a, b in pairwise(losses)) / max(len(losses) - 1, 1)
+    return sum(losses[:third]) / third, sum(losses[-third:]) / third, sd * math.sqrt(2.0 / third)
+
+
+@dataclass
+class LossSignals:
+    """Detector, progress and chance together: the numbers of a ``StepRecord`` that rules read of the loss."""
+
+    detector: LossDetector = field(default_factory=LossDetector)
+    progress: LossProgress = field(default_factory=LossProgress)
+    chance: Chance = field(default_factory=Chance)
+
+    def update(
+        self, loss: float | None, labels: Sequence[float] | None = None, size: float | None = None
+    ) -> dict[str, float]:
+        """Judge one step's loss; the entries of ``StepRecord.scalars`` for it.
+
+        ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
+        ``LossProgress.update``.
+        """
+        reading = self.detector.update(loss)
+        out = {
+            "loss_spike_score": reading.spike_score,
+            "loss_rise_score": reading.rise_score,
+            "loss_expected": reading.expected,
+            "loss_before": reading.before,
+            "loss_rise": reading.rise,
+        }
+        if (progress := self.progress.update(loss, size)) is not None:
+            out["loss_start"], out["loss_recent"] = progress.start, progress.recent
+            out["loss_without_highest"] = progress.without_highest
+            out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
+            out["loss_sound"] = float(progress.sound)
+        return out | self.chance.update(labels)
+
+    def state_dict(self) -> dict[str, Any]:
+        parts = {"detector": self.detector, "progress": self.progress, "chance": self.chance}
+        return {name: part.state_dict() for name, part in parts.items()}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.detector.load_state_dict(state.get("detector", {}))
+        self.progress.load_state_dict(state.get("progress", {}))
+        self.chance.load_state_dict(state.get("chance", {}))

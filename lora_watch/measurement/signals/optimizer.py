@@ -1,0 +1,77 @@
+"""Which parameter group each adapter belongs to, and at which learning rate it trains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters.sharding.zero import chain, held
+from lora_watch.base.records import BoolArray
+
+RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
+"""Keys of a parameter group that hold learning rates: ``max_lr``, ``min_lr`` are OneCycleLR's, ``swa_lr`` SWALR's."""
+
+
+class ParameterGroups:
+    """Where the adapters' tensors are in an optimizer, found by identity and never by shape.
+
+    ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed); None means that nothing
+    is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are.
+    """
+
+    def __init__(self, optimizer: Any, adapters: Sequence[Adapter | DenseAdapter]):
+        self._optimizer = optimizer
+        groups = held(optimizer)
+        self.known = bool(groups)
+        """What the optimizer holds can be told."""
+        place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
+        pairs = [adapter.parameters for adapter in adapters]
+        found = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
+        self.group: list[int | None] = found
+        """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
+        self.in_optimizer: BoolArray = np.array(
+            [all(id(p) in place for p in pair if p.requires_grad) for pair in pairs], dtype=bool
+        )
+        """Every trainable tensor of the adapter is held by the optimizer."""
+
+    @property
+    def _groups(self) -> list[dict[str, Any]]:
+        return list(getattr(self._optimizer, "param_groups", ()))
+
+    @property
+    def name(self) -> str | None:
+        """Class name of the innermost optimizer, such as ``AdamW``."""
+        return next((type(inner).__name__ for inner in reversed(list(chain(self._optimizer)))), None)
+
+    @property
+    def lr(self) -> tuple[float, ...]:
+        """The learning rate of each group now; NaN where the optimizer makes its own (Adafactor's relative step)."""
+        return tuple(_number(group["lr"]) for group in self._groups)
+
+    @property
+    def peak_lr(self) -> tuple[float, ...]:
+        """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
+        ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
+        groups = self._groups
+        return tuple(_number(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in groups)
+
+    @property
+    def weight_decay(self) -> tuple[float, ...]:
+        """The weight decay of each group now; 0 for a group that has none."""
+        return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
+
+
+def _number(rate: Any) -> float:
+    return float("nan") if rate is None else float(rate)
+
+
+def unwrapped(of: Any) -> Any:
+    """The torch optimizer or scheduler inside accelerate's."""
+    for name in ("optimizer", "scheduler"):
+        inner = getattr(of, name, None)
+        if inner is not None and type(of).__module__.startswith("accelerate."):
+            return inner
+    return of

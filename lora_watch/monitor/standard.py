@@ -1,0 +1,62 @@
+"""The sinks of an ordinary run, which know of each other."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_watch.sinks import (
+    ConsoleSink,
+    IncidentRecorder,
+    MlflowSink,
+    ReportSink,
+    Sink,
+    TrackioSink,
+    WandbSink,
+    WebhookSink,
+)
+
+if TYPE_CHECKING:
+    from lora_watch.rules.policy import Policy
+    from lora_watch.sinks import TensorBoardSink
+
+
+def standard_sinks(
+    folder: Path,
+    model: Any,
+    policy: Policy,
+    events: TensorBoardSink | None = None,
+    console: bool = True,
+    inputs: Callable[[], str | None] | None = None,
+    page: Callable[..., Sink] | None = None,
+) -> list[Sink]:
+    """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
+    and the console after them all: what it says at the end is there by then. ``inputs``: as IncidentRecorder takes it;
+    ``page``: what makes a PageSink, which comes after all that it draws."""
+    report = ReportSink(folder)
+    sinks: list[Sink] = [report, IncidentRecorder(report, model, policy, inputs)]
+    if events is not None:
+        sinks.append(events)
+
+    def reported() -> Path:
+        return report.directory
+
+    def folder_of_events() -> Path | None:
+        return events.folder if events is not None else None
+
+    wandb, mlflow = WandbSink(reported), MlflowSink(reported)
+    sinks += [wandb, TrackioSink(reported), mlflow, WebhookSink(report=reported)]
+    drawn = page(reported, folder_of_events, (wandb.publish, mlflow.publish)) if page is not None else None
+    if drawn is not None:
+        sinks.append(drawn)
+    if console:
+        sinks.append(ConsoleSink(reported, folder_of_events, lambda: getattr(drawn, "written", None)))
+    return sinks
+
+
+def own_run(output_dir: Path) -> Path:
+    """A new folder for events below ``output_dir``, where the Trainer's own would be."""
+    return output_dir / "runs" / time.strftime(f"%b%d_%H-%M-%S_{os.getpid()}_lora_watch")  # two may start in one second

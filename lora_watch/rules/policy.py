@@ -1,0 +1,190 @@
+"""What ends a run, or has it recover: how bad an alert must be, how long it must last, which rules are not asked.
+
+Each of the four settings comes from the argument if one is given, else from the environment, else from its default:
+
+| argument | environment | means |
+|---|---|---|
+| `fail_on="error"` | `LORA_WATCH_FAIL_ON=error` | alerts of this severity or worse end the run; default `never` |
+| `fail_on={"default": "error", "LW202": "never"}` | `LORA_WATCH_FAIL_ON=error,LW202=never` | the same, rule by rule |
+| `patience=20` | `LORA_WATCH_PATIENCE=20` | once an alert has lasted this many steps; default 0, at once |
+| `mute=["LW203"]` | `LORA_WATCH_MUTE=LW203` | rules to leave out; default none |
+| `recover=3` | `LORA_WATCH_RECOVER=3` | go back and on instead, three times at most; default 0, never |
+
+With `recover` the default of `fail_on` is `error`. A `fail_on` that names rules alone leaves all others the default.
+Findings of finished runs (LW801 to LW816) and LW901 may be named as well: `lora-watch check` asks for them.
+
+Where `fail_on` is `never` although the run is to recover, ERRORs are recovered from, and what cannot be recovered from
+does not end the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.rules import Rule, choose, rule_called
+
+NEVER, DEFAULT = "never", "default"
+MONITOR_FAILURE = "LW901"
+"""Id of the finding that says that the monitor itself failed. It never ends a run."""
+RECOVERED = "LW910"
+"""Id of the finding that says that the run has gone back and on. It never ends a run."""
+OF_FINISHED_RUNS = {
+    "LW801": "broke-off",
+    "LW802": "stopped-early",
+    "LW803": "ended-by-policy",
+    "LW811": "loss-regressed",
+    "LW812": "norms-shifted",
+    "LW813": "layer-moved",
+    "LW814": "scale-changed",
+    "LW815": "adapters-changed",
+    "LW816": "length-changed",
+}
+"""Findings of ``lora-watch check`` that no rule of a training has: ids and names."""
+_OTHERS = OF_FINISHED_RUNS | {MONITOR_FAILURE: "monitor-failure", RECOVERED: "recovered"}
+FailOn = str | Severity | Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When an alert ends the run. ``Policy()`` never does."""
+
+    rules: Sequence[Rule] = ()
+    """Those that are asked."""
+    default: Severity | None = None
+    """The least severity that ends the run; None for never."""
+    by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
+    """The same for single rules, by id."""
+    patience: int = 0
+    """Steps that an alert must have lasted. Facts that cannot pass, and numbers that are not finite, do not wait."""
+    recover: int = 0
+    """How often the run goes back and on instead of ending."""
+
+    @property
+    def can_end_a_run(self) -> bool:
+        return self.default is not None or any(least is not None for least in self.by_rule.values())
+
+    @property
+    def can_act(self) -> bool:
+        """It may end a run or have it recover."""
+        return self.can_end_a_run or self.recover > 0
+
+    @property
+    def urgent(self) -> frozenset[str]:
+        """Ids of the rules that are asked before an update, too."""
+        return frozenset(rule.id for rule in self.rules if rule.urgent)
+
+    def counts(self, alert: Alert) -> bool:
+        """``alert`` is bad enough to end the run, now or when it has lasted."""
+        if alert.rule in (MONITOR_FAILURE, RECOVERED):
+            return False
+        least = self.by_rule.get(alert.rule, self.default)
+        return least is not None and alert.severity >= least
+
+    def evidence(self, rule: str | None = None) -> int:
+        """Steps before an alert of ``rule`` in which the adapter may be damaged already; None: of any rule."""
+        return max((known.evidence for known in self.rules if rule in (None, known.id)), default=0)
+
+    def reach(self, rule: str) -> int:
+        """The same before this policy acts on the alert: with the patience that it is given."""
+        patient = any(known.id == rule and not _is_impatient(known) for known in self.rules)
+        return self.evidence(rule) + (self.patience if patient else 0)
+
+    def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Those of the open ``alerts`` that end the run, ``in_order``."""
+        impatient = {rule.id for rule in self.rules if _is_impatient(rule)}
+        return in_order(a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience))
+
+    @property
+    def recovering(self) -> Policy:
+        """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""
+        return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
+
+
+def _is_impatient(rule: Rule) -> bool:
+    return rule.lasting or rule.urgent
+
+
+def policy(
+    fail_on: FailOn | None = None,
+    patience: int | None = None,
+    mute: str | Sequence[str] | None = None,
+    rules: Iterable[Rule] | None = None,
+    recover: int | None = None,
+    default: Severity | None = None,
+) -> Policy:
+    """The policy of these arguments, the environment and the defaults, in this order.
+
+    ``default``: what ends a run where ``fail_on`` does not say; None for never, and an ERROR with ``recover``.
+
+    Raises:
+        ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), a patience that
+            is no number of steps or a ``recover`` that is no number of times. It says which argument or variable it
+            came from.
+    """
+    all_rules = choose(rules)
+    with _setting("recover", recover, 0) as given:
+        times = _whole(given, "times")
+    default = default or (Severity.ERROR if times else None)
+    with _setting("fail_on", fail_on, ()) as given:
+        pairs = given.items() if isinstance(given, Mapping) else map(_pair, _words(given))
+        severities = {word: _least(value) for word, value in pairs}
+        default = severities.pop(DEFAULT, default)
+        by_rule = {_id(word, all_rules): least for word, least in severities.items()}
+    with _setting("patience", patience, 0) as given:
+        steps = _whole(given, "steps")
+    with _setting("mute", mute, ()) as given:
+        chosen = choose(all_rules, _words(given))
+    return Policy(chosen, default, by_rule, steps, times)
+
+
+@contextmanager
+def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
+    """What ``name`` is set to. A ValueError raised inside says where that came from."""
+    source, value = name, argument
+    if value is None:
+        source = f"LORA_WATCH_{name.upper()}"
+        value = os.environ.get(source) or default
+    try:
+        yield value
+    except ValueError as error:
+        raise ValueError(f"{source}: {error}") from None
+
+
+def _id(word: Any, rules: Iterable[Rule]) -> str:
+    """Of the finding with this id or name."""
+    others = {known: rule for rule, name in _OTHERS.items() for known in (rule.lower(), name)}
+    return others.get(str(word).lower()) or rule_called(word, rules).id
+
+
+def _whole(given: Any, of: str) -> int:
+    if not str(given).strip().isdecimal():
+        raise ValueError(f"{given!r} is no number of {of}; use 0, 1, 2, …")
+    return int(given)
+
+
+def _words(given: Any) -> list[Any]:
+    """The words of a text with commas; a list, or one severity or rule, is taken as it is."""
+    if isinstance(given, str):
+        return [word.strip() for word in given.split(",") if word.strip()]
+    return list(given) if isinstance(given, Iterable) else [given]
+
+
+def _pair(word: Any) -> tuple[str, Any]:
+    if not isinstance(word, str):
+        return DEFAULT, word
+    rule, separator, severity = word.partition("=")
+    return (rule.strip(), severity.strip()) if separator else (DEFAULT, word)
+
+
+def _least(text: Any) -> Severity | None:
+    if isinstance(text, str) and text.lower() == NEVER:
+        return None
+    try:
+        return Severity.parse(text)
+    except (AttributeError, ValueError):
+        raise ValueError(f"{text!r} is no severity; use one of: never, warning, error") from None

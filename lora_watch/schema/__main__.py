@@ -1,8 +1,0 @@
-"""``python -m lora_watch.schema FOLDER`` copies every schema to a folder."""
-
-import sys
-from pathlib import Path
-
-from lora_watch.schema import write
-
-write(Path(sys.argv[1] if len(sys.argv) > 1 else "."))

@@ -1,0 +1,1 @@
+"""Copies of adapters, optimizer state, buffers and random states, in memory and on disk."""

@@ -1,0 +1,91 @@
+"""What some training steps change, and the way back: all that is reached from the objects that take part."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import random
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lora_watch.base.generators import kinds_in_use, set_states, states_of
+from lora_watch.snapshots.walk import ROOM, Walk
+
+log = logging.getLogger("lora_watch")
+
+TRAINED = ("model", "optimizer")
+"""Parts that are copied however large they are; of frozen weights a sum is compared."""
+SHOWN = 5
+
+
+@contextmanager
+def put_back(
+    parts: Mapping[str, Any], loose: Collection[str] = (), apart: tuple[type, ...] = ()
+) -> Iterator[list[str]]:
+    """Whatever is trained inside the ``with``, afterwards all is bit for bit as it was, also after an exception.
+
+    Kept and put back in place is what the objects hold, and what those hold: weights, gradients, buffers, optimizer,
+    counters, random generators, hooks. Afterwards all of it is compared with what it was: the list that is given
+    says, at the end, what differs.
+
+    Args:
+        parts: by the names that messages call them. ``model`` and ``optimizer`` come first.
+        loose: names of parts in which nothing is refused.
+        apart: classes whose objects are left alone.
+
+    Raises:
+        ValueError: something cannot be put back, such as an iterator at work. Nothing has been done then.
+    """
+    walk, back = Walk(apart), _random_states(parts.get("model"))
+    for name, part in parts.items():
+        if part is None:
+            continue
+        if name not in TRAINED:
+            walk.room = min(walk.room, ROOM)
+        stuck = len(walk.stuck)
+        walk.add(part, name)
+        if name in loose:
+            del walk.stuck[stuck:]
+    if walk.stuck:
+        where, thing = walk.stuck[0]
+        raise ValueError(
+            f"a sweep cannot put back {where}, a {type(thing).__name__}: begin it anew in __iter__, or give what holds "
+            "it a state_dict and load_state_dict"
+        )
+    left: list[str] = []
+    try:
+        yield left
+    finally:
+        walk.put_back()
+        gc.collect()  # generators of the sweep that end now may change something once more
+        walk.put_back()
+        back()
+        left += walk.differing()
+        if left:
+            log.warning("lora_watch: %s", change_message(left))
+
+
+def change_message(left: Collection[str]) -> str:
+    """What is not as it was before a sweep, in a sentence."""
+    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
+    return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."
+
+
+def _random_states(model: nn.Module | None) -> Callable[[], None]:
+    """Python's, numpy's and torch's: of the host, of the accelerators that the model is on, and of CUDA if in use."""
+    devices = {kind: states_of(kind) for kind in kinds_in_use(model)}
+    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
+
+    def restore() -> None:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        torch.set_rng_state(cpu)
+        for kind, states in devices.items():
+            set_states(kind, states)
+
+    return restore

@@ -1,1 +1,0 @@
-"""Weights and adapters as they lie on disk, read a tensor at a time."""

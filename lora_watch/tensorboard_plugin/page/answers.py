@@ -1,0 +1,105 @@
+"""Everything that the tab would ask its server about some runs, at a size that a page can hold."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from lora_watch.base.alerts import Alert
+from lora_watch.tensorboard_plugin.page.packing import COARSE, key
+from lora_watch.tensorboard_plugin.page.source import Files
+from lora_watch.tensorboard_plugin.plugin import header_of
+from lora_watch.tensorboard_plugin.pooling import Pooled, Series, pool
+from lora_watch.tensorboard_plugin.series import Reader, singular_values
+from lora_watch.tensorboard_plugin.sweep import sweep
+
+SPREADS = ("output_ratio", "relative_spectral_norm", "delta_norm", "relative_norm", "scale", "effective_rank")
+"""Metrics whose spread over the adapters the views draw."""
+MOST_SINGULAR_VALUES = 20_000
+"""Numbers of all the spectra of a run that a page holds; its first and its last one in any case."""
+
+Answer = tuple[dict[str, Any], Pooled, int]
+"""The header of a binary route, its numbers, and how many of their last bits are left out."""
+
+
+class Table(NamedTuple):
+    """The numbers of one binary route, at every step."""
+
+    series: Series
+    notes: list[str]
+    shift: int
+
+
+class Answers:
+    """Of all routes: ``plain`` by key, and of each run ``tables``, which ``pooled`` cuts down to so many columns."""
+
+    def __init__(self, files: Files):
+        self.plain: dict[str, Any] = {}
+        self.tables: dict[str, dict[str, Table]] = {}
+        reader = Reader(files)
+        self.plain[key("runs")] = runs = reader.runs(None, "")
+        self._names = list(runs)
+        self.plain[key("sweep")] = sweep(reader, None, "")
+        for name in self._names:
+            for route in ("schema", "alerts", "rules"):
+                self.plain[key(route, name)] = getattr(reader, route)(None, "", name)
+            self.plain[key("verdict", name)] = _verdict(reader, files, name)
+            self.plain[key("spectrum", name)] = _spectra(reader, name)
+            self.tables[name] = self._of(reader, name, runs[name])
+
+    def _of(self, reader: Reader, run: str, known: dict[str, Any]) -> dict[str, Table]:
+        found = {}
+        for metric in known["metrics"]:
+            found[key("metric", run, metric)] = Table(*reader.metric(None, "", run, metric), COARSE)
+            if metric in SPREADS:
+                found[key("spread", run, metric)] = Table(*reader.spread(None, "", run, metric), 0)
+        for name in known["series"]:
+            found[key("scalars", run, name)] = Table(*reader.series(None, "", run, name), 0)
+        return found
+
+    def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
+        """``plain`` and the tables in at most ``columns`` columns; schemas say where that brought steps together."""
+        plain, tables, width = dict(self.plain), {}, dict.fromkeys(self._names, 1)
+        for run in self._names:
+            for name, (series, notes, shift) in self.tables[run].items():
+                cut = pool(series, columns)
+                tables[name] = header_of(series, series, cut, notes), cut, shift
+                width[run] = max(width[run], cut.width)
+            if width[run] > 1:
+                schema = plain[key("schema", run)]
+                note = (
+                    f"a column of this page stands for up to {width[run]} steps: it keeps the lowest and the highest "
+                    "number of each, and every NaN"
+                )
+                plain[key("schema", run)] = {**schema, "notes": [*schema["notes"], note]}
+        return plain, tables
+
+
+def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
+    """What a run says of itself, and from which step on which alert is the one to show first."""
+    reported, first = reader.verdict(None, "", run), []
+    if reported["verdict"] in (None, "running"):
+        finished = files.runs[run]
+        reported = {"verdict": "running" if finished.going else finished.verdict, "message": finished.message}
+    alerts = [Alert.from_dict(alert) for alert in reader.alerts(None, "", run)["alerts"]]
+    for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
+        place = reader.first_alert(None, "", run, step)
+        if not first or first[-1][1] != place:
+            first.append([step, place])
+    return {**reported, "first": first}
+
+
+def _spectra(reader: Reader, run: str) -> list[Any]:
+    """``[step, by adapter its singular values]`` of as many steps as there is room for, the last one among them."""
+    found = reader.spectra(None, "", run)
+    grown = [one for one in found if np.nansum(one[1])] or found[-1:]
+    if not grown:
+        return []
+    most = max(MOST_SINGULAR_VALUES // max(grown[-1][1].size, 1), 2)
+    chosen = np.unique(np.linspace(0, len(grown) - 1, most).astype(int)) if len(grown) > most else range(len(grown))
+    return [[grown[i][0], [_short(singular_values(row)) for row in grown[i][1]]] for i in chosen]
+
+
+def _short(values: list[float | None]) -> list[float | None]:
+    return [None if value is None else float(f"{value:.4g}") for value in values]

@@ -1,0 +1,51 @@
+"""Writes report.html when a run is over, whatever its end was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+from lora_watch.base.alerts import Alert
+from lora_watch.base.records import RunInfo, StepRecord
+
+NAME = "report.html"
+
+
+class PageSink:
+    """The run as one page next to its report, drawn from its report and its events, which are complete by then.
+
+    Args:
+        report: folder of the run's report.json.
+        events: folder of its TensorBoard events.
+        publish: called with the page when it is written.
+    """
+
+    def __init__(
+        self,
+        report: Callable[[], Path | None],
+        events: Callable[[], Path | None],
+        publish: Iterable[Callable[[Path], object]] = (),
+    ):
+        self._report, self._events, self._publish = report, events, list(publish)
+        self.written: Path | None = None
+        """The page of the run that has ended."""
+
+    def start(self, run: RunInfo, step: int) -> None:
+        self.written = None
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        pass
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        from lora_watch.runs import RunFiles
+        from lora_watch.runs.events import FILES
+        from lora_watch.tensorboard_plugin.page.writing import write_places
+
+        folder, events = self._report(), self._events()
+        if folder is None or events is None:
+            return
+        place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
+        write_places([place], folder / NAME)
+        self.written = folder / NAME
+        for publish in self._publish:
+            publish(self.written)

@@ -1,0 +1,54 @@
+"""The events in a run's files, as the tab's Reader asks for them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from lora_watch.base.text import clean
+from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_run
+from lora_watch.runs.events import Tensors
+from lora_watch.tensorboard_plugin.tensors import Stamp
+
+
+class Files:
+    """A Source of the runs at ``places``; those that cannot be drawn go to ``unreadable``, in words."""
+
+    def __init__(self, places: Sequence[RunFiles], unreadable: list[str]):
+        names = _names(places)
+        self.runs: dict[str, FinishedRun] = {}
+        self._tensors: dict[str, dict[str, Tensors]] = {}
+        for place in places:
+            try:
+                run = read_run(place)
+            except UnreadableError as error:
+                unreadable.append(clean(error))
+                continue
+            if not run.log:
+                unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
+                continue
+            name = names[place]
+            self.runs[name] = run
+            self._tensors[name] = run.log.tensors()
+
+    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
+        return {
+            run: {tag: Stamp(found.records[-1].step, found.records[-1].wall_time) for tag, found in by_tag.items()}
+            for run, by_tag in self._tensors.items()
+        }
+
+    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+        return self._tensors.get(run, {}).get(tag, Tensors())
+
+    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+        found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}
+        return {name: loss for name, loss in found.items() if loss is not None}
+
+
+def _names(places: Sequence[RunFiles]) -> dict[RunFiles, str]:
+    """What each run is called: a page is shown to others, whom the folders above do not concern."""
+    paths = [place.path.resolve() for place in places]
+    above = os.path.commonpath(paths) if len(set(paths)) > 1 else None
+    names = [clean(path.name if above is None else path.relative_to(above)) for path in paths]
+    return {place: name if names.count(name) == 1 else clean(place.path) for place, name in zip(places, names)}

@@ -1,0 +1,98 @@
+"""The page itself."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterable, Sequence
+from html import escape
+from pathlib import Path
+
+from lora_watch.base.text import clean
+from lora_watch.format.files import replace_file
+from lora_watch.runs import RunFiles, UnreadableError, find_runs
+from lora_watch.tensorboard_plugin.page.answers import Answers
+from lora_watch.tensorboard_plugin.page.bundling import bundle, style
+from lora_watch.tensorboard_plugin.page.packing import pack
+from lora_watch.tensorboard_plugin.page.source import Files
+
+MOST_BYTES = 1_500_000
+"""Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
+MOST_COLUMNS, FEWEST_COLUMNS = 600, 50
+"""Of a table. Fewer show no run: then the page is larger."""
+_BYTES = 4.2
+"""Of a page that a number of a table has taken, noisy ones of pooled columns."""
+
+_PAGE = """<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="{policy}">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+<style>
+{style}</style>
+</head>
+<body>
+<noscript>This report of lora_watch draws itself by JavaScript.</noscript>
+<script type="text/plain" id="answers">{answers}</script>
+<script type="module">{script}</script>
+</body>
+</html>
+"""
+
+
+def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
+    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words.
+
+    Raises UnreadableError where there is nothing to show, OSError where the page cannot be written.
+    """
+    places: list[RunFiles] = []
+    unreadable: list[str] = []
+    for path in paths:
+        try:
+            places += find_runs(Path(path))
+        except UnreadableError as error:
+            unreadable.append(clean(error))
+    return write_places(places, target, unreadable)
+
+
+def write_places(places: Sequence[RunFiles], target: Path, unreadable: Sequence[str] = ()) -> list[str]:
+    """The same of ``places``, after what was ``unreadable`` already."""
+    lost = list(unreadable)
+    files = Files(places, lost)
+    if not files.runs:
+        raise UnreadableError("\n".join(lost))
+    replace_file(target, page(files).encode())
+    return lost
+
+
+def page(files: Files) -> str:
+    """The HTML."""
+    sheet, script = style(), "\n" + bundle("report")
+    content, room = Answers(files), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
+    answers = _within(content, room)
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = (
+        f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    title = escape(f"lora_watch: {_names(list(files.runs))}")
+    return _PAGE.format(policy=policy, title=title, style=sheet, answers=answers, script=script)
+
+
+def _within(content: Answers, room: int) -> str:
+    """In as many columns as there is room for."""
+    items = sum(table.series.values.shape[1] for tables in content.tables.values() for table in tables.values())
+    columns = _between(room / (_BYTES * max(items, 1)))
+    while len(answers := pack(*content.pooled(columns))) > room and columns > FEWEST_COLUMNS:
+        columns = _between(0.95 * columns * room / len(answers))
+    return answers
+
+
+def _between(columns: float) -> int:
+    return int(max(FEWEST_COLUMNS, min(MOST_COLUMNS, columns)))
+
+
+def _names(runs: Sequence[str]) -> str:
+    return runs[0] if len(runs) == 1 else f"{len(runs)} runs"

@@ -1,0 +1,273 @@
+"""What is in a saved adapter: every norm and spectrum, one layer at a time."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+
+from lora_watch.base.records import FloatArray
+from lora_watch.base.text import clean
+from lora_watch.measurement.norms import AdapterBank, Measurement
+from lora_watch.measurement.norms.base import matrix_norms, relative
+from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
+from lora_watch.snapshots.weights import StoredError, stored_weights, weight_of
+
+log = logging.getLogger("lora_watch")
+
+INSPECTION_VERSION = 1
+_SAY_EVERY = 10.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """A saved adapter, measured. Arrays are in the order of ``saved.adapters``."""
+
+    saved: SavedAdapters
+    measurement: Measurement
+    spectra: tuple[FloatArray, ...]
+    """Every singular value of each ΔW, the largest first."""
+    energy: FloatArray
+    """Share of each adapter in Σ‖ΔW‖_F²."""
+    notes: tuple[str, ...]
+
+    @property
+    def delta_norm(self) -> float:
+        """‖ΔW‖_F of all layers together, √Σ‖ΔW‖_F²."""
+        return float(np.linalg.norm(self.measurement.delta_norm))
+
+    @property
+    def not_finite(self) -> list[str]:
+        """Names of the adapters that hold a NaN or an infinity."""
+        return [
+            name for name, norm in zip(self.measurement.names, self.measurement.delta_norm) if not np.isfinite(norm)
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data by the schema ``inspect.json`` (``lora_watch.format``). None means unknown, NaN was measured."""
+        measured = self.measurement.to_dict()
+        columns = [key for key in measured if key not in ("names", "methods", "r")]
+        base = self.saved.config.get("base_model_name_or_path")
+        return {
+            "version": INSPECTION_VERSION,
+            "path": clean(self.saved.path),
+            "base_model": None if base is None else clean(base),
+            "parameters": self.saved.parameters,
+            "delta_norm": self.delta_norm,
+            "not_finite": self.not_finite,
+            "others": list(self.saved.others),
+            "notes": list(self.notes),
+            "adapters": [
+                {
+                    "name": adapter.name,
+                    "method": adapter.variant,
+                    "shape": list(adapter.shape),
+                    "r": adapter.r,
+                    "lora_alpha": adapter.alpha,
+                    "scale_formula": adapter.scale_formula,
+                    "energy": float(self.energy[i]),
+                    "spectrum": self.spectra[i].tolist(),
+                    **{column: measured[column][i] for column in columns},
+                }
+                for i, adapter in enumerate(self.saved.adapters)
+            ],
+        }
+
+
+def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_pickle: bool = False) -> Inspection:
+    """Measure the adapter saved at ``path``, without loading a model.
+
+    One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
+    norms relative to the base weights as well: each of these is then read some dozens of times.
+
+    Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
+    """
+    saved = read_adapters(Path(path), allow_pickle)
+    weights = None
+    notes = []
+    if base is not None:
+        weights = stored_weights(Path(base))
+        if weights is None:
+            raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
+    rows: list[dict[str, float]] = []
+    spectra: list[FloatArray] = []
+    norms: list[tuple[float, float]] = []
+    said = time.monotonic()
+    for i, adapter in enumerate(saved.adapters):
+        bank = AdapterBank([adapter])
+        rows.append({name: float(values[0]) for name, values in bank.measure().items()})
+        assert bank.spectrum is not None
+        spectra.append(bank.spectrum[0])
+        norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
+        if time.monotonic() - said > _SAY_EVERY:
+            said = time.monotonic()
+            log.warning("%d of %d layers measured", i + 1, len(saved.adapters))
+    if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
+        notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
+    if any(adapter.variant == "dora" for adapter in saved.adapters):
+        notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
+    if any(adapter.variant == "kasa" for adapter in saved.adapters):
+        notes.append(
+            "KaSA also takes the r smallest singular values out of the frozen weight: ‖s·B·Σ·A‖ is not the whole "
+            "change of a layer."
+        )
+    if saved.others:
+        notes.append(f"Other than the adapters: {_some(saved.others)}.")
+    values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
+    base_norm, base_top = np.array(norms).T
+    square = np.square(values["delta_norm"])
+    with np.errstate(all="ignore"):
+        energy = square / square.sum() if square.sum() != 0 else np.zeros(len(square))
+    measurement = Measurement(
+        names=tuple(adapter.name for adapter in saved.adapters),
+        methods=tuple(adapter.variant for adapter in saved.adapters),
+        r=tuple(adapter.r for adapter in saved.adapters),
+        known=np.ones(len(rows), dtype=bool),
+        **values,
+        relative_norm=relative(values["delta_norm"], base_norm),
+        relative_spectral_norm=relative(values["spectral_norm"], base_top),
+    )
+    return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
+
+
+def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
+    name = weight_of(weights, adapter.module)
+    if name is None:
+        return np.nan, np.nan
+    weight = weights[name]
+    if not weight.is_floating_point() or weight.ndim < 2:
+        return np.nan, np.nan
+    weight = weight.flatten(1)
+    if weight.numel() != np.prod(adapter.shape):
+        raise StoredError(
+            f"{name} of the base model is {' × '.join(map(str, weight.shape))}, and the adapter is for "
+            f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
+        )
+    return matrix_norms(weight)
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return ", ".join(names[:3]) + more
+
+
+# -- two adapters ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Difference:
+    """Two saved adapters, layer by layer. Arrays are float64, in the order of ``names``."""
+
+    names: tuple[str, ...]
+    """Layers that both have."""
+    only_first: tuple[str, ...]
+    only_second: tuple[str, ...]
+    ratio: FloatArray
+    """‖ΔW‖_F of the second relative to that of the first."""
+    cosine: FloatArray
+    """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
+    distance: FloatArray
+    """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F."""
+    broken: NDArray[np.bool_]
+    """Where one of the two holds a NaN or an infinity. NaN elsewhere is 0/0: a ΔW of 0 has no direction and no size."""
+
+    @property
+    def still(self) -> NDArray[np.bool_]:
+        """Where both ΔW are 0: there is nothing to compare."""
+        return np.isnan(self.ratio) & ~self.broken
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, ``against`` in ``inspect.json``. None is 0/0, NaN comes from a broken adapter."""
+        return {
+            "only_first": list(self.only_first),
+            "only_second": list(self.only_second),
+            "layers": [
+                {
+                    "name": name,
+                    **{
+                        column: None if np.isnan(values[i]) and not self.broken[i] else float(values[i])
+                        for column, values in (
+                            ("ratio", self.ratio),
+                            ("cosine", self.cosine),
+                            ("distance", self.distance),
+                        )
+                    },
+                }
+                for i, name in enumerate(self.names)
+            ],
+        }
+
+
+def compare_adapters(first: Inspection, second: Inspection) -> Difference:
+    """How two adapters of one model differ, from their factors: no ΔW is formed. One layer is in memory at a time.
+
+    Raises StoredError when a layer has two shapes, and when no layer is in both.
+    """
+    others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
+    names, rows, broken = [], [], []
+    for i, adapter in enumerate(first.saved.adapters):
+        if adapter.name not in others:
+            continue
+        other, j = others[adapter.name]
+        if adapter.shape != other.shape or adapter.experts != other.experts:
+            raise StoredError(f"{adapter.name} is {adapter.shape} in the one and {other.shape} in the other")
+        one, two = np.float64(first.measurement.delta_norm[i]), np.float64(second.measurement.delta_norm[j])
+        inner, apart = _inner(adapter, other), _apart(adapter, other)
+        names.append(adapter.name)
+        broken.append(not np.isfinite([one, two]).all())
+        with np.errstate(all="ignore"):
+            rows.append((two / one, inner / (one * two), apart / one))
+    if not names:
+        raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
+    ratio, cosine, distance = np.array(rows).T
+    known = {adapter.name for adapter in first.saved.adapters}
+    return Difference(
+        tuple(names),
+        tuple(sorted(known - set(names))),
+        tuple(sorted(others.keys() - known)),
+        ratio,
+        cosine,
+        distance,
+        np.array(broken),
+    )
+
+
+@torch.no_grad()
+def _inner(one: StoredAdapter, two: StoredAdapter) -> float:
+    """⟨ΔW₁, ΔW₂⟩, in float64."""
+    pairs = zip(_factors(one), _factors(two))
+    return sum(_product((b1, a1), (b2, a2)) for (b1, a1), (b2, a2) in pairs)
+
+
+@torch.no_grad()
+def _apart(one: StoredAdapter, two: StoredAdapter) -> float:
+    """‖ΔW₁ − ΔW₂‖_F as ‖(B₁ − B₂)A₁ + B₂(A₁ − A₂)‖_F, in float64: exact where the two are nearly equal, too."""
+    square = 0.0
+    for (b1, a1), (b2, a2) in zip(_factors(one), _factors(two)):
+        rank = max(len(a1), len(a2))
+        b1, b2 = (F.pad(b, (0, rank - b.shape[1])) for b in (b1, b2))
+        a1, a2 = (F.pad(a, (0, 0, 0, rank - len(a))) for a in (a1, a2))
+        both = torch.cat([b1 - b2, b2], 1), torch.cat([a1, a1 - a2])
+        square += _product(both, both)
+    return math.sqrt(max(square, 0.0))
+
+
+def _product(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> float:
+    """⟨B₁A₁, B₂A₂⟩ = Σ(B₁ᵀB₂)∘(A₁A₂ᵀ): neither product is formed."""
+    (b1, a1), (b2, a2) = one, two
+    return float(((b1.T @ b2) * (a1 @ a2.T)).sum())
+
+
+def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:
+    """s·B·E and A of each block, in float64."""
+    for block in adapter.factors():
+        b = block.b.double() * adapter.scale
+        yield b if adapter.diagonal is None else b * adapter.diagonal, block.a.double()

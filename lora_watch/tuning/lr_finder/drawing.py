@@ -1,0 +1,161 @@
+"""A sweep drawn: two lines of bars for terminals, and an SVG without a library."""
+
+from __future__ import annotations
+
+import html as markup
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from lora_watch.base.records import FloatArray
+from lora_watch.base.text import sparkline
+from lora_watch.tuning.lr_finder.estimate import BASELINE, smoothed
+
+if TYPE_CHECKING:
+    from lora_watch.tuning.lr_finder.suggestion import Suggestion
+
+WIDTH, HEIGHT = 640, 380
+LEFT, RIGHT, TOP, BOTTOM, GAP = 60, 16, 30, 42, 26
+LOSS, RATIO, FOUND, EDGE, GREY = "#0072b2", "#d55e00", "#009e73", "#cc0000", "#808080"
+"""Okabe and Ito's, which colour-blind people can tell apart, on light and dark pages."""
+
+
+def lines(suggestion: Suggestion) -> list[str]:
+    """Loss and output ratio over the rates, one column a step, and under them where the suggestion is."""
+    curve = suggestion.curve
+    if len(curve) < 2:
+        return []
+    loss = sparkline(list(shown_loss(suggestion)), len(curve))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
+    known = np.isfinite(ratios)
+    floor = float(ratios[known].min()) if known.any() else 0.0
+    ratio = sparkline(list(np.where(known, ratios, floor)), len(curve)) if known.any() else "not measured"
+    low, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
+    axis = list(f"{low}{high.rjust(max(len(curve) - len(low), 0))}")
+    if suggestion.rate is not None:
+        at = int(np.argmin(np.abs(np.log(curve.rates / suggestion.rate))))
+        label = f"▲ {suggestion.rate:g}"
+        at = min(at, max(len(axis) - len(label), 0))
+        axis[at : at + len(label)] = label
+    return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {''.join(axis)}"]
+
+
+def html(suggestion: Suggestion) -> str:
+    """For notebooks."""
+    said = "<br>".join(markup.escape(sentence) for sentence in suggestion.sentences())
+    return f"<div>{svg(suggestion)}<p>{said}</p></div>"
+
+
+def svg(suggestion: Suggestion) -> str:
+    """The smoothed and the single losses, and below them the depth-scaled output ratio, over the learning rate."""
+    curve = suggestion.curve
+    parts = [_text(LEFT, 18, suggestion.sentences()[0], anchor="start", size=13)]
+    if len(curve) > 1:
+        x = _Axis(curve.rates[0], curve.rates[-1], LEFT, WIDTH - RIGHT, log=True)
+        divide = TOP + (HEIGHT - TOP - BOTTOM - GAP) * 0.6
+        parts += _loss_panel(suggestion, x, TOP, divide) + _ratio_panel(suggestion, x, divide + GAP, HEIGHT - BOTTOM)
+        parts += [*_marks(suggestion, x), _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "learning rate")]
+    body = "\n".join(parts)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" '
+        f'font-family="sans-serif" font-size="11" fill="{GREY}">\n{body}\n</svg>\n'
+    )
+
+
+class _Axis:
+    """From values to pixels."""
+
+    def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
+        self._of = math.log10 if log else float
+        self._low, self._span = self._of(low), (self._of(high) - self._of(low)) or 1.0
+        self._start, self._length = start, end - start
+
+    def __call__(self, value: float) -> float:
+        return self._start + (self._of(value) - self._low) / self._span * self._length
+
+
+def shown_loss(suggestion: Suggestion) -> FloatArray:
+    """``[steps]``: the smoothed loss, cut off above where the sweep began: what explodes would hide the rest."""
+    smooth, begun = smoothed(suggestion.curve.losses), suggestion.curve.losses[:BASELINE]
+    start = float(np.nanmean(begun)) if np.isfinite(begun).any() else math.nan
+    spread = max(start - float(np.nanmin(smooth)), 0.05 * abs(start)) if np.isfinite(smooth).any() else math.nan
+    return np.where(np.isfinite(smooth), np.minimum(smooth, start + 0.5 * spread), math.nan)
+
+
+def _loss_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
+    shown = shown_loss(suggestion)
+    known = np.isfinite(shown)
+    if not known.any():
+        return [_text(LEFT, top + 20, "no finite loss", anchor="start")]
+    highest, lowest = float(shown[known].max()), float(np.nanmin(suggestion.curve.losses))
+    y = _Axis(lowest, highest, bottom, top)
+    dots = [
+        f'<circle cx="{x(rate):.1f}" cy="{y(loss):.1f}" r="2" fill="{LOSS}" opacity="0.4"/>'
+        for rate, loss in zip(suggestion.curve.rates, suggestion.curve.losses)
+        if math.isfinite(loss) and loss <= highest
+    ]
+    line = _line([(x(rate), y(value)) for rate, value in zip(suggestion.curve.rates[known], shown[known])], LOSS)
+    ticks = [_text(LEFT - 6, y(value) + 4, f"{value:.3g}", anchor="end") for value in (lowest, highest)]
+    return [_frame(top, bottom), *dots, line, *ticks, _text(LEFT + 6, bottom - 6, "loss", anchor="start", fill=LOSS)]
+
+
+def _ratio_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
+    known = np.isfinite(suggestion.curve.sizes) & (suggestion.curve.sizes > 0)
+    label = _text(LEFT + 6, top + 14, "depth-scaled output ratio", anchor="start", fill=RATIO)
+    rates = _rate_ticks(suggestion.curve.rates, x, bottom)
+    if not known.any():
+        return [_frame(top, bottom), label, *rates]
+    sizes = suggestion.curve.sizes[known]
+    y = _Axis(min(float(sizes.min()), 0.5), max(float(sizes.max()), 2.0), bottom, top, log=True)
+    one = y(1.0)
+    level = (
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>'
+    )
+    line = _line([(x(rate), y(size)) for rate, size in zip(suggestion.curve.rates[known], sizes)], RATIO)
+    return [_frame(top, bottom), level, line, _text(LEFT - 6, one + 4, "1", anchor="end"), label, *rates]
+
+
+def _marks(suggestion: Suggestion, x: _Axis) -> list[str]:
+    """The suggestion, its range and the edge, over both panels."""
+    first, last = suggestion.curve.rates[0], suggestion.curve.rates[-1]
+
+    def inside(rate: float) -> float:
+        return x(min(max(rate, first), last))
+
+    marks, span = [], f'y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
+    if suggestion.low is not None and suggestion.high is not None:
+        left, right = inside(suggestion.low), inside(suggestion.high)
+        marks.append(
+            f'<rect x="{left:.1f}" y="{TOP}" width="{max(right - left, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}" '
+            f'fill="{FOUND}" opacity="0.15"/>'
+        )
+    for rate, colour, name in ((suggestion.rate, FOUND, "suggestion"), (suggestion.edge, EDGE, "edge")):
+        if rate is not None:
+            at = inside(rate)
+            marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" {span} stroke="{colour}" stroke-width="1.5"/>')
+            marks.append(_text(at - 4, TOP + 12, name, anchor="end", fill=colour))
+    return marks
+
+
+def _rate_ticks(rates: FloatArray, x: _Axis, bottom: float) -> list[str]:
+    """The powers of ten."""
+    powers = range(math.ceil(math.log10(rates[0])), math.floor(math.log10(rates[-1])) + 1)
+    return [_text(x(10.0**power), bottom + 16, f"1e{power}" if power < -3 else f"{10.0**power:g}") for power in powers]
+
+
+def _frame(top: float, bottom: float) -> str:
+    width = WIDTH - LEFT - RIGHT
+    return f'<rect x="{LEFT}" y="{top:.1f}" width="{width}" height="{bottom - top:.1f}" fill="none" stroke="{GREY}"/>'
+
+
+def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
+    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
+
+
+def _text(x: float, y: float, text: str, anchor: str = "middle", fill: str = GREY, size: int = 11) -> str:
+    said = markup.escape(text)
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}">{said}</text>'

@@ -1,0 +1,161 @@
+"""What a sweep's curve says: a learning rate, a range, or that it says nothing. Pure functions."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from lora_watch.base.records import FloatArray
+from lora_watch.tuning.lr_finder.sweep import Curve, Edge
+
+WINDOW = 5
+"""Steps that a smoothed loss is the mean of: itself and those before."""
+BASELINE = 10
+"""First steps of a sweep, whose rates are too low to change the loss: their mean is where it begins."""
+CLEAR = 3.5
+"""A fall of the smoothed loss counts from this many standard errors on: 3 in 100 sweeps of pure noise have one."""
+TOO_EARLY = 0.1
+"""A lowest loss below this share of the rate at which the output ratio passes 1 is chance: the adapters hardly move."""
+SAFE_FROM_EDGE = 4.0
+"""A suggestion is at most the edge divided by this."""
+STANDS_OUT = 0.1
+"""A single loss higher than all from before the adapters moved, by this share of where the sweep began, is a step that
+was too large. An encoder's smoothed loss may be lowest far beyond it, by a few lucky batches."""
+ALONE = 2.0
+"""Without an output ratio: half the rate of the lowest loss."""
+BY_SIZE = (1.0 / 3.0, 4.0)
+"""Where the best rates lay, relative to the one at which the depth-scaled output ratio passes 1."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a curve says. Rates are peaks, of the reference parameter group."""
+
+    rate: float | None
+    """None where the curve says too little: ``why`` says so."""
+    low: float | None
+    high: float | None
+    """The range that the rate lies in; None where nothing is known of it."""
+    lowest_loss_at: float | None
+    """Rate at which the smoothed loss is lowest."""
+    ratio_one_at: float | None
+    """Rate at which the depth-scaled output ratio passes 1; None where it was not measured or does not."""
+    stands_out_at: float | None
+    """Rate of the first step whose loss stands out above where the sweep began; None where none does."""
+    fall: float
+    """Of the smoothed loss, from the mean of the first ``BASELINE`` losses to its lowest."""
+    noise: float
+    """Standard error of ``fall``, from the differences of neighbouring losses."""
+    why: str
+
+
+def estimate(curve: Curve, edge: Edge | None) -> Estimate:
+    """The rate where the smoothed loss is lowest, which is too high for a whole run, and the one where the depth-scaled
+    output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge, and the rate of the
+    first step whose loss stands out."""
+    smooth = smoothed(curve.losses)
+    fall, noise = fall_and_noise(curve.losses, smooth)
+    one = crossing(curve.rates, curve.sizes)
+    lowest = lowest_at(curve.rates, smooth)
+    stands_out = stands_out_at(curve, one or lowest)
+    cap = min(edge.rate / SAFE_FROM_EDGE if edge is not None else math.inf, stands_out or math.inf)
+    by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
+    if lowest is None or by_chance or not fall > CLEAR * noise:
+        low, high = (None, None) if one is None else _ordered(BY_SIZE[0] * one, min(BY_SIZE[1] * one, cap))
+        return Estimate(
+            None, low, high, lowest, one, stands_out, fall, noise, _why_not(fall, noise, len(curve), by_chance)
+        )
+    # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
+    near = curve.rates[smooth <= np.nanmin(smooth) + noise]
+    rate, low, high = (_between(at, one) for at in (lowest, float(near.min()), float(near.max())))
+    rate = min(rate, cap)
+    low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
+    return Estimate(rate, low, high, lowest, one, stands_out, fall, noise, _remark(lowest, curve, edge))
+
+
+def smoothed(losses: FloatArray) -> FloatArray:
+    """``[steps]``: the mean of the last ``WINDOW`` losses, of fewer at the start; NaN from the first that is one."""
+    total = np.concatenate([[0.0], np.cumsum(losses)])
+    ends = np.arange(1, len(losses) + 1)
+    starts = np.maximum(ends - WINDOW, 0)
+    return (total[ends] - total[starts]) / (ends - starts)
+
+
+def fall_and_noise(losses: FloatArray, smooth: FloatArray) -> tuple[float, float]:
+    """How far the smoothed loss falls, and the standard error of that. NaN for fewer than ``BASELINE`` losses."""
+    sound = losses[: _turn(smooth) + 1]
+    if len(losses) < BASELINE or len(sound) < WINDOW or not np.isfinite(losses[:BASELINE]).all():
+        return math.nan, math.nan
+    jumps = np.abs(np.diff(losses[: max(len(sound), BASELINE)]))
+    sd = 1.4826 * float(np.median(jumps)) / math.sqrt(2.0)
+    start = float(losses[:BASELINE].mean())
+    return start - float(np.nanmin(smooth[WINDOW - 1 :])), sd * math.sqrt(1.0 / BASELINE + 1.0 / WINDOW)
+
+
+def lowest_at(rates: FloatArray, smooth: FloatArray) -> float | None:
+    """The rate at which the smoothed loss is lowest; None where no loss is finite."""
+    return float(rates[_turn(smooth)]) if np.isfinite(smooth[WINDOW - 1 :]).any() else None
+
+
+def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float | None:
+    """The rate at which ``sizes`` pass ``level`` for good, between two steps in proportion to the logarithms."""
+    known = np.isfinite(sizes) & (sizes > 0)
+    rates, sizes = rates[known], sizes[known]
+    below = np.flatnonzero(sizes <= level)
+    if not len(sizes) or sizes[-1] <= level:
+        return None
+    if not len(below):
+        return float(rates[0])
+    i = int(below[-1])
+    share = math.log(level / sizes[i]) / math.log(sizes[i + 1] / sizes[i])
+    return float(rates[i] * (rates[i + 1] / rates[i]) ** share)
+
+
+def stands_out_at(curve: Curve, moving_at: float | None) -> float | None:
+    """Rate of the first step whose loss is above all from before the adapters moved, by ``STANDS_OUT`` of the start.
+
+    Args:
+        moving_at: a rate at which they have moved; before a tenth of it they have hardly.
+    """
+    if moving_at is None:
+        return None
+    still = (curve.rates < TOO_EARLY * moving_at) & np.isfinite(curve.losses)
+    if not still.any():
+        return None
+    calm = float(curve.losses[still].max()) + STANDS_OUT * abs(float(curve.losses[still][:BASELINE].mean()))
+    harmful = np.flatnonzero((curve.rates >= TOO_EARLY * moving_at) & (curve.losses > calm))
+    return float(curve.rates[harmful[0]]) if len(harmful) else None
+
+
+def _turn(smooth: FloatArray) -> int:
+    """Index of the lowest smoothed loss, of those that are means of ``WINDOW``."""
+    whole = smooth[WINDOW - 1 :]
+    return WINDOW - 1 + int(np.nanargmin(whole)) if np.isfinite(whole).any() else 0
+
+
+def _between(lowest: float, one: float | None) -> float:
+    return lowest / ALONE if one is None else math.sqrt(lowest * one)
+
+
+def _ordered(low: float, high: float) -> tuple[float, float]:
+    return min(low, high), max(low, high)
+
+
+def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
+    """Why there is no suggestion, and what would tell."""
+    if math.isnan(fall):
+        return f"{steps} steps are too few: the loss was known at fewer than {BASELINE} of them."
+    said = f"The loss falls by {max(fall, 0.0):.2g} at most, and its noise is {noise:.2g}"
+    if by_chance or not fall > 0.0:
+        return f"{said}: no learning rate lowers it by more than chance. Check the data and the trained parameters."
+    times = math.ceil((CLEAR * noise / fall) ** 2 * 1.2)
+    more = f"gradient_accumulation_steps × {times}"
+    return f"{said}: it may be chance. A batch {times} times as large would tell ({more})."
+
+
+def _remark(lowest: float, curve: Curve, edge: Edge | None) -> str:
+    if edge is None and lowest >= curve.rates[-1] / 1.5:
+        return f"The loss still falls at {curve.rates[-1]:.2g}, where the sweep ends: a higher rate may be better."
+    return ""

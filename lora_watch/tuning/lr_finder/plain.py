@@ -1,0 +1,127 @@
+"""The sweep of a plain torch or accelerate loop."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.base.records import RunInfo
+from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import is_first, world_size
+from lora_watch.rules.remedies import EASY_STEP, first_step_of
+from lora_watch.snapshots.state import put_back
+from lora_watch.tuning.lr_finder.progress import Progress
+from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
+from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rules, error_of, span_of
+
+
+def find_in_loop(
+    step_function: Callable[[], float | Tensor],
+    model: nn.Module,
+    optimizer: Any,
+    *,
+    steps: int = STEPS,
+    span: tuple[float, float] | None = None,
+    others: Sequence[Any] = (),
+) -> Suggestion:
+    """See ``lora_watch.find_learning_rate``."""
+    ratios = ratios_of(ParameterGroups(optimizer, ()).peak_lr)
+    rules, mute = edge_rules()
+    settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
+    monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
+    parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
+    with put_back(parts) as left, torch.enable_grad(), closing(Progress(steps, hidden=not is_first())) as progress:
+        try:
+            monitor.start()
+            refuse_nothing_to_train(monitor)
+            sweep = Sweep(*(span or span_of(monitor.run, ratios)), steps)
+            seen = SweepMonitor(sweep, monitor)
+            while not sweep.over:
+                set_rates(optimizer, sweep.next_rate, ratios)
+                loss = step_function()
+                monitor.after_update(loss)
+                progress.advance(seen.add())
+        finally:
+            monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
+    return replace(seen.suggestion(ratios), left=tuple(left))
+
+
+class SweepMonitor:
+    """What the monitor of a sweep, which has been started, sees of its steps, given to the sweep."""
+
+    def __init__(self, sweep: Sweep, monitor: Monitor):
+        self.sweep, self._monitor = sweep, monitor
+        self.by_size = begins_at_nothing(monitor.last)
+        """The depth-scaled output ratio is read: it tells what the sweep has brought."""
+
+    def add(self) -> float:
+        """The step at ``sweep.next_rate`` has been made; returns that rate."""
+        self._monitor.flush()
+        record, size = self._monitor.last, None
+        if record is not None and self.by_size and "output_ratio" in record.metrics:
+            size = record.size
+        loss = None if record is None else record.loss
+        self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
+        return self.sweep.rates[-1]
+
+    def suggestion(self, ratios: tuple[float, ...]) -> Suggestion:
+        """Once it is over."""
+        return suggestion(self.sweep, ratios, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
+
+
+def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
+    """What the first of several processes has seen: all go on, stop and conclude alike."""
+    if world_size() == 1:
+        return seen
+    box = [seen]
+    torch.distributed.broadcast_object_list(box, src=0)
+    return box[0]
+
+
+def ratios_of(peaks: Sequence[float]) -> tuple[float, ...]:
+    """Each parameter group's rate relative to the first group's.
+
+    Raises ValueError where there is none: the optimizer makes its own rates, or its first group does not move.
+    """
+    if not peaks or not all(0 <= peak < math.inf for peak in peaks) or not peaks[0] > 0:
+        raise ValueError(
+            "the learning rate cannot be swept: that of the optimizer's first parameter group is "
+            f"{peaks[0] if peaks else 'unknown'}. Give it any positive rate (Adafactor: relative_step=False)"
+        )
+    return tuple(peak / peaks[0] for peak in peaks)
+
+
+def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
+    """The learning rate of each parameter group: ``rate`` times its ratio."""
+    for group, ratio in zip(optimizer.param_groups, ratios):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * ratio)
+        else:
+            group["lr"] = rate * ratio
+
+
+def refuse_nothing_to_train(monitor: Monitor) -> None:
+    """Raises ValueError, which says why, where no adapter of this model is trained by this optimizer."""
+    adapters = monitor.run.adapters
+    if not any(adapter.trainable and adapter.group is not None for adapter in adapters):
+        notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+        raise ValueError(f"there is no learning rate to find: {notes}")
+
+
+def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
+    """What a ``Suggestion`` says of the run, apart from its curve."""
+    scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
+    full_step = first_step_of(replace(run, peak_lr=ratios))
+    return {
+        "scale": scales.pop() if len(scales) == 1 else None,
+        "alpha": alphas.pop() if len(alphas) == 1 else None,
+        "optimizer": run.optimizer,
+        "predicted": EASY_STEP / full_step if full_step > 0 else None,
+    }

@@ -1,0 +1,199 @@
+"""The answer of a sweep, for people (text, terminal, notebook, picture) and for programs."""
+
+from __future__ import annotations
+
+import math
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format.files import replace_file
+from lora_watch.snapshots.state import change_message
+from lora_watch.tuning.lr_finder import drawing
+from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
+from lora_watch.tuning.lr_finder.sweep import Curve, Sweep
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+VERSION = 1
+SCALE_EXPONENT = 0.7
+"""How the rate that was found falls with the scale: as s^−0.7 between s of 2 and 16 on the packaged Llama. If s were no
+more than a multiplier of the learning rate, it would be s^−1."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """The result of a sweep of the learning rate. ``print`` it, or leave it as the last line of a notebook's cell.
+
+    Rates are peaks: a warm-up leads to them and a decay comes down from them. They are those of the first parameter
+    group, and of ``learning_rate`` where the Trainer makes the optimizer; ``rates`` has every group's.
+    """
+
+    rate: float | None
+    """The learning rate to take; None where the sweep does not tell, and ``why`` says what would."""
+    edge: float | None
+    """The rate at which the rules said ERROR, or the loss was not finite; None where the sweep did not get there."""
+    curve: Curve
+    low: float | None = None
+    high: float | None = None
+    """The range that the rate lies in, as far as one is known."""
+    rates: tuple[float, ...] = ()
+    """The rate for each parameter group: they keep their ratios (LoRA+). Empty where ``rate`` is None."""
+    edge_rule: str = ""
+    lowest_loss_at: float | None = None
+    """Rate at which the smoothed loss is lowest: too high for a whole run."""
+    ratio_one_at: float | None = None
+    """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
+    stands_out_at: float | None = None
+    """Rate of the first step whose loss stands out above where the sweep began: the suggestion is no higher."""
+    fall: float = float("nan")
+    """Of the smoothed loss, from its start to its lowest."""
+    noise: float = float("nan")
+    """Standard error of ``fall``."""
+    why: str = ""
+    scale: float | None = None
+    """s of the adapters during the sweep; None where they differ."""
+    alpha: float | None = None
+    optimizer: str | None = None
+    predicted: float | None = None
+    """The forecast of the weights alone, as in ``lora-watch advise``: the rate whose first full step is 0.1."""
+    by_size: bool = True
+    """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
+    left: tuple[str, ...] = ()
+    """Objects that the sweep has changed and could not restore: the next run is not the one from the start."""
+
+    @property
+    def rate_or_middle(self) -> float | None:
+        """``rate``, else the geometric middle of the range that is left; None where nothing is known."""
+        if self.rate is not None or self.low is None or self.high is None:
+            return self.rate
+        return rounded(math.sqrt(self.low * self.high))
+
+    def at_scale(self, scale: float) -> float | None:
+        """``rate`` for another scale of the same adapters, under Adam and the like: rate · (s/scale)^0.7. None
+        where one of them is unknown."""
+        if self.rate is None or not self.scale or not scale > 0:
+            return None
+        return rounded(self.rate * (self.scale / scale) ** SCALE_EXPONENT)
+
+    def sentences(self) -> list[str]:
+        """One a fact, the answer first."""
+        said = [self._answer()]
+        seen = []
+        if self.lowest_loss_at is not None:
+            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
+        if self.ratio_one_at is not None:
+            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
+        if self.stands_out_at is not None:
+            seen.append(f"a loss first stands out above the start at {self.stands_out_at:.2g}")
+        seen.append(self._harm())
+        said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
+        if not self.by_size:
+            said.append(
+                "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
+            )
+        if self.left:
+            said.append(change_message(self.left))
+        if self.why:
+            said.append(self.why)
+        if self.rate is None and self.rate_or_middle is not None:
+            said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
+        if self.rate is not None and len(set(self.rates)) > 1:
+            said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
+        if self.rate is not None and self.predicted is not None:
+            said.append(
+                f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
+                "rate counts."
+            )
+        if self.rate is not None and self.scale is not None and (half := self.at_scale(self.scale / 2)) is not None:
+            said.append(
+                f"It belongs to the scale {self.scale:.3g}: at half of it about {half:.2g}, at twice "
+                f"{self.at_scale(2 * self.scale):.2g}. Change the rate and keep alpha."
+            )
+        return said
+
+    @property
+    def spread(self) -> str:
+        """The range that the rate lies in, in brackets; empty where none is known."""
+        return f" ({self.low:.2g} to {self.high:.2g})" if self.low is not None and self.high is not None else ""
+
+    def _answer(self) -> str:
+        if self.rate is not None:
+            return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule."
+        if self.low is not None and self.high is not None:
+            return (
+                f"Learning rate unknown: between {self.low:.2g} and {self.high:.2g} by the size of the adapters alone."
+            )
+        return "Learning rate unknown."
+
+    def _harm(self) -> str:
+        if self.edge is None:
+            return "no rate did harm"
+        return f"{self.edge_rule or 'a loss that is not finite'} is an ERROR at {self.edge:.2g}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, as in ``find_lr.json`` and in the settings of the run that follows: all that a picture needs."""
+        names = [name for name in self.__dataclass_fields__ if name != "curve"]
+        curve = {
+            "rate": self.curve.rates.tolist(),
+            "loss": self.curve.losses.tolist(),
+            "smoothed": drawing.shown_loss(self).tolist(),
+            "output_ratio": self.curve.sizes.tolist(),
+        }
+        said = {"version": VERSION, "sentences": self.sentences(), **{name: getattr(self, name) for name in names}}
+        return said | {"curve": curve}
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write ``find_lr.json`` and its picture ``find_lr.svg`` to ``folder``; the path of the first.
+
+        Raises OSError, which names the file.
+        """
+        path = Path(folder) / "find_lr.json"
+        replace_file(path, strict_json(self.to_dict()))
+        replace_file(path.with_suffix(".svg"), drawing.svg(self).encode())
+        return path
+
+    def __str__(self) -> str:
+        return "\n".join([self.sentences()[0], *drawing.lines(self), *self.sentences()[1:]])
+
+    def __rich__(self) -> Text:
+        from rich.text import Text
+
+        answer, *rest = self.sentences()
+        parts = [Text(answer, style="bold green" if self.rate is not None else "bold yellow")]
+        parts += [Text(line, style="cyan", no_wrap=True) for line in drawing.lines(self)]
+        return Text("\n").join([*parts, *map(Text, rest)])
+
+    def _repr_html_(self) -> str:
+        return drawing.html(self)
+
+
+def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggestion:
+    """The suggestion of a finished ``sweep``. ``ratios``: each parameter group's rate to the reference's."""
+    curve, edge = sweep.curve, sweep.edge
+    found: Estimate = estimate(curve, edge)
+    rate = None if found.rate is None else rounded(found.rate)
+    return Suggestion(
+        rate=rate,
+        edge=None if edge is None else edge.rate,
+        curve=curve,
+        low=found.low,
+        high=found.high,
+        rates=() if rate is None else tuple(rate * ratio for ratio in ratios),
+        edge_rule="" if edge is None else edge.rule,
+        lowest_loss_at=found.lowest_loss_at,
+        ratio_one_at=found.ratio_one_at,
+        stands_out_at=found.stands_out_at,
+        fall=found.fall,
+        noise=found.noise,
+        why=found.why,
+        **facts,
+    )
+
+
+def rounded(rate: float) -> float:
+    """Two digits: no sweep knows more."""
+    return float(f"{rate:.2g}")

@@ -1,0 +1,117 @@
+"""Which learning rate each step of a sweep has, what came of it, and when the sweep is over."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import FloatArray, RunInfo, StepRecord
+from lora_watch.rules import LossDivergence, NormExplosion, Rule, choose
+from lora_watch.rules.remedies import first_step_of, is_adaptive
+
+STEPS = 60
+EDGE_RULES = frozenset({"LW101", "LW102", "LW103", "LW201", "LW202"})
+"""What is asked in a sweep: rules on the adapters' size and on the loss. Wiring and settings are the run's own."""
+FIRST_STEPS = (3e-4, 10.0)
+"""Where a sweep begins and where it ends at the latest: size of one full step of Adam, ‖ΔW‖/‖W₀‖ summed over blocks.
+Good runs of the corpus have 0.01 to 1."""
+UNKNOWN_SPAN, GRADIENT_SPAN = (1e-6, 1.0), (1e-3, 1e3)
+"""The same as learning rates: where ‖W₀‖ is not known, and where steps follow the gradient's size (SGD)."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A sweep, step by step. Arrays are float64 ``[steps]``."""
+
+    rates: FloatArray
+    """Of the reference parameter group, the first; the others keep their ratio to it."""
+    losses: FloatArray
+    """Mean training loss of each whole optimizer step."""
+    sizes: FloatArray
+    """Depth-scaled output ratio: its p90 over layers times ``RunInfo.depth``; NaN where it was not measured."""
+
+    def __len__(self) -> int:
+        return len(self.rates)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """Where a sweep became harmful."""
+
+    rate: float
+    rule: str
+    """Id of the ERROR; empty where the loss was not finite and no rule said so."""
+
+
+@dataclass
+class Sweep:
+    """Rates from ``lowest`` to ``highest`` in equal ratios, and what has come of them so far."""
+
+    lowest: float
+    highest: float
+    steps: int = STEPS
+    rates: list[float] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    sizes: list[float] = field(default_factory=list)
+    edge: Edge | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 < self.lowest < self.highest < math.inf and self.steps > 1):
+            raise ValueError(f"a sweep of {self.steps} steps from {self.lowest:g} to {self.highest:g} makes no sense")
+
+    @property
+    def over(self) -> bool:
+        return self.edge is not None or len(self.rates) >= self.steps
+
+    @property
+    def next_rate(self) -> float:
+        """The rate of the coming step."""
+        share = len(self.rates) / (self.steps - 1)
+        return self.lowest * (self.highest / self.lowest) ** share
+
+    def add(self, loss: float | None, size: float | None, error: str | None) -> None:
+        """The step at ``next_rate`` is done. ``error``: id of the rule of ``EDGE_RULES`` that has an ERROR open."""
+        rate, loss = self.next_rate, math.nan if loss is None else loss
+        self.rates.append(rate)
+        self.losses.append(loss)
+        self.sizes.append(math.nan if size is None else size)
+        if error is not None or not math.isfinite(loss):
+            self.edge = Edge(rate, error or "")
+
+    @property
+    def curve(self) -> Curve:
+        return Curve(np.array(self.rates), np.array(self.losses), np.array(self.sizes))
+
+
+def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
+    """``(lowest, highest)`` rate of a sweep for this run. ``ratios``: each parameter group's to the reference's."""
+    if not is_adaptive(run):
+        return GRADIENT_SPAN
+    full_step = first_step_of(replace(run, peak_lr=ratios))
+    if not full_step > 0:
+        return UNKNOWN_SPAN
+    return FIRST_STEPS[0] / full_step, FIRST_STEPS[1] / full_step
+
+
+def edge_rules() -> tuple[list[Rule], list[str]]:
+    """``(rules, mute)`` for the monitor of a sweep: the catalogue, and the ids that are not asked.
+
+    No batch is computed twice: the rates rise so fast that the answer would be of another rate.
+    """
+    every = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
+    return every, [rule.id for rule in every if rule.id not in EDGE_RULES]
+
+
+def error_of(alerts: list[Alert]) -> str | None:
+    """Id of the first ERROR of ``EDGE_RULES`` that is open."""
+    return next((a.rule for a in alerts if a.rule in EDGE_RULES and a.severity >= Severity.ERROR), None)
+
+
+def begins_at_nothing(record: StepRecord | None) -> bool:
+    """The adapters add nothing before the first step. Where they do (PiSSA, a run that is continued), their size is not
+    what the sweep has brought."""
+    norms = record.metrics.get("delta_norm") if record is not None else None
+    return norms is None or not (norms.measured > 0).any()
