@@ -11,11 +11,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.monitor.guard import Guard, guarded
-from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import agree, any_rank, wait_for_all, world_size
+from lora_watch.monitor.ranks import Ranks, any_rank, world_size
 from lora_watch.monitor.standard import own_run, standard_sinks
 from lora_watch.sinks import Sink, TensorBoardSink
 from lora_watch.snapshots.last_good_parts import part_keepers
@@ -90,9 +88,10 @@ class LoraWatch(Callback):
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, True, pl_module.device) or monitor is None:
             return None
+        monitor.ranks = Ranks(pl_module.device, together=self.policy.can_act)
         self.monitor = monitor
         monitor.start(self._step)
-        return self._end_for(monitor, monitor.failures)
+        return monitor.end_for(monitor.failures)
 
     @_event
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor):
@@ -107,7 +106,7 @@ class LoraWatch(Callback):
             torch.distributed.all_reduce(self._loss)
             self._loss /= world_size()
         self._rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
-        return self._end_for(self.monitor, self.monitor.before_update(self._loss))
+        return self.monitor.end_for(self.monitor.before_update(self._loss))
 
     @_event
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int):
@@ -118,7 +117,7 @@ class LoraWatch(Callback):
         self._loss = None
         if self._step % max(trainer.log_every_n_steps, 1) == 0:
             self._log(trainer, self.monitor)
-        return self._end_for(self.monitor, failures)
+        return self.monitor.end_for(failures)
 
     @_event
     def on_validation_end(self, trainer: Any, pl_module: Any):
@@ -128,17 +127,12 @@ class LoraWatch(Callback):
 
     @_event
     def on_train_end(self, trainer: Any, pl_module: Any):
-        if self.monitor is None:
-            return None
-        self.monitor.conclude(trainer.global_step)
-        if (ending := self._end_for(self.monitor, self.monitor.failures)) is None:
-            self._close("ok")
-        return ending
+        return self.monitor.end(trainer.global_step) if self.monitor is not None else None
 
     @_event
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException):
-        verdict: Verdict = "failed" if isinstance(exception, LoraWatchError) else "interrupted"
-        self._close(verdict, str(exception) if verdict == "failed" else in_words(exception))
+        if self.monitor is not None:
+            self.monitor.finish_for(exception)
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
@@ -171,23 +165,6 @@ class LoraWatch(Callback):
     def guard(self) -> Guard:
         """What is done inside a training is done in it: no exception comes out."""
         return self.monitor.guard if self.monitor is not None else self._without_monitor
-
-    def _end_for(self, monitor: Monitor, failures: list[Alert]) -> Exception | None:
-        """What ends the training on every rank, where the policy ends it on one of them and it does not recover."""
-        device = self._loss.device if self._loss is not None else torch.device("cpu")
-        if failures := agree(failures, self.policy.can_act, device):
-            monitor.adopt(failures)
-            if monitor.recover(failures):
-                return None
-            error = monitor.error()
-            self._close("failed", str(error))
-            wait_for_all(device)
-            return error
-        return None
-
-    def _close(self, verdict: Verdict, message: str | None = None) -> None:
-        if self.monitor is not None:
-            self.monitor.finish(verdict, message)
 
     def _sinks(self, trainer: Any, model: Any, folder: Path) -> list[Sink]:
         report = Path(self.report_dir) if self.report_dir is not None else folder / "lora_watch"

@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_watch"
-MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES = 450, 250, 120, 400
+MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES, MOST_ROOMS = 450, 250, 120, 400, 22
 
 
 def name_of(path: Path) -> str:
@@ -66,7 +66,7 @@ def test_every_file_says_what_it_is_for():
 
 # -- rooms -------------------------------------------------------------------------------------------------------------
 def room_of(module: str) -> str:
-    """The first name below the package: a folder of it, or a file that stands on the ground floor."""
+    """The first name below the package: a folder or a file of it."""
     return module.split(".")[1]
 
 
@@ -81,24 +81,37 @@ def imported(tree: ast.AST) -> Iterator[str]:
             yield from (f"lora_watch.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_watch."):
             yield str(node.module)
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)  # those that are modules
         elif isinstance(node, ast.Constant) and isinstance(node.value, str):  # import_module does it by a text
             yield from [node.value] if re.fullmatch(r"lora_watch(\.\w+)+", node.value) else []
         yield from imported(node)
 
 
-def rooms() -> dict[str, set[str]]:
-    """Which rooms each room needs."""
-    needs: dict[str, set[str]] = {}
-    for path in PACKAGE.rglob("*.py"):
-        room = room_of(".".join(path.relative_to(ROOT).with_suffix("").parts))
-        needs.setdefault(room, set()).update({room_of(module) for module in imported(parsed(path))} - {room})
-    return needs
+def modules() -> dict[str, Path]:
+    """Every module of the package by its dotted name; a package is its ``__init__``."""
+    names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
+    return {name.removesuffix(".__init__"): path for path, name in names.items()}
+
+
+def test_the_package_has_few_rooms():
+    assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= MOST_ROOMS
 
 
 def test_rooms_do_not_need_each_other_in_a_circle():
-    needs = rooms()
+    needs: dict[str, set[str]] = {}
+    for name, path in modules().items():
+        room = room_of(f"{name}.")
+        needs.setdefault(room, set()).update({room_of(module) for module in imported(parsed(path))} - {room})
     assert "monitor" in needs["trainer"]  # imports are seen
     list(graphlib.TopologicalSorter(needs).static_order())  # else CycleError, which names the rooms
+
+
+def test_modules_do_not_need_each_other_in_a_circle():
+    """Also inside a room. What a package imports of its own modules is what it exports."""
+    known = modules()
+    needs = {name: {module for module in imported(parsed(path)) if module in known} for name, path in known.items()}
+    needs = {name: {module for module in found if not name.startswith(module)} for name, found in needs.items()}
+    list(graphlib.TopologicalSorter(needs).static_order())
 
 
 @pytest.mark.parametrize(
@@ -111,7 +124,7 @@ def test_rooms_do_not_need_each_other_in_a_circle():
     ],
 )
 def test_an_import_is_seen_wherever_it_stands(source: str):
-    assert [room_of(module) for module in imported(ast.parse(source))] == ["a"]
+    assert {room_of(module) for module in imported(ast.parse(source))} == {"a"}
 
 
 # -- types -------------------------------------------------------------------------------------------------------------

@@ -18,29 +18,26 @@ from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
-from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
-from lora_watch.monitor.loop import Loop
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Meeting, agree, wait_for_all, world_size
+from lora_watch.monitor.ranks import Meeting, Ranks, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
-from lora_watch.monitor.standard import own_run, standard_sinks
+from lora_watch.monitor.run import Run
 from lora_watch.rules import Rule
 from lora_watch.rules.policy import FailOn, Policy, policy
-from lora_watch.sinks import ConsoleSink, Sink, TensorBoardSink
+from lora_watch.sinks import Sink
 from lora_watch.sinks.curves import Curves
-from lora_watch.snapshots.last_good_parts import part_keepers
 
 log = logging.getLogger("lora_watch")
 
 _UNEVEN = "inside torch's Join each rank goes on or stops by itself, as one whose data has ended answers DDP alone"
 
 
-class Monitor(Loop):
+class Monitor(Run):
     """Monitors the LoRA adapters of one model through one training run.
 
     For a plain torch loop::
@@ -165,7 +162,7 @@ class Monitor(Loop):
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
-        self._model, self._together, self._over = model, False, False
+        self._model, self._over = model, False
         self._wrappers: Wrappers | None = None
         recorder = Recorder(monitored, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
@@ -183,15 +180,8 @@ class Monitor(Loop):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
     ) -> LoraWatchError | None:
         if error is None:
-            if self._agreed(self.conclude()):
-                late = self.error()
-                self.finish("failed", str(late))
-                return self._when_all_are_done(late)
-            self.finish("ok")
-        elif isinstance(error, LoraWatchError):
-            self.finish("failed", str(error))
-        else:
-            self.finish("interrupted", in_words(error))
+            return None if self._over else self.end()  # its exception has been raised before
+        self.finish_for(error)
         return None
 
     @guarded("judging a step")
@@ -218,9 +208,8 @@ class Monitor(Loop):
         seen = self._labels
         labels = seen.take(loss) if seen is not None else None
         targets = seen.take_targets() if seen is not None else None
-        if not self._goes_on(self.after_update(loss, step, labels=labels, targets=targets)):
-            return self._when_all_are_done(self.error())  # type: ignore[return-value]  # the guard's door raises it
-        return self.last
+        ending = self.end_for(self.after_update(loss, step, labels=labels, targets=targets))
+        return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
 
     def plot(self) -> Picture:
         """Loss, size and a heatmap of the adapters so far, for notebooks. Raises ImportError without matplotlib."""
@@ -246,10 +235,10 @@ class Monitor(Loop):
             return
         if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
-                self._together = Meeting().complete
-                self._wrappers = Wrappers(self._model) if self._together else None
+                self.ranks = Ranks(_device_of(self._model), together=Meeting().complete)
+                self._wrappers = Wrappers(self._model) if self.ranks.together else None
         self.start()
-        if self.policy.can_act and world_size() > 1 and not self._together:
+        if self.policy.can_act and world_size() > 1 and not self.ranks.together:
             self._recovery.give_up("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if self.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
@@ -258,34 +247,19 @@ class Monitor(Loop):
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> LoraWatchError | None:
-        return None if self._goes_on(self.before_update(None)) else self._when_all_are_done(self.error())
+        return self.end_for(self.before_update(None))
 
-    def _goes_on(self, alerts: list[Alert]) -> bool:
-        alerts = self._agreed(alerts)
-        return not alerts or self.recover(alerts)
-
-    def _agreed(self, failures: list[Alert]) -> list[Alert]:
-        """Those of all ranks, where all have come together."""
-        if self._together and self._wrappers is not None and self._wrappers.joined:
-            self._together = False
+    def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
+        if self.ranks.together and self._wrappers is not None and self._wrappers.joined:
+            self.ranks.together = False
             self._recovery.give_up(_UNEVEN)
             self._recorder.monitored.note(_UNEVEN)
             log.warning("lora_watch: %s", _UNEVEN)
-        if self._together:
-            failures = agree(failures, True, _device_of(self._model))
-            self.adopt(failures)
-        return failures
-
-    def _when_all_are_done(self, error: LoraWatchError) -> LoraWatchError:
-        if self._together:
-            device = _device_of(self._model)
-            self.finish("failed", str(error))
-            wait_for_all(device)
-        return error
+        return super()._agree(alerts)
 
     def __getstate__(self) -> dict[str, Any]:
         gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_wrappers"))
-        return {**super().__getstate__(), **gone, "_model": nn.Module(), "_together": False}
+        return {**super().__getstate__(), **gone, "_model": nn.Module()}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
@@ -298,6 +272,11 @@ def _device_of(model: nn.Module) -> torch.device:
 def _own_sinks(
     model: nn.Module, policy: Policy, output_dir: str | os.PathLike[str] | None, console: bool
 ) -> Sequence[Sink]:
+    # Imported here: the core is torch and numpy alone, and a Trainer brings sinks of its own.
+    from lora_watch.monitor.standard import own_run, standard_sinks
+    from lora_watch.sinks import ConsoleSink, TensorBoardSink
+    from lora_watch.snapshots.last_good_parts import part_keepers
+
     if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
         return part_keepers(model) if output_dir is not None else ()
     if output_dir is None:

@@ -37,26 +37,37 @@ def any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
     return bool(shared)
 
 
-def agree(failures: Sequence[Alert], may_stop: bool, device: torch.device) -> list[Alert]:
-    """The ``failures`` of all ranks, where ``may_stop``. Each rank sees its own tokens, and one that saw nothing learns
-    why it has to stop: all decide alike, and the one that writes can say why."""
-    if not any_rank(bool(failures), may_stop, device):
-        return []
-    if world_size() == 1:
-        return list(failures)
-    by_rank: list[Any] = [None] * world_size()
-    torch.distributed.all_gather_object(by_rank, list(failures))
-    return [alert for theirs in by_rank for alert in theirs]
+class Ranks:
+    """The ranks of one run, which end it together.
 
+    Args:
+        device: where their collectives are made.
+        together: all ranks monitor, so that they can agree; else this one decides for itself.
+    """
 
-def wait_for_all(device: torch.device) -> None:
-    """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and the
-    one that writes may still be at it."""
-    any_rank(False, True, device)
+    def __init__(self, device: torch.device | None = None, together: bool = False):
+        self.device = torch.device("cpu") if device is None else device
+        self.together = together
+
+    def agree(self, failures: Sequence[Alert]) -> list[Alert]:
+        """The ``failures`` of all ranks. Each sees its own tokens, and one that saw nothing learns why it has to stop:
+        all decide alike, and the one that writes can say why."""
+        if not self.together or world_size() == 1:
+            return list(failures)
+        if not any_rank(bool(failures), True, self.device):
+            return []
+        by_rank: list[Any] = [None] * world_size()
+        torch.distributed.all_gather_object(by_rank, list(failures))
+        return [alert for theirs in by_rank for alert in theirs]
+
+    def wait(self) -> None:
+        """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and
+        the one that writes may still be at it."""
+        any_rank(False, self.together, self.device)
 
 
 class Meeting:
-    """Whether every rank of a plain loop has a monitor, so that they can ``agree``.
+    """Whether every rank of a plain loop has a monitor, so that they can agree.
 
     Nobody says so: a script may well have one on the first rank alone, which would wait for the others for ever. So
     each rank that has one says it in the store that the process group was made with, waits there for the others for

@@ -21,7 +21,7 @@ from lora_watch.monitor.rates import multiplied
 from lora_watch.sinks import Sink
 from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
-from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.trainer.events import TrainerEvents
 from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
@@ -88,7 +88,7 @@ def find_learning_rate(
     found = sweep_of(trainer, steps, span)
     keep(found, trainer)
     for callback in facts.callbacks_of(trainer):
-        if isinstance(callback, LoraWatchCallback):
+        if isinstance(callback, TrainerEvents):
             note(callback, found)
     return found
 
@@ -104,13 +104,13 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
         log.warning("the sweep's result could not be written: %s", error)
 
 
-def note(callback: LoraWatchCallback, found: Suggestion) -> None:
+def note(callback: TrainerEvents, found: Suggestion) -> None:
     """Have the run that ``callback`` watches say what was found before it, to its rules and to the LoRA tab."""
     callback.found = found
     callback._purpose["find_lr"] = found.to_dict()
 
 
-def at_the_start(callback: LoraWatchCallback, state: TrainerState) -> dict[str, Any]:
+def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]:
     """The sweep of ``callback`` when its training begins, unless it knows the rate: the Trainer is then set to that.
 
     Returns what of the event's arguments is new, the schedule. Raises nothing but SystemExit, for ``find_lr="only"``.
@@ -232,7 +232,7 @@ def apply(rate: float, trainer: Trainer) -> None:
     handler.lr_scheduler = trainer.lr_scheduler
 
 
-class _Sweeping(LoraWatchCallback):
+class _Sweeping(TrainerEvents):
     """The only callback of a sweep: paces it, and writes nothing."""
 
     def __init__(self, steps: int, span: tuple[float, float] | None):

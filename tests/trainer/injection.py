@@ -38,7 +38,6 @@ from tests.support import build_trainer
 
 OUTERMOST = {
     "monitor.guard.Guard.__call__": "it is what catches",
-    "trainer.callback.LoraWatchCallback._guard": "it calls what catches",
     "monitor.monitor.Monitor.__enter__": "it calls what is guarded, and returns itself",
 }
 """What nothing of ours can stand around."""

@@ -5,19 +5,18 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from torch import Tensor
 
-from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import count
 from lora_watch.monitor import interrupts
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.ranks import world_size
+from lora_watch.monitor.observed import Observed
+from lora_watch.monitor.ranks import Ranks, world_size
 from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import NoRecovery
 
@@ -32,17 +31,12 @@ class _Over(NoRecovery):
         return self._state
 
 
-class _Counted:
-    """What this process knows of all its runs."""
+class Run(Observed):
+    """One training from its first event to its last: ``start``, ``before_update``, ``after_update``, ``end``.
 
-    started: ClassVar[int] = 0
-    """How many runs have begun to be monitored in this process."""
-    unjudged: ClassVar[int] = 0
-    """How many of them have no verdict so far, or ``unknown``."""
-
-
-class Loop(_Counted):
-    """What happens at each event of a training. See ``Monitor``."""
+    It owns all that must happen in one order: measuring, rules, agreement of ranks, recovery, files, the verdict,
+    and the exception that ends the training. Trainers translate their events into it. See ``Monitor`` for the settings.
+    """
 
     def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: NoRecovery):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
@@ -59,65 +53,20 @@ class Loop(_Counted):
         """The adapters are as they were, as of this step's clipping: before its update they need not be asked again."""
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
+        self._ended_with: LoraWatchError | None = None
+        self.ranks = Ranks()
+        """Alone, until whoever drives this knows of others."""
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
-        return {**vars(self), "_waiting": None, "_recovery": NoRecovery(), "_coming": None, "_started": False}
+        gone = dict.fromkeys(("_waiting", "_coming", "_ended_with"))
+        return {**vars(self), **gone, "_recovery": NoRecovery(), "_started": False, "ranks": Ranks()}
 
-    # -- a run as seen from outside -----------------------------------------------------------------------------
-    def _repr_html_(self) -> str:
-        return _in_html(self)
-
-    @property
-    def run(self) -> RunInfo:
-        """What is known of the run and its adapters."""
-        return self._recorder.monitored.run
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps done."""
-        return self._judge.steps
-
-    @property
-    def alerts(self) -> list[Alert]:
-        """Every alert so far, in order of opening."""
-        return self._judge.episodes.alerts
-
-    @property
-    def last(self) -> StepRecord | None:
-        """The record of the latest step that has been judged."""
-        return self._judge.last
-
-    @property
-    def is_blind(self) -> bool:
-        """Steps have been done, and no adapter's size was known at any."""
-        return self._judge.coverage.is_blind
-
-    @property
-    def failures(self) -> list[Alert]:
-        """The open alerts for which the policy ends the run, worst first."""
-        return self._judge.failures
-
-    @property
-    def overhead(self) -> float:
-        """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
-        return self._cadence.overhead
-
-    @property
-    def full_every(self) -> int:
-        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` too."""
-        return self._cadence.full_every
-
-    def error(self) -> LoraWatchError:
-        """The exception that says why the policy ends the run."""
-        return self._judge.error()
-
-    # -- a run -----------------------------------------------------------------------------------------------------
     @guarded("starting")
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
         self._started = True
-        Loop.started, Loop.unjudged = Loop.started + 1, Loop.unjudged + 1
+        Run.started, Run.unjudged = Run.started + 1, Run.unjudged + 1
         self._cadence.start(step)
         self._judge.start(step)
         with self.guard("listening to what ends the process", aside=True):
@@ -202,7 +151,36 @@ class Loop(_Counted):
             recorder.plan(self.steps, self._judge.episodes.asks)
         return self._judge.acute
 
-    def recover(self, alerts: Sequence[Alert]) -> bool:
+    def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Those that end the run: on any rank the policy acts on ``alerts``, and the run does not recover from them.
+
+        Every rank calls it at the same step, and gets the same answer.
+        """
+        agreed = self._agree(alerts)
+        return [] if not agreed or self._recover(agreed) else agreed
+
+    def end_for(self, alerts: Sequence[Alert]) -> LoraWatchError | None:
+        """What ends the training now, on every rank, where ``alerts`` are ``unresolved``."""
+        return self._fail() if self.unresolved(alerts) else None
+
+    def end(self, step: int | None = None) -> LoraWatchError | None:
+        """The training has come to its end, the planned one or not: judge it as a whole, and complete its files.
+
+        Returns the exception of a run that has failed on any rank, again when asked again. ``step``: see ``conclude``.
+        """
+        if not self._started:
+            self.finish()
+            return self._ended_with
+        self.conclude(step)
+        failed = self._agree(self.failures)  # nothing is trained any more that could recover
+        return self._fail() if failed else self.finish("ok")
+
+    def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
+        if agreed := self.ranks.agree(alerts):
+            self._adopt(agreed)
+        return agreed
+
+    def _recover(self, alerts: Sequence[Alert]) -> bool:
         """Go back and on for ``alerts``, on which all ranks have agreed. True if the run goes on."""
         recovered = False
         with self.guard("recovering"):
@@ -210,6 +188,12 @@ class Loop(_Counted):
             if (record := self._coming or self.last) is not None:
                 recovered = self._recovery.treat(in_order(alerts), record, before_update=self._coming is not None)
         return recovered or not self.failures
+
+    def _fail(self) -> LoraWatchError:
+        self._ended_with = error = self.error()
+        self.finish("failed", str(error))
+        self.ranks.wait()
+        return error
 
     @guarded("measuring", list)
     def flush(self) -> list[Alert]:
@@ -240,7 +224,7 @@ class Loop(_Counted):
         return failures
 
     @guarded("taking over alerts of another rank")
-    def adopt(self, alerts: Iterable[Alert]) -> None:
+    def _adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over alerts that another rank has opened and this one has not."""
         self._judge.adopt(alerts)
 
@@ -263,8 +247,13 @@ class Loop(_Counted):
             verdict, message = _verdict_of(self._judge)
         self._judge.finish(self.run, verdict, message)
         if verdict != "unknown":
-            Loop.unjudged -= 1
+            Run.unjudged -= 1
         _let_go(self)
+
+    def finish_for(self, error: BaseException) -> None:
+        """Close every sink, since ``error`` has ended the training."""
+        failed = isinstance(error, LoraWatchError)
+        self.finish("failed" if failed else "interrupted", str(error) if failed else interrupts.in_words(error))
 
     @guarded("noting an evaluation", aside=True)
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
@@ -306,20 +295,7 @@ def _verdict_of(judge: Judge) -> tuple[Verdict, str | None]:
     return verdict
 
 
-def _in_html(loop: Loop) -> str:
-    """For notebooks: where the run stands, and its alerts, the one to read first first."""
-    last, steps = loop.last, count(loop.steps, "step")
-    planned = f"{loop.steps} of {loop.run.max_steps} steps" if loop.run.max_steps else steps
-    parts = [planned, count(len(loop.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
-    if last is not None and last.loss is not None:
-        parts.append(f"loss {last.loss:.4g}")
-    parts.append(count(len(loop.alerts), "alert") if loop.alerts else "no alerts")
-    return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
-        alert._repr_html_() for alert in in_order(loop.alerts)
-    )
-
-
-def _or_give_up(loop: Loop, doing: str, begin: Callable[[], None]) -> None:
+def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
     """A run does not recover where ``begin`` fails: it would go back to something half."""
     failures = loop.guard.failures
     with loop.guard(doing):
@@ -328,20 +304,20 @@ def _or_give_up(loop: Loop, doing: str, begin: Callable[[], None]) -> None:
         loop._recovery.give_up(f"lora_watch failed while {doing}")
 
 
-def _look_again(loop: Loop, everywhere: bool = False) -> None:
+def _look_again(loop: Run, everywhere: bool = False) -> None:
     """Adapters may have come, gone or been switched since they were looked for."""
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
     if unknown or loop._recorder.monitored.has_changed(everywhere):
         loop._recorder.find(loop.steps)
 
 
-def _announce(loop: Loop, step: int) -> None:
+def _announce(loop: Run, step: int) -> None:
     if loop.run is not loop._announced:  # other adapters, or a note
         loop._announced = loop.run
         loop._judge.sinks.start(loop.run, step)
 
 
-def _let_go(loop: Loop) -> None:
+def _let_go(loop: Run) -> None:
     """A run that is over keeps no model alive."""
     with loop.guard("letting go of the model", aside=True):
         loop._recorder, loop._recovery = copy.copy(loop._recorder), _Over(loop._recovery.state_dict())

@@ -1,0 +1,85 @@
+"""A run as seen from outside: where it stands, its alerts, and what it costs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from lora_watch.base import markup
+from lora_watch.base.alerts import Alert, LoraWatchError, in_order
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.text import count
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.judge import Judge
+from lora_watch.monitor.recording import Recorder
+
+
+class Observed:
+    """What may be asked of a run at any time, also after its end."""
+
+    started: ClassVar[int] = 0
+    """How many runs have begun to be monitored in this process."""
+    unjudged: ClassVar[int] = 0
+    """How many of them have no verdict so far, or ``unknown``."""
+    _recorder: Recorder
+    _judge: Judge
+    _cadence: Cadence
+
+    def _repr_html_(self) -> str:
+        return _in_html(self)
+
+    @property
+    def run(self) -> RunInfo:
+        """What is known of the run and its adapters."""
+        return self._recorder.monitored.run
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self._judge.steps
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, in order of opening."""
+        return self._judge.episodes.alerts
+
+    @property
+    def last(self) -> StepRecord | None:
+        """The record of the latest step that has been judged."""
+        return self._judge.last
+
+    @property
+    def is_blind(self) -> bool:
+        """Steps have been done, and no adapter's size was known at any."""
+        return self._judge.coverage.is_blind
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The open alerts for which the policy ends the run, worst first."""
+        return self._judge.failures
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
+        return self._cadence.overhead
+
+    @property
+    def full_every(self) -> int:
+        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` too."""
+        return self._cadence.full_every
+
+    def error(self) -> LoraWatchError:
+        """The exception that says why the policy ends the run."""
+        return self._judge.error()
+
+
+def _in_html(run: Observed) -> str:
+    """For notebooks: where the run stands, and its alerts, the one to read first first."""
+    last, steps = run.last, count(run.steps, "step")
+    planned = f"{run.steps} of {run.run.max_steps} steps" if run.run.max_steps else steps
+    parts = [planned, count(len(run.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
+    if last is not None and last.loss is not None:
+        parts.append(f"loss {last.loss:.4g}")
+    parts.append(count(len(run.alerts), "alert") if run.alerts else "no alerts")
+    return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
+        alert._repr_html_() for alert in in_order(run.alerts)
+    )

@@ -1,0 +1,328 @@
+"""The Trainer's events, translated into those of a run."""
+
+from __future__ import annotations
+
+import json
+import os
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+
+from lora_watch.adapters.sharding.zero import is_deepspeeds
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.monitor.guard import Guard, guarded
+from lora_watch.monitor.interrupts import in_words
+from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import Ranks, any_rank
+from lora_watch.monitor.standard import standard_sinks
+from lora_watch.rules import Rule
+from lora_watch.rules.policy import FailOn, policy
+from lora_watch.rules.reference import load_reference
+from lora_watch.rules.tasks import find_task
+from lora_watch.sinks import Sink
+from lora_watch.snapshots.last_good_parts import part_keepers
+from lora_watch.tensorboard_plugin.page.sink import PageSink
+from lora_watch.trainer import facts
+from lora_watch.trainer.checkpoints import Checkpoints
+from lora_watch.trainer.clipping import ClippingTap
+from lora_watch.trainer.last_word import LastWord
+from lora_watch.trainer.log_rows import LogRows
+from lora_watch.trainer.loss_tap import LossTap
+from lora_watch.trainer.schedule import follows_a_metric, read_schedule
+from lora_watch.trainer.waiting import Waiting
+from lora_watch.tuning.lr_finder import Suggestion
+
+_KEY = "lora_watch"
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark")
+
+
+def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
+    """A handler of one of the Trainer's events: the exception that ``method`` returns comes out of it, and no other."""
+    return guarded(f"handling the Trainer's {method.__name__}")(method)
+
+
+class TrainerEvents(Waiting):
+    """Translates a Trainer's events into those of a ``Monitor``. Arguments: those of ``LoraWatchCallback``."""
+
+    def __init__(
+        self,
+        fail_on: FailOn | None = None,
+        patience: int | None = None,
+        every: int = 1,
+        max_overhead: float = 0.01,
+        drift: bool = False,
+        rules: Iterable[Rule] | None = None,
+        mute: Sequence[str] | None = None,
+        sinks: Iterable[Sink] = (),
+        report_dir: str | os.PathLike[str] | None = None,
+        tensorboard: bool | Literal["all"] = True,
+        console: bool = True,
+        record_batches: bool = False,
+        task: str | None = None,
+        reference: str | os.PathLike[str] | None = None,
+        recover: int | None = None,
+        recover_memory: float = 4.0,
+        html: bool | None = None,
+    ):
+        self.fail_on, self.patience, self.mute = fail_on, patience, mute
+        self.recover, self.recover_memory = recover, recover_memory
+        self.find_lr: bool | Literal["only"] = False
+        self.found: Suggestion | None = None
+        self.policy = policy(fail_on, patience, mute, rules, recover)  # a typo is an error here, not in mid-run
+        if every < 1:
+            raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
+        self.every, self.max_overhead, self.drift = every, max_overhead, drift
+        if html and not tensorboard:
+            raise ValueError("html=True draws TensorBoard events: it needs tensorboard=True")
+        self.html = html
+        self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
+        self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
+        if reference is not None:
+            self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
+        self.record_batches = record_batches
+        self.meant = False
+        """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
+        self.monitor: Monitor | None = None
+        """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
+        self._rates: tuple[float, ...] = ()
+        self._output = Path(".")
+        self._checkpoints = Checkpoints(self._output)
+        self._trial_pruned: type[Exception] | None = None
+        self._belong_to_nobody()
+
+    def _belong_to_nobody(self) -> None:
+        self._trainer: weakref.ref[Trainer] | None = None
+        self._without_monitor = Guard()
+        self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
+        self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
+        return vars(self) | dict.fromkeys(_OF_ONE_TRAINER)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._belong_to_nobody()
+
+    # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
+    @_event
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
+        self.monitor = monitor = None
+        if self.find_lr:
+            kwargs |= self.sweep(state)
+        with self.guard("starting"):
+            monitor = _build(self, args, state, kwargs)
+        # Ranks that wait for one that does not monitor hang.
+        if any_rank(monitor is None, True, args.device) or monitor is None:
+            self._detach()
+            return None
+        monitor.ranks = Ranks(args.device, together=self.policy.can_act)
+        self.monitor = monitor
+        monitor.start(state.global_step)
+        return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
+
+    @_event
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is not None:
+            self._tap.open()
+            self._clipping.open()
+
+    @_event
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is None:
+            return None
+        failures: list[Alert] = []
+        with self.guard("looking at the loss and the gradients"):
+            self._tap.close()
+            self._clipping.close()
+            self._tap.reduce()
+            optimizer = kwargs.get("optimizer")
+            self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
+            failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
+        return self._ending(self.monitor.end_for(failures))
+
+    @_event
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is None:
+            return
+        failures: list[Alert] = []
+        with self.guard("judging a step"):
+            made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
+            failures = self.monitor.after_update(**seen, step=state.global_step, lr=self._rates, updated=made)
+            last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
+            if control.should_save or last:  # nothing that has not been judged is saved
+                failures = self.monitor.flush() or failures
+        failures = self.monitor.unresolved(failures)
+        if control.should_save or failures:
+            with self.guard("keeping the rules' state for a checkpoint", aside=True):
+                _remember(self.monitor, state)
+        if failures:
+            control.should_training_stop = True
+            control.should_log = True
+            control.should_evaluate = False
+            # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
+            control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
+        if control.should_log:
+            self._rows.open()
+
+    @_event
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if control.should_log:
+            self._rows.open()
+
+    @_event
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        self._rows.close()
+
+    @_event
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        self._detach()
+        return self._ending(self.monitor.end(state.global_step)) if self.monitor is not None else None
+
+    @_event
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is not None:
+            self.monitor.evaluated(facts.quality(kwargs.get("metrics") or {}), state.global_step)
+
+    @_event
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+        if self.monitor is not None and args.should_save:
+            self._checkpoints.saved(state.global_step)
+
+    def attach(self, trainer: Trainer) -> None:
+        """Say which Trainer this is for, instead of letting the callback look for it."""
+        self._trainer = weakref.ref(trainer)
+
+    # -- for subclasses -----------------------------------------------------------------------------------------------
+    def exception(self, error: LoraWatchError) -> Exception:
+        """The exception that ``train()`` raises if the policy ends the run with ``error``. In a hyperparameter search
+        on Optuna it ends the trial, not the search."""
+        return self._trial_pruned(str(error)) if self._trial_pruned is not None else error
+
+    def sweep(self, state: TrainerState) -> dict[str, Any]:
+        """With ``find_lr``: set the Trainer to the rate that is found. Returns what of the event's arguments is new."""
+        return {}
+
+    def known_rate(self) -> float | None:
+        """With ``find_lr``: the rate that a sweep has found before for the same settings, so that none is made."""
+        return None
+
+    def rate_of(self, found: Suggestion) -> float | None:
+        """With ``find_lr``: the rate to train at after this sweep; None: the one that is set."""
+        return found.rate_or_middle
+
+    def close(self, verdict: Verdict, message: str | None = None) -> None:
+        """This training is over: nothing of ours stays in the Trainer, and every file is complete."""
+        self._detach()
+        if self.monitor is not None:
+            self.monitor.finish(verdict, message)
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
+    @property
+    def guard(self) -> Guard:
+        """What is done inside a training is done in it: no exception comes out."""
+        return self.monitor.guard if self.monitor is not None else self._without_monitor
+
+    def _detach(self) -> None:
+        _leave(self, (self._tap, self._clipping, self._rows, self._last_word))
+
+    def _ending(self, error: LoraWatchError | None) -> Exception | None:
+        """What comes out of the Trainer for ``error``, of which the monitor has ended the run."""
+        if error is None:
+            return None
+        self._detach()
+        ending = self.exception(error)
+        ending.__cause__ = None if ending is error else error
+        return ending
+
+    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
+        return _sinks_of(self, trainer, model)
+
+
+def _leave(callback: TrainerEvents, taps: Iterable[Any]) -> None:
+    """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
+    for tap in taps:
+        with callback.guard("leaving the Trainer", aside=True):
+            tap.detach()
+
+
+def _sinks_of(callback: TrainerEvents, trainer: Trainer | None, model: Any) -> list[Sink]:
+    folder = Path(callback.report_dir) if callback.report_dir is not None else callback._output / "lora_watch"
+    batch = (lambda: callback._tap.batch_sha256) if callback.record_batches else None
+    events = (
+        facts.events_sink(trainer, callback._output, callback.tensorboard == "all") if callback.tensorboard else None
+    )
+    wanted = callback.html if callback.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
+    page = PageSink if wanted and callback.tensorboard else None
+    own = standard_sinks(folder, model, callback.policy, events, callback.console, batch, page)
+    return [*own, callback._checkpoints, *callback.sinks]
+
+
+def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
+    """The monitor of the training that begins, with everything of ``callback`` in its place."""
+    trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
+    model = kwargs["model"]
+    callback._tap.attach(trainer, facts.labels_of(trainer, model))
+    callback._trial_pruned = facts.trial_pruned(trainer)
+    callback._output = facts.output_dir(args, trainer)
+    callback._checkpoints = Checkpoints(callback._output)
+    schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
+    monitor = Monitor(
+        model,
+        kwargs.get("optimizer"),
+        scheduler=kwargs.get("lr_scheduler"),
+        fail_on=callback.fail_on,
+        recover=callback.recover,
+        recover_memory=callback.recover_memory,
+        patience=callback.patience,
+        every=callback.every,
+        max_overhead=callback.max_overhead,
+        output_ratio=not facts.is_compiled(args, trainer),
+        drift=callback.drift,
+        rules=callback.policy.rules,
+        mute=callback.mute,
+        sinks=callback._sinks(trainer, model) if facts.is_first(state) else part_keepers(model),
+        console=False,  # it is one of the sinks
+        max_steps=state.max_steps if state.max_steps > 0 else None,
+        lr_fraction=schedule.fraction if schedule else None,
+        peak_lr=schedule.peaks if schedule else None,
+        config=facts.config_of(args, model)
+        | facts.classes_of(trainer, model)
+        | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
+        | callback._purpose,
+        judge_loss=not facts.is_policy_gradient(trainer),
+        notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
+        meant=callback.meant,
+    )
+    callback._rows.attach(trainer, monitor)
+    callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
+    if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
+        monitor.load_state_dict(earlier)
+
+    def clipping() -> None:
+        callback._tap.close()
+        monitor.before_clipping()
+
+    callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
+    callback.waits_no_longer()
+    return monitor
+
+
+def _before_trackers_end(callback: TrainerEvents, monitor: Monitor, state: TrainerState) -> None:
+    """Training has ended, and what a tracker is about to close (the TensorBoard writer) is still open."""
+    with monitor.guard("ending"):
+        callback._detach()
+        monitor.end(state.global_step)
+
+
+def _remember(monitor: Monitor, state: TrainerState) -> None:
+    """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
+    saved: Any = getattr(state, "stateful_callbacks", None)
+    if saved is not None:
+        saved.pop(_KEY, None)  # rather none than that of an earlier step
+        saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
