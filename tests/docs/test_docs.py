@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import json
 import os
@@ -13,15 +14,16 @@ from types import ModuleType
 
 import numpy as np
 import pytest
+import torch
 
 import lora_watch
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate.baseline import RULES as MOVED
 from lora_watch.gate.judging import GATE_RULES
 from lora_watch.rules import catalogue
 from lora_watch.rules.guide import pages
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
-from tests.support import lora, tiny_model, train
+from tests.support import lora, stdlib_blocks, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -151,3 +153,22 @@ def test_the_rule_of_ones_own_fires_when_it_should():
         if fires:
             assert found_alerts[0].adapters[0][0] == "model.layers.1.self_attn.q_proj"
             assert np.isfinite(found_alerts[0].threshold)
+
+
+@pytest.mark.parametrize(("lr", "verdict"), [(1e-3, "ok"), (3.0, "failed")])
+def test_the_trainer_of_ones_own_is_monitored(lr: float, verdict: str, tmp_path: Path) -> None:
+    found = re.search(r"```python\n(.*?)```", (DOCS / "own-trainer.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert found
+    assert len(found[1].splitlines()) <= 80
+    namespace: dict = {}
+    exec(found[1], namespace)
+    model = lora(tiny_model())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+    batches = [{name: torch.tensor([row[name]]) for name in row} for row in stdlib_blocks(n=12)]
+    monitored = namespace["Monitored"](fail_on="error", output_dir=tmp_path, console=False)
+    failed = pytest.raises(LoraWatchError) if verdict == "failed" else contextlib.nullcontext()
+    with failed:
+        namespace["ToyTrainer"](model, optimizer, batches, [monitored]).fit()
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text(encoding="utf-8"))
+    assert report["verdict"] == verdict
+    assert (report["step"] == len(batches)) is (verdict == "ok")
