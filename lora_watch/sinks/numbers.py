@@ -22,6 +22,8 @@ ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 """Metrics among the plain scalars where not all are wanted: more would flood TensorBoard's own dashboards."""
 USUAL_QUANTILES = ("max", "median")
+OF_RULES = ("loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound")
+"""Scalars of a record that rules read and no chart shows: they are not written."""
 
 
 def schema(run: RunInfo) -> dict[str, Any]:
@@ -136,8 +138,9 @@ def hyperparameters(run: RunInfo) -> dict[str, float | str]:
 def _single_numbers(record: StepRecord) -> dict[str, float]:
     named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
     there = {name: value for name, value in named.items() if value is not None}
-    # Without a finite loss the others repeat what the steps before have said.
-    return there | dict(record.scalars if record.loss is not None and math.isfinite(record.loss) else {})
+    if record.loss is None or not math.isfinite(record.loss):  # the others repeat what the steps before have said
+        return there
+    return there | {name: value for name, value in record.scalars.items() if name not in OF_RULES}
 
 
 def _most_common(values: Any) -> Any:

@@ -49,7 +49,7 @@ def faults(texts: Iterator[str]) -> list[str]:
     return found
 
 
-GUIDE = [PACKAGE / "guide.yaml", PACKAGE / "evidence.yaml"]
+GUIDE = [PACKAGE / "rules" / "guide.yaml", PACKAGE / "rules" / "evidence.yaml"]
 LONGEST_PAGE = 45
 """Lines of a rule's page in a terminal: two screens."""
 
@@ -69,7 +69,7 @@ def test_notebooks(file: Path):
     check([file], of_notebook)
 
 
-COMMANDS = [PACKAGE / "cli.py", *sorted((PACKAGE / "commands").glob("*.py"))]
+COMMANDS = sorted((PACKAGE / "cli").glob("*.py"))
 
 
 def test_help():

@@ -47,7 +47,7 @@ def prose(file: Path) -> Iterator[str]:
 def pages() -> list[Path]:
     examples = [file for file in (ROOT / "examples").rglob("*") if file.suffix in (".py", ".md", ".yml")]
     texts = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "notebooks").glob("*.ipynb"), *examples]
-    return [*texts, PACKAGE / "guide.yaml", *(PACKAGE / "tensorboard_plugin" / "static").glob("*.js")]
+    return [*texts, PACKAGE / "rules" / "guide.yaml", *(PACKAGE / "tensorboard_plugin" / "static").glob("*.js")]
 
 
 @pytest.mark.parametrize("file", pages(), ids=lambda file: str(file.relative_to(ROOT)))
