@@ -30,7 +30,6 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "measure_vs_naive": (["--large"], ["--rounds", "1"]),
     "drift_cost": ([], ["--rounds", "1"]),
     "host_time": (["--large", "--parts"], ["--steps", "5", "--parts"]),
-    "callback_share": ([], ["--steps", "5", "--pairs", "1"]),
     "step_cost": ([], ["--quick", "--steps", "24"]),
     "tensorboard_cost": ([], ["--steps", "10"]),
     "loss_detection": ([], ["--steps", "4000"]),

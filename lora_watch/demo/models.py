@@ -1,4 +1,4 @@
-"""The demo's pretrained models: one inside this package, two inside packages that install from PyPI.
+"""Pretrained models: the demo's inside this package, two larger ones inside packages that install from PyPI.
 
 Nothing is fetched here, and the packages that carry the larger models are looked up without importing them.
 """

@@ -47,7 +47,7 @@ def build_trainer(
     The start is the same for every setup: the seed is set here. ``arguments`` win over the TrainingArguments here.
     """
     set_seed(0)
-    lora = LoraConfig(r=setup.r, lora_alpha=setup.alpha, target_modules="all-linear", task_type=task.task_type)
+    lora = LoraConfig(r=setup.r, lora_alpha=setup.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     settings = {
         "output_dir": str(folder),
         "max_steps": task.steps,

@@ -32,12 +32,12 @@ WORST = 5
 """How many layers a verdict names."""
 
 
-def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
-    """Train a healthy, a failing and a fixed run of the task ``model`` (a key of TASKS); say what became of each.
+def demo(quick: bool, output_dir: Path, console: Console) -> int:
+    """Train a healthy, a failing and a fixed run; say what became of each.
 
     The fixed run is the failing one with the settings that its own alert advises.
 
-    Runs are written to ``<output_dir>/<model>-<run>/``; those of an earlier demo are replaced. Returns the exit
+    Runs are written to ``<output_dir>/tiny-<run>/``; those of an earlier demo are replaced. Returns the exit
     code: 0 when all runs went as promised, else 1. Raises MissingPackageError when something is to be installed
     first, and FileExistsError when a folder of that name holds something else.
     """
@@ -49,14 +49,14 @@ def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
         import torch
 
         from lora_watch.demo.runs import broken_promises, fixed
-        from lora_watch.demo.tasks import TASKS
+        from lora_watch.demo.tasks import tiny
 
         torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
-        task = TASKS[model](quick)
+        task = tiny(quick)
     console.print(f"[bold]lora-watch demo[/]: {task.title}\n")
 
     def go(setup: Setup) -> Outcome:
-        outcome = _run_with_progress(task, setup, _fresh(output_dir / f"{model}-{setup.name}"), console)
+        outcome = _run_with_progress(task, setup, _fresh(_folder(output_dir, setup)), console)
         console.print(verdict(outcome, task.score))
         return outcome
 
@@ -67,7 +67,7 @@ def demo(model: str, quick: bool, output_dir: Path, console: Console) -> int:
     third = go(advised) if advised is not None else None
 
     broken = broken_promises(task, healthy, failing, third)
-    console.print(_where_next(output_dir, model, [o.setup for o in (healthy, failing, third) if o]))
+    console.print(_where_next(output_dir, [o.setup for o in (healthy, failing, third) if o]))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
     for promise in broken:
         console.print(f"[bold red]Not as promised:[/] {promise}.")
@@ -175,9 +175,13 @@ def _tensorboard() -> str:
     return "tensorboard" if shutil.which("tensorboard") or not neighbour.exists() else os.path.relpath(neighbour)
 
 
-def _where_next(output_dir: Path, model: str, setups: list[Setup]) -> Group:
-    folder, runs = shlex.quote(str(output_dir)), [output_dir / f"{model}-{setup.name}" for setup in setups]
-    page = output_dir / f"{model}.html"
+def _folder(output_dir: Path, setup: Setup) -> Path:
+    return output_dir / f"tiny-{setup.name}"
+
+
+def _where_next(output_dir: Path, setups: list[Setup]) -> Group:
+    folder, runs = shlex.quote(str(output_dir)), [_folder(output_dir, setup) for setup in setups]
+    page = output_dir / "tiny.html"
     write_page(runs, page)
     reports = ", ".join(str(run / "lora_watch" / "report.json") for run in runs)
     return Group(

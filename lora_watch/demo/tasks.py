@@ -1,8 +1,7 @@
-"""What the demo trains: a pretrained model, a text it has not seen, and two ways to set LoRA up for it."""
+"""The demo's task: a pretrained model, a text that it has not seen, and two ways to set LoRA up for it."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -27,21 +26,18 @@ class Setup:
         return f"r {self.r}, alpha {self.alpha} (scale {self.alpha / self.r:g}), learning rate {self.lr:g}"
 
 
-def _both(alpha: int, lr: float, strong_alpha: int, strong_lr: float) -> tuple[Setup, Setup]:
-    return Setup("healthy", alpha, lr), Setup("too-strong", strong_alpha, strong_lr)
-
-
 @dataclass(frozen=True)
 class Score:
     """How well a model does the task on what it never trained on."""
 
     name: str
     measure: Callable[[Any, Examples], float]
-    higher_is_better: bool = False
+
+    """Lower is better."""
 
     def improved(self, before: float, after: float) -> bool:
         """False also when either is NaN."""
-        return after > before if self.higher_is_better else after < before
+        return after < before
 
 
 @dataclass(frozen=True)
@@ -58,7 +54,6 @@ class Task:
     failing: Setup
     steps: int
     batch: int
-    task_type: str = "CAUSAL_LM"
 
 
 def batches(examples: Examples, size: int = 8) -> list[dict[str, torch.Tensor]]:
@@ -79,12 +74,6 @@ def mean_loss(model: Any, examples: Examples) -> float:
     return total / len(examples)
 
 
-def perplexity(model: Any, examples: Examples) -> float:
-    """exp of ``mean_loss``; infinite where that overflows."""
-    loss = mean_loss(model, examples)
-    return math.exp(loss) if loss < 700 else math.inf
-
-
 @torch.no_grad()
 def accuracy(model: Any, examples: Examples) -> float:
     """Share of the examples whose most likely class is theirs."""
@@ -95,64 +84,19 @@ def accuracy(model: Any, examples: Examples) -> float:
     return right / len(examples)
 
 
-# -- the three tasks ---------------------------------------------------------------------------------------------------
 def tiny(quick: bool = False) -> Task:
     """The packaged Llama, which has read only Jane Austen, meets Python. 10 s of one quiet core; quick: 2 s."""
     _, tokenizer = models.tiny_llama()
     train, held_out = texts.split(texts.stdlib_text())
     steps, batch, length = (30, 8, 64) if quick else (60, 16, 128)
-    healthy, failing = _both(16, 2e-3, 64, 2e-2)
     return Task(
         title="a small Llama that has only read Jane Austen learns Python (the standard library's sources)",
         load=lambda: models.tiny_llama()[0],
         train=texts.blocks(train, tokenizer, steps * batch, length),
         held_out=texts.blocks(held_out, tokenizer, 32, length),
         score=Score("held-out loss (nats a token)", mean_loss),
-        healthy=healthy,
-        failing=failing,
+        healthy=Setup("healthy", 16, 2e-3),
+        failing=Setup("too-strong", 64, 2e-2),
         steps=steps,
         batch=batch,
     )
-
-
-def minilm(quick: bool = False) -> Task:
-    """all-MiniLM-L6-v2 learns to sort BBC news. About a minute. Raises MissingPackageError."""
-    articles, classes = texts.bbc_news()
-    _, tokenizer = models.minilm(len(classes))
-    train, held_out = texts.split(articles)
-    steps, batch, length = (50, 8, 64) if quick else (100, 8, 128)
-    healthy, failing = _both(16, 1e-3, 128, 3e-3)
-    return Task(
-        title=f"all-MiniLM-L6-v2 learns to sort BBC news into {len(classes)} classes ({', '.join(classes)})",
-        load=lambda: models.minilm(len(classes))[0],
-        train=texts.labelled(train[: steps * batch], tokenizer, length),
-        held_out=texts.labelled(held_out[:200], tokenizer, length),
-        score=Score("held-out accuracy", accuracy, higher_is_better=True),
-        healthy=healthy,
-        failing=failing,
-        steps=steps,
-        batch=batch,
-        task_type="SEQ_CLS",
-    )
-
-
-def smollm2(quick: bool = False) -> Task:
-    """SmolLM2-135M reads Python's reference manual. A minute or two. Raises MissingPackageError."""
-    _, tokenizer = models.smollm2()
-    train, held_out = texts.split(texts.python_manual())
-    steps, batch, length = (20, 4, 32) if quick else (40, 4, 64)
-    healthy, failing = _both(16, 5e-4, 128, 1e-2)
-    return Task(
-        title="SmolLM2-135M-Instruct reads Python's language reference",
-        load=lambda: models.smollm2()[0],
-        train=texts.blocks(train, tokenizer, steps * batch, length),
-        held_out=texts.blocks(held_out, tokenizer, 24, length),
-        score=Score("held-out perplexity", perplexity),
-        healthy=healthy,
-        failing=failing,
-        steps=steps,
-        batch=batch,
-    )
-
-
-TASKS: dict[str, Callable[[bool], Task]] = {"tiny": tiny, "minilm": minilm, "smollm2": smollm2}

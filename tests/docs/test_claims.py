@@ -163,9 +163,8 @@ def test_the_readmes_three_numbers() -> None:
     diverged, damaged, good = (cell.partition(" ")[0].split("/") for cell in (scored[1], scored[3], scored[6]))
     assert f"{damaged[0]} of {damaged[1]} damaged runs and {diverged[0]} of {diverged[1]} diverged ones" in text
     assert f"{good[0]} of {good[1]} good ones" in text
-    share = re.findall(r"spent in the callback: ([\d.]+) %", section("callback_share"))[0]
-    assert f"{share} % of a step" in text
-    assert f"({share} % on" in flat("docs/metrics.md")
+    after = sorted(re.findall(r"ms +× [\d.]+ +× [\d.]+ +× ([\d.]+)", section("step_cost")), key=float)
+    assert f"× {after[0]} to × {after[-1]} in CPU time after the first 20 steps" in text
 
 
 def real_runs() -> dict[str, tuple[int, int]]:
