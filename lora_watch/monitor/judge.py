@@ -30,7 +30,7 @@ class Judge:
         """Optimizer steps done."""
         self.story: list[str] = []
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        self.treated: Alert | None = None
+        self._treated: Alert | None = None
         """An open alert for which updates are being dropped."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
@@ -62,7 +62,7 @@ class Judge:
     def acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         found = self.policy.recovering.failures(self.episodes.open) if self.policy.recover else self.failures
-        return [alert for alert in found if alert is not self.treated]
+        return [alert for alert in found if alert is not self._treated]
 
     @property
     def urgent(self) -> list[Alert]:
@@ -92,6 +92,13 @@ class Judge:
         if record.step > self._first_step:
             self.coverage.judged(self.last, self.guard.failures)
         self._write(self.last, alerts)
+
+    def treat(self, alert: Alert | None) -> None:
+        """Updates are dropped for ``alert`` from now on, which therefore does not end the run; None: no longer."""
+        self._treated = alert
+
+    def add_to_story(self, sentence: str) -> None:
+        self.story = [*self.story, sentence]
 
     def tell(self, alerts: Iterable[Alert], now: bool) -> None:
         """Write down ``alerts`` that no rule has opened or closed; with the coming step unless ``now``."""

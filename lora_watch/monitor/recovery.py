@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -71,6 +72,34 @@ class NoRecovery:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
 
 
+class Updates(enum.Enum):
+    """What becomes of the optimizer's updates."""
+
+    APPLIED = enum.auto()
+    """They are applied as they come."""
+    ON_TRIAL = enum.auto()
+    """Each is taken back if its loss is odd."""
+    NEXT_DROPPED = enum.auto()
+    """The next one is taken back; those after it are applied."""
+    NEXT_DROPPED_THEN_ON_TRIAL = enum.auto()
+    """The next one is taken back; those after it are on trial."""
+
+    @property
+    def next_is_dropped(self) -> bool:
+        return self in (Updates.NEXT_DROPPED, Updates.NEXT_DROPPED_THEN_ON_TRIAL)
+
+    @property
+    def after_the_next(self) -> Updates:
+        return {
+            Updates.NEXT_DROPPED: Updates.APPLIED,
+            Updates.NEXT_DROPPED_THEN_ON_TRIAL: Updates.ON_TRIAL,
+        }.get(self, self)
+
+    @property
+    def on_trial(self) -> bool:
+        return self in (Updates.ON_TRIAL, Updates.NEXT_DROPPED_THEN_ON_TRIAL)
+
+
 class Recovery(NoRecovery):
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
 
@@ -92,10 +121,11 @@ class Recovery(NoRecovery):
         """Why the run does not recover any more, in words; None while it does."""
         self._copies = Copies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
+        self._updates = Updates.APPLIED
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
-        self._doomed = False
-        """It will be."""
+        self._calm = 0
+        """Sound updates in a row since the last that was not."""
         self._begins_at_zero = False
         """At the start of the run the adapters add nothing."""
         self._size: float | None = None
@@ -109,8 +139,6 @@ class Recovery(NoRecovery):
         self._cause: Any = None
         """The alert that it was for, None before the first, and how severe that was."""
         self._severity = Severity.ERROR
-        self._wary, self._calm = False, 0
-        """Each update is held back until its loss has been seen; sound ones in a row since the last that was not."""
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -132,15 +160,15 @@ class Recovery(NoRecovery):
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
             self._recorder.monitored.note(note)
             self._judge.sinks.start(self._recorder.monitored.run, self._judge.steps)
-        if self._wary and self._held is None:
+        if self._updates.on_trial and self._held is None:
             self._held = self._copies.take(self._judge.steps)
 
     def settle(self, loss: float | Tensor | None) -> bool:
         held, self._held = self._held, None
-        if held is None and not self._wary:
+        if held is None and not self._updates.on_trial:
             return False
-        odd = held is not None and (self._doomed or self._is_odd(None if loss is None else float(loss)))
-        self._doomed = False
+        odd = held is not None and (self._updates.next_is_dropped or self._is_odd(loss))
+        self._updates = self._updates.after_the_next
         if held is not None and odd:
             self._copies.put_back(held)
         self._copies.drop(held)
@@ -157,7 +185,7 @@ class Recovery(NoRecovery):
     def updated(self, step: int) -> None:
         if self.over is None:
             self._copies.see()
-        if self.over is None and not self._wary:
+        if self.over is None and not self._updates.on_trial:
             suspects = [alert.rule for alert in self._judge.episodes.open if alert.rule in SUSPECT]
             self._states.updated(step, suspects)
 
@@ -185,7 +213,7 @@ class Recovery(NoRecovery):
         else:
             self._go_back(way, record, good, own)
             if before_update:  # with gradients of what has just been thrown away
-                self._hold()
+                self._drop_next(then_on_trial=way is Treatment.SKIP)
             if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
                 self._fail(f"step {record.step} was the last, and nothing is trained any more")
         return self.over is None
@@ -213,32 +241,29 @@ class Recovery(NoRecovery):
 
     def give_up(self, why: str) -> None:
         self.over = why
-        self._judge.story = [*self._judge.story, f"The run does not recover again: {why}."]
+        self._judge.add_to_story(f"The run does not recover again: {why}.")
 
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""
         self.give_up(why)
-        self._cause.severity = self._severity
-        self._judge.episodes.reopen(self._cause)
+        self._judge.episodes.reopen(self._cause, self._severity)
 
     def _drop(self, step: int, own: Sequence[Alert]) -> None:
         """The coming update will be taken back, and what follows held back for a while."""
-        self._hold()
-        self._wary, self._calm = True, 0
-        self._judge.treated = self._cause
+        self._drop_next(then_on_trial=True)
+        self._calm = 0
+        self._judge.treat(self._cause)
         self._forgive(own, step - 1)
         self._tell(Recovered(step - 1, step - 1, self._cause.rule, {}, "untouched"), [], now=False)
 
     def _forgive(self, alerts: Sequence[Alert], back_to: int) -> None:
         self._severity = self._cause.severity
-        for alert in alerts:
-            alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
+        self._judge.episodes.forgive(alerts, back_to)
 
-    def _hold(self) -> None:
-        """The update that comes will be taken back."""
+    def _drop_next(self, then_on_trial: bool) -> None:
         if self._held is None:
             self._held = self._copies.take(self._judge.steps)
-        self._doomed = True
+        self._updates = Updates.NEXT_DROPPED_THEN_ON_TRIAL if then_on_trial else Updates.NEXT_DROPPED
 
     def _go_back(self, way: Treatment, record: StepRecord, good: Copy, own: Sequence[Alert]) -> None:
         step = self._judge.steps
@@ -262,7 +287,7 @@ class Recovery(NoRecovery):
             outdated = self._judge.episodes.outdated(StepRecord(self._recorder.monitored.run, step, {}))
             own, closed = [*own, *outdated], [*closed, *outdated]
         self._forgive(own, good.step)
-        self._wary, self._calm = way is Treatment.SKIP, 0
+        self._updates, self._calm = Updates.ON_TRIAL if way is Treatment.SKIP else Updates.APPLIED, 0
         self._tell(
             Recovered(step, good.step, self._cause.rule, changed, optimizer), closed, now=True, advise=not raised
         )
@@ -273,18 +298,19 @@ class Recovery(NoRecovery):
         self._advised |= self._settings.advised(changed)
         self._alert = alert_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
         self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
-        self._judge.story = [*self._judge.story, self._alert.message]
+        self._judge.add_to_story(self._alert.message)
         alerts = [*closed, *self._judge.episodes.say(self._alert)]
-        if not self._wary:
+        if not self._updates.on_trial:
             self._judge.episodes.end(self._alert, self._judge.steps)
         self._judge.sinks.recovered(recovered)
         self._judge.tell(alerts, now)
 
     def _relax(self, now: bool = False) -> None:
         """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
-        if not self._wary or self._alert is None or self._cause is None or self._last is None:
+        if not self._updates.on_trial or self._alert is None or self._cause is None or self._last is None:
             return
-        self._wary, self._judge.treated = False, None
+        self._updates = Updates.NEXT_DROPPED if self._updates.next_is_dropped else Updates.APPLIED
+        self._judge.treat(None)
         step = self._judge.steps
         self._alert.last_step = max(step, self._alert.last_step)
         self._alert.message += f" {count(self._last.dropped, 'update')} dropped in all."
@@ -294,8 +320,9 @@ class Recovery(NoRecovery):
         self._judge.tell(ended, now)
 
     # -- questions -----------------------------------------------------------------------------------------------------
-    def _is_odd(self, loss: float | None) -> bool:
+    def _is_odd(self, loss: float | Tensor | None) -> bool:
         """The step that has just been made is one of those to be dropped."""
+        loss = None if loss is None else float(loss)
         cause = self._cause
         if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
             return True  # seen before the update

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -228,10 +228,15 @@ class Episodes:
         """Close an alert that no rule will close; nothing where it is not open."""
         return [self._close(alert.rule, step)] if self._open.get(alert.rule) is alert else []
 
-    def reopen(self, alert: Alert) -> None:
-        """``alert`` was not over after all."""
-        alert.closed_step = alert.back_to = None
+    def reopen(self, alert: Alert, severity: Severity) -> None:
+        """``alert`` was not over after all, and is as grave as it was: ``severity``."""
+        alert.closed_step, alert.back_to, alert.severity = None, None, severity
         self._open[alert.rule] = alert
+
+    def forgive(self, alerts: Iterable[Alert], back_to: int) -> None:
+        """The run has recovered from ``alerts`` by going back to step ``back_to``: they are WARNINGs at most."""
+        for alert in alerts:
+            alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
 
     def memory(self) -> dict[str, Any]:
         """What ``rewind`` goes back to: the rules' state."""
