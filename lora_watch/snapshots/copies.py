@@ -12,9 +12,10 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.peft_scores import Scores
 from lora_watch.adapters.tensors import local
-from lora_watch.base.deferred import copies_done_on, is_far
+from lora_watch.base.deferred import copies_done_on
 from lora_watch.measurement.signals.optimizer import RATES, unwrapped
 from lora_watch.snapshots.buffers import Buffers
+from lora_watch.snapshots.host import to_host, why_not_here
 
 COPIES = 3
 """In memory at once."""
@@ -87,7 +88,7 @@ class Copies:
         states = [self._optimizer.state.get(p, {}) for p in parameters]
         made = Copy(
             step,
-            parameters=[_to_host(local(p), old.get(i)) for i, p in enumerate(parameters)],
+            parameters=[to_host(local(p), old.get(i)) for i, p in enumerate(parameters)],
             states=[
                 {key: _kept(value, before.get(key)) for key, value in state.items()}
                 for state, before in zip(states, [*room.states, *({} for _ in parameters)])
@@ -96,7 +97,7 @@ class Copies:
                 {key: copy.deepcopy(value) for key, value in group.items() if key not in ("params", *RATES)}
                 for group in self._optimizer.param_groups
             ],
-            buffers=[_to_host(buffer, rooms.get(i)) for i, buffer in enumerate(self._buffers.seen)],
+            buffers=[to_host(buffer, rooms.get(i)) for i, buffer in enumerate(self._buffers.seen)],
             scores=self._buffers.scores,
         )
         devices = {tensor.device for tensor in map(local, parameters)}
@@ -142,15 +143,13 @@ def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
     if not getattr(optimizer, "param_groups", None):
         return "the optimizer is not known"
     names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, unwrapped(optimizer), model) for c in type(o).__mro__]
-    if any("deepspeed" in name.lower() for name in names):
+    if any("deepspeed" in name.lower() for name in names) or any(hasattr(p, "ds_id") for p in model.parameters()):
         return "DeepSpeed keeps the weights that are trained in partitions of its own"
     if any("dummy" in name.lower() for name in names):
         return f"{type(unwrapped(optimizer)).__name__} updates weights during the backward pass"
-    if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
-        return "FSDP1 keeps the weights in flat pieces; FSDP2 does not"
     copies = Copies(optimizer, model)
-    if any(hasattr(p, "ds_id") or p.is_meta for p in copies.parameters):
-        return "the trained parameters are not on this process"
+    if (why := why_not_here(model, copies.parameters)) is not None:
+        return why
     size = COPIES * copies.size
     if size > most:
         return (
@@ -162,15 +161,8 @@ def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
 
 def _kept(value: Any, room: Any) -> Any:
     if isinstance(value, Tensor):
-        return _to_host(local(value), room)
+        return to_host(local(value), room)
     return copy.deepcopy(value)
-
-
-def _to_host(tensor: Tensor, room: Any) -> Tensor:
-    if not isinstance(room, Tensor) or room.shape != tensor.shape or room.dtype != tensor.dtype:
-        pinned = is_far(tensor.device) and tensor.device.type != "cpu"
-        room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
-    return room.copy_(tensor, non_blocking=True)
 
 
 def _tensors(state: Mapping[str, Any]) -> Iterator[Tensor]:

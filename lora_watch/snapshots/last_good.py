@@ -17,7 +17,8 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.tensors import elements, sharded
 from lora_watch.base.alerts import Verdict
-from lora_watch.base.deferred import copies_done_on, is_far
+from lora_watch.base.deferred import copies_done_on
+from lora_watch.snapshots.host import to_host, why_not_here
 
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""
@@ -79,7 +80,7 @@ class LastGood:
         self._trained = trained if self.why_unavailable is None else {}
         if {n: p.shape for n, p in self._trained.items()} != before:
             self._good = self._older = self._new = None
-            self._spare = [{name: _room_for(t) for name, t in self._here().items()} for _ in range(COPIES)]
+            self._spare = [{name: to_host(t) for name, t in self._here().items()} for _ in range(COPIES)]
 
     @property
     def step(self) -> int | None:
@@ -140,7 +141,7 @@ class LastGood:
         began = time.perf_counter()
         room, here = self._spare.pop(), self._here()
         for name, tensor in here.items():
-            room[name].copy_(tensor, non_blocking=True)
+            room[name] = to_host(tensor, room[name])
         devices = {tensor.device for tensor in here.values()}
         waits = [copies_done_on(device) for device in devices]
         self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
@@ -224,19 +225,12 @@ def what_can_save(model: Any) -> Any:
 def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
     if not hasattr(model, "save_pretrained"):
         return f"{type(model).__name__} has no save_pretrained"
-    if any("FullyShardedDataParallel" in type(module).__name__ for module in model.modules()):
-        return "FSDP1 keeps the weights in flat pieces; FSDP2 does not"
-    if any(p.is_meta or not elements(p) for p in trained.values()):
-        return "the trained parameters are not on this process"
+    if (why := why_not_here(model, trained.values())) is not None:
+        return why
     size = sum(elements(p) * p.element_size() for p in trained.values())
     if size > LARGEST_COPY:
         return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
     return None
-
-
-def _room_for(tensor: Tensor) -> Tensor:
-    room = tensor.detach().to("cpu", copy=True)  # written to, so that the first copy takes no longer than the others
-    return room.pin_memory() if is_far(tensor.device) and tensor.device.type != "cpu" else room
 
 
 @contextmanager
