@@ -128,7 +128,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as root:
         folder, baseline = Path(root, "run"), str(Path(root, "baseline.json"))
         size = write_run(folder, args.adapters, args.metrics, args.steps)
-        check = (sys.executable, "-c", "from lora_watch.cli import main; main()", "check")
+        check = (sys.executable, "-c", "from lora_watch.cli.app import main; main()", "check")
         rows = {
             "nothing: check --help": cost(*check, "--help"),
             "check FOLDER --update-baseline": cost(*check, str(folder), "--baseline", baseline, "--update-baseline"),

@@ -149,7 +149,7 @@ def commands() -> str:
     import typer
     from typer.cli import get_docs_for_click
 
-    from lora_watch.cli import app
+    from lora_watch.cli.app import app
 
     command = typer.main.get_command(app)
     text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="lora-watch", title="Command line")

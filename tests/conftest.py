@@ -62,7 +62,7 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def python() -> Iterator[Python]:
     """For scripts that train, as importing what they need takes seconds."""
-    with Python("transformers.trainer", "peft", "torch.utils.tensorboard", "lora_watch.cli") as python:
+    with Python("transformers.trainer", "peft", "torch.utils.tensorboard", "lora_watch.cli.app") as python:
         yield python
 
 

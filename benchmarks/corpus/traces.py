@@ -12,9 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-
 from lora_watch.records import AdapterInfo, FloatArray, Reading, RunInfo, StepRecord
+from numpy.typing import NDArray
 
 _FIELDS = ("metrics", "known", "wiring")
 """Of a record: what holds one array a name."""

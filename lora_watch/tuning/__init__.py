@@ -1,1 +1,1 @@
-"""Before a run: settings to start from and their check, the learning rate, and a look into saved adapters."""
+"""Before a run: settings to start from and their check, the learning rate, and what saved adapters hold."""

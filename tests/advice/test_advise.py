@@ -26,7 +26,7 @@ from transformers import (
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules.remedies import EASY_STEP
 from lora_watch.rules.tasks import TASKS

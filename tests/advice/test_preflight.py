@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Severity
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.tuning.advice import preflight
 from lora_watch.tuning.advice.config_files import _translated, read_settings

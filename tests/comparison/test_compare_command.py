@@ -19,7 +19,7 @@ import torch
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from tests.gate.test_schemas import errors
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -228,7 +228,7 @@ def approximately(curve: dict[str, Any]) -> dict[str, Any]:
 
 def test_without_torch(sweep: Sweep) -> None:
     code = (
-        "import sys\nfrom lora_watch.cli import main\n"
+        "import sys\nfrom lora_watch.cli.app import main\n"
         f"sys.argv = ['lora-watch', 'compare', {str(sweep[0])!r}]\n"
         "try:\n    main()\n"
         "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft', 'optuna'} & set(sys.modules)))\n"

@@ -91,7 +91,7 @@ def test_every_public_name_is_in_the_reference(site: Path):
 
 
 def test_every_command_is_there(site: Path):
-    from lora_watch.cli import app
+    from lora_watch.cli.app import app
 
     text = page(site, "command-line")
     names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None]

@@ -45,7 +45,7 @@ Command = Callable[..., Done]
 
 
 def commands(*modules: str) -> Iterator[Command]:
-    with Python("lora_watch.cli", *modules) as python:
+    with Python("lora_watch.cli.app", *modules) as python:
         yield lambda *words: python("-m", "lora_watch", *words, COLUMNS="200", NO_COLOR="1")
 
 

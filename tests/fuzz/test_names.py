@@ -14,7 +14,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from lora_watch import LoraWatchError, Monitor
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from tests.fuzz.test_readers import ANNOTATION, inert
 from tests.fuzz.test_tab import texts_in
 

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 from typer.testing import CliRunner
 
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.rules.reference import load_reference

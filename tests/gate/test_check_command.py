@@ -13,7 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from lora_watch.base.alerts import Severity
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner
 from tests.runs.written import edit_json, incident_of, write_run
@@ -52,7 +52,7 @@ def test_fail_on(tmp_path: Path) -> None:
 def test_in_a_process_of_its_own_without_torch(exploded: Path) -> None:
     code = (
         "import sys\n"
-        "from lora_watch.cli import main\n"
+        "from lora_watch.cli.app import main\n"
         f"sys.argv = ['lora-watch', 'check', {str(exploded)!r}]\n"
         "try:\n    main()\n"
         "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.runs import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
 from tests.shared import once

@@ -12,7 +12,7 @@ from peft import LoraConfig, get_peft_model
 from typer.testing import CliRunner, Result
 
 from lora_watch import find_adapters
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.search import Configuration, Plan
 from tests.support import tiny_model
 

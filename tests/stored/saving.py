@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from typer.testing import CliRunner, Result
 
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from tests.support import lora, tiny_model
 
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"

@@ -23,7 +23,7 @@ from torch import nn
 from typer.testing import CliRunner
 
 from lora_watch import find_adapters, measure
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.cli.layers import layer_table
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.measurement.norms import Measurement

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
-from lora_watch.cli import app
+from lora_watch.cli.app import app
 from lora_watch.cli.terminal.curves import heatmap, level, scale, spread
 from lora_watch.cli.terminal.following import latest_run
 from lora_watch.cli.terminal.screen import screen

@@ -1,0 +1,126 @@
+"""The command ``lora-watch``: its subcommands, put together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from lora_watch import __version__
+from lora_watch.cli.advise import EXAMPLES as ADVISE_EXAMPLES
+from lora_watch.cli.advise import advise
+from lora_watch.cli.check import EXAMPLES as CHECK_EXAMPLES
+from lora_watch.cli.check import check
+from lora_watch.cli.compare import EXAMPLES as COMPARE_EXAMPLES
+from lora_watch.cli.compare import compare
+from lora_watch.cli.demo import EXAMPLES, demo
+from lora_watch.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
+from lora_watch.cli.inspect import inspect
+from lora_watch.cli.misuse import misuse
+from lora_watch.cli.plan import EXAMPLES as PLAN_EXAMPLES
+from lora_watch.cli.plan import plan
+from lora_watch.cli.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
+from lora_watch.cli.preflight import preflight
+from lora_watch.cli.report import EXAMPLES as REPORT_EXAMPLES
+from lora_watch.cli.report import report
+from lora_watch.cli.rules import rules
+from lora_watch.cli.run import EXAMPLES as RUN_EXAMPLES
+from lora_watch.cli.run import SETTINGS as RUN_SETTINGS
+from lora_watch.cli.run import Handover, run, start
+from lora_watch.cli.show import EXAMPLES as SHOW_EXAMPLES
+from lora_watch.cli.show import show
+
+app = typer.Typer(
+    name="lora-watch",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="""Measures every LoRA adapter while it trains, and raises an alert when a run goes wrong.
+
+In a training script one line is enough:
+
+  [cyan]trainer = Trainer(…, callbacks=[LoraWatchCallback(fail_on="error")])[/]
+
+This command runs, checks and compares trainings, and explains the rules.""",
+    epilog="""
+Examples:
+
+  [cyan]lora-watch demo --quick[/]         a healthy, a failed and a fixed run
+
+  [cyan]lora-watch run train.py[/]         a training script as it is, monitored
+
+  [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
+
+  [cyan]lora-watch report out[/]           the LoRA tab as one file that opens offline
+
+  [cyan]lora-watch show out --follow[/]    a run in the terminal, while it goes on
+
+  [cyan]lora-watch advise MODEL[/]         a rank and an alpha to start from
+
+  [cyan]lora-watch preflight sft.yaml[/]   check settings before the run
+
+  [cyan]lora-watch plan --lr 2e-4[/]       the runs of a search for rank and scale
+
+  [cyan]lora-watch compare runs[/]         runs side by side: which rank is enough
+
+  [cyan]lora-watch inspect ADAPTER[/]      a saved adapter, layer by layer
+
+  [cyan]lora-watch rules[/]                all rules
+
+  [cyan]lora-watch rules LW102[/]          one rule: when it fires and its thresholds""",
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"lora-watch {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
+) -> None:
+    pass
+
+
+def _add(command: Callable[..., None], examples: str = "", **settings: Any) -> None:
+    """Add a subcommand. Its docstring's paragraphs are joined, since typer breaks a line wherever the source does."""
+    paragraphs = [" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n")]
+    # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
+    app.command(help="\n\n".join(paragraphs), epilog=f"\n{examples}", **settings)(command)
+
+
+_add(demo, EXAMPLES)
+_add(rules)
+_add(run, RUN_EXAMPLES, context_settings=RUN_SETTINGS)
+_add(check, CHECK_EXAMPLES)
+_add(report, REPORT_EXAMPLES)
+_add(show, SHOW_EXAMPLES)
+_add(advise, ADVISE_EXAMPLES)
+_add(preflight, PREFLIGHT_EXAMPLES)
+_add(plan, PLAN_EXAMPLES)
+_add(inspect, INSPECT_EXAMPLES)
+_add(compare, COMPARE_EXAMPLES)
+
+
+def main() -> None:
+    """The entry point of ``lora-watch``. An unexpected error is one line and exit code 2, never 0 or 1."""
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        app()
+        return
+    except Handover as handover:
+        script = handover
+    except Exception as error:  # SystemExit, which click raises at every end, is none
+        if debug:
+            raise
+        reason = f"{type(error).__name__}: {error}".strip(": ")
+        sys.exit(misuse(f"{reason} (lora-watch --debug … shows the traceback)").exit_code)
+    start(script)
