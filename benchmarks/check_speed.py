@@ -1,9 +1,10 @@
-"""Claim: ``lora-watch check`` judges a run of 10,000 steps and 224 adapters within 2 s and 300 MB; its events
-without a report, of which every checksum is verified, take longer.
+"""Claim: ``lora-watch check`` judges a run of 10,000 steps and 224 adapters within 2 s and 300 MB.
+Events without a report take longer: ``check`` verifies each of their checksums.
 
-Writes such a run and times whole processes, the start of Python counted: ``check`` on the folder, on its TensorBoard
-events alone, and against a baseline; for comparison TensorBoard's ``EventAccumulator`` on the same file, told to keep
-nothing but the loss. Prints CPU and wall seconds, the highest resident memory, and the ratio of CPU times.
+The script writes such a run and times whole processes, the start of Python counted. It times ``check`` on the folder,
+on its TensorBoard events alone, and with a baseline. TensorBoard's ``EventAccumulator`` on the same file is the
+comparison; it keeps nothing but the loss. The script prints CPU and wall seconds, the highest resident memory, and the
+ratio of CPU times.
 
     python benchmarks/check_speed.py [--adapters 224] [--metrics 14] [--steps 10000]
 """

@@ -2,8 +2,8 @@
 
     python benchmarks/drift_cost.py [--rounds 5]
 
-The adapters of measure_vs_naive.py, moved a little. Time is CPU time of one thread, medians of interleaved rounds;
-memory is the most that was alive at once of what the call allocated, its buffer counted.
+The adapters are those of measure_vs_naive.py, moved a little. Time is CPU time of one thread, the median of
+interleaved rounds. Memory is the peak of the memory that the call allocated, its buffer counted.
 """
 
 from __future__ import annotations

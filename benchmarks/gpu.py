@@ -2,16 +2,25 @@
 
     python benchmarks/gpu.py [--device cuda|mps|xpu|strict|cpu] [--models 1b,7b] [--steps 20] [--no-tests]
 
-One command for those who have one. Random weights in the shapes of Llamas, bf16, 224 adapters of rank 16. For each
-model: the time of a step without the monitor, with a plain step's measurement and with a full one; the monitor's own
-time of the host; device operations; peak memory. And, each of which ends the script with an error where it does not
-hold: nothing waits for the device but the reading of the step before (CUDA's own check of synchronisations is set to
-``error`` around our code); every norm agrees with float64 on the CPU to 1e-6, and ``output_ratio`` with its definition
-to 1e-3; weights after training are the same bit for bit with and without the monitor; a captured CUDA graph replays
-with it as without; ``torch.compile`` makes the same graphs of a model with it as without; and the tests of what arrives
-late (``LATE``), which elsewhere take a CPU for an accelerator, pass on the device.
-``--device strict --models toy`` runs it on the device of the test suite (``tests/device``), which the suite does, and
-``--device cpu --models toy`` without any. Times mean nothing there.
+One command measures a GPU. The models have random weights in the shapes of Llamas, bf16, and 224 adapters of rank 16.
+For each model the script prints:
+
+- the time of a step without the monitor, with a plain measurement and with a full one;
+- the monitor's own time of the host;
+- device operations and peak memory.
+
+The script ends with an error where one of these does not hold:
+
+- Nothing waits for the device but the reading of the step before. CUDA's own check of synchronisations is set to
+  ``error`` around our code.
+- Every norm agrees with float64 on the CPU to 1e-6, and ``output_ratio`` with its definition to 1e-3.
+- Weights after training are the same bit for bit with and without the monitor.
+- A captured CUDA graph replays with the monitor as without it.
+- ``torch.compile`` makes the same graphs of a model with the monitor as without it.
+- The tests of late numbers (``LATE``) pass on the device. Elsewhere they take a CPU for an accelerator.
+
+``--device strict --models toy`` uses the device of the test suite (``tests/device``); the suite runs this command.
+``--device cpu --models toy`` uses the CPU alone. Times mean nothing with either.
 """
 
 from __future__ import annotations
@@ -62,7 +71,7 @@ VIEWS = (torch.ops.aten.detach, torch.ops.aten.empty)
 
 
 class Surprise(SystemExit):
-    """Something is not as it is said to be."""
+    """A promise of this script does not hold."""
 
 
 class Operations(TorchDispatchMode):
@@ -260,7 +269,7 @@ def graph(device: torch.device) -> str:
 
 
 def compiled(device: torch.device) -> str:
-    """What ``torch.compile`` makes of a model whose monitor is there, and of one without."""
+    """``torch.compile`` on a model with a monitor and on one without: its graphs and its losses."""
     backend = "inductor" if device.type == "cuda" else "eager"
     results = []
     for monitored in (False, True):
@@ -344,7 +353,7 @@ def report(name: str, shape: Shape, device: torch.device, steps: int) -> None:
 
 
 def _load_strict() -> None:
-    """The device of the test suite, which is not installed: it lies beside this folder."""
+    """The device of the test suite, which is not installed: it lies next to this folder."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from tests.device import strict
 

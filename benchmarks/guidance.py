@@ -1,9 +1,9 @@
-"""Measured once for docs/guidance.md, on small models: what is said of AdaLoRA, rsLoRA, model sizes and kinds of task.
+"""Measures the figures of docs/guidance.md on small models: AdaLoRA, rsLoRA, model sizes and kinds of task.
 
     python -m benchmarks.guidance
 
-A quarter of an hour of one core; SmolLM2 takes a third of it. Restartable; every run's held-out loss is kept in
-guidance.json, from which the notebook on rank and alpha makes its table.
+The script takes a quarter of an hour of one core, SmolLM2 a third of it. It goes on where it was stopped.
+guidance.json keeps every run's held-out loss; the notebook on rank and alpha makes its table from it.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ RANKS = (2, 8, 32)
 
 @functools.cache
 def examples(task: str) -> tuple[list[Any], list[Any]]:
-    """``(train, judged on)``. What is learned by heart is judged on itself."""
+    """``(train, held out)``. The task "by heart" has no held-out examples: its own stand for them."""
     if task == "classes":
         found, held_out = data("minilm", "news")
     else:
@@ -127,23 +127,23 @@ def _of(seed: int) -> Iterator[tuple[str, Callable[..., dict[str, float]]]]:
         yield f"adalora lr{lr:g}", functools.partial(trained, "domain", adalora(STEPS), lr, kind=AdaLoraConfig)
     for r, task, lr in itertools.product((2, 32, 8), ("by heart", "domain"), (3e-3, 1e-2, 3e-2)):
         yield f"{task} r{r} lr{lr:g}", functools.partial(trained, task, {"r": r, "lora_alpha": 2 * r}, lr)
-    for base, r, scale, lr in MOVED:
-        yield f"{base} r{r} s{scale:g} lr{lr:g}", functools.partial(moved, base, r, scale, lr)
+    for base, r, scale, lr in TRANSFERRED:
+        yield f"{base} r{r} s{scale:g} lr{lr:g}", functools.partial(transferred, base, r, scale, lr)
     for lr, r in itertools.product((5e-4, 1.5e-3, 5e-3, 1.5e-2), RANKS):
         lora = {"r": r, "lora_alpha": 2 * r}
         yield f"classes r{r} lr{lr:g}", functools.partial(trained, "classes", lora, lr, steps=30)
 
 
-MOVED = (
+TRANSFERRED = (
     ("tiny", 4, 2.0, 5e-4),
     ("tiny", 8, 2.0, 5e-4),
     ("smollm2", 8, 4.0, 3e-3),
     ("smollm2", 16, 4.0, 3e-3),
 )
-"""Good settings of the other model, with its rank and with that times √(ratio of hidden sizes), 2.1, or by it."""
+"""Good settings of the other model: with its rank, and with that rank times or by √(ratio of hidden sizes), 2.1."""
 
 
-def moved(base: str, r: int, scale: float, lr: float, seed: int) -> dict[str, float]:
+def transferred(base: str, r: int, scale: float, lr: float, seed: int) -> dict[str, float]:
     """A run of the corpus's own kind."""
     small: dict[str, Any] = {"steps": 25, "batch": 4} if base == "smollm2" else {}
     with tempfile.TemporaryDirectory() as folder:

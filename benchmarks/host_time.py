@@ -1,14 +1,15 @@
-"""What the monitor takes of the Python thread in a step, as a multiple of ``torch._foreach_norm`` of the adapters'
-parameters in the same run: 2.5 is the aim for a plain step, 7 for a full one, whatever their number.
+"""The script measures the time of a monitor's step on the Python thread, as a multiple of ``torch._foreach_norm`` of
+the adapters' parameters in the same run. The aim is 2.5 for a plain step and 7 for a full one, whatever their number.
 
     python benchmarks/host_time.py [--steps 40] [--large] [--parts]
 
-The adapters are so small (32 blocks of 7 linear layers of 8 × 8, r 2) that arithmetic vanishes: what is left is the
-time of the host, which on an accelerator is the thread that launches the model's own work. ``--large`` takes 2,000
-adapters, too. A plain step is ``Monitor.step`` where the norms are due and nothing else; a full one has the spectrum
-and ``output_ratio`` as well, and the time that hooks add to the forward pass. CPU time of one thread; medians, each
-step next to one call of ``_foreach_norm`` in the same run. ``--parts`` says what a step spends it on: the time of each
-part without those that are called inside it, which takes some microseconds itself.
+The adapters are so small (32 blocks of 7 linear layers of 8 × 8, r 2) that arithmetic vanishes and the host's time is
+left. On an accelerator the host's thread launches the model's own work. ``--large`` takes 2,000 adapters, too.
+
+A plain step is ``Monitor.step`` with the norms alone. A full one has the spectrum and ``output_ratio`` as well, and
+the time that hooks add to the forward pass. Times are CPU time of one thread, as medians. Each step stands next to one
+call of ``_foreach_norm`` in the same run. ``--parts`` splits a step: the time of each part without the parts that it
+calls. The clock of the parts takes some microseconds itself.
 """
 
 from __future__ import annotations
@@ -159,7 +160,7 @@ def run(blocks: int, steps: int, full: bool) -> Times:
 
 
 def parts(blocks: int, steps: int) -> None:
-    """What a plain step and a full one spend the time on, medians in microseconds."""
+    """The time of each part of a plain step and of a full one, medians in microseconds."""
     columns: list[dict[str, float]] = []
     for full in (False, True):
         clock, rows, floor = Clock(), [], 0.0

@@ -2,14 +2,21 @@
 
     python benchmarks/loss_detection.py [--steps 150000] [--tuning]
 
-Counts alarms in 10,000 clean steps, synthetic and real, and the steps until an event is found: the loss jumps to 1.5
-times its level for good, rises by 0.5 % a step (relative to its trend), is three times as high for one step, is NaN.
-The rules of other monitors (`corpus/peers.py`) run on the same losses; a bound that no detector passes is printed, too.
+The script counts alarms in 10,000 clean steps, synthetic and real, and the steps until a rule finds an event:
 
-Synthetic losses are seven trends in turn under noise of 2, 8 and 25 % a step of four kinds: log-normal; fading to half;
-Student's t with five degrees of freedom; scaled by the length of a batch of one. Real ones are those of
-`real_losses.npz` and the corpus's good runs. Thresholds were chosen on what ``--tuning`` shows: other random numbers,
-the even seeds of the real runs, the corpus's development seeds. What is printed without it had no part in the choice.
+- The loss jumps to 1.5 times its level for good.
+- The loss rises by 0.5 % a step, relative to its trend.
+- The loss is three times as high for one step.
+- The loss is NaN for one step.
+
+The rules of other monitors (`corpus/peers.py`) run on the same losses. The script also prints a bound that no detector
+passes.
+
+Synthetic losses follow seven trends in turn, with noise of 2, 8 and 25 % a step. The noise has four kinds: log-normal;
+fading to half; Student's t with five degrees of freedom; scaled by the length of a batch of one. Real losses are those
+of `real_losses.npz` and the corpus's good runs. Thresholds were chosen on the losses of ``--tuning``: other random
+numbers, the even seeds of the real runs, the corpus's development seeds. The losses without ``--tuning`` had no part
+in the choice.
 """
 
 from __future__ import annotations
@@ -131,8 +138,8 @@ def delay(monitor: Monitor, losses: FloatArray, onset: int, rules: Sequence[str]
 def delays(monitor: Monitor, runs: Iterable[FloatArray], onset: int, rules: Sequence[str]) -> str:
     """Median delay, and the share that was missed."""
     found = [delay(monitor, losses, onset, rules) for losses in runs]
-    middle, missed = sorted(found)[len(found) // 2], sum(d == MISSED for d in found) / len(found)
-    return (f"{middle}" if middle < MISSED else "–") + (f" ({100 * missed:.0f} % missed)" if missed else "")
+    median, missed = sorted(found)[len(found) // 2], sum(d == MISSED for d in found) / len(found)
+    return (f"{median}" if median < MISSED else "–") + (f" ({100 * missed:.0f} % missed)" if missed else "")
 
 
 def with_event(losses: FloatArray, event: str, onset: int) -> FloatArray:
@@ -183,10 +190,10 @@ def table(title: str, head: Sequence[str], rows: Iterable[Sequence[str]]) -> Non
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=150_000, help="clean steps at each level of noise")
-    parser.add_argument("--tuning", action="store_true", help="the losses that limits were chosen on")
+    parser.add_argument("--tuning", action="store_true", help="the losses that thresholds were chosen on")
     options = parser.parse_args()
     seed = 0 if options.tuning else 1
-    print("losses that limits were chosen on" if options.tuning else "losses that no limit was chosen on")
+    print(f"losses that {'thresholds were' if options.tuning else 'no threshold was'} chosen on")
 
     runs = max(options.steps // 4000, 1)
     few = max(runs // 5, 1)  # peers are slower, and far enough from ours

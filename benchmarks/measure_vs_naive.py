@@ -1,5 +1,5 @@
-"""Claim: every norm and the whole spectrum of every adapter, exact, for a small multiple of the time it takes to read
-the adapters once, and a few hundred times faster than ``torch.linalg.norm(lora_B @ lora_A)``, which is not exact.
+"""Claim: every norm and the whole spectrum of every adapter, exact, take a small multiple of the time of reading the
+adapters once. ``torch.linalg.norm(lora_B @ lora_A)`` takes a few hundred times as long and is not exact.
 
     python benchmarks/measure_vs_naive.py [--large] [--full] [--rounds 7]
 
@@ -7,15 +7,15 @@ Adapters are made up in the shapes of Llama-2 (q, k, v, o, gate, up, down of eve
 (Kaiming uniform), nudged; B has singular values over two decades in directions of its own, as after some training.
 
 * floor: ``torch._foreach_norm`` of all factors: each number looked at once.
-* products: A·Aᵀ and Bᵀ·B alone, of float64 numbers that are there already: what no way through exact Grams can beat.
-* float32: what norms alone would take with products in float32, 4096 columns at a time, whose sums are added up in
-  float64; and the worst error of ‖B·A‖_F then, against the bank. Not done: where rounding goes one way the error is
+* products: A·Aᵀ and Bᵀ·B alone, of float64 numbers that are there already. No way through exact Grams is faster.
+* float32: the time of norms alone with products in float32, 4096 columns at a time, added up in float64. Its error is
+  the worst of ‖B·A‖_F, compared with the bank. The program does not use it: where rounding goes one way the error is
   larger, and nothing would tell.
-* naive: one norm of one product at a time. A whole pass takes seconds to minutes, so two adapters of each shape, drawn
-  at random, stand for all of that shape; ``--full`` times a whole pass.
+* naive: one norm of one product at a time. A whole pass takes seconds to minutes. So two adapters of each shape, drawn
+  at random, stand for all of that shape. ``--full`` times a whole pass.
 * time: CPU time of the process with one thread, medians of interleaved rounds.
-* memory: the most that was alive at once of what the call allocated: tensors as seen by a dispatch mode, plus numpy's
-  arrays as seen by tracemalloc. The bank's own buffer, allocated once, is listed apart.
+* memory: the peak of the memory that the call allocated: tensors as a dispatch mode sees them, plus numpy's arrays as
+  tracemalloc sees them. The bank's own buffer, allocated once, is listed apart.
 * error: of ‖B·A‖_F, worst of one adapter a shape, against the product in float64 (a few rows at a time).
 """
 

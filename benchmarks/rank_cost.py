@@ -2,11 +2,11 @@
 
     python benchmarks/rank_cost.py [--rounds 20]
 
-First measured, with two gloo processes on this machine: what one collective costs, what a byte costs, and reading the
-56 factors of the packaged model one by one against all together. Then computed, for LoRA of rank 16 in bf16 on every
-projection of Llama-3.1's shapes: collectives a step, and the bytes that each rank receives, by the sums that
-``lora_watch.adapters.sharding.dtensor`` itself chooses by. "training" is what FSDP2 moves a step in any case: every
-weight for the forward and for the backward pass. No rank beyond two was run, and no NCCL.
+The script first measures with two gloo processes on this machine: the time of one collective and of one byte. It reads
+the 56 factors of the packaged model one by one, and all together. Then it computes the collectives of a step, and the
+bytes that each rank receives. The adapters are of rank 16 in bf16, on every projection of Llama-3.1's shapes. The sums
+are those by which ``lora_watch.adapters.sharding.dtensor`` chooses. "training" is the bytes that FSDP2 moves in any
+case: every weight for the forward and for the backward pass. Nobody ran more than two ranks, or NCCL.
 """
 
 from __future__ import annotations

@@ -2,9 +2,8 @@
 
     python -m benchmarks.real_losses
 
-Runs that are there are not trained again; an hour of one core for all of them. What they are for: clean losses as they
-really look, at batch size 1 above all, to measure false alarms on (`loss_detection.py`). Even seeds are for tuning, odd
-ones for reports.
+The script takes an hour of one core for all runs and trains no stored run again. `loss_detection.py` measures false
+alarms on these clean losses, at batch size 1 above all. Even seeds are for tuning, odd ones for reports.
 """
 
 from __future__ import annotations

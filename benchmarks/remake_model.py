@@ -69,8 +69,8 @@ def read_r_novels(database: bytes) -> Iterator[str]:
     """The character vectors in an R lazy-load database, each joined by newlines.
 
     The file is a row of entries: the size as a big-endian 32-bit number, then that many bytes compressed by zlib. An
-    entry is R's serialisation in XDR, version 3: a header, a flag word of which the low byte says "character vector"
-    (16), the number of strings, and for each a flag word, its length (-1 for NA) and its bytes.
+    entry is R's serialisation in XDR, version 3: a header, a flag word and the number of strings. The low byte of the
+    flag word says "character vector" (16). Each string has a flag word, its length (-1 for NA) and its bytes.
     """
     while database:
         unpack = zlib.decompressobj()

@@ -1,5 +1,7 @@
 """Runs every benchmark of this folder, one after the other, and writes what they print to RESULTS.md.
 
+::
+
     python benchmarks/run_all.py                      all of it: some twenty minutes on an otherwise idle machine
     python benchmarks/run_all.py --quick              small settings, to the terminal: do they run at all?
     python benchmarks/run_all.py --only drift_cost    one of them, to the terminal
@@ -63,7 +65,7 @@ def run(name: str, arguments: list[str]) -> Result:
 
 
 def claim(name: str) -> str:
-    """The first sentence of a script's docstring, on one line."""
+    """The first paragraph of a script's docstring, on one line."""
     text = ast.get_docstring(ast.parse((HERE / f"{name}.py").read_text(encoding="utf-8"))) or ""
     return " ".join(text.split("\n\n")[0].split()).removeprefix("Claim: ").replace("|", "\\|")
 

@@ -1,12 +1,15 @@
-"""Claim: a long run takes no more memory, threads or time a step at its end than before, and one that is killed
-again and again tells the story of one that was left alone.
+"""Claim: a long run takes no more memory, threads or time a step at its end than before.
+A run that is killed again and again has the curves and alerts of a run that was left alone.
 
     python benchmarks/soak.py [--steps 50000] [--kills 20]
 
-The long run trains a very small Llama with the real Trainer and looks at its own process twenty times: resident memory,
-CPU time a step, threads, open files, and the size of what was written. The other is killed (SIGKILL) at random steps,
-each time resumed from its latest checkpoint, and must leave the curves and the alerts of a twin that was left alone.
-Ends with exit code 1 if a promise is broken. POSIX alone; memory and open files are read from Linux's /proc.
+The long run trains a very small Llama with the real Trainer and measures its own process twenty times. It measures
+resident memory, CPU time a step, threads, open files, and the size of the files it wrote. SIGKILL ends the other run at
+random steps; each time it resumes from its latest checkpoint. Its curves and alerts must be those of a twin that was
+left alone.
+
+The script ends with exit code 1 if a promise is broken. It needs POSIX, and reads memory and open files from Linux's
+/proc.
 """
 
 from __future__ import annotations
@@ -122,8 +125,8 @@ def trainer_of(folder: Path, steps: int, lr: float, callbacks: list[TrainerCallb
 
 
 def most_written(looks: list[Look]) -> float:
-    """MiB that the documentation grants a run: for each doubling half of what its first 10,000 steps take, as it writes
-    every second, fourth, … step then; and 2 % for what belongs to no step."""
+    """MiB that the documentation grants a run. Each doubling of the steps adds half of the first 10,000 steps' MiB, as
+    the run then writes every second, fourth, … step. Files that belong to no step add 2 %."""
     whole = [look for look in looks if look.step <= ALL_OF][-1]
     doublings = math.log2(max(looks[-1].step / ALL_OF, 1.0))
     return 1.02 * whole.written * min(looks[-1].step, ALL_OF) / whole.step * (1 + doublings / 2)

@@ -1,4 +1,4 @@
-"""What the whole step costs, from outside: the CPU time of a monitored run over that of its twin without a monitor.
+"""The script measures the whole step from outside: the CPU time of a monitored run over that of its unmonitored twin.
 
 The aim after 20 steps is 1.04 times for steps of 40 ms, and 1.015 times for steps of 120 ms.
 

@@ -1,8 +1,11 @@
 """Claim: the LoRA tab stays quick on a large run: 560 adapters × 6 metrics × 10,000 steps.
 
-Writes such a run (made-up numbers, 138 MB, once), opens it in TensorBoard, under each of its loaders, and in Chromium.
-Prints how long the first picture takes once TensorBoard has loaded the run, how long a change of metric takes, at once
-and when the tab has fetched the others in the background, and what the page's process and TensorBoard hold in memory.
+The script writes such a run once (made-up numbers, 138 MB). It opens the run in TensorBoard, under each of its loaders,
+and in Chromium. It prints:
+
+- the time of the first picture once TensorBoard has loaded the run;
+- the time of a change of metric, at once and after the tab has fetched the others in the background;
+- the memory of the page's process and of TensorBoard.
 
     python benchmarks/tab_scale.py DIRECTORY [--loaders rust python] [--adapters 560] [--metrics 6] [--steps 10000]
 """

@@ -1,9 +1,9 @@
 """Claim: a step's numbers of 224 adapters × 5 metrics cost at most 6 kB and 60 µs of the training thread.
 
-Writes the same made-up numbers as one event a step and as one ``add_scalar`` a number, side by side in one process, and
-prints bytes and microseconds per step. "training thread" is the CPU time of the thread that trains, "waited" what it
-sees on the clock; "all" is the CPU time of the whole process, the background threads counted, which under the
-interpreter's lock is partly the training thread's loss as well. The plain scalars and the alerts' counts are in it.
+The script writes the same made-up numbers as one event a step and as one ``add_scalar`` a number, in one process. It
+prints bytes and microseconds per step, the plain scalars and the alerts' counts included. "training thread" is the CPU
+time of the thread that trains, and "waited" its time on the clock. "all" is the CPU time of the whole process, the
+background threads counted. Under the interpreter's lock that is partly the training thread's loss as well.
 
     python benchmarks/tensorboard_cost.py [--adapters 224] [--metrics 5 14] [--steps 100]
 """

@@ -169,7 +169,7 @@ def api() -> str:
 
 
 def _as_it_is_met(name: str) -> tuple[int, str]:
-    """What one starts with first, then the rest by the alphabet."""
+    """The names to start with come first, then the rest by the alphabet."""
     first = ("LoraWatchCallback", "watch", "Monitor", "measure", "find_adapters")
     return (first.index(name) if name in first else len(first), name)
 

@@ -1,11 +1,11 @@
-"""Writes docs/rules/samples.json, one real alert a rule, and the README's: after a message or a rule has changed.
+"""Writes docs/rules/samples.json, one real alert a rule, and the README's, after a message or a rule has changed.
 
     python docs/samples.py          a minute or two
 
-Alerts of training are what the rules raise today on the stored traces of real runs (``benchmarks/corpus``): of a fault
-that was put in the one that should name it comes first, and of what the corpus lacks those of runs made here. Those of
-settings come from settings, the gate's from short runs. With an alert of training go the curves for its page's picture:
-those of its run, and of one where all is well.
+The rules of today raise the alerts of training on the stored traces of real runs (``benchmarks/corpus``). The rule that
+should name an injected fault comes first. Runs made here give the alerts that the corpus lacks. Alerts of settings come
+from settings, the gate's from short runs. An alert of training carries the curves for its page's picture: those of its
+run and of a healthy one.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def of_training() -> Iterator[Sample]:
 
 
 def curves(alert: Alert, trace: Trace, twin: Trace) -> dict[str, Any]:
-    """What the picture of an alert shows: the loss, and its metric in the adapter that it names first, both runs."""
+    """The curves of an alert's picture: the loss, and its metric in the adapter that it names first, both runs."""
     metric = alert.metric if alert.metric in trace.records[-1].metrics else "delta_norm"
     adapter = alert.adapters[0][0] if alert.adapters else trace.records[0].run.adapters[0].name
     runs = {"fires": trace, "twin": twin}
@@ -106,7 +106,7 @@ def _usual_first(path: Path) -> tuple[bool, bool, str]:
 
 
 def of_own_runs() -> Iterator[Sample]:
-    """Of what the corpus has no run of: each beside its twin, without the rules that would come first."""
+    """Runs that the corpus lacks: each next to its twin, without the rules that would come first."""
     first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9), NormRunaway(size=1e9)]
 
     def trained(model: Any, lr: float, **rest: Any) -> tuple[list[Alert], Trace]:

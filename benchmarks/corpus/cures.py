@@ -30,7 +30,7 @@ STRENGTH = ("LW102", "LW103", "LW104", "LW202", "LW401")
 
 
 def advice(alerts: Sequence[Alert]) -> Alert | None:
-    """What a reader would follow: the gravest alert that names new settings, the first of them."""
+    """The alert that a reader would follow: of the gravest that name new settings, the first."""
     able = [a for a in alerts if a.rule in STRENGTH and a.settings and a.severity >= Severity.WARNING]
     return max(able, key=lambda alert: alert.severity, default=None)
 

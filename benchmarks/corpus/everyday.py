@@ -1,4 +1,4 @@
-"""What the monitor says of the second grid of the corpus, by what that grid varies. A section of SCORES.md."""
+"""The section of SCORES.md on the second grid of the corpus: alerts by each thing that the grid varies."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ CELLS: dict[str, Callable[[Spec], object]] = {
     "text or task": lambda spec: spec.task,
     "learning rate": lambda spec: "up to 0.005" if spec.lr <= 5e-3 else "higher",
 }
-"""What the second grid varies."""
+"""The things that the second grid varies."""
 SEEN = (
-    "These runs are not held out for LW102. After 217 of them had been judged once (seeds 12 to 14: 3 false ERRORs in "
+    "These runs are not held out for LW102. After 217 of them had been scored once (seeds 12 to 14: 3 false ERRORs in "
     "110 good runs), LW102 was changed to wait for two comparisons that agree. All other thresholds are older."
 )
 
@@ -56,8 +56,8 @@ def cells(runs: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> str:
         f"{len(said)} of {planned} planned runs are trained. {SEEN if held_out else ''}\n\n"
         + table(heads, [total, *rows])
         + f"\n\nThe false ERRORs: {', '.join(spec.name for spec in wrong) or 'none'}."
-        + f"\n\nThe worst cell of {len(found)} is {worst[1]}: {worst[2]} of {worst[3]} good runs have a WARNING or an "
-        f"ERROR, and {worst[4]} of {worst[5]} damaged or diverged ones have no ERROR."
+        + f"\n\nThe worst of {len(found)} cells is {worst[1]}. There {worst[2]} of {worst[3]} good runs have a WARNING "
+        f"or an ERROR, and {worst[4]} of {worst[5]} damaged or diverged runs have no ERROR."
     )
 
 

@@ -39,7 +39,7 @@ class Fault:
     arguments: dict[str, Any] = field(default_factory=dict)
     """TrainingArguments without which the fault is none."""
     prepare: Callable[[Any], None] | None = None
-    """What must be done to the model before the Trainer is built."""
+    """Changes the model before the Trainer is built."""
 
 
 def victim(model: Any) -> Adapter:
@@ -159,7 +159,7 @@ def _no_targets(now: int, begins: int, inputs: Any, loss_of: Any) -> Any:
     return loss_of({**inputs, "labels": torch.full_like(inputs["labels"], -100)} if now >= begins else inputs)
 
 
-def _loud_head(trainer: Trainer, step: int) -> None:
+def _enlarged_head(trainer: Trainer, step: int) -> None:
     """The output layer's numbers are twenty times too large, as after a checkpoint that was loaded wrongly."""
     model: Any = trainer.model
     model.get_output_embeddings().register_forward_hook(lambda module, args, output: output * 20.0)
@@ -299,7 +299,7 @@ def _list() -> list[Fault]:
         Fault("corrupted-batches", ("LW202", "LW203"), False, _loss(_corrupted_batches)),
         Fault("noise-gradients", ("LW206",), False, _noise_gradients),
         Fault("no-targets", ("LW204", "LW201"), False, _loss(_no_targets)),
-        Fault("loud-head", ("LW205",), False, _loud_head),
+        Fault("loud-head", ("LW205",), False, _enlarged_head),
         Fault("merged-before", ("LW301",), False, _before_training(_merge)),
         Fault("frozen-before", ("LW301",), False, _before_training(_freeze)),
         Fault("inactive-before", ("LW301",), False, _before_training(_disable)),

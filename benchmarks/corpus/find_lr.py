@@ -3,9 +3,9 @@
     python -m benchmarks.corpus.find_lr [--only TEXT] [--most N]     # train what is missing; restartable, case by case
     python -m benchmarks.corpus.find_lr --scores                     # what came of it: benchmarks/corpus/FIND_LR.md
 
-A case is a model, a text, a LoRA configuration, an optimizer and a seed. Of each are kept: the sweep, the held-out loss
-after a run at every rate of a grid, and after one at the suggested rate. ``gain`` is the fall of the held-out loss as a
-share of the best run's. Some 50 minutes of one core for everything.
+A case is a model, a text, a LoRA configuration, an optimizer and a seed. The script keeps the sweep of each case, and
+the held-out losses after runs at every rate of a grid and at the suggested rate. ``gain`` is the fall of the held-out
+loss as a share of the best run's. Everything takes some 50 minutes of one core.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _both(seed: int) -> Iterator[Case]:
 
 
 def _for_choices(seed: int) -> Iterator[Case]:
-    """Where an encoder's edge lies, and what noise leaves to say."""
+    """Cases that show an encoder's edge, and a sweep under noise."""
     yield Case("minilm", "topics", 32, 1.0, seed=seed)
     yield Case("minilm", "politics", 4, 8.0, seed=seed)
     yield Case("tiny", "python", 8, 2.0, seed=seed, batch=2)
@@ -187,7 +187,7 @@ def run_at(case: Case, rate: float) -> float:
 
 
 def sweep_of(case: Case) -> tuple[Suggestion, float]:
-    """What a sweep finds, and the held-out loss before any step."""
+    """The sweep of a case, and its held-out loss before any step."""
     with tempfile.TemporaryDirectory() as folder:
         trainer = build(case, folder)
         found = find_learning_rate(trainer)
@@ -213,13 +213,13 @@ def work(case: Case, kept: dict[str, Any], save: Callable[[], None]) -> None:
 
 def lacking(kept: dict[str, Any]) -> list[str]:
     """Rates of a case that has been swept at which no run was made: of the grid, or what is suggested by now."""
-    rates = [*kept["rates"], suggested(kept) or middle(kept)]
+    rates = [*kept["rates"], suggested(kept) or range_centre(kept)]
     return [key for rate in rates if rate is not None and (key := f"{rate:.6g}") not in kept.get("runs", {})]
 
 
 def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:
-    """Where the loss falls fastest a step, as Lightning's finder suggests: of an exponential mean, without the first 10
-    steps and the last one."""
+    """The rate at which the loss falls fastest a step, as Lightning's finder suggests. The loss is an exponential mean,
+    without the first 10 steps and the last one."""
     weights = np.cumsum(beta ** np.arange(len(curve)))
     mean = np.array([np.dot(curve.losses[: i + 1], beta ** np.arange(i, -1, -1)) for i in range(len(curve))]) / weights
     slopes = np.gradient(mean[BASELINE:-1]) if len(curve) > BASELINE + 3 else np.zeros(0)
@@ -240,7 +240,7 @@ def suggested(kept: dict[str, Any]) -> float | None:
     return None if rate is None else float(f"{rate:.2g}")
 
 
-def middle(kept: dict[str, Any]) -> float | None:
+def range_centre(kept: dict[str, Any]) -> float | None:
     """Of the range that is left where no rate is suggested."""
     found = estimate(*curve_of(kept))
     return None if found.low is None or found.high is None else float(f"{math.sqrt(found.low * found.high):.2g}")
@@ -259,7 +259,7 @@ def gain(kept: dict[str, Any], rate: float | None) -> float:
 
 WAYS: dict[str, Callable[[dict[str, Any]], float | None]] = {
     "the sweep's suggestion": suggested,
-    "the suggestion, or the middle of the range": lambda kept: suggested(kept) or middle(kept),
+    "the suggestion, or the middle of the range": lambda kept: suggested(kept) or range_centre(kept),
     "2e-4 as everybody copies it": lambda kept: CUSTOMARY,
     "`advise`'s formula": lambda kept: kept["sweep"]["predicted"],
     "steepest fall of the same sweep": lambda kept: steepest_at(curve_of(kept)[0]),
@@ -313,7 +313,7 @@ def scores(results: dict[str, Any]) -> str:
 def _cells(kept: dict[str, Any]) -> list[str]:
     found, edge, rate = estimate(*curve_of(kept)), kept["sweep"]["edge"], suggested(kept)
     best = min(kept["runs"], key=lambda key: _loss(kept["runs"][key]), default=None)
-    taken = rate or middle(kept)
+    taken = rate or range_centre(kept)
     return [
         "–" if rate is None else f"{rate:g}",
         f"{found.low:.2g} to {found.high:.2g}" if found.low and found.high else "–",

@@ -308,7 +308,7 @@ def main() -> None:
 
 
 def plan() -> list[Spec]:
-    """Every run of the corpus that is scored: not the extremes, which only their cures are judged by."""
+    """Every scored run of the corpus. The extremes are not scored: they only test the advice."""
     return [*grid(), *fresh(), *faults(FAULTS), *everyday(held_out=False), *everyday(held_out=True)]
 
 
@@ -318,7 +318,7 @@ def load_all(specs: Iterable[Spec] | None = None) -> dict[Spec, Trace]:
 
 
 def path_of(spec: Spec) -> Path:
-    """Where the trace of ``spec`` is kept."""
+    """The file of the trace of ``spec``."""
     return TRACES / spec.base / f"{spec.name}.xz"
 
 

@@ -1,4 +1,4 @@
-"""What became of each run of the grid, from its held-out loss against the best of its family. No rule has a say."""
+"""Labels of the grid's runs, from the held-out loss relative to the best of the family. No rule has a say."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def label(traces: Mapping[Spec, Trace]) -> dict[Spec, Outcome]:
     return {spec: _outcome(spec, traces, members) for members in families.values() for spec in members}
 
 
-def strength(spec: Spec) -> float:
+def drive(spec: Spec) -> float:
     """How strongly the settings drive the adapter: s·lr under Adam, s²·lr where steps follow the gradient's size."""
     return spec.scale * spec.lr * (spec.scale if spec.optimizer == "sgd" else 1.0)
 
@@ -62,7 +62,7 @@ def best(traces: Mapping[Spec, Trace], members: list[Spec]) -> Spec:
 def _outcome(spec: Spec, traces: Mapping[Spec, Trace], members: list[Spec]) -> Outcome:
     trace, top = traces[spec], best(traces, members)
     share = gain(trace.before, trace.after, traces[top].after)
-    return Outcome(*judge(trace, share, stronger=strength(spec) > strength(top)))
+    return Outcome(*judge(trace, share, stronger=drive(spec) > drive(top)))
 
 
 def judge(trace: Trace, share: float, stronger: bool) -> tuple[Label, float, int | None]:

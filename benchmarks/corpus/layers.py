@@ -34,7 +34,7 @@ STRUCK = range(0, 28, 5)
 
 
 def struck(fault: str, place: int) -> dict[str, Any]:
-    """What the first alert says when the adapter at ``place`` is struck: its rule and its first layer."""
+    """The first alert's rule and its first layer, when ``fault`` strikes the adapter at ``place``."""
     names: list[str] = []
 
     def victim(model: Any) -> Any:

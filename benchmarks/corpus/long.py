@@ -1,9 +1,10 @@
-"""Runs of 1,500 steps, monitored as live runs are: what is said of them before their fault, and how soon after it.
+"""Runs of 1,500 steps, monitored as live runs are: the alerts before their fault, and how soon one names it.
 
     python -m benchmarks.corpus.long
 
-Half an hour of one core. Restartable: a run that is in long.json is not trained again. Its alerts are what the rules of
-that day said; ``--judge`` asks those of today about the traces, which are large and stay in a folder that git ignores.
+The script takes half an hour of one core. It trains no run again that is in long.json. The alerts there are those of
+the rules of that day. ``--judge`` asks the rules of today about the traces. These are large and stay in a folder that
+git ignores.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ OVERHEAD = 0.01
 
 
 def result(spec: Spec, run: Trace) -> dict[str, Any]:
-    """What is kept of a run: its settings, its end, and what was said of it."""
+    """The record of a run: its settings, its end, and its alerts."""
     alerts = [
         {
             "rule": alert.rule,
@@ -68,7 +69,7 @@ def healthy_steps(spec: Spec) -> int:
 
 
 def episodes(rule: Any, run: Trace, steps: int) -> int:
-    """In how many episodes a peer speaks of the healthy steps."""
+    """The number of episodes in which a peer flags the healthy steps."""
     losses = [math.nan if r.loss is None else r.loss for r in run.records if r.step][:steps]
     seen = peers.Trace(np.array(losses), run.grad_norm[:steps], np.full(len(losses), math.nan))
     with np.errstate(all="ignore"):
@@ -78,7 +79,7 @@ def episodes(rule: Any, run: Trace, steps: int) -> int:
 
 # -- the report --------------------------------------------------------------------------------------------------------
 def runs() -> list[dict[str, Any]]:
-    """What is known of each run, in the order of the plan."""
+    """The record of each run, in the order of the plan."""
     found = {entry["name"]: entry for entry in json.loads(RESULTS.read_text())} if RESULTS.exists() else {}
     return [found[spec.name] for spec in long() if spec.name in found]
 
@@ -113,15 +114,16 @@ def report() -> str:
     theirs = {name: sum(entry["peers"][name] for entry in entries) for name in peers.PEERS}
     warned, failed = wrong[Severity.WARNING], wrong[Severity.ERROR]
     head = (
-        f"{len(entries)} runs of 1,500 steps, batch sizes 1 to 8, constant, cosine and with warm restarts, on seeds "
-        f"that no threshold was chosen on; {len(faulty)} of them with a fault after a thousand sound steps. In "
-        f"{steps:,} healthy steps {warned} false alerts, {1e4 * warned / steps:.2f} in 10,000 steps; {failed} of them "
-        f"are ERRORs. Faults named {share(len(named), len(faulty))}, after {statistics.median(delays):g} steps "
-        f"(median), at most {max(delays)}. Of the ERRORs behind corrupted batches {_suspecting_data(faulty)} suspect "
-        "the data first. False alerts of the others on the same steps: "
+        f"The {len(entries)} runs of 1,500 steps have batch sizes 1 to 8; their schedule is constant, cosine, or "
+        f"cosine with warm restarts. No threshold was chosen on their seeds. {len(faulty)} of them have a fault after "
+        f"a thousand sound steps. In {steps:,} healthy steps they gave {warned} false alerts, "
+        f"{1e4 * warned / steps:.2f} in 10,000 steps; {failed} of them are ERRORs. The rules named "
+        f"{share(len(named), len(faulty))} faults, after "
+        f"{statistics.median(delays):g} steps (median), at most {max(delays)}. Of the ERRORs behind corrupted batches "
+        f"{_suspecting_data(faulty)} suspect the data first. The peers' false alerts on the same steps: "
         + ", ".join(f"{name} {count}" for name, count in theirs.items())
-        + ". LW111's threshold was raised from 12 to 18 after it had given one false alert here: for that rule these "
-        "are tuning runs."
+        + ". LW111's threshold was raised from 12 to 18 after it had given one false alert here. For LW111 these are "
+        "tuning runs."
     )
     heads = ["run", "held-out loss", "false alerts", "fault, at step", "named", "steps later", "first cause", "others"]
     return head + "\n\n" + table(heads, map(_row, entries))

@@ -1,8 +1,8 @@
-"""Other monitors' rules for a sick run, from their published definitions, on the trace of a run.
+"""Other monitors' rules for a failing run, from their published definitions, on the trace of a run.
 
-Each function takes a whole ``Trace`` and gives the steps (1-based, rising) at which that rule would raise, stop, flag
-or clip; the run goes on afterwards as if nobody had listened. Defaults are the peers' own. What a peer does with NaN is
-kept as it is, faults included: a comparison with NaN is False, and a NaN that joins a running mean spoils it.
+Each function takes a whole ``Trace`` and gives the steps (1-based, rising) at which its rule would raise, stop, flag or
+clip. The run goes on afterwards as if nobody had listened. Defaults are the peers' own. So is the treatment of NaN,
+faults included: a comparison with NaN is False, and a NaN that joins a running mean spoils it.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Trace:
 def kill_loss_spike(trace: Trace) -> list[int]:
     """llm-foundry's ``KillLossSpike``: more than 4 outliers in a row, or a loss that stays high.
 
-    Judged from the step after the window is full; the window holds the last max(100, 5 % of the run) losses, outliers
-    included. An outlier is a loss ≥ 2 × the window's mean; the fifth in a row and each one after it flags. Otherwise,
-    from twice the window's length on, at least half a window above the cap flags; the cap is the largest loss of the
-    first window, at most 10. (The documented cap is used. The code compares the number of steps done with the window's
-    length at a moment when the one is already larger, so that the cap there stays at 10.)
+    The window holds the last max(100, 5 % of the run) losses, outliers included. The rule begins with the step after
+    the window is full. An outlier is a loss ≥ 2 × the window's mean; the fifth in a row and each one after it flags.
+    Otherwise, from twice the window's length on, at least half a window above the cap flags. The cap is the largest
+    loss of the first window, at most 10. (This is the documented cap. The code compares the number of steps done with
+    the window's length when the first is already larger. So its cap stays at 10.)
 
     Source: mosaicml/llm-foundry, llmfoundry/callbacks/kill_loss_spike_callback.py at 8c8dd48 (July 2025).
     """
@@ -60,9 +60,9 @@ def loss_watchdog(trace: Trace) -> list[int]:
     """Axolotl's ``LossWatchDogCallback``: 3 logged losses in a row above a fixed threshold stop the run.
 
     The threshold has no default; the documentation advises about twice the loss at the start, which is used here. The
-    callback runs at the end of a step, before that step is logged, and so reads the log of the step before: with a log
-    a step, the best case, it is one step late. What it reads is the Trainer's log, in which a non-finite loss is 0.0
-    (``logging_nan_inf_filter``, on by default), which ends a row as a NaN would.
+    callback runs at the end of a step, before the Trainer logs it, and so reads the log of the step before. With a log
+    a step, the best case, it is one step late. In the Trainer's log a non-finite loss is 0.0
+    (``logging_nan_inf_filter``, on by default). A 0.0 ends a row as a NaN would.
 
     Source: axolotl-ai-cloud/axolotl, src/axolotl/utils/callbacks/__init__.py and utils/schemas/config.py at 067b021
     (July 2026).
@@ -81,7 +81,7 @@ def loss_watchdog(trace: Trace) -> list[int]:
 def stability_monitor(trace: Trace) -> list[int]:
     """OLMo-core's ``StabilityMonitorCallback``: loss or gradient norm above mean + 6 σ of its last 128 values.
 
-    σ is the population's; nothing is judged before 128 values are there, nor where σ < 1e-10. Every value joins the
+    σ is the population's. The rule is silent before 128 values are there, and where σ < 1e-10. Every value joins the
     history, spikes included. The monitor reports a rate; a step counts as flagged when it would raise that rate.
 
     Source: allenai/OLMo-core, src/olmo_core/train/callbacks/stability_monitor.py at fa6c501 (June 2026).
@@ -102,7 +102,7 @@ def _above_six_sigma(values: FloatArray, size: int = 128) -> list[int]:
 def spike_detection(trace: Trace) -> list[int]:
     """Lightning's ``SpikeDetection``: a loss that rose to 3 × the mean of the last 10, or is not finite.
 
-    With ``window=10, warmup=1, atol=None, rtol=2.0, finite_only=True``: the first step is not judged. A loss no higher
+    With ``window=10, warmup=1, atol=None, rtol=2.0, finite_only=True``: the rule skips the first step. A loss no higher
     than the one before it is never a spike; otherwise |loss − mean| ≥ 2·|mean| is one. A spike raises and joins
     neither the mean nor "the one before it". The running mean leaves NaN out (torchmetrics' ``nan_strategy``).
 
@@ -124,9 +124,10 @@ def spike_detection(trace: Trace) -> list[int]:
 def zclip(trace: Trace) -> list[int]:
     """ZClip as a detector: the steps whose gradient norm it would clip for being an outlier, z > 2.5.
 
-    Mean and variance (population) start from the first 25 norms; after that z = (g − mean)/(sd + 1e-6), and both follow
-    exponentially (α = .97, the variance around the mean already moved) the norm as clipped: g, or mean + 2.5·sd/(z/2.5)
-    where z > 2.5. The constant limit ``max_grad_norm``, which it applies besides, is ordinary clipping and not counted.
+    Mean and variance (population) start from the first 25 norms. After that z = (g − mean)/(sd + 1e-6). Both follow the
+    clipped norm exponentially (α = .97, the variance around the mean already moved). The clipped norm is g, or
+    mean + 2.5·sd/(z/2.5) where z > 2.5. ZClip also clips at the constant ``max_grad_norm``; that is ordinary clipping
+    and not counted.
 
     Source: Kumar et al. 2025, "ZClip: Adaptive Spike Mitigation for LLM Pre-Training", arXiv 2504.02507;
     bluorion-com/ZClip, zclip/zclip.py at 584ce4f (October 2025), ``mode="zscore", clip_option="adaptive_scaling"``.
@@ -151,8 +152,8 @@ def zclip(trace: Trace) -> list[int]:
 def grad_norm_limit(trace: Trace, limit: float = 10.0) -> list[int]:
     """The home-made check: a gradient norm above 10, which is ten times ``max_grad_norm``'s default, or not finite.
 
-    No package publishes this rule; 10 is the absolute limit met most often in training scripts that have one. A step
-    without a gradient norm in the middle of a run counts as not finite; a trace that has none at all is not judged.
+    No package publishes this rule. 10 is the most frequent absolute threshold of training scripts that have one. A step
+    without a gradient norm in the middle of a run counts as not finite. A trace without any gradient norm never flags.
     """
     if not np.isfinite(trace.grad_norm).any():
         return []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 SEEDS = (0, 1, 2)
 HELD_OUT_SEED = 2
-"""Runs with this seed are a third of every base's; limits are never chosen on them, and scores count them alone."""
+"""Runs with this seed are a third of every base's; no threshold is chosen on them, and scores count them alone."""
 FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
 EVERYDAY_TUNING, EVERYDAY_HELD_OUT = (10, 11), (12, 13, 14)
@@ -120,7 +120,7 @@ def fresh() -> Iterator[Spec]:
 
 
 def everyday(held_out: bool) -> Iterator[Spec]:
-    """What people run: modules × batches × lengths × orders of the data × texts, each at rates from wasted to ruinous.
+    """The second grid: modules × batches × lengths × orders of the data × texts, each at rates from wasted to ruinous.
 
     Every pair of modules and batch size occurs; the rest is dealt out in turn. The texts "news" and "headers" occur in
     held-out runs alone.
@@ -200,7 +200,7 @@ def _everyday_smollm2(turn: int, seeds: tuple[int, ...], held_out: bool) -> Iter
 
 
 def extremes() -> Iterator[Spec]:
-    """Runs that are ruined beyond doubt, in ways that the grid has not: what is tried is whether their cure cures."""
+    """Runs that fail beyond doubt, in ways that the grid has not. They test whether the advice fixes them."""
     for optimizer, scale, lr, plus in (
         ("adamw_torch", 128.0, 0.1, 1.0),
         ("adamw_torch", 2.0, 0.5, 1.0),

@@ -1,12 +1,14 @@
-"""Does a run rescue itself? Failing runs with ``recover=3``, and with what users do else.
+"""Does a run rescue itself? Failing runs train with ``recover=3``, and with other means that users have.
 
     python -m benchmarks.corpus.recovery [--only TEXT] [--minutes 10]      trains what recovery.json lacks
     python -m benchmarks.corpus.recovery --scores                          writes RECOVERY.md from it
 
-Settings: those of the corpus that ended diverged or damaged with a held-out seed, which no threshold was chosen on;
-what became of them untouched is in their traces. Late faults: a sound run of 600 steps into which something goes wrong
-at step 300, with seeds that nothing was chosen on. Good settings of the held-out seeds: nothing may happen to them.
-Clipping at 1.0, the Trainer's default, is on in all of them but those under ZClip: "untouched" is clipping alone.
+- Failing settings: those of the corpus that ended diverged or damaged with a held-out seed. No threshold was chosen on
+  these seeds. The traces of the corpus are their untouched runs.
+- Late faults: a sound run of 600 steps, and a fault at step 300, with seeds that nothing was chosen on.
+- Good settings of the held-out seeds: nothing may happen to them.
+
+Clipping at 1.0, the Trainer's default, is on in all runs but those under ZClip: "untouched" is clipping alone.
 """
 
 from __future__ import annotations
@@ -104,7 +106,7 @@ class Job(NamedTuple):
 
 
 def run(job: Job) -> dict[str, Any]:
-    """What came of it."""
+    """The result of a training."""
     callback, began = ARMS[job.arm](), time.process_time()
     with tempfile.TemporaryDirectory() as folder:
         ended, after, weights = "", math.nan, ""
@@ -136,7 +138,7 @@ def digest(model: Any) -> str:
 
 
 def jobs(outcomes: Mapping[Spec, Outcome]) -> Iterator[Job]:
-    """What matters most first: about an hour and a half of one core."""
+    """All jobs, the most important ones first: about an hour and a half of one core."""
     failing, good = recovery_scores.failing(outcomes), recovery_scores.good(outcomes)
     others = [arm for arm in ARMS if arm != OURS]
     yield from (Job(spec, OURS, late) for spec in LONG_RUNS for late in LATE)

@@ -1,4 +1,4 @@
-"""The page RECOVERY.md: what came of the runs of ``recovery.py``. Pure."""
+"""The page RECOVERY.md: the results of the runs of ``recovery.py``. Pure."""
 
 from __future__ import annotations
 
@@ -55,28 +55,31 @@ def page(
     parts = [
         "# Runs that rescue themselves",
         f"Written by `python -m benchmarks.corpus.recovery --scores`: {len(done)} runs, {spent:.0f} minutes of a core. "
-        f"No threshold was chosen on the seeds of these runs. {missing} of {len(planned)} planned runs were not made; "
-        "where a table lacks one it says so, or counts fewer.",
+        f"No threshold was chosen on the seeds of these runs. {missing} of {len(planned)} planned runs were not made. "
+        "A table that lacks one says so, or counts fewer.",
         "## Marks",
         table(("mark", "measured"), marks(runs, gains, bad, long_runs, late, sound, traces)),
         "## Settings that fail",
-        f"The {len(bad)} settings of the corpus that end diverged or damaged. Bad is a gain below half of the best "
-        "run's, good one above three quarters. Steps lost: of the runs that went back.",
+        f"The table has the {len(bad)} settings of the corpus that end diverged or damaged. A bad run has a gain below "
+        "half of the best run's, a good one a gain above three quarters. Steps lost are those of the runs that went "
+        "back.",
         table(
             ("", "no longer bad", "good", "steps lost: median", "most", "ended by its monitor"),
             (_of_settings(arm, runs, gains, bad) for arm in ARMS),
         ),
         "## Late faults",
-        f"600 steps, the fault at step 300, seeds {', '.join(str(spec.seed) for spec in long_runs)}. In how many runs "
-        f"the held-out loss ended at most {100 * NEAR:g} % above the untouched run's without a fault, and the worst.",
+        f"The runs have 600 steps, the fault at step 300, and seeds {', '.join(str(spec.seed) for spec in long_runs)}. "
+        f"The table counts the runs whose held-out loss ended at most {100 * NEAR:g} % above that of the untouched run "
+        "without a fault. The worst run stands after it.",
         table(
             ("", *late), ([TITLES[arm], *(_of_fault(arm, f, runs, long_runs, late[0]) for f in late)] for arm in ARMS)
         ),
         "## Setting by setting",
-        "The gain as a share of the best run's; in brackets the steps lost.",
+        "Each cell has the gain as a share of the best run's, and in brackets the steps lost.",
         table(("setting", *ARMS), ([spec.name, *(_gain(spec, a, runs, gains) for a in ARMS)] for spec in bad)),
         "## Late fault by late fault",
-        "Held-out loss after 600 steps; in brackets why it went back, the steps lost, and the updates dropped then.",
+        "Each cell has the held-out loss after 600 steps. Its brackets say why the run went back, the steps lost, and "
+        "the updates dropped then.",
         table(
             ("seed", "fault", *ARMS),
             (
@@ -124,7 +127,7 @@ def marks(
     sound: Sequence[Spec],
     traces: Mapping[Spec, Trace],
 ) -> list[tuple[str, str]]:
-    """What was asked for, and what was found."""
+    """Each mark, and the figure that was measured."""
     ours = [g for spec in bad if (g := gains[spec, OURS]) is not None]
     lost = [cost for spec in bad if (cost := lost_by(runs.get((spec.name, OURS, "")))) is not None]
     above = [

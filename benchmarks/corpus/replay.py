@@ -1,4 +1,4 @@
-"""Judge a stored run with the rules as they are now: what live training would have said, without training."""
+"""Judge a stored run with the rules of today: the alerts of live training, without training."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -
 
 
 def _before_update(record: StepRecord) -> StepRecord:
-    """What the urgent rules see of this step before the optimizer uses its gradients: clipping spreads a NaN."""
+    """The numbers that urgent rules see before the optimizer uses the step's gradients: clipping spreads a NaN."""
     names = (*NAMES, *NAMES_DENSE)
     if record.loss is not None and not math.isfinite(record.loss):
         names = (*names, "output_ratio")  # where such a loss comes from is looked for at once

@@ -1,4 +1,4 @@
-"""What rescues a run: ``recover``, and what users do else."""
+"""Means that rescue a run: ``recover``, and others that users have."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from lora_watch.snapshots.copies import Copies, Copy
 class Halve(TrainerCallback):
     """Roll back and halve, by a moving average, as loss watchdogs do that go on.
 
-    A loss that is not finite, or above 1.5 times the mean of the last 20, takes the run back to the last of its copies
-    (one each 10 steps) and halves the learning rate for the rest of the run.
+    A loss that is not finite, or above 1.5 times the mean of the last 20, takes the run back to its last copy. The
+    callback takes one each 10 steps. It halves the learning rate for the rest of the run.
     """
 
     def __init__(self) -> None:

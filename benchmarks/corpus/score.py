@@ -1,4 +1,4 @@
-"""Score the rules, and those of other monitors, on the held-out seeds of the corpus; write SCORES.md beside this file.
+"""Score the rules, and those of other monitors, on the held-out seeds of the corpus; write SCORES.md next to this file.
 
     python -m benchmarks.corpus.score [--seeds held-out|tuning]
 
@@ -37,11 +37,11 @@ OUT = Path(__file__).with_name("SCORES.md")
 SLOWEST = 16
 """The longest cadence of full measurements that the monitor ever falls back to."""
 SEEN = (
-    "SmolLM2 on Python at s 16 and lr 0.003 is not named, with seed 2 and seed 3. LW102 compares the loss with and "
-    "without the adapters in training; these traces are older and hold no such comparison, so the rules go by the "
-    "start of the loss here."
+    "SmolLM2 on Python at s 16 and lr 0.003 is not named, with seed 2 and seed 3. In training LW102 compares the loss "
+    "with and without the adapters. These traces are older and hold no such comparison. So the rules go by the start "
+    "of the loss here."
 )
-"""What must be said of the marks."""
+"""Remarks on the marks."""
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
 
 Runs = Mapping[Spec, Trace]
@@ -49,7 +49,7 @@ Runs = Mapping[Spec, Trace]
 
 # -- ours and theirs on the grid ---------------------------------------------------------------------------------------
 def flagged(trace: Trace) -> dict[str, int | None]:
-    """Of each peer the first step at which it says something, None for silence."""
+    """By peer: the first step that it flags, None for silence."""
     steps = [record for record in trace.records if record.step]
     seen = peers.Trace(
         loss=np.array([math.nan if r.loss is None else r.loss for r in steps]),
@@ -60,7 +60,7 @@ def flagged(trace: Trace) -> dict[str, int | None]:
 
 
 def columns(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> dict[str, dict[Spec, int | None]]:
-    """By monitor: the first step at which it speaks of each run."""
+    """By monitor: the first step at which it names each run."""
     out: dict[str, dict[Spec, int | None]] = collections.defaultdict(dict)
     for spec in outcomes:
         alerts, thin = judge(runs[spec]), judge(runs[spec], full_every=SLOWEST)
@@ -74,7 +74,7 @@ def columns(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> dict[str, dict[Spec
 
 
 def detection(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
-    """Which share of each label's runs each monitor speaks of, and how soon for diverged ones."""
+    """The share of each label's runs that each monitor names, and how soon it names diverged ones."""
     by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
     rows = []
     for monitor, spoke in columns(runs, outcomes).items():
@@ -94,9 +94,9 @@ def detection(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
 # -- faults ------------------------------------------------------------------------------------------------------------
 def most_open(alerts: Sequence[Alert]) -> int:
     """The most alerts above INFO that were open at once."""
-    loud = [a for a in alerts if a.severity > Severity.INFO]
-    ends = [math.inf if a.closed_step is None else a.closed_step for a in loud]
-    return max((sum(b.step <= a.step < end for b, end in zip(loud, ends)) for a in loud), default=0)
+    grave = [a for a in alerts if a.severity > Severity.INFO]
+    ends = [math.inf if a.closed_step is None else a.closed_step for a in grave]
+    return max((sum(b.step <= a.step < end for b, end in zip(grave, ends)) for a in grave), default=0)
 
 
 def faults(runs: Runs) -> str:
@@ -166,9 +166,9 @@ CANDIDATES: dict[str, Callable[[Trace], float]] = {
 def separation(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     """How well each statistic separates too strong runs from good ones: within each model, and with one for all.
 
-    ``good up to`` and ``bad from``: the highest value of a good run and the lowest of a damaged or diverged one.
-    Over all models together: bad runs above every good run, and the chance that a bad run has a higher value than a
-    good one (1 is perfect, 0.5 a coin). Optimizers like Adam only.
+    ``good up to`` and ``bad from``: the highest value of a good run and the lowest of a damaged or diverged one. The
+    last two columns are over all models together. The first counts the bad runs above every good run. The second is
+    the chance that a bad run has a higher value than a good one (1 is perfect, 0.5 a coin). Optimizers like Adam only.
     """
     bases = sorted({spec.base for spec in outcomes})
     rows = []
@@ -192,32 +192,35 @@ def separation(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     return table(["statistic", *ranges, "bad above every good run", "bad above a good run"], rows)
 
 
-# -- cures -------------------------------------------------------------------------------------------------------------
-def cure_entries() -> list[dict[str, Any]]:
+# -- advice ------------------------------------------------------------------------------------------------------------
+def advised_runs() -> list[dict[str, Any]]:
     return json.loads(RESULTS.read_text()) if RESULTS.exists() else []
 
 
-def cures() -> str:
-    """What became of the bad runs when trained again with the advice."""
-    entries = cure_entries()
+def advice() -> str:
+    """The section on the bad runs that were trained again with the advice."""
+    entries = advised_runs()
     if not entries:
         return "Not run yet: `python -m benchmarks.corpus.cures`."
     ordinary, extreme = ([e for e in entries if e["extreme"] == kind] for kind in (False, True))
-    return "\n\n".join([_fixed(ordinary), _cure_rows(ordinary), "### Extremes", _fixed(extreme), _cure_rows(extreme)])
+    return "\n\n".join([_fixed(ordinary), _advised(ordinary), "### Extremes", _fixed(extreme), _advised(extreme)])
 
 
 def _fixed(entries: Sequence[Mapping[str, Any]]) -> str:
     advised = [entry for entry in entries if entry["rule"]]
     heads = []
-    for words, some in (("With advice", advised), ("Counting the runs that no alert named as still bad", entries)):
+    for words, some in (("Of the runs with advice", advised), ("Of all runs", entries)):
         verdicts = collections.Counter(entry["verdict"] for entry in some)
         better, good = share(len(some) - verdicts["bad"], len(some)), share(verdicts["good"], len(some))
-        heads.append(f"{words}: no longer bad {better}, good {good}, after one application.")
+        heads.append(f"{words} {better} are no longer bad and {good} are good, after one application.")
     agree = share(sum(entry["agree"] for entry in entries), len(entries))
-    return f"{' '.join(heads)} All alerts of the run that name settings, remarks included, name the same ones: {agree}."
+    return (
+        f"{' '.join(heads)} A run that no alert named counts as still bad. In {agree} runs all alerts that name "
+        "settings, remarks included, name the same ones."
+    )
 
 
-def _cure_rows(entries: Sequence[Mapping[str, Any]]) -> str:
+def _advised(entries: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             entry["name"],
@@ -239,7 +242,7 @@ def _settings(settings: Mapping[str, float]) -> str:
 
 # -- marks -------------------------------------------------------------------------------------------------------------
 def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
-    """What the work set itself, and what came of it; held-out runs alone."""
+    """The marks that the work set itself, and the figures of the held-out runs."""
     said = {spec: judge(runs[spec]) for spec in outcomes}
     by_label = {name: [s for s, o in outcomes.items() if o.label == name] for name in LABELS}
     bad, good = [*by_label["diverged"], *by_label["damaged"]], by_label["good"]
@@ -253,7 +256,7 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     }
     unnamed = [s for s in by_label["wasted"] if first(said[s], Severity.WARNING) is None]
     nearly_fair = sum(outcomes[s].gain > 1 / 3 for s in unnamed)
-    entries = cure_entries()
+    entries = advised_runs()
     advised = [entry["verdict"] for entry in entries if entry["rule"]]
     nans = json.loads(layers.RESULTS.read_text()) if layers.RESULTS.exists() else []
     healthy = f"{len(good)} good runs of the grid and {len(late)} long ones, {steps:,} healthy steps"
@@ -307,7 +310,7 @@ def _fresh(runs: Runs) -> str:
     planned = list(fresh())
     trained = sum(spec in runs for spec in planned)
     return (
-        f" Of seed {FRESH_SEED}, which no threshold was chosen on either, {trained} of {len(planned)} runs are trained."
+        f" {trained} of the {len(planned)} runs of seed {FRESH_SEED} are trained. No threshold was chosen on it either."
     )
 
 
@@ -326,44 +329,42 @@ def main() -> None:
         "Made by `python -m benchmarks.corpus.score`. The corpus holds "
         f"{len(everything)} real runs ({sum(of_all.values())} of the grid: "
         + ", ".join(f"{of_all[name]} {name}" for name in LABELS)
-        + f"; {len(everything) - sum(of_all.values())} with an injected fault). Scored here: "
-        + (
-            "held-out seeds, on which no threshold was chosen but LW102's last"
-            if held_out
-            else "the seeds thresholds were chosen on"
-        )
-        + f" ({', '.join(map(str, sorted({s.seed for s in outcomes})))})"
-        + f", {len(outcomes)} runs of the grid ("
+        + f"; {len(everything) - sum(of_all.values())} with an injected fault). "
+        + f"The scores are those of the {'held-out' if held_out else 'tuning'} seeds "
+        + f"({', '.join(map(str, sorted({s.seed for s in outcomes})))}). "
+        + ("No threshold was chosen on them but LW102's last. " if held_out else "Thresholds were chosen on them. ")
+        + f"They have {len(outcomes)} runs of the grid ("
         + ", ".join(f"{n} {base}" for base, n in bases.items())
-        + "; "
+        + f") and {len(runs) - len(outcomes)} with faults. The labels of the grid's runs: "
         + ", ".join(f"{counts[name]} {name}" for name in LABELS)
-        + f") and {len(runs) - len(outcomes)} with faults. "
+        + ". "
         "A run is labelled by its final held-out loss alone: see `labels.py`." + (_fresh(runs) if held_out else ""),
         *(["## Marks", marks(runs, outcomes), SEEN] if held_out else []),
         "## Which runs each monitor names",
-        "The share of the runs of each kind of which a monitor says anything, at any step. A fair run ends between "
-        "half and three quarters of the best gain: naming it is neither right nor wrong. Peers are re-implemented "
-        "from their published definitions (`peers.py`) and see loss, gradient norm and learning rate; "
-        "wherever they say something, it counts.",
+        "A monitor names a run when it says anything of it, at any step. The table has the share of the named runs of "
+        "each kind. A fair run ends between half and three quarters of the best gain: naming it is neither right nor "
+        "wrong. Peers are re-implemented from their published definitions (`peers.py`). They see loss, gradient norm "
+        "and learning rate.",
         detection(runs, outcomes),
         "## What people run",
-        "The second grid: PEFT's default q_proj and v_proj, v_proj alone, attention, MLP and all linear layers. "
-        "Batches of 1 to 32. Data that is shuffled, or has the longest or easiest examples first, or one text "
-        "after another. Ranks 4 to 64, rsLoRA, DoRA, dropout, weight decay, warm-up. Rates from wasted to ruinous. "
-        "Thresholds were chosen on the seeds 0, 1, 10 and 11. The texts `news` and `headers` occur in held-out "
-        "runs of this grid alone.",
+        "The second grid adapts PEFT's default q_proj and v_proj, v_proj alone, attention, MLP or all linear layers. "
+        "It has batches of 1 to 32. Its data is shuffled, or has the longest or easiest examples first, or one text "
+        "after another. It has ranks 4 to 64, rsLoRA, DoRA, dropout, weight decay, warm-up, and rates from wasted to "
+        "ruinous. Thresholds were chosen on the seeds 0, 1, 10 and 11. The texts `news` and `headers` occur in "
+        "held-out runs of this grid alone.",
         cells(runs, outcomes),
         "## Injected faults",
         faults(runs),
         *(["## Which layer is named for a NaN", layers.report(), "## Long runs", long.report()] if held_out else []),
         "## Thresholds that were set last",
-        "LW110 and LW401, each asked alone, on all runs; tuning seeds apart from held-out ones.",
+        "The table has LW110 and LW401, each asked alone, on all runs, with tuning seeds apart from held-out ones.",
         replayed(everything),
         "## Which statistic tells strong runs from good ones",
-        "Highest value within ten steps (or before the first), damaged and diverged runs against good ones.",
+        "The table compares damaged and diverged runs with good ones. A statistic is the highest value within ten "
+        "steps, or before the first.",
         separation(runs, outcomes),
         "## Runs trained again as advised",
-        cures() if held_out else "Scored on the held-out seeds.",
+        advice() if held_out else "The held-out seeds alone have these runs.",
     ]
     text = "\n\n".join(parts) + "\n"
     print(text)

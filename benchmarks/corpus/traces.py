@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from lora_watch.records import AdapterInfo, FloatArray, Reading, RunInfo, StepRecord
 from numpy.typing import NDArray
+
+from lora_watch.base.records import AdapterInfo, FloatArray, Reading, RunInfo, StepRecord
 
 _FIELDS = ("metrics", "known", "wiring")
 """Of a record: what holds one array a name."""
 _DROPPED_BITS = 10
-"""Of float32's 23: what is left is exact to 6e-5, far below what any limit can tell apart."""
+"""Of float32's 23: what is left is exact to 6e-5, far below what any threshold can tell apart."""
 
 
 @dataclass(frozen=True)

@@ -117,12 +117,12 @@ def test_advice_does_what_it_is_said_to_do() -> None:
 def test_long_runs_are_those_of_the_scores() -> None:
     scores, text = flat("benchmarks/corpus/SCORES.md"), flat("docs/trust.md")
     runs, faulty, steps, false, rate = re.findall(
-        r"(\d+) runs of 1,500 steps, .*?; (\d+) of them with a fault .*? In ([\d,]+) healthy steps (\d+) false alerts, "
-        r"([\d.]+) in 10,000 steps",
+        r"(\d+) runs of 1,500 steps .*?\. (\d+) of them have a fault .*? In ([\d,]+) healthy steps they gave (\d+) "
+        r"false alerts, ([\d.]+) in 10,000 steps",
         scores,
     )[0]
     named, median, most = re.findall(
-        r"Faults named (\d+)/\d+ .*? after ([\d.]+) steps \(median\), at most (\d+)", scores
+        r"The rules named (\d+)/\d+ .*? after ([\d.]+) steps \(median\), at most (\d+)", scores
     )[0]
     assert f"{runs} runs of 1,500 steps" in text
     assert f"In {steps} healthy steps they gave {false} false alerts ({rate} in 10,000)" in text

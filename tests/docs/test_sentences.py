@@ -31,9 +31,12 @@ EXCEPTIONS: dict[str, str] = {}
 """Beginnings of sentences that may break a rule, each with the reason. At most ten."""
 
 PAGES = [
-    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")),
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "ARCHITECTURE.md", "CHANGELOG.md")),
+    ROOT / "examples" / "README.md",
     *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "benchmarks").rglob("*.md")),
 ]
+SCRIPTS = [*sorted((ROOT / "benchmarks").rglob("*.py")), *sorted((ROOT / "docs").glob("*.py"))]
 
 
 def faults(texts: Iterator[str]) -> list[str]:
@@ -79,6 +82,11 @@ def test_help():
 
 def test_messages():
     check(sorted(PACKAGE.rglob("*.py")), messages)
+
+
+def test_scripts():
+    check(SCRIPTS, messages)
+    check(SCRIPTS, lambda file: docstrings(file, private=True))
 
 
 def test_what_to_do_about_each_finding():

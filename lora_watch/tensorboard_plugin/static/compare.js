@@ -271,7 +271,7 @@ function differences(found, colour) {
       h(
         'details',
         {class: 'partly'},
-        h('summary', null, `${partly.length} settings are known of some of these runs alone`),
+        h('summary', null, `${partly.length} settings that some of these runs alone have`),
         table('partly', partly),
       ),
   );

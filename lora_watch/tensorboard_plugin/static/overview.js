@@ -23,7 +23,7 @@ export const title = 'Overview';
 /** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
 export function verdict(first, zone, missing) {
   if (first) return {kind: severityClass(first.severity), head: words(first.name), text: first.message, alert: first};
-  if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without what its rules call it.'};
+  if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
   if (zone.name !== 'unknown' || !missing) return zone;
   return isWithoutStep(missing) ? {...zone, head: words(missing)} : {...zone, text: `${zone.text} Here: ${missing}.`};
 }
@@ -179,7 +179,7 @@ export function endOf({verdict, message}, {wall_time}, now = Date.now() / 1000) 
   return {
     word: `silent for ${Math.round(since)} ${unit}`,
     kind: 'warning',
-    text: 'Nothing was written since and no end: killed, or very slow.',
+    text: 'The run wrote nothing since, not even its end: killed, or very slow.',
   };
 }
 
