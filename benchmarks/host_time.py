@@ -1,5 +1,5 @@
-"""The script measures the time of a monitor's step on the Python thread, as a multiple of ``torch._foreach_norm`` of
-the adapters' parameters in the same run. The aim is 2.5 for a plain step and 7 for a full one, whatever their number.
+"""The script measures a step of the monitor on the Python thread, as a multiple of ``torch._foreach_norm`` of the
+adapters' parameters in the same run. The aim is 2.5 for a plain step and 7 for a full one, whatever their number.
 
     python benchmarks/host_time.py [--steps 40] [--large] [--parts]
 

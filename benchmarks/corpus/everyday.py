@@ -22,8 +22,8 @@ CELLS: dict[str, Callable[[Spec], object]] = {
 }
 """The things that the second grid varies."""
 SEEN = (
-    "These runs are not held out for LW102. After 217 of them had been scored once (seeds 12 to 14: 3 false ERRORs in "
-    "110 good runs), LW102 was changed to wait for two comparisons that agree. All other thresholds are older."
+    "These runs are not held out for LW102. The first scores of 217 of them (seeds 12 to 14) had 3 false ERRORs in 110 "
+    "good runs. Then LW102 was changed to wait for two comparisons that agree. All other thresholds are older."
 )
 
 

@@ -47,8 +47,8 @@ GRID = {
     "smollm2": tuple(2.0**k for k in range(-3, 0)),
     "sgd": tuple(2.0**k for k in range(-3, 2)),
 }
-"""Rates of the grid: relative to the one whose first full step of Adam has the size 1, for SGD to that of the lowest
-loss of the sweep. The first cases had two to four more on its sides, none of which was ever the best."""
+"""Rates of the grid, relative to its centre: the rate whose first full step of Adam has the size 1. For SGD the centre
+is the rate of the sweep's lowest loss. The first cases had two to four more rates; none of these was ever the best."""
 CUSTOMARY = 2e-4
 LEFT_OUT = "smollm2"
 """The model that no choice was made on."""
