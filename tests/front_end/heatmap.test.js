@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
-import {heldFor} from '../../lora_watch/tensorboard_plugin/static/alerts.js';
+import {heldFor} from '../../lora_watch/tensorboard_plugin/static/alert_detail.js';
 import {shade} from '../../lora_watch/tensorboard_plugin/static/shading.js';
 
 test('the scale of the colours ends at the largest value', () => {

@@ -142,8 +142,7 @@ export class App {
     }, 150);
     try {
       this.runs = await this.data.runs();
-      const names = Object.keys(this.runs);
-      if (!names.length)
+      if (!Object.keys(this.runs).length)
         return this.#show(
           turn,
           h(
@@ -152,48 +151,12 @@ export class App {
             'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.',
           ),
         );
-      if (this.wanted && this.wanted.run in this.runs) {
-        [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
-      }
-      if (!(this.state.run in this.runs)) {
-        if (this.state.run) this.wanted ??= this.state;
-        this.#take({
-          view: this.state.view,
-          run: names.reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a)),
-        });
-      }
-      const run = this.state.run;
-      const [schema, found, ending] = await Promise.all([
-        this.data.schema(run),
-        this.data.alerts(run),
-        this.data.verdict(run),
-      ]);
+      this.#chooseRun();
+      const read = await this.#read();
       if (turn !== this.drawing) return;
-      this.schema = schema;
-      this.ending = ending;
-      this.alerts = found.alerts;
-      this.notes = [...schema.notes, ...found.notes];
-      this.run = this.runs[run];
-      this.adapters = await this.#adapters(schema);
-      const {adapter} = this.state;
-      this.missing = this.wanted
-        ? `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`
-        : adapter && !this.adapters.some(({name}) => name === adapter)
-          ? `This run has no adapter “${adapter}”.`
-          : !this.adapters.length
-            ? 'This run has no adapters: nothing but its loss and rates is known.'
-            : null;
-      const metrics = this.run.metrics;
-      if (!metrics.includes(this.state.metric))
-        this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
-      this.newer = null;
+      await this.#use(read);
       drawBar(this);
-      if (!this.wanted)
-        host.writeAddress(
-          Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])),
-          this.navigated,
-        );
-      this.navigated = false;
+      this.#writeAddress();
       const view = await VIEWS[this.state.view].draw(this);
       this.#show(turn, view);
     } catch (error) {
@@ -209,6 +172,63 @@ export class App {
     } finally {
       clearTimeout(slow);
     }
+  }
+
+  /** The run that the address wants, once TensorBoard has read it; the latest one until then. */
+  #chooseRun() {
+    if (this.wanted && this.wanted.run in this.runs) {
+      [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
+    }
+    if (this.state.run in this.runs) return;
+    if (this.state.run) this.wanted ??= this.state;
+    this.#take({
+      view: this.state.view,
+      run: Object.keys(this.runs).reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a)),
+    });
+  }
+
+  /** What is known of the run, whichever view shows it. */
+  async #read() {
+    const run = this.state.run;
+    const [schema, found, ending] = await Promise.all([
+      this.data.schema(run),
+      this.data.alerts(run),
+      this.data.verdict(run),
+    ]);
+    return {schema, found, ending};
+  }
+
+  async #use({schema, found, ending}) {
+    this.schema = schema;
+    this.ending = ending;
+    this.alerts = found.alerts;
+    this.notes = [...schema.notes, ...found.notes];
+    this.run = this.runs[this.state.run];
+    this.adapters = await this.#adapters(schema);
+    this.missing = this.#missing();
+    const metrics = this.run.metrics;
+    if (!metrics.includes(this.state.metric))
+      this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
+    this.newer = null;
+  }
+
+  /** What the address asks for and is not there, in words; null if all of it is. */
+  #missing() {
+    const {adapter} = this.state;
+    if (this.wanted)
+      return `There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`;
+    if (adapter && !this.adapters.some(({name}) => name === adapter)) return `This run has no adapter “${adapter}”.`;
+    if (!this.adapters.length) return 'This run has no adapters: nothing but its loss and rates is known.';
+    return null;
+  }
+
+  #writeAddress() {
+    if (!this.wanted)
+      host.writeAddress(
+        Object.fromEntries(Object.entries(this.state).filter(([key, value]) => value !== DEFAULTS[key])),
+        this.navigated,
+      );
+    this.navigated = false;
   }
 
   /** In place of another view or run, which would be taken for the one that is wanted. */

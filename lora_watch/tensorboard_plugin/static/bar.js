@@ -8,46 +8,11 @@ import {VIEWS} from './views.js';
 /** @param {App} app */
 export function drawBar(app) {
   const focused = document.activeElement?.id;
-  const counts = SEVERITIES.map((severity) => [severity, app.alerts.filter((a) => a.severity === severity).length]);
-  const worst = counts.find(([, count]) => count)?.[0];
-  const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-  const tabs = Object.entries(VIEWS).map(([name, view], i) =>
-    h(
-      'button',
-      {
-        id: `tab-${name}`,
-        'aria-current': name === app.state.view && 'page',
-        title: `key ${i + 1}`,
-        onclick: () => app.set({view: name}),
-      },
-      view.title,
-      name === 'alerts' && app.alerts.length
-        ? h('span', {class: `count ${severityClass(worst)}`}, app.alerts.length)
-        : null,
-    ),
-  );
   const {from, to} = app.state;
   app.bar.replaceChildren(
-    h('nav', {'aria-label': 'views'}, tabs),
-    runPicker(app, names),
-    h(
-      'label',
-      {class: 'pick scrub'},
-      'Step',
-      h('input', {
-        id: 'scrub',
-        type: 'range',
-        min: 0,
-        max: app.lastStep,
-        value: app.step,
-        'aria-label': 'step',
-        onchange: (event) => app.setStep(Number(event.target.value)),
-        oninput: (event) => {
-          event.target.nextElementSibling.textContent = event.target.value;
-        },
-      }),
-      h('output', {id: 'step'}, app.step),
-    ),
+    h('nav', {'aria-label': 'views'}, tabs(app)),
+    runPicker(app),
+    stepPicker(app),
     h(
       'button',
       {
@@ -67,19 +32,7 @@ export function drawBar(app) {
           `steps ${from}–${to}  ✕`,
         ),
     h('span', {class: 'grow'}),
-    app.live
-      ? h(
-          'button',
-          {
-            id: 'refresh',
-            class: app.newer ? 'quiet newer' : 'quiet',
-            title: 'ask TensorBoard again',
-            'aria-label': app.newer ? null : 'refresh',
-            onclick: () => app.refresh(),
-          },
-          app.newer ? `↻ now at step ${app.newer}` : '↻',
-        )
-      : '',
+    app.live ? refreshButton(app) : '',
     h(
       'button',
       {id: 'keys', class: 'quiet', 'aria-label': 'help', title: 'help (?)', onclick: () => app.help.showModal()},
@@ -89,9 +42,68 @@ export function drawBar(app) {
   if (focused) document.getElementById(focused)?.focus({preventScroll: true});
 }
 
+/**
+ * The views, with the number of alerts in the colour of the worst.
+ * @param {App} app
+ */
+function tabs(app) {
+  const worst = SEVERITIES.find((severity) => app.alerts.some((alert) => alert.severity === severity));
+  return Object.entries(VIEWS).map(([name, view], i) =>
+    h(
+      'button',
+      {
+        id: `tab-${name}`,
+        'aria-current': name === app.state.view && 'page',
+        title: `key ${i + 1}`,
+        onclick: () => app.set({view: name}),
+      },
+      view.title,
+      name === 'alerts' && app.alerts.length
+        ? h('span', {class: `count ${severityClass(worst)}`}, app.alerts.length)
+        : null,
+    ),
+  );
+}
+
+/** @param {App} app */
+const stepPicker = (app) =>
+  h(
+    'label',
+    {class: 'pick scrub'},
+    'Step',
+    h('input', {
+      id: 'scrub',
+      type: 'range',
+      min: 0,
+      max: app.lastStep,
+      value: app.step,
+      'aria-label': 'step',
+      onchange: (event) => app.setStep(Number(event.target.value)),
+      oninput: (event) => {
+        event.target.nextElementSibling.textContent = event.target.value;
+      },
+    }),
+    h('output', {id: 'step'}, app.step),
+  );
+
+/** @param {App} app */
+const refreshButton = (app) =>
+  h(
+    'button',
+    {
+      id: 'refresh',
+      class: app.newer ? 'quiet newer' : 'quiet',
+      title: 'ask TensorBoard again',
+      'aria-label': app.newer ? null : 'refresh',
+      onclick: () => app.refresh(),
+    },
+    app.newer ? `↻ now at step ${app.newer}` : '↻',
+  );
+
 /** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */
-function runPicker(app, names) {
+function runPicker(app) {
   const {run} = app.state;
+  const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   const choose = ({target}) => {
     const wanted = target.value.toLowerCase();
     const found =

@@ -62,25 +62,74 @@ export function settings(schema) {
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
+  const sweep = await app.data.sweep(),
+    labels = shortNames(names),
+    chosen = chosenRuns(app, sweep, names),
+    marks = marksOf(chosen);
+  const found = await Promise.all(
+    chosen.map(async (name) => ({...(await readRun(app, name)), label: labels.get(name), ...marks.get(name)})),
+  );
+  const page = split(app.width, [2, 1]);
+  return h(
+    'div',
+    {class: 'compare'},
+    picker(app, names, labels, marks),
+    h(
+      'div',
+      {class: 'columns top', style: page.style},
+      h('div', {class: 'stack'}, differences(found), outcomes(app, found)),
+      paths(found, page.widths[1] - 26),
+    ),
+    sweepCard(app, sweep, app.width),
+    h(
+      'div',
+      {class: 'legend lettered'},
+      found.map((run) => h('span', null, letterOf(run), run.label)),
+    ),
+    charts(app, found),
+  );
+}
+
+/** The runs that the address names, in its order; else those that are suggested. */
+function chosenRuns(app, sweep, names) {
   let chosen = [];
   try {
     chosen = JSON.parse(app.state.runs || '[]').filter((name) => name in app.runs);
   } catch {
     /* a mistyped address */
   }
-  const sweep = await app.data.sweep(),
-    short = shortNames(names);
-  if (!chosen.length) chosen = suggested(sweep, app.state.run, names);
+  return chosen.length ? chosen : suggested(sweep, app.state.run, names);
+}
+
+/** The letter and the colour of each chosen run, by its name. */
+const marksOf = (chosen) =>
+  new Map(chosen.map((name, i) => [name, {letter: LETTERS[i], colour: `var(--c${1 + (i % 6)})`}]));
+
+const letterOf = ({colour, letter}) => h('i', {class: 'letter', style: `--c:${colour}`}, letter);
+
+/** The names of all runs, to choose among: a press takes a run in, or out. */
+function picker(app, names, labels, marks) {
+  const find = app.state.among.toLowerCase(),
+    chosen = [...marks.keys()];
   const toggle = (name) =>
     app.set({
-      runs: JSON.stringify(
-        chosen.includes(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(-MOST),
-      ),
+      runs: JSON.stringify(marks.has(name) ? chosen.filter((other) => other !== name) : [...chosen, name].slice(-MOST)),
     });
-  const colour = (name) => `var(--c${1 + (chosen.indexOf(name) % 6)})`,
-    letter = (name) => LETTERS[chosen.indexOf(name)];
-  const find = app.state.among.toLowerCase();
-  const bar = h(
+  const chip = (name, i) =>
+    h(
+      'button',
+      {
+        id: `pick-${i}`,
+        class: 'chip run',
+        'aria-pressed': String(marks.has(name)),
+        style: marks.has(name) ? `--c:${marks.get(name).colour}` : null,
+        title: name,
+        onclick: () => toggle(name),
+      },
+      h('i', {class: 'letter'}, marks.get(name)?.letter),
+      labels.get(name),
+    );
+  return h(
     'div',
     {class: 'toolbar wrap', id: 'chosen'},
     names.length > MOST &&
@@ -92,98 +141,63 @@ export async function draw(app) {
         value: app.state.among,
         oninput: (event) => app.set({among: event.target.value}),
       }),
-    names.map(
-      (name, i) =>
-        (chosen.includes(name) || name.toLowerCase().includes(find)) &&
-        h(
-          'button',
-          {
-            id: `pick-${i}`,
-            class: 'chip run',
-            'aria-pressed': String(chosen.includes(name)),
-            style: chosen.includes(name) ? `--c:${colour(name)}` : null,
-            title: name,
-            onclick: () => toggle(name),
-          },
-          h('i', {class: 'letter'}, letter(name)),
-          short.get(name),
-        ),
-    ),
+    names.map((name, i) => (marks.has(name) || name.toLowerCase().includes(find)) && chip(name, i)),
     h('span', {class: 'note'}, `up to ${MOST} runs`),
   );
+}
 
-  const found = await Promise.all(
-    chosen.map(async (name) => ({...(await readRun(app, name)), label: short.get(name), letter: letter(name)})),
+/** The paths of all runs in one picture, and why a run has none. */
+function paths(found, width) {
+  const lost = found.filter(({path}) => path.missing),
+    metric = found.find(({path}) => !path.missing)?.path.metric;
+  const drawn = found.map(({label, letter, colour, path}) => ({name: label, letter, colour, ...path}));
+  return card(
+    term('Where the runs went', 'path'),
+    null,
+    lost.length > 0 &&
+      h(
+        'p',
+        {class: 'note'},
+        `Without a path: ${lost.map(({letter, path}) => `${letter} (${path.missing})`).join(', ')}.`,
+      ),
+    lost.length < found.length && picture(drawn, {width, height: em(460), metric}),
   );
-  const page = split(app.width, [2, 1]),
-    row = split(app.width, [1, 1, 1]),
-    each = row.widths[0];
+}
+
+/** A chart a metric, with a line a run. */
+function charts(app, found) {
+  const row = split(app.width, [1, 1, 1]),
+    log = {log: true};
+  const shared = {
+    legend: false,
+    width: row.widths[0] - 26,
+    height: em(170),
+    range: app.range(Math.max(...found.map(({name}) => app.runs[name].step))),
+    step: app.state.step === '' ? null : app.step,
+    onStep: app.setStep,
+    onZoom: app.zoom,
+  };
   const chart = (name, note, term, key, column, options) =>
     chartCard(
       name,
       note,
-      found.map((run) => ({name: run.label, letter: run.letter, matrix: run[key], column, colour: colour(run.name)})),
-      {
-        term,
-        legend: false,
-        width: each - 26,
-        height: em(170),
-        range: app.range(Math.max(...chosen.map((name) => app.runs[name].step))),
-        step: app.state.step === '' ? null : app.step,
-        onStep: app.setStep,
-        onZoom: app.zoom,
-        ...options,
-      },
+      found.map((run) => ({name: run.label, letter: run.letter, matrix: run[key], column, colour: run.colour})),
+      {term, ...shared, ...options},
     );
-  const lost = found.filter(({path}) => path.missing),
-    shownMetric = found.find(({path}) => !path.missing)?.path.metric;
-  const paths = found.map((run) => ({name: run.label, letter: run.letter, colour: colour(run.name), ...run.path}));
-  const log = {log: true};
-
   return h(
     'div',
-    {class: 'compare'},
-    bar,
-    h(
-      'div',
-      {class: 'columns top', style: page.style},
-      h('div', {class: 'stack'}, differences(found, colour), outcomes(app, found, colour)),
-      card(
-        term('Where the runs went', 'path'),
-        null,
-        lost.length > 0 &&
-          h(
-            'p',
-            {class: 'note'},
-            `Without a path: ${lost.map(({letter, path}) => `${letter} (${path.missing})`).join(', ')}.`,
-          ),
-        lost.length < found.length &&
-          picture(paths, {width: page.widths[1] - 26, height: em(460), metric: shownMetric}),
-      ),
-    ),
-    sweepCard(app, sweep, app.width),
-    h(
-      'div',
-      {class: 'legend lettered'},
-      found.map((run) =>
-        h('span', null, h('i', {class: 'letter', style: `--c:${colour(run.name)}`}, run.letter), run.label),
-      ),
-    ),
-    h(
-      'div',
-      {class: 'columns', style: row.style},
-      chart('Loss', 'mean of five steps', 'loss', 'loss_recent', 0),
-      chart('Output ratio', '90th percentile', 'output_ratio', 'output_ratio', 1, log),
-      chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 'delta_norm', 2, log),
-      chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 'delta_norm', 0, log),
-      chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 'relative_norm', 2, log),
-      chart('Effective rank, median', 'over adapters', 'effective_rank', 'effective_rank', 2),
-      chart('s · lr', 'first group', 'effective_lr', 'effective_lr', 0, {
-        log: found.some(({alerts}) => discarded(alerts).length > 0),
-      }),
-      chart('Learning rate', 'first group', 'lr', 'lr', 0),
-      chart('Scale s', 'median', 'scale', 'scale', 2),
-    ),
+    {class: 'columns', style: row.style},
+    chart('Loss', 'mean of five steps', 'loss', 'loss_recent', 0),
+    chart('Output ratio', '90th percentile', 'output_ratio', 'output_ratio', 1, log),
+    chart('‖ΔW‖, median', 'over adapters', 'delta_norm', 'delta_norm', 2, log),
+    chart('‖ΔW‖, largest', 'over adapters', 'delta_norm', 'delta_norm', 0, log),
+    chart('‖ΔW‖ / ‖W₀‖, median', 'over adapters', 'relative_norm', 'relative_norm', 2, log),
+    chart('Effective rank, median', 'over adapters', 'effective_rank', 'effective_rank', 2),
+    chart('s · lr', 'first group', 'effective_lr', 'effective_lr', 0, {
+      log: found.some(({alerts}) => discarded(alerts).length > 0),
+    }),
+    chart('Learning rate', 'first group', 'lr', 'lr', 0),
+    chart('Scale s', 'median', 'scale', 'scale', 2),
   );
 }
 
@@ -221,7 +235,7 @@ function suggested(sweep, run, names) {
     .sort((a, b) => names.indexOf(a) - names.indexOf(b));
 }
 
-const head = (found, colour, first) =>
+const head = (found, first) =>
   h(
     'thead',
     null,
@@ -229,9 +243,7 @@ const head = (found, colour, first) =>
       'tr',
       null,
       h('th', null, first),
-      found.map(({name, label, letter}) =>
-        h('th', {title: name}, h('i', {class: 'letter', style: `--c:${colour(name)}`}, letter), label),
-      ),
+      found.map((run) => h('th', {title: run.name}, letterOf(run), run.label)),
     ),
   );
 
@@ -243,7 +255,7 @@ const wideTable = (id, found, label, ...parts) =>
     h('table', {class: 'grid sets', id, style: `min-width:${10 + 8.5 * found.length}rem`}, parts),
   );
 
-function differences(found, colour) {
+function differences(found) {
   const keys = [...new Set(found.flatMap((run) => Object.keys(run.settings)))].filter((key) => !ELSEWHERE.test(key));
   const values = (key) => found.filter((run) => key in run.settings).map((run) => run.settings[key]);
   const differ = keys.filter((key) => new Set(values(key)).size > 1),
@@ -255,8 +267,7 @@ function differences(found, colour) {
       h('th', {scope: 'row', class: 'mono'}, middle(key)),
       found.map((run) => h('td', null, h('div', {class: 'value'}, middle(run.settings[key] ?? '–')))),
     );
-  const table = (id, rows) =>
-    wideTable(id, found, 'settings', head(found, colour, 'Setting'), h('tbody', null, rows.map(row)));
+  const table = (id, rows) => wideTable(id, found, 'settings', head(found, 'Setting'), h('tbody', null, rows.map(row)));
   return card(
     'What was set differently',
     `${keys.length - differ.length - partly.length} settings are the same`,
@@ -278,7 +289,7 @@ function differences(found, colour) {
 }
 
 /** @param {import('./app.js').App} app */
-function outcomes(app, found, colour) {
+function outcomes(app, found) {
   const lost = (matrix) => matrix?.columns > 0 && matrix.flags[(matrix.columns - 1) * matrix.n] & (NAN | INF);
   const last = (matrix, column) => matrix?.at(Infinity, column);
   /** @type {[string, (run: any) => any][]} */
@@ -323,7 +334,7 @@ function outcomes(app, found, colour) {
       'outcomes',
       found,
       'outcomes',
-      head(found, colour, 'Outcome'),
+      head(found, 'Outcome'),
       h(
         'tbody',
         null,

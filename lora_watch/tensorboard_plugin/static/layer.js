@@ -241,9 +241,7 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
 
 /** σ₁ to σ_r as points on a logarithmic scale, with a line where they were first. */
 function points(sigma, before, firstStep, W, empty) {
-  const height = em(112),
-    pad = {left: em(58), bottom: em(16), top: em(12)},
-    H = height - pad.top - pad.bottom;
+  const height = em(112);
   const root = svg('svg', {
     class: 'spectrum',
     id: 'spectrum',
@@ -263,59 +261,72 @@ function points(sigma, before, firstStep, W, empty) {
     );
     return root;
   }
-  const high = Math.log10(Math.max(...known)) + 0.1,
-    low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
-  const Y = (s) => pad.top + H - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * H;
-  const slot = (W - pad.left) / sigma.length;
-  for (const tick of logTicks(low, high, H / em(18))) {
-    root.append(
-      svg('line', {x1: pad.left, x2: W, y1: Y(tick), y2: Y(tick), class: 'grid'}),
-      svg('text', {x: pad.left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)),
-    );
-  }
+  const plane = spectrumPlane(known, sigma.length, W, height);
+  root.append(...sigmaAxis(plane));
   sigma.forEach((s, i) => {
-    const y = s > 0 ? Y(s) : pad.top + H;
-    const point = svg('circle', {
-      cx: pad.left + (i + 0.5) * slot,
-      cy: y,
-      r: Math.max(1, Math.min(4, slot / 3)),
-      class: 'sigma',
-    });
-    const cell = svg('rect', {
-      x: pad.left + i * slot,
-      width: slot,
-      y: pad.top,
-      height: H,
-      fill: 'transparent',
-      onpointermove: (event) =>
-        tip.show(
-          event,
-          `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`,
-          before?.[i] != null && `${num(before[i])} at step ${firstStep}`,
-        ),
-      onpointerleave: () => tip.hide(),
-    });
-    root.append(point, cell);
-    const every = Math.ceil(sigma.length / Math.max(1, Math.floor((W - pad.left) / em(26))));
-    if (i % every === 0)
-      root.append(svg('text', {x: pad.left + (i + 0.5) * slot, y: height - 4, 'text-anchor': 'middle'}, i + 1));
+    const then = before?.[i] != null && `${num(before[i])} at step ${firstStep}`;
+    root.append(...sigmaPoint(s, i, sigma.length, then, plane));
   });
-  root.append(
-    svg(
-      'text',
-      {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${pad.top + H / 2})rotate(-90)`},
-      'σ, log',
-    ),
-    svg('text', {class: 'axis-name', x: pad.left - 8, y: height - 4, 'text-anchor': 'end'}, 'index'),
-  );
-  if (before?.some((s) => s > 0)) {
-    root.append(
-      svg('path', {
-        class: 'then',
-        d: before.map((s, i) => (s > 0 ? `M${pad.left + i * slot} ${Y(s)}h${slot}` : '')).join(''),
-      }),
-      svg('text', {x: W, y: em(9), 'text-anchor': 'end'}, `– at step ${firstStep}`),
-    );
-  }
+  root.append(...axisNames(plane));
+  if (before?.some((s) => s > 0)) root.append(...sigmaThen(before, firstStep, plane));
   return root;
 }
+
+/** Where a singular value lies, Y(s), and how wide the slot of each is; four decades at most. */
+function spectrumPlane(known, count, right, height) {
+  const left = em(58),
+    top = em(12),
+    foot = height - em(16);
+  const high = Math.log10(Math.max(...known)) + 0.1,
+    low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
+  const Y = (s) => foot - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * (foot - top);
+  return {left, right, top, foot, height, low, high, slot: (right - left) / count, Y};
+}
+
+const sigmaAxis = ({left, right, top, foot, low, high, Y}) =>
+  logTicks(low, high, (foot - top) / em(18)).flatMap((tick) => [
+    svg('line', {x1: left, x2: right, y1: Y(tick), y2: Y(tick), class: 'grid'}),
+    svg('text', {x: left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)),
+  ]);
+
+const axisNames = ({left, top, foot, height}) => [
+  svg(
+    'text',
+    {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${(top + foot) / 2})rotate(-90)`},
+    'σ, log',
+  ),
+  svg('text', {class: 'axis-name', x: left - 8, y: height - 4, 'text-anchor': 'end'}, 'index'),
+];
+
+/** A singular value as a point, with the whole height of its slot to point at, and its number where there is room. */
+function sigmaPoint(s, i, count, then, {left, right, top, foot, height, slot, Y}) {
+  const middle = left + (i + 0.5) * slot;
+  const every = Math.ceil(count / Math.max(1, Math.floor((right - left) / em(26))));
+  return [
+    svg('circle', {
+      cx: middle,
+      cy: s > 0 ? Y(s) : foot,
+      r: Math.max(1, Math.min(4, slot / 3)),
+      class: 'sigma',
+    }),
+    svg('rect', {
+      x: left + i * slot,
+      width: slot,
+      y: top,
+      height: foot - top,
+      fill: 'transparent',
+      onpointermove: (event) => tip.show(event, `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`, then),
+      onpointerleave: () => tip.hide(),
+    }),
+    ...(i % every === 0 ? [svg('text', {x: middle, y: height - 4, 'text-anchor': 'middle'}, i + 1)] : []),
+  ];
+}
+
+/** Where the singular values were at the first step. */
+const sigmaThen = (before, firstStep, {left, right, slot, Y}) => [
+  svg('path', {
+    class: 'then',
+    d: before.map((s, i) => (s > 0 ? `M${left + i * slot} ${Y(s)}h${slot}` : '')).join(''),
+  }),
+  svg('text', {x: right, y: em(9), 'text-anchor': 'end'}, `– at step ${firstStep}`),
+];

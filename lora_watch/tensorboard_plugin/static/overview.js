@@ -32,47 +32,21 @@ export function verdict(first, zone, missing) {
 export async function draw(app) {
   const {alerts, step, state} = app;
   const whole = {max_cols: 600},
-    window = app.window(600);
-  const [path, ending, spread, drawn, loss, expected, effective, ...series] = await Promise.all([
+    zoomed = app.window(600);
+  const [path, ending, spread, size, known, charted] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step),
     sizeOf(app, whole),
-    sizeOf(app, window),
-    ...['loss', 'loss_expected', 'effective_lr'].map((name) => app.series(name, window)),
-    ...['loss', 'loss_start', 'loss_recent', 'effective_lr', 'overhead', 'zone'].map((name) => app.series(name, whole)),
+    sizeOf(app, zoomed),
+    seriesOf(app, ['loss', 'loss_start', 'loss_recent', 'effective_lr', 'overhead', 'zone'], whole),
+    seriesOf(app, ['loss', 'loss_expected', 'effective_lr'], zoomed),
   ]);
-  const known = Object.fromEntries(
-    ['loss', 'start', 'recent', 'effective', 'overhead', 'zone'].map((k, i) => [k, series[i]]),
-  );
   const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
   const first = ending.first == null ? null : alerts[ending.first];
   const says = verdict(first, zoneAt(app.schema, known.zone, step), path.missing);
-
-  const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
   const page = split(app.width, [43, 57]),
-    [left, right] = page.widths,
-    pair = split(right, [1, 1], 16, 520);
-  const go = {step, onStep: app.setStep, onZoom: app.zoom, range: app.range(), discarded: discarded(alerts)};
-  const begun = app.lastStep > 0;
-  const small = {
-    ...go,
-    empty: begun ? 'not logged in this run' : path.missing,
-    width: pair.widths[0] - 26,
-    height: em(190),
-  };
-  const lossLines = [
-    {name: 'loss', matrix: loss, colour: 'var(--c1)'},
-    {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
-  ];
-  const sizeLines = ['max', 'p90', 'median'].map((name, column) => ({
-    name,
-    column,
-    matrix: drawn,
-    colour: `var(--c${[2, 1, 3][column]})`,
-    thin: column !== 1,
-  }));
-
+    [left, right] = page.widths;
   return h(
     'div',
     {class: 'overview'},
@@ -92,37 +66,14 @@ export async function draw(app) {
           onStep: app.setStep,
         }),
       ),
-      h(
-        'div',
-        {class: 'stack'},
-        chartCard('Loss', null, lossLines, {
-          ...go,
-          term: 'loss',
-          width: right - 26,
-          height: em(212),
-          alerts: alerts.filter((alert) => alert.step > 0),
-          onAlert: (alert) => app.openAlert(alert, 'alerts'),
-          empty: begun ? 'the loss is unknown in this run' : path.missing,
-        }),
-        h(
-          'div',
-          {class: 'columns', style: pair.style},
-          chartCard(name, 'over adapters', drawn && begun ? sizeLines : [], {...small, term: path.metric, log: true}),
-          chartCard('s · lr', 'per group', begun ? groupLines(effective) : [], {
-            ...small,
-            term: 'effective_lr',
-            zero: true,
-            log: go.discarded.length > 0, // what was thrown away has often ten times the rate
-          }),
-        ),
-      ),
+      charts(app, {...charted, size}, path, right),
     ),
     h(
       'div',
       {class: 'columns', style: page.style},
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
       card(
-        `Largest ${name === 'Output ratio' ? 'output ratios' : 'adapters'}`,
+        `Largest ${path.metric === 'output_ratio' ? 'output ratios' : 'adapters'}`,
         measured == null ? null : `at step ${measured}, log scale`,
         largest(app, worstOf),
       ),
@@ -130,6 +81,68 @@ export async function draw(app) {
     foundCard(app, app.width),
   );
 }
+
+/** Series of the run by their names; null for one that it has not. */
+async function seriesOf(app, names, window) {
+  const series = await Promise.all(names.map((name) => app.series(name, window)));
+  return Object.fromEntries(names.map((name, i) => [name, series[i]]));
+}
+
+/**
+ * The loss, the size of the adapters and s · lr, over the steps that are zoomed into.
+ * @param {import('./app.js').App} app
+ * @param {Record<string, any>} charted
+ */
+function charts(app, {loss, loss_expected: expected, effective_lr: effective, size}, path, width) {
+  const begun = app.lastStep > 0,
+    stretches = discarded(app.alerts),
+    pair = split(width, [1, 1], 16, 520);
+  const shared = {step: app.step, onStep: app.setStep, onZoom: app.zoom, range: app.range(), discarded: stretches};
+  const small = {
+    ...shared,
+    empty: begun ? 'not logged in this run' : path.missing,
+    width: pair.widths[0] - 26,
+    height: em(190),
+  };
+  const lossLines = [
+    {name: 'loss', matrix: loss, colour: 'var(--c1)'},
+    {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
+  ];
+  const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
+  return h(
+    'div',
+    {class: 'stack'},
+    chartCard('Loss', null, lossLines, {
+      ...shared,
+      term: 'loss',
+      width: width - 26,
+      height: em(212),
+      alerts: app.alerts.filter((alert) => alert.step > 0),
+      onAlert: (alert) => app.openAlert(alert, 'alerts'),
+      empty: begun ? 'the loss is unknown in this run' : path.missing,
+    }),
+    h(
+      'div',
+      {class: 'columns', style: pair.style},
+      chartCard(name, 'over adapters', size && begun ? sizeLines(size) : [], {...small, term: path.metric, log: true}),
+      chartCard('s · lr', 'per group', begun ? groupLines(effective) : [], {
+        ...small,
+        term: 'effective_lr',
+        zero: true,
+        log: stretches.length > 0, // what was thrown away has often ten times the rate
+      }),
+    ),
+  );
+}
+
+const sizeLines = (matrix) =>
+  ['max', 'p90', 'median'].map((name, column) => ({
+    name,
+    column,
+    matrix,
+    colour: `var(--c${[2, 1, 3][column]})`,
+    thin: column !== 1,
+  }));
 
 /** What the colours of the path mean: the zones that it passes, in their order. */
 function zoneLegend(points) {
@@ -260,7 +273,7 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, start, recent, effective, overhead} = known;
+  const {loss, loss_start: start, loss_recent: recent, effective_lr: effective, overhead} = known;
   const {schema, adapters, step} = app;
   const gain = 1 - recent?.at(step) / start?.at(step),
     size = spread?.at(step, 1),

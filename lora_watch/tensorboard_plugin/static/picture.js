@@ -85,11 +85,21 @@ export function smooth(points) {
 }
 
 /** On which side of a point of the path there is `room` for words, -1 or 1, and how far down: away from the path. */
-function clearOf(path, p, room, X, Y, left, right) {
+function clearOf(path, p, room, {X, Y, left, right}) {
   const x = X(p.gain),
     y = Y(p.ratio);
-  const line = path.flatMap((q, i) => {
-    // as it is drawn, also between two points that are far apart
+  const near = pixelsOf(path, X, Y).filter((q) => Math.abs(q.y - y) < em(14));
+  const crowded = (side) => near.filter((q) => (q.x - x) * side > 2 && (q.x - x) * side < room).length;
+  const fits = (side) => (side > 0 ? x + room < right : x - room > left);
+  const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
+  if (!crowded(side)) return [side, 0];
+  const drops = near.filter((q) => (q.x - x) * side > 2).map((q) => q.y - y);
+  return [side, drops.reduce((a, b) => a + b, 0) > 0 ? -em(11) : em(11)];
+}
+
+/** A path as it is drawn, every six pixels, also between two points that are far apart. */
+const pixelsOf = (path, X, Y) =>
+  path.flatMap((q, i) => {
     const before = path[i - 1] ?? q,
       from = {x: X(before.gain), y: Y(before.ratio)},
       to = {x: X(q.gain), y: Y(q.ratio)};
@@ -99,14 +109,6 @@ function clearOf(path, p, room, X, Y, left, right) {
       y: from.y + ((to.y - from.y) * (k + 1)) / steps,
     }));
   });
-  const near = line.filter((q) => Math.abs(q.y - y) < em(14));
-  const crowded = (side) => near.filter((q) => (q.x - x) * side > 2 && (q.x - x) * side < room).length;
-  const fits = (side) => (side > 0 ? x + room < right : x - room > left);
-  const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
-  if (!crowded(side)) return [side, 0];
-  const drops = near.filter((q) => (q.x - x) * side > 2).map((q) => q.y - y);
-  return [side, drops.reduce((a, b) => a + b, 0) > 0 ? -em(11) : em(11)];
-}
 
 /**
  * paths: [{name, letter, colour, points, broken, missing}], with letters at the ends where there are several; options:
@@ -114,25 +116,14 @@ function clearOf(path, p, room, X, Y, left, right) {
  */
 export function picture(paths, options) {
   const {width, height, metric, step, onStep} = options;
-  const pad = {left: em(56), right: em(20), top: em(12), bottom: em(40)};
-  const W = width - pad.left - pad.right,
-    H = height - pad.top - pad.bottom;
-  const smoothed = paths.map((path) => smooth(path.points)),
-    strayed = paths.map(({strays = []}) => strays.map(smooth));
-  const shown = [...smoothed, ...strayed.flat()].flat();
-  const gains = shown.map((p) => p.gain),
-    sizes = shown.map((p) => Math.log10(p.ratio));
-  const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
-    x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
-  const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
-    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1])) + 0.3);
-  const X = (gain) => pad.left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * W;
-  const Y = (ratio) => pad.top + H - ((Math.max(y0, Math.min(y1, Math.log10(ratio))) - y0) / (y1 - y0)) * H;
-  const top = pad.top,
-    bottom = pad.top + H,
-    left = pad.left,
-    right = pad.left + W,
-    name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
+  const name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
+  const traces = paths.map((path) => ({
+    ...path,
+    smoothed: smooth(path.points),
+    strayed: (path.strays ?? []).map(smooth),
+  }));
+  const shown = traces.flatMap(({smoothed, strayed}) => [smoothed, ...strayed].flat());
+  const plane = planeOf(shown, width, height);
   const root = svg('svg', {
     class: 'picture',
     width,
@@ -141,106 +132,150 @@ export function picture(paths, options) {
     role: 'img',
     'aria-label': `${name} against improvement of the loss`,
   });
-  root.append(svg('rect', {x: left, y: top, width: W, height: H, class: 'frame'}));
-  for (const value of logTicks(y0, y1))
-    root.append(
+  root.append(...frame(plane, name, height));
+  if (paths.length === 1 && paths[0].missing) root.append(empty(plane, paths[0].missing));
+  for (const trace of traces.filter(({smoothed}) => smoothed.length))
+    root.append(...lines(trace, plane), ...dots(trace, plane, step, paths.length === 1));
+  root.append(...letters(traces, plane));
+  listen(root, traces, plane, name, onStep);
+  return root;
+}
+
+/** Where a gain and a ratio lie in the picture: X(gain) and Y(ratio), within its edges. */
+function planeOf(shown, width, height) {
+  const left = em(56),
+    right = width - em(20),
+    top = em(12),
+    bottom = height - em(40);
+  const gains = shown.map((p) => p.gain),
+    sizes = shown.map((p) => Math.log10(p.ratio));
+  const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
+    x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
+  const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
+    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1])) + 0.3);
+  const X = (gain) => left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * (right - left);
+  const Y = (ratio) => bottom - ((Math.max(y0, Math.min(y1, Math.log10(ratio))) - y0) / (y1 - y0)) * (bottom - top);
+  return {left, right, top, bottom, x0, x1, y0, y1, X, Y};
+}
+
+/** The frame, its grid and both axes with their numbers and names. */
+function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
+  const W = right - left;
+  const turned = `translate(${em(12)},${(top + bottom) / 2})rotate(-90)`;
+  return [
+    svg('rect', {x: left, y: top, width: W, height: bottom - top, class: 'frame'}),
+    ...logTicks(y0, y1).flatMap((value) => [
       svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
       svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
-    );
-  for (const value of ticks(x0, x1, Math.max(4, W / em(70))))
-    root.append(svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)));
-  root.append(
+    ]),
+    ...ticks(x0, x1, Math.max(4, W / em(70))).map((value) =>
+      svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)),
+    ),
     svg('line', {x1: X(0), x2: X(0), y1: top, y2: bottom, class: 'axis'}),
     svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'gain: loss below its start →'),
-    svg(
-      'text',
-      {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(12)},${(top + bottom) / 2})rotate(-90)`},
-      `${name}, p90, log`,
-    ),
+    svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, p90, log`),
+  ];
+}
+
+const empty = ({left, right, top, bottom}, missing) =>
+  svg(
+    'text',
+    {x: (left + right) / 2, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'empty'},
+    isWithoutStep(missing) ? missing : `no path: ${missing}`,
   );
-  if (paths.length === 1 && paths[0].missing)
-    root.append(
-      svg(
-        'text',
-        {x: (left + right) / 2, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'empty'},
-        isWithoutStep(paths[0].missing) ? paths[0].missing : `no path: ${paths[0].missing}`,
-      ),
-    );
+
+/** A path: its points, what was discarded, its running mean; without a letter it has the colours of its zones. */
+function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {
   const at = (p) => `${X(p.gain).toFixed(1)} ${Y(p.ratio).toFixed(1)}`;
-  for (const [which, {colour, letter, points, broken}] of paths.entries()) {
-    const path = smoothed[which];
-    if (!path.length) continue;
-    root.append(
-      svg('path', {class: 'trace-raw', style: `stroke:${colour}`, d: points.map((p) => `M${at(p)}h.01`).join('')}),
+  const along = (some) => some.map((p, i) => `${i ? 'L' : 'M'}${at(p)}`).join('');
+  const d = along(smoothed),
+    style = `stroke:${colour}`;
+  const zoned = ({zone}, i) =>
+    zone &&
+    i &&
+    svg('path', {
+      d: `M${at(smoothed[i - 1])}L${at(smoothed[i])}`,
+      class: `trace zone ${zone.kind}`,
+      style: `stroke:var(--${zone.colour})`,
+    });
+  return [
+    svg('path', {class: 'trace-raw', style, d: points.map((p) => `M${at(p)}h.01`).join('')}),
+    ...strayed.map((stray) =>
+      svg(
+        'path',
+        {d: along(stray), class: 'trace stray', style},
+        svg('title', null, `steps ${stray[0]?.step} to ${stray.at(-1)?.step}, discarded`),
+      ),
+    ),
+    svg('path', {d, class: 'trace-halo'}),
+    svg('path', {d, class: 'trace', style}),
+    ...(letter ? [] : smoothed.map(zoned).filter(Boolean)),
+  ];
+}
+
+/** Steps along a path: some between its ends where it is alone, the start, the end, and the one that is looked at. */
+function dots({colour, letter, broken, smoothed: path}, plane, step, isAlone) {
+  const dot = (p, r, cls, text) => {
+    const {X, Y} = plane;
+    const [side, drop] = clearOf(path, p, em(14) + (text?.length ?? 0) * em(7), plane);
+    return svg(
+      'g',
+      {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
+      svg('circle', {r: em(r)}),
+      text && svg('text', {x: side * em(r + 5), y: em(4) + drop, 'text-anchor': side < 0 ? 'end' : 'start'}, text),
     );
-    const along = (some) => some.map((p, i) => `${i ? 'L' : 'M'}${at(p)}`).join('');
-    for (const stray of strayed[which])
-      root.append(
-        svg(
-          'path',
-          {d: along(stray), class: 'trace stray', style: `stroke:${colour}`},
-          svg('title', null, `steps ${stray[0]?.step} to ${stray.at(-1)?.step}, discarded`),
-        ),
-      );
-    const d = along(path);
-    root.append(svg('path', {d, class: 'trace-halo'}), svg('path', {d, class: 'trace', style: `stroke:${colour}`}));
-    if (!letter)
-      for (const [i, {zone}] of path.entries())
-        if (zone && i)
-          root.append(
-            svg('path', {
-              d: `M${at(path[i - 1])}L${at(path[i])}`,
-              class: `trace zone ${zone.kind}`,
-              style: `stroke:var(--${zone.colour})`,
-            }),
-          );
-    const dot = (p, r, cls, text) => {
-      const [side, drop] = clearOf(path, p, em(14) + (text?.length ?? 0) * em(7), X, Y, left, right);
-      return svg(
-        'g',
-        {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
-        svg('circle', {r: em(r)}),
-        text && svg('text', {x: side * em(r + 5), y: em(4) + drop, 'text-anchor': side < 0 ? 'end' : 'start'}, text),
-      );
-    };
-    const end = path[path.length - 1],
-      taken = [path[0], end];
-    for (const share of paths.length > 1 || path.length < 12 ? [] : [0.1, 0.25, 0.5, 0.75]) {
-      const p = path[Math.round((path.length - 1) * share)];
-      if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.ratio) - Y(p.ratio)) < em(44))) continue;
-      taken.push(p);
-      root.append(dot(p, 2.6, 'stop', `step ${p.step}`));
-    }
-    if (path.length > 1) root.append(dot(path[0], 3.5, 'begin', letter ? null : 'start'));
-    const gone = broken > end.step;
-    if (!letter) root.append(dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`));
-    const now = step == null ? null : path.findLast((p) => p.step <= step);
-    if (now && now !== end) root.append(dot(now, 5, 'now', `step ${step}`));
+  };
+  const end = path[path.length - 1],
+    gone = broken > end.step,
+    now = step == null ? null : path.findLast((p) => p.step <= step);
+  return [
+    ...(isAlone ? stops(path, plane) : []).map((p) => dot(p, 2.6, 'stop', `step ${p.step}`)),
+    path.length > 1 && dot(path[0], 3.5, 'begin', letter ? null : 'start'),
+    !letter && dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`),
+    now && now !== end && dot(now, 5, 'now', `step ${step}`),
+  ].filter(Boolean);
+}
+
+/** Some points of a long path that are not too near to one another and to its ends. */
+function stops(path, {X, Y}) {
+  const taken = [path[0], path[path.length - 1]];
+  if (path.length < 12) return [];
+  for (const share of [0.1, 0.25, 0.5, 0.75]) {
+    const p = path[Math.round((path.length - 1) * share)];
+    if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.ratio) - Y(p.ratio)) < em(44))) continue;
+    taken.push(p);
   }
-  const ends = []; // letters, moved apart where they would meet
-  for (const [which, {colour, letter}] of paths.entries()) {
-    const end = letter && smoothed[which].at(-1);
-    if (!end) continue;
-    const x = X(end.gain),
-      r = em(8);
+  return taken.slice(2);
+}
+
+/** The letters at the ends of paths, moved apart where they would meet. */
+function letters(traces, {X, Y}) {
+  const ends = [],
+    r = em(8);
+  return traces.flatMap(({colour, letter, smoothed}) => {
+    const end = letter && smoothed.at(-1);
+    if (!end) return [];
+    const x = X(end.gain);
     let y = Y(end.ratio);
     while (ends.some((other) => Math.hypot(other.x - x, other.y - y) < 2 * r)) y += 2;
     ends.push({x, y});
-    if (y !== Y(end.ratio))
-      root.append(svg('path', {class: 'line', style: `stroke:${colour}`, d: `M${x} ${Y(end.ratio)}V${y}`}));
-    root.append(
-      svg(
-        'g',
-        {class: 'lettered', style: `--c:${colour}`, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`},
-        svg('circle', {r}),
-        svg('text', {y: em(4), 'text-anchor': 'middle'}, letter),
-      ),
+    const stem = svg('path', {class: 'line', style: `stroke:${colour}`, d: `M${x} ${Y(end.ratio)}V${y}`});
+    const mark = svg(
+      'g',
+      {class: 'lettered', style: `--c:${colour}`, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`},
+      svg('circle', {r}),
+      svg('text', {y: em(4), 'text-anchor': 'middle'}, letter),
     );
-  }
+    return y === Y(end.ratio) ? [mark] : [stem, mark];
+  });
+}
+
+/** A pointer shows the step that it is near to, a click chooses it. */
+function listen(root, traces, {X, Y}, name, onStep) {
   const nearest = (event) => {
     const box = root.getBoundingClientRect();
     const distance = (p) => Math.hypot(X(p.gain) - (event.clientX - box.left), Y(p.ratio) - (event.clientY - box.top));
-    const all = smoothed.flatMap((path, which) => path.map((p) => ({...p, name: paths[which].name, far: distance(p)})));
+    const all = traces.flatMap((trace) => trace.smoothed.map((p) => ({...p, name: trace.name, far: distance(p)})));
     const best = all.reduce((a, b) => (b.far < a.far ? b : a), {far: 30});
     return 'step' in best ? best : null;
   };
@@ -249,7 +284,7 @@ export function picture(paths, options) {
     if (!p) return tip.hide();
     tip.show(
       event,
-      paths.length > 1 && h('b', null, p.name),
+      traces.length > 1 && h('b', null, p.name),
       `step ${p.step}: ${p.zone?.head.toLowerCase() ?? 'zone not recorded'}`,
       `${name} ${num(p.ratio)}`,
       `gain ${percent(p.gain)}`,
@@ -260,5 +295,4 @@ export function picture(paths, options) {
     const p = nearest(event);
     if (p && onStep) onStep(p.step);
   });
-  return root;
 }

@@ -67,97 +67,105 @@ const colourOf = (i) => `var(--c${1 + (i % 6)})`;
 
 /** @param {import('./app.js').App} app */
 function plot(app, comparison, curves, along, width) {
-  const PAD = {left: em(52), right: em(16), top: em(14), bottom: em(38)},
-    height = em(230),
-    W = width - PAD.left - PAD.right,
-    H = height - PAD.top - PAD.bottom,
-    foot = PAD.top + H;
-  const place = (i) => Math.log2(comparison.configurations[i][along === 'r' ? 'r' : 'scale']);
-  const runs = (i) =>
-    comparison.configurations[i].runs.filter(
-      (run) => run.left_out == null && Number.isFinite(run.quality[comparison.metric]),
-    );
-  const values = curves.flatMap((curve) =>
-    curve.configurations.flatMap((i) => runs(i).map((run) => run.quality[comparison.metric])),
-  );
-  const places = [...new Set(curves.flatMap((curve) => curve.configurations.map(place)))].sort((a, b) => a - b);
-  const [low, high] = [Math.min(...values), Math.max(...values)],
-    room = (high - low) * 0.1 || Math.abs(high) * 0.1 || 1;
-  const [x0, x1, y0, y1] = [places[0] - 0.25, places.at(-1) + 0.25, low - room, high + room];
-  const X = (x) => PAD.left + ((x - x0) / (x1 - x0)) * W,
-    Y = (y) => foot - ((y - y0) / (y1 - y0)) * H;
+  const plane = planeOf(comparison, curves, along, width);
   const root = svg('svg', {
     class: 'chart',
     width,
-    height,
+    height: plane.height,
     role: 'group',
     'aria-label': `${comparison.metric} against ${along === 'r' ? 'rank' : 'scale'}`,
   });
-  for (const value of ticks(y0, y1, H / em(34))) {
-    root.append(
-      svg('line', {x1: PAD.left, x2: width - PAD.right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: PAD.left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
-    );
-  }
-  for (const x of places) root.append(svg('text', {x: X(x), y: foot + em(15), 'text-anchor': 'middle'}, num(2 ** x)));
-  root.append(
-    svg(
-      'text',
-      {x: PAD.left + W / 2, y: height - 6, 'text-anchor': 'middle', class: 'axis-name'},
-      along === 'r' ? 'rank r' : 'scale s',
-    ),
-  );
+  root.append(...grid(plane, along));
   curves.forEach((curve, k) => {
-    const colour = colourOf(k),
-      mean = (i) => comparison.configurations[i].mean;
-    if (curve.plateau != null) {
-      const from = X(place(curve.plateau)),
-        to = X(place(curve.configurations.at(-1)));
-      root.append(
-        svg('rect', {class: 'plateau', x: from, y: PAD.top, width: to - from, height: H, style: `fill:${colour}`}),
-        svg('text', {x: (from + to) / 2, y: foot - 6, 'text-anchor': 'middle'}, curve.turns ? 'no gain' : 'plateau'),
-      );
-    }
     root.append(
-      svg('path', {
-        class: 'line',
-        style: `stroke:${colour}`,
-        d: curve.configurations
-          .map((i, n) => `${n ? 'L' : 'M'}${X(place(i)).toFixed(1)} ${Y(mean(i)).toFixed(1)}`)
-          .join(''),
-      }),
-      svg('circle', {
-        class: 'chosen',
-        cx: X(place(curve.chosen)),
-        cy: Y(mean(curve.chosen)),
-        r: 9,
-        style: `stroke:${colour}`,
-      }),
+      ...plateau(curve, plane, colourOf(k)),
+      ...means(comparison, curve, plane, colourOf(k)),
+      ...curve.configurations.flatMap((i) => dots(app, comparison, i, plane, colourOf(k))),
     );
-    for (const i of curve.configurations) {
-      for (const run of runs(i)) {
-        const open = () => run.name in app.runs && app.set({run: run.name, adapter: '', step: '', view: 'overview'});
-        root.append(
-          svg('circle', {
-            class: 'dot',
-            cx: X(place(i)),
-            cy: Y(run.quality[comparison.metric]),
-            r: 4,
-            style: `fill:${colour}`,
-            'aria-label': run.name,
-            ...pressable(open),
-            onpointermove: (event) =>
-              tip.show(
-                event,
-                h('b', null, run.name),
-                `${comparison.metric} ${num(run.quality[comparison.metric])}`,
-                settingOf(comparison.configurations[i], run.seed),
-              ),
-            onpointerleave: () => tip.hide(),
-          }),
-        );
-      }
-    }
   });
   return root;
+}
+
+/** The runs of a configuration that its mean is of. */
+const judged = ({configurations, metric}, i) =>
+  configurations[i].runs.filter((run) => run.left_out == null && Number.isFinite(run.quality[metric]));
+
+/** Where a configuration and a quality lie: X(place(i)) and Y(quality), within the edges; a doubling is one wide. */
+function planeOf(comparison, curves, along, width) {
+  const height = em(230),
+    left = em(52),
+    right = width - em(16),
+    top = em(14),
+    foot = height - em(38);
+  const place = (i) => Math.log2(comparison.configurations[i][along === 'r' ? 'r' : 'scale']);
+  const used = curves.flatMap((curve) => curve.configurations);
+  const values = used.flatMap((i) => judged(comparison, i).map((run) => run.quality[comparison.metric]));
+  const places = [...new Set(used.map(place))].sort((a, b) => a - b);
+  const [lowest, highest] = [Math.min(...values), Math.max(...values)],
+    room = (highest - lowest) * 0.1 || Math.abs(highest) * 0.1 || 1;
+  const [x0, x1, low, high] = [places[0] - 0.25, places.at(-1) + 0.25, lowest - room, highest + room];
+  const X = (x) => left + ((x - x0) / (x1 - x0)) * (right - left),
+    Y = (y) => foot - ((y - low) / (high - low)) * (foot - top);
+  return {height, left, right, top, foot, places, low, high, place, X, Y};
+}
+
+/** Lines and numbers of the quality, numbers and the name of what it is drawn against. */
+function grid({height, left, right, top, foot, places, low, high, X, Y}, along) {
+  const name = {x: (left + right) / 2, y: height - 6, 'text-anchor': 'middle', class: 'axis-name'};
+  return [
+    ...ticks(low, high, (foot - top) / em(34)).flatMap((value) => [
+      svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
+      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
+    ]),
+    ...places.map((x) => svg('text', {x: X(x), y: foot + em(15), 'text-anchor': 'middle'}, num(2 ** x))),
+    svg('text', name, along === 'r' ? 'rank r' : 'scale s'),
+  ];
+}
+
+/** Where a larger rank, or scale, no longer pays. */
+function plateau(curve, {top, foot, place, X}, colour) {
+  if (curve.plateau == null) return [];
+  const from = X(place(curve.plateau)),
+    to = X(place(curve.configurations.at(-1)));
+  return [
+    svg('rect', {class: 'plateau', x: from, y: top, width: to - from, height: foot - top, style: `fill:${colour}`}),
+    svg('text', {x: (from + to) / 2, y: foot - 6, 'text-anchor': 'middle'}, curve.turns ? 'no gain' : 'plateau'),
+  ];
+}
+
+/** The line through the means of a curve, and a ring around the one that is chosen. */
+function means({configurations}, curve, {place, X, Y}, colour) {
+  const mean = (i) => Y(configurations[i].mean);
+  const d = curve.configurations
+    .map((i, n) => `${n ? 'L' : 'M'}${X(place(i)).toFixed(1)} ${mean(i).toFixed(1)}`)
+    .join('');
+  const ring = {cx: X(place(curve.chosen)), cy: mean(curve.chosen), r: 9};
+  return [
+    svg('path', {class: 'line', style: `stroke:${colour}`, d}),
+    svg('circle', {class: 'chosen', ...ring, style: `stroke:${colour}`}),
+  ];
+}
+
+/**
+ * The runs of a configuration; a press on one opens it.
+ * @param {import('./app.js').App} app
+ */
+function dots(app, comparison, i, {place, X, Y}, colour) {
+  const {metric, configurations} = comparison;
+  return judged(comparison, i).map((run) => {
+    const open = () => run.name in app.runs && app.set({run: run.name, adapter: '', step: '', view: 'overview'});
+    const quality = run.quality[metric];
+    return svg('circle', {
+      class: 'dot',
+      cx: X(place(i)),
+      cy: Y(quality),
+      r: 4,
+      style: `fill:${colour}`,
+      'aria-label': run.name,
+      ...pressable(open),
+      onpointermove: (event) =>
+        tip.show(event, h('b', null, run.name), `${metric} ${num(quality)}`, settingOf(configurations[i], run.seed)),
+      onpointerleave: () => tip.hide(),
+    });
+  });
 }
