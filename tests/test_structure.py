@@ -16,6 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_watch"
 MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES, MOST_ROOMS = 450, 250, 120, 400, 22
+MOST_FUNCTION_LINES = 80
 
 
 def name_of(path: Path) -> str:
@@ -50,6 +51,23 @@ def test_no_class_is_large():
         if isinstance(node, ast.ClassDef)
     ]
     assert {name for name, lines in classes if lines >= MOST_CLASS_LINES} == set()
+
+
+def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Without the docstring, and without the signature: a command's is as long as its options need."""
+    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
+    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+
+
+def test_no_function_is_long():
+    bodies = [
+        (f"{name_of(path)}: {node.name}", lines_of_body(node))
+        for path in sources()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    ]
+    assert len(bodies) > 1000
+    assert {name for name, lines in bodies if lines > MOST_FUNCTION_LINES} == set()
 
 
 def test_no_script_or_sheet_of_the_tab_is_wide_or_long():
