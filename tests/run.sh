@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs all that the tests need and runs every check; the last line is pytest's. Needs Python 3.10+ and git alone.
 #
-#   sh tests/run.sh                          everything, several tests at a time
+#   sh tests/run.sh                          all but the thorough tests, several at a time
+#   sh tests/run.sh -m ''                    all of them
 #   sh tests/run.sh tests/test_cli.py -x     arguments go to pytest
 #   sh tests/run.sh -n 0 --pdb               one at a time, in one process
 #

@@ -191,6 +191,7 @@ print(sorted(path.name for path in (Path(plugin.__file__).parent / "static").ite
     assert done.stdout.strip() == str(sorted(path.name for path in static.iterdir())), done.stderr
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(os.name == "nt", reason="POSIX layout of an environment")
 def test_types_are_seen_from_outside(installed: Path, tmp_path: Path):
     pytest.importorskip("pyright")

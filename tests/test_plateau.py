@@ -86,6 +86,7 @@ PLAN = Plan(1e-3, scales=())
 STEP = {8: 0, 16: 1, 32: 2, 64: 3, 128: 4}
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("noise", [0.002, 0.01])
 def test_a_curve_that_always_pays_is_rarely_stopped(noise: float) -> None:
     """The hardest case: each step gains exactly what it is worth. One stop in twenty steps is what is allowed."""

@@ -95,6 +95,7 @@ def test_an_error_of_the_training_itself_is_left_as_it_is() -> None:
         raise ZeroDivisionError
 
 
+@pytest.mark.thorough
 def test_what_pytest_shows(python: Python, tmp_path: Path) -> None:
     (tmp_path / "test_ours.py").write_text(
         "from lora_watch.testing import stays_healthy\n"

@@ -21,8 +21,9 @@ pytestmark = pytest.mark.skipif(strict.why_not() is not None, reason=str(strict.
 @pytest.mark.parametrize(
     ("paths", "refuses"),
     [
-        pytest.param(("tests/device", LATE, OPERATIONS, *NORMS), "", id="all-dtypes"),
-        pytest.param(("tests/device/test_norms.py", LATE, *NORMS), "float64", id="no-float64"),
+        pytest.param(("tests/device", LATE), "", id="all-dtypes"),
+        pytest.param(("tests/device/test_norms.py", *NORMS), "float64", id="no-float64"),
+        pytest.param((OPERATIONS, *NORMS), "", id="operations", marks=pytest.mark.thorough),
     ],
 )
 def test_on_the_strict_device(paths: tuple[str, ...], refuses: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import os
 import re
 from collections.abc import Iterator
@@ -36,7 +38,13 @@ def kernel(tmp_path_factory: pytest.TempPathFactory, unpacked: Path) -> Iterator
     manager.shutdown_kernel(now=True)
 
 
-@each
+QUICK = ("1_first_run", "5_reading_spectra")
+some = [
+    pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.thorough, id=path.stem) for path in NOTEBOOKS
+]
+
+
+@pytest.mark.parametrize("path", some)
 def test_it_runs(path: Path, tmp_path: Path, kernel: KernelManager):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f -s\n%cd -q {tmp_path}"))
@@ -60,3 +68,14 @@ def _text(output: nbformat.NotebookNode) -> str:
     """All of an output that is text; a picture is none."""
     shown = [part for kind, part in output.get("data", {}).items() if kind.startswith("text/")]
     return "\n".join([output.get("text", ""), *shown])
+
+
+@each
+def test_its_imports_are_there(path: Path):
+    for cell in nbformat.read(path, as_version=4).cells:
+        if cell.cell_type == "code":
+            lines = [line for line in cell.source.splitlines() if not line.startswith("%")]
+            for node in ast.walk(ast.parse("\n".join(lines))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("lora_watch"):
+                    module = importlib.import_module(str(node.module))
+                    assert all(hasattr(module, alias.name) for alias in node.names)

@@ -318,6 +318,7 @@ def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
     assert episodes.alerts[0].settings
 
 
+@pytest.mark.thorough
 def test_all_alerts_of_a_run_advise_the_same_and_it_cures() -> None:
     failing = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
     settings = {alert.rule: alert.settings for alert in failing.alerts if alert.settings}

@@ -185,6 +185,7 @@ def test_loss_not_decreasing_is_left_to_the_rule_that_knows_why() -> None:
     assert ids(run(steps=40, lr=1e-5)) == ["LW104"]
 
 
+@pytest.mark.thorough
 def test_the_trend_of_a_long_run_is_kept_in_bounded_space() -> None:
     rule = LossNotDecreasing(fall=10.0)  # no noise hides a fall: the trend alone decides
     monitor = run(steps=210, per_device_train_batch_size=1, rules=[rule])

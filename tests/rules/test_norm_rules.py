@@ -105,6 +105,7 @@ def test_norm_explosion_and_runaway_are_silent_on_runs_that_learn(
     assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
 
 
+@pytest.mark.thorough
 def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
     def compiled(alpha: float, lr: float) -> Monitor:
         model = lora(tiny_model(), alpha=alpha)

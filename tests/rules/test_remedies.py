@@ -59,10 +59,10 @@ def test_a_rate_goes_up_as_far_as_what_was_measured_allows(reach: float, step: f
     ("rule", "alpha", "lr", "optim"),
     [
         ("LW102", 64, 2e-2, "adamw_torch"),
-        ("LW102", 128, 5e-2, "adamw_torch"),
-        ("LW104", 16, 1e-5, "adamw_torch"),
+        pytest.param("LW102", 128, 5e-2, "adamw_torch", marks=pytest.mark.thorough),
+        pytest.param("LW104", 16, 1e-5, "adamw_torch", marks=pytest.mark.thorough),
         ("LW102", 16, 50.0, "sgd"),
-        ("LW102", 256, 10.0, "sgd"),
+        pytest.param("LW102", 256, 10.0, "sgd", marks=pytest.mark.thorough),
     ],
 )
 def test_the_advice_cures(rule: str, alpha: float, lr: float, optim: str) -> None:

@@ -47,6 +47,7 @@ def test_a_resumed_run_raises_the_same_alerts(fault: str, begins: int, rule: str
     assert resumed == alerts
 
 
+@pytest.mark.thorough
 def test_a_resumed_run_ends_with_the_same_word() -> None:
     trainer, alerts = monitored(None, lr=1e-6)
     assert [alert["rule"] for alert in alerts] == ["LW206"]

@@ -67,6 +67,7 @@ def report_in(folder: Path, name: str = "report.json") -> dict[str, Any]:
     return report
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no locks")
 def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     out, signs = tmp_path / "out", tmp_path / "signs"

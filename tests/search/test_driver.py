@@ -71,6 +71,7 @@ def completed(storage: Path) -> list[str]:
 # -- interrupted, shared -----------------------------------------------------------------------------------------------
 
 
+@pytest.mark.thorough
 def test_a_killed_search_goes_on_where_it_was(tmp_path: Path) -> None:
     storage, log = tmp_path / "a.db", tmp_path / "log"
     for kills in (1, 2, 3):

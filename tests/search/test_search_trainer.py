@@ -46,6 +46,7 @@ def trainer_of(config: Configuration, folder: Path, callbacks: list[Any], steps:
     )
 
 
+@pytest.mark.thorough
 def test_a_real_search_finds_a_rank_and_leaves_a_report_of_every_run(tmp_path: Path) -> None:
     plan = Plan(learning_rate=5e-3, ranks=(2, 4), scales=(1, 2), seeds=2, most_seeds=2)
 
@@ -155,6 +156,7 @@ def test_evaluations_are_reported_and_the_pruner_may_stop(tmp_path: Path) -> Non
     assert "training_step" not in trainer.__dict__  # nothing of ours is left in the Trainer
 
 
+@pytest.mark.thorough
 def test_a_study_of_five_trials_keeps_none_of_their_trainers(tmp_path: Path) -> None:
     """Whoever keeps the callbacks, for their alerts, keeps no Trainer; one of the trials is pruned by a rule."""
     trainers: list[weakref.ref[Any]] = []

@@ -38,6 +38,7 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
     assert len(frame.query_selector_all("#spectrum .sigma")) == 8
 
 
+@ONE_LOADER
 def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     coloured = "all => [...new Set(all.map((line) => line.classList[2]))]"
     frame = tab.open(run=HEALTHY)
@@ -124,6 +125,7 @@ def test_what_a_sweep_has_found_is_drawn_as_it_was_written(tab: Tab) -> None:
     assert tab.open(run=HEALTHY).query_selector("#found") is None
 
 
+@ONE_LOADER
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=EXPLODED)
     row = frame.query_selector("#alerts tbody tr[data-alert^='LW102@']")
@@ -172,6 +174,7 @@ def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     assert "start the next run with" in frame.inner_text("#detail")
 
 
+@ONE_LOADER
 def test_alerts_are_filtered_and_sorted(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=EXPLODED)
     rules = lambda: frame.eval_on_selector_all("#alerts tbody tr", "all => all.map((row) => row.cells[1].textContent)")  # noqa: E731
@@ -206,6 +209,7 @@ PIXELS = """(colour) => {
 }"""
 
 
+@ONE_LOADER
 def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Tab) -> None:
     run = f"broken {HOSTILE}"
     frame = tab.open(view="heatmap", run=run, metric="output_ratio")
@@ -244,6 +248,7 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
         assert frame.eval_on_selector_all(".broken text", "all => all.map(e => e.textContent)") == [said]
 
 
+@ONE_LOADER
 def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
     size = "parseFloat(getComputedStyle(document.querySelector('svg text')).fontSize)"
     narrow = tab.open(run=HEALTHY).evaluate(size)
@@ -259,6 +264,7 @@ def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
     assert wide <= room
 
 
+@ONE_LOADER
 def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=HEALTHY)
     rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
@@ -273,6 +279,7 @@ def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
     assert pages()["LW102"].means in frame.inner_text(".rule:has-text('LW102') dl")
 
 
+@ONE_LOADER
 def test_colour_grouping_zoom_and_keys_are_in_the_address(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY)
     picture = lambda: frame.evaluate("document.querySelector('#heat').toDataURL()")  # noqa: E731
@@ -304,6 +311,7 @@ def test_colour_grouping_zoom_and_keys_are_in_the_address(tab: Tab) -> None:
     assert frame.inner_text("#step") == str(STEPS)
 
 
+@ONE_LOADER
 def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=f"broken {HOSTILE}")
     tab.after(lambda: frame.click("#alerts tbody tr"))
@@ -315,6 +323,7 @@ def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
     assert frame.evaluate("window.pwned ?? parent.pwned ?? null") is None
 
 
+@ONE_LOADER
 def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY, colour="relative")
     look = "() => [getComputedStyle(document.body).backgroundColor, document.querySelector('#heat').toDataURL()]"

@@ -267,6 +267,7 @@ trainer.train(resume_from_checkpoint=bool(attempt))
 """
 
 
+@pytest.mark.thorough
 def test_a_rank_that_is_killed_and_an_elastic_restart_are_one_story(tmp_path: Path) -> None:
     """SIGKILL after step 8, the checkpoint of step 6 with an alert open: torchrun starts all ranks again."""
     done = two_ranks(tmp_path, RESTARTS, options=("--max-restarts=1",))

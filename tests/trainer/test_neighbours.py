@@ -143,6 +143,7 @@ def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     assert monitor.step(loss=1.0) is monitor.last, "it is over"
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("how", ["run", "testing", "callbacks"])
 def test_five_trainings_in_one_process_keep_no_model(how: str) -> None:
     settings: dict[str, Any] = {"console": False, "tensorboard": False}

@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 SCRIPT = """
 import contextlib, functools, hashlib, json, random, sys
 import numpy as np, torch, peft, transformers
@@ -76,6 +78,7 @@ def trained(how: str, folder: Path) -> dict[str, Any]:
     return out | {"stderr": done.stderr}
 
 
+@pytest.mark.thorough
 def test_a_pipeline_that_draws_from_every_generator_trains_the_same_weights(tmp_path: Path) -> None:
     monitored, plain = trained("monitored", tmp_path), trained("plain", tmp_path)
     assert monitored["drew"] == {}

@@ -118,6 +118,7 @@ def trained(case: dict[str, Any], folder: Path) -> Trainer:
     return trainer
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("name", CASES)
 def test_what_is_saved_loads_as_what_the_model_computes(name: str, tmp_path: Path) -> None:
     trainer = trained(CASES[name], tmp_path)
