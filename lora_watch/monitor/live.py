@@ -20,7 +20,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
-from lora_watch.rules.remedies import is_adaptive
+from lora_watch.rules.forecast import is_adaptive
 from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
 
 RAISED = 1.5

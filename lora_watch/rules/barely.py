@@ -10,7 +10,8 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
-from lora_watch.rules.remedies import EASY_OUTPUT, ORDINARY_SCALE, improved, stronger, stronger_by
+from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, stronger_by
+from lora_watch.rules.remedies import improved, stronger
 from lora_watch.rules.size import size_of
 
 
@@ -47,10 +48,10 @@ class BarelyMoves(Rule):
         if size is None or step is None or record.loss is None or start is None or recent is None:
             return None
         self.judged = True
-        reach = size.overall / record.lr_fraction
+        reach = end_of(record, size.overall)
         if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
             return None
-        change = stronger(record, stronger_by(reach, step))
+        change = stronger(record, stronger_by(record, size.overall))
         if record.run.other_methods:
             causes = ["the learning rate is too low for this method"]
         else:
@@ -66,9 +67,9 @@ class BarelyMoves(Rule):
             causes=causes,
             remedies=[
                 *change.words,
-                f"check the rate early: {change.by:.3g}× is extrapolated from {count(record.step, 'step')}. One full "
+                f"check the rate early: {change.by:.4g}× is extrapolated from {count(record.step, 'step')}. One full "
                 f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above "
-                f"{2 * EASY_OUTPUT:g}, halve the learning rate",
+                f"{2 * change.by * step:.2g}, halve the learning rate",
             ],
             settings=change.settings,
         )

@@ -9,7 +9,8 @@ from statistics import fmean
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.remedies import EASY_STEP, first_step_of, weaker, weaker_by, why_strong
+from lora_watch.rules.forecast import EASY_STEP, first_step_of, weaker_by
+from lora_watch.rules.remedies import weaker, why_strong
 from lora_watch.rules.size import began_with, size_of
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.remedies import MEASURE
 from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
@@ -88,7 +89,7 @@ class Episodes:
             return
         explained = self._explained(rule, finding is not None, changed)
         if finding is not None and not explained:
-            opened = self._hold(rule, finding, record.step)
+            opened = self._hold(rule, finding, record)
             changed += [alert for alert in opened if alert not in changed]
         elif rule.id in self._open and not rule.lasting:
             since = record.step - self._open[rule.id].last_step
@@ -137,8 +138,8 @@ class Episodes:
         finding = rule.conclude(record)
         if finding is None or self._explained(rule, True, changed):
             return
-        if not (news := self._hold(rule, finding, record.step)):
-            _restate(self._open[rule.id], rule, finding)
+        if not (news := self._hold(rule, finding, record)):
+            _restate(self._open[rule.id], rule, finding, record)
         changed += [alert for alert in news or [self._open[rule.id]] if alert not in changed]
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
@@ -202,22 +203,22 @@ class Episodes:
             changed += [alert] * (alert not in changed)
         return alert is not None
 
-    def _hold(self, rule: Rule, finding: Finding, step: int) -> list[Alert]:
+    def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, if one does, and the one that explains it."""
         if (alert := self._open.get(rule.id)) is not None:
-            alert.last_step = max(alert.last_step, step)
+            alert.last_step = max(alert.last_step, record.step)
             if (finding.severity or rule.severity) <= alert.severity:
                 return []
-            _restate(alert, rule, finding)
+            _restate(alert, rule, finding, record)
             return [alert]
-        said = _said_by(rule, finding)
+        said = _said_by(rule, finding, record)
         open_now = (self._open[other] for other in finding.follows if other in self._open)
         cause = next((alert for alert in open_now if alert.severity > Severity.INFO), None)
         if cause is not None:
             since = f"{cause.rule} {cause.name}, open since step {cause.step}"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies], "settings": {**cause.settings}}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
-        return [*([cause] if cause is not None else []), *self.say(Alert(rule.id, rule.name, step=step, **said))]
+        return [*([cause] if cause is not None else []), *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
@@ -269,14 +270,17 @@ class Episodes:
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
 
 
-def _restate(alert: Alert, rule: Rule, finding: Finding) -> None:
+def _restate(alert: Alert, rule: Rule, finding: Finding, record: StepRecord) -> None:
     """``alert`` says what ``finding`` says, from now on."""
-    for name, value in _said_by(rule, finding).items():
+    for name, value in _said_by(rule, finding, record).items():
         setattr(alert, name, value)
 
 
-def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:
+def _said_by(rule: Rule, finding: Finding, record: StepRecord) -> dict[str, Any]:
     """The fields of an alert that come from a finding."""
     said = {**vars(finding), "severity": finding.severity or rule.severity}
+    config = record.run.config
+    if "learning_rate" in finding.settings and config.get("sweepable") and "find_lr" not in config:
+        said["remedies"] = [*finding.remedies, MEASURE]
     del said["follows"]  # which says of which alert, and is not said itself
     return said

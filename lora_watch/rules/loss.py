@@ -9,15 +9,10 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.forecast import is_gentle, weaker_by
 from lora_watch.rules.harm import SLIGHT, Compared, compared
 from lora_watch.rules.non_finite import without_target
-from lora_watch.rules.remedies import (
-    first_suspect_first,
-    typed,
-    weaker,
-    weaker_by,
-    why_worse,
-)
+from lora_watch.rules.remedies import Change, first_suspect_first, raised_to, typed, weaker, why_worse
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
@@ -88,7 +83,8 @@ class LossDivergence(_OfTheLoss):
                 remedies=["look at the batches of the last steps"],
                 severity=Severity.INFO,
             )
-        change = weaker(record, weaker_by(record, otherwise=4.0))
+        gentle = is_gentle(record) and raised_to(record) is None
+        change = Change([], {}) if gentle else weaker(record, weaker_by(record, otherwise=4.0))
         return Finding(
             f"{what}.",
             metric="loss",

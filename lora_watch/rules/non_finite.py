@@ -11,17 +11,8 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
-from lora_watch.rules.remedies import (
-    ORDINARY_PACE,
-    Change,
-    in_fp16,
-    in_wider_numbers,
-    pace,
-    raised_to,
-    weaker,
-    weaker_by,
-    why_strong,
-)
+from lora_watch.rules.forecast import ORDINARY_PACE, pace, weaker_by
+from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
 
 _GRADIENTS = ("a_grad_norm", "b_grad_norm", "grad_norm")
 _REMEMBERED = 20

@@ -10,6 +10,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians
+from lora_watch.rules.forecast import weaker_by
 from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
@@ -17,7 +18,6 @@ from lora_watch.rules.remedies import (
     is_proven,
     sound_steps,
     weaker,
-    weaker_by,
     why_strong,
     why_worse,
 )

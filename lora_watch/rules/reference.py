@@ -13,7 +13,7 @@ import numpy as np
 
 from lora_watch.base.records import AdapterInfo, RunInfo
 from lora_watch.base.untrusted import MISFITS, load_json
-from lora_watch.rules.remedies import first_step_of
+from lora_watch.rules.forecast import first_step_of
 
 
 @dataclass(frozen=True)

@@ -6,99 +6,25 @@ import math
 from collections import Counter
 from dataclasses import dataclass, replace
 
-import numpy as np
+from lora_watch.base.records import AdapterInfo, StepRecord
+from lora_watch.rules.forecast import (
+    ORDINARY_PACE,
+    ORDINARY_SCALE,
+    Factor,
+    Rates,
+    is_adaptive,
+    pace,
+    rate_of,
+    strongest,
+)
 
-from lora_watch.base.records import AdapterInfo, FloatArray, RunInfo, StepRecord
-
-ORDINARY_SCALE = 2.0
-"""Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
-
-
-EASY_STEP = 0.1
-"""Size of the first full step, ‖ΔW‖/‖W₀‖ summed over blocks, that remedies aim at: runs near it were good on every
-model of the corpus, from 4 blocks to 30."""
-EASY_STEP_OF_B = 0.15
-"""The same where A learns at a fraction of B's rate (LoRA+): the product then grows by B alone. With 16 times the rate
-for B, steps of 0.09, 0.14 and 0.22 gave 0.73, 0.80 and 0.88 of the best gain on the packaged Llama (seed 0)."""
-PLUS = 4.0
-"""From this ratio of the two rates on that counts."""
-AIM = 1.5
-"""output_ratio (90th percentile over layers, times depth) at the end of a run that remedies aim at."""
-EASY_OUTPUT = 0.15
-"""What one full step may add to that where remedies raise the learning rate. Good runs of the corpus added up to 0.19
-on MiniLM, 0.27 on SmolLM2 and 0.75 on the packaged Llama; the mildest of the damaged ones 0.42, 0.81 and 0.93."""
-
-ORDINARY_PACE = 2.0
-"""Up to this ``pace`` the learning rate is ordinary, and remedies leave it as it is."""
-
-ADAPTIVE = ("adam", "lion", "adafactor")
-"""Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
+MEASURE = "or measure it: lora-watch run --find-lr train.py"
+"""What to try last where a Trainer can sweep, and no sweep has found its rate."""
+TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
+"""First digits of the learning rates that people type."""
 
 
-def is_adaptive(run: RunInfo) -> bool:
-    """Whether steps follow the learning rate rather than the gradient's size."""
-    return any(name in (run.optimizer or "").lower() for name in ADAPTIVE)
-
-
-def first_steps(run: RunInfo) -> FloatArray:
-    """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
-
-    ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
-    0.98–1.14 under Adam.
-    """
-    reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
-    return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
-
-
-def first_step_of(run: RunInfo) -> float:
-    """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
-    known = first_steps(run)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) * run.blocks if len(known) else math.nan
-
-
-def easy_step(run: RunInfo) -> float:
-    """The size of the first full step that remedies aim at."""
-    slowest = min((rate for rate in run.peak_lr if rate > 0), default=math.nan)
-    of_b = run.per_adapter(run.peak_lr)
-    return EASY_STEP_OF_B if len(of_b) and bool((of_b >= PLUS * slowest).all()) else EASY_STEP
-
-
-def pace(record: StepRecord) -> float:
-    """The first full step as a multiple of an easy one; NaN where unknown. See ``weaker_by``."""
-    if is_adaptive(record.run):
-        return first_step_of(record.run) / easy_step(record.run)
-    return (record.first_step or math.nan) / EASY_OUTPUT
-
-
-def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> float:
-    """By how much s·lr should come down, from 2 on: to an easy first step, the same whichever rule asks.
-
-    Adam's first step is predicted from the weights and comes down to ``easy_step``. That of SGD and the like follows
-    the gradient: what it has added to the output, ``StepRecord.first_step``, comes down to ``EASY_OUTPUT``. It is
-    proportional to the learning rate, exactly where B began at zero, and so is the cut, however large. Where single
-    steps are of an ordinary size and only their sum is too large, or their size is unknown, to an end near ``AIM``
-    instead, and by 10 at most: ``overall`` is the size now, carried on to the end as if every update agreed. Where that
-    is unknown too, ``otherwise``.
-    """
-    if (fast := pace(record)) > ORDINARY_PACE:
-        return fast
-    if overall is None:
-        return otherwise
-    return min(max(overall / (record.lr_fraction or 1.0) / AIM, 2.0), 10.0)
-
-
-def stronger_by(reach: float, step: float) -> float:
-    """By how much s·lr should go up, from 2 on: to an end near ``AIM``, and to a first full step of ``EASY_OUTPUT``.
-
-    Both sizes have been measured, as output_ratio (90th percentile over layers, times depth): ``reach`` is that by the
-    end as if every update agreed, ``step`` what one update at the full learning rate has added, at most. Both follow
-    s·lr: on the models of the corpus ``step`` within a fifth over rates that differ 1,000 times, the end within 1.6.
-    """
-    return max(min(AIM / max(reach, 1e-12), EASY_OUTPUT / max(step, 1e-12)), 2.0)
-
-
-def typed(value: float, factors: tuple[int, ...], base: int) -> float:
+def typed(value: float, factors: tuple[float, ...], base: int) -> float:
     """The largest number that people would type (one of ``factors`` × baseⁿ) and that is not above ``value``."""
     if not (value > 0 and math.isfinite(value)):
         return value
@@ -107,7 +33,7 @@ def typed(value: float, factors: tuple[int, ...], base: int) -> float:
     return max(c for c in choices if c <= value * (1 + 1e-9))
 
 
-def nearest(value: float, factors: tuple[int, ...], base: int) -> float:
+def nearest(value: float, factors: tuple[float, ...], base: int) -> float:
     """Of the numbers that people would type, one of ``factors`` × baseⁿ, the nearest to ``value`` by ratio."""
     if not (value > 0 and math.isfinite(value)):
         return value
@@ -139,7 +65,7 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
 
 def typed_rate(lr: float) -> float:
     """The highest learning rate that people would type and that is not above ``lr``."""
-    return typed(lr, (1, 2, 3, 5), 10)
+    return typed(lr, TYPED, 10)
 
 
 def per_scale(adapter: AdapterInfo) -> float:
@@ -176,14 +102,14 @@ class Change:
     """What s·lr is multiplied by in all, after rounding."""
 
 
-def weaker(record: StepRecord, factor: float) -> Change:
+def weaker(record: StepRecord, factor: Factor) -> Change:
     """Divide s·lr by ``factor`` or a little more, for the adapter with the highest scale."""
-    return _change(record, factor)
+    return _change(record, factor.by, factor.within)
 
 
-def stronger(record: StepRecord, factor: float) -> Change:
+def stronger(record: StepRecord, factor: Factor) -> Change:
     """Multiply s·lr by ``factor`` or a little less."""
-    return _change(record, 1.0 / factor)
+    return _change(record, 1.0 / factor.by, factor.within)
 
 
 def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:
@@ -203,7 +129,7 @@ def why_strong(record: StepRecord) -> list[str]:
         return [f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"]
     if record.run.other_methods or not record.run.adapters:
         return ["the learning rate is too high"]
-    scale = _strongest(record).scale
+    scale = strongest(record).scale
     if scale > ORDINARY_SCALE and not is_adaptive(record.run):
         return [f"the learning rate is too high for the scale {scale:g}"]
     if scale > ORDINARY_SCALE:
@@ -271,25 +197,20 @@ def in_wider_numbers(record: StepRecord) -> list[str]:
     return out
 
 
-def _strongest(record: StepRecord) -> AdapterInfo:
-    """That with the highest s·lr."""
-    return max(record.run.adapters, key=lambda a: a.scale * (_lr_of(record, a) or 0.0))
-
-
-def _change(record: StepRecord, factor: float) -> Change:
+def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if not record.run.adapters:
         return Change([], {})
     if factor > 1 and (raised := raised_to(record)):
         return Change([f"learning rate {raised[0]:.3g} → {raised[1]:g} again: find what raised it"], {})
-    adapter = _strongest(record)
-    lr = _lr_of(record, adapter)
+    adapter = strongest(record)
+    lr = rate_of(record, adapter)
     other = record.run.other_methods
     if lr is None or not (other or adapter.alpha) or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
         what = "the learning rate" if other else "lora_alpha or the learning rate"
         return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {}, 1.0 / factor)
     if other:
-        return _new_rate(record, lr, factor)
+        return _new_rate(record, lr, factor, within)
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     words, settings, by = [], {}, alpha / adapter.alpha if adapter.alpha else 1.0
     if alpha != adapter.alpha:
@@ -299,33 +220,34 @@ def _change(record: StepRecord, factor: float) -> Change:
         else:
             words[-1] += f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
     if left != 1.0:
-        rate = _new_rate(record, lr, left)
+        rate = _new_rate(record, lr, left, within)
         words += rate.words
         settings.update(rate.settings)
         by *= rate.by
     return Change([" and ".join(words)] if words else [], settings, by)
 
 
-def _new_rate(record: StepRecord, lr: float, factor: float) -> Change:
+def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> Change:
     """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+).
 
-    Rounded once, to what people would type for the rate that they set.
+    Rounded once, to what people would type for the rate that they set. The best one is expected ``within`` a factor.
     """
     rates = set(record.run.peak_lr or record.lr)
     base = record.run.config.get("learning_rate")
     if len(rates) < 2 or base == lr or base not in rates:
         new = typed_rate(lr / factor)
-        word, known = f"learning rate {lr:g} → {new:g}", len(rates) < 2 or base == lr
+        word, known = f"learning rate {lr:g} → {new:g}{_range(new, lr, factor, within)}", len(rates) < 2 or base == lr
         if len(rates) > 1:
             word += " in the fastest parameter group, the others by the same factor"
         return Change([word], {"learning_rate": new} if known else {}, new / lr)
     new = typed_rate(base / factor)
-    word = f"learning_rate {base:g} → {new:g} ({lr:g} → {lr * new / base:g} in the fastest parameter group)"
-    return Change([word], {"learning_rate": new}, new / base)
+    word = f"learning_rate {base:g} → {new:g}{_range(new, base, factor, within)} ({lr:g} → {lr * new / base:g} in the "
+    return Change([f"{word}fastest parameter group)"], {"learning_rate": new}, new / base)
 
 
-def _lr_of(record: StepRecord, adapter: AdapterInfo) -> float | None:
-    rates = record.run.peak_lr or record.lr
-    if adapter.group is None or adapter.group >= len(rates) or not rates[adapter.group] > 0:
-        return None
-    return rates[adapter.group]
+def _range(new: float, old: float, factor: float, within: float | None) -> str:
+    """Where the best rate is expected, in brackets: what is to be lowered is not left as it is."""
+    if within is None:
+        return ""
+    around = Rates.around(new, within)
+    return f" ({replace(around, high=min(around.high, old)) if factor > 1 else around})"

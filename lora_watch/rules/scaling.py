@@ -11,20 +11,16 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import AdapterInfo, BoolArray, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import Finding, Rule, worst_first
-from lora_watch.rules.remedies import (
+from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
-    Change,
     first_step_of,
     first_steps,
     is_adaptive,
     pace,
-    per_scale,
-    round_alpha,
-    weaker,
     weaker_by,
-    with_alpha,
 )
+from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
 from lora_watch.rules.tasks import SOURCES
 
 
@@ -107,8 +103,9 @@ class AggressiveScale(Rule):
         if math.isnan(rate) and adapter.alpha is not None:
             alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
             return Change([with_alpha(adapter, alpha)], {"lora_alpha": alpha})
-        thumb = abs(adapter.scale) * rate / (self.scale * self.lr)
-        return weaker(record, weaker_by(record, otherwise=max(abs(adapter.scale) / ORDINARY_SCALE, thumb)))
+        thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
+        known = math.isfinite(first_step_of(record.run))
+        return weaker(record, weaker_by(record, otherwise=2.0 if known else thumb))
 
 
 def _is_found(record: StepRecord) -> bool:

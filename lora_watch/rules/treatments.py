@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE
-from lora_watch.rules.remedies import SOUND, is_adaptive, raised_to
+from lora_watch.rules.forecast import is_adaptive
+from lora_watch.rules.remedies import SOUND, raised_to
 
 UNSURE = 3.0
 """What a learning rate is divided by where the alert has no settings for it."""

@@ -148,6 +148,26 @@ def is_preference(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
 
+def no_sweep(trainer: Trainer) -> str | None:
+    """Why the learning rate of this Trainer cannot be swept, in words; None where it can."""
+    kind = type(trainer).__name__
+    if is_policy_gradient(trainer):
+        return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
+    if is_preference(trainer):
+        return (
+            f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
+            "tested. It wants a lower rate than fine-tuning on the same text does"
+        )
+    if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_deepspeed_enabled", False):
+        return "a sweep cannot put back what FSDP or DeepSpeed hold: find the rate on one device first"
+    data = trainer.train_dataset
+    if data is not None and not hasattr(data, "__getitem__") and hasattr(data, "__next__"):
+        return "the training data is an iterator, which cannot begin anew after a sweep: give a dataset"
+    if trainer.is_in_train and trainer.state.global_step > 0:
+        return "the run goes on from a checkpoint: its learning rate is settled"
+    return None
+
+
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
     return {

@@ -160,7 +160,7 @@ def _say(text: str, stream: Any) -> None:
 
 def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
     """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
-    if (why := why_not(trainer)) is not None:
+    if (why := facts.no_sweep(trainer)) is not None:
         raise ValueError(why)
     sweeping = _Sweeping(steps, span)
     parts = {
@@ -183,26 +183,6 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     finally:
         sweeping.close("interrupted")
     return replace(sweeping.suggestion(), left=tuple(left))
-
-
-def why_not(trainer: Trainer) -> str | None:
-    """Why there is no sweep of this Trainer, in words; None where there is one."""
-    kind = type(trainer).__name__
-    if facts.is_policy_gradient(trainer):
-        return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
-    if facts.is_preference(trainer):
-        return (
-            f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
-            "tested. It wants a lower rate than fine-tuning on the same text does"
-        )
-    if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_deepspeed_enabled", False):
-        return "a sweep cannot put back what FSDP or DeepSpeed hold: find the rate on one device first"
-    data = trainer.train_dataset
-    if data is not None and not hasattr(data, "__getitem__") and hasattr(data, "__next__"):
-        return "the training data is an iterator, which cannot begin anew after a sweep: give a dataset"
-    if trainer.is_in_train and trainer.state.global_step > 0:
-        return "the run goes on from a checkpoint: its learning rate is settled"
-    return None
 
 
 def apply(rate: float, trainer: Trainer) -> None:

@@ -28,7 +28,7 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.rules.remedies import EASY_STEP
+from lora_watch.rules.forecast import EASY_STEP, ORDINARY_PACE
 from lora_watch.rules.tasks import TASKS
 from lora_watch.tuning.advice import transfer
 from tests.gate.test_schemas import errors
@@ -85,22 +85,24 @@ def test_the_first_step_foretold_is_the_one_that_comes() -> None:
     assert advised.base_norms_from == "weights"
 
 
-def test_the_easy_learning_rate_makes_an_easy_step() -> None:
+def test_the_learning_rate_to_start_from_makes_an_ordinary_step() -> None:
     advised = advise(TINY_LLAMA, "instruction-tuning")
-    assert advised.easy_learning_rate is not None
-    again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=advised.easy_learning_rate)
+    assert advised.learning_rates is not None
+    start, low, high = advised.learning_rates
+    assert low < start < high
+    again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=start)
     assert again.first_step is not None
-    assert EASY_STEP / 2.5 < again.first_step <= EASY_STEP
+    assert EASY_STEP / 2.5 < again.first_step <= ORDINARY_PACE * EASY_STEP
     hot = advise(TINY_LLAMA, "instruction-tuning", learning_rate=0.1)
     assert [alert.rule for alert in hot.findings] == ["LW401"]
 
 
 def test_the_advised_settings_train_without_an_alert() -> None:
     advised = advise(TINY_LLAMA, "domain-adaptation")
-    assert advised.easy_learning_rate is not None
+    assert advised.learning_rates is not None
     model = get_peft_model(tiny_model(), config_of(advised.code()))
     callback = LoraWatchCallback(fail_on="warning", console=False)
-    trainer = train(model, steps=20, lr=advised.easy_learning_rate, callbacks=[callback], logging_steps=1)
+    trainer = train(model, steps=20, lr=advised.learning_rates[0], callbacks=[callback], logging_steps=1)
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert losses[-1] < losses[0] - 0.5
 
@@ -121,7 +123,7 @@ def test_without_weights_the_first_step_is_an_upper_bound(tmp_path: Path) -> Non
     bare, full = (
         advise(path, "instruction-tuning", learning_rate=1e-3) for path in (tmp_path / "config.json", TINY_LLAMA)
     )
-    assert (bare.base_norms_from, bare.easy_learning_rate) == ("initializer", None)
+    assert (bare.base_norms_from, bare.learning_rates) == ("initializer", None)
     assert bare.first_step is not None and full.first_step is not None  # noqa: PT018
     assert bare.first_step > full.first_step
     assert "at most" in str(bare)

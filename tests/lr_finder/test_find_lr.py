@@ -19,7 +19,7 @@ from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
-from lora_watch.rules.remedies import typed
+from lora_watch.rules.remedies import typed_rate
 from lora_watch.tuning.advice import advise
 from lora_watch.tuning.lr_finder import Curve, Suggestion
 from lora_watch.tuning.lr_finder.plain import facts_of
@@ -271,7 +271,8 @@ def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
         predicted = facts_of(monitor.run, (1.0,))["predicted"]
     advised = advise(tiny_model(), rank=8)
     assert advised.lora["lora_alpha"] == 8
-    assert typed(predicted, (1, 2, 3, 5), 10) == advised.easy_learning_rate
+    assert advised.learning_rates is not None
+    assert typed_rate(predicted) == advised.learning_rates[0]
 
 
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:

@@ -307,7 +307,7 @@ def test_a_plain_loop_recovers() -> None:
     exploded = loop(recovering, alpha=128, lr=1e-2)
     assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]
     assert exploded.run.adapters[0].scale == 16.0, "a scale is never changed"
-    assert exploded.alerts[-1].settings == {"lora_alpha": 16, "learning_rate": pytest.approx(3e-3)}
+    assert exploded.alerts[-1].settings == {"lora_alpha": 16, "learning_rate": pytest.approx(8e-3)}
 
 
 def test_without_recover_it_ends() -> None:

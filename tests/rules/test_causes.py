@@ -21,6 +21,7 @@ from lora_watch.base.records import Reading, StepRecord
 from lora_watch.gate import judge
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
+from lora_watch.rules.forecast import OF_WEIGHTS
 from lora_watch.rules.remedies import why_strong
 from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -95,7 +96,7 @@ def test_without_anything_before_it_a_nan_is_the_batchs_and_no_setting_is_advise
 def test_a_single_update_that_is_too_large_comes_before_the_batch() -> None:
     alert = the("LW201", run(lora(tiny_model(), alpha=256), steps=3, lr=2e-2, trainer_class=nan_from(2)))
     assert set(alert.settings) == {"learning_rate", "lora_alpha"}
-    assert "batch" in alert.remedies[-1]
+    assert "batch" in alert.remedies[-2]
 
 
 def test_a_layer_whose_output_overflows_is_named_though_its_weights_are_sound() -> None:
@@ -319,12 +320,13 @@ def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
 
 
 @pytest.mark.thorough
-def test_all_alerts_of_a_run_advise_the_same_and_it_cures() -> None:
+def test_all_alerts_of_a_run_agree_as_far_as_the_weights_can_tell_and_it_cures() -> None:
     failing = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
     settings = {alert.rule: alert.settings for alert in failing.alerts if alert.settings}
     assert settings.keys() >= {"LW401", "LW102"}
     advised = settings["LW102"]
-    assert all(other == advised for other in settings.values()), settings
+    strengths = [each["lora_alpha"] * each["learning_rate"] for each in settings.values()]
+    assert max(strengths) <= OF_WEIGHTS * min(strengths), settings
     fixed = run(lora(tiny_model(), alpha=advised["lora_alpha"]), steps=40, lr=advised["learning_rate"])
     assert ids(fixed) == []
     assert fixed.last is not None

@@ -18,7 +18,7 @@ NORMS = ("delta_norm", "relative_norm", "output_ratio", "spectral_norm", "stable
 
 _NOT_A_SETTING = {
     "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha", "use_rslora",  # what the curves are made of
-    "find_lr",  # where the learning rate comes from
+    "find_lr", "sweepable",  # where the learning rate comes from
     "parameters", "trainable_parameters",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
 }  # fmt: skip

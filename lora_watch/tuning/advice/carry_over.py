@@ -13,9 +13,10 @@ from torch import nn
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import RunInfo
 from lora_watch.rules.configuration import nearest_rank
+from lora_watch.rules.forecast import at_rate, first_step_of
 from lora_watch.rules.reference import reference_of
 from lora_watch.rules.remedies import nearest
-from lora_watch.tuning.advice.settings import first_step_at, planned_run
+from lora_watch.tuning.advice.settings import planned_run
 from lora_watch.tuning.advice.skeleton import skeleton
 from lora_watch.tuning.advice.start import ADVICE_VERSION, lora_code
 
@@ -106,7 +107,7 @@ def transfer(
     new_rank = nearest_rank(rank * math.sqrt(new_width / width))
     new = planned(to_model, new_rank)
     before, after = reference_of(old), reference_of(new)
-    factor = first_step_at(new, 1.0) / first_step_at(old, 1.0)
+    factor = first_step_of(at_rate(new, 1.0)) / first_step_of(at_rate(old, 1.0))
     known = math.isfinite(factor)
     rates = None
     if known and learning_rate is not None:

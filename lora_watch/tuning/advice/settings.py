@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lora_watch.adapters import Adapter
@@ -11,7 +10,6 @@ from lora_watch.adapters.describe import describe
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
-from lora_watch.rules.remedies import first_step_of
 
 
 def planned_run(
@@ -44,9 +42,3 @@ def foresee(run: RunInfo, rules: Sequence[Rule] | None = None) -> list[Alert]:
     """What the pre-flight rules say before the first step, worst first."""
     alerts = Episodes(list(rules or preflight_rules())).check(StepRecord(run, 0, {}))
     return in_order(alerts)
-
-
-def first_step_at(run: RunInfo, learning_rate: float) -> float:
-    """``remedies.first_step_of`` of this run at another learning rate; NaN where no ‖W₀‖ is known."""
-    adapters = tuple(replace(adapter, group=0) for adapter in run.adapters)
-    return first_step_of(replace(run, adapters=adapters, peak_lr=(learning_rate,)))

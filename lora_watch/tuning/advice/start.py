@@ -16,10 +16,11 @@ from torch import nn
 from lora_watch.adapters import Adapter, find_adapters, unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
-from lora_watch.rules.remedies import EASY_STEP, round_alpha, typed
+from lora_watch.rules.forecast import at_rate, by_weights, first_step_of
+from lora_watch.rules.remedies import round_alpha, typed_rate
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
-from lora_watch.tuning.advice.settings import first_step_at, foresee, planned_run
+from lora_watch.tuning.advice.settings import foresee, planned_run
 from lora_watch.tuning.advice.skeleton import Skeleton, skeleton
 
 ADVICE_VERSION = 1
@@ -96,8 +97,9 @@ class Advice:
     base_norms_from: str | None
     """The source of ‖W₀‖: ``weights``, ``initializer``, or None if it is unknown. With ``initializer`` the real first
     steps are smaller, because trained weights are larger."""
-    easy_learning_rate: float | None
-    """Highest learning rate at which ``first_step`` stays in the region that was good on every model tried."""
+    learning_rates: tuple[float, float, float] | None
+    """The rate to start a search from, and the lowest and highest that may be best, by the weights alone; None without
+    them. The first is what people would type."""
     blocks: int
     layers: tuple[LayerKind, ...]
     adapter_parameters: int
@@ -142,11 +144,11 @@ class Advice:
                 f"{self.first_step_relative_norm:.2g} in the median layer, {most}{self.first_step:.2g} summed over "
                 f"{self.blocks} blocks (s·lr·√(d_out·r/3) under Adam)."
             )
-        if self.easy_learning_rate is not None:
+        if self.learning_rates is not None:
+            start, low, high = self.learning_rates
             said.append(
-                f"Learning rates up to {self.easy_learning_rate:g} keep that sum within {EASY_STEP:g}, which was good "
-                "on every model tried. These had 1 M to 135 M parameters and runs of 25 to 120 steps. Longer runs want "
-                "less."
+                f"By the weights alone the best learning rate is about {start:g}, between {low:.2g} and {high:.2g}. "
+                "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps."
             )
         return said
 
@@ -222,10 +224,10 @@ def advise(
     purpose = {} if task is None else {"task": meant.name}
     run = planned_run(adapters, bare.base_norms(adapters), lora, learning_rate, model=bare.name, **purpose)
     scale = run.adapters[0].scale
-    step, source = _first_step(run, bare, notes)
-    relative = None
+    known, source = _with_norms(run, bare, notes)
+    relative, rates = None, by_weights(at_rate(known, 1.0)) if source == "weights" else None
     if learning_rate is not None and source is not None:
-        relative = step * learning_rate / run.blocks
+        relative = first_step_of(at_rate(known, learning_rate)) / run.blocks
     notes += _left_out(bare, adapters)
     if meant.name == "classification" and bare.task_type == "CAUSAL_LM":
         notes.append(
@@ -254,7 +256,7 @@ def advise(
         first_step=None if relative is None else relative * run.blocks,
         first_step_relative_norm=relative,
         base_norms_from=source,
-        easy_learning_rate=typed(EASY_STEP / step, (1, 2, 3, 5), 10) if source == "weights" else None,
+        learning_rates=None if rates is None else (typed_rate(rates.best), rates.low, rates.high),
         blocks=run.blocks,
         layers=_kinds(adapters),
         adapter_parameters=sum(map(_size, adapters)),
@@ -318,14 +320,13 @@ def _other_scale(lora: dict[str, Any]) -> float:
     return lora["lora_alpha"] / (lora["r"] if lora.get("use_rslora") else math.sqrt(lora["r"]))
 
 
-def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, str | None]:
-    """``first_step_of`` at learning rate 1 and where ‖W₀‖ was taken from; says what is not known in ``notes``."""
-    step = first_step_at(run, 1.0)
-    if math.isfinite(step):
-        return step, "weights"
+def _with_norms(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[RunInfo, str | None]:
+    """The run with ‖W₀‖ and where that was taken from; says what is not known in ``notes``."""
+    if math.isfinite(first_step_of(at_rate(run, 1.0))):
+        return run, "weights"
     if bare.initializer_range is None:
         notes.append("The size of the base weights is not known, and so neither is the first step relative to them.")
-        return math.nan, None
+        return run, None
     as_made = tuple(
         replace(adapter, base_norm=bare.initializer_range * math.sqrt(adapter.d_out * adapter.d_in))
         for adapter in run.adapters
@@ -335,7 +336,7 @@ def _first_step(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[float, 
         f"The frozen weights are not there: their size is taken from initializer_range {bare.initializer_range:g}. "
         f"Trained weights are larger ({low:g} to {high:g} times in three models here), and the first step is smaller."
     )
-    return first_step_at(replace(run, adapters=as_made), 1.0), "initializer"
+    return replace(run, adapters=as_made), "initializer"
 
 
 def _left_out(bare: Skeleton, adapters: Sequence[Adapter]) -> list[str]:

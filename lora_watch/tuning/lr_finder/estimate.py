@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.records import FloatArray
+from lora_watch.rules.forecast import by_crossing, by_sweep
 from lora_watch.tuning.lr_finder.sweep import Curve, Edge
 
 WINDOW = 5
@@ -23,10 +24,6 @@ SAFE_FROM_EDGE = 4.0
 STANDS_OUT = 0.1
 """A single loss higher than all from before the adapters moved, by this share of where the sweep began, is a step that
 was too large. An encoder's smoothed loss may be lowest far beyond it, by a few lucky batches."""
-ALONE = 2.0
-"""Without an output ratio: half the rate of the lowest loss."""
-BY_SIZE = (1.0 / 3.0, 4.0)
-"""Where the best rates lay, relative to the one at which the depth-scaled output ratio passes 1."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +60,14 @@ def estimate(curve: Curve, edge: Edge | None) -> Estimate:
     cap = min(edge.rate / SAFE_FROM_EDGE if edge is not None else math.inf, stands_out or math.inf)
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
     if lowest is None or by_chance or not fall > CLEAR * noise:
-        low, high = (None, None) if one is None else _ordered(BY_SIZE[0] * one, min(BY_SIZE[1] * one, cap))
+        known = None if one is None else by_crossing(one)
+        low, high = (None, None) if known is None else sorted((known.low, min(known.high, cap)))
         return Estimate(
             None, low, high, lowest, one, stands_out, fall, noise, _why_not(fall, noise, len(curve), by_chance)
         )
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
-    rate, low, high = (_between(at, one) for at in (lowest, float(near.min()), float(near.max())))
+    rate, low, high = (by_sweep(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
     return Estimate(rate, low, high, lowest, one, stands_out, fall, noise, _remark(lowest, curve, edge))
@@ -133,14 +131,6 @@ def _turn(smooth: FloatArray) -> int:
     """Index of the lowest smoothed loss, of those that are means of ``WINDOW``."""
     whole = smooth[WINDOW - 1 :]
     return WINDOW - 1 + int(np.nanargmin(whole)) if np.isfinite(whole).any() else 0
-
-
-def _between(lowest: float, one: float | None) -> float:
-    return lowest / ALONE if one is None else math.sqrt(lowest * one)
-
-
-def _ordered(low: float, high: float) -> tuple[float, float]:
-    return min(low, high), max(low, high)
 
 
 def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:

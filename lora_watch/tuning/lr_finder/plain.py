@@ -15,7 +15,7 @@ from lora_watch.base.records import RunInfo
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
-from lora_watch.rules.remedies import EASY_STEP, first_step_of
+from lora_watch.rules.forecast import at_rate, by_weights
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
@@ -118,10 +118,10 @@ def refuse_nothing_to_train(monitor: Monitor) -> None:
 def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
     """What a ``Suggestion`` says of the run, apart from its curve."""
     scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
-    full_step = first_step_of(replace(run, peak_lr=ratios))
+    forecast = by_weights(at_rate(run, ratios))
     return {
         "scale": scales.pop() if len(scales) == 1 else None,
         "alpha": alphas.pop() if len(alphas) == 1 else None,
         "optimizer": run.optimizer,
-        "predicted": EASY_STEP / full_step if full_step > 0 else None,
+        "predicted": None if forecast is None else forecast.best / max(ratios),
     }

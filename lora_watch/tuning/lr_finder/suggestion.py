@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
+from lora_watch.rules.forecast import at_scale
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
     from rich.text import Text
 
 VERSION = 1
-SCALE_EXPONENT = 0.7
-"""How the rate that was found falls with the scale: as s^−0.7 between s of 2 and 16 on the packaged Llama. If s were no
-more than a multiplier of the learning rate, it would be s^−1."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +57,7 @@ class Suggestion:
     alpha: float | None = None
     optimizer: str | None = None
     predicted: float | None = None
-    """The forecast of the weights alone, as in ``lora-watch advise``: the rate whose first full step is 0.1."""
+    """The forecast of the weights alone, as in ``lora-watch advise``: the rate of a useful first step."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
     left: tuple[str, ...] = ()
@@ -77,7 +75,7 @@ class Suggestion:
         where one of them is unknown."""
         if self.rate is None or not self.scale or not scale > 0:
             return None
-        return rounded(self.rate * (self.scale / scale) ** SCALE_EXPONENT)
+        return rounded(at_scale(self.rate, self.scale, scale))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules import LossDivergence, NormExplosion, Rule, choose
-from lora_watch.rules.remedies import first_step_of, is_adaptive
+from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
 
 STEPS = 60
 EDGE_RULES = frozenset({"LW101", "LW102", "LW103", "LW201", "LW202"})
@@ -90,7 +90,7 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
     """``(lowest, highest)`` rate of a sweep for this run. ``ratios``: each parameter group's to the reference's."""
     if not is_adaptive(run):
         return GRADIENT_SPAN
-    full_step = first_step_of(replace(run, peak_lr=ratios))
+    full_step = first_step_of(at_rate(run, ratios))
     if not full_step > 0:
         return UNKNOWN_SPAN
     return FIRST_STEPS[0] / full_step, FIRST_STEPS[1] / full_step

@@ -1,0 +1,244 @@
+"""How large the adapters of a run become, and which learning rate makes them as large as is useful: one model for all
+advice.
+
+The model is the first full step at the peak of the schedule: what it adds to the depth-scaled output ratio. It is
+proportional to s·lr, since B begins at zero, and good runs of three models lie in one range of it. Three sources tell
+how large that step is, each better than the one before: the weights, the run's own first steps, a sweep.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from lora_watch.base.records import AdapterInfo, FloatArray, RunInfo, StepRecord
+
+ORDINARY_SCALE = 2.0
+"""Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
+HIGH_SCALE = 4.0
+"""From this scale on LW401 asks whether the first step is easy."""
+
+USEFUL_STEP = 0.25
+"""What the first full step adds to the depth-scaled output ratio of a useful run, at ``ORDINARY_SCALE``. Runs with at
+least 0.9 of the best gain: 0.09 to 0.75 on the packaged Llama, 0.26 on SmolLM2. Failed ones: from 0.93 and 0.81."""
+WITH_A_HEAD = 0.35
+"""Of that, where a classifier's head learns from nothing at the same rate: MiniLM's good runs added 0.02 to 0.19, those
+from 0.42 on failed."""
+OF_B_ALONE = 1.5
+"""Times that, where A learns at a fraction of B's rate (LoRA+): the product then grows by B alone."""
+PLUS = 4.0
+"""From this ratio of the two rates on that counts."""
+SCALE_EXPONENT = 0.7
+"""The best rate falls with the scale as s^−0.7, between s of 2 and 16 on the packaged Llama: A moves with the learning
+rate alone. If s were no more than a multiplier of the learning rate, it would be s^−1."""
+TO_OUTPUT = 1.75
+"""The first step in the output as a multiple of that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth: 1.0 to 2.5
+on three models, more at higher ranks."""
+USEFUL_END, HIGHEST_END = 4.0, 8.0
+"""Depth-scaled output ratio at the end of a useful run, and the highest: those of three models had 1.2 to 7.7."""
+OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
+"""The best rate lies within this factor of the one that the weights, or the measured first step, say: in 14 of 14 cases
+that the constants were chosen on, by the weights."""
+
+EASY_STEP = 0.1
+"""Size of the first full step, ‖ΔW‖/‖W₀‖ summed over blocks, that is easy for any model: runs near it were good from 4
+blocks to 30."""
+ORDINARY_PACE = 2.0
+"""Up to this ``pace`` the learning rate is ordinary."""
+HIGHEST_PACE = 6.0
+"""Nothing is advised above it, whatever was measured: LW401's threshold for the first step is at least 8."""
+
+ADAPTIVE = ("adam", "lion", "adafactor")
+"""Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
+
+
+@dataclass(frozen=True)
+class Rates:
+    """Learning rates: the best one is expected at ``best``, and between ``low`` and ``high``."""
+
+    low: float
+    best: float
+    high: float
+
+    @classmethod
+    def around(cls, best: float, within: float) -> Rates:
+        return cls(best / within, best, best * within)
+
+    def __str__(self) -> str:
+        return f"{self.low:.2g} to {self.high:.2g}"
+
+
+def is_adaptive(run: RunInfo) -> bool:
+    """Whether steps follow the learning rate rather than the gradient's size."""
+    return any(name in (run.optimizer or "").lower() for name in ADAPTIVE)
+
+
+# -- how large -----------------------------------------------------------------------------------------------------
+def first_steps(run: RunInfo) -> FloatArray:
+    """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
+
+    ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
+    0.98–1.14 under Adam.
+    """
+    reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
+    return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
+
+
+def first_step_of(run: RunInfo) -> float:
+    """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
+    known = first_steps(run)
+    known = known[np.isfinite(known)]
+    return float(np.median(known)) * run.blocks if len(known) else math.nan
+
+
+def at_rate(run: RunInfo, rates: float | tuple[float, ...]) -> RunInfo:
+    """The run with other peaks for its parameter groups; with one number, all adapters learn at that rate."""
+    if isinstance(rates, tuple):
+        return replace(run, peak_lr=rates)
+    return replace(run, adapters=tuple(replace(a, group=0) for a in run.adapters), peak_lr=(rates,))
+
+
+def pace(record: StepRecord) -> float:
+    """The first full step as a multiple of an easy one; NaN where unknown. Of Adam's the weights tell; that of SGD and
+    the like follows the gradient, and has to be measured."""
+    if is_adaptive(record.run):
+        return first_step_of(record.run) / (EASY_STEP * _of_b(record.run))
+    return (record.first_step or math.nan) / useful_step(record.run)
+
+
+def expected_step(record: StepRecord) -> float:
+    """What the first full step adds to the depth-scaled output ratio: as measured, else as the weights say; NaN where
+    neither is known."""
+    return record.first_step or _by_weights(record.run)
+
+
+def end_of(record: StepRecord, size: float) -> float:
+    """A size of now carried on to the end of the schedule, as if every update agreed."""
+    return size / (record.lr_fraction or 1.0)
+
+
+def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
+    """What the first full step should add to the depth-scaled output ratio, at this scale."""
+    of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if _scales(run) else 1.0
+    return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if _has_new_head(run) else 1.0)
+
+
+def _by_weights(run: RunInfo) -> float:
+    return first_step_of(run) / run.blocks * run.depth * TO_OUTPUT
+
+
+def _of_b(run: RunInfo) -> float:
+    slowest = min((rate for rate in run.peak_lr if rate > 0), default=math.nan)
+    of_b = run.per_adapter(run.peak_lr)
+    return OF_B_ALONE if len(of_b) and bool((of_b >= PLUS * slowest).all()) else 1.0
+
+
+def _scales(run: RunInfo) -> bool:
+    """The scale acts on the product alone, and A moves by the learning rate: not under SGD, or without A and B."""
+    return is_adaptive(run) and not run.other_methods
+
+
+def _has_new_head(run: RunInfo) -> bool:
+    lora = run.config.get("lora")
+    kinds = [each.get("task_type") for each in lora.values() if isinstance(each, Mapping)] if lora else []
+    return any(str(kind).endswith("_CLS") for kind in kinds)
+
+
+# -- which rate ----------------------------------------------------------------------------------------------------
+def by_weights(run: RunInfo) -> Rates | None:
+    """Of a run that has not begun: the rate of its fastest group, by the weights alone; None where they are unknown."""
+    step, rate = _by_weights(run), max(run.peak_lr, default=math.nan)
+    if not step > 0:
+        return None
+    scale = float(np.median([abs(adapter.scale) for adapter in run.adapters]))
+    return Rates.around(rate * useful_step(run, scale) / step, OF_WEIGHTS)
+
+
+def by_sweep(lowest: float, one: float | None) -> float:
+    """The rate between that of the lowest smoothed loss, which is too high for a whole run, and the one at which the
+    depth-scaled output ratio passes 1, which is too low: their geometric mean. Without it half the first."""
+    return lowest / 2.0 if one is None else math.sqrt(lowest * one)
+
+
+def by_crossing(one: float) -> Rates:
+    """Of a sweep whose loss says nothing: where the best rates lay, relative to the one at which the depth-scaled
+    output ratio passes 1."""
+    return Rates(one / 3.0, one * math.sqrt(4.0 / 3.0), one * 4.0)
+
+
+def at_scale(rate: float, scale: float, new: float) -> float:
+    """The rate that was found at one scale of the same adapters, at another: rate · (scale/new)^0.7."""
+    return rate * (scale / new) ** SCALE_EXPONENT
+
+
+@dataclass(frozen=True)
+class Factor:
+    """By how much s·lr should change."""
+
+    by: float
+    within: float | None = None
+    """The best rate lies within this factor of the one that results; None where nothing tells."""
+
+
+def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Factor:
+    """By how much s·lr should come down, from 2 on: to a useful first step, the same whichever rule asks.
+
+    Where single steps are of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead,
+    and by 10 at most: ``overall`` is the size now. Where that is unknown too, ``otherwise``.
+    """
+    known = expected_step(record)
+    within = OF_GROWTH if record.first_step else OF_WEIGHTS
+    if (fast := _too_fast(record, known)) > 2.0:
+        return Factor(_allowed(record, fast), within)
+    by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
+    return Factor(_allowed(record, by))
+
+
+def stronger_by(record: StepRecord, overall: float) -> Factor:
+    """By how much s·lr should go up, from 2 on: to a useful first step, and to an end up to ``HIGHEST_END``.
+
+    Both sizes have been measured. Both follow s·lr: on the models of the corpus the first step within a fifth over
+    rates that differ 1,000 times, the end within 1.6.
+    """
+    step = useful_step(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
+    return Factor(max(min(HIGHEST_END / max(end_of(record, overall), 1e-12), step), 2.0), OF_GROWTH)
+
+
+def is_gentle(record: StepRecord) -> bool:
+    """The first full step was measured to be less than half of a useful one: the settings are not too strong."""
+    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
+    return 0.0 < (record.first_step or 0.0) < useful_step(record.run, scale) / 2.0
+
+
+def _too_fast(record: StepRecord, step: float) -> float:
+    """By how much s·lr is too high for a useful first step. A lower scale, which is tried first, leaves A a faster
+    motion, so that each step may be a little smaller."""
+    run, scale = record.run, abs(strongest(record).scale) if record.run.adapters else 1.0
+    if not _scales(run) or scale <= ORDINARY_SCALE:
+        return step / useful_step(run, scale)
+    by_alpha = (step / useful_step(run, scale)) ** (1.0 / SCALE_EXPONENT)
+    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / useful_step(run)
+
+
+def _allowed(record: StepRecord, factor: float) -> float:
+    """``factor``, or what it takes for LW401 to be silent about the settings that it leads to."""
+    if not record.run.adapters or not is_adaptive(record.run) or not (now := pace(record)) > 0:
+        return factor
+    stays_high = abs(strongest(record).scale) / factor >= HIGH_SCALE
+    return max(factor, now / (ORDINARY_PACE if stays_high else HIGHEST_PACE))
+
+
+def strongest(record: StepRecord) -> AdapterInfo:
+    """The adapter with the highest s·lr. ``run.adapters`` must not be empty."""
+    return max(record.run.adapters, key=lambda a: a.scale * (rate_of(record, a) or 0.0))
+
+
+def rate_of(record: StepRecord, adapter: AdapterInfo) -> float | None:
+    """The peak learning rate of an adapter's own group; None where unknown."""
+    rates = record.run.peak_lr or record.lr
+    if adapter.group is None or adapter.group >= len(rates) or not rates[adapter.group] > 0:
+        return None
+    return rates[adapter.group]

@@ -1,0 +1,132 @@
+"""One model of the size of the adapters: its sources agree, and what is advised needs no further advice."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from dataclasses import replace
+
+import pytest
+
+from lora_watch import find_learning_rate
+from lora_watch.base.alerts import Alert
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.rules import AggressiveScale
+from lora_watch.rules.forecast import (
+    OF_WEIGHTS,
+    at_rate,
+    at_scale,
+    by_weights,
+    expected_step,
+    stronger_by,
+    useful_step,
+    weaker_by,
+)
+from lora_watch.rules.remedies import MEASURE, weaker
+from lora_watch.tuning.advice import preflight
+from tests.rules.runs import run, the
+from tests.support import build_trainer, lora, tiny_model
+
+
+def record_of(
+    alpha: float,
+    lr: float,
+    first: float | None = None,
+    r: int = 8,
+    modules: int = 6,
+    base_norm: float = 3.0,
+    optimizer: str = "AdamW",
+    task: str = "CAUSAL_LM",
+    rslora: bool = False,
+) -> StepRecord:
+    """The third step of a run on four blocks whose first full step has added ``first`` to the output ratio."""
+    scale, formula = (alpha / r**0.5, "alpha/sqrt(r)") if rslora else (alpha / r, "alpha/r")
+    adapters = tuple(
+        AdapterInfo(f"layers.{i}.m{k}", "Linear", i, 128, 128, r, alpha, scale, formula, 0, 2 * 128 * r, base_norm)
+        for i in range(4)
+        for k in range(modules)
+    )
+    config = {"learning_rate": lr, "lora": {"default": {"task_type": task}}}
+    record = StepRecord(RunInfo(adapters, 50, config, optimizer=optimizer, peak_lr=(lr,)), 3, {}, lr=(lr,))
+    if first is not None:
+        record.derived["first step"] = first
+    return record
+
+
+def test_what_is_measured_comes_before_what_the_weights_say() -> None:
+    by_the_weights = expected_step(record_of(16, 1e-2))
+    assert by_the_weights > 0
+    assert expected_step(record_of(16, 1e-2, 0.5)) == 0.5
+    assert weaker_by(record_of(16, 1e-2, 4.0)).by == pytest.approx(2 * weaker_by(record_of(16, 1e-2, 2.0)).by)
+
+
+def test_a_first_step_that_is_measured_comes_down_to_a_useful_one_under_any_optimizer() -> None:
+    for optimizer, first in itertools.product(("AdamW", "SGD", "Adafactor"), (0.5, 2.0, 50.0)):
+        record = record_of(16, 1e-2, first, optimizer=optimizer)
+        assert weaker_by(record).by == pytest.approx(first / useful_step(record.run))
+    head = record_of(16, 1e-2, 2.0, task="SEQ_CLS")
+    assert useful_step(head.run) < useful_step(record_of(16, 1e-2).run)
+    assert weaker_by(head).by > weaker_by(record_of(16, 1e-2, 2.0)).by
+
+
+def test_a_small_first_step_goes_up_to_a_useful_one_as_far_as_its_end_allows() -> None:
+    record = record_of(16, 1e-5, 1e-3)
+    assert stronger_by(record, 1e-6).by == pytest.approx(useful_step(record.run) / 1e-3)
+    assert 2.0 < stronger_by(record, 0.1).by < stronger_by(record, 1e-6).by
+    assert stronger_by(record, 10.0).by == 2.0
+
+
+GRID = [
+    *itertools.product((4, 16, 64, 128, 1024), (1e-4, 2e-3, 3e-2, 0.5), (None, 0.05, 0.4, 1.5, 40.0), (8,), (1, 6)),
+    *itertools.product((16, 256), (2e-3, 3e-2), (0.4, 40.0), (1, 64), (1, 6)),
+]
+
+
+@pytest.mark.parametrize("rslora", [False, True])
+def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -> None:
+    for alpha, lr, first, r, modules in GRID:
+        record = record_of(alpha, lr, first, r, modules, rslora=rslora)
+        new = weaker(record, weaker_by(record, overall=20.0)).settings
+        rate, other = new.get("learning_rate", lr), new.get("lora_alpha", alpha)
+        assert rate <= lr
+        assert rate * other <= rate * alpha
+        assert rate * other <= lr * alpha / 1.99, (alpha, lr, first, r, modules)
+        planned = replace(record_of(other, rate, r=r, modules=modules, rslora=rslora), step=0)
+        assert AggressiveScale().check(planned) is None, (alpha, lr, first, r, modules, new)
+
+
+def test_another_scale_wants_the_rate_that_the_law_says() -> None:
+    one, four = (by_weights(at_rate(record_of(alpha, 1.0).run, 1.0)) for alpha in (8, 32))
+    assert one is not None
+    assert four is not None
+    assert four.best == pytest.approx(at_scale(one.best, 1.0, 4.0))
+    assert one.high / one.best == pytest.approx(OF_WEIGHTS)
+    assert by_weights(record_of(16, 1e-2, base_norm=float("nan")).run) is None
+
+
+def stated(alert: Alert) -> tuple[float, float]:
+    """The range that the remedy says the best rate lies in."""
+    low, high = re.findall(r"\((\S+) to (\S+)\)", alert.remedies[0])[0]
+    assert float(low) <= alert.settings["learning_rate"] <= float(high)
+    return float(low), float(high)
+
+
+def test_all_sources_agree_on_one_run() -> None:
+    """The packaged Llama at r 8 and alpha 16: the weights, the settings, an alert and a sweep."""
+    failing = run(steps=20, lr=3e-2)
+    weights = by_weights(failing.run)
+    assert weights is not None
+    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
+    judged = preflight(settings, {"learning_rate": 5e-2}, model=TINY_LLAMA).findings[0]
+    exploded = the("LW102", failing)
+    assert exploded.remedies[-1] == MEASURE
+    swept = find_learning_rate(build_trainer(lora(tiny_model()), None, 40), steps=40)
+    assert swept.rate is not None
+    assert swept.low is not None
+    assert swept.high is not None
+    assert swept.predicted == pytest.approx(weights.best)
+    ranges = [(weights.low, weights.high), stated(judged), stated(exploded), (swept.low, swept.high)]
+    assert max(low for low, _ in ranges) <= min(high for _, high in ranges), ranges
+    for low, high in ranges[:3]:
+        assert low <= swept.rate <= high, ranges
