@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import math
 import sys
 import traceback
 import weakref
@@ -63,6 +64,21 @@ def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
 def is_first(state: TrainerState) -> bool:
     """This process writes: accelerate calls each the first of its own where it was not told to use the CPU."""
     return state.is_world_process_zero and is_first_rank()
+
+
+def planned_steps(trainer: Trainer) -> int | None:
+    """Optimizer steps of the training that has begun or would begin; None for data of unknown length.
+
+    Before it has begun, epochs count as if no example were left out.
+    """
+    if trainer.is_in_train or trainer.args.max_steps > 0:
+        return (trainer.state if trainer.is_in_train else trainer.args).max_steps
+    try:
+        examples = len(trainer.train_dataset)  # type: ignore[arg-type]
+    except TypeError:
+        return None
+    at_once = trainer.args.train_batch_size * world_size() * trainer.args.gradient_accumulation_steps
+    return math.ceil(trainer.args.num_train_epochs * max(math.ceil(examples / at_once), 1))
 
 
 def output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:

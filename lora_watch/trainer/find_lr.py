@@ -162,7 +162,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
     if (why := facts.no_sweep(trainer)) is not None:
         raise ValueError(why)
-    sweeping = _Sweeping(steps, span)
+    sweeping, planned = _Sweeping(steps, span), facts.planned_steps(trainer)
     parts = {
         "model": trainer.model,
         "optimizer": trainer.optimizer,
@@ -182,7 +182,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
                 trainer.train()
     finally:
         sweeping.close("interrupted")
-    return replace(sweeping.suggestion(), left=tuple(left))
+    return replace(sweeping.suggestion(planned), left=tuple(left))
 
 
 def apply(rate: float, trainer: Trainer) -> None:
@@ -249,11 +249,11 @@ class _Sweeping(TrainerEvents):
         self._progress.close()
         super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
-    def suggestion(self) -> Suggestion:
-        """Once it is over."""
+    def suggestion(self, planned: int | None) -> Suggestion:
+        """Once it is over. ``planned``: steps of the run that it is for."""
         if self._seen is None:
             raise ValueError("the sweep has not made a step")
-        return self._seen.suggestion(self._ratios)
+        return self._seen.suggestion(self._ratios, planned)
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         return []

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import lengths
 from benchmarks.corpus.cures import UNTRIED
 from benchmarks.corpus.plan import SEEDS, faults, grid
 from lora_watch.gate.baseline import CURVE_POINTS, TOLERANCES
+from lora_watch.rules.forecast import LENGTH_EXPONENT
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -140,6 +142,12 @@ def test_what_a_sweep_finds_is_what_was_measured() -> None:
     assert f"At 2e-4, {customary} did" in flat("README.md")
     assert f"{good} cases" in flat("docs/guidance.md")
     assert f"{list(scored.values())[3][4]} of the best run's gain" in flat("docs/guidance.md")
+
+
+def test_the_lengths_of_runs_are_those_that_were_measured() -> None:
+    runs = lengths.load()
+    assert lengths.section(runs) in read("docs/guidance.md")
+    assert round(lengths.chosen_power(runs), 1) == LENGTH_EXPONENT
 
 
 def test_recovering_does_what_was_measured() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from lora_watch.rules.forecast import at_steps
 from lora_watch.tuning.lr_finder import Curve, Suggestion, drawing
 from lora_watch.tuning.lr_finder.estimate import SAFE_FROM_EDGE, crossing, estimate, smoothed
 from lora_watch.tuning.lr_finder.suggestion import suggestion
@@ -146,6 +147,29 @@ def test_another_scale_wants_another_rate() -> None:
     assert found.rate < lower < 2 * found.rate
     assert found.rate / 8 < higher < found.rate
     assert swept(made()).at_scale(1.0) is None
+
+
+def test_a_longer_run_wants_a_lower_rate() -> None:
+    short, long, unknown = swept(made(), steps=40), swept(made(), steps=2000), swept(made())
+    assert short.rate is not None
+    assert long.rate is not None
+    assert short.rate == unknown.rate == swept(made(), steps=6).rate
+    assert long.rate == pytest.approx(at_steps(short.rate, 40, 2000), rel=0.02)
+    assert short.low is not None
+    assert long.low == pytest.approx(at_steps(short.low, 40, 2000))
+    assert long.low <= long.rate <= long.high  # type: ignore[operator]
+    assert long.high == short.high
+    assert long.at_steps(40) == pytest.approx(short.rate, rel=0.02)
+    assert unknown.at_steps(2000) == pytest.approx(long.rate, rel=0.02)
+    assert len(unknown.sentences()) == len(short.sentences()) + 1 == len(long.sentences())
+    assert swept(made(fall=0.0, noise=0.4), steps=2000).at_steps(40) is None
+
+
+def test_the_best_rate_falls_as_a_power_of_the_steps() -> None:
+    assert at_steps(1e-2, 40, 40) == at_steps(1e-2, 40, 1) == at_steps(1e-2, 10, 40) == 1e-2
+    assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 600) < at_steps(1e-2, 40, 150) < 1e-2
+    assert at_steps(1e-2, 40, 80) / 1e-2 == pytest.approx(at_steps(1e-2, 80, 160) / 1e-2)
+    assert at_steps(at_steps(1e-2, 40, 500), 500, 40) == pytest.approx(1e-2)
 
 
 def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:

@@ -20,6 +20,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
 from lora_watch.rules.remedies import typed_rate
+from lora_watch.trainer.facts import planned_steps
 from lora_watch.tuning.advice import advise
 from lora_watch.tuning.lr_finder import Curve, Suggestion
 from lora_watch.tuning.lr_finder.plain import facts_of
@@ -83,6 +84,7 @@ def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
     found = find_learning_rate(trainer, steps=30)
     assert vars(trainer) == before
     assert counts.steps == 0
+    assert found.steps == 6
     assert found.rate is not None
     assert found.edge is not None
     assert 1e-3 < found.rate < found.edge / 2
@@ -293,6 +295,18 @@ class Terminal(io.StringIO):
         return True
 
 
+def test_the_length_of_a_run_is_known_before_it_begins() -> None:
+    epochs = {"num_train_epochs": 1.5, "gradient_accumulation_steps": 2}
+    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(10), steps=-1, **epochs)
+    planned = planned_steps(trainer)
+    trainer.train()
+    assert planned == trainer.state.max_steps == 3
+    trainer.train_dataset = (example for example in ())  # type: ignore[assignment]
+    assert planned_steps(trainer) is None
+    trainer.args.max_steps = 7
+    assert planned_steps(trainer) == 7
+
+
 @pytest.mark.parametrize("terminal", [True, False])
 def test_a_terminal_shows_how_far_the_sweep_has_come(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     shown = Terminal() if terminal else io.StringIO()
@@ -309,6 +323,7 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     trainer.train()
     assert watch.found is not None
+    assert watch.found.steps == 6
     assert watch.found.rate is not None
     printed = capsys.readouterr().err
     assert watch.found.sentences()[0] in printed

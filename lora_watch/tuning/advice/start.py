@@ -16,7 +16,7 @@ from torch import nn
 from lora_watch.adapters import Adapter, find_adapters, unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
-from lora_watch.rules.forecast import at_rate, by_weights, first_step_of
+from lora_watch.rules.forecast import LONG_RUN, SHORT_RUN, at_rate, at_steps, by_weights, first_step_of
 from lora_watch.rules.remedies import round_alpha, typed_rate
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
@@ -148,7 +148,8 @@ class Advice:
             start, low, high = self.learning_rates
             said.append(
                 f"By the weights alone the best learning rate is about {start:g}, between {low:.2g} and {high:.2g}. "
-                "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps."
+                "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps. A run of "
+                f"{LONG_RUN} steps or more wants about {at_steps(start, SHORT_RUN, LONG_RUN):.2g}."
             )
         return said
 

@@ -71,9 +71,9 @@ class SweepMonitor:
         self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
         return self.sweep.rates[-1]
 
-    def suggestion(self, ratios: tuple[float, ...]) -> Suggestion:
-        """Once it is over."""
-        return suggestion(self.sweep, ratios, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
+    def suggestion(self, ratios: tuple[float, ...], steps: int | None = None) -> Suggestion:
+        """Once it is over. ``steps``: of the run that it is for, where they are known."""
+        return suggestion(self.sweep, ratios, steps, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
 
 
 def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:

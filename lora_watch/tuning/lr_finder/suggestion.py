@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import at_scale
+from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
@@ -60,6 +60,8 @@ class Suggestion:
     """The forecast of the weights alone, as in ``lora-watch advise``: the rate of a useful first step."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
+    steps: int | None = None
+    """Optimizer steps of the run that the rates are for; None where its length is unknown: it counts as short then."""
     left: tuple[str, ...] = ()
     """Objects that the sweep has changed and could not restore: the next run is not the one from the start."""
 
@@ -76,6 +78,10 @@ class Suggestion:
         if self.rate is None or not self.scale or not scale > 0:
             return None
         return rounded(at_scale(self.rate, self.scale, scale))
+
+    def at_steps(self, steps: int) -> float | None:
+        """``rate`` for a run of another length; None where it is unknown."""
+        return None if self.rate is None else rounded(at_steps(self.rate, self.steps or SHORT_RUN, steps))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
@@ -101,6 +107,16 @@ class Suggestion:
             said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
         if self.rate is not None and len(set(self.rates)) > 1:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
+        if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
+            said.append(
+                f"It is for a run of {self.steps:,} steps: {at_steps(1.0, SHORT_RUN, self.steps):.2g} times what the "
+                f"sweep says for {SHORT_RUN} steps. It falls as steps^−{LENGTH_EXPONENT:g}, up to {LONG_RUN}."
+            )
+        elif self.steps is None and self.rate is not None:
+            said.append(
+                f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN} steps or more want less, about "
+                f"{self.at_steps(LONG_RUN):g}."
+            )
         if self.rate is not None and self.predicted is not None:
             said.append(
                 f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
@@ -169,17 +185,23 @@ class Suggestion:
         return drawing.html(self)
 
 
-def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggestion:
-    """The suggestion of a finished ``sweep``. ``ratios``: each parameter group's rate to the reference's."""
+def suggestion(sweep: Sweep, ratios: tuple[float, ...], steps: int | None = None, **facts: Any) -> Suggestion:
+    """The suggestion of a finished ``sweep``.
+
+    Args:
+        ratios: each parameter group's rate to the reference's.
+        steps: of the run that it is for; None where that is unknown.
+    """
     curve, edge = sweep.curve, sweep.edge
     found: Estimate = estimate(curve, edge)
-    rate = None if found.rate is None else rounded(found.rate)
+    lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
+    rate = None if found.rate is None else rounded(found.rate * lowered)
     return Suggestion(
         rate=rate,
         edge=None if edge is None else edge.rate,
         curve=curve,
-        low=found.low,
-        high=found.high,
+        low=None if found.low is None else found.low * lowered,
+        high=found.high,  # as it is: on some texts the best rate falls less
         rates=() if rate is None else tuple(rate * ratio for ratio in ratios),
         edge_rule="" if edge is None else edge.rule,
         lowest_loss_at=found.lowest_loss_at,
@@ -188,6 +210,7 @@ def suggestion(sweep: Sweep, ratios: tuple[float, ...], **facts: Any) -> Suggest
         fall=found.fall,
         noise=found.noise,
         why=found.why,
+        steps=steps,
         **facts,
     )
 
