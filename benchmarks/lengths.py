@@ -306,11 +306,15 @@ def picture(runs: Runs) -> str:
                 label=None if label in named else label,
             )
             named.add(label)
-    p, (short, *_, long) = chosen_power(runs), LENGTHS["tiny"]
+    p, run = chosen_power(runs), [n for family in families() for n in best_rates(runs, family)]
     if math.isfinite(p):
+        short, long = min(run), max(run)
         law = [1.0, (long / short) ** -p]
         right.plot([short, long], law, color="black", linewidth=2.5, alpha=0.35, label="steps^−p")
     right.set(xscale="log", yscale="log", xlabel="steps", title="best rate, relative to the shortest run's")
+    right.set_yticks(shares := [0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
+    right.set_yticks([], minor=True)
+    right.set_xticks(steps := LENGTHS["tiny"], [str(n) for n in steps])
     right.legend(fontsize="small")
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "lengths", "svg.fonttype": "none"}):
