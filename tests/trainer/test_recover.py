@@ -97,9 +97,9 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     assert trainer.state.best_metric == losses[-1]
     adapter = callback.monitor.run.adapters[0]
     assert (adapter.alpha, adapter.scale, trainer.model.peft_config["default"].lora_alpha) == (128, 16.0, 128)
-    (told,) = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"]
-    advised = told.settings["learning_rate"]
-    assert told.settings["lora_alpha"] == 16
+    (recovered,) = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"]
+    advised = recovered.settings["learning_rate"]
+    assert recovered.settings["lora_alpha"] == 16
     assert 3e-3 <= advised < 1e-2
     assert trainer.lr_scheduler.base_lrs == pytest.approx([advised / 8**0.5] * 2), "A and B began at 1/√8"
     report = report_of(trainer)
