@@ -18,7 +18,7 @@ from lora_watch.rules.forecast import (
     strongest,
 )
 
-MEASURE = "or measure it: lora-watch run --find-lr train.py"
+MEASURE = "measure the rate: lora-watch run --find-lr train.py"
 """What to try last where a Trainer can sweep, and no sweep has found its rate."""
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
 """First digits of the learning rates that people type."""
