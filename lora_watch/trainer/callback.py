@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 from transformers import Trainer, TrainerState
 
-from lora_watch.rules import Rule
-from lora_watch.rules.policy import FailOn
-from lora_watch.sinks import Sink
 from lora_watch.trainer.events import TrainerEvents
 from lora_watch.trainer.find_lr import at_the_start
 
@@ -63,48 +58,6 @@ class LoraWatchCallback(TrainerEvents):
         ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that is not valid,
             and for ``html=True`` without ``tensorboard``.
     """
-
-    def __init__(
-        self,
-        fail_on: FailOn | None = None,
-        patience: int | None = None,
-        every: int = 1,
-        max_overhead: float = 0.01,
-        drift: bool = False,
-        rules: Iterable[Rule] | None = None,
-        mute: Sequence[str] | None = None,
-        sinks: Iterable[Sink] = (),
-        report_dir: str | os.PathLike[str] | None = None,
-        tensorboard: bool | Literal["all"] = True,
-        console: bool = True,
-        record_batches: bool = False,
-        task: str | None = None,
-        reference: str | os.PathLike[str] | None = None,
-        find_lr: bool | Literal["only"] = False,
-        recover: int | None = None,
-        recover_memory: float = 4.0,
-        html: bool | None = None,
-    ):
-        super().__init__(
-            fail_on=fail_on,
-            patience=patience,
-            every=every,
-            max_overhead=max_overhead,
-            drift=drift,
-            rules=rules,
-            mute=mute,
-            sinks=sinks,
-            report_dir=report_dir,
-            tensorboard=tensorboard,
-            console=console,
-            record_batches=record_batches,
-            task=task,
-            reference=reference,
-            recover=recover,
-            recover_memory=recover_memory,
-            html=html,
-        )
-        self.find_lr = find_lr
 
     def sweep(self, state: TrainerState) -> dict[str, Any]:
         return at_the_start(self, state)

@@ -64,13 +64,14 @@ class TrainerEvents(Waiting):
         record_batches: bool = False,
         task: str | None = None,
         reference: str | os.PathLike[str] | None = None,
+        find_lr: bool | Literal["only"] = False,
         recover: int | None = None,
         recover_memory: float = 4.0,
         html: bool | None = None,
     ):
         self.fail_on, self.patience, self.mute = fail_on, patience, mute
         self.recover, self.recover_memory = recover, recover_memory
-        self.find_lr: bool | Literal["only"] = False
+        self.find_lr = find_lr
         self.found: Suggestion | None = None
         self.policy = policy(fail_on, patience, mute, rules, recover)  # a typo is an error here, not in mid-run
         if every < 1:
