@@ -206,6 +206,7 @@ def test_an_earlier_demo_is_replaced_and_a_stranger_is_left_alone(tmp_path: Path
 
 
 # -- remaking the model ------------------------------------------------------------------------------------------------
+@pytest.mark.thorough
 def test_the_model_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     from transformers import AutoModelForCausalLM, AutoTokenizer
 

@@ -89,7 +89,9 @@ def read(path: Path) -> bytes | None:
     return path.read_bytes() if path.exists() else None
 
 
-@pytest.fixture(scope="module", params=[github_job, gitlab_job], ids=["github", "gitlab"])
+@pytest.fixture(
+    scope="module", params=[github_job, pytest.param(gitlab_job, marks=pytest.mark.thorough)], ids=["github", "gitlab"]
+)
 def service(request: pytest.FixtureRequest) -> Any:
     return request.param
 

@@ -132,9 +132,9 @@ def in_groups(schedule: bool = False) -> Trainer:
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda: built(optim="adafactor"), id="adafactor"),
+        pytest.param(lambda: built(optim="adafactor"), id="adafactor", marks=pytest.mark.thorough),
         pytest.param(lambda: built(optim="sgd", neftune_noise_alpha=5.0), id="sgd-neftune"),
-        pytest.param(in_groups, id="groups"),
+        pytest.param(in_groups, id="groups", marks=pytest.mark.thorough),
         pytest.param(sft, id="sft"),
     ],
 )

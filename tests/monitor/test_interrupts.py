@@ -57,7 +57,7 @@ def test_an_exception_in_the_data(python: Python, tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other systems")
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGINT])
 def test_a_signal(number: int, tmp_path: Path) -> None:
     command = [sys.executable, script(tmp_path, end="time.sleep(60)")]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}

@@ -38,7 +38,7 @@ def kernel(tmp_path_factory: pytest.TempPathFactory, unpacked: Path) -> Iterator
     manager.shutdown_kernel(now=True)
 
 
-QUICK = ("1_first_run", "5_reading_spectra")
+QUICK = ("1_first_run",)
 some = [
     pytest.param(path, marks=() if path.stem in QUICK else pytest.mark.thorough, id=path.stem) for path in NOTEBOOKS
 ]

@@ -129,8 +129,10 @@ def adalora(**schedule: Any) -> Any:
     [
         ({"total_step": 500, "tinit": 5, "tfinal": 5}, {500, 30}),
         ({"total_step": 15, "tinit": 2, "tfinal": 2}, {15, 30}),
-        ({"total_step": 30, "tinit": 5, "tfinal": 15, "deltaT": 10}, {1, 5, 15}),
-        ({"total_step": 30, "tfinal": 5}, {0}),
+        pytest.param(
+            {"total_step": 30, "tinit": 5, "tfinal": 15, "deltaT": 10}, {1, 5, 15}, marks=pytest.mark.thorough
+        ),
+        pytest.param({"total_step": 30, "tfinal": 5}, {0}, marks=pytest.mark.thorough),
     ],
 )
 def test_adalora_schedule(schedule: dict[str, int], stated: set[float]) -> None:

@@ -273,7 +273,7 @@ def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
     assert monitor.run.config["classes"] == 1024
 
 
-@pytest.mark.parametrize("kind", ["DPO", "KTO"])
+@pytest.mark.parametrize("kind", ["DPO", pytest.param("KTO", marks=pytest.mark.thorough)])
 def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path) -> None:
     """It begins at ln 2 or a half whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
     trl = pytest.importorskip("trl")

@@ -85,10 +85,10 @@ def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> Non
 
 TWINS = [
     pytest.param({"alpha": 16}, {"lr": 2e-3}, id="ordinary"),
-    pytest.param({"alpha": 128}, {"lr": 3e-3}, id="a-high-scale-alone-is-no-fault"),
+    pytest.param({"alpha": 128}, {"lr": 3e-3}, id="a-high-scale-alone-is-no-fault", marks=pytest.mark.thorough),
     pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1, "steps": 120}, id="batch-size-one"),
-    pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32"),
-    pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora"),
+    pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32", marks=pytest.mark.thorough),
+    pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora", marks=pytest.mark.thorough),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),
     pytest.param({"targets": ["v_proj"], "layers_to_transform": [3]}, {"lr": 1e-2}, id="one-module-has-to-be-loud"),
     pytest.param({"alpha": 64, "r": 64, "init_lora_weights": "pissa"}, {"lr": 5e-4, "warmup_steps": 10}, id="pissa"),
@@ -293,7 +293,12 @@ def test_what_levels_off_jumps_once_or_is_small_does_not_creep(size: Callable[[i
 
 
 @pytest.mark.parametrize(
-    "settings", [{"lr": 1e-5}, {"lr": 1e-5, "per_device_train_batch_size": 1}, {"lr": 1e-5, "warmup_steps": 10}]
+    "settings",
+    [
+        pytest.param({"lr": 1e-5}, marks=pytest.mark.thorough),
+        {"lr": 1e-5, "per_device_train_batch_size": 1},
+        pytest.param({"lr": 1e-5, "warmup_steps": 10}, marks=pytest.mark.thorough),
+    ],
 )
 def test_barely_moves(settings: dict[str, Any]) -> None:
     monitor = run(steps=40, **settings)
@@ -306,7 +311,9 @@ def test_barely_moves(settings: dict[str, Any]) -> None:
     assert ids(monitor) == ["LW104"]
 
 
-@pytest.mark.parametrize("settings", [{}, {"warmup_steps": 10}, {"lr_scheduler_type": "constant"}])
+@pytest.mark.parametrize(
+    "settings", [{"warmup_steps": 10}, pytest.param({"lr_scheduler_type": "constant"}, marks=pytest.mark.thorough)]
+)
 def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
     assert ids(run(steps=40, **settings)) == []
 

@@ -36,7 +36,7 @@ def monitored(
     ("fault", "begins", "rule"),
     [
         pytest.param("decay-eats", 10, "LW107", id="open-in-the-checkpoint"),
-        pytest.param("no-targets", 14, "LW204", id="half-way-through-the-evidence"),
+        pytest.param("no-targets", 14, "LW204", id="half-way-through-the-evidence", marks=pytest.mark.thorough),
         pytest.param("corrupted-batches", 26, "LW202", id="later-with-the-memory-of-before"),
     ],
 )

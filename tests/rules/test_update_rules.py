@@ -41,7 +41,7 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
     "arguments",
     [
         {"lr_scheduler_type": "linear", "warmup_steps": 3},
-        {"lr_scheduler_type": "cosine"},
+        pytest.param({"lr_scheduler_type": "cosine"}, marks=pytest.mark.thorough),
         {"prepare": schedule(lambda step: max(0.0, 1 - step / 18.5))},
     ],
     ids=["warm-up", "cosine", "ends a little early"],
@@ -73,7 +73,7 @@ def test_updates_too_small_for_bf16_are_named_with_a_rate_that_is_not() -> None:
 @pytest.mark.parametrize(
     ("model", "arguments"),
     [
-        (lambda: in_half(lora(tiny_model())), {"lr": 2e-3}),
+        pytest.param(lambda: in_half(lora(tiny_model())), {"lr": 2e-3}, marks=pytest.mark.thorough),
         (lambda: in_half(lora(tiny_model())), {"lr": 2e-3, "warmup_steps": 10}),
         (lambda: lora(tiny_model()), {"lr": 1e-5}),
     ],

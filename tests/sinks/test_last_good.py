@@ -64,7 +64,7 @@ CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
 }
 
 
-@pytest.mark.parametrize("fail_on", ["error", "never"])
+@pytest.mark.parametrize("fail_on", ["error", pytest.param("never", marks=pytest.mark.thorough)])
 @pytest.mark.parametrize("case", CASES)
 def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tmp_path: Path) -> None:
     rule, trainer_class, config, lr = CASES[case]

@@ -10,7 +10,7 @@ from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
 
 
 @ONE_LOADER
-@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_axe_finds_nothing_serious(tab: Tab, mode: str) -> None:
     frame = tab.open(run=EXPLODED)
     if mode == "dark":

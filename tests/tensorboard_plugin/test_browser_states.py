@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 
 from lora_watch.sinks import TensorBoardSink
-from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
@@ -323,7 +322,7 @@ CONTRAST = """() => {
 
 
 @ONE_LOADER
-@pytest.mark.parametrize("mode", ["light", "dark"])
+@pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_every_text_is_readable(tab: Tab, mode: str) -> None:
     frame = tab.open(run=EXPLODED)
     if mode == "dark":
@@ -336,7 +335,7 @@ def test_every_text_is_readable(tab: Tab, mode: str) -> None:
         assert contrast >= 4.5, (view, text)  # WCAG 2.2, 1.4.3, level AA
 
 
-@pytest.mark.parametrize("loader", list(LOADERS))
+@pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.thorough)])
 def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
     run = run_of(6)
     sink = TensorBoardSink(directory=tmp_path / "growing")

@@ -183,7 +183,7 @@ def _fields() -> set[str]:
     return {f.name for f in fields(TrainingArguments)}
 
 
-@pytest.mark.parametrize("after", [0.2, 1.1])
+@pytest.mark.parametrize("after", [pytest.param(0.2, marks=pytest.mark.thorough), 1.1])
 def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 

@@ -279,8 +279,9 @@ def free_port() -> int:
     "launcher",
     [("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
      # Its way for several GPUs; on CPUs alone it would want MPI. The script then asks for a CPU.
-     ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
-      "--dynamo_backend=no", f"--main_process_port={free_port()}")],
+     pytest.param(
+         ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
+          "--dynamo_backend=no", f"--main_process_port={free_port()}"), marks=pytest.mark.thorough)],
     ids=["torchrun", "accelerate launch"],
 )  # fmt: skip
 def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
