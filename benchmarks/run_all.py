@@ -38,6 +38,7 @@ RUNS: dict[str, tuple[list[str], list[str]]] = {
     "rank_cost": ([], ["--rounds", "2"]),
     "check_speed": ([], ["--steps", "300"]),
     "soak": ([], ["--steps", "200", "--kills", "2"]),
+    "report_size": (["{folder}"], ["{folder}", "--adapters", "28", "--steps", "100", "--rounds", "1"]),
     "tab_scale": (["{folder}"], ["{folder}", "--adapters", "28", "--steps", "100"]),
 }
 """Arguments of each script, in full and quick. ``{folder}`` is an empty one, removed afterwards."""

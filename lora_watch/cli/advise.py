@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.syntax import Syntax
 from rich.text import Text
 
 from lora_watch.cli import layers
 from lora_watch.cli.misuse import misuse
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from lora_watch.tuning.advice import Advice, Transfer
 
 EXAMPLES = """Examples:
@@ -126,10 +127,16 @@ def advise(
         console.print(Text("Not carried over:"))
         _list(console, advised.does_not_transfer)
     console.print()
-    # Colours alone, which a pipe has not: Syntax fills its lines up with blanks.
-    console.print(
-        Syntax(advised.code(), "python", background_color="default") if console.is_terminal else Text(advised.code())
-    )
+    console.print(_code(advised.code(), console.is_terminal))
+
+
+def _code(source: str, in_colour: bool) -> RenderableType:
+    """Colours are for a terminal alone: Syntax fills its lines up with blanks."""
+    if not in_colour:
+        return Text(source)
+    from rich.syntax import Syntax
+
+    return Syntax(source, "python", background_color="default")
 
 
 def _show(console: Console, advised: Advice) -> None:

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from lora_watch.cli.misuse import misuse
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lora_watch.search.plan import Plan
 
 EXAMPLES = """Examples:
@@ -97,6 +98,8 @@ def plan(
 
 
 def _table(plan: Plan, rank: int | None) -> Table:
+    from rich.table import Table
+
     from lora_watch.search.plan import runs
     from lora_watch.search.result import number
 

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
-from rich.table import Table
 
 from lora_watch.cli.misuse import misuse
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from lora_watch.rules import Rule
     from lora_watch.rules.guide import Page
 
@@ -28,6 +28,8 @@ def rules(
 
     [bold]INFO[/] is worth knowing, [bold]WARNING[/] needs a check, [bold]ERROR[/] means a failed run.
     """
+    from rich.markdown import Markdown
+
     from lora_watch.rules.guide import pages
 
     known = pages()
@@ -49,6 +51,8 @@ def _called(word: str, known: Mapping[str, Page]) -> Page:
 
 
 def _table(known: Iterable[Page]) -> Table:
+    from rich.table import Table
+
     table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
     for page in known:
         table.add_row(page.id, page.name, page.severity, page.summary)

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
-from rich.live import Live
 from rich.text import Text
 
 from lora_watch.cli.misuse import misuse
@@ -44,6 +43,8 @@ def show(
 
     Exits with 0, or with 2 when there is no run or one that cannot be read.
     """
+    from rich.live import Live
+
     from lora_watch.cli.terminal.following import goes_on, latest_run
     from lora_watch.cli.terminal.screen import screen
     from lora_watch.runs import UnreadableError

@@ -22,11 +22,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.text import count
 from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, latest, names, numbers
+from lora_watch.format.decoding import document, episodes, is_schema, latest, names, numbers, vectors
 from lora_watch.runs.crc import masked_crc
 
 FILES = "events.out.tfevents.*"
@@ -69,34 +72,44 @@ class Tensor(NamedTuple):
 
     step: int
     wall_time: float
-    tensor: Any
-    """A TensorProto."""
+    serialised: bytes
+
+    @property
+    def tensor(self) -> Any:
+        """A TensorProto."""
+        from tensorboard.compat.proto import tensor_pb2
+
+        return tensor_pb2.TensorProto.FromString(self.serialised)
 
 
 @dataclass
 class Tensors:
-    """The values of one tag in order. Each becomes a ``Tensor`` only where it is asked for: a long run has 200,000, and
-    Python's collector would walk through all of them again and again."""
+    """The values of one tag in order. Each is taken apart only where it is asked for: a long run has 200,000, and half
+    the time of reading it would go into making an object of each."""
 
     records: list[Any] = field(default_factory=list)
     """Whatever knows ``step`` and ``wall_time`` of each."""
-    tensors: list[Any] = field(default_factory=list)
+    serialised: list[bytes] = field(default_factory=list)
     """TensorProtos."""
 
     @classmethod
     def of(cls, values: Iterable[Tensor]) -> Tensors:
         records = list(values)
-        return cls(records, [value.tensor for value in records])
+        return cls(records, [value.serialised for value in records])
 
     def __len__(self) -> int:
         return len(self.records)
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (Tensor(record.step, record.wall_time, value) for record, value in zip(self.records, self.tensors))
+        return (Tensor(record.step, record.wall_time, value) for record, value in zip(self.records, self.serialised))
 
     @property
     def steps(self) -> list[int]:
         return [record.step for record in self.records]
+
+    def vectors(self) -> NDArray[np.float32] | None:
+        """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none."""
+        return vectors(next(iter(self)).tensor, self.serialised) if self.records else None
 
     def latest(self) -> Tensors:
         """As training last left them: see ``decoding.latest``."""
@@ -242,18 +255,23 @@ class EventLog:
         """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""
         found: dict[str, Tensors] = defaultdict(Tensors)
         ours = tags.PLUGIN_NAME + "/"
-        for record, values in self._read(self._records, verify=False):
-            for tag, value in values.items():
-                if tag.startswith(ours):
+        for record, values in self._read_values(self._records, verify=False):
+            for value in values:
+                if (tag := value.tag).startswith(ours):
                     values_of = found[tag]
                     values_of.records.append(record)
-                    values_of.tensors.append(value.tensor)
+                    values_of.serialised.append(value.tensor.SerializeToString())
         return dict(found)
 
-    def _read(
-        self, records: Iterable[Record], holding: bytes = b"", verify: bool = True
-    ) -> Iterator[tuple[Record, dict[str, Any]]]:
+    def _read(self, records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:
         """Each record whose bytes contain ``holding``, with its values by tag. Damaged ones are left out and noted."""
+        for record, values in self._read_values(records, holding):
+            yield record, {value.tag: value for value in values}
+
+    def _read_values(
+        self, records: Iterable[Record], holding: bytes = b"", verify: bool = True
+    ) -> Iterator[tuple[Record, Iterable[Any]]]:
+        """The same with the values one after another: the tag of each costs time, which not every reader needs."""
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto import event_pb2
 
@@ -268,7 +286,7 @@ class EventLog:
                     if content is None or event is None:
                         self._note(record, "a damaged record")
                     elif holding in content:
-                        yield record, {value.tag: value for value in event.summary.value}
+                        yield record, event.summary.value
 
     def _note(self, record: Record, what: str) -> None:
         self._broken[record.file, record.offset] = f"{record.file.name} has {what} at byte {record.offset:,}"

@@ -16,7 +16,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, names, numbers, vectors
+from lora_watch.format.decoding import document, episodes, is_schema, names, numbers
 from lora_watch.format.quantiles import QUANTILES as ALL
 from lora_watch.format.quantiles import quantiles
 from lora_watch.runs.events import Tensors
@@ -182,7 +182,7 @@ class Reader:
         columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
         simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
         all_steps = np.array(events.steps, dtype=np.int64)
-        whole = vectors(events.tensors) if simple else None
+        whole = events.vectors() if simple else None
         if whole is not None and whole.shape[1] == len(column):
             return Series.of(all_steps, whole), notes
         too_large = len(events) * len(column) > MOST_WIDENED
@@ -206,7 +206,7 @@ class Reader:
 
     def _plain(self, events: Tensors, ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
         """Rows of the latest length."""
-        if (whole := vectors(events.tensors)) is not None:
+        if (whole := events.vectors()) is not None:
             return Series.of(np.array(events.steps, dtype=np.int64), whole), []
         read = [(event.step, _vector(event)) for event in events]
         good = [(step, vector) for step, vector in read if vector is not None]

@@ -96,7 +96,7 @@ def _held(multiplexer: Any, run: str, tag: str) -> Iterator[Event]:
     except KeyError:
         return
     for event in events:
-        yield Event(event.step, event.wall_time, event.tensor_proto)
+        yield Event(event.step, event.wall_time, event.tensor_proto.SerializeToString())
 
 
 def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
@@ -109,7 +109,8 @@ def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
     request.downsample.num_points = EVERYTHING
     for of_run in stub.ReadTensors(request).runs:
         for of_tag in of_run.tags:
-            yield from map(Event, of_tag.data.step, of_tag.data.wall_time, of_tag.data.value)
+            values = (value.SerializeToString() for value in of_tag.data.value)
+            yield from map(Event, of_tag.data.step, of_tag.data.wall_time, values)
 
 
 def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
@@ -124,4 +125,5 @@ def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterat
         run_tag_filter=provider.RunTagFilter(runs=[run], tags=[tag]),
     )
     for datum in found.get(run, {}).get(tag, []):
-        yield Event(datum.step, datum.wall_time, tensor_util.make_tensor_proto(datum.numpy))
+        serialised = tensor_util.make_tensor_proto(datum.numpy).SerializeToString()
+        yield Event(datum.step, datum.wall_time, serialised)

@@ -66,6 +66,15 @@ def test_columns_stand_for_equally_many_steps_where_few_were_logged() -> None:
     np.testing.assert_array_equal(pooled.high[:, 0], [3, 4, 5, 6])
 
 
+def test_a_gap_in_the_middle_moves_nothing_into_another_column() -> None:
+    steps = np.concatenate([np.arange(1, 31), np.arange(45, 61)])
+    pooled = pool(Series.of(steps, steps.astype(np.float32)[:, None]), 6)
+    np.testing.assert_array_equal(pooled.first, [1, 11, 21, 45, 51])
+    np.testing.assert_array_equal(pooled.last, [10, 20, 30, 50, 60])
+    np.testing.assert_array_equal(pooled.low[:, 0], pooled.first)
+    np.testing.assert_array_equal(pooled.high[:, 0], pooled.last)
+
+
 def test_a_window_is_cut_by_step_not_by_row() -> None:
     series = Series.of(np.array([1, 5, 10, 50]), np.arange(4, dtype=np.float32)[:, None])
     np.testing.assert_array_equal(series.between(5, 49).steps, [5, 10])
