@@ -1,9 +1,9 @@
-"""Does the advice cure? Every sick run of the held-out seeds is trained once more with the settings its alert names.
+"""Trains every bad run of the held-out seeds, and the extremes of ``plan.py``, with the settings its alert names.
 
     python -m benchmarks.corpus.cures [--most N]
 
-And the extremes of ``plan.py``. Restartable; the results are kept in cures.json beside this file and go into the report
-of ``score.py``. With ``--most`` so many are trained, and the others whose advice is new stay untried.
+Restartable. The results are kept in cures.json next to this file and go into the report of ``score.py``. With
+``--most`` that many runs are trained. The others whose advice is new stay untried.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import OF_WEIGHTS
 
 RESULTS = Path(__file__).with_name("cures.json")
-STRENGTH = ("LW102", "LW103", "LW104", "LW110", "LW111", "LW202", "LW401")
-"""Rules that speak of the adapter's strength and name new settings."""
+ON_SIZE = ("LW102", "LW103", "LW104", "LW110", "LW111", "LW202", "LW401")
+"""Rules on the size of the adapter update, which name new settings."""
 UNTRIED = "untried"
 """The verdict on advice that nothing has been trained with yet."""
 NEAR_BEST = 0.9
-CURED = (
+ABOUT = (
     "The constants of `rules/forecast.py` were chosen on the seeds 0, 1, 10 and 11 of the corpus and on the sweeps of "
     "the seeds 0 and 1. All runs here have other seeds. Of each run the gravest alert that names settings is followed, "
     "once. The gain is a share of that of the best run of the grid on the same data."
@@ -43,16 +43,15 @@ CURED = (
 
 def advice(alerts: Sequence[Alert]) -> Alert | None:
     """The alert that a reader would follow: of the gravest that name new settings, the first."""
-    able = [a for a in alerts if a.rule in STRENGTH and a.settings and a.severity >= Severity.WARNING]
+    able = [a for a in alerts if a.rule in ON_SIZE and a.settings and a.severity >= Severity.WARNING]
     return max(able, key=lambda alert: alert.severity, default=None)
 
 
 def agree(spec: Spec, alerts: Sequence[Alert]) -> bool:
-    """Whether all alerts of the run that speak of its strength, remarks included, name about the same: those by the
-    weights alone say within which factor they are right."""
-    new = [advised(spec, a.settings) for a in alerts if a.settings and a.rule in STRENGTH]
-    strengths = [spec.scale * spec.lr for spec in new]
-    return not strengths or max(strengths) <= OF_WEIGHTS * min(strengths)
+    """Whether all alerts of ``ON_SIZE``, remarks included, advise s·lr within the factor of advice by weights alone."""
+    new = [advised(spec, a.settings) for a in alerts if a.settings and a.rule in ON_SIZE]
+    effective = [spec.scale * spec.lr for spec in new]
+    return not effective or max(effective) <= OF_WEIGHTS * min(effective)
 
 
 def advised(spec: Spec, settings: Mapping[str, float]) -> Spec:
@@ -62,9 +61,11 @@ def advised(spec: Spec, settings: Mapping[str, float]) -> Spec:
     return dataclasses.replace(spec, scale=scale, lr=settings.get("learning_rate", spec.lr))
 
 
-def cure(spec: Spec, alert: Alert, before: float, best_after: float, known: dict[Spec, float]) -> dict[str, Any]:
-    """Train with the advice; what came of it. ``known``: losses after, by what was trained, as different runs may be
-    advised the same."""
+def run_again(spec: Spec, alert: Alert, before: float, best_after: float, known: dict[Spec, float]) -> dict[str, Any]:
+    """The result of training with the advice.
+
+    ``known``: losses after, by what was trained. Different runs may be advised the same.
+    """
     new = advised(spec, alert.settings)
     if new not in known:
         with tempfile.TemporaryDirectory() as folder:
@@ -102,9 +103,7 @@ def report() -> str:
     if not entries:
         return "Not run yet: `python -m benchmarks.corpus.cures`."
     ordinary, extreme = ([e for e in entries if e["extreme"] == kind] for kind in (False, True))
-    return "\n\n".join(
-        [CURED, _fixed(ordinary), _cure_rows(ordinary), "### Extremes", _fixed(extreme), _cure_rows(extreme)]
-    )
+    return "\n\n".join([ABOUT, _fixed(ordinary), _rows(ordinary), "### Extremes", _fixed(extreme), _rows(extreme)])
 
 
 def _fixed(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -142,7 +141,7 @@ def near_best(entry: Mapping[str, Any]) -> bool:
     return (entry.get("gain") or 0.0) >= NEAR_BEST
 
 
-def _cure_rows(entries: Sequence[Mapping[str, Any]]) -> str:
+def _rows(entries: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             entry["name"],
@@ -164,11 +163,11 @@ def _settings(settings: Mapping[str, float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--most", type=int, default=10**6, help="train so many runs at most")
+    parser.add_argument("--most", type=int, default=10**6, help="train that many runs at most")
     left = parser.parse_args().most
     torch.set_num_threads(1)
     corpus, extreme = load_all(), load_all(extremes())
-    outcomes = label(corpus | extreme) | label(corpus)  # no extreme is what others are measured by
+    outcomes = label(corpus | extreme) | label(corpus)  # no extreme is a reference for other runs
     unfinished = RESULTS.with_suffix(".part")
     files = [path for path in (RESULTS, unfinished) if path.exists()]
     done = {entry["name"]: entry for path in files for entry in json.loads(path.read_text())}
@@ -189,7 +188,7 @@ def main() -> None:
         else:
             members = [s for s in corpus if s.family == spec.family and s.seed == spec.seed and not s.fault]
             left -= advised(spec, alert.settings) not in known
-            entry = cure(spec, alert, trace.before, corpus[best(corpus, members)].after, known)
+            entry = run_again(spec, alert, trace.before, corpus[best(corpus, members)].after, known)
         entry |= {
             "label": outcomes[spec].label,
             "step": alert.step if alert else None,

@@ -1,4 +1,4 @@
-"""Remedies: numbers that people type, and that cure."""
+"""Remedies: numbers that people type, and that fix the run."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_strengthening_leaves_the_scale_alone() -> None:
         pytest.param("LW102", 256, 10.0, "sgd", marks=pytest.mark.thorough),
     ],
 )
-def test_the_advice_cures(rule: str, alpha: float, lr: float, optim: str) -> None:
+def test_the_advice_fixes_the_run(rule: str, alpha: float, lr: float, optim: str) -> None:
     """Train again with the numbers that the alert gives: the run learns, and nothing above INFO is left to say."""
     failing = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr, optim=optim)
     alert = the(rule, failing)
@@ -71,7 +71,7 @@ def test_the_advice_cures(rule: str, alpha: float, lr: float, optim: str) -> Non
 
 
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
-    """B's group trains at 16 times the learning rate: what is advised is the new learning rate, and it cures."""
+    """B's group trains at 16 times the learning rate: the advice is a new learning rate, and it fixes the run."""
 
     def trained(lr: float, alpha: float) -> Monitor:
         model = lora(tiny_model(), alpha=alpha)
