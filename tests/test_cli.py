@@ -17,6 +17,7 @@ from lora_watch import __version__
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from lora_watch.rules import catalogue
+from lora_watch.rules.guide import pages
 
 
 def lora_watch(*arguments: str) -> Result:
@@ -115,8 +116,9 @@ def test_an_alert_ends_with_the_command_that_explains_it():
 @pytest.mark.parametrize("finding", ["LW801", "LW812", "norms-shifted", "LW901"])
 def test_findings_without_a_rule_are_explained_too(finding: str):
     shown = lora_watch("rules", finding)
+    (page,) = [page for page in pages().values() if finding in (page.id, page.name)]
     assert shown.exit_code == 0
-    assert "How to fix it" in shown.output
+    assert page.summary in " ".join(shown.output.split())
 
 
 def test_a_slip_in_a_rules_id_is_corrected():
@@ -128,7 +130,7 @@ def test_a_slip_in_a_rules_id_is_corrected():
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["rules", "LW000"], "no rule has the id or name 'LW000'"),
+        (["rules", "LW000"], "'LW000'"),
         (["train"], "train"),
         (["demo", "--fast"], "--fast"),
     ],

@@ -126,28 +126,29 @@ def test_an_argument_counts_more_than_the_environment_one_by_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value", "says"),
+    ("variable", "value", "names"),
     [
-        ("LORA_WATCH_FAIL_ON", "eror", "LORA_WATCH_FAIL_ON: 'eror' is no severity; use one of: never, warning, error"),
-        ("LORA_WATCH_FAIL_ON", "LW2O2=never", "LORA_WATCH_FAIL_ON: no rule is called 'LW2O2'; did you mean LW202"),
-        ("LORA_WATCH_PATIENCE", "soon", "LORA_WATCH_PATIENCE: 'soon' is no number of steps"),
-        ("LORA_WATCH_PATIENCE", "-1", "LORA_WATCH_PATIENCE: '-1' is no number of steps"),
-        ("LORA_WATCH_MUTE", "LW203,lost-spike", "LORA_WATCH_MUTE: no rule is called 'lost-spike'; did you mean LW203"),
+        ("LORA_WATCH_FAIL_ON", "eror", ("'eror'", "severity", "never, warning, error")),
+        ("LORA_WATCH_FAIL_ON", "LW2O2=never", ("'LW2O2'", "LW202 (loss-divergence)")),
+        ("LORA_WATCH_PATIENCE", "soon", ("'soon'", "steps")),
+        ("LORA_WATCH_PATIENCE", "-1", ("'-1'", "steps")),
+        ("LORA_WATCH_MUTE", "LW203,lost-spike", ("'lost-spike'", "LW203 (loss-spike)")),
     ],
-)  # fmt: skip
+)
 def test_a_typo_is_an_error_that_says_where_and_suggests(
-    variable: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+    variable: str, value: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValueError) as caught:  # noqa: PT011
         LoraWatchCallback()
-    assert str(caught.value).startswith(says)
+    assert str(caught.value).startswith(f"{variable}: ")
+    assert [name for name in names if name not in str(caught.value)] == []
 
 
 def test_a_typo_in_an_argument_names_the_argument() -> None:
-    with pytest.raises(ValueError, match="fail_on: no rule is called 'norm-explosoin'; did you mean LW102"):
+    with pytest.raises(ValueError, match=r"^fail_on: .*'norm-explosoin'.* LW102"):
         policy({"norm-explosoin": "never"})
-    with pytest.raises(ValueError, match="patience: -3 is no number of steps"):
+    with pytest.raises(ValueError, match=r"^patience: -3 .*steps"):
         policy(patience=-3)
 
 
@@ -220,17 +221,17 @@ def test_an_urgent_rule_does_not_wait_either_with_patience() -> None:
 @pytest.mark.parametrize(
     ("slip", "says"),
     [
-        ({"rules": ["LW102"]}, r"'LW102' is the name .* lora_watch.rules.NormExplosion\(…\); without it, mute="),
-        ({"rules": ["LW1O2"]}, "no rule is called 'LW1O2'; did you mean LW102"),
-        ({"rules": [BarelyMoves]}, r"BarelyMoves is a class; write BarelyMoves\(\)"),
-        ({"rules": BarelyMoves()}, "a list of rules is wanted"),
-        ({"rules": "LW102"}, "a list of rules is wanted"),
-        ({"rules": [3]}, "3 is no Rule"),
-        ({"mute": [102]}, "mute: a rule's id or name is wanted, .* not 102"),
-        ({"mute": 102}, "mute: a rule's id or name is wanted"),
-        ({"fail_on": True}, "fail_on: True is no severity"),
-        ({"fail_on": {"LW102": None}}, "fail_on: None is no severity"),
-        ({"patience": 1.5}, "patience: 1.5 is no number of steps"),
+        ({"rules": ["LW102"]}, r"^rules: 'LW102' .*lora_watch\.rules\.NormExplosion\(…\).*mute=\['LW102'\]"),
+        ({"rules": ["LW1O2"]}, "'LW1O2'.* LW102 "),
+        ({"rules": [BarelyMoves]}, r"^rules: .*class.* BarelyMoves\(\)$"),
+        ({"rules": BarelyMoves()}, r"^rules: .*list.*rules=\["),
+        ({"rules": "LW102"}, r"^rules: .*list.*rules=\[.* 'LW102'$"),
+        ({"rules": [3]}, "^rules: 3 .*Rule$"),
+        ({"mute": [102]}, "^mute: .*rule's id .* 102$"),
+        ({"mute": 102}, "^mute: .*rule's id .* 102$"),
+        ({"fail_on": True}, "^fail_on: True .*severity"),
+        ({"fail_on": {"LW102": None}}, "^fail_on: None .*severity"),
+        ({"patience": 1.5}, "^patience: 1.5 .*steps"),
     ],
 )
 def test_a_slip_is_an_error_that_says_what_was_meant(slip: dict[str, Any], says: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +128,7 @@ def test_without_weights_the_first_step_is_an_upper_bound(tmp_path: Path) -> Non
     assert bare.first_step is not None and full.first_step is not None  # noqa: PT018
     assert bare.first_step > full.first_step
     assert "at most" in str(bare)
-    assert any("frozen weights are not there" in note for note in bare.notes)
+    assert any("initializer_range" in note for note in bare.notes)
 
 
 def test_a_model_of_70_billion_needs_no_memory(tmp_path: Path) -> None:
@@ -159,7 +160,7 @@ def test_what_lies_in_a_head_that_is_trained_whole_is_not_missing(tmp_path: Path
     config = MPNetConfig(**SMALL, vocab_size=99)  # its attention's output is called o, its head has an out_proj
     advised = advise(folder(tmp_path, config, "MPNetModel"), "classification")
     assert advised.trainable_parameters > advised.adapter_parameters
-    assert not [note for note in advised.notes if "no such module" in note]
+    assert not [note for note in advised.notes if "such module" in note]
 
 
 @pytest.mark.parametrize(
@@ -194,7 +195,7 @@ def test_a_quantised_model_is_reported_to_take_less(tmp_path: Path) -> None:
 
 
 def test_a_language_model_that_classifies_is_reported_of_the_head() -> None:
-    assert any("task_type is SEQ_CLS" in note for note in advise(TINY_LLAMA, "classification").notes)
+    assert any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "classification").notes)
     assert not any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "instruction-tuning").notes)
 
 
@@ -220,7 +221,7 @@ def test_experts_that_no_name_reaches_are_reported(tmp_path: Path) -> None:
 def test_a_rank_of_ones_own_and_names_that_are_not_there() -> None:
     advised = advise(TINY_LLAMA, "classification", rank=32, target_modules=["q_proj", "up_prj"])
     assert str(advised).splitlines()[1].startswith("Rank 32, where 4 to 8 is usual")
-    assert "The model has no such module: target_modules 'up_prj' (is 'up_proj' meant?)." in advised.notes
+    assert [note for note in advised.notes if re.search("such module: target_modules 'up_prj' .*'up_proj'", note)]
 
 
 # -- rank and data -----------------------------------------------------------------------------------------------------
@@ -230,15 +231,16 @@ def test_more_data_allows_a_higher_rank_within_the_range() -> None:
     assert ranks == [16, 16, 32, 64, 64]
     enough, few = (" ".join(advise(TINY_LLAMA, "instruction-tuning", tokens=n * a_rank).notes) for n in (16, 15))
     assert "too many" not in enough
-    assert f"Rank 16 has {16 * a_rank:,}, the lowest of the range too many" in few
+    assert "too many" in few
+    assert f"Rank 16 has {16 * a_rank:,}" in few
 
 
 def test_what_is_not_known_is_said() -> None:
     advised = advise(TINY_LLAMA)
     assert advised.task == "unknown"
     assert advised.lora["r"] == 8
-    assert any("amount of data is not known" in note for note in advised.notes)
-    assert any("No learning rate" in note and "2e-4" in note for note in advised.notes)
+    assert any("amount" in note for note in advised.notes)
+    assert any("learning rate" in note and "2e-4" in note for note in advised.notes)
     assert advised.first_step is None
 
 
@@ -254,12 +256,12 @@ def test_a_rank_of_ones_own_is_judged() -> None:
     ("model", "settings", "says"),
     [
         (TINY_LLAMA / "nowhere", {}, "no config.json"),
-        (Path("some-org/Some-8B"), {}, "hf download some-org/Some-8B config.json --local-dir Some-8B"),
-        (TINY_LLAMA, {"task": "domain adaption"}, "is domain-adaptation meant"),
+        (Path("some-org/Some-8B"), {}, "hf download some-org/Some-8B .*--local-dir Some-8B"),
+        (TINY_LLAMA, {"task": "domain adaption"}, "domain-adaptation meant"),
         (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
         (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
         (TINY_LLAMA, {"dtype": "int4"}, "dtype='int4'"),
-        (TINY_LLAMA, {"target_modules": ["query"]}, "PEFT does not take this"),
+        (TINY_LLAMA, {"target_modules": ["query"]}, "^PEFT .*'query'"),
     ],
 )
 def test_bad_input_is_named(model: Path, settings: dict[str, Any], says: str) -> None:
@@ -269,9 +271,9 @@ def test_bad_input_is_named(model: Path, settings: dict[str, Any], says: str) ->
 
 def test_a_folder_that_is_no_model_and_a_model_with_adapters(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "no-such-model"}')
-    with pytest.raises(ValueError, match="cannot make a model"):
+    with pytest.raises(ValueError, match=r"config\.json: .*no-such-model"):
         advise(tmp_path)
-    with pytest.raises(ValueError, match="has adapters already"):
+    with pytest.raises(ValueError, match="adapters already"):
         advise(lora(tiny_model()))
 
 
@@ -284,7 +286,7 @@ def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Pat
     assert (advised.widths, advised.ranks, advised.blocks) == ((128, 512), (8, 16), (4, 8))
     assert advised.lora["lora_alpha"] == 32
     assert advised.step_factor is None  # no weights in the second folder
-    assert any("without the frozen weights" in lost for lost in advised.does_not_transfer)
+    assert any("frozen weights" in lost for lost in advised.does_not_transfer)
     rooted = transfer(TINY_LLAMA, wide, 8, alpha=16, use_rslora=True)
     for each in (advised, rooted):
         model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(each.code()))
@@ -335,7 +337,7 @@ def test_the_json_is_the_schemas() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ([], "give the folder of a model"),
+        ([], "advise --help"),
         ([str(TINY_LLAMA / "x")], "no config.json"),
         ([str(TINY_LLAMA), "--alpha", "16"], "preflight"),
         (["--from-model", str(TINY_LLAMA)], "--to-model"),

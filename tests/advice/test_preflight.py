@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
+import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -134,7 +137,7 @@ def test_task_and_reference(tmp_path: Path) -> None:
         p.data *= 5
     other = preflight(settings, {"learning_rate": 2e-3}, model=model, reference=tmp_path)
     assert rules_of(other) == ["LW406"]
-    with pytest.raises(ValueError, match="give the model's folder"):
+    with pytest.raises(ValueError, match="model's folder"):
         preflight(settings, reference=tmp_path)
 
 
@@ -254,8 +257,8 @@ def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
     torch.save(TrainingArguments(str(tmp_path), learning_rate=1e-3), tmp_path / "training_args.bin")
     shown = command(tmp_path)
     assert shown.exit_code == 0
-    assert "is a pickle, and reading it runs the code in it" in shown.output
-    assert "No learning rate was given" in shown.output
+    assert re.search(r"training_args\.bin.*--allow-pickle", shown.output)
+    assert re.search("learning rate .*LW401", shown.output)
     named = command(tmp_path, tmp_path / "training_args.bin")
     assert named.exit_code == 2
     assert "--allow-pickle" in named.stderr
@@ -277,7 +280,7 @@ def test_the_json_is_the_schemas(tmp_path: Path) -> None:
     [
         ("a.json", "{", "not JSON"),
         ("a.json", "[" * 100_000, "not JSON"),
-        ("a.json", "[1]", "holds a list"),
+        ("a.json", "[1]", "a list"),
         ("a.json", '{"model": 1}', "holds neither"),
         ("a.json", '{"r": 0}', "r is 0"),
         ("a.json", '{"r": 2.5}', "r is 2.5"),
@@ -285,10 +288,10 @@ def test_the_json_is_the_schemas(tmp_path: Path) -> None:
         ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
         ("a.json", '{"r": 8, "rank_pattern": 3}', "rank_pattern is 3"),
-        ("a.json", '{"lora_alpha": 8}', "no rank is given"),
+        ("a.json", '{"lora_alpha": 8}', "no rank"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
-        ("a.json", None, "cannot be read"),
+        ("a.json", None, os.strerror(errno.ENOENT)),
     ],
 )
 def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None, says: str, tmp_path: Path) -> None:
@@ -303,7 +306,7 @@ def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None,
 def test_a_model_that_does_not_fit_the_settings(tmp_path: Path) -> None:
     shown = command(written(tmp_path / "a.json", r=8, target_modules=["query"]), "--model", TINY_LLAMA)
     assert shown.exit_code == 2
-    assert "PEFT does not take this" in shown.stderr
+    assert re.search("PEFT .*'query'", shown.stderr)
     assert command(tmp_path).exit_code == 2
 
 
@@ -322,7 +325,7 @@ def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
         shown = command(file)
         assert shown.exit_code == 1  # the scale alone
         assert name in shown.output.splitlines()[0]
-        assert "No model was given" in shown.output
+        assert "No model" in shown.output
 
 
 def test_a_missing_alpha_is_pefts() -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import math
 import operator
+import re
 import shutil
 import statistics
 import subprocess
@@ -91,8 +92,9 @@ def test_quality_against_rank(sweep: Sweep) -> None:
     (curve,) = content["curves"]
     assert (curve["along"], curve["held"]) == ("r", "s = 1, lr = 0.02")
     (broken,) = curve["confounds"]
-    assert broken.startswith("At r = 32 ")
-    assert "had an alert that is an error" in broken
+    alerts = [run["alerts"].get("error", 0) for run in content["configurations"][2]["runs"]]
+    assert any(alerts)
+    assert broken.startswith(f"At r = 32 {sum(map(bool, alerts))} of {len(SEEDS)} runs ")
     for pair, (before, after) in zip(curve["pairs"], ((2, 8), (8, 32)), strict=True):
         gains = [losses[before, s] - losses[after, s] for s in SEEDS]
         assert pair["gain"] == pytest.approx(
@@ -106,10 +108,9 @@ def test_quality_against_rank(sweep: Sweep) -> None:
 def test_the_text_says_what_to_take(sweep: Sweep) -> None:
     done = compare(sweep[0])
     assert done.exit_code == 0
-    assert "9 runs in 3 configurations, by eval_loss (lower is better)" in done.stdout
-    assert "Plateau: from rank 8 on a larger one is worse.\n  Rank 8 is the best." in done.stdout
-    assert "8 → 32: -" in done.stdout
-    assert "pairs of runs, worse" in done.stdout
+    assert re.search(r"^9 runs .*3 configurations, .*eval_loss \(lower ", done.stdout)
+    assert re.search(r"Plateau: .*rank 8 .*worse\.\n  Rank 8 .*best\.$", done.stdout, re.MULTILINE)
+    assert re.search(rf"8 → 32: -.* {len(SEEDS)} pairs .*worse$", done.stdout, re.MULTILINE)
     assert "differ:" not in done.stdout
 
 
@@ -129,15 +130,17 @@ def test_norms_side_by_side_are_those_of_the_reports(sweep: Sweep) -> None:
 
 def test_confounds_are_named(muddle: Path) -> None:
     (curve,) = as_json(muddle)["curves"]
-    said = "\n".join(curve["confounds"])
-    assert "s changes together with r, because α stayed 16 (8 at r = 2, 2 at r = 8)" in said
-    assert "s·lr is not constant, 0.016 at r = 2 and 0.004 at r = 8" in said
-    assert "per_device_train_batch_size is not the same: 4 at r = 2; 2 at r = 8" in said
-    assert "warmup_steps" in said
-    assert "cannot tell a difference from noise" in said
+    for names in (
+        r"^s .*α stayed 16 \(8 at r = 2, 2 at r = 8\)",
+        r"^s·lr .*0\.016 at r = 2 .*0\.004 at r = 8",
+        "^per_device_train_batch_size .*: 4 at r = 2; 2 at r = 8",
+        "^warmup_steps ",
+        "^One pair .*noise",
+    ):
+        assert len([said for said in curve["confounds"] if re.search(names, said)]) == 1, names
     assert curve["plateau"] is None
     text = compare(muddle).stdout
-    assert "Other settings that differ:" in text
+    assert "differ:" in text
     assert "  per_device_train_batch_size: 4 (small); 2 (large)" in text
 
 
@@ -145,7 +148,7 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
     content = as_json(sweep[0], tmp_path)
     assert len(content["curves"]) == 1
-    assert any("broken ended at step" in note and "LW102" in note for note in content["notes"])
+    assert any(re.search(r"broken .*step \d+ .*LW102", note) for note in content["notes"])
     (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
 
@@ -155,7 +158,7 @@ def test_event_files_alone_give_the_training_loss(sweep: Sweep, tmp_path: Path) 
         shutil.copytree(sweep[0] / f"r{r}-seed0" / "runs", tmp_path / f"r{r}")
     content, whole = as_json(tmp_path), as_json(sweep[0])
     assert content["metric"] == "train_loss"
-    assert any("Evaluate each run at its end" in note for note in content["notes"])
+    assert any("trainer.evaluate()" in note for note in content["notes"])
     for each, full in zip(content["configurations"], whole["configurations"], strict=True):
         (run,), first = each["runs"], full["runs"][0]
         assert [each[k] for k in ("r", "scale", "effective_lr")] == [full[k] for k in ("r", "scale", "effective_lr")]
@@ -186,7 +189,7 @@ def test_its_schema_notices_what_is_wrong(sweep: Sweep) -> None:
 
 def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
     assert compare(tmp_path).exit_code == 2
-    assert "no run of lora_watch" in compare(tmp_path).stdout
+    assert re.search(rf"UNREADABLE {tmp_path}: .*no run", compare(tmp_path).stdout)
     assert as_json(tmp_path)["configurations"] == []
     shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "cut")
     report = tmp_path / "cut" / "lora_watch" / "report.json"
@@ -194,8 +197,9 @@ def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
     done = compare(sweep[0], report)
     assert done.exit_code == 2
     assert "UNREADABLE" in done.stdout
-    assert len(as_json(sweep[0], report)["unreadable"]) == 1
-    assert "Rank 8 is the best" in done.stdout  # what can be read is compared all the same
+    content = as_json(sweep[0], report)
+    assert len(content["unreadable"]) == 1
+    assert [curve["chosen"] for curve in content["curves"]] == [1]  # what can be read is compared all the same
 
 
 @pytest.mark.parametrize("arguments", [["--worth", "0"], ["--worth", "100"]])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -45,15 +46,14 @@ def test_scales_with_a_held_effective_lr() -> None:
     (scale,) = curves_of(made(Plan(2e-4, keep_effective_lr=True), lambda c: 1.0, rank=8))
     assert len(scale.configurations) == 4
     (said,) = scale.confounds
-    assert said.startswith("The learning rate is not the same (0.0004 at s = 0.5")
+    assert re.search(r"learning rate .*\(0\.0004 at s = 0\.5,", said)
 
 
 def test_a_held_alpha_under_rslora_still_changes_s() -> None:
     (rank,) = curves_of(made(Plan(2e-4, use_rslora=True, alpha=16), lambda c: 1.0))
-    assert [said.partition(" (")[0] for said in rank.confounds] == [
-        "s changes together with r, because α stayed 16",
-        "s·lr is not constant, 0.00113 at r = 8 and 0.000283 at r = 128: under Adam it sets how fast ‖ΔW‖ grows.",
-    ]
+    scale, effective = rank.confounds
+    assert re.match(r"s .*α stayed 16 \(", scale)
+    assert re.match(r"s·lr .*\b0\.00113 at r = 8 .*\b0\.000283 at r = 128:", effective)
 
 
 def test_the_same_s_by_another_formula_is_the_same_curve() -> None:
@@ -77,8 +77,8 @@ def test_where_nothing_is_held_the_best_stands_for_its_rank() -> None:
     a, b, c = (Configuration(8, 8, False, 1e-4), Configuration(8, 32, False, 3e-4), Configuration(16, 8, False, 2e-4))
     (rank,) = curves_of([trial(a, 2.0), trial(b, 1.5), trial(c, 1.4)])
     assert [each.scale for each in rank.configurations] == [4, 0.5]
-    assert any("the best of several configurations stands for it (2 at 8)" in said for said in rank.confounds)
-    assert any(said.startswith("The learning rate is not the same") for said in rank.confounds)
+    assert any("(2 at 8)" in said for said in rank.confounds)
+    assert any("learning rate" in said for said in rank.confounds)
 
 
 def test_another_setting_makes_another_curve_or_a_confound() -> None:
@@ -88,20 +88,21 @@ def test_another_setting_makes_another_curve_or_a_confound() -> None:
     assert [len(c.configurations) for c in curves_of(adam + sgd)] == [2, 2]
     assert list(differences(configurations(adam + sgd))) == ["optim"]
     (rank,) = curves_of([t for t in adam if t.r == 8] + [t for t in sgd if t.r == 16])
-    assert rank.confounds == ["optim is not the same: adamw at r = 8; sgd at r = 16."]
+    (said,) = rank.confounds
+    assert re.match(r"optim .*: adamw at r = 8; sgd at r = 16\.$", said)
 
 
 def test_seeds_that_are_not_shared_are_paired_in_order_and_it_is_said() -> None:
     a, b = Configuration(8, 8, False, 1e-4), Configuration(16, 16, False, 1e-4)
     (rank,) = curves_of([trial(a, 2.0, 0), trial(a, 2.2, 1), trial(b, 1.0, 5), trial(b, 1.1, 6)])
     assert rank.pairs[0].gain.pairs == 2
-    assert any("share no seed" in said for said in rank.confounds)
+    assert any("no seed" in said for said in rank.confounds)
 
 
 def test_one_run_each_proves_nothing() -> None:
     (rank,) = curves_of([trial(c, 1.0) for c in Plan(2e-4, ranks=(8, 16)).configurations()[::3]])
     assert rank.plateau is None
-    assert any("cannot tell a difference from noise" in said for said in rank.confounds)
+    assert any("noise" in said for said in rank.confounds)
 
 
 def test_a_method_without_a_rank_is_in_no_curve() -> None:

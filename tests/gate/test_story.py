@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,12 @@ def test_nothing_without_a_record() -> None:
 )
 def test_an_odd_file_is_one_sentence(odd: Any) -> None:
     (line,) = tell(odd, [])
-    assert "does not hold what it should" in line
+    assert "not hold" in line
 
 
 def test_a_quiet_record_has_no_first() -> None:
-    lines = tell(incident_of(NAMES, STEPS, delta_norm=quiet()), [])
-    assert lines == ["The incident record holds 10 steps, 11 to 20."]
+    (line,) = tell(incident_of(NAMES, STEPS, delta_norm=quiet()), [])
+    assert re.findall(r"\d+", line) == ["10", "11", "20"]
 
 
 def test_what_healthy_runs_do_is_no_jump(healthy: Path) -> None:
@@ -67,8 +68,8 @@ def test_what_moved_first() -> None:
     norm[5:, 1] *= 4
     norm[7:, :] *= 6
     lines = tell(incident_of(NAMES, STEPS, delta_norm=norm, b_grad_norm=gradient), [])
-    (first,) = [line for line in lines if line.startswith("What moved first")]
-    assert first.startswith("What moved first: step 15, b_grad_norm of layers.1.q rose to 8")
+    (first,) = [line for line in lines if line.startswith("What moved")]
+    assert re.search(r": step 15, b_grad_norm of layers\.1\.q .*\b8(\.\d+)? ×", first)
     assert "layers.2.q at step 18" in first
     assert "layers.0.q at step 18" in first
 
@@ -78,8 +79,7 @@ def test_within_a_step_the_gradient_comes_before_the_norm() -> None:
     gradient[4:, 2] *= 6
     norm[4:, 0] *= 300
     lines = tell(incident_of(NAMES, STEPS, delta_norm=norm, b_grad_norm=gradient), [])
-    assert "step 15, b_grad_norm of layers.2.q" in lines[1]
-    assert "1 more at that step" in lines[1]
+    assert re.search(r": step 15, b_grad_norm of layers\.2\.q .*; then 1 more ", lines[1])
 
 
 def test_not_finite_first() -> None:
@@ -87,14 +87,15 @@ def test_not_finite_first() -> None:
     norm[6:, 2] = math.inf
     norm[8:, :] = math.nan
     lines = tell(incident_of(NAMES, STEPS, delta_norm=np.where(np.isfinite(norm), norm, norm)), [])
-    assert lines[1].startswith("Not finite first: step 17, delta_norm of layers.2.q was inf; then ")
-    assert "layers.0.q at step 19" in lines[1]
+    assert re.match(
+        r"Not finite .*: step 17, delta_norm of layers\.2\.q .*\binf; then .*layers\.0\.q .*\b19\b", lines[1]
+    )
 
 
 def test_the_loss_is_part_of_it() -> None:
     incident = incident_of(NAMES, STEPS, delta_norm=quiet())
     incident["loss"] = [2.0] * 8 + ["NaN", None]
-    assert tell(incident, [])[1] == "Not finite first: step 19, loss of the run was nan."
+    assert re.match(r"Not finite .*: step 19, loss .*\bnan\.$", tell(incident, [])[1])
 
 
 def test_the_alerts_limit_and_the_adapter_that_is_saved() -> None:
@@ -102,15 +103,14 @@ def test_the_alerts_limit_and_the_adapter_that_is_saved() -> None:
     ratio[8:, 1] = 5.0
     incident = incident_of(NAMES, STEPS, output_ratio=ratio) | {"last_good": {"folder": "last_good", "step": 17}}
     lines = tell(incident, [alert_of(20, metric="output_ratio", threshold=4.2)])
-    assert (
-        "Beyond LW102's threshold first: step 19, output_ratio of layers.1.q was 5; then 1 more at that step." in lines
-    )
+    (beyond,) = [line for line in lines if "LW102's threshold" in line]
+    assert re.search(r": step 19, output_ratio of layers\.1\.q .*\b5; then 1 more ", beyond)
     assert "Step 20: LW102 norm-explosion opened." in lines
-    assert lines[-1] == "last_good/, next to incident.json, has the adapter as it was at step 17."
+    assert re.match(r"last_good/, .*incident\.json, .*step 17\.$", lines[-1])
 
 
 def test_a_metric_that_was_measured_now_and_then() -> None:
     incident = incident_of(NAMES, STEPS, spectral_norm=quiet())
     incident["metrics"]["spectral_norm"][3] = None
     incident["metrics"]["spectral_norm"][5] = [None, "Infinity", 1.0]
-    assert "step 16, spectral_norm of layers.1.q was inf" in tell(incident, [])[1]
+    assert re.search(r": step 16, spectral_norm of layers\.1\.q .*\binf\b", tell(incident, [])[1])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def test_the_script_finds_what_it_would_find_without_us(tmp_path: Path, as_modul
     if as_module:  # an entry for the working directory in both
         seen[2], expected[2] = seen[2] or str(tmp_path), expected[2] or str(tmp_path)
     assert seen == expected
-    assert "nothing was monitored" in ours.stderr
+    assert "--allow-unmonitored" in ours.stderr
     assert ours.returncode == 2
 
 
@@ -98,27 +99,27 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("nowhere.py",), "there is no script nowhere.py"),
-        (("-m", "no_such_module"), "No module named no_such_module"),
+        (("nowhere.py",), "script nowhere.py"),
+        (("-m", "no_such_module"), "no_such_module"),
         (("--every", "0", GATE), "--every"),
-        (("--apply", GATE), "--apply belongs to --find-lr"),
-        (("--fail-on", "eror", GATE), "--fail-on: 'eror' is no severity"),
-        (("--mute", "LW1O2", GATE), "--mute: no rule is called 'LW1O2'; did you mean LW102"),
+        (("--apply", GATE), "--apply .*--find-lr"),
+        (("--fail-on", "eror", GATE), "--fail-on: 'eror' "),
+        (("--mute", "LW1O2", GATE), "--mute: .*'LW1O2'.* LW102 "),
     ],
 )
 def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
     done = run(tmp_path, *arguments, TERM="dumb")
     assert done.returncode == 2
-    assert says in done.stderr
+    assert re.search(says, done.stderr)
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("variable", "value", "says"),
     [
-        ("LORA_WATCH_FAIL_ON", "eror", "LORA_WATCH_FAIL_ON: 'eror' is no severity"),
-        ("LORA_WATCH_MUTE", "LW1O2", "LORA_WATCH_MUTE: no rule is called 'LW1O2'; did you mean LW102"),
-        ("LORA_WATCH_PATIENCE", "-1", "LORA_WATCH_PATIENCE: '-1' is no number of steps"),
+        ("LORA_WATCH_FAIL_ON", "eror", "'eror' .*severity"),
+        ("LORA_WATCH_MUTE", "LW1O2", "'LW1O2'.* LW102 "),
+        ("LORA_WATCH_PATIENCE", "-1", "'-1' .*steps"),
     ],
 )
 def test_a_typo_in_the_environment_is_found_before_the_script_begins(
@@ -126,7 +127,7 @@ def test_a_typo_in_the_environment_is_found_before_the_script_begins(
 ) -> None:
     done = run(tmp_path, script(tmp_path, "print('begun')"), **{variable: value})
     assert (done.returncode, done.stdout) == (2, "")
-    assert says in done.stderr
+    assert re.search(f"{variable}: .*{says}", done.stderr)
 
 
 PLAIN_LOOP = """
@@ -159,7 +160,7 @@ def test_nothing_monitored_is_no_success(
 ) -> None:
     done = forked(python, tmp_path, *options, script(tmp_path, text))
     assert done.returncode == code, done.stderr
-    assert ("nothing was monitored" in done.stderr) == ("nothing trained" in done.stdout)
+    assert ("was monitored" in done.stderr) == ("nothing trained" in done.stdout)
 
 
 # -- monitored ---------------------------------------------------------------------------------------------------------
@@ -179,7 +180,7 @@ SWALLOWS = """
     try:
         runpy.run_path(sys.argv[1], run_name="__main__")
     except Exception as error:
-        print("never mind the", type(error).__name__)
+        print("swallowed:", type(error).__name__)
     sys.exit(0)
 """
 
@@ -188,9 +189,9 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     path = script(tmp_path, SWALLOWS.replace("sys.argv[1]", repr(str(GATE))))
     done = forked(python, tmp_path, path, *EXPLODES)
     assert done.returncode == 1
-    assert "never mind the LoraWatchError" in done.stdout
+    assert "swallowed: LoraWatchError" in done.stdout
     why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert why.startswith("the script has ended without an error")
+    assert "script" in why
     assert alert.startswith("ERROR LW102")
     assert last.startswith("  more: ")
 
@@ -203,7 +204,7 @@ BREAKS = """
     class Breaks(TrainerCallback):
         def on_step_begin(self, args, state, control, **_):
             if state.global_step == 2:
-                raise RuntimeError("out of luck")
+                raise RuntimeError("unlucky")
 
     own = lora_watch.LoraWatchCallback(fail_on="error", console=False)
     trainers = {
@@ -227,7 +228,7 @@ def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_i
     assert report_of(tmp_path / "expected")["verdict"] == "failed"
     report = report_of(tmp_path / "caught")
     assert (report["verdict"], report["step"]) == ("interrupted", 2)
-    assert ("RuntimeError: out of luck" if last else "that the script caught") in report["message"]
+    assert ("RuntimeError: unlucky" if last else "script caught") in report["message"]
 
 
 def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path: Path) -> None:
