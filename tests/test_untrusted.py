@@ -17,7 +17,7 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "zero").symlink_to("/dev/zero")
     for path in (tmp_path / "fifo", tmp_path / "zero", tmp_path):
-        with pytest.raises(OSError, match="not a regular file"):
+        with pytest.raises(OSError, match="regular file"):
             read_bytes(path)
 
 
@@ -83,7 +83,7 @@ def test_a_key_that_is_no_regular_expression_is_refused(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", [r"((\w|\.)+)+!", "(a*)*b", "a*a*a*a*a*b", "a?" * 40 + "a" * 40 + "!"])
 def test_a_key_that_takes_for_ever_is_given_up(pattern: str) -> None:
     before = signal.getsignal(signal.SIGVTALRM)
-    with pytest.raises(ValueError, match=r"matching takes longer than 0\.05 s"), within(0.05, "matching"):
+    with pytest.raises(ValueError, match=r"matching .*\b0\.05 s"), within(0.05, "matching"):
         matches_end(pattern, "a" * 5000)
     assert signal.getsignal(signal.SIGVTALRM) is before
     assert signal.getitimer(signal.ITIMER_VIRTUAL) == (0.0, 0.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import peft
@@ -137,7 +138,8 @@ class TestNoAdapters:
         with pytest.raises(NoAdaptersError) as error:
             find_adapters(model)
         text = str(error.value)
-        assert text.startswith("No LoRA adapter found. Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, ")
+        assert text.startswith("No LoRA ")
+        assert [name for name in ("PEFT", "AdaLoRA", "loralib", "litgpt", "torchtune") if name not in text] == []
         assert "\n" not in text
         return text
 
@@ -145,7 +147,7 @@ class TestNoAdapters:
         model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Conv1d(2, 2, 1))
         text = self.message(model)
         assert "Sequential has 76 parameters, 2 Linear, 1 Embedding, 1 convolution layers" in text
-        assert "a plain model. Wrap it with peft.get_peft_model(" in text
+        assert re.search(r"plain model\. .*\bpeft\.get_peft_model\(", text)
 
     def test_conv1d_of_transformers_counts_as_linear(self) -> None:
         config = GPT2Config(vocab_size=32, n_positions=8, n_embd=8, n_layer=1, n_head=2)
@@ -164,24 +166,24 @@ class TestNoAdapters:
         [
             (
                 peft.IA3Config(target_modules=["layer"], feedforward_modules=[]),
-                "(1 IA3: not measured, it rescales the layer's output)",
+                r"\(1 IA3: not measured, .*output\)",
             ),
-            (peft.LoHaConfig(target_modules=["layer"]), "(1 LoHa: measured as whole matrices)"),
-            (peft.LoKrConfig(target_modules=["layer"]), "(1 LoKr: measured as whole matrices)"),
+            (peft.LoHaConfig(target_modules=["layer"]), r"\(1 LoHa: measured .*matrices\)"),
+            (peft.LoKrConfig(target_modules=["layer"]), r"\(1 LoKr: measured .*matrices\)"),
         ],
     )
     def test_other_methods(self, config: Any, listed: str) -> None:
         text = self.message(peft.get_peft_model(Net(nn.Linear(8, 8)).float(), config))
-        assert f"adapters of another method, which has no matrices A and B {listed}. Use peft.LoraConfig" in text
+        assert re.search(rf"another method, .*{listed}\. .*\bpeft\.LoraConfig", text)
 
     def test_prompt_tuning(self) -> None:
         config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
         text = self.message(peft.get_peft_model(tiny_llama(), config))
-        assert "a PEFT configuration (PROMPT_TUNING) but no LoRA layer" in text
+        assert re.search(r"configuration \(PROMPT_TUNING\) .*no LoRA ", text)
 
     def test_lora_of_another_library(self) -> None:
         layer = nn.Linear(4, 4)
         layer.lora_A = nn.Parameter(torch.zeros(2, 4))
         layer.lora_B = nn.Parameter(torch.zeros(4, 2))
         text = self.message(nn.Sequential(layer))
-        assert "2 parameters that look like the LoRA of another library (such as 0.lora_A)" in text
+        assert re.search(r"\b2 parameters .*another library .*\b0\.lora_A\)", text)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -81,10 +82,10 @@ def test_formats(exploded: Path) -> None:
 
 def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
-    summary.write_text("# of an earlier command\n")
+    summary.write_text("# before\n")
     check(exploded, GITHUB_STEP_SUMMARY=str(summary))
     said = summary.read_text("utf-8")
-    assert said.startswith("# of an earlier command\n### lora_watch")
+    assert said.startswith("# before\n### lora_watch")
     assert "| run | ended |" in said
     assert "```mermaid" in said
 
@@ -95,13 +96,13 @@ def test_a_summary_that_github_would_drop_is_cut(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     assert check(tmp_path / "run", GITHUB_STEP_SUMMARY=str(summary)).exit_code == 1
     assert SUMMARY_BYTES - 10_000 < summary.stat().st_size <= 1 << 20
-    assert summary.read_text("utf-8").endswith("(cut: see the log)\n")
+    assert summary.read_text("utf-8").splitlines()[-1].startswith("(cut")
 
 
 def test_a_summary_that_cannot_be_written_is_no_failure(healthy: Path, tmp_path: Path) -> None:
     said = check(healthy, GITHUB_STEP_SUMMARY=str(tmp_path))
     assert said.exit_code == 0
-    assert "summary could not be written" in said.stderr
+    assert re.search(rf"summary .*{re.escape(str(tmp_path))}", said.stderr)
 
 
 def test_junit(exploded: Path, tmp_path: Path) -> None:
@@ -110,7 +111,7 @@ def test_junit(exploded: Path, tmp_path: Path) -> None:
     assert ElementTree.parse(file).getroot().get("failures") == "1"
     said = check(exploded, "--junit", tmp_path)
     assert said.exit_code == 2
-    assert "cannot be written" in said.stderr
+    assert f"{tmp_path} " in said.stderr
 
 
 def test_a_baseline_takes_the_place_of_nothing_else(healthy: Path, tmp_path: Path) -> None:
@@ -125,13 +126,13 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     file = tmp_path / "ci" / "baseline.json"
     said = check(healthy, "--baseline", file)
     assert (said.exit_code, said.stderr.count("\n")) == (2, 1)
-    assert "there is no baseline" in said.stderr
+    assert f"no baseline {file}" in said.stderr
     assert "--update-baseline" in said.stderr
 
     assert check(healthy, "--baseline", file, "--update-baseline").exit_code == 0
     said = check(healthy, "--baseline", file)
     assert said.exit_code == 0
-    assert "nothing has moved beyond the baseline's tolerances" in said.stdout
+    assert re.search("nothing .*tolerances", said.stdout)
 
     said = check(exploded, "--baseline", file)
     assert said.exit_code == 1
@@ -141,7 +142,7 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     before = file.read_bytes()
     said = check(exploded, "--baseline", file, "--update-baseline")
     assert said.exit_code == 1
-    assert "left as it is" in said.stderr
+    assert f"{file} " in said.stderr
     assert file.read_bytes() == before
 
 
@@ -182,7 +183,7 @@ def test_the_story_is_reported(tmp_path: Path) -> None:
     (tmp_path / "lora_watch" / "incident.json").write_text(json.dumps(incident))
     said = check(tmp_path).stdout
     assert "What happened:" in said
-    assert "What moved first: step 6, delta_norm of layers.1.q rose to 9 × its highest before." in said
+    assert re.search(r"What moved .*: step 6, delta_norm of layers\.1\.q .*\b9 × ", said)
 
 
 @pytest.mark.parametrize("part", ["", "runs"])

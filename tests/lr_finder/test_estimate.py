@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
@@ -134,7 +135,7 @@ def test_a_sweep_ends_with_the_first_error() -> None:
     sweep.add(math.nan, None, None)
     assert sweep.edge == Edge(sweep.rates[1], "")
     assert sweep.over
-    with pytest.raises(ValueError, match="makes no sense"):
+    with pytest.raises(ValueError, match=r"1 to 0\.001"):
         Sweep(1.0, 1e-3)
 
 
@@ -178,7 +179,7 @@ def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() ->
     assert unclear.low is not None
     assert unclear.rate_or_middle is not None
     assert unclear.low < unclear.rate_or_middle < unclear.high  # type: ignore[operator]
-    assert f"take the middle of the range, {unclear.rate_or_middle:g}." in str(unclear)
+    assert re.search(rf"middle .* {unclear.rate_or_middle:g}\.", str(unclear))
     assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
 
 

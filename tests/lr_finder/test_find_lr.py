@@ -188,7 +188,7 @@ def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
 
         def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
             if self.broken and self.state.global_step == 3:
-                raise RuntimeError("out of luck")
+                raise RuntimeError("unlucky")
             return super().compute_loss(*args, **kwargs)
 
     def with_a_schedule_of_its_own(kind: type[Trainer]) -> Trainer:
@@ -199,7 +199,7 @@ def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
         return trainer
 
     trainer = with_a_schedule_of_its_own(Breaks)
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match="unlucky"):
         find_learning_rate(trainer, steps=30)
     trainer.broken = False  # type: ignore[attr-defined]
     trainer.train()
@@ -282,11 +282,11 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
     for parameter in model.parameters():
         parameter.requires_grad_(False)
     optimizer = torch.optim.AdamW(model.parameters())
-    with pytest.raises(ValueError, match="no learning rate to find"):
+    with pytest.raises(ValueError, match="no learning"):
         find_learning_rate(lambda: 0.0, model, optimizer)
-    with pytest.raises(ValueError, match="first parameter group"):
+    with pytest.raises(ValueError, match="parameter group"):
         find_learning_rate(lambda: 0.0, lora(tiny_model()), None)
-    with pytest.raises(ValueError, match="needs the model"):
+    with pytest.raises(ValueError, match=r"find_learning_rate\(step, model, optimizer\)"):
         find_learning_rate(lambda: 0.0)
 
 
@@ -340,7 +340,7 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
 def test_a_loss_that_is_no_measure_of_success_is_not_swept(kind: str) -> None:
     trainer = built()
     trainer.__class__ = type(kind, (Trainer,), {})
-    with pytest.raises(ValueError, match=f"the loss of {kind}"):
+    with pytest.raises(ValueError, match=f"loss .*{kind}"):
         find_learning_rate(trainer)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from collections.abc import Callable
@@ -152,9 +153,9 @@ def test_the_script_for_accelerators_runs(capsys: pytest.CaptureFixture[str]) ->
     """All that it does but on a device; what it says is then that it has been tried on none."""
     gpu.main(["--device", "cpu", "--models", "toy", "--steps", "1", "--no-tests"])
     output = capsys.readouterr().out
-    assert "nothing here is an accelerator" in output
-    assert "weights the same bit for bit with and without; norms agree with float64" in output
-    assert "torch.compile (eager): the same losses of the same 1 graph(s)" in output
-    assert "Never run on a GPU" in str(gpu.__doc__)
-    with pytest.raises(SystemExit, match="no cuda device here: nothing has been measured"):
+    assert "dry run" in output
+    assert re.search("weights .*bit for .*; norms .*float64", output)
+    assert re.search(r"torch\.compile \(eager\): .*losses .*\b1 graph", output)
+    assert "Never run" in str(gpu.__doc__)
+    with pytest.raises(SystemExit, match="cuda device"):
         gpu.main(["--device", "cuda"])

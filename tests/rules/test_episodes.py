@@ -54,7 +54,7 @@ class Whole(Bad):
     limit: float = 100.0
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return Finding(f"ended at step {record.step}", severity=Severity.ERROR)
+        return Finding(f"over at {record.step}", severity=Severity.ERROR)
 
 
 @dataclass
@@ -97,7 +97,7 @@ def test_the_end_of_a_run_opens_alerts_and_adds_to_open_ones() -> None:
     feed(open_already, [2.0])
     (alert,) = open_already.conclude(StepRecord(RunInfo(()), 1, {}))
     assert open_already.alerts == [alert]
-    assert (alert.message, alert.severity) == ("ended at step 1", Severity.ERROR)
+    assert (alert.message, alert.severity) == ("over at 1", Severity.ERROR)
 
 
 def test_a_step_without_the_needed_metric_says_nothing_either_way() -> None:
