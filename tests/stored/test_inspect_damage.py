@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,25 +29,25 @@ def configure(folder: Path, **changes: Any) -> None:
 LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n"
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no configuration": (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json: not there"),
-    "broken configuration": (lambda f: (f / "adapter_config.json").write_text("{"), "not readable as JSON"),
-    "deep configuration": (lambda f: (f / "adapter_config.json").write_text("[" * 10**5), "not readable as JSON"),
-    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is not there"),
-    "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "not a readable safetensors"),
-    "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "not a readable safetensors"),
+    "broken configuration": (lambda f: (f / "adapter_config.json").write_text("{"), "as JSON"),
+    "deep configuration": (lambda f: (f / "adapter_config.json").write_text("[" * 10**5), "as JSON"),
+    "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is"),
+    "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "readable safetensors"),
+    "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "readable safetensors"),
     "not pulled": (lambda f: (f / "adapter_model.safetensors").write_text(LFS_POINTER), "git lfs pull"),
-    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "not a readable safetensors"),
+    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "readable safetensors"),
     "no B": (lambda f: rewrite(f, lambda c: c.pop(f"{Q}B.weight")), "has no lora_B"),
     "no pair": (lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"), "no lora_A and lora_B"),
-    "a shard": (lambda f: rewrite(f, lambda c: c.update({f"{Q}A.weight": torch.ones(7)})), "gather before saving"),
-    "sizes": (lambda f: rewrite(f, lambda c: c.update({f"{Q}B.weight": torch.ones(128, 5)})), "do not multiply"),
-    "rank": (lambda f: configure(f, r=9), "do not belong together"),
+    "a shard": (lambda f: rewrite(f, lambda c: c.update({f"{Q}A.weight": torch.ones(7)})), "gather"),
+    "sizes": (lambda f: rewrite(f, lambda c: c.update({f"{Q}B.weight": torch.ones(128, 5)})), "not multiply"),
+    "rank": (lambda f: configure(f, r=9), "belong together"),
     "alpha": (lambda f: configure(f, lora_alpha="much"), "lora_alpha of"),
-    "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "no regular expression"),
+    "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "regular expression"),
     "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
     "pooled": (lambda f: configure(f, use_qalora=True), "disable_adapter()"),
     "routed": (lambda f: configure(f, arrow_config={"top_k": 2}), "inspect those"),
     "no diagonal": (lambda f: configure(f, kasa_config={"beta": 1e-4}), "no lora_diag of 8 numbers"),
-    "block size": (lambda f: configure(f, use_bdlora={"target_modules_bd_a": ["q"], "nblocks": 3}), "do not multiply"),
+    "block size": (lambda f: configure(f, use_bdlora={"target_modules_bd_a": ["q"], "nblocks": 3}), "not multiply"),
     "blocks": (lambda f: configure(f, use_bdlora={"target_modules_bd_b": ["q"], "nblocks": "2"}), "use_bdlora.nblocks"),
 }
 
@@ -89,8 +90,8 @@ def test_a_folder_of_checkpoints_names_them(tmp_path: Path) -> None:
 def test_a_path_that_is_no_adapter(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "train.py").touch()
     # Not what happens to lie beside it.
-    assert f"{tmp_path / 'none'}: no such file or folder\n" in command(tmp_path / "none").stderr
-    assert "train.py: not a file of weights" in command(tmp_path / "train.py").stderr
+    assert f"{tmp_path / 'none'}: no such" in command(tmp_path / "none").stderr
+    assert re.search(r"train\.py: .*save_pretrained", command(tmp_path / "train.py").stderr)
     assert command(saved / "adapter_config.json").output == command(saved).output
 
 
@@ -114,7 +115,7 @@ def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
     torch.save({"x": Evil()}, tmp_path / "adapter_model.bin")
     evil = command(tmp_path, "--allow-pickle")
     assert evil.exit_code == 2
-    assert "not a file of weights alone" in evil.stderr
+    assert "weights alone" in evil.stderr
     assert not Path("/tmp/lora-watch-was-here").exists()
 
 

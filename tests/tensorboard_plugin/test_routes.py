@@ -233,10 +233,12 @@ def test_damaged_and_foreign_events_are_left_out_with_a_note(tmp_path: Path) -> 
         assert any("2 events" in note for note in table.header["notes"])
         alerts = tab.json("alerts", run="run")
         assert [a["rule"] for a in alerts["alerts"]] == [alert["rule"]]
-        assert alerts["notes"] == ["3 damaged alert entries were left out"]
+        (note,) = alerts["notes"]
+        assert note.startswith("3 damaged alert")
         schema = tab.json("schema", run="run")
         assert [a["name"] for a in schema["adapters"]] == ["a", "b"]
-        assert schema["notes"] == ["1 damaged schemas were left out"]
+        (note,) = schema["notes"]
+        assert note.startswith("1 damaged schema")
 
 
 def test_a_run_without_a_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
@@ -309,4 +311,4 @@ def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path:
         )
     with routes(tmp_path) as tab:
         content = tab.json("sweep")
-    assert any(note.startswith("text is left out: ") for note in content["notes"])
+    assert any(note.startswith("text ") for note in content["notes"])
