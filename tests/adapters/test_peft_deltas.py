@@ -101,7 +101,7 @@ def test_what_is_measured_is_what_merging_adds(name: str, options: dict[str, Any
     change = frozen(adapter) - before
     assert change.norm() > 1e-3
     torch.testing.assert_close(block.double(), change, rtol=1e-6, atol=1e-6 * float(change.norm()))
-    assert adapter.why_not == "it is merged into the weight"
+    assert "merged" in str(adapter.why_not)
     assert adapter.delta_matrices() == ()
 
 

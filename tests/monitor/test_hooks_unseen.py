@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from types import SimpleNamespace
 from typing import Any
 
@@ -53,7 +54,7 @@ def test_nothing_gets_into_a_compiled_graph() -> None:
     assert monitor.last is not None
     assert monitor.last.metrics["delta_norm"].known.all()
     if outcomes[0][1] == 1:  # torch 2.4 does not get all of the model into one graph, and calls some layers' hooks
-        assert "output_ratio is unknown for 7 of 7 adapters" in monitor.run.notes[0]
+        assert re.search("output_ratio .*unknown .*7 of 7 adapters", monitor.run.notes[0])
 
 
 def test_what_accelerate_compiles_is_compiled() -> None:
@@ -95,7 +96,7 @@ def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     assert monitor.last is not None
     assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True] * 4
     (note,) = monitor.run.notes
-    assert note.startswith("output_ratio is unknown for 4 of 8 adapters")
+    assert re.match("output_ratio .*unknown .*4 of 8 adapters", note)
 
 
 def test_layers_that_no_hook_can_serve_are_noted_also_where_others_are_measured() -> None:
@@ -114,4 +115,4 @@ def test_layers_that_no_hook_can_serve_are_noted_also_where_others_are_measured(
             monitor.step()
     assert monitor.last is not None
     assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True]
-    assert monitor.run.notes[0].startswith("output_ratio is unavailable for 1 of 2 adapters: their layers do not take")
+    assert re.match("output_ratio .*unavailable .*1 of 2 adapters: .*layers", monitor.run.notes[0])

@@ -79,4 +79,4 @@ def test_an_exit(python: Python, tmp_path: Path) -> None:
     assert python(script(tmp_path, end="sys.exit(0)"), folder=tmp_path).returncode == 0
     report = report_in(tmp_path)
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
-    assert "ended before the run did" in report["message"]
+    assert "process ended" in report["message"]

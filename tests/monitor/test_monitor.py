@@ -96,7 +96,7 @@ def test_an_infinite_learning_rate_is_reported_by_alerts_and_not_by_numpy() -> N
 def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
     model, optimizer = built()
     monitor = Monitor(model, optimizer, rules=[Whole()], fail_on="error", sinks=[ReportSink(tmp_path)])
-    with pytest.raises(LoraWatchError, match="ended at step 2"), monitor:
+    with pytest.raises(LoraWatchError, match=r"X4 .*over at 2"), monitor:
         loop(monitor, model, optimizer, 2)
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["verdict"], [alert["rule"] for alert in report["alerts"]]) == ("failed", ["X4"])
@@ -220,9 +220,9 @@ def test_the_live_scale_is_what_is_measured() -> None:
     ("settings", "message"),
     [
         ({"every": 0}, "every=0: measure every 1, 2"),
-        ({"fail_on": "sometimes"}, "'sometimes' is no severity"),
-        ({"mute": ["norm-explosoin"]}, r"did you mean LW102 \(norm-explosion\)"),
-        ({"mute": ["LW999"]}, r"no rule is called 'LW999'; known: LW101"),
+        ({"fail_on": "sometimes"}, "'sometimes' .*severity"),
+        ({"mute": ["norm-explosoin"]}, r"'norm-explosoin'.* LW102 \(norm-explosion\)"),
+        ({"mute": ["LW999"]}, "'LW999'.* LW101 "),
     ],
 )
 def test_settings_that_make_no_sense_are_one_clear_error(settings: dict[str, Any], message: str) -> None:

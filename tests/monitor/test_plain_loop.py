@@ -33,7 +33,7 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     train(monitor, model, optimizer, 12)
     printed = capsys.readouterr().err
     assert "lora_watch: 28 adapters, r " in printed
-    assert "ERROR LW102 norm-explosion at step" in printed
+    assert "ERROR LW102 " in printed
     assert str(tmp_path / "lora_watch" / "report.json") in printed.splitlines()[-1]
     events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))
     assert f"tensorboard --logdir {events[0].parent}" in printed.splitlines()[-1]

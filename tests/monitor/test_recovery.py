@@ -262,7 +262,8 @@ def test_the_next_run_is_to_begin_with_all_that_was_changed() -> None:
     cause = Alert("LW102", "norm-explosion", Severity.ERROR, 9, "")
     second = Recovered(9, 0, "LW102", {"learning_rate": [3e-3, 1e-3]}, "went back")
     alert = alert_of(second, cause, 9, {"lora_alpha": 16.0, "learning_rate": 1e-3})
-    assert alert.remedies == ["start the next run with lora_alpha=16, learning_rate=0.001"]
+    (remedy,) = alert.remedies
+    assert remedy.endswith(" lora_alpha=16, learning_rate=0.001")
     assert alert.settings == {"lora_alpha": 16.0, "learning_rate": 1e-3}
     assert "Changed: learning_rate 0.003 → 0.001." in alert.message
 
@@ -273,7 +274,7 @@ def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.
     assert (policy().recover, policy().default) == (2, Severity.ERROR)
     assert policy(recover=0).recover == 0
     assert policy("never", recover=1).default is None
-    with pytest.raises(ValueError, match="recover: 'often' is no number of times"):
+    with pytest.raises(ValueError, match=r"^recover: 'often' .*times"):
         policy(recover="often")  # type: ignore[arg-type]
 
 

@@ -88,7 +88,7 @@ def test_changes_nothing(training: bool) -> None:
 
 
 def test_plain_model_is_refused() -> None:
-    with pytest.raises(NoAdaptersError, match="No LoRA adapter found"):
+    with pytest.raises(NoAdaptersError, match="No LoRA"):
         measure(nn.Linear(3, 3))
 
 
@@ -164,7 +164,7 @@ def test_what_has_no_norm_is_listed_beside_what_has() -> None:
 @needs_peft("0.14")
 def test_only_what_has_no_norm_is_refused_with_the_reason() -> None:
     config = peft.OFTConfig(target_modules=["layer"], r=0, oft_block_size=4)
-    with pytest.raises(NoAdaptersError, match="1 OFT: not measured, it multiplies the frozen weight by an orthogonal"):
+    with pytest.raises(NoAdaptersError, match=r"1 OFT: not measured, .*orthogonal"):
         measure(peft.get_peft_model(nn.ModuleDict({"layer": nn.Linear(12, 12)}), config))
 
 

@@ -6,6 +6,7 @@ import collections
 import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -163,10 +164,10 @@ def test_a_run_that_two_have_queued_is_done_once(tmp_path: Path) -> None:
 def test_an_exception_ends_the_search_and_the_run_is_not_done(tmp_path: Path) -> None:
     def broken(config: Configuration) -> float:
         if config.r == 4:
-            raise KeyError("a mistake in the script")
+            raise KeyError("mistake")
         return metric(config)
 
-    with pytest.raises(KeyError, match="a mistake"):
+    with pytest.raises(KeyError, match="mistake"):
         search(broken, PLAN, storage=tmp_path / "a.db", show=False)
     assert search(metric, PLAN, storage=tmp_path / "a.db", show=False).outcomes == expected()
 
@@ -178,7 +179,7 @@ def test_an_exception_ends_the_search_and_the_run_is_not_done(tmp_path: Path) ->
     ("end", "why"),
     [
         (LoraWatchError(str(ALERT), [ALERT]), "LW102 norm-explosion"),
-        (optuna.TrialPruned("stopped by the pruner."), "stopped by the pruner"),
+        (optuna.TrialPruned("too slow."), "too slow"),
         (float("nan"), "nan"),
     ],
 )
@@ -213,7 +214,7 @@ def test_reports_reach_the_pruner(tmp_path: Path) -> None:
     pruner = optuna.pruners.ThresholdPruner(upper=4.0)
     result = search(train, PLAN, storage=tmp_path / "a.db", pruner=pruner, show=False)
     assert result.rank == 2
-    assert "stopped by the pruner at step 1" in " ".join(result.story)
+    assert re.search(r"pruner .*step 1\b", " ".join(result.story))
 
 
 # -- what the user sees ------------------------------------------------------------------------------------------------

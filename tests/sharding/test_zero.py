@@ -64,10 +64,10 @@ class FlatParameter(nn.Parameter):
     """As FSDP1 builds optimizers over."""
 
 
-@pytest.mark.parametrize("kind", ["an engine that is not known", "FSDP1's flat parameters"])
+@pytest.mark.parametrize("kind", ["unknown engine", "FSDP1"])
 def test_where_nobody_can_tell_it_is_unknown_and_no_fault(model: Any, kind: str) -> None:
     optimizer: Any = torch.optim.AdamW([FlatParameter(torch.zeros(100))], lr=1e-3)
-    if kind == "an engine that is not known":
+    if kind == "unknown engine":
         optimizer = Unheard(engine(model).optimizer.optimizer)
     monitor = Monitor(model, optimizer, console=False)
     monitor.start()

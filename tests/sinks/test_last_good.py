@@ -210,7 +210,7 @@ def test_a_rank_that_hears_nothing_from_the_first_one_waits_once(
             monitor.after_update(1.0)
         monitor.finish()
         assert time.monotonic() - began < 5
-        assert caplog.text.count("this one keeps no part of it") == 1
+        assert caplog.text.count("keeps no") == 1
         assert not [alert for alert in monitor.alerts if alert.rule == "LW901"]
     finally:
         dist.destroy_process_group()
@@ -221,7 +221,7 @@ def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPat
     kept = kept_of(lora(tiny_model(), r=2))
     kept.take_good(1)
     assert kept.step is None
-    assert "are trained, and no more than" in str(kept.why_unavailable)
+    assert f"{1000 / 2**30:g} GiB" in str(kept.why_unavailable)
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
