@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_a_long_run_of_many_adapters_fits(tmp_path: Path, open_page: Open) -> No
     assert time.process_time() - began < 20, "on a busy machine"
     assert target.stat().st_size <= MOST_BYTES
     page = open_page(target, view="heatmap", metric="metric_3")
-    assert "stands for up to" in page.inner_text("#view .notes")
+    assert re.search(r"up to \d+ steps", page.inner_text("#view .notes"))
 
 
 def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: Open) -> None:
@@ -129,7 +130,7 @@ def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: 
     with pytest.raises(LoraWatchError):
         trainer.train()
     page = open_page(tmp_path / "lora_watch" / "report.html")
-    assert page.inner_text("#ended") == "ended by fail_on"
+    assert "fail_on" in page.inner_text("#ended")
     assert page.inner_text("#verdict h1").startswith("Norm explosion")
     with pytest.raises(ValueError, match="tensorboard"):
         LoraWatchCallback(html=True, tensorboard=False)

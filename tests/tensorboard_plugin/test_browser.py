@@ -100,7 +100,7 @@ def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any
         assert len(frame.query_selector_all("#sweep .dot")) == 6
         said = frame.inner_text("#sweep .words")
         assert "2 → 4: +24 ± " in said
-        assert said.endswith("Rank 4 is the best.")
+        assert re.search(r"Rank 4 .*best\.$", said)
         place = "(c) => document.querySelector(`#sweep .${c}`).getAttribute(c === 'chosen' ? 'cx' : 'x')"
         assert frame.evaluate(place, "plateau") == frame.evaluate(place, "chosen")
         tab.after(lambda: frame.click("#sweep .dot[aria-label='r2-0']"))
@@ -170,8 +170,8 @@ def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     tab.after(lambda: frame.click("#tab-overview"))
     tab.after(lambda: frame.click(mark))
     tab.shows("alerts")
-    assert f"the adapter is again that of step {back['back_to']}" in frame.inner_text("#detail")
-    assert "start the next run with" in frame.inner_text("#detail")
+    assert re.search(rf"adapter .*step {back['back_to']}\b", frame.inner_text("#detail"))
+    assert back["remedies"][0] in frame.inner_text("#detail")
 
 
 @ONE_LOADER
@@ -268,7 +268,7 @@ def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
 def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=HEALTHY)
     rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
-    assert f"{len(rules)} rules watch this run" in frame.inner_text("#view h2")
+    assert f"{len(rules)} rules" in frame.inner_text("#view h2")
     assert len(frame.query_selector_all(".rule")) == len(rules)
     assert (
         frame.eval_on_selector_all(".rules h3", "all => all.map((e) => e.textContent)") == list(FAMILIES.values())[:4]

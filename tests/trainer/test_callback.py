@@ -78,7 +78,7 @@ def test_a_failure_inside_is_logged_once_and_training_goes_on(
     from lora_watch.measurement.norms import AdapterBank
 
     def broken(self: Any, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("out of luck")
+        raise RuntimeError("unlucky")
 
     monkeypatch.setattr(AdapterBank, "begin", broken)
     callback = LoraWatchCallback(fail_on="warning", console=False)
@@ -89,7 +89,7 @@ def test_a_failure_inside_is_logged_once_and_training_goes_on(
     assert callback.monitor is not None
     failures = [a for a in callback.monitor.alerts if a.rule == "LW901"]
     assert len(failures) == 1
-    assert "out of luck" in failures[0].message
+    assert "unlucky" in failures[0].message
 
 
 # -- fail fast ---------------------------------------------------------------------------------------------------------
@@ -133,12 +133,12 @@ def test_the_environment_decides_where_the_code_does_not(monkeypatch: pytest.Mon
     assert LoraWatchCallback().policy.can_end_a_run
     assert not LoraWatchCallback(fail_on="never").policy.can_end_a_run
     monkeypatch.setenv("LORA_WATCH_FAIL_ON", "eror")
-    with pytest.raises(ValueError, match="'eror' is no severity"):
+    with pytest.raises(ValueError, match=r"'eror' .*severity"):
         LoraWatchCallback()
 
 
 def test_a_typo_in_mute_is_an_error_that_suggests() -> None:
-    with pytest.raises(ValueError, match=r"no rule is called 'LW1O2'; did you mean LW102 \(norm-explosion\)"):
+    with pytest.raises(ValueError, match=r"'LW1O2'.* LW102 \(norm-explosion\)"):
         LoraWatchCallback(mute=["LW1O2"])
 
 
@@ -166,7 +166,7 @@ class NanGradient(TrainerCallback):
 def test_what_only_the_whole_run_shows_can_fail_it_at_its_end() -> None:
     callback = LoraWatchCallback(fail_on="error", rules=[Whole()], console=False)
     trainer = build_trainer(lora(tiny_model()), steps=2, callbacks=[callback], report_to="tensorboard")
-    with pytest.raises(LoraWatchError, match="ended at step 2"):
+    with pytest.raises(LoraWatchError, match=r"X4 .*over at 2"):
         trainer.train()
     assert trainer.state.global_step == 2
     report = json.loads((Path(trainer.args.output_dir or "") / "lora_watch" / "report.json").read_text())

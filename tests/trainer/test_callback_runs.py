@@ -226,7 +226,7 @@ def test_a_monitor_that_cannot_start_does_no_harm(
     trainer = build_trainer(lora(tiny_model()), None, 3, callbacks=[LoraWatchCallback(fail_on="error", console=False)])
     trainer.train()
     assert trainer.state.global_step == 3
-    assert any("failed while starting" in record.message for record in caplog.records)
+    assert any("while starting" in record.message for record in caplog.records)
     assert "training_step" not in vars(trainer)
 
 

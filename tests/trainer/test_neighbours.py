@@ -40,7 +40,7 @@ class Breaks(TrainerCallback):
     def __init__(self, event: str):
         def raises(args: Any, state: Any, *_: Any, **__: Any) -> None:
             if state.global_step >= 1:
-                raise RuntimeError("out of luck")
+                raise RuntimeError("unlucky")
 
         setattr(self, event or "nothing", raises)
 
@@ -103,7 +103,7 @@ def test_a_wrapper_that_came_in_the_middle_stays_and_no_loss_counts_twice() -> N
 def test_an_exception_outside_of_training_step_leaves_nothing_wrapped(event: str) -> None:
     steps = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
     trainer, tracker = built(Breaks(event), eval_dataset=stdlib_blocks(2, 16), **steps)
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match="unlucky"):
         trainer.train()
     left = places(trainer, tracker)
     # The tracker is still about to log where a callback after ours breaks the step off.
@@ -114,11 +114,11 @@ def test_an_exception_of_the_data_leaves_nothing_wrapped() -> None:
     class Rows(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
         def __iter__(self) -> Iterator[Any]:
             yield from stdlib_blocks(8, 16)
-            raise RuntimeError("out of luck")
+            raise RuntimeError("unlucky")
 
     trainer, tracker = built()
     trainer.train_dataset = Rows()
-    with pytest.raises(RuntimeError, match="out of luck"):
+    with pytest.raises(RuntimeError, match="unlucky"):
         trainer.train()
     assert places(trainer, tracker) == [None, None, None]
 
