@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -115,7 +116,7 @@ def test_each_rank_writes_its_part_of_the_last_good_adapter_and_peft_loads_the_w
 def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:
     judgement = judge([torchs[1] / "fsdp1-flat"])
     assert judgement.exit_code == 2
-    assert "none of 8 adapters measured in 10 steps" in judgement.unreadable[0]
+    assert re.search("none of 8 adapters .*10 steps", judgement.unreadable[0])
 
 
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed")
@@ -128,5 +129,5 @@ def test_zero(tmp_path: Path) -> None:
         assert row["known"]["predicted_norm"] == 28
     assert [row["known"]["output_ratio"] for row in rows.values()] == [28, 0]
     notes = rows["zero3"]["notes"]
-    assert any("output_ratio is unknown for 28 of 28" in note for note in notes)
-    assert any("base_drift is unknown" in note for note in notes)
+    assert any(re.search("output_ratio .*unknown .*28 of 28", note) for note in notes)
+    assert any(re.search("base_drift .*unknown", note) for note in notes)
