@@ -34,8 +34,8 @@ def report(
 ) -> None:
     """Write the LoRA tab as one HTML file: overview, heatmap, layers, alerts, and runs side by side.
 
-    The file opens without a server and without a network. It has at most 1.5 MB. In a long run a column stands for
-    several steps: it keeps their lowest and highest number, and every NaN.
+    The file opens without a server and without a network. One run takes at most 1.5 MB. In a long run a column stands
+    for several steps: it keeps their lowest and highest number, and every NaN.
 
     Exits with 0, or with 2 when there is nothing to draw; a run that cannot be read is named and left out.
     """

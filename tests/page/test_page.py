@@ -119,6 +119,18 @@ def test_a_long_run_of_many_adapters_fits(tmp_path: Path, open_page: Open) -> No
     assert re.search(r"up to \d+ steps", page.inner_text("#view .notes"))
 
 
+def test_a_sweep_of_three_dozen_runs_fits(tmp_path: Path, open_page: Open) -> None:
+    run, noise = run_of(28), np.random.default_rng(0)
+    for i in range(36):
+        records = [record_of(run, step, spectrum=noise.random((28, 64))) for step in range(1, 13)]
+        write(tmp_path / "runs" / f"run {i}", run, records)
+    target = tmp_path / "report.html"
+    assert write_page([tmp_path / "runs"], target) == []
+    assert target.stat().st_size <= MOST_BYTES
+    page = open_page(target, view="layer", run="run 7")
+    assert page.query_selector("#view [role=alert]") is None
+
+
 def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: Open) -> None:
     from lora_watch import LoraWatchCallback, LoraWatchError
     from tests.support import build_trainer, lora, tiny_model

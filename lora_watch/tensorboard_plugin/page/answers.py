@@ -17,7 +17,7 @@ from lora_watch.tensorboard_plugin.sweep import sweep
 SPREADS = ("output_ratio", "relative_spectral_norm", "delta_norm", "relative_norm", "scale", "effective_rank")
 """Metrics whose spread over the adapters the views draw."""
 MOST_SINGULAR_VALUES = 20_000
-"""Numbers of all the spectra of a run that a page holds; its first and its last one in any case."""
+"""Numbers of all the spectra that a page holds; the first and the last one of each run in any case."""
 
 Answer = tuple[dict[str, Any], Pooled, int]
 """The header of a binary route, its numbers, and how many of their last bits are left out."""
@@ -41,11 +41,13 @@ class Answers:
         self.plain[key("runs")] = runs = reader.runs(None, "")
         self._names = list(runs)
         self.plain[key("sweep")] = sweep(reader, None, "")
-        for name in self._names:
-            for route in ("schema", "alerts", "rules"):
+        for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
+            for name in self._names:
                 self.plain[key(route, name)] = getattr(reader, route)(None, "", name)
+        most = MOST_SINGULAR_VALUES // max(len(self._names), 1)
+        for name in self._names:
             self.plain[key("verdict", name)] = _verdict(reader, files, name)
-            self.plain[key("spectrum", name)] = _spectra(reader, name)
+            self.plain[key("spectrum", name)] = _spectra(reader, name, most)
             self.tables[name] = self._of(reader, name, runs[name])
 
     def _of(self, reader: Reader, run: str, known: dict[str, Any]) -> dict[str, Table]:
@@ -90,13 +92,13 @@ def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
     return {**reported, "first": first}
 
 
-def _spectra(reader: Reader, run: str) -> list[Any]:
+def _spectra(reader: Reader, run: str, most_values: int) -> list[Any]:
     """``[step, by adapter its singular values]`` of as many steps as there is room for, the last one among them."""
     found = reader.spectra(None, "", run)
     grown = [one for one in found if np.nansum(one[1])] or found[-1:]
     if not grown:
         return []
-    most = max(MOST_SINGULAR_VALUES // max(grown[-1][1].size, 1), 2)
+    most = max(most_values // max(grown[-1][1].size, 1), 2)
     chosen = np.unique(np.linspace(0, len(grown) - 1, most).astype(int)) if len(grown) > most else range(len(grown))
     return [[grown[i][0], [_short(singular_values(row)) for row in grown[i][1]]] for i in chosen]
 

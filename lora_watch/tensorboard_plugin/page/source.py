@@ -19,6 +19,7 @@ class Files:
         names = _names(places)
         self.runs: dict[str, FinishedRun] = {}
         self._tensors: dict[str, dict[str, Tensors]] = {}
+        self._listing: dict[str, dict[str, Stamp]] = {}
         for place in places:
             try:
                 run = read_run(place)
@@ -30,13 +31,11 @@ class Files:
                 continue
             name = names[place]
             self.runs[name] = run
-            self._tensors[name] = run.log.tensors()
+            self._tensors[name] = found = run.log.tensors()
+            self._listing[name] = {tag: _stamp(of_tag) for tag, of_tag in found.items()}
 
     def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
-        return {
-            run: {tag: Stamp(found.records[-1].step, found.records[-1].wall_time) for tag, found in by_tag.items()}
-            for run, by_tag in self._tensors.items()
-        }
+        return self._listing
 
     def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
         return self._tensors.get(run, {}).get(tag, Tensors())
@@ -44,6 +43,10 @@ class Files:
     def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
         found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}
         return {name: loss for name, loss in found.items() if loss is not None}
+
+
+def _stamp(tensors: Tensors) -> Stamp:
+    return Stamp(tensors.records[-1].step, tensors.records[-1].wall_time)
 
 
 def _names(places: Sequence[RunFiles]) -> dict[RunFiles, str]:

@@ -82,11 +82,14 @@ def page(files: Files) -> str:
 
 
 def _within(content: Answers, room: int) -> str:
-    """In as many columns as there is room for."""
+    """In about as many columns as there is room for."""
     items = sum(table.series.values.shape[1] for tables in content.tables.values() for table in tables.values())
     columns = _between(room / (_BYTES * max(items, 1)))
-    while len(answers := pack(*content.pooled(columns))) > room and columns > FEWEST_COLUMNS:
-        columns = _between(0.95 * columns * room / len(answers))
+    answers = pack(*content.pooled(columns))
+    sparse = len(answers) < 0.7 * room and columns < MOST_COLUMNS  # tables with gaps: there is room for more
+    while sparse or (len(answers) > room and columns > FEWEST_COLUMNS):
+        columns, sparse = _between(0.95 * columns * room / len(answers)), False
+        answers = pack(*content.pooled(columns))
     return answers
 
 

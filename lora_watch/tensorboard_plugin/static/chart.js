@@ -101,7 +101,7 @@ function planeOf(used, options) {
   const left = em(58),
     right = width - em(12),
     top = alerts.length ? 20 : 10,
-    foot = height - em(20);
+    foot = height - em(22);
   const [x0, x1] = options.range ?? [
     Math.min(...used.map((l) => l.matrix.first[0])),
     Math.max(...used.map((l) => l.matrix.last.at(-1))),

@@ -252,7 +252,7 @@ const wideTable = (id, found, label, ...parts) =>
   h(
     'div',
     {class: 'scroll', tabindex: 0, role: 'region', 'aria-label': label},
-    h('table', {class: 'grid sets', id, style: `min-width:${10 + 8.5 * found.length}rem`}, parts),
+    h('table', {class: 'grid sets', id, style: `min-width:${12 + 8 * found.length}rem`}, parts),
   );
 
 function differences(found) {

@@ -33,7 +33,9 @@ export function strip(app, matrix, loss, plot) {
         pen = false;
         continue;
       }
-      d += `${pen ? 'L' : 'M'}${X(step).toFixed(1)} ${Y(most)}${least < most ? `V${Y(least)}` : ''}`;
+      const between = Y((least + most) / 2);
+      d += `${pen ? 'L' : 'M'}${X(step).toFixed(1)} ${between}`;
+      if (least < most) d += `V${Y(most)}V${Y(least)}V${between}`;
       pen = true;
     }
     root.append(svg('path', {d, class: 'line', style: 'stroke:var(--soft)'}));

@@ -276,7 +276,7 @@ function points(sigma, before, firstStep, W, empty) {
 function spectrumPlane(known, count, right, height) {
   const left = em(58),
     top = em(12),
-    foot = height - em(16);
+    foot = height - em(22);
   const high = Math.log10(Math.max(...known)) + 0.1,
     low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
   const Y = (s) => foot - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * (foot - top);
