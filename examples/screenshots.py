@@ -4,7 +4,7 @@ Run from the repository's root; needs the packages of the ``dev`` extra and Chro
 
     python examples/screenshots.py [--out docs] [--steps 150] [--logdir where the runs are kept]
 
-It trains twenty runs, for eight minutes of one core. With ``--logdir`` they are kept, and the next call only draws them.
+It trains twenty runs, in eight minutes of one core. With ``--logdir`` they are kept; the next call draws them alone.
 """
 
 from __future__ import annotations
