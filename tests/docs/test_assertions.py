@@ -17,19 +17,23 @@ EXCEPTIONS = {
     "When to mute it": "a heading of every rule's page",
 }
 """At most ten, each with its reason."""
+SEARCHES = {"search", "match", "fullmatch", "findall", "startswith", "endswith"}
 
 
 def compared(tree: ast.AST) -> Iterator[ast.AST]:
-    """What tests compare with: assertions, ``match=``, the tables of ``parametrize`` and what a loop runs over."""
+    """What tests compare with: assertions, comparisons, patterns, tables of ``parametrize``, what a loop runs over."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Assert):
             yield node.test
+        elif isinstance(node, ast.Compare):
+            yield node
         elif isinstance(node, (ast.For, ast.comprehension)):
             yield node.iter
         elif isinstance(node, ast.keyword) and node.arg == "match":
             yield node.value
-        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "parametrize":
-            yield from node.args[1:]
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            called = node.func.attr
+            yield from node.args[called == "parametrize" :] if called in {"parametrize", *SEARCHES} else ()
 
 
 def prose_in(source: str) -> Iterator[tuple[int, str]]:
@@ -67,5 +71,6 @@ def test(says):
     assert re.search(r"LW102 .*step 3: output_ratio 4.2", message)
     for part in ("it is over by now", "LW102"):
         assert part in message
+    (note,) = [note for note in notes if note.startswith("there was no such run")]
 """
-    assert [line for line, _ in sorted(prose_in(source))] == [2, 4, 6, 8]
+    assert [line for line, _ in sorted(prose_in(source))] == [2, 4, 6, 8, 10]
