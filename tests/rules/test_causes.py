@@ -335,5 +335,5 @@ def test_all_alerts_of_a_run_agree_as_far_as_the_weights_can_tell_and_it_fixes_t
 
 def test_corrupted_labels_are_suspected_before_ordinary_settings_however_young_the_run_is() -> None:
     alert = the("LW202", run(steps=36, trainer_class=trainer_with_labels(lambda step: step > 25)))
-    assert alert.causes[0].startswith("the data")
+    assert "corrupted" in alert.causes[0]
     assert "batches" in alert.remedies[0]
