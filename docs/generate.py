@@ -126,8 +126,9 @@ def _picture(curves: dict[str, Any]) -> str:
         if positive and max(positive) > 30 * float(np.median(positive)):
             axes.set_yscale("log")
     if curves["threshold"]:
-        label = f"threshold {curves['threshold']:.3g}" + " of a layer" * (curves["metric"] == "output_ratio")
-        right.axhline(curves["threshold"], color="#ef6c00", linestyle="--", label=label)
+        right.axhline(
+            curves["threshold"], color="#ef6c00", linestyle="--", label=f"threshold {curves['threshold']:.3g}"
+        )
     right.set_title(f"{curves['metric']}, {curves['adapter']}", fontsize="small")
     left.legend(fontsize="small")
     right.legend(fontsize="small")

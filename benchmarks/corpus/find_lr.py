@@ -36,8 +36,9 @@ from lora_watch import find_learning_rate
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates
 from lora_watch.tuning.lr_finder import Curve, Suggestion
-from lora_watch.tuning.lr_finder.estimate import BASELINE, estimate
+from lora_watch.tuning.lr_finder.estimate import BASELINE, Estimate, estimate
 from lora_watch.tuning.lr_finder.sweep import Edge
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
@@ -234,15 +235,22 @@ def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:
     return Curve(*arrays), None if sweep["edge"] is None else Edge(sweep["edge"], sweep["edge_rule"])
 
 
+def estimated(kept: dict[str, Any]) -> Estimate:
+    """The estimate of today for the sweep that was made."""
+    predicted = kept["sweep"]["predicted"]
+    of_weights = None if predicted is None else Rates.around(predicted, OF_WEIGHTS)
+    return estimate(*curve_of(kept), new_head=kept["case"]["base"] == "minilm", of_weights=of_weights)
+
+
 def suggested(kept: dict[str, Any]) -> float | None:
     """The rate that the program as it is suggests for the sweep that was made."""
-    rate = estimate(*curve_of(kept)).rate
+    rate = estimated(kept).rate
     return None if rate is None else float(f"{rate:.2g}")
 
 
 def range_centre(kept: dict[str, Any]) -> float | None:
     """Of the range that is left where no rate is suggested."""
-    found = estimate(*curve_of(kept))
+    found = estimated(kept)
     return None if found.low is None or found.high is None else float(f"{math.sqrt(found.low * found.high):.2g}")
 
 
@@ -311,7 +319,7 @@ def scores(results: dict[str, Any]) -> str:
 
 
 def _cells(kept: dict[str, Any]) -> list[str]:
-    found, edge, rate = estimate(*curve_of(kept)), kept["sweep"]["edge"], suggested(kept)
+    found, edge, rate = estimated(kept), kept["sweep"]["edge"], suggested(kept)
     best = min(kept["runs"], key=lambda key: _loss(kept["runs"][key]), default=None)
     taken = rate or range_centre(kept)
     return [

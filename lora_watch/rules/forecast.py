@@ -128,7 +128,7 @@ def end_of(record: StepRecord, size: float) -> float:
 def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     """What the first full step should add to the depth-scaled output ratio, at this scale."""
     of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if _scales(run) else 1.0
-    return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if _has_new_head(run) else 1.0)
+    return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if has_new_head(run) else 1.0)
 
 
 def _by_weights(run: RunInfo) -> float:
@@ -146,7 +146,8 @@ def _scales(run: RunInfo) -> bool:
     return is_adaptive(run) and not run.other_methods
 
 
-def _has_new_head(run: RunInfo) -> bool:
+def has_new_head(run: RunInfo) -> bool:
+    """A classifier's head learns from nothing together with the adapters."""
     lora = run.config.get("lora")
     kinds = [each.get("task_type") for each in lora.values() if isinstance(each, Mapping)] if lora else []
     return any(str(kind).endswith("_CLS") for kind in kinds)

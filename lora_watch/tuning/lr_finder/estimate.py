@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.records import FloatArray
-from lora_watch.rules.forecast import by_crossing, by_sweep
+from lora_watch.rules.forecast import Rates, by_crossing, by_sweep
 from lora_watch.tuning.lr_finder.sweep import Curve, Edge
 
 WINDOW = 5
@@ -21,9 +21,8 @@ TOO_EARLY = 0.1
 """A lowest loss below this share of the rate at which the output ratio passes 1 is chance: the adapters hardly move."""
 SAFE_FROM_EDGE = 4.0
 """A suggestion is at most the edge divided by this."""
-STANDS_OUT = 0.1
-"""A single loss higher than all from before the adapters moved, by this share of where the sweep began, is a step that
-was too large. An encoder's smoothed loss may be lowest far beyond it, by a few lucky batches."""
+SAFE_FOR_A_FORECAST = 2.0
+"""The same where the rate comes from the weights, which do not depend on the sweep's few batches."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +38,6 @@ class Estimate:
     """Rate at which the smoothed loss is lowest."""
     ratio_one_at: float | None
     """Rate at which the depth-scaled output ratio passes 1; None where it was not measured or does not."""
-    stands_out_at: float | None
-    """Rate of the first step whose loss stands out above where the sweep began; None where none does."""
     fall: float
     """Of the smoothed loss, from the mean of the first ``BASELINE`` losses to its lowest."""
     noise: float
@@ -48,29 +45,39 @@ class Estimate:
     why: str
 
 
-def estimate(curve: Curve, edge: Edge | None) -> Estimate:
+def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, of_weights: Rates | None = None) -> Estimate:
     """The rate where the smoothed loss is lowest, which is too high for a whole run, and the one where the depth-scaled
-    output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge, and the rate of the
-    first step whose loss stands out."""
+    output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge.
+
+    With a ``new_head`` the loss tells of the head, and of batches that are right or very wrong. The rate is then the
+    forecast ``of_weights``, at most half the edge; without a forecast there is a range alone.
+    """
     smooth = smoothed(curve.losses)
     fall, noise = fall_and_noise(curve.losses, smooth)
     one = crossing(curve.rates, curve.sizes)
     lowest = lowest_at(curve.rates, smooth)
-    stands_out = stands_out_at(curve, one or lowest)
-    cap = min(edge.rate / SAFE_FROM_EDGE if edge is not None else math.inf, stands_out or math.inf)
+    ends_at = math.inf if edge is None else edge.rate
+    cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
+
+    def said(rate: float | None, low: float | None, high: float | None, why: str) -> Estimate:
+        return Estimate(rate, low, high, lowest, one, fall, noise, why)
+
     if lowest is None or by_chance or not fall > CLEAR * noise:
         known = None if one is None else by_crossing(one)
         low, high = (None, None) if known is None else sorted((known.low, min(known.high, cap)))
-        return Estimate(
-            None, low, high, lowest, one, stands_out, fall, noise, _why_not(fall, noise, len(curve), by_chance)
-        )
+        return said(None, low, high, _why_not(fall, noise, len(curve), by_chance))
+    if new_head and of_weights is not None:
+        rate = min(of_weights.best, ends_at / SAFE_FOR_A_FORECAST)
+        return said(rate, min(of_weights.low, rate), max(min(of_weights.high, ends_at / SAFE_FOR_A_FORECAST), rate), "")
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
     rate, low, high = (by_sweep(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
-    return Estimate(rate, low, high, lowest, one, stands_out, fall, noise, _remark(lowest, curve, edge))
+    if new_head:
+        return said(None, low, high, "A new head is trained, whose loss is no measure of the adapters.")
+    return said(rate, low, high, _remark(lowest, curve, edge))
 
 
 def smoothed(losses: FloatArray) -> FloatArray:
@@ -109,22 +116,6 @@ def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float 
     i = int(below[-1])
     share = math.log(level / sizes[i]) / math.log(sizes[i + 1] / sizes[i])
     return float(rates[i] * (rates[i + 1] / rates[i]) ** share)
-
-
-def stands_out_at(curve: Curve, moving_at: float | None) -> float | None:
-    """Rate of the first step whose loss is above all from before the adapters moved, by ``STANDS_OUT`` of the start.
-
-    Args:
-        moving_at: a rate at which they have moved; before a tenth of it they have hardly.
-    """
-    if moving_at is None:
-        return None
-    still = (curve.rates < TOO_EARLY * moving_at) & np.isfinite(curve.losses)
-    if not still.any():
-        return None
-    calm = float(curve.losses[still].max()) + STANDS_OUT * abs(float(curve.losses[still][:BASELINE].mean()))
-    harmful = np.flatnonzero((curve.rates >= TOO_EARLY * moving_at) & (curve.losses > calm))
-    return float(curve.rates[harmful[0]]) if len(harmful) else None
 
 
 def _turn(smooth: FloatArray) -> int:

@@ -15,7 +15,7 @@ from lora_watch.base.records import RunInfo
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
-from lora_watch.rules.forecast import at_rate, by_weights
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
@@ -73,7 +73,9 @@ class SweepMonitor:
 
     def suggestion(self, ratios: tuple[float, ...], steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
-        return suggestion(self.sweep, ratios, steps, by_size=self.by_size, **facts_of(self._monitor.run, ratios))
+        facts = facts_of(self._monitor.run, ratios)
+        forecast = _forecast(self._monitor.run, ratios) if self.by_size else None
+        return suggestion(self.sweep, ratios, steps, of_weights=forecast, by_size=self.by_size, **facts)
 
 
 def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -116,12 +118,17 @@ def refuse_nothing_to_train(monitor: Monitor) -> None:
 
 
 def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
-    """What a ``Suggestion`` says of the run, apart from its curve."""
+    """What a ``Suggestion`` says of the run, apart from its curve and the forecast."""
     scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
-    forecast = by_weights(at_rate(run, ratios))
     return {
         "scale": scales.pop() if len(scales) == 1 else None,
         "alpha": alphas.pop() if len(alphas) == 1 else None,
         "optimizer": run.optimizer,
-        "predicted": None if forecast is None else forecast.best / max(ratios),
+        "new_head": has_new_head(run),
     }
+
+
+def _forecast(run: RunInfo, ratios: tuple[float, ...]) -> Rates | None:
+    """Of the weights, for the first group's rate."""
+    fastest = by_weights(at_rate(run, ratios))
+    return None if fastest is None else Rates.around(fastest.best / max(ratios), OF_WEIGHTS)

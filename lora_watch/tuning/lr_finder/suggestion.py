@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
+from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, Rates, at_scale, at_steps
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
@@ -45,8 +45,6 @@ class Suggestion:
     """Rate at which the smoothed loss is lowest: too high for a whole run."""
     ratio_one_at: float | None = None
     """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
-    stands_out_at: float | None = None
-    """Rate of the first step whose loss stands out above where the sweep began: the suggestion is no higher."""
     fall: float = float("nan")
     """Of the smoothed loss, from its start to its lowest."""
     noise: float = float("nan")
@@ -60,6 +58,8 @@ class Suggestion:
     """The forecast of the weights alone, as in ``lora-watch advise``: the rate of a useful first step."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
+    new_head: bool = False
+    """A classifier's head learns from nothing: ``rate`` is the forecast of the weights, and the sweep has the edge."""
     steps: int | None = None
     """Optimizer steps of the run that the rates are for; None where its length is unknown: it counts as short then."""
     left: tuple[str, ...] = ()
@@ -91,8 +91,6 @@ class Suggestion:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
             seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
-        if self.stands_out_at is not None:
-            seen.append(f"a loss first stands out above the start at {self.stands_out_at:.2g}")
         seen.append(self._harm())
         said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
         if not self.by_size:
@@ -117,7 +115,12 @@ class Suggestion:
                 f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN} steps or more want less, about "
                 f"{self.at_steps(LONG_RUN):g}."
             )
-        if self.rate is not None and self.predicted is not None:
+        if self.rate is not None and self.new_head:
+            said.append(
+                "A new head is trained, whose loss is no measure of the adapters. The rate is the forecast of the "
+                "weights (lora-watch advise), at most half of where the sweep ended."
+            )
+        elif self.rate is not None and self.predicted is not None:
             said.append(
                 f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
                 "rate counts."
@@ -185,15 +188,25 @@ class Suggestion:
         return drawing.html(self)
 
 
-def suggestion(sweep: Sweep, ratios: tuple[float, ...], steps: int | None = None, **facts: Any) -> Suggestion:
+def suggestion(
+    sweep: Sweep,
+    ratios: tuple[float, ...],
+    steps: int | None = None,
+    new_head: bool = False,
+    of_weights: Rates | None = None,
+    **facts: Any,
+) -> Suggestion:
     """The suggestion of a finished ``sweep``.
 
     Args:
         ratios: each parameter group's rate to the reference's.
         steps: of the run that it is for; None where that is unknown.
+        new_head: a classifier's head learns from nothing.
+        of_weights: the forecast of the weights, for the reference; None where it is unknown.
+        facts: other fields of the suggestion.
     """
     curve, edge = sweep.curve, sweep.edge
-    found: Estimate = estimate(curve, edge)
+    found: Estimate = estimate(curve, edge, new_head, of_weights)
     lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
     rate = None if found.rate is None else rounded(found.rate * lowered)
     return Suggestion(
@@ -206,11 +219,12 @@ def suggestion(sweep: Sweep, ratios: tuple[float, ...], steps: int | None = None
         edge_rule="" if edge is None else edge.rule,
         lowest_loss_at=found.lowest_loss_at,
         ratio_one_at=found.ratio_one_at,
-        stands_out_at=found.stands_out_at,
         fall=found.fall,
         noise=found.noise,
         why=found.why,
         steps=steps,
+        new_head=new_head,
+        predicted=None if of_weights is None else of_weights.best,
         **facts,
     )
 
