@@ -228,11 +228,12 @@ class OutputRatioProbe:
     def why_never_seen(self) -> dict[str, int]:
         """For how many adapters ``output_ratio`` was unknown at every step so far, by the reason in words."""
         compiled = has_compiled(self._model)
-        names = {index: self._adapters[index].name for index in sorted(self.never_seen)}
+        unseen = {index: self._adapters[index] for index in sorted(self.never_seen)}
+        in_parts = {i for i, adapter in unseen.items() if i in self._in_parts or any(map(partitioned, adapter.own))}
         return dict(
             Counter(
-                _why_unseen(index in self.in_evaluation, index in self._in_parts, compiled, name)
-                for index, name in names.items()
+                _why_unseen(index in self.in_evaluation, index in in_parts, compiled, adapter.name)
+                for index, adapter in unseen.items()
             )
         )
 
@@ -297,7 +298,7 @@ def _why_unseen(in_evaluation: bool, in_parts: bool, compiled: bool, name: str) 
     if in_evaluation:
         return "the model is in evaluation mode: call model.train()"
     if in_parts:
-        return "their factors are in parts, in their layers' own forward passes too (tensor parallelism)"
+        return "their factors are in parts, in their layers' own forward passes too (tensor parallelism, ZeRO-3)"
     if compiled:
         return "the model was compiled after the run had begun"
     if _EXPERT.search(name):
