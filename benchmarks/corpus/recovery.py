@@ -150,6 +150,7 @@ def jobs(outcomes: Mapping[Spec, Outcome]) -> Iterator[Job]:
             yield from (Job(spec, arm) for spec in failing)
     yield from (Job(spec, arm, late) for spec in LONG_RUNS for arm in others for late in LATE)
     yield from (Job(spec, OURS) for spec in good)
+    yield from (Job(spec, UNTOUCHED) for spec in good)  # the traces of the corpus may be another machine's
 
 
 def main() -> None:

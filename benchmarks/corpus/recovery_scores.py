@@ -50,7 +50,7 @@ def page(
     spent = sum(d["cpu"] for d in done) / 60
     planned = [(spec.name, arm, fault) for spec in long_runs for arm in ARMS for fault in late]
     planned += [(spec.name, arm, "") for spec in bad for arm in ARMS if arm != UNTOUCHED]
-    planned += [(spec.name, OURS, "") for spec in sound]
+    planned += [(spec.name, arm, "") for spec in sound for arm in (OURS, UNTOUCHED)]
     missing = sum(key not in runs for key in planned)
     parts = [
         "# Runs that rescue themselves",
@@ -58,7 +58,7 @@ def page(
         f"No threshold was chosen on the seeds of these runs. {missing} of {len(planned)} planned runs were not made. "
         "A table that lacks one says so, or counts fewer.",
         "## Marks",
-        table(("mark", "measured"), marks(runs, gains, bad, long_runs, late, sound, traces)),
+        table(("mark", "measured"), marks(runs, gains, bad, long_runs, late, sound)),
         "## Settings that fail",
         f"The table has the {len(bad)} settings of the corpus that end diverged or damaged. A bad run has a gain below "
         "half of the best run's, a good one a gain above three quarters. Steps lost are those of the runs that went "
@@ -125,7 +125,6 @@ def marks(
     long_runs: Sequence[Spec],
     late: Sequence[str],
     sound: Sequence[Spec],
-    traces: Mapping[Spec, Trace],
 ) -> list[tuple[str, str]]:
     """Each mark, and the figure that was measured."""
     ours = [g for spec in bad if (g := gains[spec, OURS]) is not None]
@@ -136,12 +135,10 @@ def marks(
         for fault in late[1:]
         if (e := excess(runs.get((spec.name, OURS, fault)), reference(spec, runs, late[0]))) is not None
     ]
-    long = [run for spec in long_runs if (run := runs.get((spec.name, OURS, late[0])))]
-    twins = [(run, twin) for run in long if (twin := runs.get((run["run"], UNTOUCHED, late[0])))]
-    short = [(run, traces[spec]) for spec in sound if (run := runs.get((spec.name, OURS, "")))]
+    keys = [*((spec.name, late[0]) for spec in long_runs), *((spec.name, "") for spec in sound)]
+    healthy = [run for name, fault in keys if (run := runs.get((name, OURS, fault)))]
+    twins = [(run, twin) for run in healthy if (twin := runs.get((run["run"], UNTOUCHED, run["late"])))]
     same = sum(run["weights"] == twin["weights"] for run, twin in twins)
-    same_loss = sum(run["after"] == trace.after for run, trace in short)
-    healthy = [*long, *(run for run, _ in short)]
     return [
         ("failing settings no longer bad: at least 90 %", share(sum(g >= BAD for g in ours), len(ours))),
         ("failing settings good: at least 75 %", share(sum(g >= GOOD for g in ours), len(ours))),
@@ -153,7 +150,7 @@ def marks(
         ),
         (
             "healthy runs: bit-identical",
-            f"weights of {same}/{len(twins)} runs of 600 steps, held-out loss of {same_loss}/{len(short)} short ones",
+            f"{same}/{len(twins)} that were trained without the monitor, too",
         ),
     ]
 
