@@ -72,7 +72,7 @@ def write_run(
         record = record_of(run, step, **fields)
         for place, factor in (factors or {}).items():
             record.metrics["delta_norm"].values[place] *= factor
-        if step > MEASURED_AT_START and step % 4 and step != steps:
+        if step - first_step > MEASURED_AT_START and step % 4 and step != steps:
             record = replace(record, metrics={})
         opened = [alert for alert in alerts if alert.step == step]
         for sink in sinks:

@@ -74,7 +74,7 @@ class SweepMonitor:
     def suggestion(self, ratios: tuple[float, ...], steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
         facts = facts_of(self._monitor.run, ratios)
-        forecast = _forecast(self._monitor.run, ratios) if self.by_size else None
+        forecast = forecast_of(self._monitor.run, ratios) if self.by_size else None
         return suggestion(self.sweep, ratios, steps, of_weights=forecast, by_size=self.by_size, **facts)
 
 
@@ -128,7 +128,7 @@ def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
     }
 
 
-def _forecast(run: RunInfo, ratios: tuple[float, ...]) -> Rates | None:
+def forecast_of(run: RunInfo, ratios: tuple[float, ...]) -> Rates | None:
     """Of the weights, for the first group's rate."""
     fastest = by_weights(at_rate(run, ratios))
     return None if fastest is None else Rates.around(fastest.best / max(ratios), OF_WEIGHTS)
