@@ -22,7 +22,7 @@ pytestmark = pytest.mark.skipif(strict.why_not() is not None, reason=str(strict.
     ("paths", "refuses"),
     [
         pytest.param(("tests/device", LATE), "", id="all-dtypes"),
-        pytest.param(("tests/device/test_norms.py", *NORMS), "float64", id="no-float64"),
+        pytest.param(("tests/device/test_norms.py", *NORMS), "float64", id="no-float64", marks=pytest.mark.thorough),
         pytest.param((OPERATIONS, *NORMS), "", id="operations", marks=pytest.mark.thorough),
     ],
 )

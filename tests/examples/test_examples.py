@@ -63,6 +63,7 @@ def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
     assert report["verdict"] == "failed"
 
 
+@pytest.mark.thorough
 def test_adalora_cuts_ranks_only_when_it_is_asked_to(ran: Ran):
     cut = numbers("# directions of # are left", ran("adalora.py", "--steps", "24"))
     assert cut == (28 * 6, 28 * 12)

@@ -319,6 +319,7 @@ def test_a_terminal_shows_how_far_the_sweep_has_come(terminal: bool, monkeypatch
     find_learning_rate(trainer, steps=3)  # no bar is left open
 
 
+@pytest.mark.thorough
 def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     watch = LoraWatchCallback(find_lr=True, tensorboard=False)
     trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)

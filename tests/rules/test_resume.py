@@ -68,6 +68,7 @@ def resumed_at(cut: int | None, recorded: list[StepRecord]) -> Episodes:
     return episodes
 
 
+@pytest.mark.thorough
 def test_every_rule_goes_on_where_it_stood_on_every_fault_of_the_corpus() -> None:
     touched: set[str] = set()
     for trace in (trace for spec, trace in load_all().items() if spec.fault and spec.held_out):
