@@ -112,7 +112,11 @@ def modules() -> dict[str, Path]:
 
 
 def test_the_package_has_few_rooms():
-    assert len([path for path in PACKAGE.iterdir() if path.name != "__pycache__"]) <= MOST_ROOMS
+    """Folders that a checkout of an earlier version has left behind, with compiled files alone, do not count."""
+    rooms = {
+        path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"
+    }
+    assert len(rooms) <= MOST_ROOMS
 
 
 def test_rooms_do_not_need_each_other_in_a_circle():
