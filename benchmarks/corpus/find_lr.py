@@ -36,7 +36,6 @@ from lora_watch import find_learning_rate
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
-from lora_watch.rules.forecast import OF_WEIGHTS, Rates
 from lora_watch.tuning.lr_finder import Curve, Suggestion
 from lora_watch.tuning.lr_finder.estimate import BASELINE, Estimate, estimate
 from lora_watch.tuning.lr_finder.sweep import Edge
@@ -237,9 +236,7 @@ def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:
 
 def estimated(kept: dict[str, Any]) -> Estimate:
     """The estimate of today for the sweep that was made."""
-    predicted = kept["sweep"]["predicted"]
-    of_weights = None if predicted is None else Rates.around(predicted, OF_WEIGHTS)
-    return estimate(*curve_of(kept), new_head=kept["case"]["base"] == "minilm", of_weights=of_weights)
+    return estimate(*curve_of(kept), kept["case"]["base"] == "minilm", kept["sweep"]["predicted"])
 
 
 def suggested(kept: dict[str, Any]) -> float | None:

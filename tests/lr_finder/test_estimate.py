@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lora_watch.rules.forecast import Rates, at_steps
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_steps
 from lora_watch.tuning.lr_finder import Curve, Suggestion, drawing
 from lora_watch.tuning.lr_finder.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, smoothed
 from lora_watch.tuning.lr_finder.suggestion import suggestion
@@ -51,18 +51,18 @@ def test_it_keeps_away_from_the_edge() -> None:
 
 def test_with_a_new_head_the_rate_is_the_forecast_of_the_weights() -> None:
     """Its batches are right or very wrong, and a few lucky ones move the lowest loss."""
-    of_weights = Rates.around(3e-3, 3.0)
-    found = estimate(made(), Edge(9e-2, "LW102"), new_head=True, of_weights=of_weights)
+    of_weights = Rates.around(3e-3, OF_WEIGHTS)
+    found = estimate(made(), Edge(9e-2, "LW102"), new_head=True, predicted=3e-3)
     assert (found.rate, found.low, found.high) == (of_weights.best, of_weights.low, of_weights.high)
-    close = estimate(made(), Edge(4e-3, "LW102"), new_head=True, of_weights=of_weights)
+    close = estimate(made(), Edge(4e-3, "LW102"), new_head=True, predicted=3e-3)
     assert close.rate == close.high == pytest.approx(4e-3 / SAFE_FOR_A_FORECAST)
-    assert estimate(made(fall=0.0, noise=0.4), None, new_head=True, of_weights=of_weights).rate is None
+    assert estimate(made(fall=0.0, noise=0.4), None, new_head=True, predicted=3e-3).rate is None
     unknown = estimate(made(), Edge(9e-2, "LW102"), new_head=True)
     assert unknown.rate is None
     assert unknown.low is not None
     assert unknown.high is not None
     assert unknown.low < unknown.high
-    without = estimate(made(), Edge(9e-2, "LW102"), of_weights=of_weights)
+    without = estimate(made(), Edge(9e-2, "LW102"), predicted=3e-3)
     assert without.rate == estimate(made(), Edge(9e-2, "LW102")).rate
 
 
@@ -190,7 +190,7 @@ def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() ->
 
 @pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
 def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
-    found = swept(curve, scale=2.0, of_weights=Rates.around(1e-3, 3.0))
+    found = swept(curve, scale=2.0, predicted=1e-3)
     answer = found.sentences()[0]
     assert answer in str(found)
     assert answer in found._repr_html_()

@@ -23,7 +23,7 @@ from lora_watch.rules.remedies import typed_rate
 from lora_watch.trainer.facts import planned_steps
 from lora_watch.tuning.advice import advise
 from lora_watch.tuning.lr_finder import Curve, Suggestion
-from lora_watch.tuning.lr_finder.plain import forecast_of
+from lora_watch.tuning.lr_finder.plain import predicted_rate
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")
@@ -270,12 +270,12 @@ def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
     model = lora(tiny_model(), r=8, alpha=8)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer, console=False) as monitor:
-        forecast = forecast_of(monitor.run, (1.0,))
-    assert forecast is not None
+        predicted = predicted_rate(monitor.run, (1.0,))
+    assert predicted is not None
     advised = advise(tiny_model(), rank=8)
     assert advised.lora["lora_alpha"] == 8
     assert advised.learning_rates is not None
-    assert typed_rate(forecast.best) == advised.learning_rates[0]
+    assert typed_rate(predicted) == advised.learning_rates[0]
 
 
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.records import FloatArray
-from lora_watch.rules.forecast import Rates, by_crossing, by_sweep
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates, by_crossing, by_sweep
 from lora_watch.tuning.lr_finder.sweep import Curve, Edge
 
 WINDOW = 5
@@ -23,6 +23,8 @@ SAFE_FROM_EDGE = 4.0
 """A suggestion is at most the edge divided by this."""
 SAFE_FOR_A_FORECAST = 2.0
 """The same where the rate comes from the weights, which do not depend on the sweep's few batches."""
+NEW_HEAD = "A new head is trained, whose loss is no measure of the adapters."
+FORECAST = "The rate is the forecast of the weights (lora-watch advise), at most half the rate that does harm."
 
 
 @dataclass(frozen=True)
@@ -45,12 +47,12 @@ class Estimate:
     why: str
 
 
-def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, of_weights: Rates | None = None) -> Estimate:
+def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted: float | None = None) -> Estimate:
     """The rate where the smoothed loss is lowest, which is too high for a whole run, and the one where the depth-scaled
     output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge.
 
     With a ``new_head`` the loss tells of the head, and of batches that are right or very wrong. The rate is then the
-    forecast ``of_weights``, at most half the edge; without a forecast there is a range alone.
+    one ``predicted`` by the weights, at most half the edge; without a forecast there is a range alone.
     """
     smooth = smoothed(curve.losses)
     fall, noise = fall_and_noise(curve.losses, smooth)
@@ -67,16 +69,17 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, of_weights
         known = None if one is None else by_crossing(one)
         low, high = (None, None) if known is None else sorted((known.low, min(known.high, cap)))
         return said(None, low, high, _why_not(fall, noise, len(curve), by_chance))
-    if new_head and of_weights is not None:
-        rate = min(of_weights.best, ends_at / SAFE_FOR_A_FORECAST)
-        return said(rate, min(of_weights.low, rate), max(min(of_weights.high, ends_at / SAFE_FOR_A_FORECAST), rate), "")
+    if new_head and predicted is not None:
+        forecast, most = Rates.around(predicted, OF_WEIGHTS), ends_at / SAFE_FOR_A_FORECAST
+        low, rate, high = (min(each, most) for each in (forecast.low, forecast.best, forecast.high))
+        return said(rate, low, high, f"{NEW_HEAD} {FORECAST}")
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
     rate, low, high = (by_sweep(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
     if new_head:
-        return said(None, low, high, "A new head is trained, whose loss is no measure of the adapters.")
+        return said(None, low, high, NEW_HEAD)
     return said(rate, low, high, _remark(lowest, curve, edge))
 
 

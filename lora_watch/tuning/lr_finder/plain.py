@@ -15,7 +15,7 @@ from lora_watch.base.records import RunInfo
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
-from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_rate, by_weights, has_new_head
+from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
@@ -74,8 +74,8 @@ class SweepMonitor:
     def suggestion(self, ratios: tuple[float, ...], steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
         facts = facts_of(self._monitor.run, ratios)
-        forecast = forecast_of(self._monitor.run, ratios) if self.by_size else None
-        return suggestion(self.sweep, ratios, steps, of_weights=forecast, by_size=self.by_size, **facts)
+        predicted = predicted_rate(self._monitor.run, ratios) if self.by_size else None
+        return suggestion(self.sweep, ratios, steps, predicted=predicted, by_size=self.by_size, **facts)
 
 
 def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -128,7 +128,7 @@ def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
     }
 
 
-def forecast_of(run: RunInfo, ratios: tuple[float, ...]) -> Rates | None:
-    """Of the weights, for the first group's rate."""
+def predicted_rate(run: RunInfo, ratios: tuple[float, ...]) -> float | None:
+    """The forecast of the weights for the first group's rate; None where it is unknown."""
     fastest = by_weights(at_rate(run, ratios))
-    return None if fastest is None else Rates.around(fastest.best / max(ratios), OF_WEIGHTS)
+    return None if fastest is None else fastest.best / max(ratios)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, Rates, at_scale, at_steps
+from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
@@ -115,12 +115,7 @@ class Suggestion:
                 f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN} steps or more want less, about "
                 f"{self.at_steps(LONG_RUN):g}."
             )
-        if self.rate is not None and self.new_head:
-            said.append(
-                "A new head is trained, whose loss is no measure of the adapters. The rate is the forecast of the "
-                "weights (lora-watch advise), at most half of where the sweep ended."
-            )
-        elif self.rate is not None and self.predicted is not None:
+        if self.rate is not None and self.predicted is not None and not self.new_head:
             said.append(
                 f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
                 "rate counts."
@@ -193,7 +188,7 @@ def suggestion(
     ratios: tuple[float, ...],
     steps: int | None = None,
     new_head: bool = False,
-    of_weights: Rates | None = None,
+    predicted: float | None = None,
     **facts: Any,
 ) -> Suggestion:
     """The suggestion of a finished ``sweep``.
@@ -202,11 +197,11 @@ def suggestion(
         ratios: each parameter group's rate to the reference's.
         steps: of the run that it is for; None where that is unknown.
         new_head: a classifier's head learns from nothing.
-        of_weights: the forecast of the weights, for the reference; None where it is unknown.
+        predicted: the forecast of the weights, for the reference; None where it is unknown.
         facts: other fields of the suggestion.
     """
     curve, edge = sweep.curve, sweep.edge
-    found: Estimate = estimate(curve, edge, new_head, of_weights)
+    found: Estimate = estimate(curve, edge, new_head, predicted)
     lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
     rate = None if found.rate is None else rounded(found.rate * lowered)
     return Suggestion(
@@ -224,7 +219,7 @@ def suggestion(
         why=found.why,
         steps=steps,
         new_head=new_head,
-        predicted=None if of_weights is None else of_weights.best,
+        predicted=predicted,
         **facts,
     )
 
