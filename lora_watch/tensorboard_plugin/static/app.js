@@ -113,9 +113,15 @@ export class App {
     const now = (await this.data.runsNow().catch(() => ({})))[run]?.step;
     if (now == null || run !== this.state.run || now === this.lastStep) return;
     const busy = this.pressed || this.help.open || document.activeElement?.matches('input[type=search]');
-    if (this.state.step === '' && this.state.to === '' && !busy) return this.refresh();
+    if (this.#followsTheEnd && !busy) return this.refresh();
     this.newer = now;
     drawBar(this);
+  }
+
+  /** The latest step is shown, because it is followed or because a link names a step that TensorBoard has not read yet. */
+  get #followsTheEnd() {
+    const {step, to} = this.state;
+    return to === '' && (step === '' || Number(step) > this.lastStep);
   }
 
   /** Change the state, the address and the picture. Another view or run is another place: "back" leads out of it. */
