@@ -14,7 +14,8 @@ from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from lora_watch.monitor.rates import multiplied
-from lora_watch.snapshots.copies import Copies, Copy
+from lora_watch.snapshots.copies import Copy
+from lora_watch.snapshots.training import TrainingCopies
 
 
 class Halve(TrainerCallback):
@@ -30,7 +31,7 @@ class Halve(TrainerCallback):
         self.recoveries: list[list[Any]] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        self.copies = Copies(optimizer)
+        self.copies = TrainingCopies(optimizer)
         self.kept = self.copies.take(0)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:

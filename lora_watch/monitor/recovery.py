@@ -21,8 +21,9 @@ from lora_watch.monitor.recording import Recorder
 from lora_watch.rules.policy import RECOVERED
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import SUSPECT, Treatment, treatment
-from lora_watch.snapshots.copies import Copies, Copy, why_not
+from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.good_states import GoodStates
+from lora_watch.snapshots.training import TrainingCopies, why_not
 
 CALM = 10
 """Sound steps in a row after which updates are no longer held back."""
@@ -119,7 +120,7 @@ class Recovery(NoRecovery):
         self._settings, self._recorder, self._judge = settings, recorder, judge
         self.over: str | None = None
         """Why the run does not recover any more, in words; None while it does."""
-        self._copies = Copies(optimizer, model)
+        self._copies = TrainingCopies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
         self._updates = Updates.APPLIED
         self._held: Copy | None = None

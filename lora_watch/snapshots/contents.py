@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.snapshots.copies import local
+from lora_watch.adapters.tensors import local
 
 MISSING = object()
 

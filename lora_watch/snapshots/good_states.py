@@ -8,7 +8,8 @@ from typing import Any
 
 from lora_watch.rules.policy import Policy
 from lora_watch.rules.treatments import TREATED
-from lora_watch.snapshots.copies import COPIES, Copies, Copy
+from lora_watch.snapshots.copies import COPIES, Copy
+from lora_watch.snapshots.training import TrainingCopies
 
 COPY_EVERY = 10
 """Optimizer steps between two copies, at least."""
@@ -23,7 +24,7 @@ class GoodStates:
     is older than that. ``policy`` knows how long it takes, with the patience that the alert is given.
     """
 
-    def __init__(self, copies: Copies, policy: Policy):
+    def __init__(self, copies: TrainingCopies, policy: Policy):
         self._copies, self._policy = copies, policy
         self._every = COPY_EVERY
         self._kept: list[Copy] = []

@@ -8,40 +8,23 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor, nn
 
 from lora_watch.adapters.tensors import elements, sharded
 from lora_watch.base.alerts import Verdict
-from lora_watch.base.deferred import copies_done_on
-from lora_watch.snapshots.host import to_host, why_not_here
+from lora_watch.snapshots.copies import Copies, Copy, why_not_copied
 
 LARGEST_SHARE_OF_TIME = 0.002
 """Copies are so far apart that making them takes no more of the training time than this."""
 CONFIRMED_AFTER = 5
 """Steps that must follow a copy without an error before it counts as good."""
 LARGEST_COPY = 1 << 30
-"""Bytes of trained parameters up to which copies are kept. ``COPIES`` of them are in memory."""
-COPIES = 3
-"""The good one, the one before it, and a new one."""
-
-
-class _Copy(NamedTuple):
-    step: int
-    """Optimizer steps done when it was made."""
-    tensors: dict[str, Tensor]
-    """On the host, by the names of ``model.named_parameters()``."""
-    waits: list[Callable[[], None]]
-    """What to call before reading: the copies from accelerators are asynchronous."""
-
-    def read(self) -> dict[str, Tensor]:
-        for wait in self.waits:
-            wait()
-        return self.tensors
+"""Bytes of trained parameters up to which copies are kept."""
 
 
 class LastGood:
@@ -61,10 +44,10 @@ class LastGood:
         self._apart = evidence - CONFIRMED_AFTER
         """Steps between two copies, at least."""
         self._trained: dict[str, Tensor] = {}
-        self._good: _Copy | None = None
-        self._older: _Copy | None = None
-        self._new: _Copy | None = None
-        self._spare: list[dict[str, Tensor]] = []
+        self._copies = Copies(self._here)
+        self._good: list[Copy] = []
+        """The good one, and before it the one that was good until then."""
+        self._new: Copy | None = None
         self._due = 0.0  # time.perf_counter()
         self._saved: tuple[Path, int] | None = None
         self.why_unavailable: str | None = None
@@ -79,28 +62,29 @@ class LastGood:
         self.why_unavailable = self._why_not(trained)
         self._trained = trained if self.why_unavailable is None else {}
         if {n: p.shape for n, p in self._trained.items()} != before:
-            self._good = self._older = self._new = None
-            self._spare = [{name: to_host(t) for name, t in self._here().items()} for _ in range(COPIES)]
+            self._good, self._new = [], None
+            self._copies.reserve()
 
     @property
     def step(self) -> int | None:
         """The optimizer steps that the good copy has behind it; None while there is no good copy."""
-        return self._good.step if self._good is not None else None
+        return self._good[-1].step if self._good else None
 
     def updated(self, step: int, calm: bool) -> None:
         """The parameters now have ``step`` steps behind them: copy them, unless it is too early for another copy.
 
         ``calm``: nothing is known to be wrong.
         """
-        if calm and self._trained and self._new is None and self._is_time(step):
+        if calm and self._trained and self._is_time(step):
             self._new = self._copy(step)
 
     def take_good(self, step: int) -> None:
         """Copy the parameters, which are known to be good."""
         if self._trained:
             self._drop_new()
-            self._drop(self._good)
-            self._good = self._copy(step)
+            if self._good:
+                self._copies.drop(self._good.pop())
+            self._good.append(self._copy(step))
 
     def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
         """All steps up to ``step`` have been judged, and the run is ``healthy`` or not.
@@ -109,8 +93,8 @@ class LastGood:
         """
         if not healthy:
             self._drop_new()
-            if self._is_spoiled(step - evidence):
-                self._go_back()
+            if len(self._good) > 1 and self._good[-1].step > step - evidence:
+                self._copies.drop(self._good.pop())
         elif self._new is not None and step >= self._new.step + CONFIRMED_AFTER:
             self._promote()
 
@@ -120,58 +104,53 @@ class LastGood:
         ``verdict``: of a run that is over. Raises what the model's ``save_pretrained`` raises, OSError above all; the
         folder is then as it was.
         """
-        if self._good is not None and self._saved != (folder, self._good.step):
-            self._write(folder, self._good.step, self._good.read())
+        if self._good and self._saved != (folder, self.step):
+            self._write(folder, self._good[-1].step, self._good[-1].read())
 
     def end(self, verdict: Verdict) -> None:
         """The run is over, and nothing is to be saved."""
 
     def is_saved(self, folder: Path) -> bool:
         """Whether ``folder`` holds what was last good."""
-        return self._good is not None and self._saved == (folder, self._good.step) and folder.is_dir()
+        return bool(self._good) and self._saved == (folder, self.step) and folder.is_dir()
 
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
-        return _why_not(self._model, trained)
+        if not hasattr(self._model, "save_pretrained"):
+            return f"{type(self._model).__name__} has no save_pretrained"
+        if (why := why_not_copied(self._model, trained.values())) is not None:
+            return why
+        size = sum(elements(p) * p.element_size() for p in trained.values())
+        if size > LARGEST_COPY:
+            return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
+        return None
 
     def _here(self) -> dict[str, Tensor]:
         """What is copied."""
-        return {name: parameter.detach() for name, parameter in self._trained.items()}
+        return self._trained
 
-    def _copy(self, step: int) -> _Copy:
+    def _copy(self, step: int) -> Copy:
         began = time.perf_counter()
-        room, here = self._spare.pop(), self._here()
-        for name, tensor in here.items():
-            room[name] = to_host(tensor, room[name])
-        devices = {tensor.device for tensor in here.values()}
-        waits = [copies_done_on(device) for device in devices]
+        made = self._copies.take(step)
         self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
-        return _Copy(step, room, waits)
+        return made
 
     def _is_time(self, step: int) -> bool:
-        """The latest copy is so old, and the time since it was made so long, that another may be made."""
-        latest = self._new or self._good
-        return time.perf_counter() >= self._due and (latest is None or step >= latest.step + self._apart)
-
-    def _is_spoiled(self, since: int) -> bool:
-        """The good copy was made after ``since``, and there is an older one."""
-        return self._good is not None and self._good.step > since and self._older is not None
+        """No copy waits to be good, the latest is so old, and the time since it was made so long, that another may be
+        made."""
+        early = self.step is not None and step < self.step + self._apart
+        return self._new is None and not early and time.perf_counter() >= self._due
 
     def _promote(self) -> None:
-        self._drop(self._older)
-        self._older, self._good, self._new = self._good, self._new, None
-
-    def _go_back(self) -> None:
-        """The good copy is not good."""
-        self._drop(self._good)
-        self._good, self._older = self._older, None
-
-    def _drop_new(self) -> None:
-        self._drop(self._new)
+        """The new copy is good."""
+        if len(self._good) > 1:
+            self._copies.drop(self._good.pop(0))
+        if self._new is not None:
+            self._good.append(self._new)
         self._new = None
 
-    def _drop(self, copy: _Copy | None) -> None:
-        if copy is not None:
-            self._spare.append(copy.tensors)
+    def _drop_new(self) -> None:
+        self._copies.drop(self._new)
+        self._new = None
 
     def _write(self, folder: Path, step: int, trained: Mapping[str, Tensor]) -> None:
         """``trained`` in the place of what the model holds now."""
@@ -220,17 +199,6 @@ def what_can_save(model: Any) -> Any:
     """The model inside the wrappers of ``torch.compile`` and of data parallelism."""
     model = getattr(model, "_orig_mod", model)
     return model if hasattr(model, "save_pretrained") else getattr(model, "module", model)
-
-
-def _why_not(model: Any, trained: dict[str, Tensor]) -> str | None:
-    if not hasattr(model, "save_pretrained"):
-        return f"{type(model).__name__} has no save_pretrained"
-    if (why := why_not_here(model, trained.values())) is not None:
-        return why
-    size = sum(elements(p) * p.element_size() for p in trained.values())
-    if size > LARGEST_COPY:
-        return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
-    return None
 
 
 @contextmanager

@@ -46,24 +46,16 @@ _END = "end"
 class _Word(TypedDict):
     """What all ranks do with their copies, in this order."""
 
-    drop: bool
-    """The new one is not good."""
-    back: bool
-    """Nor is the good one: the one before it is."""
-    promote: bool
-    """It is."""
-    take: bool
-    """Make a new one."""
-    now: bool
-    """Make one that is good: nothing will be trained after ``step`` any more."""
-    step: int | None
-    """Of the good one then; None while there is none."""
-    folder: str | None
-    """Write the good one, next to this."""
+    keep: list[int]
+    """Drop the copies of other steps than these."""
+    take: int | None
+    """Make a copy, if the parameters have as many steps behind them."""
+    save: tuple[int, str] | None
+    """Write the copy of this step, next to this folder."""
 
 
 class Parts(LastGood):
-    """What one rank keeps."""
+    """What one rank keeps: the copies that the first rank wants."""
 
     def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
         super().__init__(model, evidence)
@@ -90,12 +82,9 @@ class Parts(LastGood):
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
         if self._lost or not self._channel.open:
             return "the trained parameters are spread over processes, which do not hear of each other"
-        weights = [
-            weight for layer in embeddings(self._model) if (weight := getattr(layer, "weight", None)) is not None
-        ]
-        if takes_every_rank(weight for weight in weights if not weight.requires_grad) and embeddings_have_changed(
-            self._model
-        ):
+        weights = [getattr(layer, "weight", None) for layer in embeddings(self._model)]
+        frozen = [weight for weight in weights if weight is not None and not weight.requires_grad]
+        if takes_every_rank(frozen) and embeddings_have_changed(self._model):
             return "the embeddings are to be saved along, are not trained, and are spread over processes"
         return super()._why_not(trained)
 
@@ -120,25 +109,23 @@ class Parts(LastGood):
             self._obey(word)
 
     def _obey(self, word: _Word) -> None:
-        if word["drop"]:
-            self._drop_new()
-        if word["back"]:
-            self._go_back()
-        if word["promote"]:
-            self._promote()
-        if word["take"]:
-            self._new = self._copy(self._at)
-        if word["now"] and word["step"] == self._at:
-            LastGood.take_good(self, self._at)
-        if word["folder"] is not None and word["step"] == self.step:
-            self._save_part(Path(word["folder"]))
+        for copy in self._good:
+            if copy.step not in word["keep"]:
+                self._copies.drop(copy)
+        self._good = [copy for copy in self._good if copy.step in word["keep"]]
+        if word["take"] == self._at:
+            self._good.append(self._copy(self._at))
+        if word["save"] is not None:
+            self._save_part(*word["save"])
 
-    def _save_part(self, folder: Path) -> None:
-        """Write what this rank has of the good copy. The last one to have done so puts all together."""
-        assert self._good is not None
-        step, tensors, parts = self._good.step, self._good.read(), next_to(folder, "parts")
+    def _save_part(self, step: int, place: str) -> None:
+        """Write what this rank has of a copy. The last one to have done so puts all together."""
+        copy = next((copy for copy in self._good if copy.step == step), None)
+        if copy is None:
+            return
+        folder, parts = Path(place), next_to(Path(place), "parts")
         rank, ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
-        write_part(parts, tensors, self._places, step, rank, ranks)
+        write_part(parts, copy.read(), self._places, step, rank, ranks)
         if self._channel.arrive(f"{step} written") == ranks:
             try:
                 whole = read_parts(parts)
@@ -155,8 +142,8 @@ class FirstParts(Parts):
 
     def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
         super().__init__(model, evidence)
-        self._confirmed = self._spoiled = self._back = self._at_hand = False
-        """The new copy is good; it is not; nor is the good one; what is there now is good."""
+        self._at_hand = False
+        """What is there now is good."""
         self._folder: Path | None = None
         """Where the good copy is wanted."""
         self._asked: tuple[Path, int] | None = None
@@ -165,25 +152,15 @@ class FirstParts(Parts):
     def updated(self, step: int, calm: bool) -> None:
         self._at_hand = False
         if self._meets(step):
-            free = self._new is None or self._confirmed or self._spoiled
-            self._say(str(self._meetings), take=calm and free and self._is_time(step))
+            self._say(str(self._meetings), take=calm and self._is_time(step))
             self._channel.forget(str(self._meetings - 2))
             self._meetings += 1
 
     def take_good(self, step: int) -> None:
         if self._new is not None and self._new.step == step:
-            self._confirmed = True
+            self._promote()
         else:
             self._at_hand = True  # and copied only if the run ends here: the others may go on at any moment
-
-    def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
-        since, new = step - evidence, self._new
-        if not healthy:
-            if new is not None and (not self._confirmed or (new.step > since and self._good is not None)):
-                self._spoiled, self._confirmed = True, False
-            self._back |= self._is_spoiled(since)
-        elif new is not None and not self._spoiled:
-            self._confirmed |= step >= new.step + CONFIRMED_AFTER
 
     def save(self, folder: Path, verdict: Verdict | None = None) -> None:
         self._folder = folder.absolute()
@@ -202,20 +179,21 @@ class FirstParts(Parts):
         return super().is_saved(folder)
 
     def _say(self, place: str, take: bool = False, now: bool = False) -> None:
-        copy = self._new if self._confirmed else self._older if self._back else self._good
+        """``take`` a new copy; or ``now`` a good one, which is to be written: nothing will be trained any more."""
         wanted, self._folder = self._folder, None
         now &= wanted is not None
-        step = self._at if now else copy.step if copy is not None else None
-        folder = None
+        step, save = self._at if now else self.step, None
         if wanted is not None and step is not None and self._asked != (wanted, step):
-            folder, self._asked = str(wanted), (wanted, step)
+            save, self._asked = (step, str(wanted)), (wanted, step)
             remove(next_to(wanted, "parts"))
-        word = _Word(
-            drop=self._spoiled, back=self._back, promote=self._confirmed, take=take, now=now, step=step, folder=folder
-        )
-        self._spoiled = self._back = self._confirmed = False
-        self._channel.say(place, word)
-        self._obey(word)
+        kept = [] if now else [copy.step for copy in (*self._good, self._new) if copy is not None]
+        self._channel.say(place, _Word(keep=kept, take=self._at if take or now else None, save=save))
+        if now:
+            LastGood.take_good(self, self._at)
+        elif take:
+            self._new = self._copy(self._at)
+        if save is not None:
+            self._save_part(*save)
 
     def _wait(self, folder: Path, seconds: float) -> None:
         until = time.monotonic() + seconds

@@ -26,8 +26,8 @@ from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.monitor.recovery import alert_of
 from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, treatment
-from lora_watch.snapshots.copies import Copies, why_not
 from lora_watch.snapshots.good_states import GoodStates
+from lora_watch.snapshots.training import TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
 
 OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [
@@ -56,7 +56,7 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
 )
 def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, back_to: dict[str, int]) -> None:
     asked = policy("error", patience)
-    states = GoodStates(Copies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), asked)
+    states = GoodStates(TrainingCopies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), asked)
     states.begin(0, "at 0")
     for step in range(1, 38):
         states.updated(step, ["LW203"] * (step >= suspect))
@@ -72,7 +72,7 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     optimizer = make(list(model.parameters()))
-    copies = Copies(optimizer)
+    copies = TrainingCopies(optimizer)
     start = copies.take(0)
     steps(model, optimizer, range(3))
     kept = copies.take(3)
@@ -84,7 +84,8 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     assert not copies.put_back(start), "there was no state yet, so it is cleared"
     steps(model, optimizer, range(6))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
-    assert kept.parameters[0] is not copies.take(6).parameters[0], "no room of a copy that is still wanted is taken"
+    now, then = (each.content["parameters"][0] for each in (copies.take(6), kept))
+    assert now is not then, "no room of a copy that is still wanted is taken"
 
 
 def test_each_rank_copies_its_own_shard_and_gathers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +97,7 @@ def test_each_rank_copies_its_own_shard_and_gathers_nothing(tmp_path: Path, monk
         model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
         fsdp.fully_shard(model)
         optimizer = optim.AdamW(model.parameters(), lr=1e-2)
-        copies = Copies(optimizer)
+        copies = TrainingCopies(optimizer)
         assert why_not(model, optimizer, 1e9) is None
         steps(model, optimizer, range(3))
         kind = type(next(model.parameters()).data)

@@ -1,0 +1,126 @@
+"""What a training changes, copied while it runs and put back: parameters, the optimizer's state, buffers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters.peft_scores import RankScores
+from lora_watch.adapters.tensors import local, partitioned
+from lora_watch.measurement.signals.optimizer import RATES, unwrapped
+from lora_watch.snapshots.copies import COPIES, Copies, Copy, restored, size_of, tensors_in, why_not_copied
+
+SMALL = 64 << 10
+"""Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
+
+
+class TrainingCopies(Copies):
+    """Copies of an optimizer's parameters, its state for them and the model's buffers.
+
+    A forward pass changes running statistics long before the update that may have to be taken back. So buffers are
+    copied as the last finished step has left them: ``see`` says that one is.
+
+    Args:
+        optimizer: a torch optimizer, or what wraps one (accelerate's).
+        model: whose buffers and whose ranks' scores (AdaLoRA's) go back, too; None: none do.
+    """
+
+    def __init__(self, optimizer: Any, model: nn.Module | None = None):
+        super().__init__(self._here)
+        self._optimizer: Any = unwrapped(optimizer)
+        modules = model.modules() if model is not None else ()
+        found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
+        self._buffers = [(module, name) for module, name, buffer in found if _may_change(buffer)]
+        self._scores = RankScores(model) if model is not None else None
+        self._seen: dict[str, Any] = {}
+        self.see()
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [parameter for group in self._optimizer.param_groups for parameter in group["params"]]
+
+    @property
+    def size(self) -> int:
+        """Bytes of one copy; of an optimizer that has no state yet as many as Adam's two numbers an element take."""
+        here = self._here()
+        stateless = next(tensors_in(here["states"]), None) is None
+        return size_of(here) + (2 * size_of(here["parameters"]) if stateless else 0)
+
+    @property
+    def device(self) -> torch.device:
+        return local(self.parameters[0]).device
+
+    @property
+    def finite(self) -> bool:
+        """Whether all that is trained on this rank is. Waits for an accelerator."""
+        return all(bool(torch.isfinite(local(parameter)).all()) for parameter in self.parameters)
+
+    def see(self) -> None:
+        """A step is finished: its buffers and scores are what the next copy has."""
+        buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
+        scores = dict(enumerate(self._scores.now)) if self._scores is not None else {}
+        self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": scores}
+
+    def put_back(self, kept: Copy) -> bool:
+        """Undo all that has been trained since. False where the optimizer's state is cleared: there was none."""
+        content = kept.read()
+        with torch.no_grad():
+            for i, parameter in enumerate(self.parameters):
+                local(parameter).copy_(content["parameters"][i])
+                self._put_back_state(parameter, content["states"][i])
+        for i, group in enumerate(self._optimizer.param_groups):
+            group.update(restored(group, content["groups"][i]))
+        for i, (module, name) in enumerate(self._buffers):
+            buffer = getattr(module, name)
+            setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
+        if self._scores is not None:
+            now = dict(enumerate(self._scores.now))
+            self._scores.put_back([*restored(now, content["scores"], self.device).values()])
+        self.see()
+        return any(content["states"].values())
+
+    def _here(self) -> dict[str, Any]:
+        groups = self._optimizer.param_groups
+        return {
+            "parameters": dict(enumerate(self.parameters)),
+            "states": {i: dict(self._optimizer.state.get(p, {})) for i, p in enumerate(self.parameters)},
+            "groups": {i: {k: group[k] for k in group.keys() - {"params", *RATES}} for i, group in enumerate(groups)},
+            **self._seen,
+        }
+
+    def _put_back_state(self, parameter: Tensor, saved: dict[str, Any]) -> None:
+        state = self._optimizer.state
+        if not saved:
+            state.pop(parameter, None)
+        for key, value in saved.items():
+            on_host = isinstance(value, Tensor) and not value.ndim  # a count of steps
+            home = None if on_host else local(parameter).device
+            state[parameter][key] = restored(state[parameter].get(key), value, home)
+
+
+def _may_change(buffer: Tensor) -> bool:
+    numbers = buffer.is_floating_point() and buffer.element_size() > 1  # one byte: a quantised weight
+    return not buffer.is_meta and (numbers or buffer.numel() * buffer.element_size() <= SMALL)
+
+
+def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
+    """Why nothing can be put back, in words; None where it can. ``most``: bytes of all copies."""
+    if not getattr(optimizer, "param_groups", None):
+        return "the optimizer is not known"
+    names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, unwrapped(optimizer), model) for c in type(o).__mro__]
+    if any("deepspeed" in name.lower() for name in names) or any(map(partitioned, model.parameters())):
+        return "DeepSpeed keeps the weights that are trained in partitions of its own"
+    if any("dummy" in name.lower() for name in names):
+        return f"{type(unwrapped(optimizer)).__name__} updates weights during the backward pass"
+    copies = TrainingCopies(optimizer, model)
+    if (why := why_not_copied(model, copies.parameters)) is not None:
+        return why
+    size = COPIES * copies.size
+    if size > most:
+        return (
+            f"{COPIES} copies of what training changes, with the optimizer's state, take {size / 2**30:.1f} GiB on the "
+            f"host, and recover_memory is {most / 2**30:g}"
+        )
+    return None
