@@ -1,11 +1,13 @@
-"""The random generators of accelerators, whatever their kind."""
+"""The random generators that a training uses: Python's, numpy's, torch's, and those of accelerators of any kind."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,6 +33,23 @@ def set_states(kind: str, states: Sequence[Tensor]) -> None:
         backend.set_rng_state_all(states)
     else:
         backend.set_rng_state(states[0])
+
+
+def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
+    """The state of every source of random numbers that a training on accelerators of ``kinds`` may use. Draws nothing,
+    wakes no device."""
+    devices = {kind: states_of(kind) for kind in kinds}
+    host: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
+    return host | {"devices": devices}
+
+
+def set_random_state(state: Mapping[str, Any]) -> None:
+    """Put back what ``random_state`` gave."""
+    random.setstate(state["python"])
+    np.random.set_state(state["numpy"])
+    torch.set_rng_state(state["torch"])
+    for kind, states in state["devices"].items():
+        set_states(kind, states)
 
 
 @contextmanager

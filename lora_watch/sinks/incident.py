@@ -33,20 +33,18 @@ from __future__ import annotations
 
 import base64
 import os
-import random
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
-from lora_watch.base.generators import kinds_in_use, states_of
+from lora_watch.base.generators import kinds_in_use, random_state
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format.files import now, replace_file
@@ -233,14 +231,6 @@ def _series(records: Sequence[StepRecord]) -> dict[str, Any]:
         "scalars": scalars,
         "metrics": metrics,
     }
-
-
-def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
-    """The state of every source of random numbers that a training on accelerators of ``kinds`` may use. Draws nothing,
-    wakes no device."""
-    devices = {kind: states_of(kind) for kind in kinds}
-    host: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
-    return host | {"devices": devices}
 
 
 def _plain(state: Mapping[str, Any]) -> dict[str, Any]:

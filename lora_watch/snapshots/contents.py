@@ -22,19 +22,21 @@ class Way(NamedTuple):
     """Contents are kept by the identity of what is in there: whatever that is has a record of its own."""
 
     read: Callable[[Any], Any]
-    """What is kept of an object."""
-    same: Callable[[Any, Any], bool]
-    """Whether the object still holds what was kept."""
+    """What is in an object, or a sum of it."""
     write: Callable[[Any, Any], object] | None = None
     """Puts back what was kept; None where only a sum of it is kept."""
+    same: Callable[[Any, Any], bool] = operator.eq
+    """Whether what is read is what was kept."""
+    copy: Callable[[Any], Any] | None = None
+    """Makes of what is read what is kept, where that would change with the object."""
+
+    def kept(self, thing: Any) -> Any:
+        read = self.read(thing)
+        return read if self.copy is None else self.copy(read)
 
 
 def _identical(now: Sequence[Any], kept: Sequence[Any]) -> bool:
     return len(now) == len(kept) and all(map(operator.is_, now, kept))
-
-
-def _alike(read: Callable[[Any], Any]) -> Callable[[Any, Any], bool]:
-    return lambda thing, kept: read(thing) == kept
 
 
 # -- containers --------------------------------------------------------------------------------------------------------
@@ -52,8 +54,8 @@ def _read_dict(mapping: Any) -> tuple[tuple[Any, ...], tuple[Any, ...]]:
     return tuple(base.keys(mapping)), tuple(base.values(mapping))
 
 
-def _same_dict(mapping: Any, kept: Any) -> bool:
-    return all(map(_identical, _read_dict(mapping), kept))
+def _same_dict(now: Any, kept: Any) -> bool:
+    return all(map(_identical, now, kept))
 
 
 def _write_dict(mapping: Any, kept: Any) -> None:
@@ -146,20 +148,16 @@ def _list(thing: list[Any]) -> list[Any]:
     return list.__getitem__(thing, slice(None))  # a class of its own may count how often it is read
 
 
-LIST = Way(_list, lambda x, kept: _identical(_list(x), kept), lambda x, kept: list.__setitem__(x, slice(None), kept))
-LONG_LIST = Way(lambda x: hash(tuple(x)), _alike(lambda x: hash(tuple(x))))
-DICT = Way(_read_dict, _same_dict, _write_dict)
-SET = Way(tuple, lambda x, kept: set(map(id, x)) == set(map(id, kept)), _write_set)
-DEQUE = Way(list, lambda x, kept: _identical(x, kept), _write_deque)
-ATTRIBUTES = Way(
-    lambda x: _read_dict(attributes(x)),
-    lambda x, kept: _same_dict(attributes(x), kept),
-    lambda x, kept: _write_dict(attributes(x), kept),
-)
-SLOTS = Way(read_slots, lambda x, kept: _identical(read_slots(x), kept), _write_slots)
-CELL = Way(read_cell, lambda x, kept: read_cell(x) is kept, _write_cell)
-CLASS = Way(read_class, lambda x, kept: _same_dict(read_class(x), _read_dict(kept)), _write_class)
-NAMES = Way(_read_names, lambda x, kept: _identical(_read_names(x), kept), _write_names)
+LIST = Way(_list, lambda x, kept: list.__setitem__(x, slice(None), kept), _identical)
+LONG_LIST = Way(lambda x: hash(tuple(x)))
+DICT = Way(_read_dict, _write_dict, _same_dict)
+SET = Way(tuple, _write_set, lambda now, kept: set(map(id, now)) == set(map(id, kept)))
+DEQUE = Way(list, _write_deque, _identical)
+ATTRIBUTES = Way(lambda x: _read_dict(attributes(x)), lambda x, kept: _write_dict(attributes(x), kept), _same_dict)
+SLOTS = Way(read_slots, _write_slots, _identical)
+CELL = Way(read_cell, _write_cell, operator.is_)
+CLASS = Way(read_class, _write_class, lambda now, kept: _same_dict(_read_dict(now), _read_dict(kept)))
+NAMES = Way(_read_names, _write_names, _identical)
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------
@@ -168,17 +166,12 @@ _INTEGERS = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 def _bits(tensor: Tensor) -> Tensor:
     """The numbers as integers: NaN equals itself there, and 0 is not −0."""
-    flat = local(tensor)
-    flat = (torch.view_as_real(flat.resolve_conj()) if flat.is_complex() else flat).reshape(-1)
+    flat = (torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor).reshape(-1)
     return flat.view(_INTEGERS[flat.element_size()])
 
 
-def _checksum(tensor: Tensor) -> Tensor:
-    return _bits(tensor).sum(dtype=torch.int64)
-
-
-def _same_numbers(tensor: Tensor, kept: Tensor) -> bool:
-    return local(tensor).shape == kept.shape and torch.equal(_bits(tensor), _bits(kept))
+def _same_numbers(now: Tensor, kept: Tensor) -> bool:
+    return now.shape == kept.shape and torch.equal(_bits(now), _bits(kept))
 
 
 def _write_numbers(tensor: Tensor, kept: Tensor) -> None:
@@ -188,43 +181,26 @@ def _write_numbers(tensor: Tensor, kept: Tensor) -> None:
         tensor.data = kept.clone()
 
 
-def _read_gradient(tensor: Tensor) -> tuple[bool, Tensor | None, Tensor | None]:
-    gradient = tensor.grad
-    return tensor.requires_grad, gradient, None if gradient is None else local(gradient).clone()
+def _write_gradient(parameter: Tensor, kept: tuple[bool, Tensor | None]) -> None:
+    required, gradient = kept
+    parameter.requires_grad_(required)
+    parameter.grad = gradient
 
 
-def _same_gradient(tensor: Tensor, kept: tuple[bool, Tensor | None, Tensor | None]) -> bool:
-    required, gradient, numbers = kept
-    same = tensor.requires_grad is required and tensor.grad is gradient
-    return same and (gradient is None or numbers is None or _same_numbers(gradient, numbers))
-
-
-def _write_gradient(tensor: Tensor, kept: tuple[bool, Tensor | None, Tensor | None]) -> None:
-    required, gradient, numbers = kept
-    tensor.requires_grad_(required)
-    if gradient is not None and numbers is not None:
-        _write_numbers(gradient, numbers)
-    tensor.grad = gradient
-
-
-def _same_array(array: Any, kept: Any) -> bool:
-    return array.shape == kept.shape and array.dtype == kept.dtype and array.tobytes() == kept.tobytes()
-
-
-def _bytes(buffer: Any) -> bytes:
-    return memoryview(buffer).tobytes()
+def _same_array(now: Any, kept: Any) -> bool:
+    return now.shape == kept.shape and now.dtype == kept.dtype and now.tobytes() == kept.tobytes()
 
 
 def _write_bytes(buffer: Any, kept: bytes) -> None:
     memoryview(buffer).cast("B")[:] = kept
 
 
-TENSOR = Way(lambda x: local(x).clone(), _same_numbers, _write_numbers)
-LARGE_TENSOR = Way(_checksum, lambda x, kept: bool(_checksum(x) == kept))
-GRADIENT = Way(_read_gradient, _same_gradient, _write_gradient)
-ARRAY = Way(np.array, _same_array, np.copyto)
-LARGE_ARRAY = Way(lambda x: hash(x.tobytes()), _alike(lambda x: hash(x.tobytes())))
-BUFFER = Way(_bytes, _alike(_bytes), _write_bytes)
+TENSOR = Way(local, _write_numbers, _same_numbers, Tensor.clone)
+LARGE_TENSOR = Way(lambda x: int(_bits(local(x)).sum(dtype=torch.int64)))
+GRADIENT = Way(lambda x: (x.requires_grad, x.grad), _write_gradient, _identical)
+ARRAY = Way(np.asarray, np.copyto, _same_array, np.array)
+LARGE_ARRAY = Way(lambda x: hash(x.tobytes()))
+BUFFER = Way(lambda x: memoryview(x).tobytes(), _write_bytes)
 
 
 # -- random generators, files ------------------------------------------------------------------------------------------
@@ -235,18 +211,12 @@ def _plain(state: Any) -> Any:
     return state.tobytes() if isinstance(state, np.ndarray) else state
 
 
-def _set_bits(generator: Any, state: Any) -> None:
-    generator.state = state
+def _same_state(now: Any, kept: Any) -> bool:
+    return _plain(now) == _plain(kept)
 
 
-PYTHON_RANDOM = Way(lambda x: x.getstate(), _alike(lambda x: x.getstate()), lambda x, kept: x.setstate(kept))
-TORCH_RANDOM = Way(
-    lambda x: x.get_state(), lambda x, kept: torch.equal(x.get_state(), kept), lambda x, kept: x.set_state(kept)
-)
-NUMPY_BITS = Way(lambda x: x.state, lambda x, kept: _plain(x.state) == _plain(kept), _set_bits)
-NUMPY_RANDOM = Way(
-    lambda x: x.get_state(legacy=False),
-    lambda x, kept: _plain(x.get_state(legacy=False)) == _plain(kept),
-    lambda x, kept: x.set_state(kept),
-)
-FILE = Way(lambda x: x.tell(), _alike(lambda x: x.tell()), lambda x, kept: x.seek(kept))
+PYTHON_RANDOM = Way(lambda x: x.getstate(), lambda x, kept: x.setstate(kept))
+TORCH_RANDOM = Way(lambda x: x.get_state(), lambda x, kept: x.set_state(kept), torch.equal)
+NUMPY_BITS = Way(lambda x: x.state, lambda x, kept: setattr(x, "state", kept), _same_state)
+NUMPY_RANDOM = Way(lambda x: x.get_state(legacy=False), lambda x, kept: x.set_state(kept), _same_state)
+FILE = Way(lambda x: x.tell(), lambda x, kept: x.seek(kept))

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 import gc
 import logging
-import random
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
-import torch
-from torch import nn
-
-from lora_watch.base.generators import kinds_in_use, set_states, states_of
+from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.snapshots.walk import ROOM, Walk
 
 log = logging.getLogger("lora_watch")
@@ -41,7 +36,7 @@ def put_back(
     Raises:
         ValueError: something cannot be put back, such as an iterator at work. Nothing has been done then.
     """
-    walk, back = Walk(apart), _random_states(parts.get("model"))
+    walk, random = Walk(apart), random_state(kinds_in_use(parts.get("model")))
     for name, part in parts.items():
         if part is None:
             continue
@@ -64,7 +59,7 @@ def put_back(
         walk.put_back()
         gc.collect()  # generators of the sweep that end now may change something once more
         walk.put_back()
-        back()
+        set_random_state(random)
         left += walk.differing()
         if left:
             log.warning("lora_watch: %s", change_message(left))
@@ -74,18 +69,3 @@ def change_message(left: Collection[str]) -> str:
     """What is not as it was before a sweep, in a sentence."""
     more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
     return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."
-
-
-def _random_states(model: nn.Module | None) -> Callable[[], None]:
-    """Python's, numpy's and torch's: of the host, of the accelerators that the model is on, and of CUDA if in use."""
-    devices = {kind: states_of(kind) for kind in kinds_in_use(model)}
-    python, numpy, cpu = random.getstate(), np.random.get_state(), torch.get_rng_state()
-
-    def restore() -> None:
-        random.setstate(python)
-        np.random.set_state(numpy)
-        torch.set_rng_state(cpu)
-        for kind, states in devices.items():
-            set_states(kind, states)
-
-    return restore

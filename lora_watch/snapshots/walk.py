@@ -168,8 +168,7 @@ class Walk:
             yield contents.read_cell(thing), ""
         elif _is_entered(kind := type(thing)):
             if kind.__dictoffset__:
-                self._keep(contents.ATTRIBUTES, thing, where)
-                yield from ((value, f".{name}") for name, value in contents.attributes(thing).items())
+                yield from self._of_attributes(thing, where)
             if slots := contents.read_slots(thing):
                 self._keep(contents.SLOTS, thing, where)
                 yield from ((value, "") for value in slots)
@@ -197,10 +196,13 @@ class Walk:
                 self._keep(contents.SET if isinstance(thing, set) else contents.DEQUE, thing, where)
             yield from ((item, "[…]") for item in thing if type(item) not in _ATOMS)
 
+    def _of_attributes(self, thing: Any, where: Where) -> Iterator[tuple[Any, str]]:
+        self._keep(contents.ATTRIBUTES, thing, where)
+        yield from ((value, f".{name}") for name, value in contents.attributes(thing).items())
+
     def _of_function(self, function: FunctionType, where: Where) -> Iterator[tuple[Any, str]]:
         if function.__dict__:
-            self._keep(contents.DICT, function.__dict__, where)
-            yield from ((value, f".{name}") for name, value in function.__dict__.items())
+            yield from self._of_attributes(function, where)
         yield from ((function.__defaults__, ""), (function.__kwdefaults__, ""))
         for name, cell in zip(function.__code__.co_freevars, function.__closure__ or ()):
             yield cell, f".{name}"
@@ -226,10 +228,10 @@ class Walk:
             self._keep(contents.TENSOR if fits else contents.LARGE_TENSOR, tensor, where)
         if is_parameter:
             self._keep(contents.GRADIENT, tensor, where)
-        if own := contents.attributes(tensor):
-            self._keep(contents.DICT, own, where)
-            for name, value in own.items():
-                self._go(value, where, f".{name}")
+            self._go(tensor.grad, where, ".grad")
+        if contents.attributes(tensor):
+            for value, step in self._of_attributes(tensor, where):
+                self._go(value, where, step)
 
     def _visit_array(self, array: Any, where: Where) -> None:
         if array.dtype.hasobject:
@@ -253,7 +255,7 @@ class Walk:
             self._to_do.append((thing, Where(where, step, owner)))
 
     def _keep(self, way: Way, thing: Any, where: Where) -> None:
-        self.records.append(Record(way, thing, way.read(thing), where))
+        self.records.append(Record(way, thing, way.kept(thing), where))
 
     def _has_room(self, size: int) -> bool:
         self.room -= size
@@ -275,7 +277,7 @@ class Walk:
 def _is_same(record: Record) -> bool | None:
     """None where that cannot be told."""
     with suppress(Exception):
-        return record.way.same(record.thing, record.kept)
+        return record.way.same(record.way.read(record.thing), record.kept)
     return None
 
 
