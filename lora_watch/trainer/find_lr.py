@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import logging
-import math
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -22,10 +21,10 @@ from lora_watch.sinks import Sink
 from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
-from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, refuse_nothing_to_train, set_rates
+from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, set_rates
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
-from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, edge_rules, span_of
+from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
 
 log = logging.getLogger("lora_watch")
 
@@ -36,6 +35,8 @@ ARGUMENTS = {
     "save_total_limit": None,
 }
 """TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
+PARTS = ("model", "optimizer", "train_dataset", "data_collator", "lr_scheduler", "accelerator")
+"""Attributes of a Trainer by which messages call what a sweep cannot put back. All others are put back as well."""
 
 
 def find_learning_rate(
@@ -163,15 +164,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     if (why := facts.no_sweep(trainer)) is not None:
         raise ValueError(why)
     sweeping, planned = _Sweeping(steps, span), facts.planned_steps(trainer)
-    parts = {
-        "model": trainer.model,
-        "optimizer": trainer.optimizer,
-        "train_dataset": trainer.train_dataset,
-        "data_collator": trainer.data_collator,
-        "lr_scheduler": trainer.lr_scheduler,
-        "accelerator": trainer.accelerator,
-        "trainer": trainer,
-    }
+    parts = {name: getattr(trainer, name) for name in PARTS} | {"trainer": trainer}
     try:
         # Accelerate holds loaders of earlier trainings, perhaps with iterators, which a sweep does not touch.
         with put_back(parts, loose=("accelerator",), apart=(TrainerCallback,)) as left:
@@ -194,13 +187,14 @@ def apply(rate: float, trainer: Trainer) -> None:
     trainer.args.learning_rate = rate
     if optimizer is None:
         return
-    peaks = ParameterGroups(optimizer, ()).peak_lr
+    ratios = ratios_of(optimizer)
     if own and not hasattr(schedule, "lr_lambdas"):
-        multiplied(optimizer, schedule, [rate / peaks[0]] * len(optimizer.param_groups))
+        peak = ParameterGroups(optimizer, ()).peak_lr[0]
+        multiplied(optimizer, schedule, [rate / peak] * len(optimizer.param_groups))
         return
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
-    set_rates(optimizer, rate, ratios := ratios_of(peaks))
+    set_rates(optimizer, rate, ratios)
     if own and schedule is not None:
         schedule.base_lrs = [rate * ratio for ratio in ratios]
         for group, peak, of in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas):
@@ -216,27 +210,21 @@ class _Sweeping(TrainerEvents):
     """The only callback of a sweep: paces it, and writes nothing."""
 
     def __init__(self, steps: int, span: tuple[float, float] | None):
-        rules, mute = edge_rules()
-        settings: dict[str, Any] = {"tensorboard": False, "console": False, "recover": 0}
-        super().__init__("never", 0, max_overhead=math.inf, rules=rules, mute=mute, **settings)
+        super().__init__(tensorboard=False, **monitor_settings())
         self._steps, self._span = steps, span
         self._seen: SweepMonitor | None = None
-        self._ratios: tuple[float, ...] = ()
         self._progress = Progress(0, hidden=True)
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         if self.monitor is None:
             raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
-        refuse_nothing_to_train(self.monitor)
-        self._ratios = ratios_of(ParameterGroups(kwargs.get("optimizer"), ()).peak_lr)
-        span = self._span or span_of(self.monitor.run, self._ratios)
-        self._seen = SweepMonitor(Sweep(*span, self._steps), self.monitor)
+        self._seen = SweepMonitor(self.monitor, kwargs.get("optimizer"), self._steps, self._span)
         self._progress = Progress(self._steps, hidden=bool(args.disable_tqdm) or not is_first())
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._seen is not None:
-            set_rates(kwargs.get("optimizer"), self._seen.sweep.next_rate, self._ratios)
+            self._seen.set_rates()
         super().on_pre_optimizer_step(args, state, control, **kwargs)
 
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -253,7 +241,7 @@ class _Sweeping(TrainerEvents):
         """Once it is over. ``planned``: steps of the run that it is for."""
         if self._seen is None:
             raise ValueError("the sweep has not made a step")
-        return self._seen.suggestion(self._ratios, planned)
+        return self._seen.suggestion(planned)
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         return []

@@ -19,7 +19,7 @@ from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.progress import Progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
-from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, edge_rules, error_of, span_of
+from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, error_of, monitor_settings, span_of
 
 
 def find_in_loop(
@@ -32,34 +32,43 @@ def find_in_loop(
     others: Sequence[Any] = (),
 ) -> Suggestion:
     """See ``lora_watch.find_learning_rate``."""
-    ratios = ratios_of(ParameterGroups(optimizer, ()).peak_lr)
-    rules, mute = edge_rules()
-    settings: dict[str, Any] = {"fail_on": "never", "recover": 0, "console": False}
-    monitor = Monitor(model, optimizer, max_overhead=math.inf, rules=rules, mute=mute, **settings)
+    ratios_of(optimizer)  # refuses what has no rate before anything is done
+    monitor = Monitor(model, optimizer, **monitor_settings())
     parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
     with put_back(parts) as left, torch.enable_grad(), closing(Progress(steps, hidden=not is_first())) as progress:
         try:
             monitor.start()
-            refuse_nothing_to_train(monitor)
-            sweep = Sweep(*(span or span_of(monitor.run, ratios)), steps)
-            seen = SweepMonitor(sweep, monitor)
-            while not sweep.over:
-                set_rates(optimizer, sweep.next_rate, ratios)
+            seen = SweepMonitor(monitor, optimizer, steps, span)
+            while not seen.sweep.over:
+                seen.set_rates()
                 loss = step_function()
                 monitor.after_update(loss)
                 progress.advance(seen.add())
         finally:
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
-    return replace(seen.suggestion(ratios), left=tuple(left))
+    return replace(seen.suggestion(), left=tuple(left))
 
 
 class SweepMonitor:
-    """What the monitor of a sweep, which has been started, sees of its steps, given to the sweep."""
+    """A sweep at its work: gives the optimizer its rates, and the sweep what its monitor sees of the steps.
 
-    def __init__(self, sweep: Sweep, monitor: Monitor):
-        self.sweep, self._monitor = sweep, monitor
+    Raises ValueError, which says why, where there is no learning rate to find.
+
+    Args:
+        monitor: has been started.
+        steps, span: see ``lora_watch.find_learning_rate``.
+    """
+
+    def __init__(self, monitor: Monitor, optimizer: Any, steps: int, span: tuple[float, float] | None):
+        self._monitor, self._optimizer, self._ratios = monitor, optimizer, ratios_of(optimizer)
+        _refuse_nothing_to_train(monitor.run)
+        self.sweep = Sweep(*(span or span_of(monitor.run, self._ratios)), steps)
         self.by_size = begins_at_nothing(monitor.last)
         """The depth-scaled output ratio is read: it tells what the sweep has brought."""
+
+    def set_rates(self) -> None:
+        """The coming step is made at ``sweep.next_rate``."""
+        set_rates(self._optimizer, self.sweep.next_rate, self._ratios)
 
     def add(self) -> float:
         """The step at ``sweep.next_rate`` has been made; returns that rate."""
@@ -71,11 +80,11 @@ class SweepMonitor:
         self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
         return self.sweep.rates[-1]
 
-    def suggestion(self, ratios: tuple[float, ...], steps: int | None = None) -> Suggestion:
+    def suggestion(self, steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
-        facts = facts_of(self._monitor.run, ratios)
-        predicted = predicted_rate(self._monitor.run, ratios) if self.by_size else None
-        return suggestion(self.sweep, ratios, steps, predicted=predicted, by_size=self.by_size, **facts)
+        run, ratios = self._monitor.run, self._ratios
+        predicted = predicted_rate(run, ratios) if self.by_size else None
+        return suggestion(self.sweep, ratios, steps, predicted=predicted, by_size=self.by_size, **_facts_of(run))
 
 
 def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -87,11 +96,12 @@ def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
     return box[0]
 
 
-def ratios_of(peaks: Sequence[float]) -> tuple[float, ...]:
+def ratios_of(optimizer: Any) -> tuple[float, ...]:
     """Each parameter group's rate relative to the first group's.
 
     Raises ValueError where there is none: the optimizer makes its own rates, or its first group does not move.
     """
+    peaks = ParameterGroups(optimizer, ()).peak_lr
     if not peaks or not all(0 <= peak < math.inf for peak in peaks) or not peaks[0] > 0:
         raise ValueError(
             "the learning rate cannot be swept: that of the optimizer's first parameter group is "
@@ -109,15 +119,14 @@ def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
             group["lr"] = rate * ratio
 
 
-def refuse_nothing_to_train(monitor: Monitor) -> None:
+def _refuse_nothing_to_train(run: RunInfo) -> None:
     """Raises ValueError, which says why, where no adapter of this model is trained by this optimizer."""
-    adapters = monitor.run.adapters
-    if not any(adapter.trainable and adapter.group is not None for adapter in adapters):
-        notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+    if not any(adapter.trainable and adapter.group is not None for adapter in run.adapters):
+        notes = "; ".join(run.notes) or "no adapter that trains is in the optimizer"
         raise ValueError(f"there is no learning rate to find: {notes}")
 
 
-def facts_of(run: RunInfo, ratios: tuple[float, ...]) -> dict[str, Any]:
+def _facts_of(run: RunInfo) -> dict[str, Any]:
     """What a ``Suggestion`` says of the run, apart from its curve and the forecast."""
     scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
     return {

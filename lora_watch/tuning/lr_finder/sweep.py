@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules import LossDivergence, NormExplosion, Rule, choose
+from lora_watch.rules import LossDivergence, NormExplosion, choose
 from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
 
 STEPS = 60
@@ -96,13 +97,15 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
     return FIRST_STEPS[0] / full_step, FIRST_STEPS[1] / full_step
 
 
-def edge_rules() -> tuple[list[Rule], list[str]]:
-    """``(rules, mute)`` for the monitor of a sweep: the catalogue, and the ids that are not asked.
+def monitor_settings() -> dict[str, Any]:
+    """Of the monitor of a sweep: it measures all that it can, asks ``EDGE_RULES`` alone, and only looks on.
 
     No batch is computed twice: the rates rise so fast that the answer would be of another rate.
     """
-    every = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
-    return every, [rule.id for rule in every if rule.id not in EDGE_RULES]
+    rules = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
+    mute = [rule.id for rule in rules if rule.id not in EDGE_RULES]
+    acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False}
+    return {"rules": rules, "mute": mute, "max_overhead": math.inf, **acts}
 
 
 def error_of(alerts: list[Alert]) -> str | None:
