@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
-from lora_watch.snapshots.walk import ROOM, Walk
+from lora_watch.snapshots.walk import Walk
 
 log = logging.getLogger("lora_watch")
 
@@ -38,14 +38,7 @@ def put_back(
     """
     walk, random = Walk(apart), random_state(kinds_in_use(parts.get("model")))
     for name, part in parts.items():
-        if part is None:
-            continue
-        if name not in TRAINED:
-            walk.room = min(walk.room, ROOM)
-        stuck = len(walk.stuck)
-        walk.add(part, name)
-        if name in loose:
-            del walk.stuck[stuck:]
+        walk.add(part, name, whole=name in TRAINED, loose=name in loose)
     if walk.stuck:
         where, thing = walk.stuck[0]
         raise ValueError(

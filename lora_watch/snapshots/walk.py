@@ -85,17 +85,19 @@ class Walk:
 
     def __init__(self, apart: tuple[type, ...] = ()):
         self._apart = (*_LEAVES, *apart)
-        self.room: float = float("inf")
-        """Bytes that copies of tensors, arrays and lists may still take."""
-        self.records: list[Record] = []
         self.stuck: list[tuple[Where, Any]] = []
         """What cannot be put back: iterators at work, and threads."""
+        self._room = ROOM
+        """Bytes that copies of tensors, arrays and lists may still take."""
+        self._whole = self._loose = False
+        self._records: list[Record] = []
         self._seen: dict[int, Any] = {}
         self._to_do: deque[tuple[Any, Where]] = deque()
         self._own_states: dict[int, tuple[Any, Any]] = {}
 
-    def add(self, thing: Any, name: str) -> None:
-        """Keep ``thing`` and all that it leads to."""
+    def add(self, thing: Any, name: str, whole: bool = False, loose: bool = False) -> None:
+        """Keep ``thing`` and all that it leads to: ``whole``, however large it is; ``loose``, without what is stuck."""
+        self._whole, self._loose = whole, loose
         self._to_do.append((thing, Where(None, name)))
         while self._to_do:
             thing, where = self._to_do.popleft()  # the shortest way to each first
@@ -109,7 +111,7 @@ class Walk:
     def put_back(self) -> None:
         """Write what was kept into everything that holds something else by now."""
         with torch.no_grad():
-            for record in self.records:
+            for record in self._records:
                 with suppress(Exception):  # ``differing`` tells
                     if record.way.write is not None and _is_same(record) is not True:
                         record.way.write(record.thing, record.kept)
@@ -119,7 +121,7 @@ class Walk:
     def differing(self) -> list[str]:
         """The ways to what is not as it was."""
         with torch.no_grad():
-            differing = [record for record in self.records if _is_same(record) is False]
+            differing = [record for record in self._records if _is_same(record) is False]
         return [str(record.where) for record in differing if not self._has_own_state(record)]
 
     def _has_own_state(self, record: Record) -> bool:
@@ -255,13 +257,13 @@ class Walk:
             self._to_do.append((thing, Where(where, step, owner)))
 
     def _keep(self, way: Way, thing: Any, where: Where) -> None:
-        self.records.append(Record(way, thing, way.kept(thing), where))
+        self._records.append(Record(way, thing, way.kept(thing), where))
 
     def _has_room(self, size: int) -> bool:
-        self.room -= size
-        if self.room < 0:
-            self.room += size
-            return False
+        if not self._whole:
+            if size > self._room:
+                return False
+            self._room -= size
         return True
 
     def _give_up(self, thing: Any, where: Where) -> None:
@@ -269,7 +271,8 @@ class Walk:
         holders = [thing, *(step.owner for step in _steps(where))]
         holder = next(filter(_has_state, holders), None)
         if holder is None:
-            self.stuck.append((where, thing))
+            if not self._loose:
+                self.stuck.append((where, thing))
         elif id(holder) not in self._own_states:
             self._own_states[id(holder)] = holder, copy.deepcopy(holder.state_dict())
 

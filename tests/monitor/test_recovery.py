@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from peft import AdaLoraConfig, get_peft_model
 from torch import distributed, nn, optim
 from torch.optim import lr_scheduler as schedules
 from transformers import get_scheduler
@@ -86,6 +87,35 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
     now, then = (each.content["parameters"][0] for each in (copies.take(6), kept))
     assert now is not then, "no room of a copy that is still wanted is taken"
+
+
+def test_scores_and_buffers_go_back_on_their_device() -> None:
+    """AdaLoRA's scores, of which PEFT makes new tensors at each step, and a buffer that the model replaces."""
+    ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": 12}
+    model: Any = get_peft_model(tiny_model(), AdaLoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM", **ranks))
+    model.register_buffer("mean", torch.zeros(3))
+    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
+    copies, ids = TrainingCopies(optimizer, model), torch.arange(16)[None]
+
+    def trained(steps: range) -> list[torch.Tensor]:
+        for step in steps:
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+            model.base_model.update_and_allocate(step)
+            optimizer.zero_grad()
+            model.mean = model.mean + 1
+            copies.see()
+        allocator = model.base_model.rankallocator
+        scores = [*allocator.ipt.values(), *allocator.exp_avg_ipt.values(), *allocator.exp_avg_unc.values()]
+        return [tensor.detach().clone() for tensor in (*model.parameters(), *scores, model.mean)]
+
+    before = trained(range(3))
+    kept = copies.take(3)
+    end = trained(range(3, 6))
+    assert not all(map(torch.equal, before, end))
+    assert copies.put_back(kept)
+    assert all(map(torch.equal, trained(range(0)), before))
+    assert all(map(torch.equal, trained(range(3, 6)), end))
 
 
 def test_each_rank_copies_its_own_shard_and_gathers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
