@@ -54,10 +54,9 @@ class Copies:
         made.waits = [copies_done_on(device) for device in {tensor.device for tensor in tensors_in(here)}]
         return made
 
-    def drop(self, kept: Copy | None) -> None:
-        """Its room may be used again."""
-        if kept is not None:
-            self._spare.append(kept.content)
+    def drop(self, *unwanted: Copy | None) -> None:
+        """Their room may be used again."""
+        self._spare += [each.content for each in unwanted if each is not None]
 
 
 def copied(thing: Any, room: Any = None) -> Any:

@@ -34,8 +34,7 @@ class GoodStates:
         """The state that a run begins with is good, for want of a better one."""
         reach = math.ceil(max(map(self._policy.reach, TREATED)) / (COPIES - 1))
         self._every = max(COPY_EVERY * max(math.ceil(self._copies.size / LIGHT), 1), reach)
-        for kept in self._kept:
-            self._copies.drop(kept)
+        self._copies.drop(*self._kept)
         self._kept = [self._copies.take(step)]
         self._kept[0].monitor = monitor
 
@@ -70,10 +69,6 @@ class GoodStates:
 
     def forget_after(self, step: int) -> None:
         """What has been copied since is not good. The oldest stays."""
-        first, *rest = self._kept
-        self._kept = [first]
-        for kept in rest:
-            if kept.step <= step:
-                self._kept.append(kept)
-            else:
-                self._copies.drop(kept)
+        spoiled = [kept for kept in self._kept[1:] if kept.step > step]
+        self._copies.drop(*spoiled)
+        self._kept = [kept for kept in self._kept if kept not in spoiled]

@@ -35,7 +35,7 @@ from lora_watch.snapshots.weights import StoredError
 log = logging.getLogger("lora_watch")
 
 MEET_EVERY = 8
-"""Optimizer steps. A copy is good when the next word finds that ``CONFIRMED_AFTER`` healthy steps have followed it."""
+"""Optimizer steps between two words of the first rank."""
 SECONDS_TO_HEAR = 30.0
 """How long a rank waits for the first one's word, once: after that it keeps nothing."""
 SECONDS_TO_WRITE = 10.0
@@ -109,9 +109,7 @@ class Parts(LastGood):
             self._obey(word)
 
     def _obey(self, word: _Word) -> None:
-        for copy in self._good:
-            if copy.step not in word["keep"]:
-                self._copies.drop(copy)
+        self._copies.drop(*(copy for copy in self._good if copy.step not in word["keep"]))
         self._good = [copy for copy in self._good if copy.step in word["keep"]]
         if word["take"] == self._at:
             self._good.append(self._copy(self._at))
