@@ -216,7 +216,7 @@ def _settings_unchanged(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
-    """How ``save_pretrained`` is told to write the embeddings, or not to.
+    """Arguments by which ``save_pretrained`` writes the embeddings, or does not.
 
     Left to itself PEFT asks the Hub how large the base model's vocabulary is.
     """
@@ -256,7 +256,7 @@ def embeddings_have_changed(model: Any) -> bool:
 
 
 def _was_resized(model: Any) -> bool:
-    """As far as can be told from what is on this machine."""
+    """As far as the files on this machine show."""
     base = next((str(c.base_model_name_or_path or "") for c in model.peft_config.values()), "")
     hub = sys.modules.get("huggingface_hub")
     file: Any = os.path.join(base, "config.json")

@@ -95,7 +95,7 @@ class Parts(LastGood):
         return {name: part_of(self._trained[name]) for name in self._places}
 
     def _meets(self, step: int) -> bool:
-        """The first rank has something to say: after the first step that is told of, and at fixed ones."""
+        """The first rank has something to say: after the first step that it sees, and at fixed ones."""
         before, self._at = self._at, step
         return bool(self._trained) and step != before and (before < 0 or step % MEET_EVERY == 0)
 

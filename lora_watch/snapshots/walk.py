@@ -247,7 +247,7 @@ class Walk:
         if file.closed or not file.readable() or file.writable():
             return  # a log, which goes on
         if file.seekable():
-            with suppress(OSError):  # in the middle of a loop over its lines: the position is not told
+            with suppress(OSError):  # in the middle of a loop over its lines: the position is unknown
                 return self._keep(contents.FILE, file, where)
         self._give_up(file, where)
 
@@ -278,7 +278,7 @@ class Walk:
 
 
 def _is_same(record: Record) -> bool | None:
-    """None where that cannot be told."""
+    """None where that is unknown."""
     with suppress(Exception):
         return record.way.same(record.way.read(record.thing), record.kept)
     return None
@@ -301,7 +301,7 @@ def _generator(kind: type) -> Way | None:
 
 
 def _is_at_work(thing: Any) -> bool:
-    """What it has given away it does not give again, and where it stands is not told."""
+    """It does not give again what it has given, and its position is unknown."""
     kind = type(thing)
     if isinstance(thing, queue.SimpleQueue) or str(kind.__module__).startswith(_ELSEWHERE):
         return True

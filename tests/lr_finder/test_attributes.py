@@ -65,7 +65,7 @@ class Notes(TrainerCallback):
         self.fails, self.during = fails, list[Attributes]()
 
 
-class Watched(Trainer):
+class Noted(Trainer):
     notes: Notes
 
     def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
@@ -81,7 +81,7 @@ def swept(request: pytest.FixtureRequest) -> tuple[set[str], set[str]]:
     fails = request.param == "fails"
     model = lora(tiny(), r=2, targets=["q_proj", "v_proj"])
     arguments: dict[str, Any] = {"dataset": Rows(), "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
-    trainer = build_trainer(model, steps=3, lr=1e-3, trainer_class=Watched, **arguments)
+    trainer = build_trainer(model, steps=3, lr=1e-3, trainer_class=Noted, **arguments)
     trainer.notes = notes = Notes(fails)  # type: ignore[attr-defined]
     before = attributes(trainer)
     if fails:
