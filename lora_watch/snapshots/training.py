@@ -43,10 +43,11 @@ class TrainingCopies(Copies):
 
     @property
     def size(self) -> int:
-        """Bytes of one copy; of an optimizer that has no state yet as many as Adam's two numbers an element take."""
+        """Bytes of one copy. Before the first step Adam's two numbers an element are counted, and AdaLoRA's three."""
         here = self._here()
         stateless = next(tensors_in(here["states"]), None) is None
-        return size_of(here) + (2 * size_of(here["parameters"]) if stateless else 0)
+        to_come = 2 * stateless + sum(not scores for scores in here["scores"].values())
+        return size_of(here) + to_come * size_of(here["parameters"])
 
     @property
     def device(self) -> torch.device:

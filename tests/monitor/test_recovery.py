@@ -96,6 +96,7 @@ def test_scores_and_buffers_go_back_on_their_device() -> None:
     model.register_buffer("mean", torch.zeros(3))
     optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
     copies, ids = TrainingCopies(optimizer, model), torch.arange(16)[None]
+    size = copies.size
 
     def trained(steps: range) -> list[torch.Tensor]:
         for step in steps:
@@ -111,6 +112,7 @@ def test_scores_and_buffers_go_back_on_their_device() -> None:
 
     before = trained(range(3))
     kept = copies.take(3)
+    assert copies.size == pytest.approx(size, rel=0.1), "what is to come was counted from the start"
     end = trained(range(3, 6))
     assert not all(map(torch.equal, before, end))
     assert copies.put_back(kept)
