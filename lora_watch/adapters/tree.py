@@ -19,24 +19,27 @@ class Tree:
     def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
         self._model = model
         self._modules, parents = _modules_of(model)
-        links: dict[int, tuple[dict[str, Any], str, nn.Module]] = {}
-        sizes: dict[int, tuple[dict[str, Any], int]] = {}
+        links: dict[int, tuple[dict[str, Any], str]] = {}
+        held_by: dict[int, dict[str, Any]] = {}
         for layer in layers:
             here: nn.Module | None = layer
             while here is not None and id(here) not in links and id(here) in parents:
                 parent, name = parents[id(here)]
-                links[id(here)] = parent._modules, name, here
+                links[id(here)] = parent._modules, name
                 here = parent
             if (held := _held(layer)) is not None:
-                sizes[id(layer)] = held, len(held)
-        self._links, self._sizes = list(links.values()), list(sizes.values())
+                held_by[id(layer)] = held
+        self._links, self._held = list(links.values()), list(held_by.values())
+        self._known = self._present()
 
     @property
     def is_whole(self) -> bool:
         """Every layer is still in its place in the model, and holds as many adapters. Takes one look-up a layer."""
-        if not all(len(held) == size for held, size in self._sizes):
-            return False
-        return all(children.get(name) is child for children, name, child in self._links)
+        return self._present() == self._known
+
+    def _present(self) -> list[Any]:
+        """What is in each layer's place, and how many adapters each layer holds."""
+        return [children.get(name) for children, name in self._links] + list(map(len, self._held))
 
     @property
     def is_same(self) -> bool:

@@ -26,6 +26,7 @@ def looking(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
                 return
             with suppress(Exception), self.guard(doing):  # the door itself may fail
                 call(self, *args)
+            torch.set_grad_enabled(True)  # which a door that fails on the way out leaves off
 
         return inside
 

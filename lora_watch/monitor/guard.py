@@ -75,9 +75,9 @@ class Guard:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
         return _QuietDoor(self, doing, aside)
 
-    def light(self, doing: str) -> AbstractContextManager[None]:
+    def light(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
         """The same where no numbers are made: gradients stay on, and it takes a fraction of the time."""
-        return _Door(self, doing, False)
+        return _Door(self, doing, aside)
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
         """Count and report a failure that something else than a door has held up."""
@@ -86,18 +86,16 @@ class Guard:
             self._tell(doing, error)
 
     def enter(self) -> None:
+        """Start the clock, unless a door around this one has started it."""
         if self._depth == 0:
             self._began = time.perf_counter()
         self._depth += 1
 
-    def leave(self, doing: str, error: BaseException | None, aside: bool = False) -> bool:
-        """True if ``error`` ends here."""
-        if isinstance(error, Exception):
-            self.caught(doing, error, aside)
+    def leave(self) -> None:
+        """Stop the clock that this ``enter`` has started."""
         self._depth -= 1
         if self._depth == 0:
             self._seconds += time.perf_counter() - self._began
-        return isinstance(error, Exception)
 
     def _tell(self, doing: str, error: Exception) -> None:
         if isinstance(error, OSError) and error.errno in _OF_DISKS:
@@ -130,32 +128,37 @@ class _Door:
         self._guard.enter()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        return self._guard.leave(self._doing, error, self._aside)
+        """True if ``error`` ends here."""
+        held = isinstance(error, Exception)
+        if held:
+            self._guard.caught(self._doing, error, self._aside)
+        self._guard.leave()
+        return held
 
 
 class _QuietDoor(_Door):
     """Gradients are off inside, and numpy says nothing of NaN and infinities, which are results here."""
 
-    __slots__ = ("_grad", "_outermost", "_quiet")
+    __slots__ = ("_grad", "_quiet")
 
     def __enter__(self) -> None:
         self._guard.enter()
+        self._quiet: np.errstate | None = None
         self._grad = torch.is_grad_enabled()
         if self._grad:
             torch.set_grad_enabled(False)
-        if outermost := not self._guard.quiet:
+        if not self._guard.quiet:
             self._quiet = np.errstate(all="ignore")
             self._quiet.__enter__()
             self._guard.quiet = True
-        self._outermost = outermost
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        if self._outermost:
+        if self._quiet is not None:
             self._guard.quiet = False
             self._quiet.__exit__(kind, error, trace)
         if self._grad:
             torch.set_grad_enabled(True)
-        return self._guard.leave(self._doing, error, self._aside)
+        return super().__exit__(kind, error, trace)
 
 
 def guarded(

@@ -114,16 +114,25 @@ class Recorder:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
-    def before_update(self, step: int, loss: Loss, targets: Tensor | None = None) -> StepRecord:
-        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators."""
+    def before_update(
+        self, step: int, loss: Loss, targets: Tensor | None = None, always: bool = True
+    ) -> StepRecord | None:
+        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators.
+
+        None where all of it is finite, unless it is wanted ``always``.
+        """
         gradients = self._instruments.gradients
         numbers = {"gradients": gradients.latest, "loss": _deferred(loss), "targets": _whole(targets)}
         there = self._host_copy.send(numbers).read()
         gradients.keep(there["gradients"])
-        skipped = self._is_scaled() and overflow(there["gradients"])
+        overflows = overflow(there["gradients"])
+        sound = _is_finite(there["loss"]) and not overflows
+        if sound and not always:
+            return None
+        skipped = overflows and self._is_scaled()
         seen = {"loss": there["loss"], "targets": there["targets"]}
         record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
-        if not _is_finite(record.loss) or (overflow(record.metrics) and not skipped):
+        if not sound and not (skipped and _is_finite(record.loss)):
             record = replace(record, spoiled=self._instruments.spoiled())
         return self._with_source(record)
 
@@ -264,7 +273,7 @@ def _is_far(value: Any) -> bool:
 def _deferred(loss: Loss) -> Deferred[float | None]:
     """The loss as a number: at once, unless it is on an accelerator."""
     if isinstance(loss, Tensor):
-        return Deferred((loss,), _first) if _is_far(loss) else ready(float(loss.detach()))
+        return Deferred((loss,), _first) if _is_far(loss) else ready(float(loss.item()))
     return ready(None if loss is None else float(loss))
 
 
@@ -273,7 +282,9 @@ def _counts(labels: Tensor | None) -> Deferred[list[float] | None]:
 
 
 def _whole(number: Tensor | None) -> Deferred[int | None]:
-    return ready(None) if number is None else Deferred((number,), lambda arrays: int(arrays[0][0]))
+    if number is not None and _is_far(number):
+        return Deferred((number,), lambda arrays: int(arrays[0][0]))
+    return ready(None if number is None else int(number.item()))
 
 
 def _first(arrays: Sequence[FloatArray]) -> float:

@@ -50,7 +50,7 @@ class Run(Observed):
         """What is known of a step whose update has not been applied yet."""
         self._started = False
         self._looked = False
-        """The adapters are as they were, as of this step's clipping: before its update they need not be asked again."""
+        """The adapters have been found unchanged in this step: a plain one asks them once."""
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
         self._ended_with: LoraWatchError | None = None
@@ -101,13 +101,14 @@ class Run(Observed):
         with self.guard("reading gradients"):
             if not self._looked:
                 _look_again(self)
-            self._looked = False
+            self._looked = True
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_waiting()
-                self._coming = self._recorder.before_update(self.steps + 1, loss, targets)
-                self._judge.before_update(self._coming)
+                self._coming = self._recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
+                if self._coming is not None:
+                    self._judge.before_update(self._coming)
             self._recovery.before_update()
         return self._judge.urgent
 
@@ -133,13 +134,16 @@ class Run(Observed):
         if not self._started:
             return []
         self._judge.done(self.steps + 1 if step is None else step)
-        self._coming, self._looked = None, False
+        self._coming, looked = None, self._looked
+        self._looked = False
         with self.guard("measuring"):
             self._judge_waiting()
             dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
-            _look_again(self, everywhere=self._cadence.due(self.steps).full)
+            due = self._cadence.due(self.steps)
+            if due.norms or not looked:
+                _look_again(self, everywhere=due.full)
             rates = tuple(recorder.monitored.groups.lr if lr is None else lr)
             seen = {"labels": labels, "targets": targets}
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
+from typing import TypeVar
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.guard import Guard
 from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, UpdateSink
+
+AnySink = TypeVar("AnySink")
 
 
 def _thread_seconds(sink: ThreadSink) -> float:
@@ -16,7 +19,7 @@ def _thread_seconds(sink: ThreadSink) -> float:
 
 
 class GuardedSinks:
-    """All sinks as one."""
+    """All sinks as one. Whoever calls it is inside the guard already, so that no sink needs a door of its own."""
 
     def __init__(self, sinks: Sequence[Sink], guard: Guard):
         self._sinks, self._guard = list(sinks), guard
@@ -27,39 +30,32 @@ class GuardedSinks:
         guard.threads += [partial(_thread_seconds, sink) for sink in self._thread_sinks]
 
     def start(self, run: RunInfo, step: int) -> None:
-        for sink in self._sinks:
-            with self._guard(f"starting {type(sink).__name__}", aside=True):
-                sink.start(run, step)
+        self._each("starting", self._sinks, lambda sink: sink.start(run, step))
 
     def updated(self, step: int) -> None:
-        for sink in self._update_sinks:
-            with self._guard(f"showing the weights to {type(sink).__name__}", aside=True):
-                sink.updated(step)
+        self._each("showing the weights to", self._update_sinks, lambda sink: sink.updated(step))
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        for sink in self._sinks:
-            with self._guard(f"writing with {type(sink).__name__}", aside=True):
-                sink.write(record, list(alerts))
+        self._each("writing with", self._sinks, lambda sink: sink.write(record, list(alerts)))
 
     def flush(self) -> None:
-        for sink in self._thread_sinks:
-            with self._guard(f"flushing {type(sink).__name__}", aside=True):
-                sink.flush()
+        self._each("flushing", self._thread_sinks, lambda sink: sink.flush())
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        for sink in self._sinks:
-            if isinstance(sink, EvaluationSink):
-                with self._guard(f"telling {type(sink).__name__} of an evaluation", aside=True):
-                    sink.evaluated(step, metrics)
+        sinks = (sink for sink in self._sinks if isinstance(sink, EvaluationSink))
+        self._each("giving an evaluation to", sinks, lambda sink: sink.evaluated(step, metrics))
 
     def recovered(self, recovery: Recovered) -> None:
         self.lost += recovery.lost
-        for sink in self._sinks:
-            if isinstance(sink, RecoverySink):
-                with self._guard(f"telling {type(sink).__name__} of a recovery", aside=True):
-                    sink.recovered(recovery)
+        sinks = (sink for sink in self._sinks if isinstance(sink, RecoverySink))
+        self._each("giving a recovery to", sinks, lambda sink: sink.recovered(recovery))
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
-        for sink in self._sinks:
-            with self._guard(f"finishing {type(sink).__name__}", aside=True):
-                sink.finish(verdict, message)
+        self._each("finishing", self._sinks, lambda sink: sink.finish(verdict, message))
+
+    def _each(self, doing: str, sinks: Iterable[AnySink], act: Callable[[AnySink], None]) -> None:
+        for sink in sinks:
+            try:
+                act(sink)
+            except Exception as error:
+                self._guard.caught(f"{doing} {type(sink).__name__}", error, aside=True)

@@ -55,7 +55,7 @@ class Rule(ABC):
     urgent: ClassVar[bool] = False
     """A failure that must stop the run before the optimizer step. Patience does not apply, and a checkpoint of such a
     step is not saved. The rule is checked twice a step: before the update, on loss and gradients alone, and after
-    it."""
+    it. Where nothing may act (``fail_on``, ``recover``), a step with finite numbers is checked after it alone."""
     static: ClassVar[bool] = False
     """It checks settings: it is called once, with step 0, and by the commands that check a run before it begins."""
     zone: ClassVar[str | None] = None

@@ -174,10 +174,11 @@ class NonFiniteLoss(Rule):
 
     def _see(self, record: StepRecord) -> None:
         """Remember the gradients of a step whose loss is a number."""
-        readings = [record.metrics[name].measured for name in _GRADIENTS if name in record.metrics]
+        readings = [record.metrics[name] for name in _GRADIENTS if name in record.metrics]
         if not readings or record.step == self.seen:
             return
-        norm = float(np.sqrt(np.nansum(np.square(readings))))
+        known = [reading.values[reading.known & ~np.isnan(reading.values)] for reading in readings]
+        norm = math.sqrt(sum(float(norms @ norms) for norms in known))
         self.gradients, self.seen = [*self.gradients, norm][-_REMEMBERED:], record.step
 
     def _why(self, record: StepRecord) -> tuple[list[str], list[str], dict[str, float]]:

@@ -96,8 +96,11 @@ class Policy:
 
     def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those of the open ``alerts`` that end the run, ``in_order``."""
+        counting = [alert for alert in alerts if self.counts(alert)]
+        if not counting:  # at nearly every step
+            return []
         impatient = {rule.id for rule in self.rules if _is_impatient(rule)}
-        return in_order(a for a in alerts if self.counts(a) and (a.rule in impatient or a.lasted > self.patience))
+        return in_order(alert for alert in counting if alert.rule in impatient or alert.lasted > self.patience)
 
     @property
     def recovering(self) -> Policy:

@@ -64,7 +64,7 @@ class LogRows:
         ) -> Any:
             monitor = self._monitor
             if monitor is not None and logs is not None and "loss" in logs:
-                with suppress(Exception), monitor.guard("giving the trackers a summary", aside=True):
+                with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
                     logs = {**summary_of(monitor), **logs}
             try:
                 return inner(args, state, control, logs=logs, **kwargs)
