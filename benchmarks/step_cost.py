@@ -1,15 +1,18 @@
 """The script measures the whole step from outside: the CPU time of a monitored run over that of its unmonitored twin.
 
-The aim after 20 steps is 1.04 times for steps of 40 ms, and 1.015 times for steps of 120 ms.
+The aim after 20 steps is 1.04 times for steps of 40 ms, and 1.015 times for steps of 120 ms. On two ranks it is 1.03
+times for steps of 250 ms.
 
-    python benchmarks/step_cost.py [--steps 120] [--quick]
+    python benchmarks/step_cost.py [--steps 120] [--quick] [--only ROW]
 
-Two processes train the same model with the real Trainer, one of them with LoraWatchCallback. They take turns, step by
-step, so that other work on the machine meets both alike. A step counts all the CPU time of its process, all threads and
-the writing of events included: that is the outside figure. The run's own figure is ``overhead_after_start`` of its last
-record. The clock that the monitor reads is the process's CPU time too, which stands still while the twin trains.
+Two twins train the same model, one of them monitored: by LoraWatchCallback in the real Trainer, or, on two gloo ranks,
+by Monitor in a plain loop under DDP or FSDP2. They take turns, step by step, so that other work on the machine meets
+both alike. A step counts all the CPU time of its processes, all threads and the writing of events included: that is the
+outside figure. The run's own figure is ``overhead_after_start`` of its last record. The clock that the monitor reads is
+the process's CPU time too, which stands still while the twin trains.
 
-Plain steps have no full measurement. Their cost is the median difference between the twins, step against step.
+What a step costs is the median difference between the twins, step against step, for each kind of step: plain, with
+norms, or measured in full. A ratio adds these up. The sum of all differences would say the same on a quiet machine.
 """
 
 from __future__ import annotations
@@ -32,80 +35,165 @@ START = 20
 
 
 class Size(NamedTuple):
-    """A training: Llama blocks of 7 adapters each, sequences a batch, tokens a sequence."""
+    """A training: Llama blocks of 7 adapters each, sequences a batch and rank, tokens a sequence."""
 
     blocks: int
     batch: int
     length: int
+    way: str = "Trainer"
 
 
-SIZES = Size(4, 4, 64), Size(4, 8, 128), Size(4, 24, 128), Size(32, 4, 64)
+SIZES = (
+    *(Size(4, 4, 64), Size(4, 8, 128), Size(4, 24, 128), Size(32, 4, 64)),
+    *(Size(4, 8, 128, "DDP"), Size(4, 8, 128, "FSDP2")),
+)
 
 
 class Step(NamedTuple):
-    """One step of one twin, as its process reports it."""
+    """One step of one twin, as its processes report it."""
 
     cpu: float
-    """Seconds, all threads."""
+    """Seconds, all threads of all ranks."""
     kind: str
     """``full``, ``norms`` or ``plain``: what was measured."""
     own: float | None
     """The run's own figure after it."""
 
 
+class Turns:
+    """A twin's steps: one for each line of its input, and a line of its output after it.
+
+    Args:
+        monitor: the monitor, as soon as there is one.
+        ranks: the twin's processes.
+    """
+
+    def __init__(self, monitor: Callable[[], Any], ranks: int = 1):
+        self._monitor, self._ranks = monitor, ranks
+        self._began: float | None = None
+
+    def next(self) -> None:
+        """A step is over, and the next one may begin."""
+        if self._began is not None:
+            self._report(time.process_time() - self._began)
+        self._wait()
+        self._began = time.process_time()
+
+    def _report(self, cpu: float) -> None:
+        import torch
+
+        first = True
+        if self._ranks > 1:
+            total = torch.tensor(cpu, dtype=torch.float64)
+            torch.distributed.all_reduce(total)
+            cpu, first = float(total), torch.distributed.get_rank() == 0
+        monitor = self._monitor()
+        last = monitor.last if monitor is not None else None
+        metrics = last.metrics if last is not None else {}
+        kind = "full" if "output_ratio" in metrics else "norms" if "a_norm" in metrics else "plain"
+        if first:
+            own = last.overhead_after_start if last is not None else None
+            print(json.dumps(Step(cpu, kind, own)), flush=True)
+
+    def _wait(self) -> None:
+        import torch
+
+        if self._ranks == 1 or torch.distributed.get_rank() == 0:
+            sys.stdin.readline()
+        if self._ranks > 1:
+            torch.distributed.barrier()
+
+
+def load(size: Size) -> Any:
+    """The packaged Llama, with as many blocks."""
+    from lora_watch.demo import models
+
+    model, _ = models.tiny_llama()
+    if size.blocks == model.config.num_hidden_layers:
+        return model
+    model.config.num_hidden_layers = size.blocks
+    return type(model)(model.config)
+
+
 def train(size: Size, steps: int, monitored: bool) -> None:
-    """A twin's process: a step for each line of its input, and a line of its output after it."""
+    """A twin's process."""
     time.perf_counter = time.process_time
     import torch
+
+    from lora_watch.demo import models, texts
+
+    torch.set_num_threads(1)
+    tokenizer = models.tiny_llama()[1]
+    text = texts.blocks(texts.stdlib_text(), tokenizer, (steps + 1) * size.batch, size.length)
+    drive = in_trainer if size.way == "Trainer" else on_ranks
+    with tempfile.TemporaryDirectory() as folder:
+        drive(size, steps, monitored, text, Path(folder))
+
+
+def in_trainer(size: Size, steps: int, monitored: bool, text: Any, folder: Path) -> None:
+    """The real Trainer."""
     from transformers import TrainerCallback
 
     from lora_watch import LoraWatchCallback
-    from lora_watch.demo import models, texts
     from lora_watch.demo.runs import build_trainer
     from lora_watch.demo.tasks import Score, Setup, Task, mean_loss
 
-    torch.set_num_threads(1)
     callback = LoraWatchCallback(fail_on="never", console=False) if monitored else None
-    begun: list[float] = []
+    turns = Turns(lambda: callback.monitor if callback is not None else None)
 
-    def report() -> None:
-        now = time.process_time()
-        if begun:
-            last = callback.monitor.last if callback is not None and callback.monitor is not None else None
-            metrics = last.metrics if last is not None else {}
-            kind = "full" if "output_ratio" in metrics else "norms" if "a_norm" in metrics else "plain"
-            own = last.overhead_after_start if last is not None else None
-            print(json.dumps(Step(now - begun.pop(), kind, own)), flush=True)
-        begun.append(now)
-
-    class Turns(TrainerCallback):
+    class Begins(TrainerCallback):
         """Stands before the monitor's callback: a turn begins before it sees the step."""
 
         def on_step_begin(self, *args: Any, **kwargs: Any) -> None:
-            report()
-            sys.stdin.readline()
+            turns.next()
 
-    def load() -> Any:
-        model, _ = models.tiny_llama()
-        if size.blocks == model.config.num_hidden_layers:
-            return model
-        model.config.num_hidden_layers = size.blocks
-        return type(model)(model.config)
-
-    tokenizer = models.tiny_llama()[1]
-    text = texts.blocks(texts.stdlib_text(), tokenizer, (steps + 1) * size.batch, size.length)
     healthy = Setup("healthy", 16, 5e-4)
     score = Score("loss", mean_loss)
-    task = Task("", load, text, text[:1], score, healthy, healthy, steps + 1, size.batch)
-    with tempfile.TemporaryDirectory() as folder:
-        twins = [Turns(), *([callback] if callback is not None else [])]
-        build_trainer(task, healthy, Path(folder), twins).train()
+    task = Task("", lambda: load(size), text, text[:1], score, healthy, healthy, steps + 1, size.batch)
+    build_trainer(task, healthy, folder, [Begins(), *([callback] if callback is not None else [])]).train()
+
+
+def on_ranks(size: Size, steps: int, monitored: bool, text: Any, folder: Path) -> None:
+    """A plain loop on the ranks that torchrun has started."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+
+    from lora_watch import Monitor
+
+    torch.distributed.init_process_group("gloo")
+    torch.manual_seed(0)
+    lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
+    model: Any = get_peft_model(load(size), lora).train()
+    if size.way == "DDP":
+        model = torch.nn.parallel.DistributedDataParallel(model)
+    else:
+        for block in model.get_base_model().model.layers:
+            torch.distributed.fsdp.fully_shard(block)
+        torch.distributed.fsdp.fully_shard(model)
+    trained = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(trained, lr=5e-4)
+    shared = [str(folder)]
+    torch.distributed.broadcast_object_list(shared)  # the first rank writes, into its own folder
+    monitor = Monitor(model, optimizer, output_dir=shared[0], console=False) if monitored else None
+    turns = Turns(lambda: monitor, torch.distributed.get_world_size())
+    for step in range(steps + 1):
+        turns.next()
+        batch = torch.stack([torch.as_tensor(row["input_ids"]) for row in text[step * size.batch :][: size.batch]])
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        optimizer.step()
+        if monitor is not None:
+            monitor.step(loss)
+        optimizer.zero_grad()
+    torch.distributed.destroy_process_group()
 
 
 @contextmanager
 def twin(size: Size, steps: int, monitored: bool) -> Iterator[Callable[[], Step]]:
-    """A process that trains; the function has it make one step."""
-    command = [sys.executable, __file__, "--twin", json.dumps([*size, steps, monitored])]
+    """Processes that train; the function has them make one step."""
+    launcher = [] if size.way == "Trainer" else ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
+    command = [sys.executable, *launcher, __file__, "--twin", json.dumps([*size, steps, monitored])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with subprocess.Popen(
         command, env=os.environ | threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -137,19 +225,23 @@ def compare(size: Size, steps: int) -> str:
     first, rest = pairs[:START], pairs[START:]
     own = rest[-1][0].own
 
+    def more(steps: list[tuple[Step, Step]], kind: str) -> tuple[float, int]:
+        found = [w.cpu - b.cpu for w, b in steps if w.kind == kind]
+        return (statistics.median(found) if found else 0.0), len(found)
+
     def ratio(steps: list[tuple[Step, Step]]) -> float:
-        return sum(w.cpu for w, _ in steps) / sum(b.cpu for _, b in steps)
+        costs = sum(cost * times for cost, times in (more(steps, kind) for kind in ("plain", "norms", "full")))
+        return 1.0 + costs / sum(b.cpu for _, b in steps)
 
-    def more(kind: str) -> str:
-        found = [w.cpu - b.cpu for w, b in rest if w.kind == kind]
-        return f"{1e3 * statistics.median(found):5.2f}" if found else "    –"
+    def shown(kind: str) -> str:
+        cost, times = more(rest, kind)
+        return f"{1e3 * cost:5.2f} ms ({times:3d})" if times else "      –       "
 
-    full = sum(w.kind == "full" for w, _ in rest)
     unmonitored = 1e3 * statistics.median(b.cpu for _, b in pairs)
     return (
-        f"{7 * size.blocks:8d}  {size.batch:2d} × {size.length:3d}  {unmonitored:8.1f} ms"
+        f"{size.way:7s} {7 * size.blocks:8d}  {size.batch:2d} × {size.length:3d}  {unmonitored:8.1f} ms"
         f"  × {ratio(pairs):5.3f}  × {ratio(first):5.3f}  × {ratio(rest):5.3f}  × {1 + (own or 0.0):5.3f}"
-        f"  {more('plain')} ms  {more('norms')} ms  {more('full')} ms ({full} of {len(rest)})"
+        f"  {shown('plain')}  {shown('norms')}  {shown('full')}"
     )
 
 
@@ -161,10 +253,13 @@ def main() -> None:
     parser.add_argument("--twin", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.twin:
-        blocks, batch, length, steps, monitored = json.loads(options.twin)
-        return train(Size(blocks, batch, length), steps, monitored)
+        *size, steps, monitored = json.loads(options.twin)
+        return train(Size(*size), steps, monitored)
     sizes = SIZES[:1] if options.quick else SIZES if options.only is None else [SIZES[options.only]]
-    print("adapters   tokens  unmonitored    whole   first 20    after       own   a step: plain     norms      full")
+    print(
+        "driver  adapters   tokens  unmonitored    whole   first 20    after       own"
+        "   a step after these: plain      norms            full"
+    )
     for size in sizes:
         print(compare(size, options.steps), flush=True)
 

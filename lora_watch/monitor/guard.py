@@ -107,7 +107,7 @@ class Guard:
             trace = (type(error), error, error.__traceback__)
             log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
             message_of_error = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
-            message = f"lora_watch itself failed while {doing}: {message_of_error}"
+            message = f"lora_watch failed while {doing}: {message_of_error}"
             self._report(message, "the traceback is in the log; training is not affected")
 
     def _is_new(self, failure: str) -> bool:
