@@ -118,7 +118,7 @@ export class App {
     drawBar(this);
   }
 
-  /** The latest step is shown, because it is followed or because a link names a step that TensorBoard has not read yet. */
+  /** The latest step is shown: it is followed, or a link names a step that TensorBoard has not read yet. */
   get #followsTheEnd() {
     const {step, to} = this.state;
     return to === '' && (step === '' || Number(step) > this.lastStep);
