@@ -134,16 +134,13 @@ class Run(Observed):
         if not self._started:
             return []
         self._judge.done(self.steps + 1 if step is None else step)
-        self._coming, looked = None, self._looked
-        self._looked = False
+        self._coming, self._looked, looked = None, False, self._looked
         with self.guard("measuring"):
             self._judge_waiting()
             dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
-            due = self._cadence.due(self.steps)
-            if due.norms or not looked:
-                _look_again(self, everywhere=due.full)
+            _look_after(self, looked)
             rates = tuple(recorder.monitored.groups.lr if lr is None else lr)
             seen = {"labels": labels, "targets": targets}
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
@@ -313,6 +310,13 @@ def _look_again(loop: Run, everywhere: bool = False) -> None:
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
     if unknown or loop._recorder.monitored.has_changed(everywhere):
         loop._recorder.find(loop.steps)
+
+
+def _look_after(loop: Run, looked: bool) -> None:
+    """After an update. ``looked``: it was done before the update, which is enough for a step without norms."""
+    due = loop._cadence.due(loop.steps)
+    if due.norms or not looked:
+        _look_again(loop, everywhere=due.full)
 
 
 def _announce(loop: Run, step: int) -> None:
