@@ -3,13 +3,16 @@
 The aim after 20 steps is 1.04 times for steps of 40 ms, and 1.015 times for steps of 120 ms. On two ranks it is 1.03
 times for steps of 250 ms.
 
-    python benchmarks/step_cost.py [--steps 120] [--quick] [--only ROW]
+    python benchmarks/step_cost.py [--steps 100] [--quick] [--only ROW]
 
 Two twins train the same model, one of them monitored: by LoraWatchCallback in the real Trainer, or, on two gloo ranks,
 by Monitor in a plain loop under DDP or FSDP2. They take turns, step by step, so that other work on the machine meets
 both alike. A step counts all the CPU time of its processes, all threads and the writing of events included: that is the
 outside figure. The run's own figure is ``overhead_after_start`` of its last record. The clock that the monitor reads is
 the process's CPU time too, which stands still while the twin trains.
+
+glibc keeps freed memory or gives it back, as the heap happens to lie. A step of 900 ms differed by 150 ms for that
+reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
 
 What a step costs is the median difference between the twins, step against step, for each kind of step: plain, with
 norms, or measured in full. A ratio adds these up. The sum of all differences would say the same on a quiet machine.
@@ -32,6 +35,8 @@ from typing import Any, NamedTuple
 
 START = 20
 """Steps that are measured in full whatever they cost."""
+MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
+"""For glibc: take memory from the heap, and do not give it back."""
 
 
 class Size(NamedTuple):
@@ -196,7 +201,7 @@ def twin(size: Size, steps: int, monitored: bool) -> Iterator[Callable[[], Step]
     command = [sys.executable, *launcher, __file__, "--twin", json.dumps([*size, steps, monitored])]
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     with subprocess.Popen(
-        command, env=os.environ | threads, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, env=os.environ | threads | MALLOC, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         to, back = process.stdin, process.stdout
         assert to is not None
@@ -247,7 +252,7 @@ def compare(size: Size, steps: int) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--steps", type=int, default=120, help="optimizer steps of each twin")
+    parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each twin")
     parser.add_argument("--quick", action="store_true", help="the smallest training alone")
     parser.add_argument("--only", type=int, help="one row, counted from 0")
     parser.add_argument("--twin", help=argparse.SUPPRESS)

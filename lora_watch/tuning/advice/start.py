@@ -149,7 +149,7 @@ class Advice:
             said.append(
                 f"By the weights alone the best learning rate is about {start:g}, between {low:.2g} and {high:.2g}. "
                 "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps. A run of "
-                f"{LONG_RUN} steps or more wants about {at_steps(start, SHORT_RUN, LONG_RUN):.2g}."
+                f"{LONG_RUN:,} steps or more wants about {at_steps(start, SHORT_RUN, LONG_RUN):.2g}."
             )
         return said
 

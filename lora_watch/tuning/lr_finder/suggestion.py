@@ -108,11 +108,11 @@ class Suggestion:
         if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
             said.append(
                 f"It is for a run of {self.steps:,} steps: {at_steps(1.0, SHORT_RUN, self.steps):.2g} times what the "
-                f"sweep says for {SHORT_RUN} steps. It falls as steps^−{LENGTH_EXPONENT:g}, up to {LONG_RUN}."
+                f"sweep says for {SHORT_RUN} steps. It falls as steps^−{LENGTH_EXPONENT:g}, up to {LONG_RUN:,}."
             )
         elif self.steps is None and self.rate is not None:
             said.append(
-                f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN} steps or more want less, about "
+                f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN:,} steps or more want less, about "
                 f"{self.at_steps(LONG_RUN):g}."
             )
         if self.rate is not None and self.predicted is not None and not self.new_head:
