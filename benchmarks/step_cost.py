@@ -7,15 +7,15 @@ times for steps of 250 ms.
 
 Two twins train the same model, and one of them is monitored. One process uses LoraWatchCallback in the real Trainer.
 Two gloo ranks use Monitor in a plain loop under DDP or FSDP2. The twins take turns, step by step, so that other work on
-the machine meets both alike. A step counts all the CPU time of its processes, all threads and the writing of events included: that is the
-outside figure. The run's own figure is ``overhead_after_start`` of its last record. The clock that the monitor reads is
-the process's CPU time too, which stands still while the twin trains.
+the machine meets both alike. A step counts all the CPU time of its processes, all threads and the writing of events
+included: that is the outside figure. The run's own figure is ``overhead_after_start`` of its last record. The clock
+that the monitor reads is the process's CPU time too, which stands still while the twin trains.
 
 glibc keeps freed memory or gives it back, as the heap happens to lie. A step of 900 ms differed by 150 ms for that
 reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
 
 The cost of a step is the median difference between the twins, step against step. Each kind of step has its own: plain,
-with norms, or measured in full. A ratio adds these up. The sum of all differences would say the same on a quiet machine.
+with norms, or measured in full. A ratio adds these up. On a quiet machine the sum of all differences says the same.
 """
 
 from __future__ import annotations
