@@ -281,13 +281,16 @@ def picture(runs: Runs) -> str:
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    figure = Figure(figsize=(10, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2)
     shown = next(families())
     for steps in shown.lengths:
         if losses := losses_at(runs, shown, steps):
             left.plot(list(losses), list(losses.values()), marker="o", markersize=4, label=f"{steps} steps")
     left.set(xscale="log", xlabel="learning rate", ylabel="held-out loss", title=" ".join(described(shown)[:3]))
+    tried = sorted({rate for steps in shown.lengths for rate in losses_at(runs, shown, steps)})
+    left.set_xticks(tried, [f"{rate:g}" for rate in tried])
+    left.set_xticks([], minor=True)
     left.legend(fontsize="small")
     colours = {"tiny": "#0072b2", "minilm": "#d55e00", "smollm2": "#009e73"}
     named: set[str] = set()
@@ -306,16 +309,17 @@ def picture(runs: Runs) -> str:
                 label=None if label in named else label,
             )
             named.add(label)
-    p, run = chosen_power(runs), [n for family in families() for n in best_rates(runs, family)]
+    p = chosen_power(runs)
     if math.isfinite(p):
-        short, long = min(run), max(run)
+        short, *_, long = LENGTHS["tiny"]
         law = [1.0, (long / short) ** -p]
         right.plot([short, long], law, color="black", linewidth=2.5, alpha=0.35, label="steps^−p")
     right.set(xscale="log", yscale="log", xlabel="steps", title="best rate, relative to the shortest run's")
-    right.set_yticks(shares := [0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
+    right.set_yticks(shares := [0.25, 0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
     right.set_yticks([], minor=True)
     right.set_xticks(steps := LENGTHS["tiny"], [str(n) for n in steps])
-    right.legend(fontsize="small")
+    right.set_xticks([], minor=True)
+    right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": "lengths", "svg.fonttype": "none"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
