@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterable
 from typing import Any
 
@@ -30,16 +31,17 @@ class Tree:
             if (held := _held(layer)) is not None:
                 held_by[id(layer)] = held
         self._links, self._held = list(links.values()), list(held_by.values())
-        self._known = self._present()
+        self._children, self._sizes = self._now()
 
     @property
     def is_whole(self) -> bool:
         """Every layer is still in its place in the model, and holds as many adapters. Takes one look-up a layer."""
-        return self._present() == self._known
+        children, sizes = self._now()
+        return all(map(operator.is_, children, self._children)) and sizes == self._sizes
 
-    def _present(self) -> list[Any]:
+    def _now(self) -> tuple[list[Any], list[int]]:
         """What is in each layer's place, and how many adapters each layer holds."""
-        return [children.get(name) for children, name in self._links] + list(map(len, self._held))
+        return [children.get(name) for children, name in self._links], list(map(len, self._held))
 
     @property
     def is_same(self) -> bool:

@@ -67,12 +67,13 @@ class TrainingCopies(Copies):
     def put_back(self, kept: Copy) -> bool:
         """Undo all that has been trained since. False where the optimizer's state is cleared: there was none."""
         content = kept.read()
+        parts = (content[part].values() for part in ("parameters", "states"))
         with torch.no_grad():
-            for i, parameter in enumerate(self.parameters):
-                local(parameter).copy_(content["parameters"][i])
-                self._put_back_state(parameter, content["states"][i])
-        for i, group in enumerate(self._optimizer.param_groups):
-            group.update(restored(group, content["groups"][i]))
+            for parameter, values, state in zip(self.parameters, *parts):  # groups that came later stay as they are
+                local(parameter).copy_(values)
+                self._put_back_state(parameter, state)
+        for group, settings in zip(self._optimizer.param_groups, content["groups"].values()):
+            group.update(restored(group, settings))
         for i, (module, name) in enumerate(self._buffers):
             buffer = getattr(module, name)
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))

@@ -173,7 +173,8 @@ def test_a_longer_run_wants_a_lower_rate() -> None:
 
 def test_the_best_rate_falls_as_a_power_of_the_steps() -> None:
     assert at_steps(1e-2, 40, 40) == at_steps(1e-2, 40, 1) == at_steps(1e-2, 10, 40) == 1e-2
-    assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 2000) < at_steps(1e-2, 40, 150) < 1e-2
+    assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 2000) < at_steps(1e-2, 40, 600)
+    assert at_steps(1e-2, 40, 600) < at_steps(1e-2, 40, 150) < 1e-2
     assert at_steps(1e-2, 40, 80) / 1e-2 == pytest.approx(at_steps(1e-2, 80, 160) / 1e-2)
     assert at_steps(at_steps(1e-2, 40, 500), 500, 40) == pytest.approx(1e-2)
 

@@ -89,6 +89,19 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     assert now is not then, "no room of a copy that is still wanted is taken"
 
 
+def test_a_group_that_came_after_the_copy_stays_as_it_is() -> None:
+    model, later = nn.Linear(4, 2), nn.Parameter(torch.ones(3))
+    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
+    copies = TrainingCopies(optimizer)
+    kept, before = copies.take(0), model.weight.detach().clone()
+    optimizer.add_param_group({"params": [later], "lr": 1.0})
+    steps(model, optimizer, range(2))
+    assert not torch.equal(model.weight, before)
+    copies.put_back(kept)
+    assert torch.equal(model.weight, before)
+    assert torch.equal(later, torch.ones(3))
+
+
 def test_scores_and_buffers_go_back_on_their_device() -> None:
     """AdaLoRA's scores, of which PEFT makes new tensors at each step, and a buffer that the model replaces."""
     ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": 12}
