@@ -360,6 +360,12 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
         tab.after(lambda: frame.click("#refresh"))
         tab.press("End")
         assert frame.inner_text("#step") == "30"
+        frame = tab.open(run="growing", step=33)
+        assert frame.inner_text("#step") == "30"
+        for step in range(31, 36):
+            sink.write(record_of(run, step), [])
+        flush()
+        tab.until(lambda: frame.inner_text("#step") == "33")  # by itself, too: a link has named it
         page.close()
         assert tab.errors == []
     sink.finish("ok", None)
