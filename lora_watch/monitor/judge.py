@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.writing import GuardedSinks
@@ -93,18 +93,36 @@ class Judge:
             self.coverage.judged(self.last, self.guard.failures)
         self._write(self.last, alerts)
 
-    def treat(self, alert: Alert | None) -> None:
-        """Updates are dropped for ``alert`` from now on, which therefore does not end the run; None: no longer."""
+    def treat(self, alert: Alert) -> None:
+        """Updates are dropped for ``alert`` until ``settled``: it does not end the run."""
         self._treated = alert
 
     def add_to_story(self, sentence: str) -> None:
         self.story = [*self.story, sentence]
 
-    def tell(self, alerts: Iterable[Alert], now: bool) -> None:
-        """Write down ``alerts`` that no rule has opened or closed; with the coming step unless ``now``."""
-        self._unwritten += alerts
-        if now and self._unwritten and self.last is not None:
-            self._write(self.last, [])
+    def recovered(
+        self, recovered: Recovered, alert: Alert, own: Sequence[Alert], over: Sequence[Alert], on_trial: bool
+    ) -> None:
+        """The run has ``recovered`` from its ``own`` alerts, and ``alert`` reports it. ``over``: alerts that this has
+        closed. ``on_trial``: updates are dropped until ``settled``."""
+        self.episodes.forgive(own, recovered.back_to)
+        self.add_to_story(alert.message)
+        self._unwritten += [*over, *self.episodes.say(alert)]
+        if not on_trial:
+            self.episodes.end(alert, self.steps)
+        self.sinks.recovered(recovered)
+        if recovered.optimizer != "untouched":  # else it is written with the step whose update is dropped
+            self._write_now()
+
+    def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
+        """Updates are applied again as they come: ``alert`` and its ``cause`` are over. ``now``: no step follows, with
+        which that would be written."""
+        self._treated = None
+        self._unwritten += self.episodes.end(alert, self.steps)
+        if cause is not None:
+            self._unwritten += self.episodes.end(cause, self.steps)
+        if now:
+            self._write_now()
 
     def conclude(self) -> bool:
         """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
@@ -160,6 +178,10 @@ class Judge:
         """A failure of the monitor itself becomes a finding."""
         alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])
         self._unwritten += self.episodes.add(alert)
+
+    def _write_now(self) -> None:
+        if self._unwritten and self.last is not None:
+            self._write(self.last, [])
 
     def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
         alerts, self._unwritten = [*self._unwritten, *alerts], []

@@ -9,7 +9,8 @@ by c.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -21,11 +22,24 @@ from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
 from lora_watch.rules.forecast import is_adaptive
-from lora_watch.rules.treatments import in_rates_alone, ratios, usual_alpha
+from lora_watch.rules.treatments import RATE, START, in_rates_alone, ratios, usual_alpha
 
 RAISED = 1.5
 """A schedule's base rate is put back where something has multiplied it by more than this."""
-RATE, START = "learning_rate", "init_factor"
+
+
+@dataclass(frozen=True)
+class Change:
+    """What becomes of a training's settings. ``LiveSettings.make`` makes it."""
+
+    rates: Sequence[float] = ()
+    """What the learning rate of each parameter group is multiplied by; empty: nobody looks at the rates."""
+    start: float = 1.0
+    """What A and B are multiplied by."""
+    values: Mapping[str, list[float]] = field(default_factory=dict)
+    """``[from, to]`` by name, as it is reported."""
+    lowers: bool = False
+    """The run's own settings become lower; else rates go back to them."""
 
 
 class LiveSettings:
@@ -75,31 +89,38 @@ class LiveSettings:
             return "the optimizer makes its own learning rate"
         return None
 
-    def put_back_raised(self) -> dict[str, list[float]]:
-        """Put the schedule's base rates back where something has raised them; ``{"learning_rate": [from, to]}``."""
+    def back_to_plan(self, hold: bool) -> Change:
+        """The schedule's base rates as they were, where something has raised them. ``hold``: else they stay as they
+        are, and the next update tells whether something sets them."""
         now = planned(self._scheduler)
         by = [rate / plan if rate > RAISED * plan > 0 else 1.0 for rate, plan in zip(now, self._plan)]
         if max(by, default=1.0) == 1.0:
-            return {}
-        self._multiply([1.0 / factor for factor in by])
+            return Change([1.0] * len(rates_of(self._optimizer))) if hold else Change()
         worst = by.index(max(by))
-        return {RATE: [now[worst], self._plan[worst]]}
+        return Change([1.0 / factor for factor in by], values={RATE: [now[worst], self._plan[worst]]})
 
-    def weaken(self, alert: Alert, at_start: bool) -> dict[str, list[float]]:
-        """Apply the settings of ``alert``; by name what they were and are. ``at_start``: ΔW is 0, so that A and B may
-        be made smaller without changing what the model computes; else all is taken from the learning rate."""
-        before = self._values
+    def weaker(self, alert: Alert, at_start: bool) -> Change:
+        """The settings of ``alert``. ``at_start``: ΔW is 0, so that A and B may be made smaller without changing what
+        the model computes; else all is taken from the learning rate."""
         of_alpha, of_rate = ratios(alert, self._monitored.run)
         if at_start and of_alpha != 1.0 and self._can_shrink:
             root = math.sqrt(of_alpha)
-            self._shrink(root)
             of_rate *= root
         else:
             root, of_rate = 1.0, in_rates_alone(of_alpha, of_rate, self._monitored.run)
-        self._multiply([of_rate] * len(rates_of(self._optimizer)))
-        self._monitored.slow_down(of_rate, root)
-        self._plan = planned(self._scheduler)
-        return {name: [before[name], after] for name, after in self._values.items() if after != before.get(name, after)}
+        to = {name: [value, value * {RATE: of_rate, START: root}[name]] for name, value in self._values.items()}
+        changed = {name: pair for name, pair in to.items() if pair[0] != pair[1]}
+        return Change([of_rate] * len(rates_of(self._optimizer)), root, changed, lowers=True)
+
+    def make(self, change: Change) -> None:
+        if change.start != 1.0:
+            self._shrink(change.start)
+        if change.rates:
+            self._multiply(change.rates)
+            self._rates.lowered()
+        if change.lowers:
+            self._monitored.slow_down(change.rates[0], change.start)
+            self._plan = planned(self._scheduler)
 
     def advised(self, changed: Mapping[str, list[float]]) -> dict[str, float]:
         """What the next run is to begin with for what has been ``changed`` in this one: there alpha does it."""
@@ -108,10 +129,6 @@ class LiveSettings:
         if START in changed and alpha is not None:
             settings["lora_alpha"] = alpha * self._start**2
         return {name: float(f"{value:.12g}") for name, value in settings.items()}  # 0.003, not 0.0030000000000000005
-
-    def expect_to_stay(self) -> None:
-        """The rates are as they are to be: the next update tells whether something sets them."""
-        self._rates.lowered()
 
     @property
     def _values(self) -> dict[str, float]:
@@ -141,10 +158,10 @@ class LiveSettings:
                 local(parameter).mul_(factor)
         self._start *= factor
 
-    def _multiply(self, factors: list[float]) -> None:
+    def _multiply(self, factors: Sequence[float]) -> None:
         if any(not math.isclose(factor, 1.0) for factor in factors):
             multiplied(self._optimizer, self._scheduler, factors)
-            self.expect_to_stay()
+            self._rates.lowered()
 
     def state_dict(self) -> dict[str, Any]:
         return {"plan": list(self._plan), "start": self._start}

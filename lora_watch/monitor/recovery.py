@@ -6,6 +6,7 @@ import copy
 import enum
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,11 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, StepRecord
 from lora_watch.base.text import count
 from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.live import START, LiveSettings
+from lora_watch.monitor.live import Change, LiveSettings
 from lora_watch.monitor.ranks import any_rank
 from lora_watch.monitor.recording import Recorder
-from lora_watch.rules.policy import RECOVERED
 from lora_watch.rules.remedies import raised_to
-from lora_watch.rules.treatments import SUSPECT, Treatment, treatment
+from lora_watch.rules.treatments import START, SUSPECT, Treatment, alert_of, treatment
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.good_states import GoodStates
 from lora_watch.snapshots.training import TrainingCopies, why_not
@@ -101,6 +101,30 @@ class Updates(enum.Enum):
         return self in (Updates.ON_TRIAL, Updates.NEXT_DROPPED_THEN_ON_TRIAL)
 
 
+@dataclass(frozen=True)
+class Decision:
+    """What is done about an alert: ``treatment``, or nothing for the reason ``why_not``. Nothing of it is done yet."""
+
+    treatment: Treatment | None = None
+    good: Copy | None = None
+    """What to go back to; None where the update is dropped."""
+    change: Change = field(default_factory=Change)
+    """What becomes of the settings."""
+    why_not: str | None = None
+
+
+@dataclass
+class Trouble:
+    """What the run has recovered from last."""
+
+    cause: Alert
+    severity: Severity
+    """Of ``cause``, before it was forgiven."""
+    recovered: Recovered
+    alert: Alert
+    """It reports ``recovered``."""
+
+
 class Recovery(NoRecovery):
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
 
@@ -134,12 +158,7 @@ class Recovery(NoRecovery):
         self._used = 0
         self._advised: dict[str, float] = {}
         """What the next run is to begin with, after all that has been changed so far."""
-        self._last: Recovered | None = None
-        self._alert: Alert | None = None
-        """The alert that tells of ``_last``."""
-        self._cause: Any = None
-        """The alert that it was for, None before the first, and how severe that was."""
-        self._severity = Severity.ERROR
+        self._trouble: Trouble | None = None
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -174,10 +193,11 @@ class Recovery(NoRecovery):
             self._copies.put_back(held)
         self._copies.drop(held)
         self._calm = 0 if odd else self._calm + 1
-        if odd and self._last is not None:
-            self._last.dropped += 1
-            if self._last.dropped > MOST_DROPPED:
-                self._fail(f"{MOST_DROPPED} updates were dropped, and what {self._cause.rule} has found goes on")
+        if odd and (trouble := self._trouble) is not None:
+            trouble.recovered.dropped += 1
+            if trouble.recovered.dropped > MOST_DROPPED:
+                rule = trouble.cause.rule
+                self._fail(trouble, f"{MOST_DROPPED} updates were dropped, and what {rule} has found goes on")
                 self._relax()
         elif self._calm >= CALM:
             self._relax()
@@ -202,129 +222,142 @@ class Recovery(NoRecovery):
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
         good = self._states.good(alerts[0].rule, self._judge.steps)
-        way = self._way(alerts, record, good, before_update) if self.over is None and good is not None else None
-        if way is None or good is None:
+        if self.over is not None or good is None:
             return False
-        self._relax()
-        self._used += 1
-        own = [alert for alert in self._judge.episodes.open if alert.rule in {a.rule for a in alerts}]
-        self._cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
-        if way is Treatment.DROP:
-            self._drop(record.step, own)
+        decision = self._decide(alerts, record, good, before_update)
+        if decision.treatment is None:
+            self.give_up(decision.why_not or "")
         else:
-            self._go_back(way, record, good, own)
-            if before_update:  # with gradients of what has just been thrown away
-                self._drop_next(then_on_trial=way is Treatment.SKIP)
-            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
-                self._fail(f"step {record.step} was the last, and nothing is trained any more")
+            self._carry_out(decision, alerts, record, before_update)
         return self.over is None
 
-    def _way(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Treatment | None:
-        first, last, times = alerts[0], self._last, self._judge.policy.recover
+    def _decide(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Decision:
+        """What to do about ``alerts``. Changes nothing."""
+        first, settings = alerts[0], self._settings
+        again = self._last_cost_of(first.rule, record.step)
+        way = self._treatment(alerts, record, good, before_update)
+        if way is Treatment.GO_BACK and again is not None and not again.changed:
+            way, again = Treatment.WEAKEN, None  # the update itself may be what overflows
+        if way is None:
+            return Decision(why_not=f"nothing is gained by going back for {first.rule}")
+        if way is Treatment.WEAKEN and settings.why_fixed is not None:
+            return Decision(why_not=settings.why_fixed)
+        if self._used >= self._judge.policy.recover:
+            return Decision(why_not=f"recover={self._judge.policy.recover} is used up")
+        if again is not None:
+            lost = count(again.lost, "step")
+            return Decision(why_not=f"{first.rule} came again before the {lost} that it had cost were made up")
+        if way is Treatment.DROP:
+            return Decision(way)
+        raised = raised_to(record) is not None
+        change = settings.back_to_plan(raised)
+        if way is Treatment.WEAKEN and not raised and not change.values:
+            change = settings.weaker(first, self._begins_at_zero and good.step == 0)
+        return Decision(way, good, change)
+
+    def _treatment(
+        self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool
+    ) -> Treatment | None:
         then = good.monitor["size"]
         grown = self._size / then if self._size and then else None
         way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
         if way is Treatment.DROP and any_rank(not self._copies.finite, True, self._copies.device):
-            way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
-        again = last is not None and last.rule == first.rule and record.step <= last.step + last.lost
-        if again and last is not None and way is Treatment.GO_BACK and not last.changed:
-            way, again = Treatment.WEAKEN, False  # the update itself may be what overflows
-        fixed = self._settings.why_fixed if way is Treatment.WEAKEN else None
-        if way is None:
-            self.give_up(f"nothing is gained by going back for {first.rule}")
-        elif fixed is not None:
-            self.give_up(fixed)
-        elif self._used >= times:
-            self.give_up(f"recover={times} is used up")
-        elif again and last is not None:
-            self.give_up(f"{first.rule} came again before the {count(last.lost, 'step')} that it had cost were made up")
-        return way if self.over is None else None
+            return Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
+        return way
 
-    def give_up(self, why: str) -> None:
-        self.over = why
-        self._judge.add_to_story(f"The run does not recover again: {why}.")
+    def _last_cost_of(self, rule: str, step: int) -> Recovered | None:
+        """The last recovery, if it was from ``rule`` as well and ``step`` has not made up for what it has cost."""
+        last = self._trouble.recovered if self._trouble is not None else None
+        return last if last is not None and last.rule == rule and step <= last.step + last.lost else None
 
-    def _fail(self, why: str) -> None:
-        """What has been recovered from stands as it was."""
-        self.give_up(why)
-        self._judge.episodes.reopen(self._cause, self._severity)
-
-    def _drop(self, step: int, own: Sequence[Alert]) -> None:
-        """The coming update will be taken back, and what follows held back for a while."""
-        self._drop_next(then_on_trial=True)
-        self._calm = 0
-        self._judge.treat(self._cause)
-        self._forgive(own, step - 1)
-        self._tell(Recovered(step - 1, step - 1, self._cause.rule, {}, "untouched"), [], now=False)
-
-    def _forgive(self, alerts: Sequence[Alert], back_to: int) -> None:
-        self._severity = self._cause.severity
-        self._judge.episodes.forgive(alerts, back_to)
+    def _carry_out(self, decision: Decision, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> None:
+        self._relax()
+        self._used += 1
+        own = [alert for alert in self._judge.episodes.open if alert.rule in {a.rule for a in alerts}]
+        cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
+        if decision.good is None:
+            self._drop_next(then_on_trial=True)
+            self._calm = 0
+            self._judge.treat(cause)
+            back_to = record.step - 1
+            self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
+            return
+        skip = decision.treatment is Treatment.SKIP
+        trouble = self._go_back(decision.good, decision.change, cause, own, skip)
+        if before_update:  # with gradients of what has just been thrown away
+            self._drop_next(then_on_trial=skip)
+        if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
+            self._fail(trouble, f"step {record.step} was the last, and nothing is trained any more")
 
     def _drop_next(self, then_on_trial: bool) -> None:
         if self._held is None:
             self._held = self._copies.take(self._judge.steps)
         self._updates = Updates.NEXT_DROPPED_THEN_ON_TRIAL if then_on_trial else Updates.NEXT_DROPPED
 
-    def _go_back(self, way: Treatment, record: StepRecord, good: Copy, own: Sequence[Alert]) -> None:
-        step = self._judge.steps
+    def _go_back(self, good: Copy, change: Change, cause: Alert, own: Sequence[Alert], skip: bool) -> Trouble:
+        step, monitored = self._judge.steps, self._recorder.monitored
         self._states.forget_after(good.step)
         self._copies.drop(self._held)
         self._held = None
         optimizer = "went back" if self._copies.put_back(good) else "was cleared"
-        changed = raised = self._settings.put_back_raised()
-        if raised_to(record) is not None:
-            self._settings.expect_to_stay()
-        elif way is Treatment.WEAKEN and not raised:
-            changed = self._settings.weaken(self._cause, self._begins_at_zero and good.step == 0)
-            if START in changed:
-                self._states.renew(good)
-        closed = self._judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
+        self._settings.make(change)
+        if START in change.values:
+            self._states.renew(good)
+        over = self._judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
         self._recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
         self._size = good.monitor["size"]
-        if changed:
+        if change.values:
             self._recorder.find(step)
-            self._judge.sinks.start(self._recorder.monitored.run, step)
-            outdated = self._judge.episodes.outdated(StepRecord(self._recorder.monitored.run, step, {}))
-            own, closed = [*own, *outdated], [*closed, *outdated]
-        self._forgive(own, good.step)
-        self._updates, self._calm = Updates.ON_TRIAL if way is Treatment.SKIP else Updates.APPLIED, 0
-        self._tell(
-            Recovered(step, good.step, self._cause.rule, changed, optimizer), closed, now=True, advise=not raised
-        )
+            self._judge.sinks.start(monitored.run, step)
+            outdated = self._judge.episodes.outdated(StepRecord(monitored.run, step, {}))
+            own, over = [*own, *outdated], [*over, *outdated]
+        self._updates, self._calm = Updates.ON_TRIAL if skip else Updates.APPLIED, 0
+        advised = {}
+        if change.lowers and change.values:
+            self._advised |= self._settings.advised(change.values)
+            advised = self._advised
+        recovered = Recovered(step, good.step, cause.rule, dict(change.values), optimizer)
+        return self._report(recovered, cause, own, over, advised)
 
-    def _tell(self, recovered: Recovered, closed: Sequence[Alert], now: bool, advise: bool = True) -> None:
-        self._last = recovered
-        changed = recovered.changed if advise else {}
-        self._advised |= self._settings.advised(changed)
-        self._alert = alert_of(recovered, self._cause, self._judge.steps, self._advised if changed else {})
-        self._alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
-        self._judge.add_to_story(self._alert.message)
-        alerts = [*closed, *self._judge.episodes.say(self._alert)]
-        if not self._updates.on_trial:
-            self._judge.episodes.end(self._alert, self._judge.steps)
-        self._judge.sinks.recovered(recovered)
-        self._judge.tell(alerts, now)
+    def _report(
+        self,
+        recovered: Recovered,
+        cause: Alert,
+        own: Sequence[Alert],
+        over: Sequence[Alert],
+        advised: Mapping[str, float],
+    ) -> Trouble:
+        """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
+        alert = alert_of(recovered, cause, self._judge.steps, advised)
+        alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
+        self._trouble = Trouble(cause, cause.severity, recovered, alert)
+        self._judge.recovered(recovered, alert, own, over, on_trial=self._updates.on_trial)
+        return self._trouble
+
+    def give_up(self, why: str) -> None:
+        self.over = why
+        self._judge.add_to_story(f"The run does not recover again: {why}.")
+
+    def _fail(self, trouble: Trouble, why: str) -> None:
+        """What has been recovered from stands as it was."""
+        self.give_up(why)
+        self._judge.episodes.reopen(trouble.cause, trouble.severity)
 
     def _relax(self, now: bool = False) -> None:
         """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
-        if not self._updates.on_trial or self._alert is None or self._cause is None or self._last is None:
+        trouble = self._trouble
+        if not self._updates.on_trial or trouble is None:
             return
         self._updates = Updates.NEXT_DROPPED if self._updates.next_is_dropped else Updates.APPLIED
-        self._judge.treat(None)
-        step = self._judge.steps
-        self._alert.last_step = max(step, self._alert.last_step)
-        self._alert.message += f" {count(self._last.dropped, 'update')} dropped in all."
-        ended = [*self._judge.episodes.end(self._alert, step)]
-        if self.over is None:
-            ended += self._judge.episodes.end(self._cause, step)
-        self._judge.tell(ended, now)
+        trouble.alert.last_step = max(self._judge.steps, trouble.alert.last_step)
+        trouble.alert.message += f" {count(trouble.recovered.dropped, 'update')} dropped in all."
+        self._judge.settled(trouble.alert, trouble.cause if self.over is None else None, now)
 
     # -- questions -----------------------------------------------------------------------------------------------------
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         """The step that has just been made is one of those to be dropped."""
         loss = None if loss is None else float(loss)
-        cause = self._cause
+        cause = self._trouble.cause if self._trouble is not None else None
         if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
             return True  # seen before the update
         return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
@@ -357,32 +390,3 @@ def adds_nothing(record: StepRecord | None) -> bool:
     """ΔW of every adapter is 0."""
     reading = record.metrics.get("delta_norm") if record is not None else None
     return reading is not None and bool(reading.known.all()) and not reading.values.any()
-
-
-def alert_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
-    """The alert that says how a run has recovered. ``settings``: what the next run should begin with."""
-    of = f"for {cause.rule} {cause.name}"
-    changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())
-    untouched = recovered.optimizer == "untouched"
-    if untouched:
-        said = f"The update of step {step + 1} is dropped {of}: adapters and optimizer stay as they were."
-    else:
-        state = "went back with it" if recovered.optimizer == "went back" else "was cleared, since there had been none"
-        said = (
-            f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}, "
-            f"and the optimizer's state {state}."
-        )
-    again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
-    if START in recovered.changed:
-        changes += f": A and B begin smaller, and it trains as with {again}"
-    return Alert(
-        RECOVERED,
-        "recovered",
-        Severity.WARNING,
-        step + untouched,
-        f"{said} {f'Changed: {changes}.' if changes else 'No setting was changed.'}",
-        causes=list(cause.causes[:1]),
-        remedies=[f"start the next run with {again}"] if again else list(cause.remedies[:1]),
-        settings=dict(settings),
-        back_to=recovered.back_to,
-    )

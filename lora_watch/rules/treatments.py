@@ -1,17 +1,21 @@
-"""What a run that recovers is to do about an alert. Pure: an alert and a record in, a treatment out."""
+"""What a run that recovers is to do about an alert, and how it reports that. Pure: nothing is done here."""
 
 from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from lora_watch.base.alerts import Alert
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.forecast import is_adaptive
+from lora_watch.rules.policy import RECOVERED
 from lora_watch.rules.remedies import SOUND, raised_to
 
+RATE, START = "learning_rate", "init_factor"
+"""Settings that a run may change: START multiplies A and B before the first step."""
 UNSURE = 3.0
 """What a learning rate is divided by where the alert has no settings for it."""
 GROWN = 1.5
@@ -82,3 +86,32 @@ def in_rates_alone(of_alpha: float, of_rate: float, run: RunInfo) -> float:
     """What the learning rates are multiplied by where the scale must stay: under Adam s·lr sets the speed, under SGD
     s²·lr."""
     return of_rate * of_alpha ** (1 if is_adaptive(run) else 2)
+
+
+def alert_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
+    """The alert that says how a run has recovered. ``settings``: what the next run should begin with."""
+    of = f"for {cause.rule} {cause.name}"
+    changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())
+    untouched = recovered.optimizer == "untouched"
+    if untouched:
+        said = f"The update of step {step + 1} is dropped {of}: adapters and optimizer stay as they were."
+    else:
+        state = "went back with it" if recovered.optimizer == "went back" else "was cleared, since there had been none"
+        said = (
+            f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}, "
+            f"and the optimizer's state {state}."
+        )
+    again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
+    if START in recovered.changed:
+        changes += f": A and B begin smaller, and it trains as with {again}"
+    return Alert(
+        RECOVERED,
+        "recovered",
+        Severity.WARNING,
+        step + untouched,
+        f"{said} {f'Changed: {changes}.' if changes else 'No setting was changed.'}",
+        causes=list(cause.causes[:1]),
+        remedies=[f"start the next run with {again}"] if again else list(cause.remedies[:1]),
+        settings=dict(settings),
+        back_to=recovered.back_to,
+    )

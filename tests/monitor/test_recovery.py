@@ -24,9 +24,8 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied
-from lora_watch.monitor.recovery import alert_of
 from lora_watch.rules.policy import policy
-from lora_watch.rules.treatments import Treatment, treatment
+from lora_watch.rules.treatments import Treatment, alert_of, treatment
 from lora_watch.snapshots.good_states import GoodStates
 from lora_watch.snapshots.training import TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -242,8 +241,9 @@ def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: 
             settings = LiveSettings(optimizer, None, monitored)
             settings.begin()
             alert = Alert("LW102", "", Severity.ERROR, 0, "", settings={"lora_alpha": wanted, "learning_rate": 1e-3})
-            changed = settings.weaken(alert, at_start=True)
-            assert settings.advised(changed) == {"lora_alpha": wanted, "learning_rate": 1e-3}
+            change = settings.weaker(alert, at_start=True)
+            settings.make(change)
+            assert settings.advised(change.values) == {"lora_alpha": wanted, "learning_rate": 1e-3}
             assert [a.alpha for a in find_adapters(model)] == [a.alpha for a in monitored.run.adapters]
         batch = torch.tensor([e["input_ids"] for e in stdlib_blocks(4, 32)])
         for _ in range(3):
