@@ -27,7 +27,8 @@ import numpy as np
 from numpy.typing import NDArray
 from tensorboard_cost import made_up_records
 
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 
 ACCUMULATOR = """
 import sys

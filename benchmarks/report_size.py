@@ -20,7 +20,8 @@ from pathlib import Path
 import numpy as np
 
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
 METRICS = (

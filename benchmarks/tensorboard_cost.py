@@ -21,7 +21,8 @@ import numpy as np
 from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 
 # fmt: off
 METRICS = [

@@ -15,7 +15,8 @@ from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank, world_size
 from lora_watch.monitor.standard import own_run, standard_sinks
-from lora_watch.sinks import Sink, TensorBoardSink
+from lora_watch.sinks import Sink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.snapshots.last_good_parts import part_keepers
 
 if TYPE_CHECKING:

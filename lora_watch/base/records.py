@@ -169,6 +169,10 @@ class Reading:
         """``values``, NaN where they are no measurement. Not to be written to."""
         return np.where(self.known, self.values, np.nan)
 
+    def known_values(self) -> list[float | None]:
+        """``values`` as plain numbers, None where they are no measurement."""
+        return [value if there else None for value, there in zip(self.values.tolist(), self.known.tolist())]
+
 
 Readings = Mapping[str, Reading]
 """By the name of the metric."""

@@ -274,7 +274,8 @@ def _own_sinks(
 ) -> Sequence[Sink]:
     # Imported here: the core is torch and numpy alone, and a Trainer brings sinks of its own.
     from lora_watch.monitor.standard import own_run, standard_sinks
-    from lora_watch.sinks import ConsoleSink, TensorBoardSink
+    from lora_watch.sinks.console import ConsoleSink
+    from lora_watch.sinks.tensorboard import TensorBoardSink
     from lora_watch.snapshots.last_good_parts import part_keepers
 
     if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():

@@ -8,20 +8,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from lora_watch.sinks import (
-    ConsoleSink,
-    IncidentRecorder,
-    MlflowSink,
-    ReportSink,
-    Sink,
-    TrackioSink,
-    WandbSink,
-    WebhookSink,
-)
+from lora_watch.sinks import Sink
+from lora_watch.sinks.console import ConsoleSink
+from lora_watch.sinks.incident import IncidentRecorder
+from lora_watch.sinks.mlflow import MlflowSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.trackio import TrackioSink
+from lora_watch.sinks.wandb import WandbSink
+from lora_watch.sinks.webhook import WebhookSink
 
 if TYPE_CHECKING:
     from lora_watch.rules.policy import Policy
-    from lora_watch.sinks import TensorBoardSink
+    from lora_watch.sinks.tensorboard import TensorBoardSink
 
 
 def standard_sinks(

@@ -1,44 +1,12 @@
-"""The places that a run is written to. A sink is told of each step after the rules have seen it.
-
-Names are imported on first use: a dashboard reads ``lora_watch.format.tags`` and must not pay for the writers.
-"""
+"""The places that a run is written to. A sink is told of each step after the rules have seen it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
-from lora_watch.base.lazy import lazily
-
-if TYPE_CHECKING:
-    from lora_watch.base.alerts import Alert, Verdict
-    from lora_watch.base.records import Recovered, RunInfo, StepRecord
-    from lora_watch.sinks.console import ConsoleSink
-    from lora_watch.sinks.forwarding import ForwardingSink
-    from lora_watch.sinks.incident import IncidentRecorder
-    from lora_watch.sinks.mlflow import MlflowSink
-    from lora_watch.sinks.report import ReportSink
-    from lora_watch.sinks.tensorboard import TensorBoardSink
-    from lora_watch.sinks.trackio import TrackioSink
-    from lora_watch.sinks.wandb import WandbSink
-    from lora_watch.sinks.webhook import WebhookSink
-
-__all__ = [
-    "ConsoleSink",
-    "EvaluationSink",
-    "ForwardingSink",
-    "IncidentRecorder",
-    "MlflowSink",
-    "RecoverySink",
-    "ReportSink",
-    "Sink",
-    "TensorBoardSink",
-    "ThreadSink",
-    "TrackioSink",
-    "UpdateSink",
-    "WandbSink",
-    "WebhookSink",
-]
+from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
 
 
 class Sink(Protocol):
@@ -96,19 +64,3 @@ class ThreadSink(Protocol):
     def flush(self) -> None:
         """A checkpoint is about to be saved, and what has been written is to be on disk: waits for that."""
         ...
-
-
-__getattr__ = lazily(
-    __name__,
-    {
-        "console": ("ConsoleSink",),
-        "forwarding": ("ForwardingSink",),
-        "incident": ("IncidentRecorder",),
-        "mlflow": ("MlflowSink",),
-        "report": ("ReportSink",),
-        "tensorboard": ("TensorBoardSink",),
-        "trackio": ("TrackioSink",),
-        "wandb": ("WandbSink",),
-        "webhook": ("WebhookSink",),
-    },
-)

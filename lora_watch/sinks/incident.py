@@ -1,28 +1,7 @@
 """The incident record: when a run goes wrong, `incident.json` and `last_good/` next to its report.
 
 An incident begins when an error opens, or an alert for which the policy ends the run, and ends when none of them is
-open any more. `incident.json`, version 1, strict JSON as in `report.json`, has of the latest incident:
-
-| key | what |
-|---|---|
-| `version`, `run_id`, `time` | 1; of the session, as in `report.json`; UTC, when it was written |
-| `step` | the one at which the incident began |
-| `verdict`, `message` | how the run ended and why; null where it has not |
-| `alert`, `alerts` | the alert that began it; every alert that was open during it |
-| `last_good` | `folder` and `step` of the saved adapter; null if there is none |
-| `last_good_unavailable` | why there can be none; null if there can |
-| `adapters` | as in `report.json`, in the order of every vector |
-| `steps` | up to 64 before the incident, the one at which it began, and up to 64 after it |
-| `zones` | `[steps]`: what the run was called, of `lora_watch.rules.zone.ZONES` |
-| `loss`, `lr`, `scalars` | `[steps]`, `[steps][groups]`, and by name `[steps]` |
-| `metrics` | by name `[steps][adapters]`; null in place of a vector that was not measured |
-| `inputs_sha256` | `[steps]`, only if asked for: of each step's batch on the rank that writes, micro-batches in order |
-| `rng` | `step`, and the random state after that step, with which the step that went wrong began |
-| `config`, `versions` | of `RunInfo` |
-
-`rng` has the base64 of `torch.get_rng_state()`, of NumPy's Mersenne Twister with its position, and of Python's, its
-words as little-endian uint32. `devices` has by kind those of accelerators, as `torch.cuda.get_rng_state_all()` gives
-them: of the kinds that the model is on, and of CUDA where it is in use. Nothing is drawn to get them.
+open any more. `incident.json` is strict JSON as `report.json`; ``lora_watch.format.schema`` says what its fields mean.
 
 It is written when an incident begins, when it gets worse, when it ends, and when the run does; in between never twice
 in a time of which writing would take more than 0.1 %. What the session before has left is kept as
@@ -35,7 +14,7 @@ import base64
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -70,7 +49,7 @@ class IncidentRecorder:
 
     Args:
         report: whose folder it writes to.
-        model: whose trained parameters to keep; None keeps none.
+        model: whose trained parameters to keep.
         policy: what ends the run, besides errors.
         inputs: the SHA-256 of the latest step's batch, None if unknown; without it ``inputs_sha256`` is left out.
 
@@ -80,12 +59,12 @@ class IncidentRecorder:
     def __init__(
         self,
         report: ReportSink,
-        model: nn.Module | None = None,
-        policy: Policy | None = None,
+        model: nn.Module,
+        policy: Policy,
         inputs: Callable[[], str | None] | None = None,
     ):
-        self._report, self._policy, self._inputs = report, policy or Policy(), inputs
-        self._last_good = last_good_of(model, self._policy.evidence()) if model is not None else None
+        self._report, self._policy, self._inputs = report, policy, inputs
+        self._last_good = last_good_of(model, policy.evidence())
         self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
@@ -109,7 +88,7 @@ class IncidentRecorder:
                 os.replace(self._report.directory / FILE, self._report.directory / PREVIOUS)
             put_back(self._report.directory / FOLDER)
         self._run, self._kinds = run, kinds_in_use(self._model)
-        if self._last_good is not None and run.adapters:
+        if run.adapters:
             self._last_good.begin()
 
     def updated(self, step: int) -> None:
@@ -119,8 +98,7 @@ class IncidentRecorder:
         self._random.append((step, random_state(self._kinds)))
         if self._inputs is not None:
             self._hashes.append((step, self._inputs()))
-        if self._last_good is not None:
-            self._last_good.updated(step, calm=self._incident is None)
+        self._last_good.updated(step, calm=self._incident is None)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._history.update(alerts)
@@ -131,10 +109,10 @@ class IncidentRecorder:
             return
         if self._incident is None:
             self._incident, self._known = serious[0], 0
-            if self._last_good is not None and record.step - 1 == self._at == self._healthy_at:
+            if record.step - 1 == self._at == self._healthy_at:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_good(self._at)
-            elif self._last_good is not None:
+            else:
                 evidence = max(self._policy.evidence(alert.rule) for alert in serious)
                 self._last_good.judged(record.step, False, evidence)
         if (len(serious) > self._known or self._adapter_is_new()) and time.monotonic() >= self._next_write:
@@ -144,14 +122,14 @@ class IncidentRecorder:
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._incident is not None or verdict == "failed":
             self._save(verdict, message)
-        elif self._last_good is not None:
+        else:
             self._last_good.end(verdict)
-        self._last_good = self._model = None
+        self._model = nn.Module()  # whoever holds this sink after the run does not hold its weights
+        self._last_good = last_good_of(self._model, self._policy.evidence())
 
     def _adapter_is_new(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
-        good = self._last_good
-        return good is not None and not self._adapter_reported and good.is_saved(self._report.directory / FOLDER)
+        return not self._adapter_reported and self._last_good.is_saved(self._report.directory / FOLDER)
 
     def _is_serious(self, alert: Alert) -> bool:
         return alert.severity >= Severity.ERROR or self._policy.counts(alert)
@@ -174,17 +152,15 @@ class IncidentRecorder:
         finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
         if norms is not None and finite:
             self._healthy_at = record.step
-        if self._last_good is not None:
-            self._last_good.judged(record.step, finite)
-            if record.step == self._at == self._healthy_at == 0:  # no training has been here that could have spoiled it
-                self._last_good.take_good(0)
+        self._last_good.judged(record.step, finite)
+        if record.step == self._at == self._healthy_at == 0:  # no training has been here that could have spoiled it
+            self._last_good.take_good(0)
 
     def _save(self, verdict: Verdict | None, message: str | None) -> None:
         began = time.monotonic()
         folder = self._report.directory
         try:
-            if self._last_good is not None:
-                self._last_good.save(folder / FOLDER, verdict)
+            self._last_good.save(folder / FOLDER, verdict)
         finally:  # the record is worth having without the adapter
             replace_file(folder / FILE, strict_json(self._serialised(folder, verdict, message)))
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
@@ -212,8 +188,7 @@ class IncidentRecorder:
         }
 
     def _good_adapter(self, folder: Path) -> dict[str, Any]:
-        if (good := self._last_good) is None:
-            return {"last_good": None, "last_good_unavailable": "it was not asked for"}
+        good = self._last_good
         self._adapter_reported = good.is_saved(folder / FOLDER)
         saved = {"folder": FOLDER, "step": good.step} if self._adapter_reported else None
         return {"last_good": saved, "last_good_unavailable": good.why_unavailable}
@@ -221,15 +196,17 @@ class IncidentRecorder:
 
 def _series(records: Sequence[StepRecord]) -> dict[str, Any]:
     """What the file has of each step."""
-    scalars = {name: [r.scalars.get(name) for r in records] for name in _names(r.scalars for r in records)}
-    metrics = {name: [_known(r, name) for r in records] for name in _names(r.metrics for r in records)}
+    readings = [record.metrics for record in records]
     return {
         "steps": [record.step for record in records],
         "loss": [record.loss for record in records],
         "lr": [record.lr for record in records],
         "zones": [record.zone for record in records],
-        "scalars": scalars,
-        "metrics": metrics,
+        "scalars": {name: [r.scalars.get(name) for r in records] for name in _names(r.scalars for r in records)},
+        "metrics": {
+            name: [known[name].known_values() if name in known else None for known in readings]
+            for name in _names(readings)
+        },
     }
 
 
@@ -251,12 +228,6 @@ def _base64(content: bytes) -> str:
     return base64.b64encode(content).decode("ascii")
 
 
-def _names(mappings: Any) -> list[str]:
+def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:
     """Every key, in the order of their first appearance."""
     return list(dict.fromkeys(name for mapping in mappings for name in mapping))
-
-
-def _known(record: StepRecord, name: str) -> list[float | None] | None:
-    if (reading := record.metrics.get(name)) is None:
-        return None
-    return [value if there else None for value, there in zip(reading.values.tolist(), reading.known.tolist())]

@@ -1,29 +1,7 @@
 """Writes what became of a run: `report.json`, always whole, and `alerts.jsonl`, one line an event.
 
-`report.json`, version 1, strict JSON. A number that was measured and is not finite is `"NaN"`, `"Infinity"` or
-`"-Infinity"`; null means unknown or not measured.
-
-| key | what |
-|---|---|
-| `version` | 1 |
-| `verdict` | `ok`; `unhealthy`: it had an ERROR; `unknown`: not judged; `failed`: `fail_on`; `interrupted` |
-| `message` | why it is not `ok`; null while it runs |
-| `run_id` | of this session, the same as in `alerts.jsonl` |
-| `session` | how many sessions have written to this folder, this one counted |
-| `started`, `updated` | UTC, ISO 8601; `updated` is when this file was written |
-| `step`, `max_steps` | optimizer steps done, and planned |
-| `overhead` | share of the training time that watching took |
-| `overhead_after_start` | the same after the first steps: `max_overhead` caps it but for every 16th; null before |
-| `start_seconds` | what watching took of the first steps, which are measured in full; null before they are over |
-| `full_every` | the interval of full measurements, in steps: more where it had to back off; null where there is none |
-| `loss` | `first`, `last`, `min`, each `{"step", "value"}` or null; `min` is over the finite ones |
-| `evaluation` | by name (`eval_loss` …): `last`, `min`, `max`, each `{"step", "value"}` or null |
-| `alerts` | `Alert.to_dict()` of every episode, in the order of opening; `closed_step` is null if it is still open |
-| `first` | which of `alerts` to read first, counted from 0: see `lora_watch.base.alerts.in_order`; null without any |
-| `recoveries` | each time that the run went back (LW910): the fields of `Recovered`, and `lost`, the steps it cost |
-| `adapters` | the fields of `AdapterInfo`, and by metric `last` (measured) and `max` (over the run, NaN ignored) |
-| `measured_at` | by metric, the step of its `last` |
-| `optimizer`, `peak_lr`, `rules`, `config`, `versions`, `notes` | of `RunInfo` |
+`report.json` is strict JSON; ``lora_watch.format.schema`` says what its fields mean. A number that was measured and is
+not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`; null means unknown or not measured.
 
 It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is so
 slow, or the adapters so many, that this would take more than 0.1 % of the time), at an evaluation, also one after the
@@ -44,18 +22,19 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import operator
 import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Verdict, first_to_show
-from lora_watch.base.records import BoolArray, FloatArray, Reading, Recovered, RunInfo, StepRecord
+from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format import REPORT_VERSION
 from lora_watch.format.files import Claim, claim, names_the_path, no_link, now, replace_file
@@ -65,6 +44,11 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
+_COSTS = ("overhead", "overhead_after_start", "start_seconds")
+"""What is said of the monitor's own time, by the names of ``StepRecord``."""
+
+Point = dict[str, Any]
+"""``{"step", "value"}``"""
 
 
 class ReportSink:
@@ -201,12 +185,10 @@ class _Session:
     started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"
     message: str | None = None
-    overhead: float | None = None
-    overhead_after_start: float | None = None
-    start_seconds: float | None = None
+    costs: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(_COSTS))
     full_every: int | None = None
-    loss: dict[str, dict[str, Any] | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
-    evaluation: dict[str, dict[str, dict[str, Any] | None]] = field(default_factory=dict)
+    loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
+    evaluation: dict[str, dict[str, Point | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
     history: AlertHistory = field(default_factory=AlertHistory)
     recoveries: list[Recovered] = field(default_factory=list)
@@ -214,42 +196,32 @@ class _Session:
     def take(self, record: StepRecord) -> None:
         self.step = record.step
         if record.overhead is not None:
-            self.overhead = record.overhead
-            self.overhead_after_start, self.start_seconds = record.overhead_after_start, record.start_seconds
+            self.costs = {name: getattr(record, name) for name in _COSTS}
         self.full_every = record.full_every
         if record.loss is not None:
-            self._take_loss(record.step, record.loss)
+            _take(self.loss, record.step, record.loss)
         for name, reading in record.metrics.items():
-            if name not in self.columns:
-                self.columns[name] = _Column.unknown(len(reading.values))
-            self.columns[name].take(record.step, reading)
-
-    def _take_loss(self, step: int, loss: float) -> None:
-        here = {"step": step, "value": loss}
-        self.loss["first"] = self.loss["first"] or here
-        self.loss["last"] = here
-        lowest = self.loss["min"]
-        if np.isfinite(loss) and (lowest is None or loss < lowest["value"]):
-            self.loss["min"] = here
+            before = self.columns.get(name)
+            self.columns[name] = _Column(
+                record.step, reading, reading if before is None else _highest(before.highest, reading)
+            )
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
-            here = {"step": step, "value": float(value)}
-            kept = self.evaluation.setdefault(name, dict.fromkeys(("last", "min", "max")))
-            kept["last"] = here
-            if np.isfinite(here["value"]):
-                kept["min"] = min(kept["min"] or here, here, key=_value)
-                kept["max"] = max(kept["max"] or here, here, key=_value)
+            _take(self.evaluation.setdefault(name, dict.fromkeys(("last", "min", "max"))), step, float(value))
 
     def change_run(self, run: RunInfo) -> None:
         place = {name: index for index, name in enumerate(self.run.names)}
-        places = [place.get(name) for name in run.names]
-        self.columns = {name: column.reordered(places) for name, column in self.columns.items()}
+        places = [place.get(name, -1) for name in run.names]
+        self.columns = {
+            name: _Column(column.step, _reordered(column.last, places), _reordered(column.highest, places))
+            for name, column in self.columns.items()
+        }
         self.run = run
 
     def report(self) -> dict[str, Any]:
-        last = {name: column.last_values() for name, column in self.columns.items()}
-        highest = {name: column.highest_values() for name, column in self.columns.items()}
+        last = {name: column.last.known_values() for name, column in self.columns.items()}
+        highest = {name: column.highest.known_values() for name, column in self.columns.items()}
         alerts = list(self.history)
         first = first_to_show(alerts)
         return {
@@ -262,9 +234,7 @@ class _Session:
             "updated": now(),
             "step": self.step,
             "max_steps": self.run.max_steps,
-            "overhead": self.overhead,
-            "overhead_after_start": self.overhead_after_start,
-            "start_seconds": self.start_seconds,
+            **self.costs,
             "full_every": self.full_every,
             "loss": self.loss,
             "evaluation": self.evaluation,
@@ -289,45 +259,30 @@ class _Session:
         }
 
 
-@dataclass
-class _Column:
-    """One metric of all adapters: the last measurement and the highest, and where there has been one at all."""
+class _Column(NamedTuple):
+    """One metric of all adapters."""
 
-    step: int | None
-    last: FloatArray
-    known: BoolArray
-    highest: FloatArray
-    ever_known: BoolArray
-
-    @classmethod
-    def unknown(cls, n: int) -> _Column:
-        return cls(None, np.full(n, np.nan), np.zeros(n, bool), np.full(n, np.nan), np.zeros(n, bool))
-
-    def take(self, step: int, reading: Reading) -> None:
-        self.step, self.last, self.known = step, reading.values, reading.known
-        self.highest = np.fmax(self.highest, reading.measured)
-        self.ever_known = self.ever_known | reading.known
-
-    def reordered(self, places: Sequence[int | None]) -> _Column:
-        """The column for other adapters, each of which was at ``places[i]`` or, None, nowhere."""
-        out = _Column.unknown(len(places))
-        out.step = self.step
-        for new, old in enumerate(places):
-            if old is not None:
-                out.last[new], out.known[new] = self.last[old], self.known[old]
-                out.highest[new], out.ever_known[new] = self.highest[old], self.ever_known[old]
-        return out
-
-    def last_values(self) -> list[float | None]:
-        return _or_none(self.last, self.known)
-
-    def highest_values(self) -> list[float | None]:
-        return _or_none(self.highest, self.ever_known)
+    step: int
+    """Of the last measurement."""
+    last: Reading
+    highest: Reading
 
 
-def _or_none(values: FloatArray, known: BoolArray) -> list[float | None]:
-    return [value if there else None for value, there in zip(values.tolist(), known.tolist())]
+def _highest(one: Reading, other: Reading) -> Reading:
+    return Reading(np.fmax(one.measured, other.measured), one.known | other.known)
 
 
-def _value(point: Mapping[str, Any]) -> float:
-    return point["value"]
+def _reordered(reading: Reading, places: Sequence[int]) -> Reading:
+    """``reading`` for other adapters, each of which was at ``places[i]`` or, -1, nowhere."""
+    return Reading(np.append(reading.values, np.nan)[places], np.append(reading.known, False)[places])
+
+
+def _take(kept: dict[str, Point | None], step: int, value: float) -> None:
+    """What ``kept`` has of ``first``, ``last``, ``min`` and ``max`` (of the finite ones) with one more value."""
+    here = {"step": step, "value": value}
+    kept["last"] = here
+    if "first" in kept:
+        kept["first"] = kept["first"] or here
+    for name, better in (("min", min), ("max", max)):
+        if name in kept and np.isfinite(value):
+            kept[name] = better(kept[name] or here, here, key=operator.itemgetter("value"))

@@ -19,7 +19,7 @@ from lora_watch.measurement.signals.labels import is_classifier
 from lora_watch.monitor.ranks import is_first as is_first_rank
 from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.standard import own_run
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 
 log = logging.getLogger("lora_watch")
 

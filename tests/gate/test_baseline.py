@@ -15,7 +15,8 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
 from lora_watch.runs.places import UnreadableError
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import LR, edit_json, train_into, write_run
 from tests.sinks.made_up import record_of, run_of
 

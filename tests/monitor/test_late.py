@@ -23,7 +23,7 @@ from lora_watch.base import deferred
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
 from lora_watch.base.records import Due, RunInfo
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.sinks import ReportSink
+from lora_watch.sinks.report import ReportSink
 from tests.monitor.test_monitor import built, loop
 from tests.norms.factors import Bare, pair
 from tests.support import DEVICE, build_trainer, lora, on_device, stdlib_blocks, tiny_model, train

@@ -17,7 +17,7 @@ from lora_watch import Alert, LoraWatchError, Monitor, StepRecord
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import RunInfo
 from lora_watch.measurement.norms import base
-from lora_watch.sinks import ReportSink
+from lora_watch.sinks.report import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model
 

@@ -16,7 +16,7 @@ from tensorboard.util import tensor_util
 from lora_watch.format import tags
 from lora_watch.gate import judge
 from lora_watch.runs.events import FILES, EventLog, scan
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, write_run
 from tests.sinks.made_up import alert_of, record_of, run_of
 

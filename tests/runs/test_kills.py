@@ -20,7 +20,8 @@ import os, signal, sys, time
 import torch
 import torch.utils.tensorboard
 from lora_watch import Monitor
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.support import lora, tiny_model
 
 torch.set_num_threads(1)

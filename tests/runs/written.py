@@ -13,7 +13,8 @@ import numpy as np
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

@@ -21,8 +21,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch import Monitor
 from lora_watch.format import tags
-from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.background import MOST_WAITING, Background
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
 
@@ -161,7 +161,7 @@ def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path
     code = """
 import sys
 from torch.utils.tensorboard import SummaryWriter
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
 writer = SummaryWriter(sys.argv[1])  # the Trainer's writes to disk every two minutes
 sink = TensorBoardSink(lambda: writer)

@@ -11,7 +11,7 @@ import pytest
 from tqdm import tqdm
 
 from lora_watch.base.alerts import LoraWatchError
-from lora_watch.sinks import ConsoleSink
+from lora_watch.sinks.console import ConsoleSink
 from tests.fuzz.test_readers import HOSTILE, inert
 from tests.sinks.made_up import alert_of, record_of, run_of
 

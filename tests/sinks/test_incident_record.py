@@ -16,8 +16,9 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.measurement.signals.batches import hash_batch
-from lora_watch.sinks import IncidentRecorder, ReportSink
-from lora_watch.sinks.incident import STEPS
+from lora_watch.rules.policy import Policy
+from lora_watch.sinks.incident import STEPS, IncidentRecorder
+from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -40,7 +41,7 @@ def test_the_steps_around_an_incident(
 ) -> None:
     monkeypatch.setattr("lora_watch.sinks.incident.LARGEST_SHARE_OF_TIME", math.inf)  # as if writing cost nothing
     report, run, alert = ReportSink(tmp_path), run_of(2), alert_of(opens)
-    recorder = IncidentRecorder(report)
+    recorder = IncidentRecorder(report, torch.nn.Linear(2, 2), Policy())
     for sink in (report, recorder):
         sink.start(run, 0)
     for step in range(1, ends + 1):

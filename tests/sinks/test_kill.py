@@ -19,7 +19,8 @@ WRITERS = """
 import os, signal, sys, time
 from pathlib import Path
 import torch.utils.tensorboard
-from lora_watch.sinks import ReportSink, TensorBoardSink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of, record_of, run_of
 
 def write(folder):

@@ -15,7 +15,8 @@ import pytest
 
 from lora_watch.base.alerts import Severity
 from lora_watch.format.files import LOCK
-from lora_watch.sinks import ReportSink, report
+from lora_watch.sinks import report
+from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 
 NAN, INF = math.nan, math.inf

@@ -22,8 +22,8 @@ from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.runs.events import EventLog
-from lora_watch.sinks import TensorBoardSink
 from lora_watch.sinks.numbers import group_effective_lr
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 

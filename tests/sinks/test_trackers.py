@@ -16,7 +16,7 @@ from transformers import TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, Severity, Sink
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.sinks import WebhookSink
+from lora_watch.sinks.webhook import WebhookSink
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss", "lora/alerts/error")

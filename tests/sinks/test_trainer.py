@@ -11,7 +11,7 @@ from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.format import tags
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model

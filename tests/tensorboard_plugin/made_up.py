@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.tuning.lr_finder.suggestion import suggestion
 from lora_watch.tuning.lr_finder.sweep import Sweep
 from tests.sinks.made_up import alert_of, readings

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lora_watch.sinks import TensorBoardSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
