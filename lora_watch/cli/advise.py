@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -84,7 +84,7 @@ def advise(
     named = [name.strip() for name in targets.split(",") if name.strip()]
     target_modules = "all-linear" if named == ["all-linear"] else named
     advised: Advice | Transfer
-    try:
+    with refusing(ValueError):
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
@@ -111,12 +111,8 @@ def advise(
                 target_modules=target_modules,
                 dtype=dtype,
             )
-    except ValueError as error:
-        raise misuse(str(error)) from None
     if json:
-        from lora_watch.base.strict_json import strict_json
-
-        typer.echo(strict_json(advised.to_dict()).decode())
+        print_json(advised.to_dict())
         return
     console = layers.console()
     if isinstance(advised, advice.Advice):

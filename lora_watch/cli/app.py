@@ -9,28 +9,8 @@ from typing import Annotated, Any
 import typer
 
 from lora_watch import __version__
-from lora_watch.cli.advise import EXAMPLES as ADVISE_EXAMPLES
-from lora_watch.cli.advise import advise
-from lora_watch.cli.check import EXAMPLES as CHECK_EXAMPLES
-from lora_watch.cli.check import check
-from lora_watch.cli.compare import EXAMPLES as COMPARE_EXAMPLES
-from lora_watch.cli.compare import compare
-from lora_watch.cli.demo import EXAMPLES, demo
-from lora_watch.cli.inspect import EXAMPLES as INSPECT_EXAMPLES
-from lora_watch.cli.inspect import inspect
-from lora_watch.cli.misuse import misuse
-from lora_watch.cli.plan import EXAMPLES as PLAN_EXAMPLES
-from lora_watch.cli.plan import plan
-from lora_watch.cli.preflight import EXAMPLES as PREFLIGHT_EXAMPLES
-from lora_watch.cli.preflight import preflight
-from lora_watch.cli.report import EXAMPLES as REPORT_EXAMPLES
-from lora_watch.cli.report import report
-from lora_watch.cli.rules import rules
-from lora_watch.cli.run import EXAMPLES as RUN_EXAMPLES
-from lora_watch.cli.run import SETTINGS as RUN_SETTINGS
-from lora_watch.cli.run import Handover, run, start
-from lora_watch.cli.show import EXAMPLES as SHOW_EXAMPLES
-from lora_watch.cli.show import show
+from lora_watch.cli import advise, check, compare, demo, inspect, plan, preflight, report, rules, run, show
+from lora_watch.cli.common import misuse
 
 app = typer.Typer(
     name="lora-watch",
@@ -97,17 +77,17 @@ def _add(command: Callable[..., None], examples: str = "", **settings: Any) -> N
     app.command(help="\n\n".join(paragraphs), epilog=f"\n{examples}", **settings)(command)
 
 
-_add(demo, EXAMPLES)
-_add(rules)
-_add(run, RUN_EXAMPLES, context_settings=RUN_SETTINGS)
-_add(check, CHECK_EXAMPLES)
-_add(report, REPORT_EXAMPLES)
-_add(show, SHOW_EXAMPLES)
-_add(advise, ADVISE_EXAMPLES)
-_add(preflight, PREFLIGHT_EXAMPLES)
-_add(plan, PLAN_EXAMPLES)
-_add(inspect, INSPECT_EXAMPLES)
-_add(compare, COMPARE_EXAMPLES)
+_add(demo.demo, demo.EXAMPLES)
+_add(rules.rules)
+_add(run.run, run.EXAMPLES, context_settings=run.SETTINGS)
+_add(check.check, check.EXAMPLES)
+_add(report.report, report.EXAMPLES)
+_add(show.show, show.EXAMPLES)
+_add(advise.advise, advise.EXAMPLES)
+_add(preflight.preflight, preflight.EXAMPLES)
+_add(plan.plan, plan.EXAMPLES)
+_add(inspect.inspect, inspect.EXAMPLES)
+_add(compare.compare, compare.EXAMPLES)
 
 
 def main() -> None:
@@ -116,11 +96,11 @@ def main() -> None:
     try:
         app()
         return
-    except Handover as handover:
+    except run.Handover as handover:
         script = handover
     except Exception as error:  # SystemExit, which click raises at every end, is none
         if debug:
             raise
         reason = f"{type(error).__name__}: {error}".strip(": ")
         sys.exit(misuse(f"{reason} (lora-watch --debug … shows the traceback)").exit_code)
-    start(script)
+    run.start(script)

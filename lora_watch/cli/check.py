@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import enum
-import io
 import os
-import sys
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import Runs, misuse, note, refusing, take_any_character, writing
 
 if TYPE_CHECKING:
     from lora_watch.gate import Judgement
@@ -51,15 +50,7 @@ class Format(str, enum.Enum):
 
 
 def check(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN…",
-            help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
-            "or a folder of runs.",
-            show_default=False,
-        ),
-    ],
+    runs: Runs,
     fail_on: Annotated[
         str | None,
         typer.Option(
@@ -94,9 +85,7 @@ def check(
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.gate import judge
-    from lora_watch.gate.baseline import load, may_be_replaced
     from lora_watch.rules.policy import policy as policy_of
-    from lora_watch.runs import UnreadableError
 
     try:
         policy = policy_of(fail_on, default=Severity.ERROR)
@@ -104,15 +93,7 @@ def check(
         raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")
-    if update_baseline and baseline is not None and not may_be_replaced(baseline):
-        raise misuse(f"{baseline} is there already and no baseline: it is not overwritten")
-    kept: Baseline | None = None
-    try:
-        if baseline is not None and (baseline.exists() or not update_baseline):
-            kept = load(baseline)
-    except UnreadableError as error:
-        if not update_baseline:
-            raise misuse(str(error)) from None
+    kept = None if baseline is None else _kept(baseline, update_baseline)
     judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
@@ -129,14 +110,25 @@ def check(
     raise typer.Exit(judgement.exit_code)
 
 
+def _kept(path: Path, updating: bool) -> Baseline | None:
+    """The baseline at ``path``; None where there is none, or none that can be read, and it is to be written."""
+    from lora_watch.gate.baseline import load, may_be_replaced
+    from lora_watch.runs import UnreadableError
+
+    if updating and not may_be_replaced(path):
+        raise misuse(f"{path} is there already and no baseline: it is not overwritten")
+    with suppress(UnreadableError) if updating else refusing(UnreadableError):
+        return load(path)
+    return None
+
+
 def _print(judgement: Judgement, format: Format) -> None:
     from lora_watch.gate.formats.as_json import as_json
     from lora_watch.gate.formats.github import github
     from lora_watch.gate.formats.markdown import markdown
     from lora_watch.gate.formats.text import text
 
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
+    take_any_character()
     writers = {Format.text: text, Format.json: as_json, Format.github: github, Format.markdown: markdown}
     for line in writers[format](judgement).splitlines():
         colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
@@ -149,11 +141,10 @@ def _draw(runs: list[Path], target: Path) -> None:
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
     try:
-        write_page(runs, target)
+        with writing(target):
+            write_page(runs, target)
     except UnreadableError as error:
-        typer.echo(f"lora-watch: {target} is not written: {error}", err=True)
-    except OSError as error:
-        raise misuse(f"{target} cannot be written: {error.strerror}") from None
+        note(f"{target} is not written: {error}")
 
 
 def _summarise(judgement: Judgement) -> None:
@@ -169,7 +160,7 @@ def _summarise(judgement: Judgement) -> None:
             with open(target, "ab") as file:
                 file.write(content)
         except OSError as error:
-            typer.echo(f"lora-watch: the job's summary could not be written: {error}", err=True)
+            note(f"the job's summary could not be written: {error}")
 
 
 def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
@@ -177,7 +168,7 @@ def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
     from lora_watch.gate.baseline import keep
 
     if judgement.exit_code != 0:
-        typer.echo(f"lora-watch: {path} is left as it is: this run is not fit to be compared with", err=True)
+        note(f"{path} is left as it is: this run is not fit to be compared with")
         return
     if len(judgement.runs) != 1:
         raise misuse(f"a baseline is one run, and there are {len(judgement.runs)}: name one of them")
@@ -185,12 +176,10 @@ def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
     if old is not None:
         new = replace(new, tolerances=old.tolerances)
     _write(path, new.to_json())
-    typer.echo(f"lora-watch: {path} written from {new.name}", err=True)
+    note(f"{path} written from {new.name}")
 
 
 def _write(path: Path, content: bytes) -> None:
-    try:
+    with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-    except OSError as error:
-        raise misuse(f"{path} cannot be written: {error.strerror}") from None

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import enum
-import io
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import Runs, misuse, refusing, take_any_character
 
 EXAMPLES = """Examples:
 
@@ -35,15 +32,7 @@ class Better(enum.Enum):
 
 
 def compare(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN…",
-            help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
-            "or a folder of runs.",
-            show_default=False,
-        ),
-    ],
+    runs: Runs,
     metric: Annotated[
         str | None,
         typer.Option(help="The metric to compare. Default: eval_loss, else train_loss, the training loss at the end."),
@@ -66,11 +55,8 @@ def compare(
 
     if not 0 < worth < 100:
         raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
-    try:
+    with refusing(ValueError):
         compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
-    except ValueError as error:
-        raise misuse(str(error)) from None
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ must not be an error
+    take_any_character()
     typer.echo(compared.to_json().decode() if json else text(compared), nl=not json)
     raise typer.Exit(compared.exit_code)

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import refusing
 from lora_watch.demo.models import MissingPackageError
 
 EXAMPLES = """Examples:
@@ -35,8 +35,5 @@ def demo(
     """
     from lora_watch.demo.show import demo as run_demo
 
-    try:
-        code = run_demo(quick, output_dir, Console(highlight=False))
-    except (MissingPackageError, FileExistsError, FileNotFoundError) as error:
-        raise misuse(str(error)) from None
-    raise typer.Exit(code)
+    with refusing(MissingPackageError, FileExistsError, FileNotFoundError):
+        raise typer.Exit(run_demo(quick, output_dir, Console(highlight=False)))

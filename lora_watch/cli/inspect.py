@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tuning.inspecting import Difference, Inspection
@@ -56,19 +56,15 @@ def inspect(
     from lora_watch.tuning.inspecting import compare_adapters, inspect_adapter
 
     try:
-        inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
-        difference = None
-        if against is not None:
-            difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
-    except ValueError as error:
-        raise misuse(str(error)) from None
+        with refusing(ValueError):
+            inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
+            difference = None
+            if against is not None:
+                difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
-        from lora_watch.base.strict_json import strict_json
-
-        content = inspection.to_dict() | {"against": None if difference is None else difference.to_dict()}
-        typer.echo(strict_json(content).decode())
+        print_json(inspection.to_dict() | {"against": None if difference is None else difference.to_dict()})
         return
     console = layers.console()
     _print(console, inspection, rows)

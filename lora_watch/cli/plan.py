@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import refusing, writing
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -62,7 +62,7 @@ def plan(
     """
     from lora_watch.search.plan import Plan, numbers
 
-    try:
+    with refusing(ValueError):
         made = Plan(
             learning_rate=lr,
             ranks=numbers(ranks, int, "--ranks"),
@@ -76,14 +76,10 @@ def plan(
         )
         if at_rank is not None and at_rank < 1:
             raise ValueError(f"--at-rank {at_rank}: a rank is 1 or more")
-    except ValueError as error:
-        raise misuse(str(error)) from None
     content = made.to_json(at_rank)
     if out is not None:
-        try:
+        with writing(out):
             out.write_text(content, encoding="utf-8")
-        except OSError as error:
-            raise misuse(f"{out} cannot be written: {error.strerror}") from None
     if json:
         typer.echo(content, nl=False)
         return

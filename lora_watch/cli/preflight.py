@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tuning.advice.choice import Preflight
@@ -92,7 +92,7 @@ def preflight(
     from lora_watch.tuning.advice.choice import preflight as judge
     from lora_watch.tuning.advice.config_files import read_settings
 
-    try:
+    with refusing(ValueError):
         given = read_settings(settings, allow_pickle)
         if model is None and given.model is not None:
             model, note = _named(given.model)
@@ -106,14 +106,9 @@ def preflight(
             max_steps=steps,
             mute=mute or (),
         )
-    except ValueError as error:
-        raise misuse(str(error)) from None
     limit = Severity.parse(fail_on.value)
     if format is Format.json:
-        from lora_watch.base.strict_json import strict_json
-
-        content = judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]}
-        typer.echo(strict_json(content).decode())
+        print_json(judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]})
     else:
         _print(judged, given.notes, limit.name.lower())
     raise typer.Exit(judged.exit_code(limit))

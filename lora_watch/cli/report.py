@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lora_watch.base.text import clean
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import Runs, note, refusing, writing
 
 EXAMPLES = """Examples:
 
@@ -20,14 +20,7 @@ EXAMPLES = """Examples:
 
 
 def report(
-    runs: Annotated[
-        list[Path],
-        typer.Argument(
-            metavar="RUN…",
-            help="The Trainer's output_dir, its lora_watch folder, a TensorBoard folder, or a folder of runs.",
-            show_default=False,
-        ),
-    ],
+    runs: Runs,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="The file to write.", metavar="FILE", dir_okay=False)
     ] = Path("report.html"),
@@ -39,20 +32,10 @@ def report(
 
     Exits with 0, or with 2 when there is nothing to draw; a run that cannot be read is named and left out.
     """
-    written = write_report(runs, output)
-    typer.echo(f"lora-watch: {clean(output)} written ({written / 1e6:.2f} MB)", err=True)
-
-
-def write_report(runs: list[Path], output: Path) -> int:
-    """Write the page and name what was left out. Returns its bytes; raises typer.Exit with 2 where there is none."""
     from lora_watch.runs import UnreadableError
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
-    try:
+    with refusing(UnreadableError), writing(output):
         for line in write_page(runs, output):
-            typer.echo(f"lora-watch: left out: {line}", err=True)
-        return output.stat().st_size
-    except UnreadableError as error:
-        raise misuse(str(error)) from None
-    except OSError as error:
-        raise misuse(f"{output} cannot be written: {error.strerror}") from None
+            note(f"left out: {line}")
+        note(f"{clean(output)} written ({output.stat().st_size / 1e6:.2f} MB)")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.console import Console
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import misuse
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from lora_watch.base.text import count
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import misuse, note
 
 EXAMPLES = """Examples:
 
@@ -180,21 +180,19 @@ def start(todo: Handover) -> None:
             raise
     attached.close(None)
     if (caught := attached.first_failure()) is not None:
-        print("lora-watch: the script has ended without an error, after this has ended its training:", file=sys.stderr)
+        note("the script has ended without an error, after this has ended its training:")
         sys.excepthook = _the_alert_alone
         raise caught
     if not _monitor("started"):
-        print(
-            "lora-watch: nothing was monitored: in this process the script has trained nothing, neither with a Trainer "
-            "nor with a Monitor of its own",
-            file=sys.stderr,
+        note(
+            "nothing was monitored: in this process the script has trained nothing, neither with a Trainer nor with a "
+            "Monitor of its own"
         )
         if not todo.allow_unmonitored:
-            print("            --allow-unmonitored makes that a success", file=sys.stderr)
+            typer.echo("            --allow-unmonitored makes that a success", err=True)
             sys.exit(2)
     elif (unjudged := _monitor("unjudged")) and not todo.allow_unmonitored:
-        message = f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report"
-        print(f"lora-watch: {message}", file=sys.stderr)
+        note(f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report")
         sys.exit(2)
 
 

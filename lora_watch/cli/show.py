@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lora_watch.cli.misuse import misuse
+from lora_watch.cli.common import refusing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -51,10 +51,8 @@ def show(
 
     console = Console(highlight=False)
     if not follow:
-        try:
+        with refusing(UnreadableError):
             console.print(screen(latest_run(run), console))
-        except UnreadableError as error:
-            raise misuse(str(error)) from None
         return
 
     def now() -> tuple[RenderableType, bool]:

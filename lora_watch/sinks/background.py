@@ -18,7 +18,7 @@ PAUSE = 1.0
 class _Shared(NamedTuple):
     """What the thread knows; not the object that it works for, which ends it."""
 
-    jobs: SimpleQueue[Callable[[], None] | None]
+    jobs: SimpleQueue[Callable[[], object] | None]
     errors: list[Exception]
     hurry: threading.Event
     """Somebody waits for the jobs."""
@@ -40,7 +40,7 @@ class Background:
         self._thread.start()
         weakref.finalize(self, _end, self._shared).atexit = False
 
-    def do(self, job: Callable[[], None]) -> None:
+    def do(self, job: Callable[[], object]) -> None:
         """Returns at once, unless ``MOST_WAITING`` jobs wait already."""
         if self._shared.jobs.qsize() >= MOST_WAITING:
             self.settle()

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lora_watch.base.alerts import Alert, Severity, Verdict, in_order
+from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.figures import Picture, empty_figure
 from lora_watch.base.names import layer_index
-from lora_watch.base.records import FloatArray, RunInfo, StepRecord
+from lora_watch.base.records import FloatArray, StepRecord
+from lora_watch.sinks import Sink
 from lora_watch.sinks.heatmap import Heatmap
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class _Point(NamedTuple):
     size: float
 
 
-class Curves:
+class Curves(Sink):
     """A sink that keeps what it draws."""
 
     def __init__(self) -> None:
@@ -47,17 +48,11 @@ class Curves:
         """Steps that a point stands for."""
         self._maps = {metric: Heatmap(metric) for metric in _METRICS}
 
-    def start(self, run: RunInfo, step: int) -> None:
-        pass
-
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         if record.step:
             self._add(_point(record))
         for kept in self._maps.values():
             kept.take(record)
-
-    def finish(self, verdict: Verdict, message: str | None) -> None:
-        pass
 
     def _add(self, point: _Point) -> None:
         points = self._points

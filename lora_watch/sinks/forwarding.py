@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.base.text import clean
+from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
 
-class ForwardingSink:
+class ForwardingSink(Sink):
     """Hands on every alert of WARNING or worse, once, as it opens. What is INFO stays in the report.
 
     Args:
@@ -22,16 +23,10 @@ class ForwardingSink:
         self._report = report
         self._history = AlertHistory()
 
-    def start(self, run: RunInfo, step: int) -> None:
-        pass
-
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for event, alert in self._history.update(alerts):
             if event == "opened" and alert.severity >= Severity.WARNING:
                 self.forward(alert, title_of(alert), self._text(alert))
-
-    def finish(self, verdict: str, message: str | None) -> None:
-        pass
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
         """Tell the other program, without waiting for a network."""

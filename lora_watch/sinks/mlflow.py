@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,7 @@ class MlflowSink(ForwardingSink):
             return
         if self._background is None:
             self._background = Background("lora_watch mlflow")
-        client, run_id = mlflow.MlflowClient(), run.info.run_id
-
-        def job() -> None:
-            act(client, run_id)
-
-        self._background.do(job)
+        self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
 
     def _settle(self) -> None:
         if self._background is not None:
@@ -57,8 +53,8 @@ class MlflowSink(ForwardingSink):
             self._background.check()
 
 
-def _tag(client: object, run_id: str, title: str, text: str) -> None:
-    tags = client.get_run(run_id).data.tags  # type: ignore[attr-defined]
+def _tag(client: Any, run_id: str, title: str, text: str) -> None:
+    tags = client.get_run(run_id).data.tags
     for key, addition, between in ((TAG, title, ", "), (NOTE, f"**{title}**  \n{text}", "\n\n")):
         before = tags.get(key)
-        client.set_tag(run_id, key, f"{before}{between}{addition}" if before else addition)  # type: ignore[attr-defined]
+        client.set_tag(run_id, key, f"{before}{between}{addition}" if before else addition)

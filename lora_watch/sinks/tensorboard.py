@@ -1,16 +1,9 @@
 """Writes a run into a TensorBoard event file: all numbers of a step in one event.
 
+``format.tags`` explains the tags below `lora_watch/`. The others are for viewers without the tab:
+
 | tag | what |
 |---|---|
-| `lora_watch/schema` | JSON of `schema()`: the adapters in the order of every vector, rules, configuration |
-| `lora_watch/m/<metric>` | float32 `[n_adapters]` for each metric that was measured at the step |
-| `lora_watch/spectrum` | float32 `[n_adapters, r]`: every σ of ΔW, about 100 times a run and at alerts |
-| `lora_watch/s/<name>` | float32 `[1]`: `loss`, `lr_fraction`, `overhead`, the record's other scalars |
-| `lora_watch/s/zone` | float32 `[1]`: what the run is called at the step, a place in the schema's list `zones` |
-| `lora_watch/s/size` | float32 `[1]`: `StepRecord.size`, depth-scaled, as the rules compare it; where it was measured |
-| `lora_watch/s/lr`, `…/effective_lr` | float32 `[n_groups]`; effective: lr times the largest scale in the group |
-| `lora_watch/alerts` | JSON list of the alerts that opened, changed or closed, at most one event a step |
-| `lora_watch/verdict` | JSON `{"verdict", "message"}`: `running`, then as in `report.json` |
 | `lora/{output_ratio,delta_norm}/{max,median}` | plain scalars over the adapters that have a number |
 | `lora/scale`, `lora/effective_lr` | plain scalar: the largest of any adapter |
 | `lora/nonfinite_adapters` | how many adapters have a measured NaN or Inf |

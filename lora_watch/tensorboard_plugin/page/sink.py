@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from lora_watch.base.alerts import Alert
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Verdict
+from lora_watch.base.records import RunInfo
+from lora_watch.sinks import Sink
 
 NAME = "report.html"
 
 
-class PageSink:
+class PageSink(Sink):
     """The run as one page next to its report, drawn from its report and its events, which are complete by then.
 
     Args:
@@ -33,10 +34,7 @@ class PageSink:
     def start(self, run: RunInfo, step: int) -> None:
         self.written = None
 
-    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        pass
-
-    def finish(self, verdict: str, message: str | None) -> None:
+    def finish(self, verdict: Verdict, message: str | None) -> None:
         from lora_watch.runs import RunFiles
         from lora_watch.runs.events import FILES
         from lora_watch.tensorboard_plugin.page.writing import write_places

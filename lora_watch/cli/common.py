@@ -1,0 +1,66 @@
+"""What several commands share: their argument RUN…, and how they speak and fail."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from lora_watch.base.text import clean
+
+Runs = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="RUN…",
+        help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
+        "or a folder of runs.",
+        show_default=False,
+    ),
+]
+
+
+def note(message: str) -> None:
+    """One line on standard error."""
+    typer.echo(f"lora-watch: {message}", err=True)
+
+
+def misuse(message: str) -> typer.Exit:
+    """Say on standard error what is wrong with the call; the exit with code 2 to raise."""
+    note(clean(message))
+    return typer.Exit(2)
+
+
+@contextmanager
+def refusing(*kinds: type[Exception]) -> Iterator[None]:
+    """An error of these kinds inside is a misuse."""
+    try:
+        yield
+    except kinds as error:
+        raise misuse(str(error)) from None
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """An OSError inside is a misuse: ``path`` cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise misuse(f"{path} cannot be written: {error.strerror}") from None
+
+
+def print_json(content: Any) -> None:
+    """Strict JSON in one line on standard output."""
+    from lora_watch.base.strict_json import strict_json
+
+    typer.echo(strict_json(content).decode())
+
+
+def take_any_character() -> None:
+    """A terminal that has no ‖ gets its escape, not an error."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
