@@ -8,9 +8,11 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
+
+T = TypeVar("T")
 
 MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What is raised where data does not hold what its reader expects."""
@@ -72,6 +74,11 @@ def whole(value: Any) -> int:
     if not 0 <= number < 2**63:
         raise ValueError("a number of steps is from 0 to 2**63 - 1")
     return number
+
+
+def or_none(kind: Callable[[Any], T], value: Any) -> T | None:
+    """``kind(value)``; None, which stands for unknown, stays None."""
+    return None if value is None else kind(value)
 
 
 def load_yaml(path: str | os.PathLike[str]) -> Any:

@@ -1,21 +1,8 @@
 """A run kept to compare later ones with: made from a run, stored as JSON, and compared.
 
-| id | name | when |
-|---|---|---|
-| LW811 | loss-regressed | the mean loss of the last tenth of the steps is higher by more than ``loss``, 10 % |
-| LW812 | norms-shifted | the median layer's ‖ΔW‖ ÷ the baseline's is off 1 by more than ``typical_norm``, 15 % |
-| LW813 | layer-moved | one layer's is off that median by more than ``layer_norm``, a factor of 2 |
-| LW814 | scale-changed | an adapter's live scale or rank is another |
-| LW815 | adapters-changed | adapters have come or gone, or the number of trainable parameters is another |
-| LW816 | length-changed | it has taken more or fewer steps: final losses cannot be compared then |
-
-Norms are compared at every step that was kept. All are errors, but a loss that is lower by as much, which is
-information: time for a new baseline. A run that has not come to its end is not asked for its loss or its length.
-
-The tolerances were measured: tiny Llama, 28 adapters, r 8, 60 steps, two learning rates. With another seed the mean
-loss moved by at most 5 %, the median by at most 6 % at any step, and no layer by more than a factor of 1.41 from the
-others; the learning rate times 1.25 moved the median by 25 %, α times 2 by 100 %. The same seed on the same machine
-gives the same numbers. They stand in the stored file, where another project may write its own.
+``rules/guide.yaml`` explains the findings, LW811 to LW816, and ``rules/evidence.yaml`` the tolerances. The stored file
+has them, too, where another project may write its own. Norms are compared at every step that was kept. A run that has
+not come to its end is not asked for its loss or its length.
 """
 
 from __future__ import annotations
@@ -23,19 +10,18 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean, count, short
-from lora_watch.base.untrusted import MISFITS, load_json, read_bytes, whole
+from lora_watch.base.untrusted import MISFITS, load_json, or_none, read_bytes, whole
+from lora_watch.gate.finding import finding
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
-
-T = TypeVar("T")
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -152,12 +138,12 @@ def load(path: Path) -> Baseline:
         return Baseline(
             name=clean(content["name"]),
             step=whole(content["step"]),
-            loss=_or_none(float, content["loss"]),
-            trainable_parameters=_or_none(whole, content["trainable_parameters"]),
+            loss=or_none(float, content["loss"]),
+            trainable_parameters=or_none(whole, content["trainable_parameters"]),
             adapters={
                 clean(name): BaselineAdapter(
-                    _or_none(whole, a["r"]),
-                    _or_none(float, a["scale"]),
+                    or_none(whole, a["r"]),
+                    or_none(float, a["scale"]),
                     {s: _not_negative(norm) for s, norm in zip(steps, a["delta_norm"]) if norm is not None},
                 )
                 for name, a in content["adapters"].items()
@@ -201,9 +187,9 @@ def _adapters(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if trained is not None and trained_before is not None and trained != trained_before:
         parts.append(f"{trained:,} trainable parameters instead of {trained_before:,}")
     if parts:
-        yield _differing(
+        yield finding(
             "LW815",
-            now,
+            now.step,
             f"The trained parameters have changed since the baseline: {', '.join(parts)}.",
             adapters=[(name, 0.0) for name in gone] + [(name, 1.0) for name in new],
             metric="present",
@@ -222,9 +208,9 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
             changed.append((name, a, b))
     if changed:
         name, a, b = changed[0]
-        yield _differing(
+        yield finding(
             "LW814",
-            now,
+            now.step,
             f"The scale or the rank of {count(len(changed), 'adapter')} is not the baseline's: {name} has "
             f"r {a.r}, scale {short(a.scale)} instead of r {b.r}, scale {short(b.scale)}.",
             adapters=[(name, math.nan if a.scale is None else a.scale) for name, a, _ in changed],
@@ -236,17 +222,17 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
 def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if now.step != before.step:
         message = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}: their ends are no match."
-        yield _differing("LW816", now, message)
+        yield finding("LW816", now.step, message)
         return
     if now.loss is None or before.loss is None:
         return
     change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
     numbers = f"{short(now.loss)} instead of {short(before.loss)}, {_percent(change)}"
     if not change <= before.tolerances["loss"]:  # a NaN is not
-        yield _differing("LW811", now, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
+        yield finding("LW811", now.step, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
     elif change < -before.tolerances["loss"]:
         message = f"The final loss is lower than the baseline's: {numbers}. Time for --update-baseline."
-        yield _differing("LW811", now, message, severity=Severity.INFO, metric="loss", name="loss-improved")
+        yield finding("LW811", now.step, message, severity=Severity.INFO, metric="loss", name="loss-improved")
 
 
 def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -> Iterator[Alert]:
@@ -277,13 +263,12 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     if off:
         last = max(typical)
         later = f" and {_times(typical[last])} at step {last}" if last > off[0] else ""
-        yield _differing(
+        yield finding(
             "LW812",
-            now,
+            off[0],
             f"The adapters' norms ‖ΔW‖ have shifted as a whole: the median layer has {_times(typical[off[0]])} the "
             f"baseline's at step {off[0]}{later} "
             f"(tolerance: {before.tolerances['typical_norm']:.0%} either way).",
-            step=off[0],
             metric="delta_norm",
             threshold=before.tolerances["typical_norm"],
             causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
@@ -296,15 +281,14 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     if differing:
         differing.sort(key=lambda found: (found[0], -abs(found[2])))
         step, name, shift = differing[0]
-        yield _differing(
+        yield finding(
             "LW813",
-            now,
+            step,
             f"{count(len(differing), 'layer')} moved away from the rest since the baseline, first {name} "
             f"at step {step}. "
             f"Its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
             f"(tolerance: a factor of {before.tolerances['layer_norm']:g}).",
             adapters=[(name, _exp(shift)) for _, name, shift in differing],
-            step=step,
             metric="delta_norm",
             threshold=before.tolerances["layer_norm"],
             causes=["these layers have another learning rate, rank, initialisation or data than before"],
@@ -312,9 +296,9 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     reached = max((step for step in steps if step <= now.step), default=0) if ended else 0
     if (not typical or 2 * max(typical) < reached) and before.adapters and now.adapters:
         until = f"beyond step {max(typical)} of {reached}" if typical else "at any step"
-        yield _differing(
+        yield finding(
             "LW812",
-            now,
+            now.step,
             f"The adapters' norms cannot be compared with the baseline's {until}: they were measured at other steps.",
             causes=[
                 "one of them has no event files next to its report",
@@ -337,19 +321,6 @@ def _log_ratio(now: float, before: float) -> float | None:
     return -math.inf if now == 0 or not math.isfinite(before) else math.log(now / before)
 
 
-def _differing(
-    rule: str,
-    now: Baseline,
-    message: str,
-    *,
-    step: int | None = None,
-    severity: Severity = Severity.ERROR,
-    name: str | None = None,
-    **fields: Any,
-) -> Alert:
-    return Alert(rule, name or RULES[rule], severity, now.step if step is None else step, message, **fields)
-
-
 def _exp(shift: float) -> float:
     return math.inf if shift > 700 else math.exp(shift)
 
@@ -365,10 +336,6 @@ def _percent(change: float) -> str:
 def _rounded(value: float | None) -> float | str | None:
     """Six digits are more than any tolerance needs, and make the file small."""
     return None if value is None else strict(float(f"{value:.6g}"))
-
-
-def _or_none(kind: Callable[[Any], T], value: Any) -> T | None:
-    return None if value is None else kind(value)
 
 
 def _not_negative(value: Any) -> float:

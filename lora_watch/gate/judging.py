@@ -1,13 +1,6 @@
 """Says what is wrong with finished runs: their alerts, how they ended, and what moved since the baseline.
 
-Findings are alerts. Those of the run keep the ids of its rules; the gate's own have ids of their own:
-
-| id | name | severity | when |
-|---|---|---|---|
-| LW801 | broke-off, still-going | error | there is no verdict: killed, out of memory, an exception; or not yet |
-| LW802 | stopped-early | warning | training ended by itself before its planned steps |
-| LW803 | ended-by-policy, ended-unhealthy | error | ``fail_on`` ended it, or an ERROR was open, that no list has |
-| LW811–LW816 | | error | it differs from the baseline: see ``lora_watch.gate.baseline`` |
+Findings are alerts: those of the run, and the gate's own, LW801 to LW816, which ``rules/guide.yaml`` explains.
 """
 
 from __future__ import annotations
@@ -21,6 +14,7 @@ from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.files import WAITING
 from lora_watch.gate.baseline import Baseline, compare
+from lora_watch.gate.finding import finding
 from lora_watch.gate.story import tell
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, read_runs
@@ -109,31 +103,25 @@ def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
     planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
     if run.verdict == "interrupted" and run.message is not None:
-        return [_finding("LW801", Severity.ERROR, run, f"Training broke off at {planned}: {run.message}")]
+        return [finding("LW801", run.step, f"Training broke off at {planned}: {run.message}")]
     if run.going:
         message = f"The run has no verdict yet and its process is alive, at {planned}: check it when it is done."
-        alert = _finding("LW801", Severity.ERROR, run, message)
-        alert.name = "still-going"
-        return [alert]
+        return [finding("LW801", run.step, message, name="still-going")]
     if run.verdict == "interrupted":
         written = f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
-        alert = _finding("LW801", Severity.ERROR, run, f"The run has no verdict, its last sign is {planned}.{written}")
-        alert.causes = [
+        causes = [
             "the process was killed: out of memory, a time limit, a cancelled job",
             "training raised an exception of its own: see its log",
             "it is still going, on another machine: check it when it is done",
         ]
-        return [alert]
+        message = f"The run has no verdict, its last sign is {planned}.{written}"
+        return [finding("LW801", run.step, message, causes=causes)]
     if run.verdict in ("failed", "unhealthy") and not any(a.severity >= Severity.ERROR for a in run.alerts):
         said = f": {run.message}" if run.message else ""
-        why = "was ended by its own fail_on" if run.verdict == "failed" else "has ended with an ERROR"
-        alert = _finding("LW803", Severity.ERROR, run, f"The run {why} at {planned}{said}")
-        alert.name = alert.name if run.verdict == "failed" else "ended-unhealthy"
-        return [alert]
+        if run.verdict == "failed":
+            return [finding("LW803", run.step, f"The run was ended by its own fail_on at {planned}{said}")]
+        message = f"The run has ended with an ERROR at {planned}{said}"
+        return [finding("LW803", run.step, message, name="ended-unhealthy")]
     if run.verdict in ("ok", "unhealthy", "unknown") and run.max_steps is not None and run.step < run.max_steps:
-        return [_finding("LW802", Severity.WARNING, run, f"Training ended by itself at {planned}.")]
+        return [finding("LW802", run.step, f"Training ended by itself at {planned}.", Severity.WARNING)]
     return []
-
-
-def _finding(rule: str, severity: Severity, run: FinishedRun, message: str) -> Alert:
-    return Alert(rule, GATE_RULES[rule], severity, run.step, message)

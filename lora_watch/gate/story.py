@@ -8,7 +8,7 @@ leaves something out is better than none.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lora_watch.base.alerts import Alert, Severity
@@ -39,7 +39,7 @@ class Event(NamedTuple):
     """The adapter, or ``the run`` for the loss."""
     value: float
     before: float
-    """The largest value recorded before it; NaN if there is none."""
+    """The largest value recorded before it; 0 if there is none."""
 
 
 def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
@@ -52,7 +52,8 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     if not steps:
         return []
     lines = [f"The incident record holds {count(len(steps), 'step')}, {steps[0]} to {steps[-1]}."]
-    broken, jumps = _by_adapter(_not_finite(curves)), _by_adapter(_jumps(curves))
+    broken = _by_adapter(_first(curves, lambda place, value, highest: not math.isfinite(value)))
+    jumps = _by_adapter(_first(curves, _has_jumped))
     if jumps and not (broken and broken[0].step <= jumps[0].step):
         lines.append(
             _said("What moved first", jumps, lambda e: f"rose to {e.value / e.before:.3g} × its highest before")
@@ -108,34 +109,25 @@ def _curves(incident: Any) -> Curves:
     return curves
 
 
-def _not_finite(curves: Curves) -> Iterator[Event]:
-    for (metric, where), curve in curves.items():
-        for step, value in curve:
-            if not math.isfinite(value):
-                yield Event(step, metric, where, value, math.nan)
-                break
-
-
-def _jumps(curves: Curves) -> Iterator[Event]:
+def _first(curves: Curves, is_new: Callable[[int, float, float], bool]) -> Iterator[Event]:
+    """Of each curve the first value of which ``is_new(place, value, highest before)`` holds."""
     for (metric, where), curve in curves.items():
         highest = 0.0
         for place, (step, value) in enumerate(curve):
-            if not math.isfinite(value):
-                break
-            if place >= _BEFORE and value >= JUMP * highest > 0:
+            if is_new(place, value, highest):
                 yield Event(step, metric, where, value, highest)
                 break
-            highest = max(highest, value)
+            highest = max(highest, value if math.isfinite(value) else math.inf)
+
+
+def _has_jumped(place: int, value: float, highest: float) -> bool:
+    return place >= _BEFORE and math.isfinite(value) and value >= JUMP * highest > 0
 
 
 def _crossings(curves: Curves, alert: Alert) -> Iterator[Event]:
-    if alert.metric is None or alert.threshold is None:
-        return
-    for (metric, where), curve in curves.items():
-        for step, value in curve if metric == alert.metric else ():
-            if value > alert.threshold:
-                yield Event(step, metric, where, value, math.nan)
-                break
+    threshold = math.inf if alert.threshold is None else alert.threshold
+    its_own = {key: curve for key, curve in curves.items() if key[0] == alert.metric}
+    return _first(its_own, lambda place, value, highest: value > threshold)
 
 
 def _by_adapter(events: Iterator[Event]) -> list[Event]:

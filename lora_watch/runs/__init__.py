@@ -2,7 +2,7 @@
 
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
-from lora_watch.runs.run import AdapterState, FinishedRun, from_header, last_tenth, read_run, read_runs
+from lora_watch.runs.run import AdapterState, FinishedRun, from_header, last_tenth, read_run, read_runs, spread
 
 __all__ = [
     "AdapterState",
@@ -15,4 +15,5 @@ __all__ = [
     "last_tenth",
     "read_run",
     "read_runs",
+    "spread",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import clean
-from lora_watch.base.untrusted import MISFITS, load_json, parse_json, read_bytes, whole
+from lora_watch.base.untrusted import MISFITS, load_json, or_none, parse_json, read_bytes, whole
 from lora_watch.format import REPORT_VERSION, tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, WAITING, is_claimed
@@ -87,10 +87,13 @@ class FinishedRun:
 
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
-        """``(step, loss)`` at about ``POINTS`` evenly spaced steps; empty without event files."""
+        """``(step, loss)`` at up to ``POINTS`` steps; empty without event files."""
+        return self.curve("loss", POINTS)
+
+    def curve(self, name: str, points: int) -> list[tuple[int, float]]:
+        """``(step, value)`` of a small vector such as ``loss`` at up to ``points`` evenly spaced steps."""
         steps = [step for step in self.log.steps if step > 0]
-        stride = max(1, len(steps) // POINTS)
-        return sorted(self.log.series("loss", steps[stride - 1 :: stride]).items())
+        return sorted(self.log.series(name, spread(steps, points)).items())
 
     @cached_property
     def final_loss(self) -> float | None:
@@ -110,6 +113,13 @@ class FinishedRun:
             if values:
                 return metric, *max(values, key=lambda item: (math.isnan(item[1]), item[1]))
         return None
+
+
+def spread(items: Sequence[T], most: int) -> Sequence[T]:
+    """At most ``most`` of them, evenly, the last one among them."""
+    if len(items) <= most:
+        return items
+    return [items[round((i + 1) * len(items) / most) - 1] for i in range(most)]
 
 
 def last_tenth(steps: Sequence[T]) -> Sequence[T]:
@@ -180,10 +190,10 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         verdict=report["verdict"],
         message=_first_line(report.get("message")),
         step=whole(report["step"]),
-        updated=_or_none(clean, report.get("updated")),
+        updated=or_none(clean, report.get("updated")),
         alerts=_with_the_last_words([Alert.from_dict(a) for a in report["alerts"]], path, report.get("run_id")),
-        run_id=_or_none(clean, report.get("run_id")),
-        started=_or_none(clean, report.get("started")),
+        run_id=or_none(clean, report.get("run_id")),
+        started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
         evaluation={
             clean(metric): float(found["last"]["value"])
@@ -206,10 +216,10 @@ def from_header(
     for content in header["adapters"]:
         own = values.get(clean(content["name"]), ({},))
         adapters[clean(content["name"])] = AdapterState(
-            _or_none(whole, content.get("r")),
-            _or_none(whole, content.get("trainable")),
-            _or_none(float, content.get("alpha")),
-            _or_none(float, content.get("scale")),
+            or_none(whole, content.get("r")),
+            or_none(whole, content.get("trainable")),
+            or_none(float, content.get("alpha")),
+            or_none(float, content.get("scale")),
             *own,
         )
     config = header.get("config") or {}
@@ -219,8 +229,8 @@ def from_header(
     return FinishedRun(
         name=name,
         adapters=adapters,
-        max_steps=_or_none(whole, header.get("max_steps")),
-        trainable_parameters=_or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
+        max_steps=or_none(whole, header.get("max_steps")),
+        trainable_parameters=or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in header.get("rules") or ()},
         notes=[clean(note) for note in header.get("notes") or ()],
         config=clean_data(config),
@@ -324,10 +334,6 @@ def _load(path: Path) -> Any:
 
 def _first_line(message: Any) -> str | None:
     return None if message is None else clean(str(message).partition("\n")[0])
-
-
-def _or_none(kind: Callable[[Any], T], value: Any) -> T | None:
-    return None if value is None else kind(value)
 
 
 def _numbers(by_metric: Mapping[str, Any]) -> dict[str, float]:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lora_watch.base.names import layer_index
-from lora_watch.runs import FinishedRun
+from lora_watch.runs import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
 """What the heatmap shows: the first of these that the run has measured."""
@@ -28,12 +27,6 @@ class Heatmap:
     """The steps at which the first and the last column were measured."""
 
 
-def series(run: FinishedRun, name: str, columns: int) -> list[float]:
-    """A small vector such as ``loss`` at about ``columns`` evenly spaced steps."""
-    steps = [step for step in run.log.steps if step > 0]
-    return [value for _, value in sorted(run.log.series(name, spread(steps, columns)).items())]
-
-
 def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
     """None for a run of which no adapter was measured."""
     steps = [step for step in run.log.steps if step > 0]
@@ -49,13 +42,6 @@ def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
     groups = _groups(list(run.adapters), most_rows)
     rows = [(name, [_largest(found[step], members) for step in chosen]) for name, members in groups]
     return Heatmap(metric, rows, chosen[0], chosen[-1])
-
-
-def spread(items: Sequence[int], most: int) -> list[int]:
-    """At most ``most`` of them, evenly, the last one among them."""
-    if len(items) <= most:
-        return list(items)
-    return [items[round((i + 1) * len(items) / most) - 1] for i in range(most)]
 
 
 def _times(measured: list[int], columns: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timezone
 from pathlib import Path
 
-from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
+from lora_watch.runs import FinishedRun, UnreadableError, read_runs
 
 SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
@@ -13,14 +13,10 @@ SILENT = 900.0
 
 def latest_run(path: Path) -> FinishedRun:
     """The run at ``path`` that was written to last. Raises UnreadableError."""
-    runs, reason = [], None
-    for place in find_runs(path):
-        try:
-            runs.append(read_run(place))
-        except UnreadableError as error:
-            reason = error
+    unreadable: list[str] = []
+    runs = [run for _, run in read_runs([path], unreadable)]
     if not runs:
-        raise reason or UnreadableError(f"{path}: there is no run")
+        raise UnreadableError("\n".join(unreadable))
     return max(runs, key=lambda run: run.updated or "")
 
 

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean, count, short, sparkline
-from lora_watch.cli.terminal.curves import Heatmap, heatmap, level, scale, series
+from lora_watch.cli.terminal.curves import Heatmap, heatmap, level, scale
 from lora_watch.gate.formats.text import ending
 from lora_watch.runs import FinishedRun
 
@@ -52,21 +52,17 @@ def _head(run: FinishedRun) -> Text:
     worst = max((alert.severity for alert in run.alerts if alert.closed_step is None), default=None)
     said = ending(run) + ("" if run.message is None or worst is not None else f": {run.message}")
     colour = "green" if run.verdict == "ok" else _COLOURS[worst] if worst is not None else "bold"
-    return Text.assemble((run.name, "bold"), " · ", (said, colour), " · ", steps, " · ", _adapters(run))
-
-
-def _adapters(run: FinishedRun) -> str:
-    return count(len(run.adapters), "adapter")
+    return Text.assemble(
+        (run.name, "bold"), " · ", (said, colour), " · ", steps, " · ", count(len(run.adapters), "adapter")
+    )
 
 
 def _curves(run: FinishedRun, width: int, plain: bool) -> Table:
     table = Table.grid(padding=(0, 1))
-    for name, key in (("loss", "loss"), ("size", "size")):
-        values = series(run, key, 4 * width)
-        if not values:
-            continue
-        bars = sparkline(values, width - 10)
-        table.add_row(name, bars.translate(_BARS) if plain else bars, short(values[-1]))
+    for name in ("loss", "size"):
+        if values := [value for _, value in run.curve(name, 4 * width)]:
+            bars = sparkline(values, width - 10)
+            table.add_row(name, bars.translate(_BARS) if plain else bars, short(values[-1]))
     return table
 
 

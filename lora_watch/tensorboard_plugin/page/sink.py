@@ -35,15 +35,15 @@ class PageSink(Sink):
         self.written = None
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
-        from lora_watch.runs import RunFiles
+        from lora_watch.runs import RunFiles, read_run
         from lora_watch.runs.events import FILES
-        from lora_watch.tensorboard_plugin.page.writing import write_places
+        from lora_watch.tensorboard_plugin.page.writing import write_runs
 
         folder, events = self._report(), self._events()
         if folder is None or events is None:
             return
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
-        write_places([place], folder / NAME)
+        write_runs([(place, read_run(place))], folder / NAME, [])
         self.written = folder / NAME
         for publish in self._publish:
             publish(self.written)

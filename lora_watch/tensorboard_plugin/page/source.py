@@ -7,25 +7,20 @@ from collections.abc import Sequence
 from typing import Any
 
 from lora_watch.base.text import clean
-from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_run
+from lora_watch.runs import FinishedRun, RunFiles
 from lora_watch.runs.events import Tensors
 from lora_watch.tensorboard_plugin.tensors import Stamp
 
 
 class Files:
-    """A Source of the runs at ``places``; those that cannot be drawn go to ``unreadable``, in words."""
+    """A Source of ``runs`` and where they lie; those that cannot be drawn go to ``unreadable``, in words."""
 
-    def __init__(self, places: Sequence[RunFiles], unreadable: list[str]):
-        names = _names(places)
+    def __init__(self, runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]):
+        names = _names([place for place, _ in runs])
         self.runs: dict[str, FinishedRun] = {}
         self._tensors: dict[str, dict[str, Tensors]] = {}
         self._listing: dict[str, dict[str, Stamp]] = {}
-        for place in places:
-            try:
-                run = read_run(place)
-            except UnreadableError as error:
-                unreadable.append(clean(error))
-                continue
+        for place, run in runs:
             if not run.log:
                 unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
                 continue

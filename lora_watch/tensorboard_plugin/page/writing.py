@@ -8,9 +8,8 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from lora_watch.base.text import clean
 from lora_watch.format.files import replace_file
-from lora_watch.runs import RunFiles, UnreadableError, find_runs
+from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_runs
 from lora_watch.tensorboard_plugin.page.answers import Answers
 from lora_watch.tensorboard_plugin.page.bundling import bundle, style
 from lora_watch.tensorboard_plugin.page.packing import pack
@@ -47,24 +46,17 @@ def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
 
     Raises UnreadableError where there is nothing to show, OSError where the page cannot be written.
     """
-    places: list[RunFiles] = []
     unreadable: list[str] = []
-    for path in paths:
-        try:
-            places += find_runs(Path(path))
-        except UnreadableError as error:
-            unreadable.append(clean(error))
-    return write_places(places, target, unreadable)
+    return write_runs(list(read_runs(paths, unreadable)), target, unreadable)
 
 
-def write_places(places: Sequence[RunFiles], target: Path, unreadable: Sequence[str] = ()) -> list[str]:
-    """The same of ``places``, after what was ``unreadable`` already."""
-    lost = list(unreadable)
-    files = Files(places, lost)
+def write_runs(runs: Sequence[tuple[RunFiles, FinishedRun]], target: Path, unreadable: list[str]) -> list[str]:
+    """The same of ``runs`` and where they lie, after what was ``unreadable`` already."""
+    files = Files(runs, unreadable)
     if not files.runs:
-        raise UnreadableError("\n".join(lost))
+        raise UnreadableError("\n".join(unreadable))
     replace_file(target, page(files).encode())
-    return lost
+    return unreadable
 
 
 def page(files: Files) -> str:
