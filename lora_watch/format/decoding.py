@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeGuard, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from lora_watch.base.alerts import Alert
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, parse_json
 
@@ -104,24 +105,16 @@ def names(schema: Mapping[str, Any]) -> list[str]:
     return [adapter["name"] for adapter in schema["adapters"]]
 
 
-def episodes(documents: Iterable[Sequence[Any] | None]) -> tuple[list[dict[str, Any]], int]:
+def episodes(documents: Iterable[Sequence[Any] | None]) -> tuple[list[Alert], int]:
     """The alerts of such lists, each as it was last written, in order of opening; and how many entries are none."""
-    found: dict[tuple[str, int], dict[str, Any]] = {}
+    found: dict[tuple[str, int], Alert] = {}
     broken = 0
     for listed in documents:
-        for alert in [None] if listed is None else listed:
-            if _is_alert(alert):
-                found[alert["rule"], alert["step"]] = alert
-            else:
+        for entry in [None] if listed is None else listed:
+            try:
+                alert = Alert.from_dict(entry)
+            except ValueError:
                 broken += 1
+            else:
+                found[alert.rule, alert.step] = alert
     return list(found.values()), broken
-
-
-def _is_alert(value: Any) -> TypeGuard[dict[str, Any]]:
-    return (
-        isinstance(value, dict)
-        and all(isinstance(value.get(key), str) for key in ("rule", "name", "severity", "message"))
-        and isinstance(value.get("step"), int)
-        and all(isinstance(value.get(key, []), list) for key in ("adapters", "causes", "remedies"))
-        and all(isinstance(a, dict) and isinstance(a.get("name"), str) for a in value.get("adapters", []))
-    )

@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.base.alerts import Verdict
+from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import count
 from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
@@ -231,7 +231,7 @@ class EventLog:
         found = {r.step: _floats(values[tag]) for r, values in self._read(self._at(steps)) if tag in values}
         return {step: first[0] for step, first in found.items() if first and first[0] is not None}
 
-    def alerts(self) -> list[dict[str, Any]]:
+    def alerts(self) -> list[Alert]:
         """Every alert as it was last written, in order of opening. Reads the files from end to end."""
         holding = [
             (record, _document(values, tags.ALERTS, list))

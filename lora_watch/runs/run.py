@@ -317,7 +317,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         message=_first_line(message),
         step=steps[-1] if steps else 0,
         updated=_iso(log.last_wall_time),
-        alerts=[Alert.from_dict(alert) for alert in log.alerts()],
+        alerts=log.alerts(),
         loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
         log=log,
     )

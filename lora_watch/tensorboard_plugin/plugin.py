@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from werkzeug.wrappers import Request
 
     from lora_watch.tensorboard_plugin.pooling import Pooled, Series
+    from lora_watch.tensorboard_plugin.series import Decoded, Reader
 
 KEEP_ALL = 0
 """For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
@@ -70,10 +71,9 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.series import Reader
-        from lora_watch.tensorboard_plugin.tensors import Board
+        from lora_watch.tensorboard_plugin.series import Cache
 
-        self._reader = Reader(Board(context.data_provider))
+        self._data, self._cache = context.data_provider, Cache()
 
     def is_active(self) -> bool:
         return False  # TensorBoard looks for data of this plugin's name itself
@@ -84,64 +84,35 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         return {
             "/static/*": self._serve_static,
-            "/runs": self._route(lambda request: self._reader.runs(*_where(request))),
-            "/schema": self._route(lambda request: self._reader.schema(*_where(request), _run(request))),
-            "/alerts": self._route(lambda request: self._reader.alerts(*_where(request), _run(request))),
-            "/rules": self._route(lambda request: self._reader.rules(*_where(request), _run(request))),
-            "/verdict": self._route(self._verdict),
-            "/spectrum": self._route(self._spectrum),
-            "/sweep": self._route(self._sweep),
-            "/metric": self._route(self._metric),
-            "/spread": self._route(lambda request: self._window(request, self._reader.spread, "metric")),
-            "/scalars": self._route(lambda request: self._window(request, self._reader.series, "name")),
+            "/runs": self._route(lambda reader, run, request: reader.runs()),
+            "/schema": self._route(lambda reader, run, request: reader.schema(run)),
+            "/alerts": self._route(lambda reader, run, request: reader.alerts(run)),
+            "/rules": self._route(lambda reader, run, request: reader.rules(run)),
+            "/verdict": self._route(_verdict),
+            "/spectrum": self._route(_spectrum),
+            "/sweep": self._route(_sweep),
+            "/metric": self._route(_metric),
+            "/spread": self._route(_spread),
+            "/scalars": self._route(_scalars),
         }
 
-    def _verdict(self, request: Request) -> dict[str, Any]:
-        where, run = _where(request), _run(request)
-        first = self._reader.first_alert(*where, run, _whole_number(request, "step"))
-        return {**self._reader.verdict(*where, run), "first": first}
-
-    def _spectrum(self, request: Request) -> dict[str, Any]:
-        adapter, step = _whole_number(request, "adapter"), _whole_number(request, "step")
-        return self._reader.spectrum(*_where(request), _run(request), adapter or 0, step)
-
-    def _sweep(self, request: Request) -> dict[str, Any]:
-        from lora_watch.tensorboard_plugin.sweep import sweep
-
-        return sweep(self._reader, *_where(request))
-
-    def _metric(self, request: Request) -> bytes:
-        return self._window(request, self._reader.metric, "metric", column=_whole_number(request, "adapter"))
-
-    def _window(
-        self, request: Request, read: Callable[..., tuple[Series, list[str]]], key: str, column: int | None = None
-    ) -> bytes:
-        from lora_watch.tensorboard_plugin.series import NotThereError
-
-        columns = _whole_number(request, "max_cols")
-        first, last = _whole_number(request, "from"), _whole_number(request, "to")
-        series, notes = read(*_where(request), _run(request), request.args.get(key, ""))
-        if column is not None:
-            if not 0 <= column < series.values.shape[1]:
-                raise NotThereError(f"there is no adapter {column}")
-            series = series.column(column)
-        return encode(series, first, last, min(max(columns or DEFAULT_COLUMNS, 1), MOST_COLUMNS), notes)
-
-    def _route(self, answer: Callable[[Request], Any]) -> Callable[..., Any]:
+    def _route(self, answer: Callable[[Reader, str, Request], Any]) -> Callable[..., Any]:
         """A WSGI application that answers in JSON, or in binary where ``answer`` returns bytes."""
 
         def app(environ: Any, start_response: Any) -> Any:
-            from tensorboard import errors
+            from tensorboard import errors, plugin_util
             from tensorboard.backend import http_util
             from werkzeug.wrappers import Request
 
             from lora_watch.base.untrusted import MISFITS
-            from lora_watch.tensorboard_plugin.series import NotThereError
+            from lora_watch.tensorboard_plugin.series import NotThereError, Reader
+            from lora_watch.tensorboard_plugin.tensors import Board
 
             request = Request(environ)
             code = 200
             try:
-                body = answer(request)
+                board = Board(self._data, plugin_util.context(environ), plugin_util.experiment_id(environ))
+                body = answer(Reader(board, self._cache), request.args.get("run", ""), request)
             except BadRequestError as error:
                 code, body = 400, {"error": str(error)}
             except (NotThereError, errors.NotFoundError) as error:
@@ -165,6 +136,46 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             return http_util.Respond(request, "not found", "text/plain", code=404)(environ, start_response)
         respond = http_util.Respond(request, file.read_bytes(), MEDIA_TYPES[file.suffix])
         return respond(environ, start_response)
+
+
+def _verdict(reader: Reader, run: str, request: Request) -> dict[str, Any]:
+    return {**reader.verdict(run), "first": reader.first_alert(run, _whole_number(request, "step"))}
+
+
+def _spectrum(reader: Reader, run: str, request: Request) -> dict[str, Any]:
+    return reader.spectrum(run, _whole_number(request, "adapter") or 0, _whole_number(request, "step"))
+
+
+def _sweep(reader: Reader, run: str, request: Request) -> dict[str, Any]:
+    from lora_watch.tensorboard_plugin.sweep import sweep
+
+    return sweep(reader)
+
+
+def _metric(reader: Reader, run: str, request: Request) -> bytes:
+    from lora_watch.tensorboard_plugin.series import NotThereError
+
+    column = _whole_number(request, "adapter")
+    series, notes = reader.metric(run, request.args.get("metric", ""))
+    if column is not None:
+        if not 0 <= column < series.values.shape[1]:
+            raise NotThereError(f"there is no adapter {column}")
+        series = series.column(column)
+    return _window((series, notes), request)
+
+
+def _spread(reader: Reader, run: str, request: Request) -> bytes:
+    return _window(reader.spread(run, request.args.get("metric", "")), request)
+
+
+def _scalars(reader: Reader, run: str, request: Request) -> bytes:
+    return _window(reader.series(run, request.args.get("name", "")), request)
+
+
+def _window(found: Decoded, request: Request) -> bytes:
+    columns = min(max(_whole_number(request, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS)
+    series, notes = found
+    return encode(series, _whole_number(request, "from"), _whole_number(request, "to"), columns, notes)
 
 
 def encode(series: Series, first: int | None, last: int | None, max_columns: int, notes: list[str]) -> bytes:
@@ -194,16 +205,6 @@ def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) 
         "range": [int(series.steps[0]), int(series.steps[-1])] if len(series.steps) else [0, 0],
         "notes": notes,
     }
-
-
-def _where(request: Request) -> tuple[Any, str]:
-    from tensorboard import plugin_util
-
-    return plugin_util.context(request.environ), plugin_util.experiment_id(request.environ)
-
-
-def _run(request: Request) -> str:
-    return request.args.get("run", "")
 
 
 def _whole_number(request: Request, key: str) -> int | None:

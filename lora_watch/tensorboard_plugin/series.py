@@ -6,15 +6,16 @@ in words says so.
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.decoding import document, episodes, is_schema, names, numbers
 from lora_watch.format.quantiles import QUANTILES as ALL
@@ -37,23 +38,49 @@ class NotThereError(LookupError):
     """No such run, or nothing of that name in it."""
 
 
-class Reader:
-    """Reads the runs of one source. Safe to use from several threads."""
+Key = tuple[str, str, str]
+"""Of one tag: the source's name, the run, the tag."""
+Decoded = tuple[Series, list[str]]
+"""A matrix, and notes."""
 
-    def __init__(self, source: Source):
-        self._source = source
-        self._cache: OrderedDict[tuple[str, str, str], tuple[Any, tuple[Series, list[str]]]] = OrderedDict()
-        self._latest_schemas: tuple[Any, Any] | None = None
-        """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
+
+class Cache:
+    """What has been decoded of some sources. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[Key, tuple[Any, Decoded]] = OrderedDict()
         self._lock = threading.Lock()
+        self.latest_schemas: tuple[Any, Any] | None = None
+        """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
 
-    def runs(self, ctx: Any, experiment: str) -> dict[str, dict[str, Any]]:
+    def get(self, key: Key, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
+        """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
+        with self._lock:
+            if key in self._kept and self._kept[key][0] == stamp:
+                self._kept.move_to_end(key)
+                return self._kept[key][1]
+        result = decode()
+        with self._lock:
+            self._kept[key] = (stamp, result)
+            self._kept.move_to_end(key)
+            while len(self._kept) > 1 and sum(_size(series) for _, (series, _) in self._kept.values()) > CACHE_BYTES:
+                self._kept.popitem(last=False)
+        return result
+
+
+class Reader:
+    """Reads the runs of one source."""
+
+    def __init__(self, source: Source, cache: Cache | None = None):
+        self._source, self._cache = source, cache or Cache()
+
+    def runs(self) -> dict[str, dict[str, Any]]:
         """By run: ``metrics`` and ``series`` it holds, its latest ``step``, and when that was written (``wall_time``).
 
         Runs without a vector of ours are left out.
         """
         out = {}
-        for run, by_tag in self._source.listing(ctx, experiment).items():
+        for run, by_tag in self._source.listing().items():
             metrics = [tag.removeprefix(tags.METRIC_PREFIX) for tag in by_tag if tag.startswith(tags.METRIC_PREFIX)]
             series = [tag.removeprefix(tags.SERIES_PREFIX) for tag in by_tag if tag.startswith(tags.SERIES_PREFIX)]
             if metrics or series:
@@ -65,81 +92,78 @@ class Reader:
                 }
         return out
 
-    def schema(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+    def schema(self, run: str) -> dict[str, Any]:
         """The latest schema of the run, with ``notes`` of what is wrong with it. Without one, no adapter has a name."""
-        schemas, notes = self._schemas(ctx, experiment, run)
+        schemas, notes = self._schemas(run)
         last = dict(schemas[-1][1]) if schemas else {"adapters": []}
         return {**last, "notes": [*_texts(last.get("notes")), *notes]}
 
-    def rules(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+    def rules(self, run: str) -> dict[str, Any]:
         """``{"rules": those of the run, by family}``: see ``lora_watch.rules.guide.texts_of``."""
         from lora_watch.rules.guide import texts_of
 
-        listed = self.schema(ctx, experiment, run).get("rules")
+        listed = self.schema(run).get("rules")
         return {
             "rules": texts_of(rule for rule in listed if isinstance(rule, dict)) if isinstance(listed, list) else []
         }
 
-    def alerts(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+    def alerts(self, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
-        events: Iterable[Event] = self._read(ctx, experiment, run, tags.ALERTS)
-        if events:
-            events = _still_valid(events, self._clock(ctx, experiment, run))
-        found, broken = episodes(document(event.tensor, list) for event in events)
+        found, broken = self.episodes(run)
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
-        return {"alerts": found, "notes": notes}
+        return {"alerts": [strict(alert.to_dict()) for alert in found], "notes": notes}
 
-    def first_alert(self, ctx: Any, experiment: str, run: str, step: int | None) -> int | None:
+    def episodes(self, run: str) -> tuple[list[Alert], int]:
+        """The same as alerts, and how many entries are damaged."""
+        events: Iterable[Event] = self._read(run, tags.ALERTS)
+        if events:
+            events = _still_valid(events, self._clock(run))
+        return episodes(document(event.tensor, list) for event in events)
+
+    def first_alert(self, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
         up to then; None without any."""
-        serialised = self.alerts(ctx, experiment, run)["alerts"]
-        known = {}
-        for place, plain in enumerate(serialised):
-            with suppress(ValueError):  # from another version
-                alert = Alert.from_dict(plain)
-                gone = alert.closed_step is not None and (step is None or alert.closed_step <= step)
-                if (step is None or alert.step <= step) and alert.severity >= (
-                    Severity.ERROR if gone else Severity.WARNING
-                ):
-                    known[id(alert)] = (place, alert)
-        first = first_to_show(alert for _, alert in known.values())
-        return None if first is None else known[id(first)][0]
+        alerts, _ = self.episodes(run)
+        until = math.inf if step is None else step
+        known = [alert for alert in alerts if alert.step <= until and _counts(alert, until)]
+        first = first_to_show(known)
+        return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
-    def verdict(self, ctx: Any, experiment: str, run: str) -> dict[str, Any]:
+    def verdict(self, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
-        for event in reversed([*self._read(ctx, experiment, run, tags.VERDICT)]):
+        for event in reversed([*self._read(run, tags.VERDICT)]):
             reported = document(event.tensor, dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message = reported.get("message")
                 return {"verdict": reported["verdict"], "message": message if isinstance(message, str) else None}
         return {"verdict": None, "message": None}
 
-    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+    def evaluation(self) -> dict[str, float]:
         """By run, the last ``eval_loss`` that the Trainer has logged."""
-        return self._source.evaluation(ctx, experiment)
+        return self._source.evaluation()
 
-    def spectrum(self, ctx: Any, experiment: str, run: str, column: int, step: int | None) -> dict[str, Any]:
+    def spectrum(self, run: str, column: int, step: int | None) -> dict[str, Any]:
         """The singular values of one adapter at ``step``, or at the last step before it that has them.
 
         ``{"step", "sigma", "first_step", "first_sigma"}``, each None if there is nothing. ``first_sigma``: the first to
         be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
         """
-        schemas, _ = self._schemas(ctx, experiment, run)
+        schemas, _ = self._schemas(run)
         if not schemas or not 0 <= column < len(schemas[-1][1]["adapters"]):
             raise NotThereError(f"there is no adapter {column}")
-        found = [(at, singular_values(array[column])) for at, array in self.spectra(ctx, experiment, run)]
+        found = [(at, singular_values(array[column])) for at, array in self.spectra(run)]
         before = [one for one in found if one[1] and (step is None or one[0] <= step)]
         nothing = (None, None)
         last_step, last = before[-1] if before else nothing
         first_step, first = next((one for one in before if any(one[1])), nothing)  # at the start ΔW is zero
         return {"step": last_step, "sigma": last, "first_step": first_step, "first_sigma": first}
 
-    def spectra(self, ctx: Any, experiment: str, run: str) -> list[tuple[int, np.ndarray]]:
+    def spectra(self, run: str) -> list[tuple[int, np.ndarray]]:
         """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
-        schemas, _ = self._schemas(ctx, experiment, run)
+        schemas, _ = self._schemas(run)
         now = names(schemas[-1][1]) if schemas else []
         found = []
-        for event in self._read(ctx, experiment, run, tags.SPECTRUM) if now else ():
+        for event in self._read(run, tags.SPECTRUM) if now else ():
             array = numbers(event.tensor)
             then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
             if array is None or array.ndim != 2 or len(array) != len(then):
@@ -151,20 +175,20 @@ class Reader:
             found.append((event.step, array))
         return found
 
-    def metric(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+    def metric(self, run: str, name: str) -> Decoded:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
-        return self._cached(ctx, experiment, run, tags.METRIC_PREFIX + name, self._aligned)
+        return self._cached(run, tags.METRIC_PREFIX + name, self._aligned)
 
-    def series(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+    def series(self, run: str, name: str) -> Decoded:
         """A small vector such as ``loss`` by step, and notes. Raises NotThereError."""
-        return self._cached(ctx, experiment, run, tags.SERIES_PREFIX + name, self._plain)
+        return self._cached(run, tags.SERIES_PREFIX + name, self._plain)
 
-    def spread(self, ctx: Any, experiment: str, run: str, name: str) -> tuple[Series, list[str]]:
+    def spread(self, run: str, name: str) -> Decoded:
         """The QUANTILES of a metric over the adapters at each step, of the finite ones. Raises NotThereError.
 
         Every column of a step in which some adapter is not finite carries that adapter's flag.
         """
-        found, notes = self.metric(ctx, experiment, run, name)
+        found, notes = self.metric(run, name)
         rows = np.where(found.flags == 0, found.values, np.float32(np.nan))
         order = [list(ALL).index(quantile) for quantile in QUANTILES]
         levels = quantiles(rows)[:, order].astype(np.float32)
@@ -173,11 +197,11 @@ class Reader:
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
     # -- from events to arrays ---------------------------------------------------------------------------------------
-    def _aligned(self, events: Tensors, ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _aligned(self, events: Tensors, run: str) -> Decoded:
         """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
-        schemas, notes = self._schemas(ctx, experiment, run)
+        schemas, notes = self._schemas(run)
         if not schemas:
-            return self._plain(events, ctx, experiment, run)
+            return self._plain(events, run)
         column = {name: i for i, name in enumerate(names(schemas[-1][1]))}
         columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
         simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
@@ -204,7 +228,7 @@ class Reader:
             notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
         return _stacked(steps, rows, len(column)), notes
 
-    def _plain(self, events: Tensors, ctx: Any, experiment: str, run: str) -> tuple[Series, list[str]]:
+    def _plain(self, events: Tensors, run: str) -> Decoded:
         """Rows of the latest length."""
         if (whole := events.vectors()) is not None:
             return Series.of(np.array(events.steps, dtype=np.int64), whole), []
@@ -216,17 +240,17 @@ class Reader:
         notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
         return _stacked([step for step, _ in good], [vector for _, vector in good], width), notes
 
-    def _schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    def _schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
         """``[(first step, schema)]`` of those that can be read, and notes."""
-        stamp = self._source.listing(ctx, experiment).get(run, {}).get(tags.SCHEMA)
-        key, latest_run = (experiment, run, stamp), self._latest_schemas
+        stamp = self._source.listing().get(run, {}).get(tags.SCHEMA)
+        key, latest_run = (self._source.name, run, stamp), self._cache.latest_schemas
         if latest_run is None or latest_run[0] != key:
-            self._latest_schemas = latest_run = key, self._read_schemas(ctx, experiment, run)
+            self._cache.latest_schemas = latest_run = key, self._read_schemas(run)
         schemas, notes = latest_run[1]
         return schemas, list(notes)
 
-    def _read_schemas(self, ctx: Any, experiment: str, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
-        events = self._read(ctx, experiment, run, tags.SCHEMA)
+    def _read_schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+        events = self._read(run, tags.SCHEMA)
         good = [(event.step, schema) for event in events if is_schema(schema := document(event.tensor, dict))]
         notes = []
         if not good:
@@ -237,34 +261,23 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, ctx: Any, experiment: str, run: str) -> Tensors:
+    def _clock(self, run: str) -> Tensors:
         """The events of a small series that has one at every step; empty if the run has none."""
-        known = self.runs(ctx, experiment).get(run, {"series": []})["series"]
+        known = self.runs().get(run, {"series": []})["series"]
         name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
-        return self._read(ctx, experiment, run, tags.SERIES_PREFIX + name) if name else Tensors()
+        return self._read(run, tags.SERIES_PREFIX + name) if name else Tensors()
 
-    def _cached(self, ctx: Any, experiment: str, run: str, tag: str, decode: Any) -> tuple[Series, list[str]]:
-        """``decode`` of the tag's events, or what it gave last time if nothing was written since."""
-        listing = self._source.listing(ctx, experiment).get(run, {})
+    def _cached(self, run: str, tag: str, decode: Any) -> Decoded:
+        """``decode`` of the tag's events. Raises NotThereError."""
+        listing = self._source.listing().get(run, {})
         if tag not in listing:
             raise NotThereError(f"there is no {tag!r} in the run {run!r}")
         stamp = [listing[tag], listing.get(tags.SCHEMA)]
-        key = (experiment, run, tag)
-        with self._lock:
-            if key in self._cache and self._cache[key][0] == stamp:
-                self._cache.move_to_end(key)
-                return self._cache[key][1]
-        result = decode(self._read(ctx, experiment, run, tag), ctx, experiment, run)
-        with self._lock:
-            self._cache[key] = (stamp, result)
-            self._cache.move_to_end(key)
-            while len(self._cache) > 1 and sum(map(_size, self._cache.values())) > CACHE_BYTES:
-                self._cache.popitem(last=False)
-        return result
+        return self._cache.get((self._source.name, run, tag), stamp, lambda: decode(self._read(run, tag), run))
 
-    def _read(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+    def _read(self, run: str, tag: str) -> Tensors:
         """The events of one tag as training last left them; empty if there are none."""
-        return self._source.events(ctx, experiment, run, tag).latest()
+        return self._source.events(run, tag).latest()
 
 
 def singular_values(row: np.ndarray) -> list[float | None]:
@@ -290,6 +303,11 @@ def _still_valid(events: Tensors, clock: Tensors) -> list[Event]:
     ]
 
 
+def _counts(alert: Alert, step: float) -> bool:
+    over = alert.closed_step is not None and alert.closed_step <= step
+    return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
+
+
 def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
     values = np.stack(rows) if rows else np.zeros((0, width), np.float32)
     return Series.of(np.array(steps, dtype=np.int64), values)
@@ -304,6 +322,5 @@ def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, (list, tuple)) else []
 
 
-def _size(entry: tuple[Any, tuple[Series, list[str]]]) -> int:
-    series = entry[1][0]
+def _size(series: Series) -> int:
     return series.values.nbytes + series.flags.nbytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from typing import Any, get_args
 
-from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.alerts import Verdict
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
@@ -16,13 +16,13 @@ from lora_watch.runs.comparison.trials import Trial, trial_of
 from lora_watch.tensorboard_plugin.series import Reader
 
 
-def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
+def sweep(reader: Reader) -> dict[str, Any]:
     """The comparison's JSON; each of its curves has ``words``, one sentence a line."""
-    evaluation = reader.evaluation(ctx, experiment)
+    evaluation = reader.evaluation()
     trials, notes = [], []
-    for run in sorted(reader.runs(ctx, experiment)):
+    for run in sorted(reader.runs()):
         try:
-            trials.append(_trial(reader, ctx, experiment, run, evaluation.get(run)))
+            trials.append(_trial(reader, run, evaluation.get(run)))
         except MISFITS as error:
             notes.append(f"{clean(run)} is left out: {clean(error)}")
     comparison = of_trials(trials)
@@ -33,33 +33,25 @@ def sweep(reader: Reader, ctx: Any, experiment: str) -> dict[str, Any]:
     return strict(content)
 
 
-def _trial(reader: Reader, ctx: Any, experiment: str, run: str, evaluation: float | None) -> Trial:
-    known, verdict = reader.runs(ctx, experiment)[run], reader.verdict(ctx, experiment, run)
+def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
+    known, verdict = reader.runs()[run], reader.verdict(run)
     message = verdict["message"]
     loss = None
     if "loss" in known["series"]:
-        series, _ = reader.series(ctx, experiment, run, "loss")
+        series, _ = reader.series(run, "loss")
         values = last_tenth(series.values[series.steps > 0, 0].tolist())
         loss = statistics.fmean(values) if values else None
     return trial_of(
         from_header(
             clean(run),
-            reader.schema(ctx, experiment, run),
+            reader.schema(run),
             {},
             verdict=verdict["verdict"] if verdict["verdict"] in get_args(Verdict) else "interrupted",
             message=None if message is None else clean(message),
             step=known["step"],
             updated=None,
-            alerts=[alert for alert in map(_alert, reader.alerts(ctx, experiment, run)["alerts"]) if alert],
+            alerts=reader.episodes(run)[0],
             loss_ends=(None, loss),
             evaluation={} if evaluation is None else {"eval_loss": evaluation},
         )
     )
-
-
-def _alert(serialised: dict[str, Any]) -> Alert | None:
-    """None for one that another version wrote."""
-    try:
-        return Alert.from_dict(serialised)
-    except ValueError:
-        return None

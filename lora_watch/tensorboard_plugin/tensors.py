@@ -33,43 +33,48 @@ class Stamp(NamedTuple):
 
 
 class Source(Protocol):
-    """``ctx`` and ``experiment`` are what TensorBoard's request says of itself; files need neither."""
+    """Where the events of some runs are."""
 
-    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
+    @property
+    def name(self) -> str:
+        """Another one for other runs."""
+        ...
+
+    def listing(self) -> dict[str, dict[str, Stamp]]:
         """By run and tag of ours."""
         ...
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> Tensors:
         """Of one tag in the order of writing; none if there are none."""
         ...
 
-    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+    def evaluation(self) -> dict[str, float]:
         """By run, the last ``eval_loss``."""
         ...
 
 
 class Board:
-    """What TensorBoard has read; ``data`` is its data provider."""
+    """What TensorBoard has read; ``data`` is its data provider, the others what a request says of itself."""
 
-    def __init__(self, data: Any):
-        self._data = data
+    def __init__(self, data: Any, ctx: Any, experiment: str):
+        self._data, self._ctx, self.name = data, ctx, experiment
 
-    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
-        found = self._data.list_tensors(ctx, experiment_id=experiment, plugin_name=tags.PLUGIN_NAME)
+    def listing(self) -> dict[str, dict[str, Stamp]]:
+        found = self._data.list_tensors(self._ctx, experiment_id=self.name, plugin_name=tags.PLUGIN_NAME)
         return {
             run: {tag: Stamp(int(one.max_step), float(one.max_wall_time)) for tag, one in by_tag.items()}
             for run, by_tag in found.items()
         }
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
-        return Tensors.of(tensors_of(self._data, ctx, experiment, run, tag))
+    def events(self, run: str, tag: str) -> Tensors:
+        return Tensors.of(tensors_of(self._data, self._ctx, self.name, run, tag))
 
-    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+    def evaluation(self) -> dict[str, float]:
         from tensorboard.data import provider
 
         wanted = provider.RunTagFilter(tags=[TRAINERS_EVALUATION])
         found = self._data.read_scalars(
-            ctx, experiment_id=experiment, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
+            self._ctx, experiment_id=self.name, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
         )
         points = {run: by_tag.get(TRAINERS_EVALUATION) for run, by_tag in found.items()}
         return {run: max(some, key=lambda point: point.step).value for run, some in points.items() if some}

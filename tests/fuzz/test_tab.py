@@ -197,8 +197,8 @@ def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorde
     )
     ctx = context.RequestContext()
     for run in ("run", "nowhere"):
-        answers = [Reader(Board(each)).alerts(ctx, "", run) for each in (whole, other)]
+        answers = [Reader(Board(each, ctx, "")).alerts(run) for each in (whole, other)]
         assert answers[0] == answers[1]
-    mine, theirs = (Reader(Board(each)).metric(ctx, "", "run", "delta_norm")[0] for each in (whole, other))
+    mine, theirs = (Reader(Board(each, ctx, "")).metric("run", "delta_norm")[0] for each in (whole, other))
     assert mine.steps.tolist() == theirs.steps.tolist()
     assert mine.values.tobytes() == theirs.values.tobytes()

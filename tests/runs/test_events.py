@@ -103,7 +103,7 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
         sink.write(record_of(run_of(), step), [alert] if step >= 3 else [])
     sink.finish("failed", None)
     (latest,) = log_of(tmp_path).alerts()
-    assert (latest["rule"], latest["step"], latest["last_step"], latest["closed_step"]) == ("LW102", 3, 5, 6)
+    assert (latest.rule, latest.step, latest.last_step, latest.closed_step) == ("LW102", 3, 5, 6)
 
 
 @pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])

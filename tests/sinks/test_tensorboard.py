@@ -364,4 +364,4 @@ def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resum
         sink.finish("ok", None)
     log = EventLog(tmp_path.glob("events*"))
     assert list(log.metric("delta_norm", log.steps)) == log.steps == [1, 2, 3, 4, 5]
-    assert [found["step"] for found in log.alerts()] == [2]
+    assert [found.step for found in log.alerts()] == [2]

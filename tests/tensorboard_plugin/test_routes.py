@@ -280,22 +280,20 @@ def test_static_files_are_those_of_one_folder(broken: Path) -> None:
 
 def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None:
     from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
 
     from lora_watch.tensorboard_plugin.series import Reader
     from lora_watch.tensorboard_plugin.tensors import Board
 
     multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
-    reader = Reader(Board(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path))))
-    from tensorboard import context
-
-    ctx = context.RequestContext()
+    reader = Reader(Board(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)), RequestContext(), ""))
     for count in (1, 2):
         write_events(tmp_path / "run", (count, [vector("delta_norm", [count])]), wall_time=count * 1e9)
         multiplexer.AddRunsFromDirectory(str(tmp_path))
         multiplexer.Reload()
-        series, _ = reader.metric(ctx, "", "run", "delta_norm")
+        series, _ = reader.metric("run", "delta_norm")
         assert len(series.steps) == count
-        assert reader.metric(ctx, "", "run", "delta_norm")[0] is series
+        assert reader.metric("run", "delta_norm")[0] is series
 
 
 def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lora_watch.base.alerts import Alert
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
 from lora_watch.tensorboard_plugin.page.source import Files
 from lora_watch.tensorboard_plugin.plugin import header_of
@@ -38,12 +37,14 @@ class Answers:
         self.plain: dict[str, Any] = {}
         self.tables: dict[str, dict[str, Table]] = {}
         reader = Reader(files)
-        self.plain[key("runs")] = runs = reader.runs(None, "")
+        self.plain[key("runs")] = runs = reader.runs()
         self._names = list(runs)
-        self.plain[key("sweep")] = sweep(reader, None, "")
+        self.plain[key("sweep")] = sweep(
+            reader,
+        )
         for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
             for name in self._names:
-                self.plain[key(route, name)] = getattr(reader, route)(None, "", name)
+                self.plain[key(route, name)] = getattr(reader, route)(name)
         most = MOST_SINGULAR_VALUES // max(len(self._names), 1)
         for name in self._names:
             self.plain[key("verdict", name)] = _verdict(reader, files, name)
@@ -53,11 +54,11 @@ class Answers:
     def _of(self, reader: Reader, run: str, known: dict[str, Any]) -> dict[str, Table]:
         found = {}
         for metric in known["metrics"]:
-            found[key("metric", run, metric)] = Table(*reader.metric(None, "", run, metric), COARSE)
+            found[key("metric", run, metric)] = Table(*reader.metric(run, metric), COARSE)
             if metric in SPREADS:
-                found[key("spread", run, metric)] = Table(*reader.spread(None, "", run, metric), 0)
+                found[key("spread", run, metric)] = Table(*reader.spread(run, metric), 0)
         for name in known["series"]:
-            found[key("scalars", run, name)] = Table(*reader.series(None, "", run, name), 0)
+            found[key("scalars", run, name)] = Table(*reader.series(run, name), 0)
         return found
 
     def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
@@ -80,13 +81,13 @@ class Answers:
 
 def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
     """What a run says of itself, and from which step on which alert is the one to show first."""
-    reported, first = reader.verdict(None, "", run), []
+    reported, first = reader.verdict(run), []
     if reported["verdict"] in (None, "running"):
         finished = files.runs[run]
         reported = {"verdict": "running" if finished.going else finished.verdict, "message": finished.message}
-    alerts = [Alert.from_dict(alert) for alert in reader.alerts(None, "", run)["alerts"]]
+    alerts, _ = reader.episodes(run)
     for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
-        place = reader.first_alert(None, "", run, step)
+        place = reader.first_alert(run, step)
         if not first or first[-1][1] != place:
             first.append([step, place])
     return {**reported, "first": first}
@@ -94,7 +95,7 @@ def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
 
 def _spectra(reader: Reader, run: str, most_values: int) -> list[Any]:
     """``[step, by adapter its singular values]`` of as many steps as there is room for, the last one among them."""
-    found = reader.spectra(None, "", run)
+    found = reader.spectra(run)
     grown = [one for one in found if np.nansum(one[1])] or found[-1:]
     if not grown:
         return []

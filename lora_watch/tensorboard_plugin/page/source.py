@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
 
 from lora_watch.base.text import clean
 from lora_watch.runs import FinishedRun, RunFiles
@@ -14,6 +13,8 @@ from lora_watch.tensorboard_plugin.tensors import Stamp
 
 class Files:
     """A Source of ``runs`` and where they lie; those that cannot be drawn go to ``unreadable``, in words."""
+
+    name = ""
 
     def __init__(self, runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]):
         names = _names([place for place, _ in runs])
@@ -29,13 +30,13 @@ class Files:
             self._tensors[name] = found = run.log.tensors()
             self._listing[name] = {tag: _stamp(of_tag) for tag, of_tag in found.items()}
 
-    def listing(self, ctx: Any, experiment: str) -> dict[str, dict[str, Stamp]]:
+    def listing(self) -> dict[str, dict[str, Stamp]]:
         return self._listing
 
-    def events(self, ctx: Any, experiment: str, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> Tensors:
         return self._tensors.get(run, {}).get(tag, Tensors())
 
-    def evaluation(self, ctx: Any, experiment: str) -> dict[str, float]:
+    def evaluation(self) -> dict[str, float]:
         found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}
         return {name: loss for name, loss in found.items() if loss is not None}
 
