@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Annotated, Any
@@ -37,15 +37,16 @@ SETTINGS = {"allow_interspersed_args": False}
 """For the command: every word after the script belongs to the script, even one that looks like our option."""
 
 
+@dataclass(eq=False)
 class Handover(BaseException):
     """Raised when the command line has been read. The script starts outside of it, so the command line's own treatment
     of exceptions and exits does not touch the script."""
 
-    def __init__(
-        self, script: str, arguments: Sequence[str], module: bool, settings: dict[str, Any], allow_unmonitored: bool
-    ):
-        self.script, self.arguments, self.module, self.settings = script, list(arguments), module, settings
-        self.allow_unmonitored = allow_unmonitored
+    script: str
+    arguments: list[str]
+    module: bool
+    settings: dict[str, Any]
+    allow_unmonitored: bool
 
 
 def run(
@@ -134,7 +135,7 @@ def run(
         "console": console,
         "find_lr": find_lr and (apply or "only"),
     }
-    raise Handover(script, arguments or (), module, settings, allow_unmonitored)
+    raise Handover(script, arguments or [], module, settings, allow_unmonitored)
 
 
 def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, recover: int | None) -> None:

@@ -148,12 +148,9 @@ class EventLog:
     def _records(self) -> list[Record]:
         return [record for found in self._scanned for record in found.records]
 
-    @cached_property
-    def _order(self) -> dict[Path, int]:
-        return {file: place for place, file in enumerate(dict.fromkeys(record.file for record in self._records))}
-
     def _position(self, record: Record) -> tuple[int, int]:
-        return self._order[record.file], record.offset
+        files = [found.records[0].file for found in self._scanned]
+        return files.index(record.file), record.offset
 
     @cached_property
     def _steps(self) -> list[Record]:

@@ -37,11 +37,12 @@ class Background:
         self._shared = _Shared(SimpleQueue(), [], threading.Event(), [0.0])
         # Not an executor of the standard library: handing over would take three times as long.
         self._thread = threading.Thread(target=_work, args=(self._shared,), name=name, daemon=True)
-        self._thread.start()
         weakref.finalize(self, _end, self._shared).atexit = False
 
     def do(self, job: Callable[[], object]) -> None:
-        """Returns at once, unless ``MOST_WAITING`` jobs wait already."""
+        """Returns at once, unless ``MOST_WAITING`` jobs wait already. The first one starts the thread."""
+        if self._thread.ident is None:
+            self._thread.start()
         if self._shared.jobs.qsize() >= MOST_WAITING:
             self.settle()
         self._shared.jobs.put(job)

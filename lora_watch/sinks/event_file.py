@@ -120,7 +120,7 @@ class EventFile:
         self.flush()
 
     def flush(self) -> None:
-        with self._giving_up_if_it_fails():
+        with self._giving_up_after(OSError):
             if not self.failed:
                 self.handle.flush()
         self._flushed = time.monotonic()
@@ -138,19 +138,16 @@ class EventFile:
     def _add(self, values: Sequence[bytes], step: int) -> None:
         event = events.event(values)
         if not self.failed:
-            try:
+            with self._giving_up_after(FileNotFoundError):
                 ask_the_disk(self.handle.get_logdir())
-            except FileNotFoundError:
-                self.failed = True
-                raise
-            with self._giving_up_if_it_fails():
+            with self._giving_up_after(OSError):
                 self.handle.add_event(event, step)
 
     @contextmanager
-    def _giving_up_if_it_fails(self) -> Iterator[None]:
+    def _giving_up_after(self, kind: type[OSError]) -> Iterator[None]:
         try:
             yield
-        except OSError:
+        except kind:
             self.failed = True
             raise
 

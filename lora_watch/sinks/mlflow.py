@@ -24,7 +24,9 @@ class MlflowSink(ForwardingSink):
     asked in a thread of its own, and waited for at the end of the run for 10 s at most.
     """
 
-    _background: Background | None = None
+    def __init__(self, report: Callable[[], Path | None] = lambda: None) -> None:
+        super().__init__(report)
+        self._background = Background("lora_watch mlflow")
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
         self._do(lambda client, run: _tag(client, run, title, text))
@@ -41,16 +43,12 @@ class MlflowSink(ForwardingSink):
         """``act``, given a client and the id of the active run; nothing where there is none."""
         mlflow = sys.modules.get("mlflow")
         run = mlflow.active_run() if mlflow is not None else None
-        if mlflow is None or run is None:
-            return
-        if self._background is None:
-            self._background = Background("lora_watch mlflow")
-        self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
+        if mlflow is not None and run is not None:
+            self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
 
     def _settle(self) -> None:
-        if self._background is not None:
-            self._background.settle(timeout=10.0)
-            self._background.check()
+        self._background.settle(timeout=10.0)
+        self._background.check()
 
 
 def _tag(client: Any, run_id: str, title: str, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
@@ -16,12 +15,6 @@ def stride(step: int) -> int:
     return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
 
 
-@dataclass(frozen=True)
-class _Seen(Generic[Item]):
-    item: Item
-    worth: int
-
-
 class Thinning(Generic[Item]):
     """Takes the steps of a run as they come and gives back those to write: in order, some of them a little later.
 
@@ -31,8 +24,8 @@ class Thinning(Generic[Item]):
 
     def __init__(self) -> None:
         self._bucket = (1, 0)
-        self._best: _Seen[Item] | None = None
-        """What will stand for the present bucket. None if something of it has been given already."""
+        self._best: tuple[Item, int] | None = None
+        """What will stand for the present bucket, and its worth. None if something of it has been given already."""
         self._before: Item | None = None
         """The latest step, unless it has been given."""
         self._keep_next = False
@@ -44,21 +37,21 @@ class Thinning(Generic[Item]):
         width = stride(step)
         bucket, due = (width, step // width), []
         if fresh := bucket != self._bucket:
-            due, self._best, self._bucket = [self._best.item] if self._best else [], None, bucket
+            due, self._best, self._bucket = [self._best[0]] if self._best else [], None, bucket
         if keep:
             due += [each for each in self.rest() if not any(each is given for given in due)]
         if keep or self._keep_next or width == 1:
             due.append(item)
             self._best = self._before = None
         else:
-            if fresh or (self._best and worth > self._best.worth):
-                self._best = _Seen(item, worth)
+            if fresh or (self._best and worth > self._best[1]):
+                self._best = item, worth
             self._before = item
         self._keep_next = keep
         return due
 
     def rest(self) -> list[Item]:
         """What is held back: to be written when the run ends. The last step is in it, unless it has been given."""
-        best, before = self._best.item if self._best else None, self._before
+        best, before = self._best[0] if self._best else None, self._before
         self._best = self._before = None
         return [each for each in (best, before if before is not best else None) if each is not None]

@@ -42,7 +42,7 @@ class WebhookSink(ForwardingSink):
     def __init__(self, url: str | None = None, report: Callable[[], Path | None] = lambda: None) -> None:
         super().__init__(report)
         self._url, self._sent = url or os.environ.get(VARIABLE) or "", 0
-        self._background: Background | None = None
+        self._background = Background("lora_watch webhook")
         if self._url and not self._url.startswith(("http://", "https://")):
             self._url = ""
             if url is not None:
@@ -53,13 +53,10 @@ class WebhookSink(ForwardingSink):
         if not self._url or self._sent >= MOST:
             return
         self._sent += 1
-        if self._background is None:
-            self._background = Background("lora_watch webhook")
         self._background.do(partial(_post, self._url, f"*{title}*\n{text}"))
 
     def finish(self, verdict: str, message: str | None) -> None:
-        if self._background is not None:  # the alert that ends a run is the one that matters most
-            self._background.settle(timeout=SECONDS)
+        self._background.settle(timeout=SECONDS)  # the alert that ends a run is the one that matters most
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
