@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 # Parts that FSDP, activation checkpointing, torch.compile and nested adapter layers put anywhere into a path.
 _WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod", "base_layer"})
 # Containers of transformer blocks. The number after one of them is the block, whatever other numbers there are.
@@ -33,6 +35,15 @@ def layer_index(name: str) -> int | None:
     parts = name.split(".")
     place = _place_of_index(parts)
     return None if place is None else int(parts[place][:18])  # a name can be a number of 5,000 digits
+
+
+def by_block(names: Iterable[str]) -> dict[int, list[int]]:
+    """The places of ``names`` by their block, in its order; -1 for names that hold no number."""
+    places: dict[int, list[int]] = {}
+    for place, name in enumerate(names):
+        block = layer_index(name)
+        places.setdefault(-1 if block is None else block, []).append(place)
+    return dict(sorted(places.items()))
 
 
 def module_family(name: str) -> str:

@@ -6,6 +6,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from lora_watch.base.untrusted import load_json
 from lora_watch.format.files import REPORT
@@ -87,12 +88,15 @@ def _is_home(folder: Path) -> bool:
 
 
 def _is_ours(report: Path) -> bool:
-    """Many programs call a file ``report.json``."""
     try:
-        content = load_json(report)
+        return is_report(load_json(report))
     except (OSError, ValueError):
         return False
-    return isinstance(content, dict) and {"version", "verdict", "run_id", "adapters"} <= set(content)
+
+
+def is_report(content: Any) -> bool:
+    """``content`` is a report of ours: many programs call a file ``report.json``."""
+    return isinstance(content, dict) and {"version", "verdict", "adapters", "alerts"} <= set(content)
 
 
 def _reported(report: Path) -> RunFiles:

@@ -18,7 +18,7 @@ from lora_watch.format import REPORT_VERSION, tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, WAITING, is_claimed
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
+from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ def read_run(place: RunFiles) -> FinishedRun:
 
 def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     report = _load(path)
-    if not (isinstance(report, dict) and {"version", "verdict", "adapters", "alerts"} <= set(report)):
+    if not is_report(report):
         raise UnreadableError(f"{path} is not a report of lora_watch, but something else of that name")
     if not isinstance(report["version"], int) or report["version"] > REPORT_VERSION:
         raise UnreadableError(

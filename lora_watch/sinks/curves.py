@@ -12,8 +12,8 @@ import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.figures import Picture, empty_figure
-from lora_watch.base.names import layer_index
-from lora_watch.base.records import FloatArray, StepRecord
+from lora_watch.base.names import by_block
+from lora_watch.base.records import StepRecord
 from lora_watch.sinks import Sink
 from lora_watch.sinks.heatmap import Heatmap
 
@@ -79,11 +79,11 @@ class Curves(Sink):
         for alert in named:
             loss.axvline(alert.step, color=_ALERT[alert.severity], linestyle=":")
             loss.annotate(alert.rule, (alert.step, 1), xycoords=("data", "axes fraction"), fontsize="small")
-        metric = next((name for name, kept in self._maps.items() if kept.table()[0]), None)
+        metric = next((name for name, kept in self._maps.items() if kept.columns), None)
         if metric is None:
             heat.set_ylabel("no adapter was measured")
         else:
-            image = _heatmap(heat, *self._maps[metric].table())
+            image = _heatmap(heat, self._maps[metric])
             figure.colorbar(image, ax=heat, label=f"{metric}, largest of a block")
         heat.set_xlabel("step")
         return Picture(figure)
@@ -108,17 +108,14 @@ def _line(axes: Axes, name: str, steps: Any, values: Any, colour: str) -> None:
     axes.grid(alpha=0.2)
 
 
-def _heatmap(axes: Axes, columns: list[str], table: list[list[Any]]) -> Any:
+def _heatmap(axes: Axes, kept: Heatmap) -> Any:
     """Blocks × steps, logarithmic; what is unknown, zero or not finite stays empty."""
     from matplotlib.colors import LogNorm
 
-    steps = [int(column) for column in columns[1:]]
-    rows: dict[int, list[FloatArray]] = {}
-    for name, *values in table:
-        block = layer_index(name)
-        rows.setdefault(-1 if block is None else block, []).append(np.array(values, dtype=float))
-    blocks = sorted(rows)
-    values = np.stack([np.fmax.reduce(rows[block]) for block in blocks])
+    steps, blocks = list(kept.columns), by_block(kept.names)
+    all_values = np.stack(list(kept.columns.values()), axis=1)
+    finite = np.where(np.isfinite(all_values), all_values, np.nan)
+    values = np.stack([np.fmax.reduce(finite[places]) for places in blocks.values()])
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
     ends = [2 * steps[0] - steps[1] if len(steps) > 1 else steps[0] - 1, *steps]
     axes.set_ylabel("block")

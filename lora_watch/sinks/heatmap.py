@@ -15,7 +15,7 @@ class Heatmap:
 
     def __init__(self, metric: str = "delta_norm") -> None:
         self._metric = metric
-        self._names: tuple[str, ...] = ()
+        self.names: tuple[str, ...] = ()
         self._columns: list[tuple[int, FloatArray]] = []
         self._last: tuple[int, FloatArray] | None = None
         self._every = 1
@@ -24,8 +24,8 @@ class Heatmap:
         reading = record.metrics.get(self._metric)
         if reading is None or not reading.known.any():
             return
-        if record.run.names != self._names:
-            self._names, self._columns, self._every = record.run.names, [], 1
+        if record.run.names != self.names:
+            self.names, self._columns, self._every = record.run.names, [], 1
         self._last = record.step, reading.measured
         if record.step % self._every == 0:
             self._columns.append(self._last)
@@ -33,13 +33,17 @@ class Heatmap:
             self._every *= 2
             self._columns = [column for column in self._columns if column[0] % self._every == 0]
 
+    @property
+    def columns(self) -> dict[int, FloatArray]:
+        """``[n_adapters]`` by step, in the order of ``names``; empty where nothing was taken."""
+        return dict([*self._columns, self._last] if self._last is not None else [])
+
     def table(self) -> tuple[list[str], list[list[object]]]:
         """Names of the columns, ``adapter`` and the steps, and a row an adapter: None for what is unknown or
         not finite. Both empty where nothing was taken."""
-        columns = dict([*self._columns, self._last] if self._last is not None else [])
-        if not columns:
+        if not (columns := self.columns):
             return [], []
         values = np.stack(list(columns.values()), axis=1)
         cells = values.astype(object)
         cells[~np.isfinite(values)] = None
-        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self._names, cells.tolist())]
+        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self.names, cells.tolist())]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import json
+import runpy
 from collections.abc import Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -15,7 +17,7 @@ from referencing import Registry, Resource
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import AdapterInfo, Recovered
 from lora_watch.base.strict_json import strict
-from lora_watch.format.schema import schemas, write
+from lora_watch.format.schema import FILES
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
 from lora_watch.gate.formats.as_json import as_json
@@ -23,7 +25,7 @@ from lora_watch.tuning.lr_finder import Suggestion
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse
 
-SCHEMAS = schemas()
+SCHEMAS = {file.name: json.loads(file.read_text(encoding="utf-8")) for file in FILES}
 REGISTRY: Registry[Any] = Registry().with_resources(
     (name, Resource.from_contents(schema)) for name, schema in SCHEMAS.items()
 )
@@ -40,8 +42,9 @@ def test_each_schema_is_one(name: str) -> None:
     assert SCHEMAS[name]["$id"] == name
 
 
-def test_the_command_writes_them_as_files(tmp_path: Path) -> None:
-    write(tmp_path)
+def test_the_command_writes_them_as_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["", str(tmp_path)])
+    runpy.run_module("lora_watch.format.schema", run_name="__main__")
     assert {path.name: parse(path.read_bytes()) for path in tmp_path.iterdir()} == SCHEMAS
 
 

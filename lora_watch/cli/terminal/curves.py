@@ -6,7 +6,7 @@ import math
 from bisect import bisect_right
 from dataclasses import dataclass
 
-from lora_watch.base.names import layer_index
+from lora_watch.base.names import by_block
 from lora_watch.runs import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
@@ -59,13 +59,10 @@ def _largest(values: dict[str, float], names: list[str]) -> float | None:
 
 def _groups(names: list[str], most: int) -> list[tuple[str, list[str]]]:
     """Adapters by transformer block, neighbouring blocks together where there are more than ``most``."""
-    by_block: dict[int, list[str]] = {}
-    for name in names:
-        by_block.setdefault(-1 if (block := layer_index(name)) is None else block, []).append(name)
-    blocks = sorted(by_block)
-    width = -(-len(blocks) // most)
+    places = by_block(names)
+    blocks, width = list(places), -(-len(places) // most)
     groups = [blocks[i : i + width] for i in range(0, len(blocks), width)]
-    return [(_label(group), [name for block in group for name in by_block[block]]) for group in groups]
+    return [(_label(group), [names[i] for block in group for i in places[block]]) for group in groups]
 
 
 def _label(blocks: list[int]) -> str:

@@ -1,8 +1,9 @@
-"""``python -m lora_watch.format.schema FOLDER`` copies every schema to a folder."""
+"""``python -m lora_watch.format.schema FOLDER`` copies every schema to a folder, which must exist."""
 
+import shutil
 import sys
-from pathlib import Path
 
-from lora_watch.format.schema import write
+from lora_watch.format.schema import FILES
 
-write(Path(sys.argv[1] if len(sys.argv) > 1 else "."))
+for file in FILES:
+    shutil.copy(file, sys.argv[1] if len(sys.argv) > 1 else ".")

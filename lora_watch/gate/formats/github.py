@@ -42,8 +42,7 @@ def command(name: str, title: str, message: str) -> str:
 
 def _message(alert: Alert) -> str:
     """Without the first line's head, which is the title."""
-    first, *rest = str(alert).splitlines()
-    return "\n".join([f"step {alert.step}: {alert.message}", *rest]) if first else ""
+    return "\n".join([f"step {alert.step}: {alert.message}", *str(alert).splitlines()[1:]])
 
 
 def _shown(name: str, commands: list[str]) -> list[str]:

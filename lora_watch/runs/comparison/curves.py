@@ -12,7 +12,7 @@ from pathlib import PurePath
 from typing import Any, Literal
 
 from lora_watch.base.plateau import Gain, gain, smallest_good
-from lora_watch.base.text import count
+from lora_watch.base.text import count, short
 from lora_watch.runs.comparison.trials import Trial
 
 CONFIDENCE = 0.95
@@ -82,15 +82,11 @@ class QualityCurve:
         """What is the same all along, in words."""
         names = {"r": "r", "scale": "s", "alpha": "α", "lr": "lr"}
         same = [
-            f"{says} = {number(_only(self.configurations, name))}"
+            f"{says} = {short(_only(self.configurations, name))}"
             for name, says in names.items()
             if name != self.along and _only(self.configurations, name) is not None
         ]
         return ", ".join(same)
-
-
-def number(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3g}"
 
 
 def configurations(trials: Iterable[Trial]) -> list[SeedGroup]:
@@ -189,21 +185,21 @@ def _what_else(curve: QualityCurve) -> Iterable[str]:
     lr_varies = len({_key(c.lr) for c in line}) > 1
     effective_varies = len({_key(c.effective_lr) for c in line}) > 1
     if curve.along == "r" and len({_key(c.scale) for c in line}) > 1:
-        steps = ", ".join(f"{number(c.scale)} at r = {c.r}" for c in line)
+        steps = ", ".join(f"{short(c.scale)} at r = {c.r}" for c in line)
         held = ""
         if len({c.alpha for c in line}) == 1:
-            held = f", because α stayed {number(first.alpha)}"
+            held = f", because α stayed {short(first.alpha)}"
         yield (
             f"s changes together with r{held} ({steps}): a difference may be the scale's as well as the rank's. "
             "To see the rank alone hold s: α = s·r."
         )
     if lr_varies:
-        steps = ", ".join(f"{number(c.lr)} at {_place(curve, c)}" for c in line)
+        steps = ", ".join(f"{short(c.lr)} at {_place(curve, c)}" for c in line)
         yield f"The learning rate is not the same ({steps})."
     if effective_varies and (curve.along == "r" or lr_varies):
         yield (
-            f"s·lr is not constant, {number(first.effective_lr)} at {_place(curve, first)} and "
-            f"{number(last.effective_lr)} at {_place(curve, last)}: under Adam it sets how fast ‖ΔW‖ grows."
+            f"s·lr is not constant, {short(first.effective_lr)} at {_place(curve, first)} and "
+            f"{short(last.effective_lr)} at {_place(curve, last)}: under Adam it sets how fast ‖ΔW‖ grows."
         )
     for name, by_value in differences(line).items():
         values = "; ".join(
@@ -228,7 +224,7 @@ def _selection(along: str, several: dict[float, int]) -> Iterable[str]:
         what = "rank" if along == "r" else "scale"
         yield (
             f"At some {what}s the best of several configurations stands for it ("
-            + ", ".join(f"{n} at {number(place)}" for place, n in sorted(several.items()))
+            + ", ".join(f"{n} at {short(place)}" for place, n in sorted(several.items()))
             + "): the more were tried, the better the best looks."
         )
 
@@ -241,7 +237,7 @@ def _seeds(pairs: Sequence[Pair], values: dict[int, dict[int, float]]) -> Iterab
 
 
 def _place(curve: QualityCurve, each: SeedGroup) -> str:
-    return f"r = {each.r}" if curve.along == "r" else f"s = {number(each.scale)}"
+    return f"r = {each.r}" if curve.along == "r" else f"s = {short(each.scale)}"
 
 
 # -- helpers -----------------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lora_watch.base.text import count, short, table
 from lora_watch.runs.comparison.comparing import Comparison
-from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences, number, runs
+from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences, runs
 from lora_watch.runs.comparison.trials import TRAIN_LOSS
 
 _COLUMNS = {
@@ -52,8 +52,8 @@ def _qualities(comparison: Comparison) -> list[str]:
         rows.append(
             [
                 *_head(each),
-                number(each.lr),
-                number(each.effective_lr),
+                short(each.lr),
+                short(each.effective_lr),
                 "?" if size is None else f"{size:,}",
                 str(len(each.trials)),
                 *(_spread(list(each.values(metric).values())) for metric in metrics),
@@ -110,11 +110,11 @@ def _confounds(curve: QualityCurve) -> Iterator[str]:
 
 
 def _head(each: SeedGroup) -> list[str]:
-    return ["?" if each.r is None else str(each.r), number(each.alpha), number(each.scale)]
+    return [short(each.r), short(each.alpha), short(each.scale)]
 
 
 def _place(curve: QualityCurve, each: SeedGroup) -> str:
-    return number(getattr(each, curve.along))
+    return short(getattr(each, curve.along))
 
 
 def _spread(values: Sequence[float]) -> str:
