@@ -43,31 +43,21 @@ def advise(
         typer.Argument(
             metavar="[MODEL]",
             help="Folder with a config.json, or that file. Weights are optional: with them the first step is exact.",
-            show_default=False,
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task: one of the four below.", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="The task: one of the four below.")] = None,
     tokens: Annotated[
-        float | None,
-        typer.Option(help="Tokens with a loss in one epoch (a classifier: labels).", show_default=False),
+        float | None, typer.Option(help="Tokens with a loss in one epoch (a classifier: labels).")
     ] = None,
-    lr: Annotated[
-        float | None, typer.Option("--lr", help="Peak learning rate, if it is fixed.", show_default=False)
-    ] = None,
-    rank: Annotated[int | None, typer.Option(help="Show the numbers for this rank.", show_default=False)] = None,
+    lr: Annotated[float | None, typer.Option("--lr", help="Peak learning rate, if it is fixed.")] = None,
+    rank: Annotated[int | None, typer.Option(help="Show the numbers for this rank.")] = None,
     targets: Annotated[
         str, typer.Option(help="target_modules: all-linear, or names with commas between.")
     ] = "all-linear",
-    dtype: Annotated[
-        str | None, typer.Option(help="Dtype of the frozen weights. Default: the model's.", show_default=False)
-    ] = None,
-    from_model: Annotated[
-        Path | None, typer.Option(help="Model on which --rank and --alpha were tuned.", show_default=False)
-    ] = None,
-    to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.", show_default=False)] = None,
-    alpha: Annotated[
-        float | None, typer.Option(help="With --from-model: α there; default r.", show_default=False)
-    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Dtype of the frozen weights. Default: the model's.")] = None,
+    from_model: Annotated[Path | None, typer.Option(help="Model on which --rank and --alpha were tuned.")] = None,
+    to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.")] = None,
+    alpha: Annotated[float | None, typer.Option(help="With --from-model: α there; default r.")] = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="With --from-model: the scale there is α/√r.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:

@@ -57,7 +57,6 @@ def check(
             help="warning, error or never: findings of this severity or worse make the exit code 1. Rule by rule: "
             "error,LW203=never. Default: LORA_WATCH_FAIL_ON, else error.",
             metavar="POLICY",
-            show_default=False,
         ),
     ] = None,
     baseline: Annotated[

@@ -19,7 +19,6 @@ Runs = Annotated[
         metavar="RUN…",
         help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
         "or a folder of runs.",
-        show_default=False,
     ),
 ]
 

@@ -31,16 +31,10 @@ No model is loaded and one layer is in memory at a time."""
 
 def inspect(
     adapter: Annotated[
-        Path,
-        typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.", show_default=False),
+        Path, typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.")
     ],
-    base: Annotated[
-        Path | None,
-        typer.Option(help="Folder of its base model. Adds the relative norms.", show_default=False),
-    ] = None,
-    against: Annotated[
-        Path | None, typer.Option(help="Another adapter to compare it with.", show_default=False)
-    ] = None,
+    base: Annotated[Path | None, typer.Option(help="Folder of its base model. Adds the relative norms.")] = None,
+    against: Annotated[Path | None, typer.Option(help="Another adapter to compare it with.")] = None,
     rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
     allow_pickle: Annotated[

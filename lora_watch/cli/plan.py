@@ -37,10 +37,7 @@ From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, run
 
 
 def plan(
-    lr: Annotated[
-        float,
-        typer.Option("--lr", help="Learning rate for --scale; lora-watch run --find-lr finds it.", show_default=False),
-    ],
+    lr: Annotated[float, typer.Option("--lr", help="Learning rate for --scale; lora-watch run --find-lr finds it.")],
     ranks: Annotated[str, typer.Option(help="Ranks to try, ascending.", metavar="R,R…")] = "8,16,32,64,128",
     scale: Annotated[float, typer.Option(help="The scale s, held while the rank is searched: α = s·r.")] = 1.0,
     scales: Annotated[str, typer.Option(help="Scales to try at --at-rank.", metavar="S,S…")] = "0.5,1,2,4",

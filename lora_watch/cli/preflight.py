@@ -54,25 +54,20 @@ def preflight(
             metavar="FILE…",
             help="JSON or YAML with r, lora_alpha, learning_rate …, or a folder with adapter_config.json or "
             "training_args.json. A later file overrides an earlier one.",
-            show_default=False,
         ),
     ],
     model: Annotated[
         Path | None,
         typer.Option(
             help="Folder of the model, or its config.json. By default the model that FILE names, if it is on this "
-            "machine.",
-            show_default=False,
+            "machine."
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).", show_default=False)] = None,
+    task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).")] = None,
     reference: Annotated[
-        Path | None,
-        typer.Option(help="The run that these settings come from: its output_dir (LW406).", show_default=False),
+        Path | None, typer.Option(help="The run that these settings come from: its output_dir (LW406).")
     ] = None,
-    steps: Annotated[
-        int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.", show_default=False)
-    ] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
     mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
     fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the exit code 1.")] = FailOn.warning,
     format: Annotated[Format, typer.Option(help="How findings are printed.")] = Format.text,

@@ -52,7 +52,7 @@ class Handover(BaseException):
 def run(
     script: Annotated[str, typer.Argument(metavar="SCRIPT", help="A Python file; with -m a module.")],
     arguments: Annotated[
-        list[str] | None, typer.Argument(metavar="[ARGS]…", help="The script's own arguments.", show_default=False)
+        list[str] | None, typer.Argument(metavar="[ARGS]…", help="The script's own arguments.")
     ] = None,
     module: Annotated[bool, typer.Option("-m", "--module", help="SCRIPT is a module, as with python -m.")] = False,
     fail_on: Annotated[
@@ -61,7 +61,6 @@ def run(
             help="never, warning or error: alerts of this severity or worse end the run. Rule by rule: "
             "error,LW202=never. Default: LORA_WATCH_FAIL_ON, else error.",
             metavar="POLICY",
-            show_default=False,
         ),
     ] = None,
     recover: Annotated[
@@ -71,7 +70,6 @@ def run(
             "Default: LORA_WATCH_RECOVER, else 0.",
             min=0,
             metavar="TIMES",
-            show_default=False,
         ),
     ] = None,
     patience: Annotated[
@@ -79,23 +77,19 @@ def run(
         typer.Option(
             help="Steps for which the run tolerates an alert before it ends. Default: LORA_WATCH_PATIENCE, else 0.",
             min=0,
-            show_default=False,
         ),
     ] = None,
     mute: Annotated[
         str | None,
         typer.Option(
-            help="Rules to leave out, by id or name: LW203,LW401. Default: LORA_WATCH_MUTE, else none.",
-            metavar="RULES",
-            show_default=False,
+            help="Rules to leave out, by id or name: LW203,LW401. Default: LORA_WATCH_MUTE, else none.", metavar="RULES"
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
     max_overhead: Annotated[float, typer.Option(help="The highest share of the wall time for monitoring.")] = 0.01,
     drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
     report_dir: Annotated[
-        Path | None,
-        typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.", show_default=False),
+        Path | None, typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.")
     ] = None,
     tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
     console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,

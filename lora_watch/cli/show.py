@@ -31,7 +31,6 @@ def show(
             metavar="RUN",
             help="The Trainer's output_dir, its lora_watch folder, a TensorBoard folder, or a folder of runs: then the "
             "one that was written to last.",
-            show_default=False,
         ),
     ],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Draw it anew until the run is over.")] = False,
