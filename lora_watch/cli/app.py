@@ -12,6 +12,21 @@ from lora_watch import __version__
 from lora_watch.cli import advise, check, compare, demo, inspect, plan, preflight, report, rules, run, show
 from lora_watch.cli.common import misuse
 
+_EXAMPLES = {
+    "lora-watch demo --quick": "a healthy, a failed and a fixed run",
+    "lora-watch run train.py": "a training script as it is, monitored",
+    "lora-watch check out": "check a finished run: exit code 0, 1 or 2",
+    "lora-watch report out": "the LoRA tab as one file that opens offline",
+    "lora-watch show out --follow": "a run in the terminal, while it goes on",
+    "lora-watch advise MODEL": "a rank and an alpha to start from",
+    "lora-watch preflight sft.yaml": "check settings before the run",
+    "lora-watch plan --lr 2e-4": "the runs of a search for rank and scale",
+    "lora-watch compare runs": "runs side by side: which rank is enough",
+    "lora-watch inspect ADAPTER": "a saved adapter, layer by layer",
+    "lora-watch rules": "all rules",
+    "lora-watch rules LW102": "one rule: when it fires and its thresholds",
+}
+
 app = typer.Typer(
     name="lora-watch",
     no_args_is_help=True,
@@ -25,32 +40,8 @@ In a training script one line is enough:
   [cyan]trainer = Trainer(…, callbacks=[LoraWatchCallback(fail_on="error")])[/]
 
 This command runs, checks and compares trainings, and explains the rules.""",
-    epilog="""
-Examples:
-
-  [cyan]lora-watch demo --quick[/]         a healthy, a failed and a fixed run
-
-  [cyan]lora-watch run train.py[/]         a training script as it is, monitored
-
-  [cyan]lora-watch check out[/]            check a finished run: exit code 0, 1 or 2
-
-  [cyan]lora-watch report out[/]           the LoRA tab as one file that opens offline
-
-  [cyan]lora-watch show out --follow[/]    a run in the terminal, while it goes on
-
-  [cyan]lora-watch advise MODEL[/]         a rank and an alpha to start from
-
-  [cyan]lora-watch preflight sft.yaml[/]   check settings before the run
-
-  [cyan]lora-watch plan --lr 2e-4[/]       the runs of a search for rank and scale
-
-  [cyan]lora-watch compare runs[/]         runs side by side: which rank is enough
-
-  [cyan]lora-watch inspect ADAPTER[/]      a saved adapter, layer by layer
-
-  [cyan]lora-watch rules[/]                all rules
-
-  [cyan]lora-watch rules LW102[/]          one rule: when it fires and its thresholds""",
+    epilog="\nExamples:\n\n"
+    + "\n\n".join(f"  [cyan]{call}[/]{' ' * (32 - len(call))}{purpose}" for call, purpose in _EXAMPLES.items()),
 )
 
 

@@ -7,21 +7,16 @@ from typing import Annotated
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, refusing, take_any_character
+from lora_watch.cli.common import Runs, epilog, misuse, refusing, take_any_character
 
-EXAMPLES = """Examples:
-
-  [cyan]lora-watch compare runs[/]
-    every run below a folder
-
-  [cyan]lora-watch compare r8 r16 r32[/]
-    these runs
-
-  [cyan]lora-watch compare runs --metric eval_accuracy[/]
-    by another number of the evaluation
-
-  [cyan]lora-watch compare runs --json[/]
-    for a program"""
+EXAMPLES = epilog(
+    {
+        "lora-watch compare runs": "every run below a folder",
+        "lora-watch compare r8 r16 r32": "these runs",
+        "lora-watch compare runs --metric eval_accuracy": "by another number of the evaluation",
+        "lora-watch compare runs --json": "for a program",
+    }
+)
 
 
 class Better(enum.Enum):

@@ -8,15 +8,14 @@ from typing import Annotated
 import typer
 
 from lora_watch.base.text import clean
-from lora_watch.cli.common import Runs, note, refusing, writing
+from lora_watch.cli.common import Runs, epilog, note, refusing, writing
 
-EXAMPLES = """Examples:
-
-  [cyan]lora-watch report out[/]
-    report.html of one run
-
-  [cyan]lora-watch report runs -o sweep.html[/]
-    every run below a folder, to compare them"""
+EXAMPLES = epilog(
+    {
+        "lora-watch report out": "report.html of one run",
+        "lora-watch report runs -o sweep.html": "every run below a folder, to compare them",
+    }
+)
 
 
 def report(

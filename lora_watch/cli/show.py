@@ -10,18 +10,17 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lora_watch.cli.common import refusing
+from lora_watch.cli.common import epilog, refusing
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-EXAMPLES = """Examples:
-
-  [cyan]lora-watch show out[/]
-    how the run in the Trainer's output_dir stands
-
-  [cyan]lora-watch show out --follow[/]
-    the same while it goes on; the folder may still be empty"""
+EXAMPLES = epilog(
+    {
+        "lora-watch show out": "how the run in the Trainer's output_dir stands",
+        "lora-watch show out --follow": "the same while it goes on; the folder may still be empty",
+    }
+)
 
 
 def show(
