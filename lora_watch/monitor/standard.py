@@ -39,20 +39,21 @@ def standard_sinks(
     if events is not None:
         sinks.append(events)
 
-    def reported() -> Path:
-        return report.directory
-
-    def folder_of_events() -> Path | None:
-        return events.folder if events is not None else None
-
-    wandb, mlflow = WandbSink(reported), MlflowSink(reported)
-    sinks += [wandb, TrackioSink(reported), mlflow, WebhookSink(report=reported)]
-    drawn = page(reported, folder_of_events, (wandb.publish, mlflow.publish)) if page is not None else None
+    wandb, mlflow = WandbSink(report), MlflowSink(report)
+    sinks += [wandb, TrackioSink(report), mlflow, WebhookSink(report)]
+    drawn = page(report, events, (wandb.publish, mlflow.publish)) if page is not None else None
     if drawn is not None:
         sinks.append(drawn)
-    if console:
-        sinks.append(ConsoleSink(reported, folder_of_events, lambda: getattr(drawn, "written", None)))
-    return sinks
+
+    def left() -> dict[str, object]:
+        found: dict[str, object] = {"report": report.directory / "report.json"}
+        if (written := getattr(drawn, "written", None)) is not None:
+            found["page"] = written
+        if events is not None and events.folder is not None:
+            found["curves"] = f"tensorboard --logdir {events.folder}"
+        return found
+
+    return [*sinks, ConsoleSink(left)] if console else sinks
 
 
 def own_run(output_dir: Path) -> Path:

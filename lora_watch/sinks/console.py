@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
@@ -28,18 +27,11 @@ class ConsoleSink:
     """Prints one line when monitoring starts, every alert when it opens and when it closes, and one line at the end.
 
     Args:
-        report: the folder of the report, asked for at the end; None if there is none.
-        events: the folder of the TensorBoard events, likewise.
-        page: the run's page, likewise.
+        left: what the run has left, by what it is called; asked for at the end.
     """
 
-    def __init__(
-        self,
-        report: Callable[[], Path | None] = lambda: None,
-        events: Callable[[], Path | None] = lambda: None,
-        page: Callable[[], Path | None] = lambda: None,
-    ) -> None:
-        self._report, self._events, self._page = report, events, page
+    def __init__(self, left: Callable[[], Mapping[str, object]] = dict) -> None:
+        self._left = left
         self._adapters = 0
         self._noted: set[str] = set()
         self._history = AlertHistory()
@@ -74,12 +66,7 @@ class ConsoleSink:
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if first is not None and len(list(self._history)) > 1:
             parts.append(f"first: {first.rule} {first.name} at step {first.step}")
-        if (folder := self._report()) is not None:
-            parts.append(f"report: {folder / 'report.json'}")
-        if (page := self._page()) is not None:
-            parts.append(f"page: {page}")
-        if (folder := self._events()) is not None:
-            parts.append(f"curves: tensorboard --logdir {folder}")
+        parts += [f"{name}: {place}" for name, place in self._left().items()]
         _print(f"lora_watch: {'; '.join(parts)}", colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
 

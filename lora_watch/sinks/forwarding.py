@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import clean
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
+from lora_watch.sinks.report import ReportSink
 
 
 class ForwardingSink(Sink):
     """Hands on every alert of WARNING or worse, once, as it opens. What is INFO stays in the report.
 
     Args:
-        report: the folder of the report, asked for at each alert, which ends with the path; None if there is none.
+        report: whose path ends each alert.
     """
 
-    def __init__(self, report: Callable[[], Path | None] = lambda: None) -> None:
+    def __init__(self, report: ReportSink) -> None:
         self._report = report
         self._history = AlertHistory()
 
@@ -34,9 +34,7 @@ class ForwardingSink(Sink):
 
     def _text(self, alert: Alert) -> str:
         lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
-        if (folder := self._report()) is not None:
-            lines.append(f"Report: {folder.absolute() / 'report.json'}")
-        return "\n".join(map(clean, lines))
+        return "\n".join(map(clean, [*lines, f"Report: {self._report.directory.absolute() / 'report.json'}"]))
 
 
 def title_of(alert: Alert) -> str:

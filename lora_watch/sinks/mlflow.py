@@ -11,6 +11,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.forwarding import ForwardingSink
+from lora_watch.sinks.report import ReportSink
 
 TAG = "lora_watch.alerts"
 NOTE = "mlflow.note.content"
@@ -24,7 +25,7 @@ class MlflowSink(ForwardingSink):
     asked in a thread of its own, and waited for at the end of the run for 10 s at most.
     """
 
-    def __init__(self, report: Callable[[], Path | None] = lambda: None) -> None:
+    def __init__(self, report: ReportSink) -> None:
         super().__init__(report)
         self._background = Background("lora_watch mlflow")
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.base.records import StepRecord
 from lora_watch.sinks.forwarding import ForwardingSink
 from lora_watch.sinks.heatmap import Heatmap
+from lora_watch.sinks.report import ReportSink
 
 
 class WandbSink(ForwardingSink):
@@ -20,7 +21,7 @@ class WandbSink(ForwardingSink):
     ``lora_watch/delta_norm``: ‖ΔW‖ of every adapter at up to 64 steps, the heatmap of the LoRA tab in numbers.
     """
 
-    def __init__(self, report: Callable[[], Path | None] = lambda: None) -> None:
+    def __init__(self, report: ReportSink) -> None:
         super().__init__(report)
         self._heatmap = Heatmap()
 

@@ -6,14 +6,13 @@ import json
 import logging
 import os
 import urllib.request
-from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.forwarding import ForwardingSink
+from lora_watch.sinks.report import ReportSink
 
 log = logging.getLogger("lora_watch")
 
@@ -29,24 +28,16 @@ class WebhookSink(ForwardingSink):
 
     Where the other side is slow, or silent, the end of the run waits for 5 s in all; what is not sent by then is lost.
 
-    Args:
-        url: http or https. Where none is given, that of the environment variable ``LORA_WATCH_WEBHOOK``; without that
-            nothing is sent. It is a secret, and stands in no message and no log.
-            Redirects are not followed.
-        report: as ForwardingSink takes it.
-
-    Raises:
-        ValueError: for a ``url`` that is not of http or https.
+    The address, http or https, is that of the environment variable ``LORA_WATCH_WEBHOOK``; without it nothing is sent.
+    It is a secret, and stands in no message and no log. Redirects are not followed.
     """
 
-    def __init__(self, url: str | None = None, report: Callable[[], Path | None] = lambda: None) -> None:
+    def __init__(self, report: ReportSink) -> None:
         super().__init__(report)
-        self._url, self._sent = url or os.environ.get(VARIABLE) or "", 0
+        self._url, self._sent = os.environ.get(VARIABLE, ""), 0
         self._background = Background("lora_watch webhook")
         if self._url and not self._url.startswith(("http://", "https://")):
             self._url = ""
-            if url is not None:
-                raise ValueError("the webhook's address does not begin with http:// or https://")
             log.warning("%s does not begin with http:// or https://: nothing is sent to it", VARIABLE)
 
     def forward(self, alert: Alert, title: str, text: str) -> None:

@@ -28,12 +28,12 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
 
 
 def test_the_end_is_one_line_with_all_that_one_needs_next(capsys: Captured) -> None:
-    sink = ConsoleSink(lambda: Path("out/lora_watch"), lambda: Path("out/runs/a"))
+    sink = ConsoleSink(lambda: {"report": Path("out/lora_watch/report.json"), "curves": "out/runs/a"})
     sink.write(record_of(run_of(), 3), [alert_of(3)])
     capsys.readouterr()
     sink.finish("ok", None)
     (line,) = capsys.readouterr().err.splitlines()
-    for part in ("ended well", "1 ERROR alert", "out/lora_watch/report.json", "--logdir out/runs/a"):
+    for part in ("ended well", "1 ERROR alert", "out/lora_watch/report.json", "curves: out/runs/a"):
         assert part in line
 
 
@@ -65,7 +65,7 @@ def test_a_line_is_not_glued_to_a_progress_bar_when_piped(capsys: Captured) -> N
 @pytest.mark.parametrize("text", [text for text in HOSTILE if isinstance(text, str)])
 def test_no_name_writes_to_the_terminal_or_commands_a_ci(text: str, capsys: Captured) -> None:
     alert = replace(alert_of(3), name=text, message=text, causes=[text], remedies=[text], adapters=[(text, 1.0)])
-    sink, run = ConsoleSink(lambda: Path(text or "."), lambda: Path(text or ".")), replace(run_of(), notes=(text,))
+    sink, run = ConsoleSink(lambda: {"report": Path(text or ".")}), replace(run_of(), notes=(text,))
     sink.start(run, 0)
     sink.write(record_of(run, 3), [alert])
     sink.write(record_of(run, 4), [replace(alert, rule="LW999"), replace(alert, closed_step=4)])

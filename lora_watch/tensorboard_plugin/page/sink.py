@@ -8,6 +8,8 @@ from pathlib import Path
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import RunInfo
 from lora_watch.sinks import Sink
+from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 
 NAME = "report.html"
 
@@ -16,15 +18,15 @@ class PageSink(Sink):
     """The run as one page next to its report, drawn from its report and its events, which are complete by then.
 
     Args:
-        report: folder of the run's report.json.
-        events: folder of its TensorBoard events.
+        report: of the run.
+        events: of the run; without them there is no page.
         publish: called with the page when it is written.
     """
 
     def __init__(
         self,
-        report: Callable[[], Path | None],
-        events: Callable[[], Path | None],
+        report: ReportSink,
+        events: TensorBoardSink | None,
         publish: Iterable[Callable[[Path], object]] = (),
     ):
         self._report, self._events, self._publish = report, events, list(publish)
@@ -39,8 +41,8 @@ class PageSink(Sink):
         from lora_watch.runs.events import FILES
         from lora_watch.tensorboard_plugin.page.writing import write_runs
 
-        folder, events = self._report(), self._events()
-        if folder is None or events is None:
+        folder, events = self._report.directory, self._events.folder if self._events is not None else None
+        if events is None:
             return
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
         write_runs([(place, read_run(place))], folder / NAME, [])
