@@ -43,7 +43,7 @@ def write(folder: Path, adapters: int, steps: int) -> None:
     level = np.exp(random.normal(0, 0.4, adapters))
     known = np.ones(adapters, dtype=bool)
     run = RunInfo(infos, max_steps=steps, peak_lr=(2e-4,))
-    sinks = [ReportSink(folder / "lora_watch"), TensorBoardSink(directory=folder / "runs" / "one")]
+    sinks = [ReportSink(folder / "lora_watch"), TensorBoardSink(folder / "runs" / "one")]
     for sink in sinks:
         sink.start(run, 0)
     for step in range(1, steps + 1):

@@ -172,9 +172,7 @@ class LoraWatch(Callback):
         events = None
         if self.tensorboard:
             shared = next((logger for logger in trainer.loggers if _is_tensorboard(logger)), None)
-            events = (
-                TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(directory=own_run(folder))
-            )
+            events = TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(own_run(folder))
         return [*standard_sinks(report, model, self.policy, events, self.console), *self.sinks]
 
     @staticmethod

@@ -283,5 +283,5 @@ def _own_sinks(
     if output_dir is None:
         return (ConsoleSink(),) if console else ()
     folder = Path(output_dir)
-    events = TensorBoardSink(directory=own_run(folder))
+    events = TensorBoardSink(own_run(folder))
     return standard_sinks(folder / "lora_watch", model, policy, events, console)

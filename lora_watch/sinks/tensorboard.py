@@ -63,28 +63,16 @@ class TensorBoardSink:
     gone, the file is given up; another one begins when its owner writes again, the sink after ``RETRY_SECONDS``.
 
     Args:
-        writer_source: Returns the ``torch.utils.tensorboard.SummaryWriter`` to share. It is asked at each write,
-            since the Trainer's is made late and gone before the end. While it returns None or a closed writer,
-            steps are dropped; the schema and what else a reader needs first are written when a writer appears.
-        directory: Where the sink keeps its own writer when ``writer_source`` is not given, or has none to share
-            when the run starts. Training that resumes at an earlier step hides the later steps of the session before.
+        where: A folder for a writer of the sink's own, in which training that resumes at an earlier step hides the
+            later steps of the session before. Or a function that returns the writer to share, a
+            ``torch.utils.tensorboard.SummaryWriter``: it is asked at each write, since the Trainer's is made late and
+            gone before the end. While it returns None or a closed writer, steps are dropped; the schema and what else
+            a reader needs first are written when a writer appears.
         all_scalars: Every metric as plain scalars, for viewers without the tab; else a dozen of them.
-
-    Raises:
-        ValueError: neither of the two is given.
     """
 
-    def __init__(
-        self,
-        writer_source: Callable[[], SummaryWriter | None] | None = None,
-        directory: str | os.PathLike[str] | None = None,
-        all_scalars: bool = False,
-    ):
-        if writer_source is None and directory is None:
-            raise ValueError("give TensorBoardSink a writer to share (writer_source) or a directory of its own")
-        self._source = writer_source
-        self._directory = directory
-        self._all_scalars = all_scalars
+    def __init__(self, where: str | os.PathLike[str] | Callable[[], SummaryWriter | None], all_scalars: bool = False):
+        self._where, self._all_scalars = where, all_scalars
         self.folder: Path | None = None
         """Where the events are; None before there is a writer."""
         self._own: SummaryWriter | None = None
@@ -104,13 +92,12 @@ class TensorBoardSink:
         """Alerts of the session before, which go with the first step of this one."""
 
     def start(self, run: RunInfo, step: int) -> None:
-        """Writes the schema, now or as soon as there is a writer. Raises OSError if the own directory is unusable."""
+        """Writes the schema, now or as soon as there is a writer. Raises OSError if the folder is unusable."""
         atexit.unregister(self.flush)
         atexit.register(self.flush)
-        nothing_to_share = self._file is None and (self._source is None or self._source() is None)
-        if nothing_to_share and self._directory is not None:
+        if self._file is None and not callable(self._where):
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
-            self._own = self._new_writer(self._directory, purge_step=step + 1 if step else 0)
+            self._own = self._new_writer(self._where, purge_step=step + 1 if step else 0)
         if (known := self._file) is not None:  # the set of adapters has changed
             self._hand_over(self._thinning.rest())
             self._background.do(partial(known.begin, run, step))
@@ -213,9 +200,7 @@ class TensorBoardSink:
         if self._own is not None and self._own.file_writer is None and time.monotonic() >= self._next_try:
             with suppress(OSError):  # has been said
                 self._own = self._new_writer(self._own.log_dir)
-        writer = self._own
-        if writer is None and self._source is not None:
-            writer = self._source()
+        writer = self._where() if callable(self._where) else self._own
         # A closed SummaryWriter has no file, and would quietly open a second one if it were written to.
         file = getattr(writer, "file_writer", None)
         if file is None or writer is None:

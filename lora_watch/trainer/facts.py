@@ -200,7 +200,7 @@ def events_sink(trainer: Trainer | None, output_dir: Path, all_scalars: bool) ->
     # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
     if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
         return TensorBoardSink(_shared_writer(trainer), all_scalars=all_scalars)
-    return TensorBoardSink(directory=own_run(output_dir), all_scalars=all_scalars)
+    return TensorBoardSink(own_run(output_dir), all_scalars=all_scalars)
 
 
 def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:

@@ -139,7 +139,7 @@ def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
 def write_thinned(folder: Path, measured: set[int], steps: int = 150, factor: float = 1.0, since: int = 41) -> Path:
     """A run whose norms were measured at some steps alone, each ‖ΔW‖ times ``factor`` from ``since`` on."""
     run = run_of(max_steps=steps)
-    sinks = [TensorBoardSink(directory=folder / "runs"), ReportSink(folder / "lora_watch")]
+    sinks = [TensorBoardSink(folder / "runs"), ReportSink(folder / "lora_watch")]
     for sink in sinks:
         sink.start(run, 0)
     for step in range(steps + 1):

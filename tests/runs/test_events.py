@@ -61,7 +61,7 @@ def test_a_short_event_of_others_before_ours_is_not_taken_for_ours(tmp_path: Pat
 
 
 def test_steps_beyond_what_two_bytes_hold(tmp_path: Path) -> None:
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run_of(), 0)
     steps = [1, 127, 128, 16_383, 16_384, 3_000_000]
     for step in steps:
@@ -73,7 +73,7 @@ def test_steps_beyond_what_two_bytes_hold(tmp_path: Path) -> None:
 
 def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -> None:
     run = run_of()
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run, 0)
     values, known = np.array([1.0, np.nan, np.nan]), np.array([True, True, False])
     sink.write(record_of(run, 1, metrics={"delta_norm": values}, known={"delta_norm": known}), [])
@@ -95,7 +95,7 @@ def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None
 
 def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
     alert = alert_of(3)
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run_of(), 0)
     for step in range(1, 7):
         alert.last_step = min(max(step, 3), 5)

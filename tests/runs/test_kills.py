@@ -29,7 +29,7 @@ model = lora(tiny_model(), r=4)
 grows = [p for name, p in model.named_parameters() if "lora_B" in name]
 
 def train(folder):
-    sinks = [TensorBoardSink(directory=folder + "/runs/x"), ReportSink(folder + "/lora_watch")]
+    sinks = [TensorBoardSink(folder + "/runs/x"), ReportSink(folder + "/lora_watch")]
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer, sinks=sinks, max_steps=1_000_000) as monitor:
         for step in range(1_000_000):

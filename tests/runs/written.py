@@ -64,7 +64,7 @@ def write_run(
     places. ``fields`` replace what ``record_of`` has.
     """
     run = run or run_of(max_steps=steps)
-    sinks: list[Any] = [TensorBoardSink(directory=folder / "runs" / f"from{first_step}")]
+    sinks: list[Any] = [TensorBoardSink(folder / "runs" / f"from{first_step}")]
     if report:
         sinks.append(ReportSink(folder / "lora_watch"))
     for sink in sinks:

@@ -95,7 +95,7 @@ def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, mo
 
 
 def test_a_checkpoint_finds_the_events_of_its_step_on_disk(tmp_path: Path) -> None:
-    with Monitor(torch.nn.Linear(2, 2), console=False, sinks=[TensorBoardSink(directory=tmp_path)]) as monitor:
+    with Monitor(torch.nn.Linear(2, 2), console=False, sinks=[TensorBoardSink(tmp_path)]) as monitor:
         for step in range(1, 4):
             monitor.step(loss=1.0 / step)
         monitor.state_dict()
@@ -136,7 +136,7 @@ def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytes
 
     monkeypatch.setattr("lora_watch.sinks.tensorboard.RETRY_SECONDS", 0.0)
     writer = SummaryWriter(str(tmp_path)) if shared else None
-    sink = TensorBoardSink(lambda: writer, tmp_path)
+    sink = TensorBoardSink((lambda: writer) if shared else tmp_path)
     sink.start(run_of(), 0)
     sink.write(record_of(run_of(), 1), [])
     sink.flush()

@@ -26,7 +26,7 @@ from tests.sinks.made_up import alert_of, record_of, run_of
 def write(folder):
     flushed = open(folder / "flushed", "wb", buffering=0)
     run = run_of(64)
-    sinks = [TensorBoardSink(directory=folder / "runs"), ReportSink(folder / "report")]
+    sinks = [TensorBoardSink(folder / "runs"), ReportSink(folder / "report")]
     for sink in sinks:
         sink.start(run, 0)
     for step in range(1_000_000):

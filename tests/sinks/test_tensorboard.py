@@ -31,7 +31,7 @@ NAN, INF = math.nan, math.inf
 
 
 def write_run(directory: Path, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
-    sink = TensorBoardSink(directory=directory)
+    sink = TensorBoardSink(directory)
     sink.start(records[0].run, 0)
     for record in records:
         sink.write(record, (alerts or {}).get(record.step, []))
@@ -134,7 +134,7 @@ def test_a_dozen_plain_scalars_and_all_of_them_on_request(tmp_path: Path) -> Non
     known: dict[bool, set[str]] = {}
     for everything in (False, True):
         folder = tmp_path / str(everything)
-        sink = TensorBoardSink(directory=folder, all_scalars=everything)
+        sink = TensorBoardSink(folder, all_scalars=everything)
         sink.start(run, 0)
         sink.write(record_of(run, 1, metrics=ones), [])
         sink.finish("ok", None)
@@ -208,34 +208,10 @@ def test_a_shared_writer_may_come_late_and_go_early(tmp_path: Path) -> None:
         assert [(step, alerts[0]["rule"]) for step, alerts in board.json(tags.ALERTS)] == [(1, "LW401")]
 
 
-def test_without_a_writer_to_share_the_sink_keeps_its_own(tmp_path: Path) -> None:
-    run = run_of()
-    sink = TensorBoardSink(lambda: None, tmp_path / "own")
-    sink.start(run, 0)
-    sink.write(record_of(run, 0), [])
-    sink.finish("failed", "norm-explosion")
-    assert len(events_in(tmp_path / "own")) >= 3
-
-
-def test_with_a_writer_to_share_the_own_directory_is_not_made(tmp_path: Path) -> None:
-    run = run_of()
-    with SummaryWriter(str(tmp_path / "shared")) as writer:
-        sink = TensorBoardSink(lambda: writer, tmp_path / "own")
-        sink.start(run, 0)
-        sink.write(record_of(run, 0), [])
-        sink.finish("ok", None)
-    assert not (tmp_path / "own").exists()
-
-
 def test_an_unusable_directory_is_an_os_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):
-        TensorBoardSink(directory=tmp_path / "file" / "runs").start(run_of(), 0)
-
-
-def test_one_of_writer_and_directory_is_needed() -> None:
-    with pytest.raises(ValueError, match="directory"):
-        TensorBoardSink()
+        TensorBoardSink(tmp_path / "file" / "runs").start(run_of(), 0)
 
 
 def test_an_alert_is_on_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -247,7 +223,7 @@ def test_an_alert_is_on_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(RecordWriter, "write", slowly)
     run = run_of()
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run, 0)
     sink.write(record_of(run, 1), [])
     sink.write(record_of(run, 2), [alert_of(2)])
@@ -258,7 +234,7 @@ def test_an_alert_is_on_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @BY_EITHER_LOADER
 def test_a_step_written_twice_keeps_the_alerts_of_both(tmp_path: Path, loader: str) -> None:
     run = run_of()
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run, 0)
     sink.write(record_of(run, 1, metrics={"a_grad_norm": np.full(3, NAN)}), [alert_of(1, "LW101")])
     sink.write(record_of(run, 1), [alert_of(1, "LW203")])
@@ -270,7 +246,7 @@ def test_a_step_written_twice_keeps_the_alerts_of_both(tmp_path: Path, loader: s
 
 @BY_EITHER_LOADER
 def test_the_schema_is_written_again_when_the_adapters_change(tmp_path: Path, loader: str) -> None:
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run_of(3), 0)
     sink.write(record_of(run_of(3), 1), [])
     sink.start(run_of(2), 1)
@@ -289,7 +265,7 @@ def test_resuming_at_an_earlier_step_hides_the_steps_after_it(tmp_path: Path, lo
     write_run(tmp_path, [record_of(run, step) for step in range(7)])
     for path in tmp_path.glob("events.*"):  # file names sort by whole seconds: pretend the first session is older
         path.rename(path.with_name(path.name.replace("tfevents.1", "tfevents.0", 1)))
-    sink = TensorBoardSink(directory=tmp_path)
+    sink = TensorBoardSink(tmp_path)
     sink.start(run, 4)
     for step in (5, 6):
         sink.write(record_of(run, step, metrics={"delta_norm": np.full(3, 100.0)}), [])
@@ -355,7 +331,7 @@ def test_the_tags_cost_nothing_to_import() -> None:
 def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resumed_at(tmp_path: Path) -> None:
     run, alert = run_of(), alert_of(2)
     for first, steps in ((0, (1, 2, 3)), (3, (4, 5))):
-        sink = TensorBoardSink(directory=tmp_path)
+        sink = TensorBoardSink(tmp_path)
         sink.start(run, first)
         if first:
             sink.write(StepRecord(run, first, {}), [alert])

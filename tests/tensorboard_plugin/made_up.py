@@ -55,7 +55,7 @@ def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
 
 
 def write(folder: Path, run: RunInfo, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
-    sink = TensorBoardSink(directory=folder)
+    sink = TensorBoardSink(folder)
     sink.start(run, records[0].step - 1)
     for record in records:
         sink.write(record, (alerts or {}).get(record.step, []))

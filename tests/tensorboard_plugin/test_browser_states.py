@@ -91,7 +91,7 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
 
 def test_a_run_that_has_just_begun_waits_for_its_first_step(tmp_path: Path, browser: Any) -> None:
     run = run_of(4)
-    sink = TensorBoardSink(directory=tmp_path / "begun")
+    sink = TensorBoardSink(tmp_path / "begun")
     sink.start(run, 0)
     sink.write(record_of(run, 0, loss=None, overhead=0.98, scalars={}, zone="unknown"), [])
     sink.flush()
@@ -336,7 +336,7 @@ def test_every_text_is_readable(tab: Tab, mode: str) -> None:
 @pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.thorough)])
 def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
     run = run_of(6)
-    sink = TensorBoardSink(directory=tmp_path / "growing")
+    sink = TensorBoardSink(tmp_path / "growing")
     sink.start(run, 0)
     flush = sink.flush  # what two seconds do otherwise
     for step in range(1, 11):

@@ -156,11 +156,11 @@ def test_every_singular_value_of_one_adapter(tmp_path: Path, loader: str) -> Non
 def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     run = run_of(2)
     for verdict, message in (("ok", None), ("failed", HOSTILE)):
-        sink = TensorBoardSink(directory=tmp_path / verdict)
+        sink = TensorBoardSink(tmp_path / verdict)
         sink.start(run, 0)
         sink.write(record_of(run, 1), [])
         sink.finish(verdict, message)
-    going = TensorBoardSink(directory=tmp_path / "going")
+    going = TensorBoardSink(tmp_path / "going")
     going.start(run, 0)
     going.write(record_of(run, 1), [])
     going.flush()

@@ -96,7 +96,7 @@ def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> N
     thread.start()
     time.sleep(0.5)
     run = run_of(4)
-    sink = TensorBoardSink(directory=tmp_path / "run")
+    sink = TensorBoardSink(tmp_path / "run")
     sink.start(run, 0)
     for step in (1, 2, 3):
         sink.write(record_of(run, step), [])
