@@ -72,14 +72,12 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
         headings += ["‖ΔW‖\n/‖W₀‖", "σ₁\n/σ₁(W₀)"]
     order = sorted(range(len(measured.names)), key=lambda i: _rank(inspection.energy[i]))
     lines = []
-    for i in order[: rows or None]:
+    for i in order:
         adapter = inspection.saved.adapters[i]
         values = [_cell(getattr(measured, column)[i]) for column in columns]
         head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
         lines.append([*head, *values[:5], f"{100 * inspection.energy[i]:.3g} %", *values[5:]])
-    _write(console, headings, lines)
-    if len(lines) < len(order):
-        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    _write(console, headings, lines, rows)
     ranks = sorted({adapter.r for adapter in inspection.saved.adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     kinds = ", ".join(sorted({adapter.variant for adapter in inspection.saved.adapters}))
@@ -98,14 +96,8 @@ def _print_difference(console: Console, difference: Difference, first: Path, sec
     order = sorted(range(len(difference.names)), key=lambda i: _rank(difference.distance[i]))
     order = [i for i in order if not difference.still[i]]
     columns = (difference.ratio, difference.cosine, difference.distance)
-    lines = [
-        [difference.names[i], *(_quotient(column[i], difference.broken[i]) for column in columns)]
-        for i in order[: rows or None]
-    ]
-    if lines:
-        _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines)
-    if len(lines) < len(order):
-        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    lines = [[difference.names[i], *(_quotient(column[i], difference.broken[i]) for column in columns)] for i in order]
+    _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines, rows)
     if still := int(difference.still.sum()):
         console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(difference.names)} layers"))
     for where, names in (("first", difference.only_first), ("second", difference.only_second)):
@@ -113,9 +105,13 @@ def _print_difference(console: Console, difference: Difference, first: Path, sec
             console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
 
 
-def _write(console: Console, headings: list[str], lines: list[list[str]]) -> None:
-    for line in layers.layer_table(headings, lines, console.width):
+def _write(console: Console, headings: list[str], lines: list[list[str]], most: int) -> None:
+    """The first ``most`` of ``lines`` as a table, 0 for all; nothing where there is none."""
+    shown = lines[: most or None]
+    for line in layers.layer_table(headings, shown, console.width) if shown else ():
         console.print(Text(line), soft_wrap=True)
+    if len(shown) < len(lines):
+        console.print(Text(f"… and {len(lines) - len(shown)} more (--rows 0 shows all)"))
 
 
 def _rank(value: Any) -> tuple[bool, float]:

@@ -43,9 +43,8 @@ def show(
     """
     from rich.live import Live
 
-    from lora_watch.cli.terminal.following import goes_on, latest_run
     from lora_watch.cli.terminal.screen import screen
-    from lora_watch.runs import UnreadableError
+    from lora_watch.runs import UnreadableError, latest_run
 
     console = Console(highlight=False)
     if not follow:
@@ -58,7 +57,7 @@ def show(
             found = latest_run(run)
         except UnreadableError:
             return Text(f"waiting for a run in {run} …"), True
-        return screen(found, console), goes_on(found)
+        return screen(found, console), found.goes_on
 
     try:
         with Live(console=console, auto_refresh=False) as live:

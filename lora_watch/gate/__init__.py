@@ -1,8 +1,4 @@
-"""The gate: judges finished or interrupted runs from their files alone. Imports neither torch nor transformers.
-
-``judge(paths)`` finds the runs (``places``), reads them (``reading``, ``events``), says what is wrong (``judging``,
-``baseline``, ``story``), and the modules under ``formats`` write it down for people and for CI services.
-"""
+"""The gate: judges finished or interrupted runs from their files alone. Imports neither torch nor transformers."""
 
 from lora_watch.gate.judging import Judged, Judgement, judge
 

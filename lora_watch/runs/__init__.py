@@ -2,7 +2,16 @@
 
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs
-from lora_watch.runs.run import AdapterState, FinishedRun, from_header, last_tenth, read_run, read_runs, spread
+from lora_watch.runs.run import (
+    AdapterState,
+    FinishedRun,
+    from_header,
+    last_tenth,
+    latest_run,
+    read_run,
+    read_runs,
+    spread,
+)
 
 __all__ = [
     "AdapterState",
@@ -13,6 +22,7 @@ __all__ = [
     "find_runs",
     "from_header",
     "last_tenth",
+    "latest_run",
     "read_run",
     "read_runs",
     "spread",

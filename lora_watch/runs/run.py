@@ -26,6 +26,8 @@ MOST_LINES = 100_000
 """Of alerts.jsonl, which has two an alert."""
 _THINNED = ("delta_norm", "output_ratio", "spectral_norm")
 """Metrics of the instruments that are not asked at each step."""
+SILENT = 900.0
+"""Seconds without a word after which a run of another machine is taken for dead."""
 POINTS = 60
 """Points of a curve that is drawn."""
 
@@ -85,6 +87,16 @@ class FinishedRun:
     incident: Any = None
     """The parsed content of incident.json; None without one."""
 
+    @property
+    def goes_on(self) -> bool:
+        """Its process lives on this machine, or writes from another one."""
+        if self.going:
+            return True
+        if self.verdict != "interrupted" or self.message is not None or self.updated is None:
+            return False
+        silent = datetime.now(timezone.utc) - datetime.fromisoformat(self.updated.replace("Z", "+00:00"))
+        return silent.total_seconds() < SILENT
+
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
         """``(step, loss)`` at up to ``POINTS`` steps; empty without event files."""
@@ -142,6 +154,15 @@ def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tu
                 unreadable.append(clean(error))
                 continue
             yield place, run
+
+
+def latest_run(path: Path) -> FinishedRun:
+    """The run at ``path`` that was written to last. Raises UnreadableError."""
+    unreadable: list[str] = []
+    runs = [run for _, run in read_runs([path], unreadable)]
+    if not runs:
+        raise UnreadableError("\n".join(unreadable))
+    return max(runs, key=lambda run: run.updated or "")
 
 
 def read_run(place: RunFiles) -> FinishedRun:

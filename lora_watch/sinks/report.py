@@ -13,8 +13,6 @@ between is in its closing line, or in `report.json` if it never closed.
 Sessions. A run that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`.
 `report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
 come or go in the middle of a session, those that stay keep their numbers and those that left are no longer listed.
-
-While another process is writing to the folder a run goes to `lora_watch-2` next to it (or `-3` …), and says so.
 """
 
 from __future__ import annotations
