@@ -84,18 +84,19 @@ def origin(page: Page) -> str:
 
 def _settings(rule: Rule) -> list[str]:
     """How to change the thresholds of a rule, mute it, or keep it from ending a run."""
-    kind, thresholds = type(rule), rule.thresholds
+    kind, thresholds = type(rule).__name__, rule.thresholds
     lines = []
     if thresholds:
         name, value = next(iter(thresholds.items()))
-        lines += ["Thresholds, with their defaults:", ""]
-        lines += [f"- `{name} = {value}`" for name, value in thresholds.items()]
-        lines += ["", f"To change one: `from lora_watch.rules import {kind.__name__}`, and then"]
-        lines += [f"`LoraWatchCallback(rules=[{kind.__name__}({name}={value})])` with another value.", ""]
-    lines += [
-        f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To report it without ending the run:'
-    ]
+        lines = [
+            "Thresholds, with their defaults:",
+            "",
+            *(f"- `{name} = {value}`" for name, value in thresholds.items()),
+        ]
+        lines += ["", f"To change one: `from lora_watch.rules import {kind}`, and then"]
+        lines += [f"`LoraWatchCallback(rules=[{kind}({name}={value})])` with another value.", ""]
     return [
         *lines,
+        f'To leave it out: `mute=["{rule.id}"]` or `LORA_WATCH_MUTE={rule.id}`. To report it without ending the run:',
         f'`fail_on={{"default": "error", "{rule.id}": "never"}}` or `LORA_WATCH_FAIL_ON=error,{rule.id}=never`.',
     ]

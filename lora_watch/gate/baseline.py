@@ -227,7 +227,7 @@ def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if now.loss is None or before.loss is None:
         return
     change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
-    numbers = f"{short(now.loss)} instead of {short(before.loss)}, {_percent(change)}"
+    numbers = f"{short(now.loss)} instead of {short(before.loss)}, {100 * change:+.1f} %"
     if not change <= before.tolerances["loss"]:  # a NaN is not
         yield finding("LW811", now.step, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
     elif change < -before.tolerances["loss"]:
@@ -327,10 +327,6 @@ def _exp(shift: float) -> float:
 
 def _times(shift: float) -> str:
     return f"{_exp(shift):.3g} ×"
-
-
-def _percent(change: float) -> str:
-    return f"{100 * change:+.1f} %"
 
 
 def _rounded(value: float | None) -> float | str | None:

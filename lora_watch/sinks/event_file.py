@@ -20,16 +20,7 @@ from lora_watch.base.alerts import Severity, Verdict
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
-from lora_watch.sinks import events
-from lora_watch.sinks.numbers import (
-    hyperparameters,
-    layout,
-    plain_counts,
-    plain_scalars,
-    schema,
-    series,
-    unknown_marked,
-)
+from lora_watch.sinks import events, numbers
 
 HPARAM_METRICS = (
     "lora/loss",
@@ -79,8 +70,8 @@ class EventFile:
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
-        values = [self._value(tags.SCHEMA, strict_json(schema(run))), self._verdict("running", None)]
-        self._add([*values, *events.hparams_start(hyperparameters(run), HPARAM_METRICS)], step)
+        values = [self._value(tags.SCHEMA, strict_json(numbers.schema(run))), self._verdict("running", None)]
+        self._add([*values, *events.hparams_start(numbers.hyperparameters(run), HPARAM_METRICS)], step)
         self.flush()
 
     def write(self, step: HandedOver) -> None:
@@ -93,17 +84,17 @@ class EventFile:
         record = step.record
         values = [
             *(
-                self._value(tags.METRIC_PREFIX + name, unknown_marked(reading))
+                self._value(tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
                 for name, reading in record.metrics.items()
             ),
-            *(self._value(tags.SERIES_PREFIX + name, array) for name, array in series(record).items()),
-            *events.scalars(plain_scalars(record, self._all_scalars)),
-            *([] if step.counts == self._counts else events.scalars(plain_counts(step.counts))),
+            *(self._value(tags.SERIES_PREFIX + name, array) for name, array in numbers.series(record).items()),
+            *events.scalars(numbers.plain_scalars(record, self._all_scalars)),
+            *([] if step.counts == self._counts else events.scalars(numbers.plain_counts(step.counts))),
         ]
         self._counts = step.counts
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
-            values += events.custom_scalars(layout(self._charted, self._all_scalars))
+            values += events.custom_scalars(numbers.layout(self._charted, self._all_scalars))
         if step.spectrum and record.spectrum is not None:
             values.append(self._value(tags.SPECTRUM, record.spectrum))
         if step.alerts is not None:
@@ -115,7 +106,7 @@ class EventFile:
     def end(self, verdict: Verdict, message: str | None, step: int) -> None:
         values = [*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)]
         if self._counts is not None:
-            values += events.scalars(plain_counts(self._counts))  # for charts that end where the run does
+            values += events.scalars(numbers.plain_counts(self._counts))  # for charts that end where the run does
         self._add(values, step)
         self.flush()
 

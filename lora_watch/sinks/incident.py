@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -37,11 +37,6 @@ INCIDENT_VERSION = 1
 STEPS = 64
 """Steps that are remembered before an incident, and again after it began. LW202 looks back 48."""
 FILE, PREVIOUS, FOLDER = "incident.json", "incident.previous.json", "last_good"
-
-
-class _Kept(NamedTuple):
-    record: StepRecord
-    inputs: str | None
 
 
 class IncidentRecorder:
@@ -68,7 +63,8 @@ class IncidentRecorder:
         self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
-        self._kept: deque[_Kept] = deque()
+        self._kept: deque[tuple[StepRecord, str | None]] = deque()
+        """Each with the hash of its batch."""
         # Of three steps: one is judged after the next at the latest.
         self._random: deque[tuple[int, dict[str, Any]]] = deque(maxlen=3)
         self._hashes: deque[tuple[int, str | None]] = deque(maxlen=3)
@@ -139,7 +135,7 @@ class IncidentRecorder:
             hashes = dict(self._hashes)
             if self._inputs is not None and record.step > self._at:  # judged before its update
                 hashes[record.step] = self._inputs()
-            self._kept.append(_Kept(record, hashes.get(record.step)))
+            self._kept.append((record, hashes.get(record.step)))
         while self._incident is None and len(self._kept) > STEPS + 1:
             self._kept.popleft()
 
@@ -166,8 +162,8 @@ class IncidentRecorder:
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
 
     def _serialised(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
-        latest = self._kept[-1].record.run if self._kept else self._run
-        kept = [entry for entry in self._kept if entry.record.run.names == latest.names]  # a vector has one order
+        latest = self._kept[-1][0].run if self._kept else self._run
+        kept = [entry for entry in self._kept if entry[0].run.names == latest.names]  # a vector has one order
         began = self._incident.step if self._incident is not None else self._at
         return {
             "version": INCIDENT_VERSION,
@@ -180,8 +176,8 @@ class IncidentRecorder:
             "alerts": [a.to_dict() for a in self._history if a.closed_step is None or a.closed_step >= began],
             **self._good_adapter(folder),
             "adapters": [adapter_fields(adapter) for adapter in latest.adapters],
-            **_series([entry.record for entry in kept]),
-            **({"inputs_sha256": [entry.inputs for entry in kept]} if self._inputs is not None else {}),
+            **_series([record for record, _ in kept]),
+            **({"inputs_sha256": [inputs for _, inputs in kept]} if self._inputs is not None else {}),
             "rng": next(({"step": at, **_plain(state)} for at, state in self._random if at == began - 1), {}),
             "config": self._run.config,
             "versions": self._run.versions,

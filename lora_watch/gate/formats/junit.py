@@ -24,10 +24,9 @@ def junit(judgement: Judgement) -> bytes:
         for number, reason in enumerate(judgement.unreadable, 1):
             case = ElementTree.SubElement(suite, "testcase", classname="lora_watch", name=f"unreadable {number}")
             ElementTree.SubElement(case, "error", type="unreadable", message=reason).text = reason
-    for suite in root:
-        _count(suite)
-    for what in ("tests", "failures", "errors"):
-        root.set(what, str(sum(int(suite.get(what, 0)) for suite in root)))
+    for each in (root, *root):
+        for count, found in (("tests", "testcase"), ("failures", "failure"), ("errors", "error")):
+            each.set(count, str(sum(1 for _ in each.iter(found))))
     ElementTree.indent(root)
     return ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True)
 
@@ -51,9 +50,3 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             failure.text = "\n".join([report, *([""] if judged.story else []), *judged.story])
         elif alerts:
             ElementTree.SubElement(case, "system-out").text = report
-
-
-def _count(suite: ElementTree.Element) -> None:
-    suite.set("tests", str(len(suite.findall("testcase"))))
-    suite.set("failures", str(len(suite.findall("testcase/failure"))))
-    suite.set("errors", str(len(suite.findall("testcase/error"))))

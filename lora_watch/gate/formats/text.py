@@ -42,21 +42,16 @@ def ending(run: FinishedRun) -> str:
     return "still going" if run.going else _ENDINGS[run.verdict]
 
 
-def facts(judged: Judged) -> str:
-    """The run in half a line: how it ended, how far it came, its size, its loss."""
+def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     run = judged.run
+    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {run.name}"
     steps = f"{run.step} of {run.max_steps} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [ending(run), steps, count(len(run.adapters), "adapter")]
     if run.loss_ends != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
-        parts.append(f"loss {short(run.loss_ends[0])} → {short(run.loss_ends[1])}" + (f" {curve}" if curve else ""))
-    return " · ".join(parts)
-
-
-def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {judged.run.name}"
-    yield f"  {facts(judged)}"
-    if (found := judged.run.largest()) is not None:
+        parts.append(f"loss {short(run.loss_ends[0])} → {short(run.loss_ends[1])} {curve}".rstrip())
+    yield f"  {' · '.join(parts)}"
+    if (found := run.largest()) is not None:
         yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"
     for alert in judged.findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
@@ -67,4 +62,4 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     if judged.story:
         yield "  What happened:"
         yield from (f"    {line}" for line in judged.story)
-    yield from (f"  note: {note}" for note in judged.run.notes)
+    yield from (f"  note: {note}" for note in run.notes)
