@@ -7,7 +7,6 @@
 import gc
 import os
 from collections.abc import Iterator
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -66,10 +65,15 @@ def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Cadence, "_affordable", affordable)
 
 
+TRAINING = ("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "torch.utils.tensorboard")
+TRAINING += ("lora_watch.cli.app", "lora_watch.trainer.callback", "lora_watch.tuning.inspecting")
+TRAINING += ("lora_watch.tuning.advice.choice", "lora_watch.tuning.advice.start")
+
+
 @pytest.fixture(scope="session")
 def python() -> Iterator[Python]:
     """For scripts that train, as importing what they need takes seconds."""
-    with Python("transformers.trainer", "peft", "torch.utils.tensorboard", "lora_watch.cli.app") as python:
+    with Python(*TRAINING) as python:
         yield python
 
 
@@ -87,16 +91,3 @@ def exploded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from tests.runs.written import LR, train_into
 
     return once(tmp_path_factory, "exploded", partial(train_into, lr=15 * LR, alpha=128, fail_on="error"))
-
-
-@pytest.fixture(scope="session")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An XDG_CACHE_HOME for what is unpacked once and takes long: the larger model, where its package is installed."""
-    from lora_watch.demo.models import MissingPackageError, smollm2
-
-    def make(folder: Path) -> None:
-        with pytest.MonkeyPatch.context() as environment, suppress(MissingPackageError):
-            environment.setenv("XDG_CACHE_HOME", str(folder))
-            smollm2()
-
-    return once(tmp_path_factory, "unpacked", make)

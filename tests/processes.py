@@ -1,27 +1,31 @@
 """Python as if started afresh, without the seconds of its imports: how long it takes, how much memory, what it says.
 
-``python -m tests.processes MODULE…`` reads a request a line of JSON and answers each with a line: it has imported the
-modules already and forks for each, which costs milliseconds. What a fork is not: a process that imports in an order of
-its own, or that is sent signals. Tests of these start real ones.
+``python -m tests.processes MODULE…`` reads requests, a line of JSON for processes at once, and answers with a
+line. It has imported the modules already and forks for each, which costs milliseconds. What a fork is not: a process
+that imports in an order of its own, or that is sent signals. Tests of these start real ones.
 """
 
 from __future__ import annotations
 
 import atexit
+import contextlib
+import gc
 import importlib
 import json
 import os
 import runpy
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import IO, Any, NamedTuple
 
 ROOT = Path(__file__).parents[1]
-PATIENCE = 120
+PATIENCE = 500
 """Seconds after which a process is ended: one that waits for ever."""
 
 
@@ -60,28 +64,58 @@ class Python:
 
     def __call__(self, *words: object, folder: Path = ROOT, **variables: str) -> Done:
         """``variables``: of the environment, in which none of ours is set otherwise."""
+        (done,) = self._ask(words, folder, [variables])
+        return done
+
+    def ranks(self, count: int, *words: object, folder: Path = ROOT, **variables: str) -> list[Done]:
+        """``count`` processes at once that find each other, as torchrun starts them: one that fails ends the others."""
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            meet = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free.getsockname()[1])}
+        launched = {"TORCHELASTIC_RUN_ID": "none", "GROUP_RANK": "0"}  # Lightning goes by these
+        of_all = variables | meet | launched | dict.fromkeys(("WORLD_SIZE", "LOCAL_WORLD_SIZE"), str(count))
+        return self._ask(words, folder, [of_all | dict.fromkeys(("RANK", "LOCAL_RANK"), str(n)) for n in range(count)])
+
+    def _ask(self, words: Sequence[object], folder: Path, variables: list[dict[str, str]]) -> list[Done]:
+        """One process for each of ``variables``, all at once."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        request = {"words": list(map(str, words)), "folder": str(folder), "variables": variables}
+        request = [{"words": list(map(str, words)), "folder": str(folder), "variables": one} for one in variables]
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return Done(*json.loads(self._process.stdout.readline()))
+        return [Done(*done) for done in json.loads(self._process.stdout.readline())]
 
 
-def _fork(request: dict[str, Any] | None, before: int = 0) -> Done:
-    """``before``: KiB that a process takes which does nothing."""
-    with tempfile.TemporaryFile() as stdout, tempfile.TemporaryFile() as stderr:
-        child = os.fork()
-        if child == 0:
-            signal.alarm(PATIENCE)
-            os.dup2(stdout.fileno(), 1)
-            os.dup2(stderr.fileno(), 2)
-            _be_python(**request) if request else os._exit(0)
-        _, status, used = os.wait4(child, 0)
-        said = []
-        for stream in (stdout, stderr):
-            stream.seek(0)
-            said.append(stream.read().decode("utf-8", "replace"))
+def _fork(requests: Sequence[dict[str, Any] | None], before: int = 0) -> list[Done]:
+    """A process for each, which does what is asked or nothing. ``before``: KiB of one that does nothing."""
+    with contextlib.ExitStack() as stack:
+        files = [[stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)] for _ in requests]
+        children = [_begin(request, *said) for request, said in zip(requests, files)]
+        ended: dict[int, tuple[int, Any]] = {}
+        while len(ended) < len(children):
+            child, status, used = os.wait4(-1, 0)
+            ended[child] = (status, used)
+            if status:
+                for other in set(children) - ended.keys():
+                    os.kill(other, signal.SIGTERM)
+        return [_done(*ended[child], before, said) for child, said in zip(children, files)]
+
+
+def _begin(request: dict[str, Any] | None, stdout: IO[bytes], stderr: IO[bytes]) -> int:
+    child = os.fork()
+    if child == 0:
+        signal.alarm(PATIENCE)
+        os.dup2(stdout.fileno(), 1)
+        os.dup2(stderr.fileno(), 2)
+        _be_python(**request) if request else os._exit(0)
+    return child
+
+
+def _done(status: int, used: Any, before: int, files: Sequence[IO[bytes]]) -> Done:
+    said = []
+    for file in files:
+        file.seek(0)
+        said.append(file.read().decode("utf-8", "replace"))
     seconds, memory = used.ru_utime + used.ru_stime, (used.ru_maxrss - before) / 1024
     return Done(os.waitstatus_to_exitcode(status), seconds, memory, *said)
 
@@ -121,6 +155,8 @@ def _be_python(words: list[str], folder: str, variables: dict[str, str]) -> None
 if __name__ == "__main__":
     for module in sys.argv[1:]:
         importlib.import_module(module)
-    nothing = int(1024 * _fork(None).memory)
+    gc.collect()
+    gc.freeze()  # a Trainer collects garbage: among what its training has made, and not in all that is imported
+    nothing = int(1024 * _fork([None])[0].memory)
     for line in sys.stdin:
         print(json.dumps(_fork(json.loads(line), nothing)), flush=True)

@@ -6,11 +6,8 @@ import dataclasses
 import io
 import json
 import math
-import os
 import re
 import struct
-import subprocess
-import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -25,6 +22,7 @@ from lora_watch.demo.models import MissingPackageError
 from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
 from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss
+from tests.processes import Python
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
 
@@ -244,18 +242,12 @@ def test_r_character_vectors_are_read():
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
-def test_the_demo(tmp_path: Path):
+def test_the_demo(python: Python, tmp_path: Path):
     earlier = tmp_path / "tiny-healthy"  # of an earlier demo: it is replaced, not mixed with
     (earlier / "lora_watch").mkdir(parents=True)
     (earlier / "lora_watch" / "report.json").write_text("{}")
     (earlier / "events.out.tfevents.1").touch()
-    done = subprocess.run(
-        [sys.executable, "-m", "lora_watch", "demo", "--quick", "--output-dir", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env=os.environ | {"COLUMNS": "120"},
-        check=False,
-    )
+    done = python("-m", "lora_watch", "demo", "--quick", "--output-dir", tmp_path, COLUMNS="120")
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"tensorboard --logdir {tmp_path}" in done.stdout.replace("\n", "")
     reports = {}

@@ -1,6 +1,6 @@
-"""DDP over two ranks whose models are on the strict device: what ``test_ranks.py`` starts.
+"""DDP over two ranks whose models are on the strict device: what ``test_runs.py`` starts.
 
-    torchrun --nproc_per_node 2 -m tests.device.ranks FOLDER
+    LORA_WATCH_TEST_DEVICE=strict torchrun --nproc_per_node 2 -m tests.device.ranks FOLDER
 
 No library has collectives for the device. ``Staged`` copies to the host, has gloo do it there, and copies back.
 """

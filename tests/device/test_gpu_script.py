@@ -15,7 +15,7 @@ def test_it_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert "dry run" in output
     assert re.search("weights .*bit for .*; norms .*float64", output)
     assert re.search("output_ratio .*definition", output)
-    assert re.search(r"torch\.compile \(eager\): .*losses", output)
+    assert re.search(r"torch\.compile \(eager\): .*losses .*\b1 graph", output)
 
 
 def test_it_finds_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:

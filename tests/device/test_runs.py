@@ -1,17 +1,15 @@
-"""Runs the tests that can on the strict device: with float64, and without it as on MPS."""
+"""Runs the tests that can on the strict device: with float64, and without it as on MPS; and two ranks on it."""
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.device import strict
+from tests.processes import Python
 
-ROOT = Path(__file__).parents[2]
 NORMS = ("tests/norms/test_measurement.py", "tests/norms/test_output_ratio.py", "tests/norms/test_sample.py")
 LATE, OPERATIONS = "tests/monitor/test_late.py", "tests/monitor/test_operations.py"
 
@@ -26,14 +24,24 @@ pytestmark = pytest.mark.skipif(strict.why_not() is not None, reason=str(strict.
         pytest.param((OPERATIONS, *NORMS), "", id="operations", marks=pytest.mark.thorough),
     ],
 )
-def test_on_the_strict_device(paths: tuple[str, ...], refuses: str) -> None:
+def test_on_the_strict_device(python: Python, paths: tuple[str, ...], refuses: str) -> None:
     strict.build()
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-p", "no:cacheprovider", *paths],
-        cwd=ROOT,
-        env=os.environ | {"LORA_WATCH_TEST_DEVICE": strict.NAME, "LORA_WATCH_TEST_DEVICE_REFUSES": refuses},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    options = ("-o", "addopts=", "-q", "-p", "no:cacheprovider")
+    device = {"LORA_WATCH_TEST_DEVICE": strict.NAME, "LORA_WATCH_TEST_DEVICE_REFUSES": refuses}
+    done = python("-m", "pytest", *options, *paths, **device)
     assert done.returncode == 0, done.stdout[-12_000:] + done.stderr[-4_000:]
+
+
+def test_two_ranks_train_alike_and_end_together(python: Python, tmp_path: Path) -> None:
+    """DDP on the device: the bits of unwatched training, true norms, and one end for both."""
+    strict.build()
+    for done in python.ranks(2, "-m", "tests.device.ranks", tmp_path, LORA_WATCH_TEST_DEVICE=strict.NAME):
+        assert done.returncode == 0, done.stderr[-3000:]
+    zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+    assert zero["watched"]["weights"] == one["watched"]["weights"] == zero["plain"]["weights"]
+    assert zero["watched"]["norms"] == pytest.approx(one["watched"]["norms"], rel=1e-12)
+    assert min(zero["watched"]["norms"]) > 0
+    assert (zero["watched"]["rules"], zero["watched"]["steps"]) == ([], 4)
+    for left in (zero["spoiled"], one["spoiled"]):
+        assert left["ended"] == "LW201"
+        assert left["steps"] == zero["spoiled"]["steps"] <= 3, "of the step after, at the latest"

@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -23,6 +20,7 @@ from lora_watch.gate.judging import GATE_RULES
 from lora_watch.rules import catalogue
 from lora_watch.rules.guide import pages
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
+from tests.processes import Python
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -30,16 +28,10 @@ DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(python: Python, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    done = subprocess.run(
-        [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)],
-        cwd=ROOT,
-        env=os.environ | {"NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    build = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder)
+    done = python(*build, folder=ROOT, NO_MKDOCS_2_WARNING="1")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 

@@ -37,27 +37,25 @@ READING = [
     "lora_watch.gate",
     "lora_watch.runs.comparison.comparing",
 ]
-MEASURING = ["peft", "transformers.models.llama.modeling_llama", "lora_watch.tuning.inspecting"]
-MEASURING += ["lora_watch.tuning.advice.choice", "lora_watch.tuning.advice.start"]
 """Imported once, before the commands are."""
 Make = Callable[[Path], object]
 Command = Callable[..., Done]
 
 
-def commands(*modules: str) -> Iterator[Command]:
-    with Python("lora_watch.cli.app", *modules) as python:
-        yield lambda *words: python("-m", "lora_watch", *words, COLUMNS="200", NO_COLOR="1")
+def command(python: Python) -> Command:
+    return lambda *words: python("-m", "lora_watch", *words, COLUMNS="200", NO_COLOR="1")
 
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Command]:
     """For commands that need no torch, and must not load it."""
-    yield from commands(*READING)
+    with Python("lora_watch.cli.app", *READING) as python:
+        yield command(python)
 
 
-@pytest.fixture(scope="module")
-def run_with_torch() -> Iterator[Command]:
-    yield from commands(*READING, *MEASURING)
+@pytest.fixture
+def run_with_torch(python: Python) -> Command:
+    return command(python)
 
 
 @pytest.fixture(scope="module")

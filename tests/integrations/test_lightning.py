@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchError
+from tests.processes import Python
 from tests.support import lora, stdlib_blocks, tiny_model
 
 L: Any = pytest.importorskip("lightning.pytorch")
@@ -197,14 +195,10 @@ for name, spoil_at in (("sound", None), ("nan", 2 if rank == 1 else None)):
 """
 
 
-def test_two_ranks_have_the_same_numbers_and_stop_together(tmp_path: Path) -> None:
+def test_two_ranks_have_the_same_numbers_and_stop_together(python: Python, tmp_path: Path) -> None:
     (tmp_path / "train.py").write_text(TWO_RANKS)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2]), "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*command, str(tmp_path / "train.py"), str(tmp_path)], env=env, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
+    for done in python.ranks(2, tmp_path / "train.py", tmp_path):
+        assert done.returncode == 0, done.stderr[-2000:]
     zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert zero["sound"] == one["sound"]
     assert zero["sound"][:2] == ["ok", 4]

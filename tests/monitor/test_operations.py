@@ -148,14 +148,19 @@ def test_a_full_step_takes_two_operations_a_layer_more_and_reads_nothing(
     assert many.total() <= plain + 2 * 8 + 17 * kinds_of_layers + base_weights
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(DEVICE.type != "cpu", reason="the script itself has started this")
 def test_the_script_for_accelerators_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    """All that it does but on a device; what it says is then that it has been tried on none."""
+    """All that it does but on a device, as ``tests/device`` has it do where there is a compiler for one."""
     gpu.main(["--device", "cpu", "--models", "toy", "--steps", "1", "--no-tests"])
     output = capsys.readouterr().out
     assert "dry run" in output
     assert re.search("weights .*bit for .*; norms .*float64", output)
     assert re.search(r"torch\.compile \(eager\): .*losses .*\b1 graph", output)
+
+
+@pytest.mark.skipif(DEVICE.type != "cpu", reason="there may be one")
+def test_the_script_for_accelerators_measures_nothing_without_one() -> None:
     assert "Never run" in str(gpu.__doc__)
     with pytest.raises(SystemExit, match="cuda device"):
         gpu.main(["--device", "cuda"])

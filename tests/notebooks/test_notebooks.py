@@ -23,12 +23,12 @@ each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
 @pytest.fixture(scope="module")
-def kernel(tmp_path_factory: pytest.TempPathFactory, unpacked: Path) -> Iterator[KernelManager]:
+def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
     """One for all of them, as importing what they need takes seconds."""
     environment = os.environ | {
         "PYTHONPATH": str(ROOT),
         "IPYTHONDIR": str(tmp_path_factory.mktemp("ipython")),
-        "XDG_CACHE_HOME": str(unpacked),
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),  # where the third one unpacks the larger model
         "HF_HUB_OFFLINE": "1",
         "LORA_WATCH_FAIL_ON": "never",  # whatever the job that runs these tests has set
     }

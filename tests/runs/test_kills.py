@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from lora_watch.gate import judge
+from tests.processes import Python
 
-KILLS = 20
-# One process pays for the imports and the model and forks a training for each kill: a real Monitor with the real sinks
-# on the real model, whose adapters grow until rules fire.
+KILLS = 12
+# One process pays for the model and forks a training for each kill: a real Monitor with the real sinks on the real
+# model, whose adapters grow until rules fire.
 TRAININGS = """
 import os, signal, sys, time
 import torch
@@ -51,11 +50,12 @@ for folder, moment in zip(sys.argv[1::2], map(float, sys.argv[2::2])):
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no SIGKILL")
-def test_a_killed_run_never_passes(tmp_path: Path) -> None:
-    """Seconds after the report is there; a tenth, the negative ones, after the fork: that may be before anything is."""
-    moments = {tmp_path / str(n): random.uniform(0.0, 0.4) * (-1 if n % 10 == 0 else 1) for n in range(KILLS)}
-    arguments = [str(argument) for pair in moments.items() for argument in pair]
-    subprocess.run([sys.executable, "-c", TRAININGS, *arguments], check=True, timeout=500)
+def test_a_killed_run_never_passes(python: Python, tmp_path: Path) -> None:
+    """Seconds after the report is there; a sixth, the negative ones, after the fork: that may be before anything is."""
+    moments = {tmp_path / str(n): random.uniform(0.0, 0.4) * (-1 if n % 6 == 0 else 1) for n in range(KILLS)}
+    (tmp_path / "trainings.py").write_text(TRAININGS)
+    done = python(tmp_path / "trainings.py", *(argument for pair in moments.items() for argument in pair))
+    assert done.returncode == 0, done.stderr
 
     for folder, moment in moments.items():
         judgement = judge([folder])

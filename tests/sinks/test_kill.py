@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from lora_watch.format import tags
+from tests.processes import Python
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import parse
 
-# Forks a writer for each moment and kills it so many seconds after its first alert: imports are paid for once.
+# Forks a writer for each moment and kills it so many seconds after its first alert.
 WRITERS = """
 import os, signal, sys, time
 from pathlib import Path
@@ -50,11 +49,12 @@ for folder, moment in zip(map(Path, sys.argv[1::2]), map(float, sys.argv[2::2]))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork, no SIGKILL")
-def test_a_killed_run_can_be_read(tmp_path: Path) -> None:
+def test_a_killed_run_can_be_read(python: Python, tmp_path: Path) -> None:
     """Eight kills at random moments."""
     moments = {tmp_path / str(number): random.uniform(0, 0.4) for number in range(8)}
-    arguments = [str(argument) for pair in moments.items() for argument in pair]
-    subprocess.run([sys.executable, "-c", WRITERS, *arguments], check=True, timeout=300)
+    (tmp_path / "writers.py").write_text(WRITERS)
+    done = python(tmp_path / "writers.py", *(argument for pair in moments.items() for argument in pair))
+    assert done.returncode == 0, done.stderr
 
     for folder, moment in moments.items():
         flushed = [int(line) for line in (folder / "flushed").read_text().split("\n")[:-1]]

@@ -1,4 +1,4 @@
-"""Two real ranks (torchrun, gloo, DDP): one loss, one decision, one set of files."""
+"""Two real ranks (gloo, DDP): one loss, one decision, one set of files."""
 
 from __future__ import annotations
 
@@ -6,15 +6,14 @@ import json
 import os
 import subprocess
 import sys
-import textwrap
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from lora_watch.gate import judge
+from tests.processes import Python
 
 ROOT = Path(__file__).parents[2]
 
@@ -129,16 +128,10 @@ train(everywhere=True, nan_at=3)
 """
 
 
-def two_ranks(
-    folder: Path, source: str, *arguments: str, options: Sequence[str] = ()
-) -> subprocess.CompletedProcess[str]:
-    script = folder / "train.py"
-    script.write_text(textwrap.dedent(source))
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *options]
-    return subprocess.run(
-        [*command, str(script), str(folder), *arguments], env=env, capture_output=True, text=True, timeout=300
-    )
+def script(folder: Path, source: str) -> Path:
+    path = folder / "train.py"
+    path.write_text(source)
+    return path
 
 
 FAULTS = (
@@ -149,11 +142,11 @@ FAULTS = (
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
+def runs(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any], dict[str, Any]]:
     """The folder of all runs, and what each rank says of each."""
     folder = tmp_path_factory.mktemp("ranks")
-    done = two_ranks(folder, TRAINER, *FAULTS)
-    assert done.returncode == 0, done.stderr[-2000:]
+    for done in python.ranks(2, script(folder, TRAINER), folder, *FAULTS):
+        assert done.returncode == 0, done.stderr[-2000:]
     zero, one = (json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1))
     return folder, zero, one
 
@@ -217,21 +210,21 @@ def test_where_one_rank_cannot_watch_none_waits_for_it(runs: Any) -> None:
     assert zero["losses"] == one["losses"] == [None] * 8
 
 
-def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(tmp_path: Path) -> None:
-    """Rank 1 alone sees a NaN, and rank 0's disk is slow: torchrun ends rank 0 as soon as rank 1 has ended.
+def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(python: Python, tmp_path: Path) -> None:
+    """Rank 1 alone sees a NaN, and rank 0's disk is slow: launchers end rank 0 as soon as rank 1 has ended.
 
     Before that the first rank has trained with a monitor that the other has not: nobody waits for it. And at first they
     had uneven data, in torch's Join, where no rank waits for another's word.
     """
     began = time.monotonic()
-    done = two_ranks(tmp_path, PLAIN)
-    assert done.returncode == 1
+    zero, one = python.ranks(2, script(tmp_path, PLAIN), tmp_path)
+    assert one.returncode == 1
     assert time.monotonic() - began < 120
     first, both = (
         json.loads((tmp_path / name / "lora_watch" / "report.json").read_text()) for name in ("first", "all")
     )
     assert (first["verdict"], first["step"]) == ("ok", 6)
-    assert "every rank" in done.stderr
+    assert "every rank" in zero.stderr + one.stderr
     assert [(tmp_path / f"uneven{rank}").read_text() for rank in (0, 1)] == ["3", "5"]
     uneven = json.loads((tmp_path / "uneven" / "lora_watch" / "report.json").read_text())
     assert (uneven["verdict"], uneven["step"]) == ("ok", 3)
@@ -270,7 +263,14 @@ trainer.train(resume_from_checkpoint=bool(attempt))
 @pytest.mark.thorough
 def test_a_rank_that_is_killed_and_an_elastic_restart_are_one_story(tmp_path: Path) -> None:
     """SIGKILL after step 8, the checkpoint of step 6 with an alert open: torchrun starts all ranks again."""
-    done = two_ranks(tmp_path, RESTARTS, options=("--max-restarts=1",))
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1")
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, str(script(tmp_path, RESTARTS)), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     assert done.returncode == 0, done.stderr[-2000:]
     before, after = (
         json.loads((tmp_path / "out" / name).read_text()) for name in ("before.json", "lora_watch/report.json")

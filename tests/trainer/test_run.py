@@ -166,8 +166,8 @@ def test_nothing_monitored_is_no_success(
 # -- monitored ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_alert_is_the_last_thing_printed(tmp_path: Path) -> None:
-    done = run(tmp_path, GATE, *EXPLODES)
+def test_the_alert_is_the_last_thing_printed(python: Python, tmp_path: Path) -> None:
+    done = forked(python, tmp_path, GATE, *EXPLODES)
     assert done.returncode == 1
     last = done.stderr[done.stderr.rindex("ERROR LW102 norm-explosion") :]
     assert last.rstrip().splitlines()[-1].startswith("  more: ")
@@ -293,7 +293,7 @@ def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     assert (report["verdict"], report["session"], report["config"]["world_size"]) == ("failed", 1, 2)
 
 
-def test_trls_own_script(tmp_path: Path) -> None:
+def test_trls_own_script(python: Python, tmp_path: Path) -> None:
     pytest.importorskip("trl")
     from tests.support import tiny_model, tiny_tokenizer
 
@@ -311,7 +311,7 @@ def test_trls_own_script(tmp_path: Path) -> None:
         "eval_strategy": "no", "save_strategy": "no",
     }  # fmt: skip
     arguments = [part for key, value in settings.items() for part in (f"--{key}", value)]
-    done = run(tmp_path, "-m", "trl.scripts.sft", "--use_peft", *arguments)
+    done = forked(python, tmp_path, "-m", "trl.scripts.sft", "--use_peft", *arguments)
     assert done.returncode == 1, done.stderr
     assert "ERROR LW102 norm-explosion" in done.stderr
     assert report_of(tmp_path / "out")["config"]["lora"]["default"]["lora_alpha"] == 128
