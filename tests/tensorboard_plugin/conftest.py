@@ -13,7 +13,7 @@ from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
 from tests.tensorboard_plugin.real_runs import RECOVERED, train_into, train_pair
 from tests.tensorboard_plugin.serving import server
-from tests.tensorboard_plugin.tab import Tab
+from tests.tensorboard_plugin.tab import SIZE, Tab
 
 STEPS = 30
 
@@ -36,10 +36,17 @@ def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Itera
         yield found
 
 
+@pytest.fixture(scope="module")
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """One for all tests of a module, as TensorBoard takes seconds to load."""
+    page = browser.new_page(viewport=SIZE)
+    yield page
+    page.close()
+
+
 @pytest.fixture
-def tab(browser: Any, address: str) -> Iterator[Tab]:
-    page = browser.new_page(viewport={"width": 1280, "height": 900})
+def tab(page: Any, address: str) -> Iterator[Tab]:
     tab = Tab(page, address)
     yield tab
-    page.close()
+    tab.leave()
     assert tab.errors == []

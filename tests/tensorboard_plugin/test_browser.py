@@ -7,11 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from lora_watch.base.alerts import Severity
 from lora_watch.rules.guide import FAMILIES, pages
-from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY, RECOVERED
@@ -48,29 +44,6 @@ def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     frame = tab.open(run=EXPLODED)
     assert frame.query_selector("#verdict.error") is not None
     assert "error" in frame.eval_on_selector_all(".trace.zone", coloured)
-
-
-def test_nothing_is_judged_in_the_browser(tmp_path: Path, browser: Any) -> None:
-    run = run_of(8)
-    rising = {"loss_start": 1.0, "loss_recent": 9.0, "loss_improved": 0.0}
-    ratio = {"output_ratio": np.full(8, 500.0)}
-    records = [record_of(run, s, metrics=ratio, scalars=rising, zone="healthy") for s in range(1, 20)]
-    write(tmp_path / "rules say healthy", run, records)
-    small = [record_of(run, s, zone="exploding") for s in range(1, 20)]
-    errors = [alert_of(7, "LW102"), alert_of(5, "LW201", name="non-finite-loss")]
-    write(tmp_path / "rules say exploding", run, small, {3: [alert_of(3, "LW203", Severity.WARNING)], 7: errors})
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab = Tab(page, address)
-        frame = tab.open(run="rules say healthy")
-        assert frame.inner_text("#verdict h1").startswith("Healthy")
-        assert frame.query_selector("#verdict.ok") is not None
-        frame = tab.open(run="rules say exploding")
-        assert frame.inner_text("#verdict h1").startswith("Non-finite loss"), "the earliest of the most severe"
-        frame = tab.open(run="rules say exploding", step=4)
-        assert frame.query_selector("#verdict.warning") is not None, "no error had opened by then"
-        page.close()
-        assert tab.errors == []
 
 
 def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any) -> None:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -87,73 +84,6 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
     tab.page.unroute("**/plugin/lora_watch/*")
     tab.after(lambda: frame.click("#again"))
     assert frame.query_selector("#verdict.ok") is not None
-
-
-def test_a_run_that_has_just_begun_waits_for_its_first_step(tmp_path: Path, browser: Any) -> None:
-    run = run_of(4)
-    sink = TensorBoardSink(tmp_path / "begun")
-    sink.start(run, 0)
-    sink.write(record_of(run, 0, loss=None, overhead=0.98, scalars={}, zone="unknown"), [])
-    sink.flush()
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab = Tab(page, address)
-        frame = tab.open()
-        assert frame.inner_text("#verdict h1").startswith("Waiting")
-        empty = frame.eval_on_selector_all("svg .empty", "all => all.map((e) => e.textContent)")
-        assert {text.partition(" ")[0] for text in empty} == {"waiting"}
-        assert "98" not in frame.inner_text(".tiles")
-        page.close()
-        assert tab.errors == []
-    sink.finish("ok", None)
-
-
-def test_what_is_not_known_is_said_and_a_dead_adapter_is_seen(tmp_path: Path, browser: Any) -> None:
-    run = run_of(8)
-    alive = np.arange(8) != 2
-    written = {
-        "a": [record_of(run, s, metrics={"delta_norm": 0.1 * s * alive}) for s in range(1, 30)],
-        "b": [record_of(run, s, loss=None, scalars={}) for s in range(1, 30)],
-        "c": [record_of(run, 1, metrics={"output_ratio": np.zeros(8)}, scalars={})],
-    }
-    for name, records in written.items():
-        write(tmp_path / name, replace(run, config={"model": f"/home/somebody/models/llama/{name}"}), records)
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab = Tab(page, address)
-        for name, why in (
-            ("a", "output ratio"),
-            ("b", "loss is"),
-            ("c", "few steps"),
-        ):
-            frame = tab.open(run=name)
-            assert why in frame.inner_text("#verdict")
-            assert why in frame.text_content(".picture")
-            assert "NaN" not in frame.inner_text("#view")
-        assert tab.open(run="c", view="heatmap").inner_text(".side .none").startswith("Nothing ")
-        frame = tab.open(run="a", view="heatmap")
-        row = """() => {
-            const canvas = document.querySelector('#heat'), scale = canvas.width / canvas.clientWidth;
-            const paper = canvas.getContext('2d'), items = [...document.querySelectorAll('.gutter .item')];
-            return [0, 4].map((row) => {
-                const y = Number(items[row].getAttribute('y')) - 4;
-                return paper.getImageData(0.9 * canvas.width, y * scale, 1, 1).data.join();
-            });
-        }"""
-        alive_one, dead_one = frame.evaluate(row)
-        assert dead_one == "68,1,84,255"  # the lowest of the scale
-        assert alive_one != dead_one
-        assert frame.inner_text(".standout li >> nth=0").split() == ["0", "·", "up_proj", "0", "0"]
-        frame = tab.open(view="compare", runs=json.dumps(list(written)))
-        said = frame.inner_text(".compare .card > .note")
-        assert re.search(r"A \(.*output ratio .*B \(.*loss .*C \(.*few steps\)", said)
-        clipped = (
-            "all => all.filter((e) => e.scrollWidth > e.clientWidth || e.scrollHeight > e.clientHeight + 1).length"
-        )
-        assert frame.eval_on_selector_all("#differences .value", clipped) == 0
-        assert "llama/c" in frame.inner_text("#differences")
-        page.close()
-        assert tab.errors == []
 
 
 @ONE_LOADER
@@ -263,21 +193,6 @@ def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
             frame.evaluate("['#view', '#bar'].map((e) => document.querySelector(e).scrollWidth <= 420)") == [True] * 2
         )
         assert frame.eval_on_selector_all("#view .card", "all => all.every((card) => card.clientWidth > 250)"), view
-
-
-def test_a_run_without_adapters_says_so(tmp_path: Path, browser: Any) -> None:
-    run = run_of(0)
-    write(tmp_path / "bare", run, [record_of(run, step, metrics={}) for step in range(1, 9)])
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab = Tab(page, address)
-        frame = tab.open()
-        assert "no adapters" in frame.inner_text("#view .notes")
-        assert "no adapters" in frame.inner_text(".tile:has-text('Method')")
-        for view in VIEWS[1:]:
-            assert tab.open(view=view).query_selector("#view [role=alert]") is None
-        page.close()
-        assert tab.errors == []
 
 
 @ONE_LOADER
