@@ -45,14 +45,23 @@ MATRICES = {
 }
 
 
+@pytest.fixture
+def iterated(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small weights are treated as large ones are."""
+    monkeypatch.setattr(base, "_SMALL", 0)
+
+
+@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
 @pytest.mark.parametrize("name", MATRICES)
-def test_both_norms_are_true(name: str) -> None:
+def test_both_norms_are_true(name: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_SMALL", small)
     weight = MATRICES[name]
     norm, top = matrix_norms(weight)
     assert norm == pytest.approx(torch.linalg.matrix_norm(weight.double()).item(), rel=1e-9)
     assert top == pytest.approx(torch.linalg.matrix_norm(weight.double(), ord=2).item(), rel=1e-7)
 
 
+@pytest.mark.usefixtures("iterated")
 def test_in_pieces_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     weight = _draw(90, 64).bfloat16()
     whole = matrix_norms(weight)
@@ -60,12 +69,16 @@ def test_in_pieces_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     assert matrix_norms(weight) == pytest.approx(whole, rel=1e-7)
 
 
-def test_zero_weight_has_zero_norms() -> None:
+@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
+def test_zero_weight_has_zero_norms(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_SMALL", small)
     assert matrix_norms(torch.zeros(20, 30)) == (0.0, 0.0)
 
 
+@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_broken_weight_is_nan(bad: float) -> None:
+def test_broken_weight_is_nan(bad: float, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "_SMALL", small)
     weight = _draw(20, 30)
     weight[3, 4] = bad
     assert all(map(math.isnan, matrix_norms(weight)))
@@ -95,6 +108,7 @@ def test_a_quick_measurement_is_silent(caplog: pytest.LogCaptureFixture) -> None
     assert not caplog.records
 
 
+@pytest.mark.usefixtures("iterated")
 def test_reproducible_and_draws_no_random_number() -> None:
     weight = _draw(80, 60)
     states = torch.get_rng_state(), str(np.random.get_state())

@@ -22,6 +22,9 @@ log = logging.getLogger("lora_watch")
 _PIECE = 8 << 20
 """Bytes of float64 to which the rows of a weight are converted at a time."""
 
+_SMALL = 1 << 16
+"""Elements up to which a weight is decomposed whole: an iteration takes several times as long."""
+
 _TOLERANCE = 1e-7
 """Estimated relative error of σ₁ at which the iteration stops."""
 
@@ -48,10 +51,10 @@ def relative(change: FloatArray, size: FloatArray) -> FloatArray:
 def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.
 
-    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of each weight with a vector, and says every
-    10 s in the log how far it is. Extra memory: 16 MiB, and the vectors; for quantised weights one of them at a time as
-    numbers, as its own layer's forward pass has it. No random number is drawn from a global generator, and results are
-    reproducible.
+    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of a large weight with a vector, and says
+    every 10 s in the log how far it is. Extra memory: 16 MiB, and the vectors; for quantised weights one of them at a
+    time as numbers, as its own layer's forward pass has it. No random number is drawn from a global generator, and
+    results are reproducible.
     """
     out = np.full((2, len(adapters)), np.nan)
     seen: dict[object, tuple[float, float]] = {}
@@ -90,10 +93,12 @@ def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float
 def matrix_norms(weight: Tensor) -> tuple[float, float]:
     """‖W‖_F and σ₁(W) of a matrix of any floating-point dtype, layout and device; (NaN, NaN) if it is not finite.
 
-    σ₁ comes from ``_top_right_vector``, and both numbers from one last pass in float64: ‖W·v‖ is off by the square of
-    v's error only.
+    σ₁ of a large one comes from ``_top_right_vector``, and both numbers from one last pass in float64: ‖W·v‖ is off by
+    the square of v's error only.
     """
     weight = with_float64(weight)
+    if weight.numel() <= _SMALL:
+        return _norms_of_small(weight)
     if weight.stride(0) < weight.stride(1):
         weight = weight.T  # rows are what is read together
     v = _top_right_vector(weight)
@@ -103,6 +108,17 @@ def matrix_norms(weight: Tensor) -> tuple[float, float]:
         image += float(torch.linalg.vector_norm(piece @ v)) ** 2
     norm, top = np.sqrt(square), np.sqrt(image)
     return (float(norm), float(top)) if np.isfinite(norm + top) else (np.nan, np.nan)
+
+
+def _norms_of_small(weight: Tensor) -> tuple[float, float]:
+    """Both from the smaller of W·Wᵀ and Wᵀ·W, for a W whose largest element is one."""
+    whole = weight.to("cpu", torch.float64)
+    size = float(whole.abs().max())
+    if size == 0 or not np.isfinite(size):
+        return (0.0, 0.0) if size == 0 else (np.nan, np.nan)
+    whole = whole / size
+    gram = whole @ whole.T if whole.shape[0] < whole.shape[1] else whole.T @ whole
+    return size * float(gram.trace()) ** 0.5, size * float(torch.linalg.eigvalsh(gram)[-1]) ** 0.5
 
 
 @torch.no_grad()
