@@ -12,7 +12,7 @@ import numpy as np
 import peft
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
@@ -272,6 +272,7 @@ def outputs_of(model: Any, adapters: Sequence[Adapter], inputs: Sequence[Tensor]
     return out
 
 
+@settings(max_examples=settings.default.max_examples // 2)  # each is up to three layers over two steps
 @given(
     drawn=st.lists(layers(), min_size=1, max_size=3),
     method=st.sampled_from(["lora", "lora", "dora", "adalora"]),

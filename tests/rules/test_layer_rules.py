@@ -115,8 +115,8 @@ def test_magnitudes_that_are_frozen_on_purpose_or_learn_are_silent() -> None:
                 parameter.requires_grad_(False)
 
     assert ids(dora(steps=10, prepare=freeze)) == []
-    assert ids(dora(steps=40)) == []
-    assert ids(dora(steps=40, prepare=own_optimizer(2e-3))) == []
+    assert ids(dora(steps=20)) == []
+    assert ids(dora(steps=20, prepare=own_optimizer(2e-3))) == []
 
 
 def test_all_are_silent_on_the_twin() -> None:

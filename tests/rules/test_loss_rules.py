@@ -81,6 +81,7 @@ def test_loss_spike_when_one_batch_is_noise() -> None:
     assert alert.closed_step == 37, "a spike is over at once, however seldom the norms are measured"
 
 
+@pytest.mark.thorough
 def test_loss_rules_are_silent_on_the_twin() -> None:
     assert ids(run(steps=50, trainer_class=trainer_with_labels(lambda step: False))) == []
 
@@ -105,13 +106,14 @@ def test_loss_rules_are_silent_at_batch_size_one() -> None:
 # -- LW204 to LW206 ----------------------------------------------------------------------------------------------------
 
 
-def faulty(fault: str, step: int = 20) -> Monitor:
-    return run(steps=40, per_device_train_batch_size=8, prepare=lambda trainer: FAULTS[fault].inject(trainer, step))
+def faulty(fault: str, step: int = 20, steps: int = 40, batch: int = 4) -> Monitor:
+    prepare = lambda trainer: FAULTS[fault].inject(trainer, step)  # noqa: E731
+    return run(steps=steps, per_device_train_batch_size=batch, prepare=prepare)
 
 
 @pytest.mark.parametrize(("begins", "found"), [(1, 3), (20, 24)])
 def test_loss_exactly_zero_when_no_target_is_left(begins: int, found: int) -> None:
-    monitor = faulty("no-targets", begins)
+    monitor = faulty("no-targets", begins, steps=begins + 10)
     assert the("LW204", monitor).step == found
     assert len([alert for alert in monitor.alerts if alert.closed_step is None]) <= 2
 
@@ -157,7 +159,7 @@ def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rul
 
 
 def test_first_loss_too_high() -> None:
-    monitor = faulty("loud-head")
+    monitor = faulty("loud-head", steps=10)
     alert = the("LW205", monitor)
     assert alert.step == 3
     assert {1024, 6.93} <= numbers(alert.message)
@@ -175,7 +177,7 @@ def test_an_explosion_on_the_way_is_no_high_first_loss() -> None:
 
 
 def test_loss_not_decreasing() -> None:
-    monitor = faulty("noise-gradients")
+    monitor = faulty("noise-gradients", batch=8)
     alert = the("LW206", monitor)
     assert (alert.step, alert.severity.name) == (40, "INFO")
     assert ids(monitor) == ["LW206"]

@@ -40,8 +40,11 @@ def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
-def test_non_finite_adapter_is_silent_on_the_twin() -> None:
+def test_an_ordinary_run_learns_and_all_are_silent() -> None:
     assert ids(healthy()) == []
+    last = healthy().last
+    assert last is not None
+    assert last.scalars["loss_recent"] < last.scalars["loss_start"]
 
 
 def small_base(factor: float) -> Any:
@@ -68,7 +71,7 @@ EXPLODED = [
 
 @pytest.mark.parametrize(("config", "settings"), EXPLODED)
 def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> None:
-    monitor = run(lora(tiny_model(), **config), steps=20, **settings)
+    monitor = run(lora(tiny_model(), **config), steps=12, **settings)
     alert = the("LW102", monitor)
     assert 2 <= alert.step <= 10
     assert alert.metric == "output_ratio"
@@ -84,9 +87,8 @@ def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> Non
 
 
 TWINS = [
-    pytest.param({"alpha": 16}, {"lr": 2e-3}, id="ordinary"),
     pytest.param({"alpha": 128}, {"lr": 3e-3}, id="a-high-scale-alone-is-no-fault", marks=pytest.mark.thorough),
-    pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1, "steps": 120}, id="batch-size-one"),
+    pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1, "steps": 60}, id="batch-size-one"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32", marks=pytest.mark.thorough),
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora", marks=pytest.mark.thorough),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),

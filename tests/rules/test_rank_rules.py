@@ -51,6 +51,7 @@ def test_rank_saturated() -> None:
     assert {4, 8, 32, 64} <= numbers(alert.remedies[0])
 
 
+@pytest.mark.thorough
 def test_rank_saturated_is_silent_with_more_rank() -> None:
     assert "LW106" not in ids(on_news(16))
 

@@ -117,6 +117,7 @@ WARNED_WRONGLY = {
 """Good runs of the second grid that LW401 warns of: v_proj or the MLP alone, at s 16 or at a learning rate of 0.05."""
 
 
+@pytest.mark.thorough
 def test_which_good_runs_of_the_corpus_are_warned_of_their_settings() -> None:
     """The stored runs before their first step, rsLoRA and ranks from 2 to 64 among them: INFO at most, but for five."""
     traces = load_all()

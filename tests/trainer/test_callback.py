@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -15,6 +12,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from tests.processes import Python
 from tests.rules.test_episodes import Whole
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -45,12 +43,14 @@ def report_of(trainer: Trainer) -> dict[str, Any]:
     ],
 )
 def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str, Any]) -> None:
+    data = stdlib_blocks(64, 16)  # short ones: a CPU takes long for bf16
+
     def run(callbacks: list[TrainerCallback]) -> tuple[dict[str, torch.Tensor], list[Any], torch.Tensor]:
         model = lora(tiny_model(), lora_dropout=0.1)
         if arguments.get("gradient_checkpointing"):
             model.enable_input_require_grads()
         trainer = build_trainer(
-            model, None, 6, callbacks=callbacks, eval_dataset=stdlib_blocks(16), logging_steps=1, **arguments
+            model, data, 6, callbacks=callbacks, eval_dataset=data[:16], logging_steps=1, **arguments
         )
         trainer.train()
         losses = [(e.get("loss"), e.get("grad_norm"), e.get("eval_loss")) for e in trainer.state.log_history]
@@ -228,7 +228,7 @@ def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
     assert sorted(p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")) == ["checkpoint-4"]
 
 
-def test_the_process_exits_with_one_and_says_why(tmp_path: Path) -> None:
+def test_the_process_exits_with_one_and_says_why(python: Python, tmp_path: Path) -> None:
     script = tmp_path / "train.py"
     script.write_text(
         textwrap.dedent(
@@ -240,8 +240,7 @@ def test_the_process_exits_with_one_and_says_why(tmp_path: Path) -> None:
             """
         )
     )
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "LORA_WATCH_FAIL_ON": "error"}
-    done = subprocess.run([sys.executable, script], capture_output=True, text=True, env=env, cwd=tmp_path, timeout=300)
+    done = python(script, folder=tmp_path, LORA_WATCH_FAIL_ON="error")
     assert done.returncode == 1
     assert "ERROR LW102 norm-explosion" in done.stderr
     assert "lora_alpha 128 →" in done.stderr

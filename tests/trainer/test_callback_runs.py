@@ -5,10 +5,8 @@ from __future__ import annotations
 import copy
 import json
 import os
-import subprocess
-import sys
+import signal
 import textwrap
-import time
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -20,6 +18,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.adapters import walk
 from lora_watch.measurement.norms import base
+from tests.processes import Python
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 ROOT = Path(__file__).parents[2]
@@ -184,31 +183,32 @@ def _fields() -> set[str]:
 
 
 @pytest.mark.parametrize("after", [pytest.param(0.2, marks=pytest.mark.thorough), 1.1])
-def test_a_killed_run_leaves_readable_files(tmp_path: Path, after: float) -> None:
+def test_a_killed_run_leaves_readable_files(python: Python, tmp_path: Path, after: float) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     script = tmp_path / "train.py"
     script.write_text(
         textwrap.dedent(
-            f"""
+            """
+            import os, signal, sys, threading, time
+            from pathlib import Path
             from lora_watch import LoraWatchCallback
             from tests.support import build_trainer, lora, tiny_model
+
+            def kill():
+                while not Path("out/lora_watch/report.json").exists():
+                    time.sleep(0.02)
+                time.sleep(float(sys.argv[1]))
+                os.kill(os.getpid(), signal.SIGKILL)
+
+            threading.Thread(target=kill, daemon=True).start()
             build_trainer(lora(tiny_model()), None, 2000, callbacks=[LoraWatchCallback(console=False)],
-                          output_dir={str(tmp_path / "out")!r}).train()
+                          output_dir="out").train()
             """
         )
     )
-    report = tmp_path / "out" / "lora_watch" / "report.json"
-    training = subprocess.Popen([sys.executable, script], env={**os.environ, "PYTHONPATH": str(ROOT)}, cwd=tmp_path)
-    try:
-        deadline = time.monotonic() + 120
-        while not report.exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
-        time.sleep(after)
-    finally:
-        training.kill()
-        training.wait()
-    content = json.loads(report.read_text())
+    assert python(script, after, folder=tmp_path).returncode == -signal.SIGKILL
+    content = json.loads((tmp_path / "out" / "lora_watch" / "report.json").read_text())
     assert content["verdict"] == "interrupted"
     assert len(content["adapters"]) == 28
     (events,) = (tmp_path / "out" / "runs").rglob("events.out.tfevents.*")
@@ -271,7 +271,7 @@ def test_a_compiled_model_is_monitored_by_its_weights() -> None:
     def run(alpha: float, lr: float) -> LoraWatchCallback:
         callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
         trainer = build_trainer(
-            lora(tiny_model(), alpha=alpha),
+            lora(tiny_model(), alpha=alpha, targets=["q_proj", "v_proj"]),
             None,
             9,  # each of these is measured in full, however slow the machine
             callbacks=[callback],
