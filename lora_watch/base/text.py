@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import statistics
 import unicodedata
 from collections.abc import Collection, Sequence
 
@@ -31,6 +32,13 @@ def clean(text: object) -> str:
 def short(value: float | None) -> str:
     """A number as people read it; ``?`` where it is unknown."""
     return "?" if value is None else f"{value:.4g}"
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """``1.234 ± 0.005``: the mean and the standard deviation from run to run; a dash without values."""
+    if not values:
+        return "–"
+    return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:

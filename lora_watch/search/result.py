@@ -6,9 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-import numpy as np
 from rich.table import Table
 
+from lora_watch.base.text import mean_and_spread
 from lora_watch.search.deciding import Outcome
 from lora_watch.search.plan import Configuration, Plan, seedless_of
 
@@ -72,9 +72,3 @@ class SearchResult:
 def number(value: float | None) -> str:
     """Three digits; a dash for what is not known."""
     return "–" if value is None or math.isnan(value) else f"{value:.3g}"
-
-
-def mean_and_spread(values: Sequence[float]) -> str:
-    """``1.234 ± 0.005``: the mean and the standard deviation over seeds."""
-    spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
-    return f"{np.mean(values):.4g}{spread}"

@@ -26,15 +26,13 @@ class ForwardingSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for event, alert in self._history.update(alerts):
             if event == "opened" and alert.severity >= Severity.WARNING:
-                self.forward(alert, title_of(alert), self._text(alert))
+                lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
+                lines.append(f"Report: {self._report.directory.absolute() / 'report.json'}")
+                self.forward(alert, title_of(alert), "\n".join(map(clean, lines)))
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
         """Tell the other program, without waiting for a network."""
         raise NotImplementedError
-
-    def _text(self, alert: Alert) -> str:
-        lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
-        return "\n".join(map(clean, [*lines, f"Report: {self._report.directory.absolute() / 'report.json'}"]))
 
 
 def title_of(alert: Alert) -> str:

@@ -99,7 +99,8 @@ class IncidentRecorder:
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._history.update(alerts)
         self._remember(record)
-        serious = [alert for alert in self._history if alert.closed_step is None and self._is_serious(alert)]
+        still = (alert for alert in self._history if alert.closed_step is None)
+        serious = [alert for alert in still if alert.severity >= Severity.ERROR or self._policy.counts(alert)]
         if not serious:
             self._is_well(record)
             return
@@ -126,9 +127,6 @@ class IncidentRecorder:
     def _adapter_is_new(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
         return not self._adapter_reported and self._last_good.is_saved(self._report.directory / FOLDER)
-
-    def _is_serious(self, alert: Alert) -> bool:
-        return alert.severity >= Severity.ERROR or self._policy.counts(alert)
 
     def _remember(self, record: StepRecord) -> None:
         if self._incident is None or len(self._kept) <= 2 * STEPS:

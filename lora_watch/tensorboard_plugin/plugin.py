@@ -7,7 +7,7 @@ constants. An error later, in ``load`` or in a route, stays inside the tab.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +16,6 @@ from tensorboard.plugins import base_plugin
 from lora_watch.format import tags
 
 if TYPE_CHECKING:
-    from werkzeug.wrappers import Request
-
     from lora_watch.tensorboard_plugin.pooling import Pooled, Series
     from lora_watch.tensorboard_plugin.series import Decoded, Reader
 
@@ -26,6 +24,8 @@ KEEP_ALL = 0
 DEFAULT_COLUMNS = 1200
 MOST_COLUMNS = 20_000
 STATIC = Path(__file__).parent / "static"
+Args = Mapping[str, str]
+"""What a request asks for."""
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
@@ -84,19 +84,19 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         return {
             "/static/*": self._serve_static,
-            "/runs": self._route(lambda reader, run, request: reader.runs()),
-            "/schema": self._route(lambda reader, run, request: reader.schema(run)),
-            "/alerts": self._route(lambda reader, run, request: reader.alerts(run)),
-            "/rules": self._route(lambda reader, run, request: reader.rules(run)),
+            "/runs": self._route(lambda reader, run, args: reader.runs()),
+            "/schema": self._route(lambda reader, run, args: reader.schema(run)),
+            "/alerts": self._route(lambda reader, run, args: reader.alerts(run)),
+            "/rules": self._route(lambda reader, run, args: reader.rules(run)),
             "/verdict": self._route(_verdict),
             "/spectrum": self._route(_spectrum),
             "/sweep": self._route(_sweep),
             "/metric": self._route(_metric),
-            "/spread": self._route(_spread),
-            "/scalars": self._route(_scalars),
+            "/spread": self._route(lambda reader, run, args: _window(reader.spread(run, args.get("metric", "")), args)),
+            "/scalars": self._route(lambda reader, run, args: _window(reader.series(run, args.get("name", "")), args)),
         }
 
-    def _route(self, answer: Callable[[Reader, str, Request], Any]) -> Callable[..., Any]:
+    def _route(self, answer: Callable[[Reader, str, Args], Any]) -> Callable[..., Any]:
         """A WSGI application that answers in JSON, or in binary where ``answer`` returns bytes."""
 
         def app(environ: Any, start_response: Any) -> Any:
@@ -112,7 +112,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             code = 200
             try:
                 board = Board(self._data, plugin_util.context(environ), plugin_util.experiment_id(environ))
-                body = answer(Reader(board, self._cache), request.args.get("run", ""), request)
+                body = answer(Reader(board, self._cache), request.args.get("run", ""), request.args)
             except BadRequestError as error:
                 code, body = 400, {"error": str(error)}
             except (NotThereError, errors.NotFoundError) as error:
@@ -138,44 +138,36 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         return respond(environ, start_response)
 
 
-def _verdict(reader: Reader, run: str, request: Request) -> dict[str, Any]:
-    return {**reader.verdict(run), "first": reader.first_alert(run, _whole_number(request, "step"))}
+def _verdict(reader: Reader, run: str, args: Args) -> dict[str, Any]:
+    return {**reader.verdict(run), "first": reader.first_alert(run, _whole_number(args, "step"))}
 
 
-def _spectrum(reader: Reader, run: str, request: Request) -> dict[str, Any]:
-    return reader.spectrum(run, _whole_number(request, "adapter") or 0, _whole_number(request, "step"))
+def _spectrum(reader: Reader, run: str, args: Args) -> dict[str, Any]:
+    return reader.spectrum(run, _whole_number(args, "adapter") or 0, _whole_number(args, "step"))
 
 
-def _sweep(reader: Reader, run: str, request: Request) -> dict[str, Any]:
+def _sweep(reader: Reader, run: str, args: Args) -> dict[str, Any]:
     from lora_watch.tensorboard_plugin.sweep import sweep
 
     return sweep(reader)
 
 
-def _metric(reader: Reader, run: str, request: Request) -> bytes:
+def _metric(reader: Reader, run: str, args: Args) -> bytes:
     from lora_watch.tensorboard_plugin.series import NotThereError
 
-    column = _whole_number(request, "adapter")
-    series, notes = reader.metric(run, request.args.get("metric", ""))
+    column = _whole_number(args, "adapter")
+    series, notes = reader.metric(run, args.get("metric", ""))
     if column is not None:
         if not 0 <= column < series.values.shape[1]:
             raise NotThereError(f"there is no adapter {column}")
         series = series.column(column)
-    return _window((series, notes), request)
+    return _window((series, notes), args)
 
 
-def _spread(reader: Reader, run: str, request: Request) -> bytes:
-    return _window(reader.spread(run, request.args.get("metric", "")), request)
-
-
-def _scalars(reader: Reader, run: str, request: Request) -> bytes:
-    return _window(reader.series(run, request.args.get("name", "")), request)
-
-
-def _window(found: Decoded, request: Request) -> bytes:
-    columns = min(max(_whole_number(request, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS)
+def _window(found: Decoded, args: Args) -> bytes:
+    columns = min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS)
     series, notes = found
-    return encode(series, _whole_number(request, "from"), _whole_number(request, "to"), columns, notes)
+    return encode(series, _whole_number(args, "from"), _whole_number(args, "to"), columns, notes)
 
 
 def encode(series: Series, first: int | None, last: int | None, max_columns: int, notes: list[str]) -> bytes:
@@ -207,8 +199,8 @@ def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) 
     }
 
 
-def _whole_number(request: Request, key: str) -> int | None:
-    text = request.args.get(key)
+def _whole_number(args: Args, key: str) -> int | None:
+    text = args.get(key)
     if text is None or text == "":
         return None
     try:

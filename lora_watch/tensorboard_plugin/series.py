@@ -63,9 +63,12 @@ class Cache:
         with self._lock:
             self._kept[key] = (stamp, result)
             self._kept.move_to_end(key)
-            while len(self._kept) > 1 and sum(_size(series) for _, (series, _) in self._kept.values()) > CACHE_BYTES:
+            while len(self._kept) > 1 and self._size() > CACHE_BYTES:
                 self._kept.popitem(last=False)
         return result
+
+    def _size(self) -> int:
+        return sum(series.values.nbytes + series.flags.nbytes for _, (series, _) in self._kept.values())
 
 
 class Reader:
@@ -320,7 +323,3 @@ def _vector(event: Event) -> np.ndarray | None:
 
 def _texts(value: Any) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, (list, tuple)) else []
-
-
-def _size(series: Series) -> int:
-    return series.values.nbytes + series.flags.nbytes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
-from lora_watch.base.text import count, short, table
+from lora_watch.base.text import count, mean_and_spread, short, table
 from lora_watch.runs.comparison.comparing import Comparison
 from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences, runs
 from lora_watch.runs.comparison.trials import TRAIN_LOSS
@@ -32,8 +32,13 @@ def text(comparison: Comparison) -> str:
         blocks.append([f"{runs(found)}, by {comparison.metric} ({better} is better)", "", *_qualities(comparison)])
         blocks.append(["At the end, median adapter (largest), mean over the runs:", "", *_norms(found)])
     if len(found) > 1 and (different := differences(found)):
-        blocks.append(["Other settings that differ:", *(f"  {name}: {_values(v)}" for name, v in different.items())])
-    blocks += [[*curve_in_words(curve, comparison.worth), *_confounds(curve)] for curve in comparison.curves]
+        blocks.append(["Other settings that differ:"])
+        for name, by_value in different.items():
+            having = (f"{value} ({', '.join(each.label for each in those)})" for value, those in by_value.items())
+            blocks[-1].append(f"  {name}: {'; '.join(having)}")
+    for curve in comparison.curves:
+        confounds = (f"  confound: {confound}" for confound in curve.confounds)
+        blocks.append([*curve_in_words(curve, comparison.worth), *confounds])
     if found and not comparison.curves:
         blocks.append(["There are no two ranks and no two scales with a quality to compare."])
     if comparison.notes:
@@ -56,7 +61,7 @@ def _qualities(comparison: Comparison) -> list[str]:
                 short(each.effective_lr),
                 "?" if size is None else f"{size:,}",
                 str(len(each.trials)),
-                *(_spread(list(each.values(metric).values())) for metric in metrics),
+                *(mean_and_spread(list(each.values(metric).values())) for metric in metrics),
                 _alerts(each),
                 "" if here is None else "← smallest that is as good" if here.chosen is not here.best else "← best",
                 each.label,
@@ -105,10 +110,6 @@ def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
         yield f"  Rank {chosen} is {better}."
 
 
-def _confounds(curve: QualityCurve) -> Iterator[str]:
-    yield from (f"  confound: {confound}" for confound in curve.confounds)
-
-
 def _head(each: SeedGroup) -> list[str]:
     return [short(each.r), short(each.alpha), short(each.scale)]
 
@@ -117,23 +118,12 @@ def _place(curve: QualityCurve, each: SeedGroup) -> str:
     return short(getattr(each, curve.along))
 
 
-def _spread(values: Sequence[float]) -> str:
-    """The mean, and the standard deviation from run to run."""
-    if not values:
-        return "–"
-    return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
-
-
 def _alerts(each: SeedGroup) -> str:
     names = {name for trial in each.trials for name in trial.alerts}
     sums = {name: sum(trial.alerts.get(name, 0) for trial in each.trials) for name in ("error", "warning", "info")}
     counts = ", ".join(f"{n} {name}" for name, n in sums.items() if name in names)
     out = sum(trial.out is not None for trial in each.trials)
     return "; ".join(part for part in (counts, f"{out} left out" if out else "") if part)
-
-
-def _values(by_value: dict[str, list[SeedGroup]]) -> str:
-    return "; ".join(f"{value} ({', '.join(c.label for c in having)})" for value, having in by_value.items())
 
 
 def _table(rows: Sequence[Sequence[str]]) -> list[str]:

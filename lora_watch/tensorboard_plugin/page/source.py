@@ -28,7 +28,9 @@ class Files:
             name = names[place]
             self.runs[name] = run
             self._tensors[name] = found = run.log.tensors()
-            self._listing[name] = {tag: _stamp(of_tag) for tag, of_tag in found.items()}
+            self._listing[name] = {
+                tag: Stamp(of_tag.records[-1].step, of_tag.records[-1].wall_time) for tag, of_tag in found.items()
+            }
 
     def listing(self) -> dict[str, dict[str, Stamp]]:
         return self._listing
@@ -39,10 +41,6 @@ class Files:
     def evaluation(self) -> dict[str, float]:
         found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}
         return {name: loss for name, loss in found.items() if loss is not None}
-
-
-def _stamp(tensors: Tensors) -> Stamp:
-    return Stamp(tensors.records[-1].step, tensors.records[-1].wall_time)
 
 
 def _names(places: Sequence[RunFiles]) -> dict[RunFiles, str]:

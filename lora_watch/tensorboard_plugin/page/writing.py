@@ -69,7 +69,8 @@ def page(files: Files) -> str:
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    title = escape(f"lora_watch: {_names(list(files.runs))}")
+    names = list(files.runs)
+    title = escape(f"lora_watch: {names[0] if len(names) == 1 else f'{len(names)} runs'}")
     return _PAGE.format(policy=policy, title=title, style=sheet, answers=answers, script=script)
 
 
@@ -87,7 +88,3 @@ def _within(content: Answers, room: int) -> str:
 
 def _between(columns: float) -> int:
     return int(max(FEWEST_COLUMNS, min(MOST_COLUMNS, columns)))
-
-
-def _names(runs: Sequence[str]) -> str:
-    return runs[0] if len(runs) == 1 else f"{len(runs)} runs"
