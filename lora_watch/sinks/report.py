@@ -200,9 +200,9 @@ class _Session:
             _take(self.loss, record.step, record.loss)
         for name, reading in record.metrics.items():
             before = self.columns.get(name)
-            self.columns[name] = _Column(
-                record.step, reading, reading if before is None else _highest(before.highest, reading)
-            )
+            highest = reading.measured if before is None else np.fmax(before.highest.values, reading.measured)
+            ever = reading.known if before is None else before.highest.known | reading.known
+            self.columns[name] = _Column(record.step, reading, Reading(highest, ever))
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
@@ -264,10 +264,7 @@ class _Column(NamedTuple):
     """Of the last measurement."""
     last: Reading
     highest: Reading
-
-
-def _highest(one: Reading, other: Reading) -> Reading:
-    return Reading(np.fmax(one.measured, other.measured), one.known | other.known)
+    """NaN where it is unknown."""
 
 
 def _reordered(reading: Reading, places: Sequence[int]) -> Reading:
