@@ -95,14 +95,5 @@ def claim(folder: Path) -> Claim | None:
 
 def is_claimed(folder: Path) -> bool:
     """A process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    if (os.getpid(), folder.resolve()) in _claims:
-        return True
-    try:
-        if (folder / LOCK).is_file():
-            with FileLock(folder / LOCK, timeout=0):
-                pass
-    except Timeout:
-        return True
-    except (OSError, NotImplementedError):
-        pass
-    return False
+    ours = (os.getpid(), folder.resolve()) in _claims
+    return ours or ((folder / LOCK).is_file() and claim(folder) is None)
