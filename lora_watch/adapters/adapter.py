@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here
+from lora_watch.adapters.tensors import gathered, here, readable
 
 
 class Factors(NamedTuple):
@@ -23,11 +23,8 @@ class Factors(NamedTuple):
     b: Tensor
 
 
-class Adapter(ABC):
-    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written.
-
-    The readers (``peft.py`` …) subclass it; everything else in the package sees only this.
-    """
+class AnyAdapter(ABC):
+    """One adapter of one layer, a product of two factors or not."""
 
     name: str
     """Module path without wrapper prefixes; the adapter's own name appended only when it is not ``default``."""
@@ -36,15 +33,58 @@ class Adapter(ABC):
     module: nn.Module
     """The layer that owns the adapter (the wrapper, not the frozen layer inside it)."""
 
+    @property
+    @abstractmethod
+    def parameters(self) -> tuple[nn.Parameter, ...]:
+        """What is its own, the objects an optimizer must hold."""
+
+    @property
+    def own(self) -> tuple[Tensor, ...]:
+        """Every stored tensor that a measurement of the adapter reads."""
+        return self.parameters
+
+    @property
+    def trainable(self) -> bool:
+        """One of ``parameters`` requires a gradient."""
+        return any(p.requires_grad for p in self.parameters)
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...] | None:
+        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
+        memory, and so are trained, active, merged and the scale. None: not known."""
+        return None
+
+    @classmethod
+    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
+        """A check whether the fingerprints of these adapters, all of this class, are still the same; they never are
+        where one is not known."""
+        before = [adapter.fingerprint for adapter in adapters]
+        return lambda: None not in before and [adapter.fingerprint for adapter in adapters] == before
+
+
+class Adapter(AnyAdapter):
+    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written.
+
+    The readers (``peft.py`` …) subclass it; everything else in the package sees only this.
+    """
+
     # -- the factors -------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         """The stored A and B (in whatever layout), the objects an optimizer must hold."""
 
-    @abstractmethod
     def factors(self) -> Sequence[Factors]:
-        """The change as low-rank products. Empty when the factors are not readable here (sharded away)."""
+        """The change as low-rank products. Empty when the factors are not readable here (sharded away).
+
+        FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
+        """
+        a, b = map(readable, self.parameters)
+        return () if a is None or b is None else self._arrange(a, b)
+
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
+        """The factors as they are stored, whole, in the order of ``Factors``."""
+        return (Factors(a, b),)
 
     @property
     def own(self) -> tuple[Tensor, ...]:
@@ -86,22 +126,6 @@ class Adapter(ABC):
     @abstractmethod
     def merged(self) -> bool:
         """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
-
-    @property
-    def trainable(self) -> bool:
-        """A or B requires a gradient."""
-        return any(p.requires_grad for p in self.parameters)
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...] | None:
-        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
-        memory, and so are trained, active, merged and the scale. None: not known."""
-        return None
-
-    @classmethod
-    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
-        return same_fingerprints(adapters)
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property
@@ -149,12 +173,6 @@ class Adapter(ABC):
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"
-
-
-def same_fingerprints(adapters: Sequence[Any]) -> Callable[[], bool]:
-    """Whether the adapters' fingerprints are those of now; never where one is not known."""
-    before = [adapter.fingerprint for adapter in adapters]
-    return lambda: None not in before and [adapter.fingerprint for adapter in adapters] == before
 
 
 class NoAdaptersError(ValueError):

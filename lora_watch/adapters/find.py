@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config, peft_deltas
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
 from lora_watch.adapters.peft_deltas import DenseAdapter
+from lora_watch.adapters.tree import walk
+from lora_watch.base.names import numbered
 
 
 def find_adapters(model: nn.Module) -> list[Adapter]:
@@ -39,38 +41,12 @@ def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
     return found
 
 
-def unmatched(model: nn.Module) -> list[str]:
-    """Names in the LoRA configurations of ``model`` that matched no module, in words; empty for other libraries."""
-    return peft_config.unmatched(walk(model))
-
-
-def init_from_base(model: nn.Module) -> str:
-    """How adapters of ``model`` were begun (``PiSSA`` …), where that moved a part of W₀ into them; empty otherwise."""
-    return peft_config.init_from_base(module for _, module in walk(model))
-
-
 def are_meant(model: nn.Module) -> bool:
     """``model`` has a configuration of PEFT's or a parameter that is called after LoRA: adapters were to be trained."""
     return any(
         getattr(module, "peft_config", None) or any("lora_" in name for name in module._parameters)
         for _, module in walk(model)
     )
-
-
-def prompts(model: nn.Module) -> list[str]:
-    """PEFT's methods in ``model`` that learn a prompt and adapt no layer."""
-    return peft_config.prompts(module for _, module in walk(model))
-
-
-def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
-    """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
-    seen = set() if seen is None else seen
-    if id(module) in seen:
-        return
-    seen.add(id(module))
-    yield path, module
-    for name, child in module.named_children():
-        yield from walk(child, f"{path}.{name}" if path else name, seen)
 
 
 def _address(parameter: Tensor) -> int:
@@ -81,11 +57,8 @@ def _address(parameter: Tensor) -> int:
 
 def _make_names_unique(adapters: Sequence[Adapter | DenseAdapter]) -> None:
     """Two adapter layers around one frozen layer have one clean name: the inner one is given a number."""
-    times: dict[str, int] = {}
-    for adapter in adapters:
-        times[adapter.name] = times.get(adapter.name, 0) + 1
-        if times[adapter.name] > 1:
-            adapter.name = f"{adapter.name}#{times[adapter.name]}"
+    for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
+        adapter.name = name
 
 
 def _why_none(model: nn.Module) -> str:

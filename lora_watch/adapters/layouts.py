@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter, Factors
-from lora_watch.adapters.tensors import gathered, mark, readable, whole
+from lora_watch.adapters.tensors import gathered, mark, whole
 from lora_watch.base.names import clean_name
 
 _CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -36,16 +36,27 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     return []
 
 
-class LoralibAdapter(Adapter):
+class OwnLayer(Adapter):
+    """An adapter that is its own layer: each has one."""
+
+    def __init__(self, path: str, module: nn.Module):
+        self.module = module
+        self._layer: Any = module
+        self.name = clean_name(path)
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        return self.active, self.merged, self.scale, *map(mark, self.parameters)
+
+
+class LoralibAdapter(OwnLayer):
     """loralib's Linear, Embedding and convolutions, and litgpt's LoRALinear: ΔW = α/r · B·A.
 
     loralib merges in ``eval()`` and takes the product out again in ``train()``. W₀ is the same in both modes here.
     """
 
     def __init__(self, path: str, module: nn.Module):
-        self.module = module
-        self._layer: Any = module
-        self.name = clean_name(path)
+        super().__init__(path, module)
         kinds = (*_CONVOLUTIONS, nn.Embedding, nn.Linear)
         # The class behind loralib's own, which has the same name; quantised layers go by theirs.
         self.kind = next((kind for kind in kinds if isinstance(self._frozen, kind)), type(self._frozen)).__name__
@@ -60,17 +71,8 @@ class LoralibAdapter(Adapter):
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_A, self._layer.lora_B
 
-    def factors(self) -> Sequence[Factors]:
-        """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows.
-
-        FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
-        """
-        a, b = map(readable, self.parameters)
-        if a is None or b is None:
-            return ()
-        return self._arrange(a, b)
-
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
+        """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows."""
         if not isinstance(self._frozen, _CONVOLUTIONS):
             return (Factors(a, b),)
         # B·A is [d_out·k, d_in·k], and k of its rows, one after another, are one row of the weight.
@@ -115,10 +117,6 @@ class LoralibAdapter(Adapter):
     def merged(self) -> bool:
         """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
         return self._in_weight and not getattr(self._layer, "merge_weights", False)
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return self.merged, self.scale, *map(mark, self.parameters)
 
     @property
     def _in_weight(self) -> bool:
@@ -187,25 +185,15 @@ class SplitAdapter(LoralibAdapter):
         return [layer.head_size * heads for heads in (layer.n_head, layer.n_query_groups, layer.n_query_groups)]
 
 
-class TorchtuneAdapter(Adapter):
+class TorchtuneAdapter(OwnLayer):
     """torchtune's LoRALinear, QATLoRALinear and DoRALinear: ΔW = α/r · B·A, merged only in checkpoints."""
 
     kind = "Linear"
-
-    def __init__(self, path: str, module: nn.Module):
-        self.module = module
-        self._layer: Any = module
-        self.name = clean_name(path)
 
     # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_a.weight, self._layer.lora_b.weight
-
-    def factors(self) -> Sequence[Factors]:
-        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it."""
-        a, b = map(readable, self.parameters)
-        return () if a is None or b is None else (Factors(a, b),)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -238,10 +226,6 @@ class TorchtuneAdapter(Adapter):
     @property
     def merged(self) -> bool:
         return False
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return self.active, self.scale, *map(mark, self.parameters)
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property

@@ -31,9 +31,6 @@ class Measurable(Protocol):
     @property
     def diagonal(self) -> Tensor | None: ...
 
-    @property
-    def fingerprint(self) -> tuple[Any, ...] | None: ...
-
     def factors(self) -> Sequence[Factors]: ...
 
 

@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import Adapter, Factors, same_fingerprints
+from lora_watch.adapters.adapter import Adapter, Factors
 from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
-from lora_watch.adapters.tensors import gathered, mark, readable, whole
+from lora_watch.adapters.tensors import gathered, mark, whole
 from lora_watch.base.names import clean_name
 
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
@@ -169,21 +169,12 @@ class PeftAdapter(PeftLayer, Adapter):
         return _weight(self._a, self._key), _weight(self._b, self._key)
 
     def factors(self) -> Sequence[Factors]:
-        """One block. FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
+        return () if self._variant in _WITHOUT_PRODUCT else super().factors()
 
-        Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change is not
-        block-diagonal: the other factor is returned whole, as a padded copy.
-        """
-        a, b = self._factors()
-        if a is None or b is None:
-            return ()
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
+        """One block. Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change
+        is not block-diagonal: the other factor is returned whole, as a padded copy."""
         return (Factors(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
-
-    def _factors(self) -> tuple[Tensor | None, Tensor | None]:
-        if self._variant in _WITHOUT_PRODUCT:
-            return None, None
-        a, b = self.parameters
-        return readable(a), readable(b)
 
     @property
     def own(self) -> tuple[Tensor, ...]:
@@ -263,12 +254,12 @@ class PeftAdapter(PeftLayer, Adapter):
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """``same_fingerprints`` in other words. Of the usual kind without a call and without an object made: a third of
-        the time, which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
+        """The same in other words. Of the usual kind without a call and without an object made: a third of the time,
+        which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter._variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
                 return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
-        return same_fingerprints(adapters)
+        return super().unchanged(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:
         """Of what else the product is made of."""
@@ -326,15 +317,9 @@ class ParameterAdapter(PeftAdapter):
     def _path_name(self, path: str) -> str:
         return f"{clean_name(path)}.{self._layer.parameter_name}".removeprefix(".")
 
-    def factors(self) -> Sequence[Factors]:
-        """One block for each expert, in order, as views. A collective for DTensors, as everywhere."""
-        a, b = self._factors()
-        if a is None or b is None:
-            return ()
-        experts = self._layer.num_experts
-        # A's rows go expert by expert, B's columns rank by rank.
-        by_expert = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
-        return tuple(map(Factors, a.reshape(experts, -1, a.shape[1]).unbind(), by_expert))
+    def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
+        """One block for each expert, in order, as views."""
+        return by_expert(a, b, self._layer.num_experts)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -364,6 +349,12 @@ def _class_for(module: nn.Module) -> type[PeftAdapter]:
     if hasattr(module, "parameter_name"):
         return ParameterAdapter
     return AdaLoraAdapter if "lora_E" in module._modules else PeftAdapter
+
+
+def by_expert(a: Tensor, b: Tensor, experts: int) -> Sequence[Factors]:
+    """The blocks of experts that are stored together: A's rows go expert by expert, B's columns rank by rank."""
+    columns = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
+    return tuple(map(Factors, a.reshape(experts, -1, a.shape[1]).unbind(), columns))
 
 
 def _weight(holder: Any, key: str) -> Any:

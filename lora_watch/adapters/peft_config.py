@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 from torch import nn
 
 from lora_watch.adapters.peft import PAIRS, keys_of
+from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 
 
@@ -27,16 +27,14 @@ def methods(model: nn.Module) -> list[str]:
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
 
 
-def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
-    """Names in a model's LoRA configurations that none of its adapters comes from, in words.
+def unmatched(model: nn.Module) -> list[str]:
+    """Names in a model's LoRA configurations that none of its adapters comes from, in words; empty for other libraries.
 
     Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
     and ``alpha_pattern``, compared with the layers' paths as PEFT does. What lies in a part that is trained whole
-    (``modules_to_save``) is there: ``all-linear`` names it, too. ``modules``: every module of the model by its path,
-    from the root on.
+    (``modules_to_save``) is there: ``all-linear`` names it, too.
     """
-    named = [(clean_name(path), module) for path, module in modules]
-    configs = _configs(module for _, module in named)
+    named, configs = [(clean_name(path), module) for path, module in walk(model)], _configs(model)
     adapted = [(name, module, key) for name, module in named for pair in PAIRS for key in keys_of(module, pair)]
     whole = {_WHOLE.sub("", name) for name, _ in named if _WHOLE.search(name)}
     there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
@@ -60,24 +58,25 @@ def unmatched(modules: Iterable[tuple[str, nn.Module]]) -> list[str]:
     return out
 
 
-def init_from_base(modules: Iterable[nn.Module]) -> str:
+def init_from_base(model: nn.Module) -> str:
     """Names of the initialisations that put a part of W₀ into the adapters and take it out of W₀; empty for others."""
-    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(modules).values()]
+    begun = [str(getattr(config, "init_lora_weights", "")).lower() for config in _configs(model).values()]
     return ", ".join(name for name in _FROM_BASE if any(word.startswith(name.lower()) for word in begun))
 
 
 _FROM_BASE = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
 
 
-def prompts(modules: Iterable[nn.Module]) -> list[str]:
+def prompts(model: nn.Module) -> list[str]:
     """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
-    configs = _configs(modules).values()
+    configs = _configs(model).values()
     return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
 
 
-def _configs(modules: Iterable[nn.Module]) -> dict[str, Any]:
-    """The configuration of each adapter by its name, from the outermost of ``modules`` that holds any."""
-    return next((c for module in modules if isinstance(c := getattr(module, "peft_config", None), dict)), {})
+def _configs(model: nn.Module) -> dict[str, Any]:
+    """The configuration of each adapter by its name, from the outermost module that holds any."""
+    held = (getattr(module, "peft_config", None) for _, module in walk(model))
+    return next((configs for configs in held if isinstance(configs, dict)), {})
 
 
 def _is_named(word: str, name: str) -> bool:

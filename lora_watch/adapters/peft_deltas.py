@@ -6,13 +6,13 @@ Relied on besides what ``peft.py`` names: the dictionaries of parameters that ``
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Factors, same_fingerprints
+from lora_watch.adapters.adapter import AnyAdapter, Factors
 from lora_watch.adapters.peft import PeftLayer, tuner
 from lora_watch.adapters.tensors import gathered, here, mark
 
@@ -66,7 +66,7 @@ _WHY_NOT = {
 }
 
 
-class DenseAdapter(PeftLayer):
+class DenseAdapter(PeftLayer, AnyAdapter):
     """An adapter that is not a product of two factors: its change is a whole matrix, or not something added at all."""
 
     method: str
@@ -103,23 +103,8 @@ class DenseAdapter(PeftLayer):
         return tuple(p for part in parts for p in part)
 
     @property
-    def own(self) -> tuple[Tensor, ...]:
-        """See ``Adapter.own``."""
-        return self.parameters
-
-    @property
     def fingerprint(self) -> tuple[Any, ...]:
-        """See ``Adapter.fingerprint``."""
         return self.active, self.active and self.merged, *map(mark, self.parameters)
-
-    @classmethod
-    def unchanged(cls, adapters: Sequence[DenseAdapter]) -> Callable[[], bool]:
-        """See ``Adapter.unchanged``."""
-        return same_fingerprints(adapters)
-
-    @property
-    def trainable(self) -> bool:
-        return any(p.requires_grad for p in self.parameters)
 
     @property
     def scale_formula(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.find import walk
+from lora_watch.adapters.tree import walk
 
 Scores = dict[str, Tensor]
 """By the parameter's name. PEFT puts new tensors in the place of the old ones."""

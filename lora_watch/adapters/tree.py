@@ -1,12 +1,23 @@
-"""Whether adapters are still where they were found: layers come and go while a model is trained."""
+"""The modules of a model, and whether adapters are still where they were found: layers come and go in training."""
 
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import nn
+
+
+def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
+    """Like ``named_modules()``, which PEFT's attention layer overrides to replace parameters as a side effect."""
+    seen = set() if seen is None else seen
+    if id(module) in seen:
+        return
+    seen.add(id(module))
+    yield path, module
+    for name, child in module.named_children():
+        yield from walk(child, f"{path}.{name}" if path else name, seen)
 
 
 class Tree:

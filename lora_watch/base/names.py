@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 # Parts that FSDP, activation checkpointing, torch.compile and nested adapter layers put anywhere into a path.
@@ -25,6 +26,16 @@ def clean_name(path: str) -> str:
         elif kept == ["module"]:
             kept.clear()
     return ".".join(kept)
+
+
+def numbered(names: Iterable[str]) -> list[str]:
+    """``names`` made unique: the second ``a`` is ``a#2``."""
+    times: Counter[str] = Counter()
+    out = []
+    for name in names:
+        times[name] += 1
+        out.append(name if times[name] == 1 else f"{name}#{times[name]}")
+    return out
 
 
 def layer_index(name: str) -> int | None:

@@ -33,7 +33,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 
-AnyAdapter = TypeVar("AnyAdapter", Adapter, DenseAdapter)
+OneKind = TypeVar("OneKind", Adapter, DenseAdapter)
 
 
 class MonitoredAdapters:
@@ -216,6 +216,6 @@ def _trains(adapter: Adapter | DenseAdapter) -> bool:
     return adapter.active and adapter.trainable and not adapter.merged
 
 
-def _in_training(found: Sequence[AnyAdapter]) -> Sequence[AnyAdapter]:
+def _in_training(found: Sequence[OneKind]) -> Sequence[OneKind]:
     """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
     return [adapter for adapter in found if _trains(adapter)] or found

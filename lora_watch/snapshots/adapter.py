@@ -13,7 +13,8 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Factors
-from lora_watch.base.names import clean_name
+from lora_watch.adapters.peft import by_expert
+from lora_watch.base.names import clean_name, numbered
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MATCHING, load_json, matches_end, within
 from lora_watch.snapshots.weights import StoredError, StoredWeights
@@ -81,12 +82,11 @@ class StoredAdapter:
         return self.tensors[self.keys["diagonal"]].flatten() if "diagonal" in self.keys else None
 
     def factors(self) -> Sequence[Factors]:
-        """One block; one an expert where there are several: A's rows go expert by expert, B's columns rank by rank."""
+        """One block; one an expert where there are several."""
         a, b = (self._matrix(part) for part in "ab")
         if self.experts == 1:
             return (Factors(a, b),)
-        by_expert = b.reshape(b.shape[0], -1, self.experts).permute(2, 0, 1).unbind()
-        return tuple(map(Factors, a.reshape(self.experts, -1, a.shape[1]).unbind(), by_expert))
+        return by_expert(a, b, self.experts)
 
     def _matrix(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]].flatten(1)
@@ -147,23 +147,15 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
         raise
     except ValueError as error:
         raise StoredError(f"{folder}: {error}") from None
-    return SavedAdapters(path, config, tuple(_unique(adapters)), parameters, tuple(others))
+    # Two parameters of one module have one name in the file.
+    named = zip(adapters, numbered(adapter.name for adapter in adapters))
+    unique = tuple(replace(adapter, name=name) for adapter, name in named)
+    return SavedAdapters(path, config, unique, parameters, tuple(others))
 
 
 def _order(item: tuple[str, Any]) -> list[Any]:
     """As layers are numbered: 2 before 10."""
     return [(int(part[:18]), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
-
-
-def _unique(adapters: Sequence[StoredAdapter]) -> list[StoredAdapter]:
-    """Two parameters of one module have one name in the file: the second is given a number."""
-    times: dict[str, int] = {}
-    out = []
-    for adapter in adapters:
-        times[adapter.name] = times.get(adapter.name, 0) + 1
-        again = times[adapter.name]
-        out.append(adapter if again == 1 else replace(adapter, name=f"{adapter.name}#{again}"))
-    return out
 
 
 def _tensors(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.adapters.live import Live, Resolved
+from lora_watch.adapters.live import Live, Measurable, Resolved
 from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 from lora_watch.measurement.norms.grams import (
@@ -24,18 +24,6 @@ from lora_watch.measurement.norms.grams import (
 )
 from lora_watch.measurement.norms.portion import Entry, Portion, Totals, batch, portions
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP
-
-
-class Factored(Protocol):
-    """What can be measured: a change s·B·diag(diagonal)·A. See ``Adapter`` for what each of these is."""
-
-    @property
-    def scale(self) -> float: ...
-
-    @property
-    def diagonal(self) -> Tensor | None: ...
-
-    def factors(self) -> Sequence[Factors]: ...
 
 
 class _Staged(NamedTuple):
@@ -65,7 +53,7 @@ class AdapterBank:
     On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
-    def __init__(self, adapters: Sequence[Factored], live: Live | None = None):
+    def __init__(self, adapters: Sequence[Measurable], live: Live | None = None):
         """``live``: of the same adapters, kept up to date by the caller: what it keeps is not looked up again."""
         self._adapters, self._live = list(adapters), live
         self._small = False
