@@ -14,7 +14,7 @@ from lora_watch.adapters import walk
 
 
 def looking(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """For the call of a hook with a ``guard``: it happens in passes that keep gradients, and no exception leaves it.
+    """For the call of a ``Hook``: it happens in passes that keep gradients, and no exception leaves it.
 
     While a graph is being made nothing of ours gets into it. ``doing``: what the hook does, in words.
     """
@@ -40,6 +40,20 @@ class Gone:
         for hooks in (module._forward_hooks, module._forward_pre_hooks):
             for place in [place for place, hook in hooks.items() if hook is self]:
                 del hooks[place]
+
+
+class Hook:
+    """A hook of ours, for ``looking``: no copy of the model has it.
+
+    Args:
+        owner: whose it is; it has the ``guard``.
+    """
+
+    def __init__(self, owner: Any):
+        self.owner, self.guard = owner, owner.guard
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Gone, ()
 
 
 def has_compiled(model: nn.Module) -> bool:

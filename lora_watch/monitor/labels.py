@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.measurement.hooks import Gone, has_compiled, looking
-from lora_watch.measurement.signals.labels import Labels, classes_of, targets_in
+from lora_watch.measurement.hooks import Hook, has_compiled, looking
+from lora_watch.measurement.signals.labels import Labels, classes_of
 from lora_watch.monitor.guard import Guard
 
 SAME = 1e-3
@@ -31,8 +31,6 @@ class SeenLabels:
         self.guard = guard
         compiled = has_compiled(model)
         self._labels = Labels(0 if compiled else classes_of(model))
-        self._targets: Tensor | None = None
-        """How many labels that count the pass with the fewest has had since the step before."""
         self._losses: list[Tensor] = []
         """The model's own since the step before."""
         self._hook = model.register_forward_hook(_Hook(self), with_kwargs=True) if not compiled else None
@@ -40,34 +38,24 @@ class SeenLabels:
     def see(self, labels: Any, output: Any) -> None:
         """A forward pass has been given ``labels``."""
         loss = getattr(output, "loss", None)
-        if not isinstance(loss, Tensor) or loss.numel() != 1:
-            return
-        if isinstance(labels, Tensor) and not labels.is_floating_point():
-            targets = targets_in(labels)
-            self._targets = targets if self._targets is None else torch.minimum(self._targets, targets)
-        if not self._labels.classes:
-            return
-        self._labels.add(labels)
-        self._losses.append(loss.detach().reshape(()))
+        if isinstance(loss, Tensor) and loss.numel() == 1:
+            self._labels.add(labels)
+            if self._labels.classes:
+                self._losses.append(loss.detach().reshape(()))
 
-    def take(self, loss: float | Tensor | None) -> Tensor | None:
-        """How often each class was a label in the step with this ``loss``, ``[classes]``: all zero where that is none
-        of the model's own. None where no label was seen."""
-        counts, losses = self._labels.counts, self._losses
+    def take(self, loss: float | Tensor | None) -> dict[str, Tensor | None]:
+        """``labels``: how often each class was a label in the step with this ``loss``, ``[classes]``, all zero where
+        that is none of the model's own; None where none was counted. ``targets``: see ``Labels``. What comes next is of
+        the next step."""
+        counts, losses, seen = self._labels.counts, self._losses, {"labels": None, "targets": self._labels.targets}
         self._labels.reset()
         self._losses = []
         with self.guard("counting labels"):
             if counts is not None and losses and loss is not None:
                 own = torch.stack(losses).float().mean()
                 reported = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
-                return counts * ((reported - own).abs() <= SAME * own.abs())
-        return None
-
-    def take_targets(self) -> Tensor | None:
-        """How many labels that count the pass with the fewest has had in the step, ``[]``; None where none were seen.
-        What comes next is of the next step."""
-        targets, self._targets = self._targets, None
-        return targets
+                seen["labels"] = counts * ((reported - own).abs() <= SAME * own.abs())
+        return seen
 
     def close(self) -> None:
         """Take the hook off the model."""
@@ -75,15 +63,9 @@ class SeenLabels:
             self._hook.remove()
 
 
-class _Hook:
+class _Hook(Hook):
     """The model's own, after its forward pass."""
-
-    def __init__(self, seen: SeenLabels):
-        self._seen, self.guard = seen, seen.guard
 
     @looking("counting labels")
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        self._seen.see(kwargs.get("labels"), output)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Gone, ()
+        self.owner.see(kwargs.get("labels"), output)

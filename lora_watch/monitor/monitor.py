@@ -205,10 +205,8 @@ class Monitor(Run):
                 return self.last
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
-        seen = self._labels
-        labels = seen.take(loss) if seen is not None else None
-        targets = seen.take_targets() if seen is not None else None
-        ending = self.end_for(self.after_update(loss, step, labels=labels, targets=targets))
+        seen = self._labels.take(loss) if self._labels is not None else {}
+        ending = self.end_for(self.after_update(loss, step, **seen))
         return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
 
     def plot(self) -> Picture:

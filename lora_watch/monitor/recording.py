@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
-from lora_watch.base.records import Due, FloatArray, Readings, RunInfo, StepRecord
+from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
 from lora_watch.measurement.signals.chance import Chance
 from lora_watch.measurement.signals.gradients import overflow
 from lora_watch.measurement.signals.loss import LossSignals
@@ -22,6 +22,7 @@ from lora_watch.monitor.ranks import world_size
 from lora_watch.rules.size import extent
 
 Loss = float | Tensor | None
+Number = TypeVar("Number", float, int)
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class Recorder:
         None where all of it is finite, unless it is wanted ``always``.
         """
         gradients = self._instruments.gradients
-        numbers = {"gradients": gradients.latest, "loss": _deferred(loss), "targets": _whole(targets)}
+        numbers = {"gradients": gradients.latest, "loss": _number(loss, float), "targets": _number(targets, int)}
         there = self._host_copy.send(numbers).read()
         gradients.keep(there["gradients"])
         overflows = overflow(there["gradients"])
@@ -163,8 +164,13 @@ class Recorder:
             retired=monitored.retired,
             updated=updated,
         )
-        base_loss, seen = self._instruments.base_loss.begin(), {"labels": _counts(labels), "targets": _whole(targets)}
-        numbers = {"metrics": metrics, "loss": _deferred(loss), "base_loss": base_loss, **seen}
+        numbers = {
+            "metrics": metrics,
+            "loss": _number(loss, float),
+            "base_loss": self._instruments.base_loss.begin(),
+            "labels": _counts(labels),
+            "targets": _number(targets, int),
+        }
         return Taken(due, record, self._host_copy.send(numbers))
 
     def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
@@ -270,22 +276,12 @@ def _is_far(value: Any) -> bool:
     return isinstance(value, Tensor) and is_far(value.device)
 
 
-def _deferred(loss: Loss) -> Deferred[float | None]:
-    """The loss as a number: at once, unless it is on an accelerator."""
-    if isinstance(loss, Tensor):
-        return Deferred((loss,), _first) if _is_far(loss) else ready(float(loss.item()))
-    return ready(None if loss is None else float(loss))
+def _number(value: Loss, kind: Callable[[Any], Number]) -> Deferred[Number | None]:
+    """``value`` as a number of this ``kind``: at once, unless it is on an accelerator."""
+    if isinstance(value, Tensor):
+        return Deferred((value,), lambda arrays: kind(arrays[0][0])) if _is_far(value) else ready(kind(value.item()))
+    return ready(None if value is None else kind(value))
 
 
 def _counts(labels: Tensor | None) -> Deferred[list[float] | None]:
     return ready(None) if labels is None else Deferred((labels,), lambda arrays: arrays[0].tolist())
-
-
-def _whole(number: Tensor | None) -> Deferred[int | None]:
-    if number is not None and _is_far(number):
-        return Deferred((number,), lambda arrays: int(arrays[0][0]))
-    return ready(None if number is None else int(number.item()))
-
-
-def _first(arrays: Sequence[FloatArray]) -> float:
-    return float(arrays[0][0])

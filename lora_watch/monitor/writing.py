@@ -14,10 +14,6 @@ from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, Upd
 AnySink = TypeVar("AnySink")
 
 
-def _thread_seconds(sink: ThreadSink) -> float:
-    return sink.thread_seconds
-
-
 class GuardedSinks:
     """All sinks as one. Whoever calls it is inside the guard already, so that no sink needs a door of its own."""
 
@@ -27,7 +23,7 @@ class GuardedSinks:
         """Optimizer steps that recoveries have discarded."""
         self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
         self._thread_sinks = [sink for sink in sinks if isinstance(sink, ThreadSink)]
-        guard.threads += [partial(_thread_seconds, sink) for sink in self._thread_sinks]
+        guard.threads += [partial(getattr, sink, "thread_seconds") for sink in self._thread_sinks]
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", self._sinks, lambda sink: sink.start(run, step))

@@ -20,6 +20,7 @@ from types import ModuleType
 from typing import Any
 
 from lora_watch.base.alerts import LoraWatchError
+from lora_watch.monitor.interrupts import in_words
 
 _TRAINER = "transformers.trainer"
 
@@ -73,7 +74,7 @@ class Attached:
         self.collect()
         why = "an exception that the script caught, or its own exit"
         if error is not None and not isinstance(error, SystemExit):
-            why = f"{type(error).__name__}: {error}".removesuffix(": ")
+            why = in_words(error)
         for monitor in self.monitors:
             monitor.finish("interrupted", why)
 

@@ -10,23 +10,19 @@ from transformers import Trainer
 from transformers.integrations import integration_utils
 
 from lora_watch.trainer.facts import callbacks_of
-from lora_watch.trainer.wrapping import Wrapped
+from lora_watch.trainer.wrapping import Tap
 
 _TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
 
 
-class LastWord:
-    """Has something done before the first of a Trainer's trackers handles ``on_train_end``; put back at the end.
+class LastWord(Tap):
+    """Has something done before the first of a Trainer's trackers handles ``on_train_end``.
 
     Nothing in the Trainer's log tells the end: any row may hold any key.
     """
 
-    def __init__(self) -> None:
-        self._wrapped: list[Wrapped] = []
-
     def attach(self, trainer: Trainer | None, before: Callable[[Any], object]) -> None:
         """From now on call ``before`` with the Trainer's state; what it raises goes no further."""
-        self.detach()
 
         def on_train_end(inner: Callable[..., Any], args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
             with suppress(Exception):
@@ -35,9 +31,4 @@ class LastWord:
 
         known = callbacks_of(trainer)
         trackers = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
-        self._wrapped = [Wrapped(tracker, "on_train_end", on_train_end) for tracker in trackers]
-
-    def detach(self) -> None:
-        for wrapped in self._wrapped:
-            wrapped.restore()
-        self._wrapped = []
+        self._wrap(trackers, "on_train_end", on_train_end)

@@ -8,7 +8,6 @@ a ``trainer.log`` of our own would swallow the Trainer's next row.
 
 from __future__ import annotations
 
-import weakref
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -20,60 +19,45 @@ from transformers.integrations import integration_utils
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.sinks.numbers import plain_counts, plain_scalars
 from lora_watch.trainer.facts import callbacks_of
-from lora_watch.trainer.wrapping import Wrapped
+from lora_watch.trainer.wrapping import Tap
 
 _TRACKERS = tuple(
     callback for name, callback in integration_utils.INTEGRATION_TO_CALLBACK.items() if name != "tensorboard"
 )
 
 
-class LogRows:
+class LogRows(Tap):
     """Adds a monitor's summary to its Trainer's trackers' rows of the training loss. Their ``on_log`` is wrapped while
     the Trainer is about to log."""
 
-    def __init__(self) -> None:
-        self._trainer: weakref.ref[Trainer] | None = None
-        self._monitor: Monitor | None = None
-        self._wrapped: list[Wrapped] = []
+    _monitor: Monitor | None = None
 
     def attach(self, trainer: Trainer | None, monitor: Monitor) -> None:
-        self.detach()
-        self._trainer = weakref.ref(trainer) if trainer is not None else None
+        self._follow(trainer)
         self._monitor = monitor
 
     def detach(self) -> None:
-        self.close()
-        self._trainer = self._monitor = None
+        super().detach()
+        self._monitor = None
 
     def open(self) -> None:
-        """The Trainer is about to log."""
-        self.close()
-        trainer = self._trainer() if self._trainer is not None else None
-        trackers = [tracker for tracker in callbacks_of(trainer) if isinstance(tracker, _TRACKERS)]
-        self._wrapped = [Wrapped(tracker, "on_log", self._around()) for tracker in trackers]
+        """The Trainer is about to log. When it has, ``close`` is to be called."""
+        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _TRACKERS)]
+        self._wrap(trackers, "on_log", self._on_log)
 
-    def close(self) -> None:
-        """It has logged."""
-        for wrapped in self._wrapped:
-            wrapped.restore()
-        self._wrapped = []
-
-    def _around(self) -> Callable[..., Any]:
-        def on_log(
-            inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-        ) -> Any:
-            monitor = self._monitor
-            if monitor is not None and logs is not None and "loss" in logs:
-                with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
-                    logs = {**summary_of(monitor), **logs}
-            try:
-                return inner(args, state, control, logs=logs, **kwargs)
-            except BaseException:
-                with suppress(Exception):
-                    self.close()
-                raise
-
-        return on_log
+    def _on_log(
+        self, inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+    ) -> Any:
+        monitor = self._monitor
+        if monitor is not None and logs is not None and "loss" in logs:
+            with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
+                logs = {**summary_of(monitor), **logs}
+        try:
+            return inner(args, state, control, logs=logs, **kwargs)
+        except BaseException:
+            with suppress(Exception):
+                self.close()
+            raise
 
 
 def summary_of(monitor: Monitor) -> dict[str, float]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,13 +11,13 @@ from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64
 from lora_watch.measurement.signals.batches import hash_batch
-from lora_watch.measurement.signals.labels import Labels, targets_in
+from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.ranks import world_size
-from lora_watch.trainer.wrapping import Wrapped
+from lora_watch.trainer.wrapping import Tap
 
 
-class LossTap:
+class LossTap(Tap):
     """The true loss of every optimizer step, taken where the Trainer computes it.
 
     ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
@@ -38,54 +37,36 @@ class LossTap:
         guard: Callable[[], Guard],
         broke_off: Callable[[BaseException], None],
     ) -> None:
+        super().__init__()
         self._sum: torch.Tensor | None = None
-        self._targets: torch.Tensor | None = None
         self.device = torch.device("cpu")
         """Where the latest loss was computed."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
         self._guard_of, self._broke_off = guard, broke_off
-        self._trainer: weakref.ref[Trainer] | None = None
-        self._wrapped: Wrapped | None = None
 
     def attach(self, trainer: Trainer | None, classes: int = 0) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
-        self.detach()
+        self._follow(trainer)
         self._labels = Labels(classes)
-        self._trainer = weakref.ref(trainer) if trainer is not None else None
-
-    def detach(self) -> None:
-        self.close()
-        self._trainer = None
 
     def open(self) -> None:
-        """An optimizer step begins."""
-        self.close()
-        self._sum = self._targets = self._hash = None
+        """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
+        self._sum = self._hash = None
         self._labels.reset()
-        trainer = self._trainer() if self._trainer is not None else None
-        if trainer is not None:
-            self._wrapped = Wrapped(trainer, "training_step", self._around())
+        trainer = self._followed
+        self._wrap([] if trainer is None else [trainer], "training_step", self._training_step)
 
-    def _around(self) -> Callable[..., Any]:
-        def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
-            try:
-                loss = inner(*args, **kwargs)
-            except BaseException as error:
-                self._see_end(error)
-                raise
-            self._see_loss(loss)
-            return loss
-
-        return training_step
-
-    def close(self) -> None:
-        """The step's micro-batches are through."""
-        if self._wrapped is not None:
-            self._wrapped.restore()
-            self._wrapped = None
+    def _training_step(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+        try:
+            loss = inner(*args, **kwargs)
+        except BaseException as error:
+            self._see_end(error)
+            raise
+        self._see_loss(loss)
+        return loss
 
     @guarded("looking at a batch")
     def _see_batch(self, inputs: Any) -> None:
@@ -93,12 +74,8 @@ class LossTap:
         if self._hash_batches:
             with self.guard("hashing a batch", aside=True):
                 self._add_batch(inputs)
-        labels = inputs.get("labels") if isinstance(inputs, Mapping) else None
-        if isinstance(labels, torch.Tensor) and not labels.is_floating_point():
-            targets = targets_in(labels)
-            self._targets = targets if self._targets is None else torch.minimum(self._targets, targets)
-        if self._labels.classes:
-            self._labels.add(labels)
+        if isinstance(inputs, Mapping):
+            self._labels.add(inputs.get("labels"))
 
     @guarded("ending")
     def _see_end(self, error: BaseException) -> None:
@@ -128,12 +105,13 @@ class LossTap:
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
         if self._sum is not None and world_size() > 1:
-            masked = torch.zeros_like(self._sum) if self._targets is None else (self._targets == 0).to(self._sum)
+            targets = self._labels.targets
+            masked = torch.zeros_like(self._sum) if targets is None else (targets == 0).to(self._sum)
             both = torch.stack([self._sum, masked])
             torch.distributed.all_reduce(both)
             self._sum = both[0] / world_size()
-            if self._targets is not None:
-                self._targets = self._targets * (both[1] == 0)
+            if targets is not None:
+                self._labels.targets = targets * (both[1] == 0)
 
     @property
     def loss(self) -> torch.Tensor | None:
@@ -143,11 +121,12 @@ class LossTap:
     @property
     def targets(self) -> torch.Tensor | None:
         """``[]``: how many labels that count the micro-batch with the fewest has had; None where no labels are seen."""
-        return self._targets
+        return self._labels.targets
 
     def take(self) -> dict[str, torch.Tensor | None]:
         """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
         ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
         seen = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
-        self._sum = self._targets = None
+        self._sum = None
+        self._labels.reset()
         return seen

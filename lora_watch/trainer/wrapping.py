@@ -1,10 +1,10 @@
-"""A method of one object that is wrapped for a while."""
+"""Methods of single objects that are wrapped for a while."""
 
 from __future__ import annotations
 
 import functools
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 _NOTHING = object()
@@ -42,3 +42,35 @@ class Wrapped:
             delattr(owner, self._name)
         else:
             setattr(owner, self._name, self._before)
+
+
+class Tap:
+    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``."""
+
+    def __init__(self) -> None:
+        self._of: weakref.ref[Any] | None = None
+        self._wrapped: list[Wrapped] = []
+
+    def _follow(self, thing: Any) -> None:
+        """``thing``, which is not kept alive for that, is ``_followed`` until ``detach``."""
+        self.detach()
+        self._of = weakref.ref(thing) if thing is not None else None
+
+    @property
+    def _followed(self) -> Any:
+        return self._of() if self._of is not None else None
+
+    def _wrap(self, owners: Iterable[Any], name: str, around: Callable[..., Any]) -> None:
+        self.close()
+        self._wrapped = [Wrapped(owner, name, around) for owner in owners]
+
+    def close(self) -> None:
+        """Put back what was wrapped."""
+        for wrapped in self._wrapped:
+            wrapped.restore()
+        self._wrapped = []
+
+    def detach(self) -> None:
+        """Nothing is left in the Trainer."""
+        self.close()
+        self._of = None

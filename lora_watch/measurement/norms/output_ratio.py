@@ -19,7 +19,7 @@ from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.base.deferred import Deferred, is_far, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
-from lora_watch.measurement.hooks import Gone, has_compiled, looking
+from lora_watch.measurement.hooks import Hook, has_compiled, looking
 from lora_watch.measurement.norms.layer_outputs import NOT_FACTORED, Part, Rows, Sampled, squares_and_norms
 
 TOKENS = 64
@@ -315,17 +315,7 @@ def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
 _sees = looking("measuring output_ratio in a layer")
 
 
-class _Hook:
-    """In the probe's guard."""
-
-    def __init__(self, probe: OutputRatioProbe):
-        self.probe, self.guard = probe, probe.guard
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Gone, ()
-
-
-class _LayerHook(_Hook):
+class _LayerHook(Hook):
     """The forward hook of a frozen layer under some adapters."""
 
     def __init__(self, probe: OutputRatioProbe, indices: list[int]):
@@ -335,22 +325,22 @@ class _LayerHook(_Hook):
     @_sees
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if layer.training:
-            self.probe.see_layer(self._indices, layer, args, output)
+            self.owner.see_layer(self._indices, layer, args, output)
         else:
-            self.probe.in_evaluation.update(self._indices)
+            self.owner.in_evaluation.update(self._indices)
 
 
-class _BeginningHook(_Hook):
+class _BeginningHook(Hook):
     """The model's own: before a forward pass it sees which tokens are padding."""
 
     @_sees
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self.probe.begin_pass(kwargs.get("attention_mask"))
+        self.owner.begin_pass(kwargs.get("attention_mask"))
 
 
-class _EndHook(_Hook):
+class _EndHook(Hook):
     """The model's own: what was kept is measured before anybody can change a weight."""
 
     @_sees
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.probe.end_pass()
+        self.owner.end_pass()

@@ -15,7 +15,7 @@ from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
 from lora_watch.base.records import FloatArray
-from lora_watch.measurement.hooks import Gone, has_compiled, looking
+from lora_watch.measurement.hooks import Hook, has_compiled, looking
 
 log = logging.getLogger("lora_watch")
 
@@ -132,19 +132,13 @@ def _undisturbed(model: nn.Module) -> Any:
                 buffer.copy_(before)
 
 
-class _Before:
-    """The hook that sees what the model is called with."""
-
-    def __init__(self, base_loss: BaseLoss):
-        self._base_loss, self.guard = base_loss, base_loss.guard
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Gone, ()
+class _Before(Hook):
+    """It sees what the model is called with."""
 
     @looking("computing a loss without the adapters")
     def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if model.training:
-            self._base_loss.before_pass(args, kwargs)
+            self.owner.before_pass(args, kwargs)
 
 
 class _Frozen:

@@ -1,4 +1,4 @@
-"""How often each class is a label of what a classifier is trained on."""
+"""The labels of what a model is trained on: how many count, and how often each class of a classifier is one."""
 
 from __future__ import annotations
 
@@ -9,20 +9,27 @@ from torch import Tensor
 
 
 class Labels:
-    """Counts labels, on the device where they are.
+    """What the labels of a step's micro-batches say, on the device where they are.
 
     Args:
-        classes: how many there are; with 0 nothing is counted.
+        classes: how many there are; with 0 they are not counted one by one.
     """
 
     def __init__(self, classes: int = 0):
         self.classes = classes
         self.counts: Tensor | None = None
         """How often each class has been a label since ``reset``, ``[classes]``; None if nothing was counted."""
+        self.targets: Tensor | None = None
+        """How many labels that count the micro-batch with the fewest has had since ``reset``, ``[]``; None without
+        labels."""
 
     def add(self, labels: Any) -> None:
-        """Count ``labels``, integers of any shape; those that are no class (-100) and all else are passed over."""
-        if not self.classes or not isinstance(labels, Tensor) or labels.is_floating_point():
+        """A micro-batch with ``labels``: integers of any shape, of which -100 is no class. All else is passed over."""
+        if not isinstance(labels, Tensor) or labels.is_floating_point():
+            return
+        targets = targets_in(labels)
+        self.targets = targets if self.targets is None else torch.minimum(self.targets, targets)
+        if not self.classes:
             return
         classes, self.classes = self.classes, 0
         # Compared rather than counted by bincount, which makes an accelerator wait.
@@ -32,7 +39,7 @@ class Labels:
         self.classes = classes  # which a failure has left undone
 
     def reset(self) -> None:
-        self.counts = None
+        self.counts = self.targets = None
 
 
 def classes_of(model: Any) -> int:
