@@ -141,9 +141,9 @@ def test_a_sudden_fall_is_followed_at_once() -> None:
 def test_nothing_is_judged_during_warm_up_and_nan_changes_nothing() -> None:
     detector = LossDetector()
     readings = [detector.update(10.0**step) for step in range(20)]
-    assert not any(reading.ready for reading in readings)
+    assert all(math.isnan(reading.before) for reading in readings)
     state = detector.state_dict()
-    assert not detector.update(math.nan).ready
+    assert math.isnan(detector.update(math.nan).before)
     assert detector.state_dict() == state
 
 
@@ -152,13 +152,13 @@ def test_losses_without_a_meaning_stand_it_down(losses: list[float]) -> None:
     detector = LossDetector()
     for loss in losses:
         detector.update(loss)
-    assert not any(detector.update(5.0 + step).ready for step in range(100))
+    assert all(math.isnan(detector.update(5.0 + step).before) for step in range(100))
 
 
 def test_a_loss_may_become_zero() -> None:
     detector = LossDetector()
     readings = [detector.update(max(2.0 - 0.1 * step, 0.0)) for step in range(60)]
-    assert readings[-1].ready
+    assert not math.isnan(readings[-1].before)
     assert readings[-1].expected == pytest.approx(0.0, abs=0.02)
 
 

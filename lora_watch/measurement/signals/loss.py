@@ -40,7 +40,8 @@ _THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
 
 @dataclass(frozen=True)
 class LossReading:
-    """What the detector makes of one loss."""
+    """What the detector makes of one loss; in a record with ``loss_`` before each name. During warm-up, and for losses
+    without a logarithm, the scores are 0 and ``before`` is NaN."""
 
     spike_score: float = 0.0
     """How far log loss is above the mean of the last 16, in standard deviations of its own noise."""
@@ -52,8 +53,6 @@ class LossReading:
     """The loss before the rise, if it is one: the baseline of ``rise_score``."""
     rise: float = 0.0
     """Mean of log(loss/before) over the last three steps: 0.1 is about 10 % above what was before."""
-    ready: bool = False
-    """False during warm-up and for losses without a logarithm; the scores are then 0."""
 
 
 @dataclass
@@ -119,7 +118,7 @@ class LossDetector:
         t, before = _scan(self.values, self.outliers, sd)
         rise = sum(self.values[-3:]) / 3.0 - before
         before = max(math.exp(before) - self.offset, 0.0)
-        return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise, True)
+        return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, for a checkpoint."""
@@ -194,7 +193,7 @@ _START = 10
 
 @dataclass(frozen=True)
 class Progress:
-    """Where the loss stands against its start. All in the loss's own unit."""
+    """Where the loss stands against its start, in the loss's own unit; in a record with ``loss_`` before each name."""
 
     start: float
     """The loss of the pretrained model: the mean over the first steps, while the adapters were still small."""
@@ -286,26 +285,14 @@ class LossSignals:
         ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
         ``LossProgress.update``.
         """
-        reading = self.detector.update(loss)
-        out = {
-            "loss_spike_score": reading.spike_score,
-            "loss_rise_score": reading.rise_score,
-            "loss_expected": reading.expected,
-            "loss_before": reading.before,
-            "loss_rise": reading.rise,
-        }
+        found = vars(self.detector.update(loss))
         if (progress := self.progress.update(loss, size)) is not None:
-            out["loss_start"], out["loss_recent"] = progress.start, progress.recent
-            out["loss_without_highest"] = progress.without_highest
-            out["loss_noise"], out["loss_improved"] = progress.noise, float(progress.improved)
-            out["loss_sound"] = float(progress.sound)
-        return out | self.chance.update(labels)
+            found = found | vars(progress)
+        return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:
-        parts = {"detector": self.detector, "progress": self.progress, "chance": self.chance}
-        return {name: part.state_dict() for name, part in parts.items()}
+        return {name: part.state_dict() for name, part in vars(self).items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.detector.load_state_dict(state.get("detector", {}))
-        self.progress.load_state_dict(state.get("progress", {}))
-        self.chance.load_state_dict(state.get("chance", {}))
+        for name, part in vars(self).items():
+            part.load_state_dict(state.get(name, {}))
