@@ -96,16 +96,6 @@ class Norms:
         return Deferred(measured.tensors, finish)
 
 
-class NoOutputRatio:
-    """Where there are to be no hooks in forward passes: ``output_ratio`` is unknown."""
-
-    def __init__(self, total: int):
-        self._unknown = Reading(np.full(total, np.nan), np.zeros(total, dtype=bool))
-
-    def begin(self, due: Due) -> Deferred[Readings]:
-        return ready({"output_ratio": self._unknown} if due.full and due.trained else {})
-
-
 class Instruments:
     """All instruments, an instrument itself.
 
@@ -123,7 +113,7 @@ class Instruments:
         self._drift = Drift() if drift else None
         self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
-        self._probe: OutputRatioProbe | None = None
+        self._probe = OutputRatioProbe(model, (), wanted=False)
         self.base_loss = BaseLoss(model, ())
         self._all: Sequence[Instrument] = [self.gradients]
         self._of_any_step: Sequence[Instrument] = self._all
@@ -155,10 +145,10 @@ class Instruments:
                 f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
-        self._probe = None
         self.base_loss = BaseLoss(self._model, adapters, monitored.run.init_from_base, self._guard)
-        if adapters and self._output_ratio:
-            self._probe = OutputRatioProbe(self._model, adapters, guard=self._guard.light, live=live)
+        wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
+        self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
+        if wanted:
             if self._probe.why_unavailable:
                 monitored.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
             elif self._probe.left_out:
@@ -166,12 +156,9 @@ class Instruments:
                     f"output_ratio is unavailable for {self._probe.left_out} of {len(adapters)} adapters: their layers "
                     "do not take one input row to one output row (convolutions, experts, fused projections)"
                 )
-        changed, output_ratio = (
-            Changed(Live([]) if monitored.dense else live, step),
-            self._probe or NoOutputRatio(len(adapters)),
-        )
+        changed = Changed(Live([]) if monitored.dense else live, step)
         drift = [self._drift] if self._drift is not None else []
-        others = [self._norms, self._magnitudes, changed, self._frozen, output_ratio]
+        others = [self._norms, self._magnitudes, changed, self._frozen, self._probe]
         self._of_any_step = [self.rates, self.gradients] if adapters else [self.gradients]
         self._all = [*drift, *self._of_any_step, *others] if adapters else self._of_any_step
 
@@ -192,8 +179,7 @@ class Instruments:
 
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass, and copy what it starts from."""
-        if self._probe is not None:
-            self._probe.arm(step)
+        self._probe.arm(step)
         if self._drift is not None:
             with self._gathered():
                 self._drift.arm()
@@ -205,15 +191,15 @@ class Instruments:
     def search(self, step: int) -> tuple[Deferred[Readings], tuple[str, ...]]:
         """Where the loss of ``step``, which is not finite, comes from: ``output_ratio``, where that was seen, and
         ``not_finite``."""
-        seen = self._probe is not None and self._probe.armed_for == step
-        return self._probe.so_far() if self._probe is not None and seen else ready({}), not_finite(self._model)
+        seen = self._probe.armed_for == step
+        return self._probe.so_far() if seen else ready({}), not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
         if not due.norms:
             return merged([self._alone(instrument, due) for instrument in self._of_any_step])
         with self._gathered():
             begun = merged([self._alone(instrument, due) for instrument in self._all])
-        if self._probe is not None and self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
+        if self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
             total = len(self.gradients.adapters)
             for why, unseen in self._probe.why_never_seen().items():
                 self._note(f"output_ratio is unknown for {unseen} of {total} adapters: {why}")
@@ -240,5 +226,4 @@ class Instruments:
     def close(self) -> None:
         """Take every hook off the model."""
         self.base_loss.close()
-        if self._probe is not None:
-            self._probe.close()
+        self._probe.close()

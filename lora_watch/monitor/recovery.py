@@ -73,32 +73,15 @@ class NoRecovery:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
 
 
-class Updates(enum.Enum):
+class Updates(enum.Flag):
     """What becomes of the optimizer's updates."""
 
-    APPLIED = enum.auto()
+    APPLIED = 0
     """They are applied as they come."""
     ON_TRIAL = enum.auto()
     """Each is taken back if its loss is odd."""
     NEXT_DROPPED = enum.auto()
-    """The next one is taken back; those after it are applied."""
-    NEXT_DROPPED_THEN_ON_TRIAL = enum.auto()
-    """The next one is taken back; those after it are on trial."""
-
-    @property
-    def next_is_dropped(self) -> bool:
-        return self in (Updates.NEXT_DROPPED, Updates.NEXT_DROPPED_THEN_ON_TRIAL)
-
-    @property
-    def after_the_next(self) -> Updates:
-        return {
-            Updates.NEXT_DROPPED: Updates.APPLIED,
-            Updates.NEXT_DROPPED_THEN_ON_TRIAL: Updates.ON_TRIAL,
-        }.get(self, self)
-
-    @property
-    def on_trial(self) -> bool:
-        return self in (Updates.ON_TRIAL, Updates.NEXT_DROPPED_THEN_ON_TRIAL)
+    """The next one is taken back, whatever its loss."""
 
 
 @dataclass(frozen=True)
@@ -180,15 +163,15 @@ class Recovery(NoRecovery):
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
             self._recorder.monitored.note(note)
             self._judge.sinks.start(self._recorder.monitored.run, self._judge.steps)
-        if self._updates.on_trial and self._held is None:
+        if self._on_trial and self._held is None:
             self._held = self._copies.take(self._judge.steps)
 
     def settle(self, loss: float | Tensor | None) -> bool:
         held, self._held = self._held, None
-        if held is None and not self._updates.on_trial:
+        if held is None and not self._on_trial:
             return False
-        odd = held is not None and (self._updates.next_is_dropped or self._is_odd(loss))
-        self._updates = self._updates.after_the_next
+        odd = held is not None and (Updates.NEXT_DROPPED in self._updates or self._is_odd(loss))
+        self._updates &= ~Updates.NEXT_DROPPED
         if held is not None and odd:
             self._copies.put_back(held)
         self._copies.drop(held)
@@ -206,7 +189,7 @@ class Recovery(NoRecovery):
     def updated(self, step: int) -> None:
         if self.over is None:
             self._copies.see()
-        if self.over is None and not self._updates.on_trial:
+        if self.over is None and not self._on_trial:
             suspects = [alert.rule for alert in self._judge.episodes.open if alert.rule in SUSPECT]
             self._states.updated(step, suspects)
 
@@ -276,8 +259,8 @@ class Recovery(NoRecovery):
         own = [alert for alert in self._judge.episodes.open if alert.rule in {a.rule for a in alerts}]
         cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
         if decision.good is None:
-            self._drop_next(then_on_trial=True)
-            self._calm = 0
+            self._updates, self._calm = Updates.ON_TRIAL, 0
+            self._drop_next()
             self._judge.treat(cause)
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
@@ -285,14 +268,14 @@ class Recovery(NoRecovery):
         skip = decision.treatment is Treatment.SKIP
         trouble = self._go_back(decision.good, decision.change, cause, own, skip)
         if before_update:  # with gradients of what has just been thrown away
-            self._drop_next(then_on_trial=skip)
+            self._drop_next()
         if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
             self._fail(trouble, f"step {record.step} was the last, and nothing is trained any more")
 
-    def _drop_next(self, then_on_trial: bool) -> None:
+    def _drop_next(self) -> None:
         if self._held is None:
             self._held = self._copies.take(self._judge.steps)
-        self._updates = Updates.NEXT_DROPPED_THEN_ON_TRIAL if then_on_trial else Updates.NEXT_DROPPED
+        self._updates |= Updates.NEXT_DROPPED
 
     def _go_back(self, good: Copy, change: Change, cause: Alert, own: Sequence[Alert], skip: bool) -> Trouble:
         step, monitored = self._judge.steps, self._recorder.monitored
@@ -331,7 +314,7 @@ class Recovery(NoRecovery):
         alert = alert_of(recovered, cause, self._judge.steps, advised)
         alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._trouble = Trouble(cause, cause.severity, recovered, alert)
-        self._judge.recovered(recovered, alert, own, over, on_trial=self._updates.on_trial)
+        self._judge.recovered(recovered, alert, own, over, on_trial=self._on_trial)
         return self._trouble
 
     def give_up(self, why: str) -> None:
@@ -346,14 +329,18 @@ class Recovery(NoRecovery):
     def _relax(self, now: bool = False) -> None:
         """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
         trouble = self._trouble
-        if not self._updates.on_trial or trouble is None:
+        if not self._on_trial or trouble is None:
             return
-        self._updates = Updates.NEXT_DROPPED if self._updates.next_is_dropped else Updates.APPLIED
+        self._updates &= ~Updates.ON_TRIAL
         trouble.alert.last_step = max(self._judge.steps, trouble.alert.last_step)
         trouble.alert.message += f" {count(trouble.recovered.dropped, 'update')} dropped in all."
         self._judge.settled(trouble.alert, trouble.cause if self.over is None else None, now)
 
     # -- questions -----------------------------------------------------------------------------------------------------
+    @property
+    def _on_trial(self) -> bool:
+        return Updates.ON_TRIAL in self._updates
+
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         """The step that has just been made is one of those to be dropped."""
         loss = None if loss is None else float(loss)

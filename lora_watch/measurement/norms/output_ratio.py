@@ -87,6 +87,7 @@ class OutputRatioProbe:
         tokens: rows of a layer's input that are sampled.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
         live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.
+        wanted: without it there are no hooks, and every ratio is unknown.
     """
 
     KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
@@ -98,6 +99,7 @@ class OutputRatioProbe:
         tokens: int = TOKENS,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
         live: Live | None = None,
+        wanted: bool = True,
     ):
         self._model, self.guard, self._live = model, guard, live
         self._adapters = list(adapters)
@@ -133,7 +135,7 @@ class OutputRatioProbe:
         """Adapters whose layer was called in evaluation mode, with gradients."""
         self._in_parts: set[int] = set()
         """Adapters whose factors were not whole even in their layer's own pass."""
-        self.why_unavailable = self._choose_layers()
+        self.why_unavailable = self._choose_layers() if wanted else "it is not wanted"
         """Why nothing can be measured, in words; None when something can."""
         self.left_out = len(self._adapters) - len(self._hooked)
         """Adapters of which nothing can be."""
