@@ -177,7 +177,7 @@ class LoraWatch(Callback):
 
     @staticmethod
     def _log(trainer: Any, monitor: Monitor) -> None:
-        from lora_watch.trainer.log_rows import summary_of
+        from lora_watch.trainer.trackers import summary_of
 
         with monitor.guard("giving the loggers a summary", aside=True):
             summary = summary_of(monitor)

@@ -26,10 +26,6 @@ class ClippingTap(Tap):
         self._follow(accelerator if hasattr(accelerator, "clip_grad_norm_") and kind in PLAIN else None)
         self._before = before
 
-    def detach(self) -> None:
-        super().detach()
-        self._before = None
-
     def open(self) -> None:
         """An optimizer step begins. After it ``close`` is to be called: its gradients are as they will be used."""
         accelerator = self._followed

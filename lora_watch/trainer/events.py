@@ -29,10 +29,9 @@ from lora_watch.tensorboard_plugin.page.sink import PageSink
 from lora_watch.trainer import facts
 from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.clipping import ClippingTap
-from lora_watch.trainer.last_word import LastWord
-from lora_watch.trainer.log_rows import LogRows
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
+from lora_watch.trainer.trackers import LastWord, LogRows
 from lora_watch.trainer.waiting import Waiting
 from lora_watch.tuning.lr_finder import Suggestion
 

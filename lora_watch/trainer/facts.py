@@ -15,7 +15,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
-from lora_watch.measurement.signals.labels import is_classifier
+from lora_watch.measurement.signals.labels import bare_model, is_classifier
 from lora_watch.monitor.ranks import is_first as is_first_rank
 from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.standard import own_run
@@ -139,7 +139,7 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
         return {}
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    bare = bare_model(model)
     config = getattr(bare, "config", None)
     if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
         count = getattr(config, "vocab_size", None)
@@ -150,7 +150,7 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
 
 def labels_of(trainer: Trainer | None, model: Any) -> int:
     """Number of the labels of a classifier whose loss is the usual cross-entropy; 0 for all others."""
-    bare = model.get_base_model() if hasattr(model, "get_base_model") else model
+    bare = bare_model(model)
     return classes_of(trainer, model).get("classes", 0) if is_classifier(bare) else 0
 
 

@@ -43,12 +43,16 @@ class Labels:
 
 
 def classes_of(model: Any) -> int:
-    """Number of the classes of a classifier, without PEFT's and DDP's wrappers, whose own loss is the cross-entropy;
-    0 for all others."""
-    bare = getattr(model, "module", model)
-    bare = bare.get_base_model() if hasattr(bare, "get_base_model") else bare
+    """Number of the classes of a classifier whose own loss is the cross-entropy; 0 for all others."""
+    bare = bare_model(model)
     classes = getattr(getattr(bare, "config", None), "num_labels", None)
     return classes if is_classifier(bare) and isinstance(classes, int) and classes > 1 else 0
+
+
+def bare_model(model: Any) -> Any:
+    """What is inside the wrappers of DDP and PEFT."""
+    model = getattr(model, "module", model)
+    return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
 def is_classifier(model: Any) -> bool:

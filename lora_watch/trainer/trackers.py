@@ -1,4 +1,4 @@
-"""Our summary in the rows that the Trainer's trackers write: W&B, MLflow, Trackio, Comet, SwanLab …
+"""The Trainer's trackers: W&B, MLflow, Trackio, Comet, SwanLab … Our summary is in the rows that they write.
 
 Each tracker's callback is handed the Trainer's own row of the training loss with ours in it, so that it stays one row.
 What the Trainer keeps (``log_history``), prints and shows in a notebook is the row without ours, and TensorBoard has
@@ -21,9 +21,8 @@ from lora_watch.sinks.numbers import plain_counts, plain_scalars
 from lora_watch.trainer.facts import callbacks_of
 from lora_watch.trainer.wrapping import Tap
 
-_TRACKERS = tuple(
-    callback for name, callback in integration_utils.INTEGRATION_TO_CALLBACK.items() if name != "tensorboard"
-)
+_TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
+_OF_ROWS = tuple(set(_TRACKERS) - {integration_utils.INTEGRATION_TO_CALLBACK["tensorboard"]})
 
 
 class LogRows(Tap):
@@ -36,13 +35,9 @@ class LogRows(Tap):
         self._follow(trainer)
         self._monitor = monitor
 
-    def detach(self) -> None:
-        super().detach()
-        self._monitor = None
-
     def open(self) -> None:
         """The Trainer is about to log. When it has, ``close`` is to be called."""
-        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _TRACKERS)]
+        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _OF_ROWS)]
         self._wrap(trackers, "on_log", self._on_log)
 
     def _on_log(
@@ -69,3 +64,20 @@ def summary_of(monitor: Monitor) -> dict[str, float]:
         return {}
     counts = plain_counts(Counter(alert.severity for alert in monitor.alerts))
     return {**plain_scalars(monitor.last), **counts}
+
+
+class LastWord(Tap):
+    """Has something done before the first of a Trainer's trackers handles ``on_train_end``, where it closes what we
+    write to. Nothing in the Trainer's log tells the end: any row may hold any key."""
+
+    def attach(self, trainer: Trainer | None, before: Callable[[Any], object]) -> None:
+        """From now on call ``before`` with the Trainer's state; what it raises goes no further."""
+
+        def on_train_end(inner: Callable[..., Any], args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
+            with suppress(Exception):
+                before(state)
+            return inner(args, state, control, **kwargs)
+
+        known = callbacks_of(trainer)
+        trackers = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
+        self._wrap(trackers, "on_train_end", on_train_end)
