@@ -87,7 +87,7 @@ class LoraWatch(Callback):
         with self.guard("starting"):
             monitor = self._build(trainer, pl_module)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(monitor is None, True, pl_module.device) or monitor is None:
+        if any_rank(monitor is None, pl_module.device) or monitor is None:
             return None
         monitor.ranks = Ranks(pl_module.device, together=self.policy.can_act)
         self.monitor = monitor

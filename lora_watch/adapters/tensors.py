@@ -55,7 +55,8 @@ def here(tensor: Tensor) -> bool:
     """
     if tensor.numel() == 0 or tensor.is_meta:
         return False
-    return sharded(tensor) or _is_wrapped(tensor) or tensor.untyped_storage().nbytes() > 0
+    keeps_elsewhere = type(tensor) not in (nn.Parameter, Tensor)  # a subclass that has other tensors (torchao)
+    return sharded(tensor) or keeps_elsewhere or tensor.untyped_storage().nbytes() > 0
 
 
 def whole(weight: Tensor) -> bool:
@@ -73,11 +74,6 @@ def elements(weight: Tensor) -> int:
     """Of the whole parameter, also where ZeRO-3 keeps it elsewhere."""
     parameter: Any = weight
     return int(getattr(parameter, "ds_numel", parameter.numel()))
-
-
-def _is_wrapped(tensor: Tensor) -> bool:
-    """A subclass that keeps its numbers in other tensors (torchao): its own storage says nothing."""
-    return type(tensor) not in (nn.Parameter, Tensor)
 
 
 def mark(parameter: Tensor) -> tuple[int, int, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Any
 
 import torch
@@ -43,14 +43,9 @@ class Gone:
 
 
 class Hook:
-    """A hook of ours, for ``looking``: no copy of the model has it.
+    """A hook of ours, for ``looking``: no copy of the model has it."""
 
-    Args:
-        owner: whose it is; it has the ``guard``.
-    """
-
-    def __init__(self, owner: Any):
-        self.owner, self.guard = owner, owner.guard
+    guard: Callable[[str], AbstractContextManager[Any]]
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()

@@ -15,7 +15,7 @@ SAME = 1e-3
 """Share by which the loss that a loop tells may differ from the model's own."""
 
 
-class SeenLabels:
+class SeenLabels(Hook):
     """Counts the labels that a classifier is given in forward passes with gradients, ``model(**batch)``.
 
     They count where the loss that the loop tells is the mean of those that the model has made of them since the step
@@ -33,13 +33,14 @@ class SeenLabels:
         self._labels = Labels(0 if compiled else classes_of(model))
         self._losses: list[Tensor] = []
         """The model's own since the step before."""
-        self._hook = model.register_forward_hook(_Hook(self), with_kwargs=True) if not compiled else None
+        self._hook = model.register_forward_hook(self, with_kwargs=True) if not compiled else None
 
-    def see(self, labels: Any, output: Any) -> None:
-        """A forward pass has been given ``labels``."""
+    @looking("counting labels")
+    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+        """The model's own hook, after a forward pass."""
         loss = getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.numel() == 1:
-            self._labels.add(labels)
+            self._labels.add(kwargs.get("labels"))
             if self._labels.classes:
                 self._losses.append(loss.detach().reshape(()))
 
@@ -61,11 +62,3 @@ class SeenLabels:
         """Take the hook off the model."""
         if self._hook is not None:
             self._hook.remove()
-
-
-class _Hook(Hook):
-    """The model's own, after its forward pass."""
-
-    @looking("counting labels")
-    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        self.owner.see(kwargs.get("labels"), output)

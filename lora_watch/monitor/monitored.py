@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from importlib import metadata
@@ -174,10 +174,6 @@ class MonitoredAdapters:
         if base_trainable is not None:
             wiring["base_trainable"] = base_trainable
         return wiring
-
-    def load_base_norms(self, norms: Mapping[str, Iterable[float]]) -> None:
-        """What a run that is gone on with has read already: ``base_norms``."""
-        self.base_norms = {name: (norm, top) for name, (norm, top) in norms.items()}
 
     def _read_base_norms(self) -> BaseNorms:
         new = [adapter for adapter in self.adapters if adapter.name not in self.base_norms]

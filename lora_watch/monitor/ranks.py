@@ -28,9 +28,9 @@ def is_first() -> bool:
     return world_size() == 1 or torch.distributed.get_rank() == 0
 
 
-def any_rank(flag: bool, may_stop: bool, device: torch.device) -> bool:
+def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
-    if not may_stop or world_size() == 1:
+    if world_size() == 1:
         return flag
     shared = torch.tensor(float(flag), device=device)
     torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
@@ -54,7 +54,7 @@ class Ranks:
         all decide alike, and the one that writes can say why."""
         if not self.together or world_size() == 1:
             return list(failures)
-        if not any_rank(bool(failures), True, self.device):
+        if not any_rank(bool(failures), self.device):
             return []
         by_rank: list[Any] = [None] * world_size()
         torch.distributed.all_gather_object(by_rank, list(failures))
@@ -63,7 +63,8 @@ class Ranks:
     def wait(self) -> None:
         """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and
         the one that writes may still be at it."""
-        any_rank(False, self.together, self.device)
+        if self.together:
+            any_rank(False, self.device)
 
 
 class Meeting:

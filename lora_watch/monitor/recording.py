@@ -249,7 +249,7 @@ class Recorder:
         if first := state.get("first_loss"):
             self._first_loss = first[0], first[1]
             self.monitored.run = replace(self.monitored.run, first_loss=self._first_loss)
-        self.monitored.load_base_norms(state.get("frozen", {}))
+        self.monitored.base_norms = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
     def _fraction(self, step: int) -> float | None:
         if self._lr_fraction is not None:

@@ -244,7 +244,7 @@ class Recovery(NoRecovery):
         then = good.monitor["size"]
         grown = self._size / then if self._size and then else None
         way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
-        if way is Treatment.DROP and any_rank(not self._copies.finite, True, self._copies.device):
+        if way is Treatment.DROP and any_rank(not self._copies.finite, self._copies.device):
             return Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         return way
 

@@ -118,7 +118,7 @@ class TrainerEvents(Waiting):
         with self.guard("starting"):
             monitor = _build(self, args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(monitor is None, True, args.device) or monitor is None:
+        if any_rank(monitor is None, args.device) or monitor is None:
             self._detach()
             return None
         monitor.ranks = Ranks(args.device, together=self.policy.can_act)

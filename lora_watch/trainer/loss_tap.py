@@ -38,7 +38,8 @@ class LossTap(Tap):
         broke_off: Callable[[BaseException], None],
     ) -> None:
         super().__init__()
-        self._sum: torch.Tensor | None = None
+        self.loss: torch.Tensor | None = None
+        """Of the step so far, ``[]``, on the device where it was computed: reading it there would wait."""
         self.device = torch.device("cpu")
         """Where the latest loss was computed."""
         self._labels = Labels()
@@ -53,7 +54,7 @@ class LossTap(Tap):
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
-        self._sum = self._hash = None
+        self.loss = self._hash = None
         self._labels.reset()
         trainer = self._followed
         self._wrap([] if trainer is None else [trainer], "training_step", self._training_step)
@@ -90,7 +91,7 @@ class LossTap(Tap):
         value = torch.as_tensor(loss).detach()
         self.device = value.device
         value = value.to(torch.float64 if has_float64(value.device) else torch.float32, copy=True)
-        self._sum = value if self._sum is None else self._sum + value
+        self.loss = value if self.loss is None else self.loss + value
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
@@ -104,19 +105,14 @@ class LossTap(Tap):
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
-        if self._sum is not None and world_size() > 1:
+        if self.loss is not None and world_size() > 1:
             targets = self._labels.targets
-            masked = torch.zeros_like(self._sum) if targets is None else (targets == 0).to(self._sum)
-            both = torch.stack([self._sum, masked])
+            masked = torch.zeros_like(self.loss) if targets is None else (targets == 0).to(self.loss)
+            both = torch.stack([self.loss, masked])
             torch.distributed.all_reduce(both)
-            self._sum = both[0] / world_size()
+            self.loss = both[0] / world_size()
             if targets is not None:
                 self._labels.targets = targets * (both[1] == 0)
-
-    @property
-    def loss(self) -> torch.Tensor | None:
-        """``[]``, on the device where it was computed: reading it there would wait."""
-        return self._sum
 
     @property
     def targets(self) -> torch.Tensor | None:
@@ -127,6 +123,6 @@ class LossTap(Tap):
         """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
         ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
         seen = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
-        self._sum = None
+        self.loss = None
         self._labels.reset()
         return seen

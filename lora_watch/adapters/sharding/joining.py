@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import weakref
-from typing import Any
 
 from torch import nn
 
@@ -20,8 +19,5 @@ class Wrappers:
     @property
     def joined(self) -> bool:
         """A ``Join`` was begun with one of them. It stays so after its end. On all ranks alike."""
-        return any(_is_joined(ddp()) for ddp in self._found)
-
-
-def _is_joined(ddp: Any) -> bool:
-    return bool(getattr(getattr(ddp, "_join_config", None), "enable", False))  # torch has no public way to ask
+        configs = (getattr(ddp(), "_join_config", None) for ddp in self._found)  # torch has no public way to ask
+        return any(getattr(config, "enable", False) for config in configs)

@@ -317,7 +317,12 @@ def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
 _sees = looking("measuring output_ratio in a layer")
 
 
-class _LayerHook(Hook):
+class _ProbeHook(Hook):
+    def __init__(self, probe: OutputRatioProbe):
+        self.probe, self.guard = probe, probe.guard
+
+
+class _LayerHook(_ProbeHook):
     """The forward hook of a frozen layer under some adapters."""
 
     def __init__(self, probe: OutputRatioProbe, indices: list[int]):
@@ -327,22 +332,22 @@ class _LayerHook(Hook):
     @_sees
     def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         if layer.training:
-            self.owner.see_layer(self._indices, layer, args, output)
+            self.probe.see_layer(self._indices, layer, args, output)
         else:
-            self.owner.in_evaluation.update(self._indices)
+            self.probe.in_evaluation.update(self._indices)
 
 
-class _BeginningHook(Hook):
+class _BeginningHook(_ProbeHook):
     """The model's own: before a forward pass it sees which tokens are padding."""
 
     @_sees
     def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self.owner.begin_pass(kwargs.get("attention_mask"))
+        self.probe.begin_pass(kwargs.get("attention_mask"))
 
 
-class _EndHook(Hook):
+class _EndHook(_ProbeHook):
     """The model's own: what was kept is measured before anybody can change a weight."""
 
     @_sees
     def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.owner.end_pass()
+        self.probe.end_pass()

@@ -23,7 +23,7 @@ WITH, WITHOUT = "adapted_loss", "base_loss"
 """Entries of ``StepRecord.scalars``."""
 
 
-class BaseLoss:
+class BaseLoss(Hook):
     """Computes the loss of one micro-batch with the adapters and with the frozen layers alone, on request.
 
     A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
@@ -61,7 +61,7 @@ class BaseLoss:
         """Compute both losses in the next training pass."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            self._handle = self._model.register_forward_pre_hook(_Before(self), with_kwargs=True)
+            self._handle = self._model.register_forward_pre_hook(self, with_kwargs=True)
 
     def begin(self) -> Deferred[dict[str, float]]:
         """``WITH`` and ``WITHOUT`` since ``arm``; nothing where there was no pass, or it could not be computed."""
@@ -81,8 +81,11 @@ class BaseLoss:
             self._handle.remove()
         self._handle = None
 
-    def before_pass(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """The model is about to be called with these."""
+    @looking("computing a loss without the adapters")
+    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """The model's own hook, before a forward pass."""
+        if not model.training:
+            return
         self._disarm()
         if kwargs.get("labels") is None:
             self.why_not = "the model is not given the labels"
@@ -130,15 +133,6 @@ def _undisturbed(model: nn.Module) -> Any:
                 module.training = mode
             for buffer, before in buffers:
                 buffer.copy_(before)
-
-
-class _Before(Hook):
-    """It sees what the model is called with."""
-
-    @looking("computing a loss without the adapters")
-    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        if model.training:
-            self.owner.before_pass(args, kwargs)
 
 
 class _Frozen:
