@@ -10,6 +10,9 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.tensors import gathered, here, readable
 
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+_KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
+
 
 class Factors(NamedTuple):
     """One low-rank product: this part of the layer's change is ``scale · b @ diag(diagonal) @ a``.
@@ -173,6 +176,19 @@ class Adapter(AnyAdapter):
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"
+
+
+def kind_of(frozen: nn.Module) -> str:
+    """torch's name of the frozen layer; its own for all others: Conv1D of transformers, quantised layers …"""
+    own = type(frozen).__name__.removeprefix("FSDP")
+    return next((kind.__name__ for kind in _KINDS if isinstance(frozen, kind)), own)
+
+
+def matrices(weight: Tensor, frozen: nn.Module, turned: bool) -> Sequence[Tensor]:
+    """``weight``, or what has its shape, as ``Adapter.base_matrices`` gives it; ``turned``: it is ``[d_in, d_out]``."""
+    if isinstance(frozen, CONVOLUTIONS):
+        return weight.flatten(1).chunk(frozen.groups)
+    return (weight.T if turned else weight,)
 
 
 class NoAdaptersError(ValueError):

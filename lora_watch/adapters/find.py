@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config, peft_deltas
-from lora_watch.adapters.adapter import Adapter, NoAdaptersError
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, NoAdaptersError
 from lora_watch.adapters.peft_deltas import DenseAdapter
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import numbered
@@ -67,7 +67,7 @@ def _why_none(model: nn.Module) -> str:
     layers = {
         "Linear": sum(isinstance(m, nn.Linear) or hasattr(m, "nf") for m in modules),  # nf: transformers' Conv1D
         "Embedding": sum(isinstance(m, nn.Embedding) for m in modules),
-        "convolution": sum(isinstance(m, (nn.Conv1d, nn.Conv2d, nn.Conv3d)) for m in modules),
+        "convolution": sum(isinstance(m, CONVOLUTIONS) for m in modules),
     }
     counts = ", ".join(f"{count} {kind}" for kind, count in layers.items())
     has = f"{type(model).__name__} has {numel:,} parameters, {counts} layers"

@@ -15,11 +15,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import Adapter, Factors
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices
 from lora_watch.adapters.tensors import gathered, mark, whole
 from lora_watch.base.names import clean_name
-
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
@@ -57,9 +55,7 @@ class LoralibAdapter(OwnLayer):
 
     def __init__(self, path: str, module: nn.Module):
         super().__init__(path, module)
-        kinds = (*_CONVOLUTIONS, nn.Embedding, nn.Linear)
-        # The class behind loralib's own, which has the same name; quantised layers go by theirs.
-        self.kind = next((kind for kind in kinds if isinstance(self._frozen, kind)), type(self._frozen)).__name__
+        self.kind = kind_of(self._frozen)
 
     @property
     def _frozen(self) -> Any:
@@ -73,7 +69,7 @@ class LoralibAdapter(OwnLayer):
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows."""
-        if not isinstance(self._frozen, _CONVOLUTIONS):
+        if not isinstance(self._frozen, CONVOLUTIONS):
             return (Factors(a, b),)
         # B·A is [d_out·k, d_in·k], and k of its rows, one after another, are one row of the weight.
         d_out, columns = self.shape
@@ -85,7 +81,7 @@ class LoralibAdapter(OwnLayer):
     @property
     def shape(self) -> tuple[int, int]:
         frozen = self._frozen
-        if isinstance(frozen, _CONVOLUTIONS):
+        if isinstance(frozen, CONVOLUTIONS):
             return frozen.out_channels, frozen.in_channels // frozen.groups * math.prod(frozen.kernel_size)
         if isinstance(frozen, nn.Embedding):
             return frozen.embedding_dim, frozen.num_embeddings
@@ -138,19 +134,11 @@ class LoralibAdapter(OwnLayer):
         weight = self.base_weight
         if weight is None:
             return ()
-        weight = gathered(weight)
-        groups = 1
-        if isinstance(self._frozen, _CONVOLUTIONS):
-            weight, groups = weight.flatten(1), self._frozen.groups
-        elif self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False):
-            weight = weight.T
-        if self._in_weight:
-            blocks = self.factors()
-            if not blocks:
-                return ()
-            ((a, b),) = blocks
-            weight = weight - (self.scale * (b @ a)).to(weight)
-        return weight.chunk(groups)
+        turned = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
+        stored = matrices(gathered(weight), self._frozen, turned)
+        if not self._in_weight:
+            return stored
+        return [w - (self.scale * (b @ a)).to(w) for w, (a, b) in zip(stored, self.factors())]
 
     @property
     def variant(self) -> str:

@@ -21,14 +21,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import Adapter, Factors
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices
 from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
 from lora_watch.adapters.tensors import gathered, mark, whole
 from lora_watch.base.names import clean_name
 
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
-_CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
-_KINDS = (*_CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
 # Variants whose change of the layer is not s·B·diag(diagonal)·A: a router over other adapters, and pooled inputs.
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
 _PLAIN = frozenset({"lora", "dora"})
@@ -84,11 +82,7 @@ class PeftLayer:
         self.name = name if key == "default" else f"{name}.{key}"
 
     def _kind(self) -> str:
-        base = self._frozen
-        for kind in _KINDS:
-            if isinstance(base, kind):
-                return kind.__name__
-        return type(base).__name__.removeprefix("FSDP")  # Conv1D of transformers, quantised layers …
+        return kind_of(self._frozen)
 
     def _path_name(self, path: str) -> str:
         return clean_name(path)
@@ -141,11 +135,9 @@ class PeftLayer:
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """What has the shape of the frozen weight, as ``base_matrices`` gives it."""
-        if isinstance(self._frozen, _CONVOLUTIONS):
-            return weight.flatten(1).chunk(self._frozen.groups)
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
-        transposed = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
-        return (weight.T if transposed else weight,)
+        turned = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
+        return matrices(weight, self._frozen, turned)
 
 
 class PeftAdapter(PeftLayer, Adapter):
@@ -196,7 +188,7 @@ class PeftAdapter(PeftLayer, Adapter):
     @property
     def shape(self) -> tuple[int, int]:
         """``(d_out, d_in)`` from the layer's own numbers, so that it is known for sharded weights too."""
-        kernel = self._frozen.kernel_size if isinstance(self._frozen, _CONVOLUTIONS) else ()
+        kernel = self._frozen.kernel_size if isinstance(self._frozen, CONVOLUTIONS) else ()
         return self._layer.out_features, self._layer.in_features * math.prod(kernel)
 
     # -- strength ----------------------------------------------------------------------------------------------

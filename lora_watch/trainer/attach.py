@@ -30,8 +30,6 @@ class Attached:
 
     def __init__(self, settings: Mapping[str, Any]):
         self.settings = settings
-        self.trainers = 0
-        """How often a monitored training began."""
         self.monitors: dict[Any, Any] = {}
         """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
         the callback whose it is."""
@@ -41,7 +39,6 @@ class Attached:
 
     def begins(self, callback: Any) -> None:
         """Training is about to begin with this LoraWatchCallback."""
-        self.trainers += 1
         self._expect(callback)
         self.collect()
 

@@ -40,8 +40,6 @@ class LossTap(Tap):
         super().__init__()
         self.loss: torch.Tensor | None = None
         """Of the step so far, ``[]``, on the device where it was computed: reading it there would wait."""
-        self.device = torch.device("cpu")
-        """Where the latest loss was computed."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
@@ -89,7 +87,6 @@ class LossTap(Tap):
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
         value = torch.as_tensor(loss).detach()
-        self.device = value.device
         value = value.to(torch.float64 if has_float64(value.device) else torch.float32, copy=True)
         self.loss = value if self.loss is None else self.loss + value
 

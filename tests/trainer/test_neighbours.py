@@ -170,7 +170,7 @@ def test_five_trainings_in_one_process_keep_no_model(how: str) -> None:
             attached.collect()
         gc.collect()
         assert [model() for model in left] == [None] * 5
-        assert attached is None or (attached.trainers, len(attached.monitors)) == (5, 5)
+        assert attached is None or len(attached.monitors) == 5
     finally:
         if attached is not None:
             attached.detach()
