@@ -47,6 +47,22 @@ class AnyAdapter(ABC):
         return self.parameters
 
     @property
+    @abstractmethod
+    def base_weight(self) -> Tensor | None:
+        """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
+
+    def base_matrices(self) -> Sequence[Tensor]:
+        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
+        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
+        convolutions. Empty when ``base_weight`` is None. A collective for DTensors."""
+        weight = self.base_weight
+        return () if weight is None else self._matrices(gathered(weight))
+
+    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
+        """What has the shape of the frozen weight, whole, as ``base_matrices`` gives it."""
+        return (weight,)
+
+    @property
     def trainable(self) -> bool:
         """One of ``parameters`` requires a gradient."""
         return any(p.requires_grad for p in self.parameters)
@@ -135,17 +151,6 @@ class Adapter(AnyAdapter):
     @abstractmethod
     def base_layer(self) -> nn.Module | None:
         """The frozen layer that is called with the layer's input; None where no such call exists."""
-
-    @property
-    @abstractmethod
-    def base_weight(self) -> Tensor | None:
-        """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
-
-    @abstractmethod
-    def base_matrices(self) -> Sequence[Tensor]:
-        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
-        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
-        convolutions. Empty when ``base_weight`` is None."""
 
     @property
     @abstractmethod

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices
-from lora_watch.adapters.tensors import gathered, mark, whole
+from lora_watch.adapters.tensors import mark, whole
 from lora_watch.base.names import clean_name
 
 
@@ -128,14 +128,11 @@ class LoralibAdapter(OwnLayer):
     def base_weight(self) -> Tensor | None:
         return _numbers(self._frozen.weight)
 
-    def base_matrices(self) -> Sequence[Tensor]:
-        """A grouped convolution has one matrix a group, any other layer one. While the weight holds the product, it is
-        taken out of a copy; where that cannot be done (grouped convolutions) there is nothing to give."""
-        weight = self.base_weight
-        if weight is None:
-            return ()
+    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
+        """While the weight holds the product, that is taken out of a copy; where it cannot be (grouped convolutions)
+        there is nothing to give."""
         turned = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
-        stored = matrices(gathered(weight), self._frozen, turned)
+        stored = matrices(weight, self._frozen, turned)
         if not self._in_weight:
             return stored
         return [w - (self.scale * (b @ a)).to(w) for w, (a, b) in zip(stored, self.factors())]
@@ -224,10 +221,6 @@ class TorchtuneAdapter(OwnLayer):
     def base_weight(self) -> Tensor | None:
         """None for NF4, the weight's quantised form."""
         return _numbers(self._layer.weight)
-
-    def base_matrices(self) -> Sequence[Tensor]:
-        weight = self.base_weight
-        return () if weight is None else (gathered(weight),)
 
     @property
     def variant(self) -> str:

@@ -128,13 +128,7 @@ class PeftLayer:
             return None
         return weight
 
-    def base_matrices(self) -> Sequence[Tensor]:
-        """A grouped convolution has one matrix a group, any other layer one. A collective for DTensors."""
-        weight = self.base_weight
-        return () if weight is None else self._matrices(gathered(weight))
-
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        """What has the shape of the frozen weight, as ``base_matrices`` gives it."""
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
         turned = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
         return matrices(weight, self._frozen, turned)
@@ -325,11 +319,7 @@ class ParameterAdapter(PeftAdapter):
     def _base_weight_name(self) -> str:
         return self._layer.parameter_name
 
-    def base_matrices(self) -> Sequence[Tensor]:
-        weight = self.base_weight
-        if weight is None:
-            return ()
-        weight = gathered(weight)
+    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         if weight.ndim == 2:
             return (weight,)
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.

@@ -22,7 +22,7 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Meeting, Ranks, world_size
+from lora_watch.monitor.ranks import Meeting, Ranks, is_first, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
@@ -276,7 +276,7 @@ def _own_sinks(
     from lora_watch.sinks.tensorboard import TensorBoardSink
     from lora_watch.snapshots.last_good_parts import part_keepers
 
-    if torch.distributed.is_available() and torch.distributed.is_initialized() and torch.distributed.get_rank():
+    if not is_first():
         return part_keepers(model) if output_dir is not None else ()
     if output_dir is None:
         return (ConsoleSink(),) if console else ()
