@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.tensors import partitioned, sharded
+from lora_watch.adapters.tensors import local, partitioned, sharded
 
 
 class ShardLocation(NamedTuple):
@@ -23,9 +23,7 @@ class ShardLocation(NamedTuple):
 
 def part_of(parameter: Tensor) -> Tensor:
     """What this rank has of ``parameter``, without gradient history; perhaps nothing."""
-    if partitioned(parameter):
-        return _piece(parameter)
-    return (parameter.to_local() if sharded(parameter) else parameter).detach()  # type: ignore[attr-defined]
+    return _piece(parameter) if partitioned(parameter) else local(parameter)
 
 
 def place_of(parameter: Tensor) -> ShardLocation | None:

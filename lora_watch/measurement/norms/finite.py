@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.adapters.tensors import here, sharded
+from lora_watch.adapters.tensors import here, local
 from lora_watch.base.names import clean_name
 
 
@@ -40,5 +40,5 @@ def _numbers(weight: Tensor) -> bool:
 
 def _top(weight: Tensor) -> Tensor:
     """max|w|, ``[]``: NaN if any element is."""
-    part = weight.to_local() if sharded(weight) else weight  # pyright: ignore[reportAttributeAccessIssue]
+    part = local(weight)
     return torch.linalg.vector_norm(part, ord=torch.inf) if part.numel() else part.new_zeros(())
