@@ -36,11 +36,7 @@ class Measurable(Protocol):
 
 class Resolved:
     """Adapters as they are between two changes of anything but their numbers. Answers are found when first asked for.
-
-    Args:
-        adapters: LoRA's, or other methods'.
-        known: their fingerprints say all there is to say.
-    """
+    ``known``: the adapters' fingerprints say all there is to say."""
 
     def __init__(self, adapters: Sequence[Any], known: bool):
         self._adapters, self._known = adapters, known

@@ -21,12 +21,7 @@ def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Ite
 
 
 class Tree:
-    """The modules of a model as they were when its adapters were looked for.
-
-    Args:
-        model: whose modules they are.
-        layers: those that hold adapters.
-    """
+    """The modules of ``model`` as they were when its adapters, in ``layers``, were looked for."""
 
     def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
         self._model = model

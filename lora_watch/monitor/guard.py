@@ -37,11 +37,8 @@ def _to_nobody(message: str, remedy: str) -> None:
 class Guard:
     """``with guard("measuring"):`` lets no exception out, and counts the time spent inside.
 
-    A failure is logged with its traceback and given to ``report``, once for each ``doing``; one of the disk's
-    is one line, once for each error number, whichever files it meets.
-
-    Args:
-        report: takes a failure in words, and what to try.
+    A failure is logged with its traceback and given to ``report``, in words and with what to try, once for each
+    ``doing``; one of the disk's is one line, once for each error number, whichever files it meets.
     """
 
     def __init__(self, report: Callable[[str, str], None] = _to_nobody):

@@ -97,14 +97,7 @@ class Norms:
 
 
 class Instruments:
-    """All instruments, an instrument itself.
-
-    Args:
-        model: the model that is trained.
-        guard: goes around what happens inside forward passes.
-        output_ratio: measure it, by hooks in forward passes.
-        drift: measure ``drift_norm`` and ``step_norm``.
-    """
+    """All instruments, an instrument itself. ``drift``: measure ``drift_norm`` and ``step_norm``."""
 
     def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool, drift: bool):
         self._model, self._guard, self._output_ratio = model, guard, output_ratio

@@ -20,11 +20,7 @@ class SeenLabels(Hook):
 
     They count where the loss that the loop tells is the mean of those that the model has made of them since the step
     before: of any other loss it is not known what guessing costs. It changes nothing, and nothing waits for an
-    accelerator. Models that are compiled, and all that are no classifiers, get no hook.
-
-    Args:
-        model: what is called in the loop.
-        guard: what is done inside it does not harm training.
+    accelerator. Models that are compiled get no hook.
     """
 
     def __init__(self, model: nn.Module, guard: Guard):

@@ -45,11 +45,7 @@ class Change:
 class LiveSettings:
     """Learning rates through parameter groups and scheduler, and the size of A and B at the start.
 
-    The run's own settings follow.
-
-    Args:
-        optimizer, scheduler: how the run trains. ``scheduler`` may be None.
-        monitored: knows the run's adapters, and its settings, which the rules judge by.
+    The run's own settings, which the rules judge by, follow. ``scheduler`` may be None.
     """
 
     def __init__(self, optimizer: Any, scheduler: Any, monitored: MonitoredAdapters):

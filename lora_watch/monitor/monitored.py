@@ -37,13 +37,7 @@ OneKind = TypeVar("OneKind", Adapter, DenseAdapter)
 
 
 class MonitoredAdapters:
-    """The adapters of a model that are trained; all of them where none is.
-
-    Args:
-        model: the model.
-        optimizer: anything with ``param_groups``, or None.
-        run: what is known of the run but its adapters and its optimizer.
-    """
+    """The adapters of a model that are trained; all of them where none is. ``run``: what is known but these."""
 
     def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
         self._model, self._optimizer = model, optimizer

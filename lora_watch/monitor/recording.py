@@ -49,12 +49,8 @@ class _Source(NamedTuple):
 class Recorder:
     """Makes the record of every step: reads what is due, and completes the record when that has reached the host.
 
-    Args:
-        monitored: whose record it is.
-        instruments: measure it.
-        cadence: says what is due.
-        lr_fraction, judge_loss: see ``Monitor``.
-        is_scaled: whether a loss scaler stands between the gradients and the optimizer.
+    ``lr_fraction``, ``judge_loss``: see ``Monitor``. ``is_scaled``: whether a loss scaler stands between the gradients
+    and the optimizer.
     """
 
     def __init__(

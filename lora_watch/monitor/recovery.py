@@ -112,12 +112,8 @@ class Recovery(NoRecovery):
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
 
     All ranks decide alike: copies are made at fixed steps, and what is asked of a record is the same on each of them.
-
-    Args:
-        model, optimizer: what is trained, and by what.
-        settings: how to change the training while it runs.
-        recorder, judge: whose state goes back with the weights, so that the rules judge afresh.
-        memory: GiB of host memory that copies may take.
+    The state of ``recorder`` and ``judge`` goes back with the weights, so that the rules judge afresh. ``memory``: GiB
+    on the host that copies may take.
     """
 
     def __init__(

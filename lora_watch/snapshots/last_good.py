@@ -33,10 +33,8 @@ class LastGood:
     A copy counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps. An alert whose rule gathers evidence
     for longer takes back to the copy before: so far apart are they that it is older than ``evidence``. Only what is
     trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
-    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
-
-    Args:
-        evidence: the longest of any rule, in steps.
+    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None. ``evidence``: the
+    longest of any rule, in steps.
     """
 
     def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):

@@ -20,11 +20,7 @@ class TrainingCopies(Copies):
     """Copies of an optimizer's parameters, its state for them and the model's buffers.
 
     A forward pass changes running statistics long before the update that may have to be taken back. So buffers are
-    copied as the last finished step has left them: ``see`` says that one is.
-
-    Args:
-        optimizer: a torch optimizer, or what wraps one (accelerate's).
-        model: whose buffers and whose ranks' scores (AdaLoRA's) go back, too; None: none do.
+    copied as the last finished step has left them: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
     """
 
     def __init__(self, optimizer: Any, model: nn.Module | None = None):

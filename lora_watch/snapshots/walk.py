@@ -78,9 +78,7 @@ class Walk:
 
     Entered are containers, objects' attributes and slots, closures, and of the user's own code classes and the global
     names that functions read. Objects of C without attributes are taken to be immutable, unless they are iterators.
-
-    Args:
-        apart: classes whose objects are left alone.
+    ``apart``: classes whose objects are left alone.
     """
 
     def __init__(self, apart: tuple[type, ...] = ()):

@@ -19,11 +19,7 @@ MARK = "DISCARDED.txt"
 
 
 class Checkpoints:
-    """The sink that marks them. The callback says which have been saved.
-
-    Args:
-        output: folder of the run, which has those of its checkpoints.
-    """
+    """The sink that marks them, in the folder ``output`` of the run. The callback says which have been saved."""
 
     def __init__(self, output: Path):
         self._output = output

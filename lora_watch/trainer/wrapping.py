@@ -13,11 +13,8 @@ _NOTHING = object()
 class Wrapped:
     """A method that is wrapped on the instance alone. ``restore`` puts back whatever the instance had in its place.
 
-    Where somebody has wrapped it once more since then, theirs stays, and ours passes every call on.
-
-    Args:
-        owner, name: the object, and the name of its method.
-        around: called with the method and a call's arguments, in place of the method.
+    Where somebody has wrapped it once more since then, theirs stays, and ours passes every call on. ``around`` is
+    called with the method and a call's arguments.
     """
 
     def __init__(self, owner: Any, name: str, around: Callable[..., Any]):

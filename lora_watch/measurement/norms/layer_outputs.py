@@ -90,13 +90,8 @@ class Sampled:
     ) -> int:
         """Copy what is sampled to ``kept``, by its kind; how many bytes that are.
 
-        Args:
-            kept: by kinds of layers; made of this sample alone.
-            index: the adapter's place.
-            part: what it adds to the layer's output.
-            layer: the frozen layer, whose bias is not counted.
-            x: the layer's input.
-            y: its output.
+        ``part`` is what the adapter at the place ``index`` adds to the output ``y`` of the frozen ``layer`` for its
+        input ``x``. The layer's bias is not counted. ``kept`` is made of this sample alone.
         """
         embedding = adapter.kind == "Embedding"
         count = x.numel() if embedding else x.numel() // x.shape[-1]

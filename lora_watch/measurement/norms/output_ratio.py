@@ -82,8 +82,6 @@ class OutputRatioProbe:
     Copies of a model, pickled ones too, hold none of these hooks but a trace that goes at the first call.
 
     Args:
-        model: what is trained.
-        adapters: those to measure.
         tokens: rows of a layer's input that are sampled.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
         live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.

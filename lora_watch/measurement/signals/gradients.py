@@ -79,10 +79,8 @@ def overflow(metrics: Readings) -> bool:
 class Parameters:
     """The parameters of some adapters, with those side by side whose gradients are read by one operation.
 
-    Those that are not whole in this process are left out, unless they are DTensors.
-
-    Args:
-        parameters: of each adapter: A and B, or, ``dense``, any number of them, whose gradients count as one.
+    Those that are not whole in this process are left out, unless they are DTensors. Each adapter has A and B, or,
+    ``dense``, any number of them, whose gradients count as one.
     """
 
     def __init__(self, parameters: Sequence[tuple[nn.Parameter, ...]], dense: bool):
