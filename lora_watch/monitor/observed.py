@@ -25,7 +25,15 @@ class Observed:
     _cadence: Cadence
 
     def _repr_html_(self) -> str:
-        return _in_html(self)
+        """For notebooks: where the run stands, and its alerts, the one to read first first."""
+        last, steps = self.last, count(self.steps, "step")
+        planned = f"{self.steps} of {self.run.max_steps} steps" if self.run.max_steps else steps
+        parts = [planned, count(len(self.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
+        if last is not None and last.loss is not None:
+            parts.append(f"loss {last.loss:.4g}")
+        parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
+        head = f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>"
+        return head + "".join(alert._repr_html_() for alert in in_order(self.alerts))
 
     @property
     def run(self) -> RunInfo:
@@ -70,16 +78,3 @@ class Observed:
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
         return self._judge.error()
-
-
-def _in_html(run: Observed) -> str:
-    """For notebooks: where the run stands, and its alerts, the one to read first first."""
-    last, steps = run.last, count(run.steps, "step")
-    planned = f"{run.steps} of {run.run.max_steps} steps" if run.run.max_steps else steps
-    parts = [planned, count(len(run.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
-    if last is not None and last.loss is not None:
-        parts.append(f"loss {last.loss:.4g}")
-    parts.append(count(len(run.alerts), "alert") if run.alerts else "no alerts")
-    return f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>" + "".join(
-        alert._repr_html_() for alert in in_order(run.alerts)
-    )

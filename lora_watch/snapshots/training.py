@@ -23,13 +23,14 @@ class TrainingCopies(Copies):
     copied as the last finished step has left them: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
     """
 
-    def __init__(self, optimizer: Any, model: nn.Module | None = None):
+    def __init__(self, optimizer: Any, model: nn.Module):
         super().__init__(self._here)
         self._optimizer: Any = unwrapped(optimizer)
-        modules = model.modules() if model is not None else ()
-        found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
+        found = [
+            (module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
+        ]
         self._buffers = [(module, name) for module, name, buffer in found if _may_change(buffer)]
-        self._scores = RankScores(model) if model is not None else None
+        self._scores = RankScores(model)
         self._seen: dict[str, Any] = {}
         self.see()
 
@@ -57,7 +58,7 @@ class TrainingCopies(Copies):
     def see(self) -> None:
         """A step is finished: its buffers and scores are what the next copy has."""
         buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
-        scores = dict(enumerate(self._scores.now)) if self._scores is not None else {}
+        scores = dict(enumerate(self._scores.now))
         self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": scores}
 
     def put_back(self, kept: Copy) -> bool:
@@ -73,9 +74,8 @@ class TrainingCopies(Copies):
         for i, (module, name) in enumerate(self._buffers):
             buffer = getattr(module, name)
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
-        if self._scores is not None:
-            now = dict(enumerate(self._scores.now))
-            self._scores.put_back([*restored(now, content["scores"], self.device).values()])
+        now = dict(enumerate(self._scores.now))
+        self._scores.put_back([*restored(now, content["scores"], self.device).values()])
         self.see()
         return any(content["states"].values())
 

@@ -229,7 +229,10 @@ class TrainerEvents(Waiting):
         return self.monitor.guard if self.monitor is not None else self._without_monitor
 
     def _detach(self) -> None:
-        _leave(self, (self._tap, self._clipping, self._rows, self._last_word))
+        """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
+        for tap in (self._tap, self._clipping, self._rows, self._last_word):
+            with self.guard("leaving the Trainer", aside=True):
+                tap.detach()
 
     def _ending(self, error: LoraWatchError | None) -> Exception | None:
         """What comes out of the Trainer for ``error``, of which the monitor has ended the run."""
@@ -241,26 +244,13 @@ class TrainerEvents(Waiting):
         return ending
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        return _sinks_of(self, trainer, model)
-
-
-def _leave(callback: TrainerEvents, taps: Iterable[Any]) -> None:
-    """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
-    for tap in taps:
-        with callback.guard("leaving the Trainer", aside=True):
-            tap.detach()
-
-
-def _sinks_of(callback: TrainerEvents, trainer: Trainer | None, model: Any) -> list[Sink]:
-    folder = Path(callback.report_dir) if callback.report_dir is not None else callback._output / "lora_watch"
-    batch = (lambda: callback._tap.batch_sha256) if callback.record_batches else None
-    events = (
-        facts.events_sink(trainer, callback._output, callback.tensorboard == "all") if callback.tensorboard else None
-    )
-    wanted = callback.html if callback.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
-    page = PageSink if wanted and callback.tensorboard else None
-    own = standard_sinks(folder, model, callback.policy, events, callback.console, batch, page)
-    return [*own, callback._checkpoints, *callback.sinks]
+        folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
+        batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
+        events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
+        wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
+        page = PageSink if wanted and self.tensorboard else None
+        own = standard_sinks(folder, model, self.policy, events, self.console, batch, page)
+        return [*own, self._checkpoints, *self.sinks]
 
 
 def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
