@@ -23,12 +23,12 @@ class TrainingCopies(Copies):
     copied as the last finished step has left them: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
     """
 
-    def __init__(self, optimizer: Any, model: nn.Module):
+    def __init__(self, optimizer: Any, model: nn.Module | None = None):
         super().__init__(self._here)
         self._optimizer: Any = unwrapped(optimizer)
-        found = [
-            (module, name, buffer) for module in model.modules() for name, buffer in module.named_buffers(recurse=False)
-        ]
+        model = nn.Module() if model is None else model
+        modules = model.modules()
+        found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
         self._buffers = [(module, name) for module, name, buffer in found if _may_change(buffer)]
         self._scores = RankScores(model)
         self._seen: dict[str, Any] = {}
