@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.sharding.joining import Wrappers
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.figures import Picture
 from lora_watch.base.records import RunInfo, StepRecord
@@ -22,7 +21,7 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Meeting, Ranks, is_first, world_size
+from lora_watch.monitor.ranks import Meeting, Ranks, Wrappers, is_first, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
+import weakref
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from torch import nn
 
 from lora_watch.adapters.sharding.store import default_store, prefix
 from lora_watch.base.alerts import Alert
@@ -107,3 +110,21 @@ class Meeting:
                 "wait for it. Make one on each: of several ranks the first writes"
             )
         return together
+
+
+class Wrappers:
+    """DDP's wrappers around a model: those that are there when this is made.
+
+    Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone.
+    """
+
+    def __init__(self, model: nn.Module):
+        # The model does not know its wrapper, and torch keeps no list of them.
+        found = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.parallel.DistributedDataParallel)]
+        self._found = [weakref.ref(ddp) for ddp in found if any(module is model for module in ddp.modules())]
+
+    @property
+    def joined(self) -> bool:
+        """A ``Join`` was begun with one of them. It stays so after its end. On all ranks alike."""
+        configs = (getattr(ddp(), "_join_config", None) for ddp in self._found)  # torch has no public way to ask
+        return any(getattr(config, "enable", False) for config in configs)

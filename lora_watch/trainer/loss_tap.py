@@ -10,7 +10,6 @@ import torch
 from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64
-from lora_watch.measurement.signals.batches import hash_batch
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.ranks import world_size
@@ -123,3 +122,23 @@ class LossTap(Tap):
         self.loss = None
         self._labels.reset()
         return seen
+
+
+def hash_batch(into: Any, batch: Any) -> None:
+    """Add ``batch`` to a hash of ``hashlib``: tensors by dtype, shape and bytes, mappings by their sorted names.
+
+    Waits for tensors that are on an accelerator.
+    """
+    if isinstance(batch, torch.Tensor):
+        into.update(f"{batch.dtype}{tuple(batch.shape)}".encode())
+        into.update(batch.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    elif isinstance(batch, Mapping):
+        for name in sorted(batch, key=str):
+            into.update(str(name).encode())
+            hash_batch(into, batch[name])
+    elif isinstance(batch, (list, tuple)):
+        into.update(f"{len(batch)} items".encode())
+        for item in batch:
+            hash_batch(into, item)
+    else:
+        into.update(repr(batch).encode())
