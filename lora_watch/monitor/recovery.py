@@ -93,7 +93,7 @@ class Decision:
     """What to go back to; None where the update is dropped."""
     change: Change = field(default_factory=Change)
     """What becomes of the settings."""
-    why_not: str | None = None
+    why_not: str = ""
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Recovery(NoRecovery):
             return False
         decision = self._decide(alerts, record, good, before_update)
         if decision.treatment is None:
-            self.give_up(decision.why_not or "")
+            self.give_up(decision.why_not)
         else:
             self._carry_out(decision, alerts, record, before_update)
         return self.over is None
