@@ -21,7 +21,7 @@ from lora_watch.adapters import find_adapters
 from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
-from lora_watch.monitor.live import LiveSettings
+from lora_watch.monitor.live import Change, LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.rules.policy import policy
@@ -242,6 +242,7 @@ def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: 
             settings.begin()
             alert = Alert("LW102", "", Severity.ERROR, 0, "", settings={"lora_alpha": wanted, "learning_rate": 1e-3})
             change = settings.weaker(alert, at_start=True)
+            assert optimizer.param_groups[0]["lr"] == monitored.run.config["learning_rate"] == lr, "only decided so far"
             settings.make(change)
             assert settings.advised(change.values) == {"lora_alpha": wanted, "learning_rate": 1e-3}
             assert [a.alpha for a in find_adapters(model)] == [a.alpha for a in monitored.run.adapters]
@@ -253,6 +254,21 @@ def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: 
         return list(measure(model).delta_norm)
 
     assert delta_norms(32.0, 1e-2, weaken=True) == pytest.approx(delta_norms(wanted, 1e-3, weaken=False), rel=0.05)
+
+
+def test_rates_that_something_has_raised_go_back_to_the_schedule() -> None:
+    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
+    scheduler = schedules.ConstantLR(optimizer, 1.0)
+    settings = LiveSettings(optimizer, scheduler, MonitoredAdapters(nn.Module(), optimizer, RunInfo(())))
+    settings.begin()
+    assert settings.back_to_plan(hold=False) == Change()
+    assert settings.back_to_plan(hold=True) == Change([1.0])
+    multiplied(optimizer, scheduler, [4.0])
+    change = settings.back_to_plan(hold=False)
+    assert change.values == {"learning_rate": pytest.approx([0.4, 0.1])}
+    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.4), "only decided so far"
+    settings.make(change)
+    assert optimizer.param_groups[0]["lr"] == scheduler.base_lrs[0] == pytest.approx(0.1)
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:
