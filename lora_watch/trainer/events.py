@@ -10,10 +10,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
-from transformers import Trainer, TrainerControl, TrainerState, TrainingArguments
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.base.strict_json import strict_json
+from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
@@ -32,7 +34,6 @@ from lora_watch.trainer.clipping import ClippingTap
 from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 from lora_watch.trainer.trackers import LastWord, LogRows
-from lora_watch.trainer.waiting import Waiting
 from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
@@ -44,7 +45,7 @@ def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
     return guarded(f"handling the Trainer's {method.__name__}")(method)
 
 
-class TrainerEvents(Waiting):
+class TrainerEvents(TrainerCallback):
     """Translates a Trainer's events into those of a ``Monitor``. Arguments: those of ``LoraWatchCallback``."""
 
     def __init__(
@@ -96,6 +97,7 @@ class TrainerEvents(Waiting):
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
+        self._mark: Path | None = None
         self._without_monitor = Guard()
         self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
         self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
@@ -107,6 +109,25 @@ class TrainerEvents(Waiting):
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._belong_to_nobody()
+
+    # -- before training -----------------------------------------------------------------------------------------------
+    @guarded("marking the report of an earlier run", aside=True)
+    def on_init_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        """A Trainer may die before its training begins, while it loads or maps its data. Until then a report of the run
+        before, in the same folder, is marked as not its own."""
+        folder = Path(self.report_dir if self.report_dir is not None else Path(args.output_dir or ".", "lora_watch"))
+        if facts.is_first(state) and (folder / REPORT).is_file() and not is_claimed(folder):
+            replace_file(folder / WAITING, strict_json({"since": now(), "pid": os.getpid()}))
+            self._mark = folder / WAITING
+
+    def on_prediction_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.waits_no_longer()
+
+    @guarded("taking a mark off a report", aside=True)
+    def waits_no_longer(self) -> None:
+        mark, self._mark = self._mark, None
+        if mark is not None:
+            mark.unlink(missing_ok=True)
 
     # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
     @_event
