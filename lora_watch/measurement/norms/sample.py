@@ -6,7 +6,7 @@ them, however many adapters there are. Nothing waits.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,19 +27,16 @@ ELEMENTS = 64
 Kind = tuple[torch.device, torch.dtype]
 
 
-class _Rows(NamedTuple):
-    places: list[tuple[int, ...]]
-    sizes: list[int]
-    """How many numbers each tensor has: of another size other ones are taken."""
-    values: Tensor
-    """``[len(places), ELEMENTS]``."""
-
-
 class _Views(NamedTuple):
     places: list[tuple[int, ...]]
     sizes: list[int]
+    """How many numbers each tensor has: of another size other ones are taken."""
     rows: list[Tensor]
     """``[ELEMENTS]`` each."""
+
+    def values(self) -> Tensor:
+        """A copy, ``[len(places), ELEMENTS]``, where there is float64: they are compared in it."""
+        return with_float64(torch.stack(self.rows))
 
 
 @torch.no_grad()
@@ -52,13 +49,6 @@ def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind
         sizes.append(tensor.numel())
         rows.append(_elements(tensor))
     return kinds
-
-
-@torch.no_grad()
-def _stacked(kinds: Mapping[Kind, _Views]) -> dict[Kind, _Rows]:
-    stacked = {kind: _Rows(v.places, v.sizes, torch.stack(v.rows)) for kind, v in kinds.items()}
-    # They are compared in float64.
-    return {kind: rows._replace(values=with_float64(rows.values)) for kind, rows in stacked.items()}
 
 
 def _elements(tensor: Tensor) -> Tensor:
@@ -97,15 +87,17 @@ class Changed:
         self._views: tuple[Resolved, dict[Kind, _Views]] | None = None
         self._held = self._now()
 
-    def _now(self) -> dict[Kind, _Rows]:
+    def _now(self) -> dict[Kind, tuple[list[tuple[int, ...]], Tensor]]:
+        """Places and elements."""
         now = self._live.now
         if self._views is not None and self._views[0] is now:
-            return _stacked(self._views[1])
-        factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
-        views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
-        views_last = all(factor.is_contiguous() and factor.numel() >= ELEMENTS for _, factor in factors)
-        self._views = (now, views) if views_last else None
-        return _stacked(views)
+            views = self._views[1]
+        else:
+            factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
+            views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
+            views_last = all(factor.is_contiguous() and factor.numel() >= ELEMENTS for _, factor in factors)
+            self._views = (now, views) if views_last else None
+        return {kind: (of.places, of.values()) for kind, of in views.items()}
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -113,15 +105,15 @@ class Changed:
         if not due.norms or due.step == self._since:
             return ready({})
         before, self._held = self._held, self._now()
-        kinds = [kind for kind, rows in self._held.items() if kind in before and before[kind].places == rows.places]
-        shares = [(before[kind].values != self._held[kind].values).double().mean(1) for kind in kinds]
-        places = [np.array(self._held[kind].places).T for kind in kinds]
+        pairs = [(before[kind], now) for kind, now in self._held.items() if kind in before]
+        same = [(places, then, now) for (old, then), (places, now) in pairs if places == old]
+        shares = [(then != now).double().mean(1) for _, then, now in same]
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full((2, len(self._live.adapters)), np.nan)
-            for where, numbers in zip(places, values):
-                out[tuple(where)] = numbers
-            names = ("a_changed", "b_changed") if kinds else ()
+            for (places, *_), numbers in zip(same, values):
+                out[tuple(np.array(places).T)] = numbers
+            names = ("a_changed", "b_changed") if same else ()
             return {name: Reading(numbers, ~np.isnan(numbers)) for name, numbers in zip(names, out)}
 
         return Deferred(shares, finish)
@@ -195,8 +187,8 @@ class FrozenWeights:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
         self._adapters, self._places = adapters, []
         new = [a for a in adapters if a.name not in self._start]
-        for rows in _stacked(self._now(new, [a.base_weight for a in new])).values():
-            held = zip(rows.places, rows.sizes, rows.values)
+        for views in self._now(new, [a.base_weight for a in new]).values():
+            held = zip(views.places, views.sizes, views.values())
             self._start.update((new[place].name, (size, values)) for (place,), size, values in held)
 
     @staticmethod
@@ -205,8 +197,8 @@ class FrozenWeights:
         parts = [((i,), part_of(weight)) for i, weight in there]
         return _elements_of([(place, part) for place, part in parts if here(part)])
 
-    def _read(self) -> dict[Kind, _Rows]:
-        """The elements as they are, and ``trainable``. The weights are looked up again where one has moved."""
+    def _read(self) -> dict[Kind, _Views]:
+        """Where the elements are, and ``trainable``. The weights are looked up again where one has moved."""
         if not self._places or not _hold(self._places):
             weights = [adapter.base_weight for adapter in self._adapters]
             self._views = self._now(self._adapters, weights)
@@ -217,17 +209,17 @@ class FrozenWeights:
             self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
         else:
             self.trainable = np.array([place.weight.requires_grad for place in self._places], dtype=bool)
-        return _stacked(self._views)
+        return self._views
 
-    def _start_of(self, kind: Kind, rows: _Rows) -> _Compared:
+    def _start_of(self, kind: Kind, views: _Views, values: Tensor) -> _Compared:
         if kind not in self._compared:
-            held = [self._start.get(self._adapters[place].name) for (place,) in rows.places]
-            pairs = enumerate(zip(held, rows.sizes))
-            same = [(n, was[1]) for n, (was, size) in pairs if was is not None and _alike(was, size, rows.values)]
+            held = [self._start.get(self._adapters[place].name) for (place,) in views.places]
+            pairs = enumerate(zip(held, views.sizes))
+            same = [(n, was[1]) for n, (was, size) in pairs if was is not None and _alike(was, size, values)]
             chosen = np.array([n for n, _ in same], dtype=np.intp)
-            start = torch.stack([v for _, v in same]).double() if same else rows.values[:0].double()
+            start = torch.stack([v for _, v in same]).double() if same else values[:0].double()
             size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
-            adapters = np.array(rows.places, dtype=np.intp)[chosen, 0]
+            adapters = np.array(views.places, dtype=np.intp)[chosen, 0]
             self._compared[kind] = _Compared(adapters, None if len(same) == len(held) else chosen, start, size)
         return self._compared[kind]
 
@@ -239,10 +231,11 @@ class FrozenWeights:
             return ready({})
         indices: list[NDArray[np.intp]] = []
         drifts: list[Tensor] = []
-        for kind, rows in self._read().items():
-            where, chosen, start, size = self._start_of(kind, rows)
+        for kind, views in self._read().items():
+            values = views.values()
+            where, chosen, start, size = self._start_of(kind, views, values)
             if len(where):
-                now = rows.values if chosen is None else rows.values[chosen]
+                now = values if chosen is None else values[chosen]
                 drifts.append(torch.linalg.vector_norm(now.double() - start, dim=1) / size)
                 indices.append(where)
 
