@@ -8,7 +8,7 @@ import math
 import sys
 import traceback
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -198,21 +198,16 @@ def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
 def events_sink(trainer: Trainer | None, output_dir: Path, all_scalars: bool) -> TensorBoardSink:
     """Writes into the Trainer's own TensorBoard run, or below ``output_dir`` where it has none."""
     # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
-    if any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
-        return TensorBoardSink(_shared_writer(trainer), all_scalars=all_scalars)
-    return TensorBoardSink(own_run(output_dir), all_scalars=all_scalars)
+    if trainer is None or not any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
+        return TensorBoardSink(own_run(output_dir), all_scalars=all_scalars)
+    reference = weakref.ref(trainer)
 
-
-def _shared_writer(trainer: Trainer | None) -> Callable[[], Any]:
-    """A function that finds the TensorBoard writer of the Trainer; None while there is none."""
-    reference = weakref.ref(trainer) if trainer is not None else None
-
-    def find() -> Any:
-        owner = reference() if reference is not None else None
-        writers = (getattr(known, "tb_writer", None) for known in callbacks_of(owner))
+    def shared_writer() -> Any:
+        """The Trainer's; None while there is none."""
+        writers = (getattr(known, "tb_writer", None) for known in callbacks_of(reference()))
         return next((writer for writer in writers if writer is not None), None)
 
-    return find
+    return TensorBoardSink(shared_writer, all_scalars=all_scalars)
 
 
 def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:
