@@ -28,14 +28,13 @@ class ClippingTap(Tap):
 
     def open(self) -> None:
         """An optimizer step begins. After it ``close`` is to be called: its gradients are as they will be used."""
-        accelerator = self._followed
-        self._wrap([] if accelerator is None else [accelerator], "clip_grad_norm_", self._clip_grad_norm)
 
-    def _clip_grad_norm(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        before = self._before
-        with suppress(Exception):
-            self.close()
-        with suppress(Exception):
-            if before is not None:
-                before()
-        return inner(*args, **kwargs)
+        def clip_grad_norm_(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            with suppress(Exception):
+                self.close()
+            with suppress(Exception):
+                if self._before is not None:
+                    self._before()
+            return inner(*args, **kwargs)
+
+        self._wrap([self._followed], "clip_grad_norm_", clip_grad_norm_)

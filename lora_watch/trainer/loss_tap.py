@@ -53,18 +53,18 @@ class LossTap(Tap):
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
         self.loss = self._hash = None
         self._labels.reset()
-        trainer = self._followed
-        self._wrap([] if trainer is None else [trainer], "training_step", self._training_step)
 
-    def _training_step(self, inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
-        try:
-            loss = inner(*args, **kwargs)
-        except BaseException as error:
-            self._see_end(error)
-            raise
-        self._see_loss(loss)
-        return loss
+        def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+            try:
+                loss = inner(*args, **kwargs)
+            except BaseException as error:
+                self._see_end(error)
+                raise
+            self._see_loss(loss)
+            return loss
+
+        self._wrap([self._followed], "training_step", training_step)
 
     @guarded("looking at a batch")
     def _see_batch(self, inputs: Any) -> None:

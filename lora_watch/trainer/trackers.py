@@ -37,22 +37,23 @@ class LogRows(Tap):
 
     def open(self) -> None:
         """The Trainer is about to log. When it has, ``close`` is to be called."""
-        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _OF_ROWS)]
-        self._wrap(trackers, "on_log", self._on_log)
 
-    def _on_log(
-        self, inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-    ) -> Any:
-        monitor = self._monitor
-        if monitor is not None and logs is not None and "loss" in logs:
-            with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
-                logs = {**summary_of(monitor), **logs}
-        try:
-            return inner(args, state, control, logs=logs, **kwargs)
-        except BaseException:
-            with suppress(Exception):
-                self.close()
-            raise
+        def on_log(
+            inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
+        ) -> Any:
+            monitor = self._monitor
+            if monitor is not None and logs is not None and "loss" in logs:
+                with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
+                    logs = {**summary_of(monitor), **logs}
+            try:
+                return inner(args, state, control, logs=logs, **kwargs)
+            except BaseException:
+                with suppress(Exception):
+                    self.close()
+                raise
+
+        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _OF_ROWS)]
+        self._wrap(trackers, "on_log", on_log)
 
 
 def summary_of(monitor: Monitor) -> dict[str, float]:

@@ -42,7 +42,10 @@ class Wrapped:
 
 
 class Tap:
-    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``."""
+    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``.
+
+    What stands around a method is in no guard of ours: it calls what is, and does nothing else that could fail.
+    """
 
     def __init__(self) -> None:
         self._of: weakref.ref[Any] | None = None
@@ -59,7 +62,7 @@ class Tap:
 
     def _wrap(self, owners: Iterable[Any], name: str, around: Callable[..., Any]) -> None:
         self.close()
-        self._wrapped = [Wrapped(owner, name, around) for owner in owners]
+        self._wrapped = [Wrapped(owner, name, around) for owner in owners if owner is not None]
 
     def close(self) -> None:
         """Put back what was wrapped."""
