@@ -34,7 +34,10 @@ MOST_DROPPED = 50
 
 
 class NoRecovery:
-    """What happens in the course of a run that is not to recover: nothing."""
+    """What happens in the course of a run that is not to recover, or has ended: nothing."""
+
+    def __init__(self, state: Mapping[str, Any] | None = None):
+        self._of_checkpoint = dict(state or {})
 
     def prepare(self) -> None:
         """Before the adapters are looked for."""
@@ -67,7 +70,7 @@ class NoRecovery:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
-        return {}
+        return self._of_checkpoint
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
@@ -119,6 +122,7 @@ class Recovery(NoRecovery):
     def __init__(
         self, model: nn.Module, optimizer: Any, settings: LiveSettings, recorder: Recorder, judge: Judge, memory: float
     ):
+        super().__init__()
         self._model, self._optimizer, self._memory = model, optimizer, memory
         self._settings, self._recorder, self._judge = settings, recorder, judge
         self.over: str | None = None

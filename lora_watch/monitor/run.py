@@ -21,16 +21,6 @@ from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import NoRecovery
 
 
-class _Over(NoRecovery):
-    """Of a run that has ended: what a checkpoint is to know."""
-
-    def __init__(self, state: dict[str, Any]):
-        self._state = state
-
-    def state_dict(self) -> dict[str, Any]:
-        return self._state
-
-
 class Run(Observed):
     """One training from its first event to its last: ``start``, ``before_update``, ``after_update``, ``end``.
 
@@ -328,4 +318,4 @@ def _announce(loop: Run, step: int) -> None:
 def _let_go(loop: Run) -> None:
     """A run that is over keeps no model alive."""
     with loop.guard("letting go of the model", aside=True):
-        loop._recorder, loop._recovery = copy.copy(loop._recorder), _Over(loop._recovery.state_dict())
+        loop._recorder, loop._recovery = copy.copy(loop._recorder), NoRecovery(loop._recovery.state_dict())
