@@ -205,7 +205,8 @@ class Monitor(Run):
             loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
             self._micro_batches = []
         seen = self._labels.take(loss) if self._labels is not None else {}
-        ending = self.end_for(self.after_update(loss, step, **seen))
+        found = self.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
+        ending = self.end_for(found)
         return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
 
     def plot(self) -> Picture:
