@@ -37,6 +37,12 @@ _ATOMS = frozenset(
     (int, float, complex, bool, str, bytes, type(None), type(...), range, torch.dtype, torch.device, torch.Size)
 )
 _LEAVES = (ModuleType, logging.Logger, logging.Handler, logging.Filter, Enum, weakref.ref, threading.Thread)
+_GENERATORS = (
+    (random.Random, contents.PYTHON_RANDOM),
+    (torch.Generator, contents.TORCH_RANDOM),
+    (np.random.RandomState, contents.NUMPY_RANDOM),
+    (np.random.BitGenerator, contents.NUMPY_BITS),
+)
 _STANDARD = frozenset({"argparse", "collections", "functools", "multiprocessing", "queue", "types"})
 """Rooms of the standard library whose objects hold what a user gives them. Those of others (sockets, locks, event
 loops) are tied to the system."""
@@ -138,7 +144,7 @@ class Walk:
             self._visit_tensor(thing, where)
         elif issubclass(kind, np.ndarray):
             self._visit_array(thing, where)
-        elif (way := _generator(kind)) is not None:
+        elif (way := next((way for known, way in _GENERATORS if issubclass(kind, known)), None)) is not None:
             with suppress(NotImplementedError):  # the operating system's
                 self._keep(way, thing, where)
         elif issubclass(kind, np.random.Generator):
@@ -286,16 +292,6 @@ def _has_state(holder: Any) -> bool:
     """Of a stream's position, not of a model's weights."""
     has = hasattr(holder, "state_dict") and hasattr(holder, "load_state_dict")
     return has and not isinstance(holder, (nn.Module, torch.optim.Optimizer))
-
-
-def _generator(kind: type) -> Way | None:
-    ways = {
-        random.Random: contents.PYTHON_RANDOM,
-        torch.Generator: contents.TORCH_RANDOM,
-        np.random.RandomState: contents.NUMPY_RANDOM,
-        np.random.BitGenerator: contents.NUMPY_BITS,
-    }
-    return next((way for known, way in ways.items() if issubclass(kind, known)), None)
 
 
 def _is_at_work(thing: Any) -> bool:
