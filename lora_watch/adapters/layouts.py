@@ -35,7 +35,7 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
 
 
 class OwnLayer(Adapter):
-    """An adapter that is its own layer: each has one."""
+    """A layer that is a LoRA layer itself, and has one adapter."""
 
     def __init__(self, path: str, module: nn.Module):
         self.module = module
