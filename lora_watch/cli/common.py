@@ -1,4 +1,4 @@
-"""What several commands share: their argument RUN…, and how they speak and fail."""
+"""What several commands share: their argument RUN…, and how they print and fail."""
 
 from __future__ import annotations
 

@@ -295,20 +295,13 @@ class Recovery(NoRecovery):
             outdated = self._judge.episodes.outdated(StepRecord(monitored.run, step, {}))
             own, over = [*own, *outdated], [*over, *outdated]
         self._updates, self._calm = Updates.ON_TRIAL if skip else Updates.APPLIED, 0
-        advised = {}
-        if change.lowers and change.values:
+        if lowered := change.lowers and bool(change.values):
             self._advised |= self._settings.advised(change.values)
-            advised = self._advised
         recovered = Recovered(step, good.step, cause.rule, dict(change.values), optimizer)
-        return self._report(recovered, cause, own, over, advised)
+        return self._report(recovered, cause, own, over, self._advised if lowered else {})
 
     def _report(
-        self,
-        recovered: Recovered,
-        cause: Alert,
-        own: Sequence[Alert],
-        over: Sequence[Alert],
-        advised: Mapping[str, float],
+        self, recovered: Recovered, cause: Alert, own: Sequence[Alert], over: Sequence[Alert], advised: dict[str, float]
     ) -> Trouble:
         """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
         alert = alert_of(recovered, cause, self._judge.steps, advised)
