@@ -11,8 +11,8 @@ HELD_OUT_SEED = 2
 """Runs with this seed are a third of every base's; no threshold is chosen on them, and scores count them alone."""
 FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
-EVERYDAY_TUNING, EVERYDAY_HELD_OUT = (10, 11), (12, 13, 14)
-"""Seeds of the second grid."""
+EVERYDAY_TUNING, EVERYDAY_HELD_OUT, EVERYDAY_FRESH = (10, 11), (12, 13, 14), (15, 16)
+"""Seeds of the second grid. Runs with the last were trained when every threshold stood, LW102's included."""
 TARGETS = {
     "v": {"decoder": ["v_proj"], "encoder": ["value"]},
     "qv": {"decoder": ["q_proj", "v_proj"], "encoder": ["query", "value"]},
@@ -21,6 +21,8 @@ TARGETS = {
     "linear": {"decoder": "all-linear", "encoder": ["query", "key", "value", "dense"]},
 }
 """The adapted modules, as PEFT takes them, of each kind of model."""
+RATES = ((1e-4, 2e-3, 5e-3, 1e-2, 5e-2), (1e-3, 3e-3, 1e-2, 5e-2), (5e-4, 1e-3, 2e-3, 5e-3, 5e-2))
+"""Learning rates of the second grid on the tiny model, turn by turn."""
 ORDERS = ("shuffled", "longest", "easiest", "domains")
 """Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
 LONG = 500
@@ -101,7 +103,7 @@ class Spec:
 
     @property
     def held_out(self) -> bool:
-        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT)
+        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT, *EVERYDAY_FRESH)
 
 
 def grid() -> Iterator[Spec]:
@@ -123,12 +125,12 @@ def everyday(held_out: bool) -> Iterator[Spec]:
     """The second grid: modules × batches × lengths × orders of the data × texts, each at rates from wasted to ruinous.
 
     Every pair of modules and batch size occurs; the rest is dealt out in turn. The texts "news" and "headers" occur in
-    held-out runs alone.
+    held-out runs alone. The last turn has the rates that people set most.
     """
-    seeds = EVERYDAY_HELD_OUT if held_out else EVERYDAY_TUNING
     tasks = ("news", "python", "headers", "manual") if held_out else ("python", "manual")
     i = 0
-    for turn in range(2 if held_out else 1):
+    for turn in range(3 if held_out else 1):
+        seeds = EVERYDAY_TUNING if not held_out else EVERYDAY_HELD_OUT if turn < 2 else EVERYDAY_FRESH
         for targets in TARGETS:
             for batch, steps in ((1, 150), (2, 150), (4, 100), (8, 50), (32, 25)):
                 i += 1
@@ -150,12 +152,13 @@ def everyday(held_out: bool) -> Iterator[Spec]:
                     dora=i % 12 == 5,
                     seed=seeds[i % len(seeds)],
                 )
-                for lr in (1e-4, 2e-3, 5e-3, 1e-2, 5e-2) if turn == 0 else (1e-3, 3e-3, 1e-2, 5e-2):
+                for lr in RATES[turn]:
                     yield replace(settings, lr=lr)
                 if i % 4 == 0:
                     yield replace(settings, scale=16.0, rslora=False, lr=1e-2)
         yield from _everyday_minilm(turn, seeds, held_out)
-        yield from _everyday_smollm2(turn, seeds, held_out)
+        if turn < 2:
+            yield from _everyday_smollm2(turn, seeds, held_out)
 
 
 def _length(batch: int, i: int) -> int:
