@@ -12,7 +12,8 @@ from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.base_loss import WITH, WITHOUT
 from lora_watch.measurement.signals.gradients import NAMES, NAMES_DENSE
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.monitor.cadence import FULL_AT_START
+from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import Guard
 from lora_watch.rules import Episodes, Rule, choose
 from lora_watch.rules.size import extent
 
@@ -26,33 +27,62 @@ FULL_ONLY = (
 )
 """Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
 
+_NOTHING = -1.0
+"""A ``max_overhead`` that no measurement keeps, in a replay that takes no time."""
 
-def records(trace: Trace, full_every: int = 1, asks: Callable[[], bool] = lambda: False) -> Iterator[StepRecord]:
+
+def records(
+    trace: Trace,
+    sparse: bool = False,
+    asks: Callable[[], bool] = lambda: False,
+    alarmed: Callable[[], bool] = lambda: False,
+) -> Iterator[StepRecord]:
     """The records of a live run.
 
-    ``full_every``: the cadence of full measurements after the first steps. ``asks``: whether a rule has asked for the
-    loss without the adapters, and so for a full measurement, when the next step begins.
+    Args:
+        sparse: measure in full no more than a run of short steps on one process does.
+        asks: whether a rule has asked for the loss without the adapters, and so for a full measurement, when the next
+            step begins.
+        alarmed: whether an alert is open then that is more than a remark.
     """
-    signals = LossSignals()
+    signals, cadence = LossSignals(), _Sparse()
     comparable = any(WITHOUT in record.scalars for record in trace.records)
     for record in trace.records:
         asked, metrics, scalars = asks(), record.metrics, record.scalars
         if not asked:
             scalars = {name: value for name, value in scalars.items() if name not in (WITH, WITHOUT)}
-            if record.step > FULL_AT_START and record.step % full_every:
+            if sparse and not cadence.due(record, alarmed()):
                 metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
         seen = dataclasses.replace(record, metrics=metrics, comparable=comparable)
         scores = signals.update(record.loss, size=extent(seen)) if record.step else {}
-        yield dataclasses.replace(seen, scalars={**scalars, **scores})
+        complete = dataclasses.replace(seen, scalars={**scalars, **scores})
+        cadence.see(complete)
+        yield complete
+
+
+class _Sparse:
+    """The monitor's own cadence where each step is so short that ``max_overhead`` never allows a measurement."""
+
+    def __init__(self) -> None:
+        self._cadence = Cadence(1, _NOTHING, Guard(lambda message, remedy: None))
+        self._cadence.start(0)
+
+    def due(self, record: StepRecord, alarmed: bool) -> bool:
+        return self._cadence.plan(
+            record.step, dense=False, collective=False, max_steps=record.run.max_steps, alarmed=alarmed
+        )
+
+    def see(self, record: StepRecord) -> None:
+        self._cadence.see(record)
 
 
 def judge(
-    trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = (), full_every: int = 1
+    trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = (), sparse: bool = False
 ) -> list[Alert]:
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
     record = None
-    for record in records(trace, full_every, lambda: episodes.asks):
+    for record in records(trace, sparse, lambda: episodes.asks, lambda: episodes.warn):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)

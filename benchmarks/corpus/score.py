@@ -33,8 +33,6 @@ from lora_watch.rules import AdapterDominates, AggressiveScale, Episodes, Rule
 from lora_watch.rules.forecast import first_step_of
 
 OUT = Path(__file__).with_name("SCORES.md")
-SLOWEST = 16
-"""The longest cadence of full measurements that the monitor ever falls back to."""
 SEEN = (
     "SmolLM2 on Python at s 16 and lr 0.003 is not named, with seed 2 and seed 3. In training LW102 compares the loss "
     "with and without the adapters. These traces are older and hold no such comparison. So the rules go by the start "
@@ -62,10 +60,10 @@ def columns(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> dict[str, dict[Spec
     """By monitor: the first step at which it names each run."""
     out: dict[str, dict[Spec, int | None]] = collections.defaultdict(dict)
     for spec in outcomes:
-        alerts, thin = judge(runs[spec]), judge(runs[spec], full_every=SLOWEST)
+        alerts, thin = judge(runs[spec]), judge(runs[spec], sparse=True)
         out["lora_watch, WARNING or worse"][spec] = first(alerts, Severity.WARNING)
         out["lora_watch, ERROR"][spec] = first(alerts, Severity.ERROR)
-        out["lora_watch, ERROR, at the slowest cadence"][spec] = first(thin, Severity.ERROR)
+        out["lora_watch, ERROR, at the sparsest cadence"][spec] = first(thin, Severity.ERROR)
         out["lora_watch, LW104 alone"][spec] = first(alerts, Severity.WARNING, ("LW104",))
         for name, step in flagged(runs[spec]).items():
             out[name][spec] = step

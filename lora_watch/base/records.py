@@ -215,8 +215,8 @@ class StepRecord:
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
     overhead_after_start: float | None = None
-    """The same since the first steps were over, which are measured in full whatever that costs. ``max_overhead`` caps
-    it, but for every 16th step. None before."""
+    """The same since the first steps were over, whose cost is not capped. ``max_overhead`` caps
+    it, but for every 16th step, or 64th. None before."""
     start_seconds: float | None = None
     """Seconds that the monitor took for those first steps. None before they were over."""
     full_every: int | None = None

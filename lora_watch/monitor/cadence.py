@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 
-from lora_watch.base.records import Due
+from lora_watch.base.records import Due, StepRecord
 from lora_watch.monitor.guard import Guard
+from lora_watch.rules.size import extent
 
 log = logging.getLogger("lora_watch")
 
 FULL_AT_START = 20
-"""Steps at which everything is measured whatever it costs: most runs that explode do so then; LW102 is strictest."""
+"""Steps whose cost is not capped: most runs that explode do so then; LW102 is strictest."""
 LONGEST_INTERVAL = 16
 """Beats of ``every`` from one full measurement to the next at most, and always where ranks agree without a clock."""
+LONGEST_INTERVAL_CALM = 64
+"""The same of a run that is calm."""
 LONGEST_INTERVAL_DENSE = 256
 """The longest interval where a measurement has to make whole matrices."""
 
@@ -24,21 +29,62 @@ _NORMS_OF_FULL = 0.5
 """What norms alone are taken to cost of a full measurement, before a step has shown it: more than they do."""
 _NEWEST = 0.3
 """Weight of the latest step in what a step is taken to cost."""
+_GROWN = 1.4
+"""Factor of Σ lr since the latest full measurement from which a calm run is measured again."""
+_SMALL = 1.2
+"""The size of adapters below which no rule on size acts. LW102 acts from 1.5 on."""
+_SUSPECT = {"loss_rise_score": 3.0, "loss_spike_score": 4.0}
+"""Scores of the loss that call for a full measurement: less than they take to open an alert. Healthy losses of the
+corpus reach one of them anew at 0.8 % of their steps."""
+
+
+@dataclass
+class Growth:
+    """How large the adapters may have become since their size was measured last, from the sum of the learning rates.
+
+    An optimizer moves the factors by about the learning rate at each step, and the product of two factors grows with
+    the square of what they have moved.
+    """
+
+    spent: float = 0.0
+    """Σ of the highest learning rate of each update; NaN once one was unknown."""
+    seen: float = 0.0
+    """The same when the size was measured last."""
+    size: float | None = None
+    """That size, see ``rules.size.extent``; None where it is unknown."""
+
+    def see(self, record: StepRecord) -> None:
+        """Take the records of a run in order."""
+        if (size := extent(record)) is not None:  # of the forward pass, which has seen the updates before this one
+            self.size, self.seen = size, self.spent
+        if record.step and record.updated:
+            self.spent += max(record.lr, default=math.nan)
+
+    @property
+    def is_small(self) -> bool:
+        """The adapters were small when they were measured last, and have not become large or very different since."""
+        if self.size is None or not self.spent < _GROWN * self.seen:
+            return False
+        return self.size * (self.spent / self.seen) ** 2 < _SMALL
 
 
 class Cadence:
     """Decides before each step what is measured: nothing but loss and gradients, the norms too, or everything.
 
+    Of the first steps all have their norms measured. They are measured in full as soon as the adapters are large, or an
+    alert is open; a calm run has a full measurement whenever Σ lr has grown by two fifths (``Growth``).
+
     After the first steps a step is measured when what it is likely to cost has been saved up, so that the share of the
     wall time that is spent inside the guard stays below ``max_overhead``. Half of the time is kept for full
     measurements, as long as they have not had it; what the norms leave of theirs is added to it. Every 16th step is
-    measured in full whatever that costs: where steps are so short that the loss and the gradients alone take all of the
-    time, adapters would never be measured again. So is the last one: a run is judged and shown as it ended.
+    measured in full whatever that costs, in calm runs every 64th: where steps are so short that the loss and the
+    gradients alone take all of the time, adapters would never be measured again. So is the last one: a run is judged
+    and shown as it ended. And so is the next one when a loss looks odd, or an alert has opened.
 
     Args:
         every: optimizer steps between two measurements of the norms, at least.
         max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted but the
-            measurements of every 16th step and the last one.
+            measurements that are made whatever they cost.
         guard: knows the time that has been spent.
         clock: seconds, for tests.
     """
@@ -63,12 +109,22 @@ class Cadence:
         """Clock and time spent when the first steps were over."""
         self._for_full = 0.0
         """Seconds that steps with a full measurement have taken of us since then."""
+        self._growth = Growth()
+        self._suspect = self._alarmed = self._called = False
         self.start_clock()
 
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
         self._first_step = self._last_full = self._last_norms = step
         self._settled = None
+        self._growth = Growth()
+
+    def see(self, record: StepRecord) -> None:
+        """Take the records of a run in order: they say whether it is calm."""
+        self._growth.see(record)
+        before = self._suspect
+        self._suspect = any(record.scalars.get(name, 0.0) >= least for name, least in _SUSPECT.items())
+        self._called |= self._suspect and not before
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
@@ -83,7 +139,7 @@ class Cadence:
 
     @property
     def settled_overhead(self) -> float | None:
-        """The same since the first steps were over: what ``max_overhead`` caps but for every 16th step. None before."""
+        """The same since the first steps were over: what ``max_overhead`` caps, but for every 16th step or 64th."""
         return None if self._settled is None else self._share_since(self._settled)
 
     @property
@@ -108,6 +164,7 @@ class Cadence:
         ranks: bool = False,
         max_steps: int | None = None,
         asked: bool = False,
+        alarmed: bool = False,
     ) -> bool:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
@@ -117,10 +174,13 @@ class Cadence:
             ranks: there are others, which go by what is measured, and whose clocks show other times.
             max_steps: the last step of the run, where it is known.
             asked: a rule needs a full measurement of this step.
+            alarmed: an alert that is more than a remark is open.
         """
         if step > self._first_step + 1:
             self._learn(step - 1)
-        if step == max_steps or asked:  # says nothing of the interval
+        self._called |= alarmed and not self._alarmed
+        called, self._alarmed, self._called = self._called and not (collective or ranks or dense), alarmed, False
+        if step == max_steps or asked or called:  # says nothing of the interval
             self._norms = self._full = True
             return True
         self._norms = on_beat = step % self.every == 0
@@ -128,16 +188,23 @@ class Cadence:
             self._full = self._dense_is_due(step, collective or ranks)
         elif not on_beat:
             self._full = False
-        elif self._settled is None:
-            self._full = True
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
-            self._full = step % (LONGEST_INTERVAL * self.every) == 0
-        elif step - self._last_full >= LONGEST_INTERVAL * self.every:  # whatever it costs
+            self._full = self._settled is None or step % (LONGEST_INTERVAL * self.every) == 0
+        elif self._settled is None:
+            self._full = not self._is_calm(alarmed)
+        elif step - self._last_full >= self._longest(alarmed):  # whatever it costs
             self._norms = self._full = True
         else:
             self._norms, self._full = self._affordable()
         self._note(step)
         return self._full
+
+    def _is_calm(self, alarmed: bool) -> bool:
+        return self.max_overhead < _UNCAPPED and not alarmed and self._growth.is_small
+
+    def _longest(self, alarmed: bool) -> int:
+        """Steps from the latest full measurement to the next at most."""
+        return self.every * (LONGEST_INTERVAL_CALM if self._is_calm(alarmed) else LONGEST_INTERVAL)
 
     def _note(self, step: int) -> None:
         if self._norms:

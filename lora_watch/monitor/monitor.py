@@ -79,11 +79,12 @@ class Monitor(Run):
             once.
         every: optimizer steps between two measurements of the norms; the loss is checked at every step.
         max_overhead: the most of the wall time that monitoring takes, with hooks and writing, after the first 20
-            steps. Those are measured in full at any cost. After them half of the time is for norms, at most at every
-            step, and the rest for full measurements. Loss and gradients are read at every step. Every 16th step and
-            the last of ``max_steps`` are measured in full at any cost. 1 leaves nothing out. With several ranks no
-            clock decides, so that all do the same: norms at every step, everything at every 16th, and no cap. Methods
-            that are not LoRA are measured as often as this allows, and after 1, 2, 4, 8 … steps.
+            steps. Those have their norms measured, and everything as soon as the adapters may be large. After them
+            half of the time is for norms, at most at every step, and the rest for full measurements. Loss and gradients
+            are read at every step. Every 16th step, in calm runs every 64th, and the last of ``max_steps`` are measured
+            in full at any cost. 1 leaves nothing out. With several ranks neither clock nor calm decides, so that all do
+            the same: norms at every step, everything at every 16th, and no cap. Methods that are not LoRA
+            are measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
             then compare weights.
         drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters

@@ -82,10 +82,11 @@ class Recorder:
             self.close()  # what was begun leaves no hook behind
             raise
 
-    def plan(self, step: int, asked: bool = False) -> None:
+    def plan(self, step: int, asked: bool = False, alarmed: bool = False) -> None:
         """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it.
 
-        ``asked``: a rule wants to know the loss of its batch without the adapters.
+        ``asked``: a rule wants to know the loss of its batch without the adapters. ``alarmed``: an alert is open that
+        is more than a remark.
         """
         if asked:
             self._instruments.base_loss.arm()
@@ -97,6 +98,7 @@ class Recorder:
             ranks=world_size() > 1,
             max_steps=monitored.run.max_steps,
             asked=asked,
+            alarmed=alarmed,
         ):
             self._instruments.arm(step)
 
@@ -197,6 +199,7 @@ class Recorder:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
             scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
+        self._cadence.see(record)
         return self._with_source(record)
 
     def _with_source(self, record: StepRecord) -> StepRecord:

@@ -139,7 +139,8 @@ class Run(Observed):
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
-            recorder.plan(self.steps, self._judge.episodes.asks)
+            episodes = self._judge.episodes
+            recorder.plan(self.steps, episodes.asks, episodes.warn)
         return self._judge.acute
 
     def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:

@@ -60,6 +60,11 @@ class Episodes:
         """Some rule wants to know the loss of the next batch without the adapters."""
         return any(rule.asks for rule in self.rules)
 
+    @property
+    def warn(self) -> bool:
+        """An alert that is more than a remark is open."""
+        return any(alert.severity > Severity.INFO for alert in self._open.values())
+
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []

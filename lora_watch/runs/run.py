@@ -305,7 +305,7 @@ def _bring_up_to_date(run: FinishedRun) -> None:
 def _last(log: EventLog) -> dict[str, dict[str, float]]:
     """``{metric: {adapter: value}}``, as last measured."""
     last: dict[str, dict[str, float]] = {}
-    # The spectrum is measured at every 16th step at least; with every=50 all of them are further apart.
+    # The spectrum is measured at every 64th step at least; with every=50 all of them are further apart.
     steps = {*log.steps[:-18:-1], *(step for name in _THINNED for step in log.measured(name)[-1:])}
     for step in sorted(steps, reverse=True):
         for metric, values in log.metrics(step).items():

@@ -33,7 +33,7 @@ class LoraWatchCallback(TrainerEvents):
             once. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is checked at every step.
         max_overhead: the most of the wall time that monitoring takes after the first 20 steps, except for every 16th
-            and the last. See ``Monitor``.
+            (in calm runs 64th) and the last. See ``Monitor``.
         drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.

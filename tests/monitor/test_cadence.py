@@ -1,13 +1,16 @@
-"""What is measured when, on a clock of the test's own: ``max_overhead`` caps all but every 16th step."""
+"""What is measured when, on a clock of the test's own: ``max_overhead`` caps all but every 16th step, or 64th."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lora_watch.monitor.cadence import FULL_AT_START, LONGEST_INTERVAL, Cadence
+from lora_watch.base.records import Reading, RunInfo, StepRecord
+from lora_watch.monitor.cadence import FULL_AT_START, LONGEST_INTERVAL, LONGEST_INTERVAL_CALM, Cadence
+from tests.rules.runs import healthy
 
 STEP = 0.1
 """Seconds of a step without us."""
@@ -117,3 +120,97 @@ def test_a_resumed_run_has_first_steps_of_its_own() -> None:
 def test_the_last_step_is_measured_in_full(others: dict[str, bool]) -> None:
     run = Run(0.0, norms=1e-3, full=2e-3, every=3).go(40, max_steps=40, **others)
     assert (run.norms[-1], run.full[-1]) == (40, 40)
+
+
+# -- calm runs ---------------------------------------------------------------------------------------------------------
+RUN = RunInfo(healthy().run.adapters[:1])
+
+
+class Adapting(Run):
+    """A run whose adapters have the size ``size(Σ lr)``, and whose steps leave no time for measurements."""
+
+    def __init__(self, size: Callable[[float], float], **settings: Any):
+        self.size, self.lr_sum, self.scores = size, 0.0, {}
+        super().__init__(settings.pop("cap", 0.0), norms=1e-3, full=2e-3, **settings)
+
+    def adapt(self, steps: int, lr: float = 1e-3, **others: Any) -> Adapting:
+        for _ in range(steps):
+            step = self.step + 1
+            metrics = {}
+            if self.cadence.due(step).full:
+                metrics["output_ratio"] = Reading(np.array([self.size(self.lr_sum) / RUN.depth]))
+            self.lr_sum += lr
+            self.cadence.see(StepRecord(RUN, step, metrics, lr=(lr,), scalars=self.scores.get(step, {})))
+            self.go(1, **others)
+        return self
+
+
+def small(lr_sum: float) -> float:
+    return lr_sum
+
+
+def large(lr_sum: float) -> float:
+    return 100.0 * lr_sum
+
+
+def test_small_adapters_are_measured_as_they_grow() -> None:
+    run = Adapting(small).adapt(600)
+    assert [step for step in run.full if step <= FULL_AT_START] == [1, 2, 3, 4, 6, 8, 11, 15]
+    assert run.norms[:FULL_AT_START] == list(range(1, FULL_AT_START + 1))
+    gaps = np.diff([step for step in run.full if step > FULL_AT_START])
+    assert min(gaps) == LONGEST_INTERVAL
+    assert max(gaps) == gaps[-1] == LONGEST_INTERVAL_CALM == run.cadence.full_every
+
+
+def test_large_adapters_are_measured_in_full_from_the_step_on_at_which_they_could_be_large() -> None:
+    run = Adapting(large).adapt(100)
+    first = next(step for step in range(1, 100) if large((step - 1) * 1e-3) >= 1.2)
+    assert set(range(first + 1, FULL_AT_START + 1)) <= set(run.full)
+    assert max(np.diff(run.full)) == LONGEST_INTERVAL
+
+
+def test_a_schedule_that_rises_has_them_measured_more_often_and_one_that_falls_less() -> None:
+    constant = Adapting(small).adapt(FULL_AT_START).full
+    rising, falling = Adapting(small), Adapting(small)
+    for step in range(FULL_AT_START):
+        rising.adapt(1, lr=1e-4 * (step + 1))
+        falling.adapt(1, lr=1e-3 * 0.8**step)
+    assert len(falling.full) < len(constant) < len(rising.full)
+
+
+@pytest.mark.parametrize("unknown", ["size", "lr"])
+def test_a_run_of_which_too_little_is_known_is_not_calm(unknown: str) -> None:
+    run = Adapting(small)
+    for _ in range(60):
+        if unknown == "lr":
+            run.cadence.see(StepRecord(RUN, run.step + 1, {"output_ratio": Reading(np.array([0.1]))}))
+        run.go(1)
+    assert run.full == [*range(1, FULL_AT_START + 1), 36, 52]
+
+
+def test_an_alert_calls_for_a_full_measurement_at_once_and_ends_the_calm() -> None:
+    run = Adapting(small).adapt(300)
+    begun = run.step
+    run.adapt(100, alarmed=True)
+    after = [step for step in run.full if step > begun]
+    assert after[0] == begun + 2, "the first step that is planned with the alert"
+    assert max(np.diff(after)) == LONGEST_INTERVAL
+
+
+@pytest.mark.parametrize("score", [{"loss_rise_score": 3.1}, {"loss_spike_score": 4.5}])
+def test_a_loss_that_looks_odd_calls_for_one_full_measurement(score: dict[str, float]) -> None:
+    calm, odd = Adapting(small), Adapting(small)
+    odd.scores = dict.fromkeys(range(301, 320), score)
+    calm.adapt(350), odd.adapt(350)
+    assert set(odd.full) - set(calm.full) == {302}
+
+
+@pytest.mark.parametrize("why", ["collective", "ranks"])
+def test_several_ranks_do_not_go_by_what_one_of_them_sees(why: str) -> None:
+    run = Adapting(small)
+    run.scores = {30: {"loss_spike_score": 9.0}}
+    assert run.adapt(70, **{why: True}).full == [*range(1, 21), 32, 48, 64]
+
+
+def test_without_a_cap_a_calm_run_is_measured_in_full_at_every_step() -> None:
+    assert Adapting(small, cap=1.0).adapt(40).full == list(range(1, 41))
