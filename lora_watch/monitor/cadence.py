@@ -179,8 +179,8 @@ class Cadence:
         if step > self._first_step + 1:
             self._learn(step - 1)
         self._called |= alarmed and not self._alarmed
-        called, self._alarmed, self._called = self._called and not (collective or ranks or dense), alarmed, False
-        if step == max_steps or asked or called:  # says nothing of the interval
+        self._alarmed = alarmed
+        if step == max_steps or asked:  # says nothing of the interval
             self._norms = self._full = True
             return True
         self._norms = on_beat = step % self.every == 0
@@ -191,11 +191,12 @@ class Cadence:
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
             self._full = self._settled is None or step % (LONGEST_INTERVAL * self.every) == 0
         elif self._settled is None:
-            self._full = not self._is_calm(alarmed)
-        elif step - self._last_full >= self._longest(alarmed):  # whatever it costs
+            self._full = self._called or not self._is_calm(alarmed)
+        elif self._called or step - self._last_full >= self._longest(alarmed):  # whatever it costs
             self._norms = self._full = True
         else:
             self._norms, self._full = self._affordable()
+        self._called &= not self._full
         self._note(step)
         return self._full
 
