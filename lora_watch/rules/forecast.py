@@ -131,6 +131,11 @@ def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if has_new_head(run) else 1.0)
 
 
+def _useful_step(run: RunInfo, scale: float) -> float:
+    """``useful_step`` for a run of this length, where that is known."""
+    return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN)
+
+
 def _by_weights(run: RunInfo) -> float:
     return first_step_of(run) / run.blocks * run.depth * TO_OUTPUT
 
@@ -199,7 +204,8 @@ class Factor:
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Factor:
-    """By how much s·lr should come down, from 2 on: to a useful first step, the same whichever rule asks.
+    """By how much s·lr should come down, from 2 on: to a useful first step for the run's length, the same whichever
+    rule asks.
 
     Where single steps are of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead,
     and by 10 at most: ``overall`` is the size now. Where that is unknown too, ``otherwise``.
@@ -213,19 +219,20 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
 
 
 def stronger_by(record: StepRecord, overall: float) -> Factor:
-    """By how much s·lr should go up, from 2 on: to a useful first step, and to an end up to ``HIGHEST_END``.
+    """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, and to an end up to
+    ``HIGHEST_END``.
 
     Both sizes have been measured. Both follow s·lr: on the models of the corpus the first step within a fifth over
     rates that differ 1,000 times, the end within 1.6.
     """
-    step = useful_step(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
+    step = _useful_step(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     return Factor(max(min(HIGHEST_END / max(end_of(record, overall), 1e-12), step), 2.0), OF_GROWTH)
 
 
 def is_gentle(record: StepRecord) -> bool:
     """The first full step was measured to be less than half of a useful one: the settings are not too strong."""
     scale = abs(strongest(record).scale) if record.run.adapters else 1.0
-    return 0.0 < (record.first_step or 0.0) < useful_step(record.run, scale) / 2.0
+    return 0.0 < (record.first_step or 0.0) < _useful_step(record.run, scale) / 2.0
 
 
 def _too_fast(record: StepRecord, step: float) -> float:
@@ -233,9 +240,9 @@ def _too_fast(record: StepRecord, step: float) -> float:
     motion, so that each step may be a little smaller."""
     run, scale = record.run, abs(strongest(record).scale) if record.run.adapters else 1.0
     if not _scales(run) or scale <= ORDINARY_SCALE:
-        return step / useful_step(run, scale)
-    by_alpha = (step / useful_step(run, scale)) ** (1.0 / SCALE_EXPONENT)
-    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / useful_step(run)
+        return step / _useful_step(run, scale)
+    by_alpha = (step / _useful_step(run, scale)) ** (1.0 / SCALE_EXPONENT)
+    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / _useful_step(run, ORDINARY_SCALE)
 
 
 def _allowed(record: StepRecord, factor: float) -> float:

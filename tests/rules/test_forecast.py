@@ -14,9 +14,13 @@ from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules import AggressiveScale
 from lora_watch.rules.forecast import (
+    LONG_RUN,
+    OF_GROWTH,
     OF_WEIGHTS,
+    SHORT_RUN,
     at_rate,
     at_scale,
+    at_steps,
     by_weights,
     expected_step,
     stronger_by,
@@ -39,8 +43,9 @@ def record_of(
     optimizer: str = "AdamW",
     task: str = "CAUSAL_LM",
     rslora: bool = False,
+    steps: int = SHORT_RUN,
 ) -> StepRecord:
-    """The third step of a run on four blocks whose first full step has added ``first`` to the output ratio."""
+    """The third of ``steps`` of a run on four blocks whose first full step has added ``first`` to the output ratio."""
     scale, formula = (alpha / r**0.5, "alpha/sqrt(r)") if rslora else (alpha / r, "alpha/r")
     adapters = tuple(
         AdapterInfo(f"layers.{i}.m{k}", "Linear", i, 128, 128, r, alpha, scale, formula, 0, 2 * 128 * r, base_norm)
@@ -48,7 +53,7 @@ def record_of(
         for k in range(modules)
     )
     config = {"learning_rate": lr, "lora": {"default": {"task_type": task}}}
-    record = StepRecord(RunInfo(adapters, 50, config, optimizer=optimizer, peak_lr=(lr,)), 3, {}, lr=(lr,))
+    record = StepRecord(RunInfo(adapters, steps, config, optimizer=optimizer, peak_lr=(lr,)), 3, {}, lr=(lr,))
     if first is not None:
         record.derived["first step"] = first
     return record
@@ -75,6 +80,15 @@ def test_a_small_first_step_goes_up_to_a_useful_one_as_far_as_its_end_allows() -
     assert stronger_by(record, 1e-6).by == pytest.approx(useful_step(record.run) / 1e-3)
     assert 2.0 < stronger_by(record, 0.1).by < stronger_by(record, 1e-6).by
     assert stronger_by(record, 10.0).by == 2.0
+
+
+def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
+    short, long, longer = (record_of(16, 1e-2, 2.0, steps=steps) for steps in (SHORT_RUN, LONG_RUN, 3 * LONG_RUN))
+    lowered = at_steps(1.0, SHORT_RUN, LONG_RUN)
+    assert weaker_by(short).by == pytest.approx(lowered * weaker_by(long).by)
+    assert weaker_by(longer).by == pytest.approx(weaker_by(long).by)
+    small = [stronger_by(record_of(16, 1e-5, 1e-3, steps=steps), 1e-6).by for steps in (SHORT_RUN, LONG_RUN)]
+    assert small[1] == pytest.approx(lowered * small[0])
 
 
 GRID = [
@@ -130,3 +144,10 @@ def test_all_sources_agree_on_one_run() -> None:
     assert max(low for low, _ in ranges) <= min(high for _, high in ranges), ranges
     for low, high in ranges[:3]:
         assert low <= swept.rate <= high, ranges
+    assert failing.last is not None
+    longer = replace(failing.last, run=replace(failing.run, max_steps=LONG_RUN))
+    longer.derived.update(failing.last.derived)
+    advised = weaker(longer, weaker_by(longer)).settings["learning_rate"]
+    in_a_long_run = swept.at_steps(LONG_RUN)
+    assert in_a_long_run is not None
+    assert 1 / OF_GROWTH <= advised / in_a_long_run <= OF_GROWTH
