@@ -48,11 +48,6 @@ class AdapterInfo:
     magnitude_trainable: bool = False
     """Under DoRA: whether the magnitudes get a gradient."""
 
-    @property
-    def norm_per_lr(self) -> float:
-        """√(d_out·r/3): ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the default init agree."""
-        return math.sqrt(self.d_out * self.r / 3.0)
-
 
 @dataclass(frozen=True)
 class RunInfo:
@@ -132,8 +127,21 @@ class RunInfo:
 
     @cached_property
     def norm_per_lr(self) -> FloatArray:
-        """``[n_adapters]``: see ``AdapterInfo.norm_per_lr``; of adapters that began smaller, smaller."""
-        return self.init_factor * np.array([adapter.norm_per_lr for adapter in self.adapters], dtype=np.float64)
+        """``[n_adapters]``: √(d_out·r/3), which is ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the
+        default init agree; of adapters that began smaller, smaller."""
+        return self.init_factor * np.sqrt([adapter.d_out * adapter.r / 3.0 for adapter in self.adapters])
+
+    @cached_property
+    def families(self) -> tuple[NDArray[np.intp], ...]:
+        """The columns of the families of modules that differ in their block alone: an array ``[families, members]`` for
+        each number of members."""
+        members: dict[str, list[int]] = {}
+        for column, name in enumerate(self.names):
+            members.setdefault(module_family(name), []).append(column)
+        by_size: dict[int, list[list[int]]] = {}
+        for columns in members.values():
+            by_size.setdefault(len(columns), []).append(columns)
+        return tuple(map(np.array, by_size.values()))
 
     @cached_property
     def small_base(self) -> BoolArray:
@@ -141,11 +149,10 @@ class RunInfo:
 
         Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.
         """
-        families: dict[str, list[float]] = {}
-        for adapter in self.adapters:
-            families.setdefault(module_family(adapter.name), []).append(adapter.base_norm)
-        usual = {family: float(np.median(norms)) for family, norms in families.items()}
-        return np.array([a.base_norm < 0.1 * usual[module_family(a.name)] for a in self.adapters], dtype=bool)
+        norms, small = np.array([a.base_norm for a in self.adapters]), np.zeros(len(self.adapters), dtype=bool)
+        for columns in self.families:
+            small[columns] = norms[columns] < 0.1 * np.median(norms[columns], axis=1, keepdims=True)
+        return small
 
 
 _EVERYWHERE: BoolArray = np.ones(0, dtype=bool)

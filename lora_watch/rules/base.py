@@ -119,11 +119,24 @@ class Rule(ABC):
                 setattr(self, f.name, state[f.name])
 
 
+class RuleOnSettings(Rule):
+    """What judges the settings of a run. They do not pass by themselves."""
+
+    static = True
+    lasting = True
+
+
 def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None = None) -> list[tuple[str, float]]:
     """``(adapter name, value)`` of the adapters selected by ``where``, NaN and the largest first."""
     chosen = np.arange(len(values)) if where is None else np.flatnonzero(where)
     order = chosen[np.argsort(np.where(np.isnan(values[chosen]), -np.inf, -values[chosen]), kind="stable")]
     return [(record.run.adapters[i].name, float(values[i])) for i in order]
+
+
+def in_a_row(before: list[int], here: BoolArray) -> list[int]:
+    """Of each adapter, how often in a row it has been so: ``before``, and now ``here``."""
+    known = before if len(before) == len(here) else [0] * len(here)
+    return [times + 1 if is_so else 0 for times, is_so in zip(known, here.tolist())]
 
 
 def medians(rows: FloatArray) -> FloatArray:

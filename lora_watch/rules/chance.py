@@ -11,7 +11,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import EASY_STEP, first_step_of, weaker_by
 from lora_watch.rules.remedies import weaker, why_strong
-from lora_watch.rules.size import began_with, size_of
+from lora_watch.rules.size import size_of
 
 
 @dataclass
@@ -48,11 +48,9 @@ class StuckAtChance(Rule):
     """The last ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
     overall: float = field(default=0.0, init=False)
     """The size as last measured, in units of its threshold."""
-    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = began_with(record, self.began)
-        if (size := size_of(record, "output_ratio", self.began)) is not None:
+        if (size := size_of(record)) is not None:
             self.overall = size.overall / self.size
         elif (size := size_of(record, "relative_spectral_norm")) is not None:
             self.overall = size.overall / self.spectral_size

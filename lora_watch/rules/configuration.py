@@ -10,14 +10,14 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import Finding, Rule, worst_first
+from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.reference import Reference, reference_of
 from lora_watch.rules.remedies import nearest, with_rank
 from lora_watch.rules.tasks import SOURCES, find_task
 
 
 @dataclass
-class RankForTask(Rule):
+class RankForTask(RuleOnSettings):
     """The rank is far from the usual start for this task. Silent unless the run's configuration names a task.
 
     Fires as an INFO when the median rank is below the usual range divided by ``far``, or above it times ``far``:
@@ -35,8 +35,6 @@ class RankForTask(Rule):
     id = "LW405"
     name = "rank-for-task"
     severity = Severity.INFO
-    lasting = True
-    static = True
 
     far: float = 2.0
 
@@ -64,7 +62,7 @@ class RankForTask(Rule):
 
 
 @dataclass
-class CopiedAcrossSizes(Rule):
+class CopiedAcrossSizes(RuleOnSettings):
     """Settings of another model are used on one of another width. Silent without a reference in the configuration.
 
     Fires as an INFO when
@@ -79,8 +77,6 @@ class CopiedAcrossSizes(Rule):
     id = "LW406"
     name = "copied-across-sizes"
     severity = Severity.INFO
-    lasting = True
-    static = True
 
     width: float = 1.5
     step: float = 2.0
@@ -117,7 +113,7 @@ class CopiedAcrossSizes(Rule):
 
 
 @dataclass
-class AdaLoraSchedule(Rule):
+class AdaLoraSchedule(RuleOnSettings):
     """AdaLoRA's schedule does not fit the run: its ranks are cut too late, too soon, or in too few steps.
 
     Fires as an INFO when
@@ -134,38 +130,31 @@ class AdaLoraSchedule(Rule):
     id = "LW407"
     name = "adalora-schedule"
     severity = Severity.INFO
-    lasting = True
-    static = True
 
     off: float = 0.1
     cuts: int = 5
 
     def check(self, record: StepRecord) -> Finding | None:
-        says: list[str] = []
-        for config in _peft_configs(record):
-            total = config.get("total_step")
-            if str(config.get("peft_type")).upper() == "ADALORA" and isinstance(total, int) and total > 0:
-                says = self._misfits(config, total, record.run.max_steps)
-                break
-        if not says:
-            return None
+        adalora = (c for c in _peft_configs(record) if str(c.get("peft_type")).upper() == "ADALORA")
+        config = next((c for c in adalora if isinstance(c.get("total_step"), int) and c["total_step"] > 0), None)
         steps = record.run.max_steps
-        remedies = [
-            "call model.base_model.update_and_allocate(step) before the gradients are cleared: Trainer does not"
-        ]
+        if config is None or not (says := self._misfits(config, steps)):
+            return None
+        remedies = []
         if steps:
-            tenth = max(steps // 10, 1)
-            remedies.insert(
-                0,
-                f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={max(steps // 100, 1)})",
-            )
+            tenth, often = max(steps // 10, 1), max(steps // 100, 1)
+            remedies.append(f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={often})")
+        remedies.append(
+            "call model.base_model.update_and_allocate(step) before the gradients are cleared: Trainer does not"
+        )
         return Finding(
             f"AdaLoRA's schedule does not fit: {'; '.join(says)}.",
             causes=[f"the schedule was written for a run of another length: {SOURCES['adalora']}"],
             remedies=remedies,
         )
 
-    def _misfits(self, config: dict[str, Any], total: int, steps: int | None) -> list[str]:
+    def _misfits(self, config: dict[str, Any], steps: int | None) -> list[str]:
+        total = config["total_step"]
         start, end, every = (int(config.get(k) or 0) for k in ("tinit", "tfinal", "deltaT"))
         says = []
         if steps and total > steps * (1 + self.off):
@@ -181,7 +170,7 @@ class AdaLoraSchedule(Rule):
 
 
 @dataclass
-class DoraOverZeroRows(Rule):
+class DoraOverZeroRows(RuleOnSettings):
     """DoRA is on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
 
     Fires when such a row is found before the first step.
@@ -194,8 +183,6 @@ class DoraOverZeroRows(Rule):
     id = "LW408"
     name = "dora-over-zero-rows"
     severity = Severity.ERROR
-    lasting = True
-    static = True
 
     def check(self, record: StepRecord) -> Finding | None:
         zeros = np.array([a.zero_magnitudes for a in record.run.adapters], dtype=np.float64)

@@ -71,8 +71,8 @@ class Episodes:
         quiet = self._quiet_for(record)
         try:
             if not urgent:
-                self._began = began_with(record, self._began)
-                self._first.see(record, self._began)
+                self._began = record.derived["began"] = began_with(record, self._began)
+                self._first.see(record)
             record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
         except Exception as error:
             self._failed("looking at how the adapters began", error)
@@ -117,8 +117,8 @@ class Episodes:
 
     def place(self, record: StepRecord) -> StepRecord:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
-        self._began = began_with(record, self._began)
-        size = size_of(record, "output_ratio", self._began) or size_of(record, "relative_spectral_norm")
+        self._began = record.derived["began"] = began_with(record, self._began)
+        size = size_of(record) or size_of(record, "relative_spectral_norm")
         self._size = self._size if size is None else size.overall
         zone = zone_of(record, self._size is not None, self._zoned())
         placed = replace(record, size=None if size is None else size.overall, zone=zone)
@@ -152,9 +152,7 @@ class Episodes:
 
         Alerts that have opened since are over, and so are those of ``over``; returns them.
         """
-        for rule in self.rules:
-            rule.load_state_dict(copy.deepcopy(state["rules"][rule.id]))
-        self._load_known(state)
+        self._remember(copy.deepcopy(state))
         known = {rule.id for rule in self.rules}
         since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
         return [self._close(alert.rule, step) for alert in since]
@@ -203,7 +201,7 @@ class Episodes:
         alert = next((self._open[other] for other in rule.yields_to if other in self._open), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
-        if alert is not None and (holds or rule.id in self._open) and rule.id not in alert.explains:
+        if alert is not None and (holds or own is not None) and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
@@ -217,13 +215,13 @@ class Episodes:
             _restate(alert, rule, finding, record)
             return [alert]
         said = _said_by(rule, finding, record)
-        open_now = (self._open[other] for other in finding.follows if other in self._open)
-        cause = next((alert for alert in open_now if alert.severity > Severity.INFO), None)
-        if cause is not None:
+        open_now = [self._open[other] for other in finding.follows if other in self._open]
+        causes = [alert for alert in open_now if alert.severity > Severity.INFO][:1]
+        for cause in causes:
             since = f"{cause.rule} {cause.name}, open since step {cause.step}"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies], "settings": {**cause.settings}}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
-        return [*([cause] if cause is not None else []), *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
+        return [*causes, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
@@ -245,29 +243,23 @@ class Episodes:
             alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
 
     def memory(self) -> dict[str, Any]:
-        """What ``rewind`` goes back to: the rules' state."""
-        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, **self._known()})
+        """What ``rewind`` goes back to: the rules' state, and what is known of the adapters' beginning."""
+        rules = {rule.id: rule.state_dict() for rule in self.rules}
+        return copy.deepcopy({"rules": rules, "began": self._began, "first": vars(self._first), "size": self._size})
 
-    def _known(self) -> dict[str, Any]:
-        """What is known of the adapters' beginning."""
-        return {"began": self._began, "first": dict(vars(self._first)), "size": self._size}
-
-    def _load_known(self, state: Mapping[str, Any]) -> None:
+    def _remember(self, state: Mapping[str, Any]) -> None:
+        for rule in self.rules:
+            rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
         self._began, self._first = list(state.get("began", [])), FirstStep(**state.get("first", {}))
         self._size = state.get("size")
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain data for a checkpoint: the rules' state and the alerts so far."""
-        return {
-            "rules": {rule.id: rule.state_dict() for rule in self.rules},
-            **self._known(),
-            "alerts": [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts],
-        }
+        """Plain data for a checkpoint: ``memory``, and the alerts so far."""
+        alerts = [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts]
+        return self.memory() | {"alerts": alerts}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for rule in self.rules:
-            rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._load_known(state)
+        self._remember(state)
         self.alerts = [
             Alert(**{**a, "severity": Severity(a["severity"]), "adapters": [tuple(pair) for pair in a["adapters"]]})
             for a in state.get("alerts", [])

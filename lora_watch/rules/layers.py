@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.names import module_family
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values, medians, worst_first
+from lora_watch.rules.base import Finding, Rule, in_a_row, known_values, medians, worst_first
 
 
 @dataclass
@@ -83,19 +80,6 @@ class AdapterDecays(Rule):
         )
 
 
-@functools.lru_cache(maxsize=8)
-def _families(names: tuple[str, ...], least: int) -> tuple[NDArray[np.intp], ...]:
-    """The columns of the families of at least ``least`` modules that differ in their block alone: an array
-    ``[families, members]`` for each number of members."""
-    members: dict[str, list[int]] = {}
-    for column, name in enumerate(names):
-        members.setdefault(module_family(name), []).append(column)
-    by_size: dict[int, list[list[int]]] = {}
-    for columns in members.values():
-        by_size.setdefault(len(columns), []).append(columns)
-    return tuple(np.array(families) for size, families in by_size.items() if size >= least)
-
-
 @dataclass
 class LayerOutlier(Rule):
     """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
@@ -127,23 +111,22 @@ class LayerOutlier(Rule):
         sizes = known_values(record, "relative_norm")
         if sizes is None or record.step == 0 or record.run.cuts_ranks:
             return None
-        if sizes.max(initial=0.0) <= math.exp(self.z * self.spread) * sizes.min(
-            initial=math.inf
-        ):  # none can be above z
+        least, most = sizes.min(initial=math.inf), sizes.max(initial=0.0)
+        if most <= math.exp(self.z * self.spread) * least:  # none can be above z
             self.streaks = []
             return None
         scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
         with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
             logs = np.log(sizes)
-            for columns in _families(record.run.names, self.siblings):
+            for columns in record.run.families:
+                if columns.shape[1] < self.siblings:
+                    continue
                 distance = logs[columns] - medians(logs[columns])
                 spread = 1.4826 * medians(np.abs(distance))
                 score = distance / np.maximum(spread, self.spread)
                 scores[columns] = np.where(np.isfinite(score), score, 0.0)
                 distances[columns] = distance
-        far = scores > self.z
-        before = self.streaks if len(self.streaks) == len(far) else [0] * len(far)
-        self.streaks = [streak + 1 if out else 0 for streak, out in zip(before, far.tolist())]
+        self.streaks = in_a_row(self.streaks, scores > self.z)
         lasting = np.array(self.streaks) >= self.lasting_for
         if not lasting.any():
             return None
@@ -170,7 +153,7 @@ class LayerOutlier(Rule):
 def _set_apart(record: StepRecord, column: int) -> list[str]:
     """In which settings an adapter differs from most of its family, in words."""
     adapters, rates = record.run.adapters, record.run.per_adapter(record.run.peak_lr or record.lr)
-    family = [i for i, a in enumerate(adapters) if module_family(a.name) == module_family(adapters[column].name)]
+    family = next(members for columns in record.run.families for members in columns if column in members)
     usual_lr, usual_scale = np.median(rates[family]), float(np.median([adapters[i].scale for i in family]))
     found = []
     if np.isfinite(usual_lr) and rates[column] > 1.5 * usual_lr:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import Reading, StepRecord
+from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace, weaker_by
 from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
@@ -46,11 +45,9 @@ class NonFiniteAdapter(Rule):
     yields_to = ("LW201",)
 
     def check(self, record: StepRecord) -> Finding | None:
-        if not record.spoiled and all(bool(np.isfinite(reading.values).all()) for reading in _places(record)):
+        if (found := self._where(record)) is None:
             return None
-        bad, what, metric = self._where(record)
-        if not bad.any():
-            return None
+        bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
         change = weaker(record, weaker_by(record, otherwise=10.0))
         overflow = "an overflow or a division by zero in the backward pass of this layer"
@@ -65,7 +62,7 @@ class NonFiniteAdapter(Rule):
         return Finding(
             f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
             f"the model is {first.name}.",
-            adapters=[(record.run.adapters[i].name, float("nan")) for i in np.flatnonzero(bad)],
+            adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=causes,
             remedies=change.words if few else [*in_wider_numbers(record), *change.words],
@@ -78,27 +75,23 @@ class NonFiniteAdapter(Rule):
         return record.loss is None or math.isfinite(record.loss)
 
     @staticmethod
-    def _where(record: StepRecord) -> tuple[np.ndarray, str, str]:
-        total = len(record.run.adapters)
+    def _where(record: StepRecord) -> tuple[BoolArray, str, str] | None:
+        """In which adapters, in words what of them, and its metric; None where nothing is known to be so."""
         if record.spoiled:
             bad = np.array([name in record.spoiled for name in record.run.names])
             return bad, "The weight", "delta_norm" if record.run.other_methods else "b_norm"
         if record.loss is not None and not math.isfinite(record.loss):
-            return np.zeros(total, dtype=bool), "", ""
+            return None
         for names, what in _PLACES:
-            bad = np.zeros(total, dtype=bool)
             if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
-            for name in names:
-                if (reading := record.metrics.get(name)) is not None:
-                    bad |= reading.known & ~np.isfinite(reading.values)
+            there = {name: record.metrics[name] for name in names if name in record.metrics}
+            if all(np.isfinite(reading.values).all() for reading in there.values()):
+                continue
+            bad = np.any([reading.known & ~np.isfinite(reading.values) for reading in there.values()], axis=0)
             if bad.any():
-                return bad, what, next(name for name in names if name in record.metrics)
-        return np.zeros(total, dtype=bool), "", ""
-
-
-def _places(record: StepRecord) -> Iterator[Reading]:
-    return (record.metrics[name] for names, _ in _PLACES for name in names if name in record.metrics)
+                return bad, what, next(iter(there))
+        return None
 
 
 MASKED_STEPS = 3

@@ -21,7 +21,7 @@ from lora_watch.rules.remedies import (
     why_strong,
     why_worse,
 )
-from lora_watch.rules.size import Size, began_with, size_of
+from lora_watch.rules.size import Size, size_of
 
 EARLY = 20
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters; later on other causes are
@@ -35,13 +35,13 @@ def _beyond(record: StepRecord) -> str:
 
 
 def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
-    """What LW103 and LW111 say: an output ratio, depth-scaled, above ``threshold``; weaker settings keep it down."""
+    """An output ratio is above ``threshold`` in some layers; weaker settings keep it down."""
     change = weaker(record, weaker_by(record, size.overall))
     return Finding(
         message,
         adapters=size.worst(record),
         metric="output_ratio",
-        threshold=threshold / size.depth,
+        threshold=threshold,
         causes=causes,
         remedies=change.words,
         settings=change.settings,
@@ -104,7 +104,6 @@ class NormExplosion(Rule):
     """The highest learning rate so far."""
     warm_up: int = field(default=0, init=False)
     """The step at which it was reached."""
-    began: list[float] = field(default_factory=list, init=False)
     slight: int = field(default=0, init=False)
     clear: int = field(default=0, init=False)
     """Comparisons in a row in which the adapters did slight or clear harm."""
@@ -116,11 +115,10 @@ class NormExplosion(Rule):
         return super().evidence + PAUSE
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = began_with(record, self.began)
         if record.lr and max(record.lr) > self.highest:
             self.highest, self.warm_up = max(record.lr), record.step
         if_worse, always, metric = self.threshold_if_worse, self.threshold, "output_ratio"
-        if (size := size_of(record, metric, self.began)) is None:
+        if (size := size_of(record, metric)) is None:
             if_worse, always = self.spectral_threshold_if_worse, self.spectral_threshold
             metric = "relative_spectral_norm"
             size = size_of(record, metric)
@@ -171,8 +169,7 @@ class NormExplosion(Rule):
 
         ``enough``: comparisons in a row with clear harm; of slight harm it takes three.
         """
-        now = compared(record)
-        if now is not None:
+        if (now := compared(record)) is not None:
             self.slight = self.slight + 1 if now.harms(SLIGHT) else 0
             self.clear = self.clear + 1 if now.harms(CLEAR) else 0
             self.compared_at = record.step
@@ -210,11 +207,9 @@ class NormRunaway(Rule):
     window: int = 5
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
     """Step and size of the last ``window`` measurements."""
-    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = began_with(record, self.began)
-        size = size_of(record, "output_ratio", self.began)
+        size = size_of(record)
         if size is None:
             return None
         earlier = [known for known in self.history if record.step - known[0] >= self.window]
@@ -228,7 +223,7 @@ class NormRunaway(Rule):
         return _growing(
             record,
             size,
-            self.size,
+            self.size / size.depth,
             f"Adapter output grows fast: output_ratio{_beyond(record)} {size} (threshold {self.size:g})"
             f", after a p90 of {past:.3g} {count(ago, 'step')} before.",
             why_strong(record),
@@ -256,27 +251,22 @@ class AdapterDominates(Rule):
     measured: int = 3
     streak: int = field(default=0, init=False)
     """Full measurements in a row above the threshold."""
-    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = began_with(record, self.began)
-        size = size_of(record, "output_ratio", self.began)
+        size = size_of(record)
         if size is None:
             return None
         median = float(medians(size.values[~np.isnan(size.values)][None])[0, 0])
         self.streak = self.streak + 1 if median > self.threshold else 0
         if self.streak < self.measured:
             return None
-        change = weaker(record, weaker_by(record, size.overall))
-        return Finding(
+        return _growing(
+            record,
+            size,
+            self.threshold,
             f"Adapter output dominates: output_ratio{_beyond(record)} {median:.3g} in the median layer (threshold "
             f"{self.threshold:g}) at {count(self.streak, 'full measurement')} in a row.",
-            adapters=size.worst(record),
-            metric="output_ratio",
-            threshold=self.threshold,
-            causes=why_strong(record),
-            remedies=change.words,
-            settings=change.settings,
+            why_strong(record),
         )
 
 
@@ -302,11 +292,9 @@ class NormCreep(Rule):
     window: int = 100
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
     """Step and size of measurements a tenth of ``window`` apart, as far back as they are compared with."""
-    began: list[float] = field(default_factory=list, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        self.began = began_with(record, self.began)
-        size = size_of(record, "output_ratio", self.began)
+        size = size_of(record)
         if size is None:
             return None
         known = [pair for pair in self.history if record.step - pair[0] < 3 * self.window]
@@ -322,7 +310,7 @@ class NormCreep(Rule):
         return _growing(
             record,
             size,
-            self.size,
+            self.size / size.depth,
             f"Adapter output goes on growing: output_ratio{_beyond(record)} {size} (threshold "
             f"{self.size:g}), after {recent:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
             [*why_strong(record), *(["the learning rate does not decay"] if constant else [])],

@@ -1,14 +1,7 @@
 """What ends a run, or has it recover: how bad an alert must be, how long it must last, which rules are not asked.
 
-Each of the four settings comes from the argument if one is given, else from the environment, else from its default:
-
-| argument | environment | means |
-|---|---|---|
-| `fail_on="error"` | `LORA_WATCH_FAIL_ON=error` | alerts of this severity or worse end the run; default `never` |
-| `fail_on={"default": "error", "LW202": "never"}` | `LORA_WATCH_FAIL_ON=error,LW202=never` | the same, rule by rule |
-| `patience=20` | `LORA_WATCH_PATIENCE=20` | once an alert has lasted this many steps; default 0, at once |
-| `mute=["LW203"]` | `LORA_WATCH_MUTE=LW203` | rules to leave out; default none |
-| `recover=3` | `LORA_WATCH_RECOVER=3` | go back and on instead, three times at most; default 0, never |
+Each of these settings comes from the argument if one is given, else from the environment (``fail_on`` is
+``LORA_WATCH_FAIL_ON``), else from its default. ``docs/ci.md`` has the table.
 
 With `recover` the default of `fail_on` is `error`. A `fail_on` that names rules alone leaves all others the default.
 Findings of finished runs (LW801 to LW816) and LW901 may be named as well: `lora-watch check` asks for them.

@@ -30,7 +30,24 @@ def _largest_ranks(record: StepRecord) -> FloatArray:
 
 
 @dataclass
-class RankUnderused(Rule):
+class _RuleOnRank(Rule):
+    """What judges the last spectrum of a run that was not stopped."""
+
+    severity = Severity.INFO
+    lasting = True
+    yields_to = _FAILED
+
+    last: list[float] = field(default_factory=list, init=False)
+    """The effective rank of each adapter at the last measurement."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if (ranks := known_values(record, "effective_rank")) is not None:
+            self.last = ranks.tolist()
+        return None
+
+
+@dataclass
+class RankUnderused(_RuleOnRank):
     """At the end of the run ΔW uses far fewer than r directions: a smaller rank may be enough.
 
     Fires when ``effective_rank`` of the median layer is below ``share`` of the rank, among adapters with r ≥ ``least``.
@@ -43,19 +60,9 @@ class RankUnderused(Rule):
 
     id = "LW105"
     name = "rank-underused"
-    severity = Severity.INFO
-    lasting = True
-    yields_to = _FAILED
 
     share: float = 0.25
     least: int = 8
-    last: list[float] = field(default_factory=list, init=False)
-    """The effective rank of each adapter at the last measurement."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        if (ranks := known_values(record, "effective_rank")) is not None:
-            self.last = ranks.tolist()
-        return None
 
     def conclude(self, record: StepRecord) -> Finding | None:
         ranks, most = np.array(self.last), _largest_ranks(record)
@@ -81,7 +88,7 @@ class RankUnderused(Rule):
 
 
 @dataclass
-class RankSaturated(Rule):
+class RankSaturated(_RuleOnRank):
     """At the end of the run nearly every layer uses all of its r directions and is still growing.
 
     Fires when both hold at the last measurement of a run that was not stopped:
@@ -96,27 +103,20 @@ class RankSaturated(Rule):
 
     id = "LW106"
     name = "rank-saturated"
-    severity = Severity.INFO
-    lasting = True
-    yields_to = _FAILED
 
     share: float = 0.9
     growth: float = 0.1
     least: int = 4
-    last: list[float] = field(default_factory=list, init=False)
-    """The effective rank of each adapter at the last measurement."""
     before: list[float] = field(default_factory=list, init=False)
     """‖ΔW‖ of each adapter when three quarters of the schedule's Σ lr were spent."""
     spent: float = field(default=0.0, init=False)
     """The share of Σ lr spent at that step."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (ranks := known_values(record, "effective_rank")) is not None:
-            self.last = ranks.tolist()
         sizes, spent = known_values(record, "delta_norm"), record.lr_fraction or 0.0
         if sizes is not None and not self.before and spent >= 0.75:
             self.before, self.spent = sizes.tolist(), spent
-        return None
+        return super().check(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         ranks, most, before = np.array(self.last), _largest_ranks(record), np.array(self.before)

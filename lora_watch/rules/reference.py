@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,9 @@ class Reference:
     def effective_lr(self) -> float | None:
         return None if self.learning_rate is None else self.scale * self.learning_rate
 
-    def plain(self) -> dict[str, Any]:
-        return asdict(self)
-
     @classmethod
     def from_plain(cls, value: Any) -> Reference | None:
-        """What ``plain`` gave; None for anything else."""
+        """What ``dataclasses.asdict`` gave; None for anything else."""
         names = [field.name for field in fields(cls)]
         if not isinstance(value, Mapping) or not all(name in value for name in names):
             return None

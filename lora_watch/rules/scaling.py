@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import AdapterInfo, BoolArray, RunInfo, StepRecord
 from lora_watch.base.text import count
-from lora_watch.rules.base import Finding, Rule, worst_first
+from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
@@ -25,7 +25,7 @@ from lora_watch.rules.tasks import SOURCES
 
 
 @dataclass
-class AggressiveScale(Rule):
+class AggressiveScale(RuleOnSettings):
     """A high scale meets a high learning rate, or the first step is large relative to the base weight.
 
     Fires before the first step:
@@ -44,8 +44,6 @@ class AggressiveScale(Rule):
     id = "LW401"
     name = "aggressive-scale"
     severity = Severity.WARNING
-    lasting = True
-    static = True
 
     scale: float = 4.0
     lr: float = 3e-4
@@ -115,7 +113,7 @@ def _is_found(record: StepRecord) -> bool:
 
 
 @dataclass
-class FadingScale(Rule):
+class FadingScale(RuleOnSettings):
     """The vanilla scale α/r at a high rank with a small α shrinks faster with r than the update can bear.
 
     Fires as an INFO when the formula is α/r, r ≥ ``rank`` and s < ``scale``.
@@ -128,8 +126,6 @@ class FadingScale(Rule):
     id = "LW402"
     name = "fading-scale"
     severity = Severity.INFO
-    lasting = True
-    static = True
 
     rank: int = 64
     scale: float = 0.5
@@ -171,7 +167,7 @@ def _unless_gentle(record: StepRecord) -> Severity:
 
 
 @dataclass
-class RankStabilisedTooLow(Rule):
+class RankStabilisedTooLow(RuleOnSettings):
     """rsLoRA is used at a very low rank: α/√r is α itself at r = 1.
 
     Fires below r = ``rank``: as a WARNING when s > ``scale``, as an INFO when s is lower or the first full step is
@@ -184,8 +180,6 @@ class RankStabilisedTooLow(Rule):
     id = "LW403"
     name = "rslora-at-low-rank"
     severity = Severity.WARNING
-    lasting = True
-    static = True
 
     rank: int = 8
     scale: float = 4.0
@@ -217,7 +211,7 @@ class RankStabilisedTooLow(Rule):
 
 
 @dataclass
-class AlphaMeantForVanilla(Rule):
+class AlphaMeantForVanilla(RuleOnSettings):
     """α was chosen as a multiple of r, for α/r, and rsLoRA is on: α = 2r becomes s = 2√r, 16 at r = 64.
 
     Fires when the formula is α/√r (Kalajdzievski 2023, arXiv:2312.03732), α ≥ r and s > ``scale``. It is a WARNING, or
@@ -229,8 +223,6 @@ class AlphaMeantForVanilla(Rule):
     id = "LW404"
     name = "alpha-meant-for-vanilla"
     severity = Severity.WARNING
-    lasting = True
-    static = True
     yields_to = ("LW403",)
 
     scale: float = 4.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.records import FloatArray, StepRecord
-from lora_watch.rules.base import known_values
+from lora_watch.rules.base import known_values, worst_first
 
 
 @dataclass(frozen=True)
@@ -30,30 +30,29 @@ class Size:
 
     def worst(self, record: StepRecord) -> list[tuple[str, float]]:
         """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""
-        chosen = np.flatnonzero(np.isfinite(self.values) & (self.values >= self.p90))
-        order = chosen[np.argsort(-self.values[chosen], kind="stable")]
-        return [(record.run.adapters[i].name, float(self.values[i])) for i in order]
+        return worst_first(record, self.values, np.isfinite(self.values) & (self.values >= self.p90))
 
 
-def size_of(record: StepRecord, metric: str = "output_ratio", began: Sequence[float] = ()) -> Size | None:
+def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
     Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one.
-    Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: ``began``
-    is ``began_with``'s, and the two parts of the layer are taken to be orthogonal. None where that is not known.
+    Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: the two
+    parts of the layer are taken to be orthogonal. None before a run's rules are asked, who know the beginning.
     """
     if record.run.init_from_base:
-        return _size_of(record, metric, began)
+        return _size_of(record, metric)
     if (name := f"size of {metric}") not in record.derived:
-        record.derived[name] = _size_of(record, metric, began)
+        record.derived[name] = _size_of(record, metric)
     return record.derived[name]
 
 
-def _size_of(record: StepRecord, metric: str, began: Sequence[float]) -> Size | None:
+def _size_of(record: StepRecord, metric: str) -> Size | None:
     values = known_values(record, metric)
     if values is None:
         return None
     if record.run.init_from_base:
+        began = record.derived.get("began", ())
         if metric != "output_ratio" or len(began) != len(values):
             return None
         values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
@@ -94,12 +93,12 @@ class FirstStep:
     per_rate: float | None = None
     """What it has added for each unit of that."""
 
-    def see(self, record: StepRecord, began: Sequence[float]) -> None:
-        """Take the records of a run in order. ``began``: see ``size_of``."""
+    def see(self, record: StepRecord) -> None:
+        """Take the records of a run in order."""
         if self.per_rate is not None:
             return
         # A forward pass sees the updates before its own step.
-        if (size := size_of(record, "output_ratio", began)) is not None:
+        if (size := size_of(record)) is not None:
             if self.spent > 0:  # what comes first is taken to be orthogonal to what was there
                 self.per_rate = math.sqrt(max(size.overall**2 - self.before**2, 0.0)) / self.spent
                 return

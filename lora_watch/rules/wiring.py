@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, in_a_row, known_values, worst_first
 
 
-def _share(count: int, total: int) -> str:
-    return f"all {total} adapters" if count == total else f"{count} of {total} adapters"
+def _share(where: BoolArray) -> str:
+    return f"all {len(where)} adapters" if where.all() else f"{where.sum()} of {len(where)} adapters"
 
 
 @functools.lru_cache(maxsize=8)
@@ -58,47 +59,53 @@ class AdapterSwitched(Rule):
         lost = [name for name, why in record.retired.items() if not (why == "replaced" and in_turn)]
         if not lost:
             return None
-        reasons = [why for why in _RETIRED if any(record.retired[name] == why for name in lost)]
-        counts = {why: sum(record.retired[name] == why for name in lost) for why in reasons}
+        counts = Counter(record.retired[name] for name in lost)
+        states = [(_IDLE[why], str(counts[why])) for why in _IDLE if why in counts]
         return Finding(
             "Adapters that had been training no longer are: "
-            + "; ".join(f"{counts[why]} {_RETIRED[why].what}" for why in reasons)
+            + "; ".join(f"{many} {state.what}" for state, many in states)
             + f" (seen after step {record.step}).",
             adapters=[(name, 0.0) for name in lost],
-            causes=[_RETIRED[why].cause for why in reasons],
-            remedies=[_RETIRED[why].remedy for why in reasons],
+            causes=[state.cause for state, _ in states],
+            remedies=[state.remedy for state, _ in states],
         )
 
 
-class _Retired(NamedTuple):
+class _Idle(NamedTuple):
     what: str
     cause: str
     remedy: str
 
 
-_RETIRED = {
-    "merged": _Retired(
-        "merged into the base weights",
-        "an evaluation, a sampling or a saving step merges the adapter and does not take it out again",
-        "model.unmerge_adapter() when it is done, or merge a copy; keep merging for the end of the run",
-    ),
-    "off": _Retired(
+_IDLE = {
+    "off": _Idle(
         "inactive or disabled",
-        "disable_adapter_layers() or set_adapter() was called and not undone, perhaps after an exception",
-        "use the context manager, with model.disable_adapter(): …, or call model.enable_adapter_layers()",
+        "disable_adapter_layers(), or set_adapter() of another adapter, was called and not undone",
+        "call model.enable_adapter_layers() and model.set_adapter(name); with model.disable_adapter(): … undoes itself",
     ),
-    "replaced": _Retired(
+    "merged": _Idle(
+        "merged into the base weights",
+        "merge_adapter() was called, for an evaluation, a sampling or a saving step perhaps, and not undone",
+        "model.unmerge_adapter() when that is done, or merge a copy; keep merging for the end of the run",
+    ),
+    "frozen": _Idle(
+        "frozen (requires_grad is False)",
+        "the adapter was loaded for inference, as PeftModel.from_pretrained does unless told otherwise, or "
+        "requires_grad_(False) went over all parameters after it was made",
+        "PeftModel.from_pretrained(..., is_trainable=True), or inference_mode=False in the LoraConfig",
+    ),
+    "replaced": _Idle(
         "replaced by another adapter that the optimizer does not hold",
         "add_adapter, load_adapter or set_adapter has made another adapter the active one",
         "model.set_adapter(name) of the one that is trained, or give the new one's tensors to the optimizer",
     ),
-    "gone": _Retired(
+    "gone": _Idle(
         "gone from the model",
         "delete_adapter, unload or merge_and_unload was called while training goes on",
         "do that when training has ended, or on a copy of the model",
     ),
 }
-"""In words, what ``StepRecord.retired`` says."""
+"""Why an adapter is not trained, among it all that ``StepRecord.retired`` says, and in words."""
 
 
 @dataclass
@@ -120,13 +127,12 @@ class NoTrainableAdapter(Rule):
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
-        if not record.run.searched:
+        run = record.run
+        if not run.searched:
             return None  # not to know the adapters is not to have none
-        if not record.run.adapters and record.run.other_methods:
-            return None  # another method trains, which is no fault; the run's notes say that it is not monitored
-        if not record.run.adapters and not record.run.meant:
-            return None  # a full fine-tune under a shared template; the run's notes say that nothing is measured
-        if not record.run.adapters:
+        if not run.adapters:
+            if run.other_methods or not run.meant:
+                return None  # another method or a full fine-tune; the run's notes say that nothing is monitored
             return Finding(
                 "No LoRA adapter was found in the model that is being trained.",
                 causes=["the model was handed to the Trainer before peft.get_peft_model wrapped it"],
@@ -135,26 +141,13 @@ class NoTrainableAdapter(Rule):
         active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
         if active is None or merged is None or trainable is None or (active & trainable & ~merged).any():
             return None
-        total = len(record.run.adapters)
-        says, causes, remedies = [], [], []
-        if not active.all():
-            says.append(f"{_share(int((~active).sum()), total)} inactive or disabled")
-            causes.append("disable_adapter_layers() or set_adapter() of another adapter was called and not undone")
-            remedies.append("model.enable_adapter_layers() and model.set_adapter(name)")
-        if merged.any():
-            says.append(f"{_share(int(merged.sum()), total)} merged into the base weights")
-            causes.append("merge_adapter() was called, for an evaluation perhaps, and not undone")
-            remedies.append("model.unmerge_adapter() before training")
-        if not trainable.all():
-            says.append(f"{_share(int((~trainable).sum()), total)} frozen (requires_grad is False)")
-            causes.append(
-                "the adapter was loaded for inference, as PeftModel.from_pretrained does unless told otherwise, or "
-                "requires_grad_(False) went over all parameters after it was made"
-            )
-            remedies.append(
-                "PeftModel.from_pretrained(..., is_trainable=True), or inference_mode=False in the LoraConfig"
-            )
-        return Finding("No adapter can learn: " + "; ".join(says) + ".", causes=causes, remedies=remedies)
+        where = {"off": ~active, "merged": merged, "frozen": ~trainable}
+        states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
+        return Finding(
+            f"No adapter can learn: {'; '.join(f'{many} {state.what}' for state, many in states)}.",
+            causes=[state.cause for state, _ in states],
+            remedies=[state.remedy for state, _ in states],
+        )
 
 
 @dataclass
@@ -179,7 +172,7 @@ class AdapterNotInOptimizer(Rule):
         if not lost.any():
             return None
         return Finding(
-            f"The optimizer does not hold the tensors of {_share(int(lost.sum()), len(lost))}: they will never change.",
+            f"The optimizer does not hold the tensors of {_share(lost)}: they will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
             causes=[
                 "the optimizer was built before the adapter was added, or for another copy of the model",
@@ -190,6 +183,13 @@ class AdapterNotInOptimizer(Rule):
                 "[p for p in model.parameters() if p.requires_grad]",
             ],
         )
+
+
+_TO_REACH_ALL = (
+    "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
+    "take modules that the forward pass never reaches out of target_modules",
+)
+"""What lets gradients into layers without one."""
 
 
 @dataclass
@@ -234,22 +234,18 @@ class BStillZero(Rule):
             zero &= active & trainable
         if not zero.any():
             return None
-        some = not zero.all()
         causes = [
             "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
             "the loss does not depend on these layers (unused modules, a detached output)",
         ]
         return Finding(
-            f"After {int(np.array(self.done)[zero].max())} real updates B is still exactly zero in "
-            f"{_share(int(zero.sum()), total)}: nothing has been learned there.",
+            f"After {int(np.array(self.done)[zero].max())} real updates B is still exactly zero in {_share(zero)}: "
+            "nothing has been learned there.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
-            causes=causes[::-1] if some else causes,
-            remedies=[
-                "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
-                "take modules that the forward pass never reaches out of target_modules",
-            ],
+            causes=causes if zero.all() else causes[::-1],
+            remedies=list(_TO_REACH_ALL),
         )
 
 
@@ -282,42 +278,32 @@ class NoGradientInLayers(Rule):
             return None
         if (b > 0).all() and not any(self.without):
             return None
-        reached = ~(np.isnan(a) | (a == 0)) | ~(np.isnan(b) | (b == 0))
-        reached |= ~(active & trainable)
-        total = len(reached)
-        if len(self.without) != total:
-            self.without = [0] * total
-        if not (reached & active & trainable).any():
+        learning = active & trainable
+        reached = (a > 0) | (b > 0)
+        if not (reached & learning).any():
             return None
-        if reached.all():
-            self.without = [0] * total
-            return None
-        alive = _with_experts(record, reached)
-        self.without = [0 if there else n + 1 for n, there in zip(self.without, alive.tolist())]
+        self.without = in_a_row(self.without, ~_with_experts(record, reached | ~learning))
         cut = np.array(self.without) >= self.updates
         if not cut.any():
             return None
         longest = max(self.without)
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
-            f"{_share(int(cut.sum()), total).capitalize()} have received no gradient {since}, while the others have: "
+            f"{_share(cut).capitalize()} have received no gradient {since}, while the others have: "
             "nothing is learned there any more.",
-            adapters=[(adapter.name, 0.0) for adapter, is_cut in zip(record.run.adapters, cut) if is_cut],
+            adapters=worst_first(record, np.zeros(len(cut)), cut),
             causes=[
                 "something cuts the graph behind these layers: a detach, torch.no_grad, a hook, or gradient "
                 "checkpointing whose inputs need no gradient",
                 "the loss does not depend on them: modules that this data does not reach, such as a vision tower "
                 "without images",
             ],
-            remedies=[
-                "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
-                "take modules that the forward pass never reaches out of target_modules",
-            ],
+            remedies=list(_TO_REACH_ALL),
         )
 
 
 @dataclass
-class TargetMatchedNothing(Rule):
+class TargetMatchedNothing(RuleOnSettings):
     """One of several names in the LoRA configuration matches no module, so part of the intended adapters is missing.
 
     Fires before the first step when a name matches nothing: in ``target_modules`` or ``target_parameters``, or a key of
@@ -328,8 +314,6 @@ class TargetMatchedNothing(Rule):
     id = "LW310"
     name = "target-matched-nothing"
     severity = Severity.WARNING
-    lasting = True
-    static = True
 
     def check(self, record: StepRecord) -> Finding | None:
         unmatched = record.run.unmatched
