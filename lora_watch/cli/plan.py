@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -83,24 +84,11 @@ def plan(
 
 
 def _table(plan: Plan, rank: int | None) -> Table:
-    from rich.table import Table
+    from lora_watch.search.result import settings_of, table_of_settings
 
-    from lora_watch.search.plan import runs
-    from lora_watch.search.result import number
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("r", "α", "s", "learning rate", "s·lr", "first step", "seeds"):
-        table.add_column(heading, justify="right")
-    rows = runs(plan.configurations(rank))
+    table = table_of_settings("first step", "seeds")
+    rows = Counter(each.with_seed(0) for each in plan.configurations(rank))
     first = next(iter(rows)).first_step
     for each, count in rows.items():
-        table.add_row(
-            str(each.r),
-            f"{each.lora_alpha:.4g}",
-            f"{each.scale:.4g}",
-            number(each.learning_rate),
-            f"{each.effective_lr:.3g}",
-            f"× {each.first_step / first:.3g}",
-            str(count),
-        )
+        table.add_row(*settings_of(each), f"× {each.first_step / first:.3g}", str(count))
     return table

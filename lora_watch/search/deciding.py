@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from lora_watch.base.plateau import gain, per_look, smallest_good
-from lora_watch.search.plan import Configuration, Plan, seedless_of
+from lora_watch.search.plan import Configuration, Plan
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,9 @@ class _Decider:
         """Why; one failed run is enough to give up its configuration."""
         for each, outcome in known.items():
             if outcome.value is None:
-                self.failed[seedless_of(each)] = outcome.why or "failed"
+                self.failed[each.with_seed(0)] = outcome.why or "failed"
             else:
-                self.values[seedless_of(each)][each.seed] = outcome.value
+                self.values[each.with_seed(0)][each.seed] = outcome.value
 
     def decide(self) -> Decision:
         reached = self._climb()

@@ -19,7 +19,7 @@ from rich.console import Console
 from lora_watch.base.alerts import LoraWatchError
 from lora_watch.search.deciding import Decision, Outcome, decide
 from lora_watch.search.needs import needs_optuna
-from lora_watch.search.plan import Configuration, Plan, seedless_of
+from lora_watch.search.plan import Configuration, Plan
 from lora_watch.search.result import SearchResult
 
 if TYPE_CHECKING:
@@ -191,8 +191,8 @@ def search(
             study.optimize(run, n_trials=1)
     _tell(console, decision, said)
     outcomes = _outcomes(study.get_trials(deepcopy=False))
-    found = {seedless_of(each): study.user_attrs.get(_rate_key(each)) for each in outcomes}
-    rates = {each: rate for each, rate in found.items() if rate is not None}
+    kept = study.user_attrs
+    rates = {each.with_seed(0): kept[_rate_key(each)] for each in outcomes if _rate_key(each) in kept}
     result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, outcomes, rates)
     if result.best is not None:
         result.best = result.as_trained(result.best)
@@ -274,11 +274,10 @@ def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan, patienc
         direction="maximize" if plan.higher_is_better else "minimize",
         load_if_exists=True,
     )
-    begun = study.user_attrs.get(PLAN)
+    begun, now = study.user_attrs.get(PLAN), plan.to_dict()
     if begun is None:
-        study.set_user_attr(PLAN, plan.to_dict())
-    elif begun != plan.to_dict():
-        now = plan.to_dict()
+        study.set_user_attr(PLAN, now)
+    elif begun != now:
         differ = ", ".join(f"{key} {begun.get(key)} → {now[key]}" for key in now if begun.get(key) != now[key])
         raise ValueError(
             f"the study {name!r} was begun with another plan ({differ}): continue with that plan, "

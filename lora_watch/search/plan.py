@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any
 
 from lora_watch.base.plateau import WORTH
 
 PLAN_VERSION = 1
-Stage = Literal["rank", "scale"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,7 @@ class Configuration:
         return f"r{self.r}-s{self.scale:.4g}{rate}-seed{self.seed}"
 
     def with_seed(self, seed: int) -> Configuration:
+        """The same, for another run of it. With seed 0 it stands for all of them."""
         return replace(self, seed=seed)
 
     def lora(self) -> dict[str, Any]:
@@ -111,27 +111,28 @@ class Plan:
     def __post_init__(self) -> None:
         object.__setattr__(self, "ranks", tuple(self.ranks))
         object.__setattr__(self, "scales", tuple(float(scale) for scale in self.scales))
-        _require(self.learning_rate is None or _positive(self.learning_rate), "learning_rate", self.learning_rate,
-                 "a positive number")  # fmt: skip
-        _require(not (self.keep_effective_lr and self.learning_rate is None), "keep_effective_lr", True,
-                 "it needs a learning_rate")  # fmt: skip
-        _require(bool(self.ranks) and all(isinstance(r, int) and r >= 1 for r in self.ranks)
-                 and list(self.ranks) == sorted(set(self.ranks)), "ranks", self.ranks,
-                 "whole numbers from 1 in ascending order, each once")  # fmt: skip
-        _require(_positive(self.scale), "scale", self.scale, "a positive number")
-        _require(all(map(_positive, self.scales)) and len(set(self.scales)) == len(self.scales), "scales", self.scales,
-                 "positive numbers, each once")  # fmt: skip
-        _require(self.seeds >= 2, "seeds", self.seeds, "2 or more: one run says nothing about the noise")
-        _require(self.most_seeds >= self.seeds, "most_seeds", self.most_seeds, f"at least seeds, {self.seeds}")
-        _require(0 < self.worth < 1, "worth", self.worth, "a share between 0 and 1")
-        _require(0.5 < self.confidence < 1, "confidence", self.confidence, "between 0.5 and 1")
-        if self.alpha is not None:
-            _require(_positive(self.alpha), "alpha", self.alpha, "a positive number")
-            if not self.use_rslora:
-                raise ValueError(
-                    f"alpha={self.alpha:g} without rsLoRA: α/r would fall as r grows, so rank and scale could "
-                    "not be told apart. Leave alpha out (α = s·r), or use rsLoRA"
-                )
+        whole = bool(self.ranks) and all(isinstance(r, int) and r >= 1 for r in self.ranks)
+        ascending = whole and list(self.ranks) == sorted(set(self.ranks))
+        each_once = all(map(_positive, self.scales)) and len(set(self.scales)) == len(self.scales)
+        for name, holds, wanted in (
+            ("learning_rate", self.learning_rate is None or _positive(self.learning_rate), "a positive number"),
+            ("keep_effective_lr", not self.keep_effective_lr or self.learning_rate, "it needs a learning_rate"),
+            ("ranks", ascending, "whole numbers from 1 in ascending order, each once"),
+            ("scale", _positive(self.scale), "a positive number"),
+            ("scales", each_once, "positive numbers, each once"),
+            ("seeds", self.seeds >= 2, "2 or more: one run says nothing about the noise"),
+            ("most_seeds", self.most_seeds >= self.seeds, f"at least seeds, {self.seeds}"),
+            ("worth", 0 < self.worth < 1, "a share between 0 and 1"),
+            ("confidence", 0.5 < self.confidence < 1, "between 0.5 and 1"),
+            ("alpha", self.alpha is None or _positive(self.alpha), "a positive number"),
+        ):
+            if not holds:
+                raise ValueError(f"{name}={getattr(self, name)!r}: {wanted}")
+        if self.alpha is not None and not self.use_rslora:
+            raise ValueError(
+                f"alpha={self.alpha:g} without rsLoRA: α/r would fall as r grows, so rank and scale could "
+                "not be told apart. Leave alpha out (α = s·r), or use rsLoRA"
+            )
 
     def at_rank(self, r: int, seed: int = 0) -> Configuration:
         """The run at rank ``r`` while the rank is searched."""
@@ -169,11 +170,10 @@ class Plan:
 
     def to_json(self, rank: int | None = None) -> str:
         """The plan and the configurations of its first stage, or with ``rank`` of its second."""
-        stage: Stage = "rank" if rank is None else "scale"
         content = {
             "version": PLAN_VERSION,
             "plan": self.to_dict(),
-            "stage": stage,
+            "stage": "rank" if rank is None else "scale",
             "notes": self.notes(rank),
             "configurations": [each.to_dict() for each in self.configurations(rank)],
         }
@@ -186,14 +186,11 @@ class Plan:
             return [f"Held is {held}; a sweep finds the learning rate once for each rank and each scale."]
         if rank is not None:
             base = self.at_rank(rank)
-            return [
-                f"Rank {rank} is held. "
-                + (
-                    f"The learning rate falls as s grows, so that s·lr stays {base.effective_lr:.3g}."
-                    if self.keep_effective_lr
-                    else f"The learning rate stays {self.learning_rate:g}, so that s·lr grows with s."
-                )
-            ]
+            if self.keep_effective_lr:
+                follows = f"The learning rate falls as s grows, so that s·lr stays {base.effective_lr:.3g}."
+            else:
+                follows = f"The learning rate stays {self.learning_rate:g}, so that s·lr grows with s."
+            return [f"Rank {rank} is held. {follows}"]
         first, last = self.at_rank(self.ranks[0]), self.at_rank(self.ranks[-1])
         if self.alpha is not None:
             held = [
@@ -230,24 +227,5 @@ def numbers(text: str, kind: type[int] | type[float], option: str) -> tuple[Any,
         raise ValueError(f"{option}={text!r}: {what} with commas between them, such as 8,16,32") from None
 
 
-def runs(configurations: Sequence[Configuration]) -> dict[Configuration, int]:
-    """The configurations with seed 0 in their stead, and how many runs of each there are."""
-    counted: dict[Configuration, int] = {}
-    for each in configurations:
-        seedless = seedless_of(each)
-        counted[seedless] = counted.get(seedless, 0) + 1
-    return counted
-
-
-def seedless_of(configuration: Configuration) -> Configuration:
-    """The configuration that its seeds have in common: the one with seed 0."""
-    return configuration.with_seed(0)
-
-
 def _positive(value: Any) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value) and value > 0
-
-
-def _require(holds: bool, name: str, value: Any, what: str) -> None:
-    if not holds:
-        raise ValueError(f"{name}={value!r}: {what}")

@@ -10,7 +10,7 @@ from rich.table import Table
 
 from lora_watch.base.text import mean_and_spread
 from lora_watch.search.deciding import Outcome
-from lora_watch.search.plan import Configuration, Plan, seedless_of
+from lora_watch.search.plan import Configuration, Plan
 
 
 @dataclass
@@ -35,19 +35,13 @@ class SearchResult:
         return "\n".join([*self.story, found])
 
     def __rich__(self) -> Table:
-        table = Table(box=None, pad_edge=False, title=None)
-        for heading in ("r", "α", "s", "learning rate", "s·lr", "metric", "runs"):
-            table.add_column(heading, justify="right")
+        table = table_of_settings("metric", "runs")
         for planned, runs in self._by_configuration().items():
             each = self.as_trained(planned)
             values = [run.value for run in runs if run.value is not None]
             failed = next((run.why for run in runs if run.value is None), None)
             table.add_row(
-                str(each.r),
-                f"{each.lora_alpha:.4g}",
-                f"{each.scale:.4g}",
-                number(each.learning_rate),
-                number(each.effective_lr),
+                *settings_of(each),
                 "failed" if failed else mean_and_spread(values),
                 str(len(runs)),
                 style="bold" if each == self.best else "red" if failed else None,
@@ -56,17 +50,30 @@ class SearchResult:
 
     def as_trained(self, planned: Configuration) -> Configuration:
         """``planned`` with the learning rate that was found for it."""
-        return replace(planned, learning_rate=self.rates.get(seedless_of(planned), planned.learning_rate))
+        return replace(planned, learning_rate=self.rates.get(planned.with_seed(0), planned.learning_rate))
 
     def _by_configuration(self) -> Mapping[Configuration, Sequence[Outcome]]:
         groups: dict[Configuration, list[Outcome]] = {}
         for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
-            groups.setdefault(seedless_of(each), []).append(outcome)
+            groups.setdefault(each.with_seed(0), []).append(outcome)
         return groups
 
     def _words(self, each: Configuration) -> str:
         rslora = ", use_rslora=True" if each.use_rslora else ""
         return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={number(each.learning_rate)}"
+
+
+def table_of_settings(*more: str) -> Table:
+    """An empty table for ``settings_of`` configurations, and ``more`` columns."""
+    table = Table(box=None, pad_edge=False)
+    for heading in ("r", "α", "s", "learning rate", "s·lr", *more):
+        table.add_column(heading, justify="right")
+    return table
+
+
+def settings_of(each: Configuration) -> list[str]:
+    alpha, scale = f"{each.lora_alpha:.4g}", f"{each.scale:.4g}"
+    return [str(each.r), alpha, scale, number(each.learning_rate), number(each.effective_lr)]
 
 
 def number(value: float | None) -> str:
