@@ -6,6 +6,7 @@ import json
 import os
 import weakref
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -83,7 +84,7 @@ class TrainerEvents(TrainerCallback):
         self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
         self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
         if reference is not None:
-            self._purpose["reference"] = load_reference(os.fspath(reference)).plain()
+            self._purpose["reference"] = asdict(load_reference(os.fspath(reference)))
         self.record_batches = record_batches
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""

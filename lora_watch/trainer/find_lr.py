@@ -6,6 +6,7 @@ import copy
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -22,7 +23,7 @@ from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
 from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, set_rates
-from lora_watch.tuning.lr_finder.progress import Progress
+from lora_watch.tuning.lr_finder.progress import progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
 
@@ -213,14 +214,16 @@ class _Sweeping(TrainerEvents):
         super().__init__(tensorboard=False, **monitor_settings())
         self._steps, self._span = steps, span
         self._seen: SweepMonitor | None = None
-        self._progress = Progress(0, hidden=True)
+        self._bar = ExitStack()
+        self._advance: Callable[[float], object] = lambda rate: None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
         if self.monitor is None:
             raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
         self._seen = SweepMonitor(self.monitor, kwargs.get("optimizer"), self._steps, self._span)
-        self._progress = Progress(self._steps, hidden=bool(args.disable_tqdm) or not is_first())
+        hidden = bool(args.disable_tqdm) or not is_first()
+        self._advance = self._bar.enter_context(progress(self._steps, hidden))
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._seen is not None:
@@ -230,11 +233,11 @@ class _Sweeping(TrainerEvents):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_step_end(args, state, control, **kwargs)
         if self._seen is not None:
-            self._progress.advance(self._seen.add())
+            self._advance(self._seen.add())
             control.should_training_stop = self._seen.sweep.over
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
-        self._progress.close()
+        self._bar.close()
         super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
     def suggestion(self, planned: int | None) -> Suggestion:

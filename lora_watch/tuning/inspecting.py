@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.base.records import FloatArray
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, first_of
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
@@ -49,9 +49,8 @@ class Inspection:
     @property
     def not_finite(self) -> list[str]:
         """Names of the adapters that hold a NaN or an infinity."""
-        return [
-            name for name, norm in zip(self.measurement.names, self.measurement.delta_norm) if not np.isfinite(norm)
-        ]
+        measured = zip(self.measurement.names, self.measurement.delta_norm)
+        return [name for name, norm in measured if not np.isfinite(norm)]
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data by the schema ``inspect.json`` (``lora_watch.format``). None means unknown, NaN was measured."""
@@ -93,12 +92,10 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
     Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
     """
     saved = read_adapters(Path(path), allow_pickle)
-    weights = None
     notes = []
-    if base is not None:
-        weights = stored_weights(Path(base))
-        if weights is None:
-            raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
+    weights = None if base is None else stored_weights(Path(base))
+    if base is not None and weights is None:
+        raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
     rows: list[dict[str, float]] = []
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
@@ -114,15 +111,14 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
             log.warning("%d of %d layers measured", i + 1, len(saved.adapters))
     if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
         notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
-    if any(adapter.variant == "dora" for adapter in saved.adapters):
+    variants = {adapter.variant for adapter in saved.adapters}
+    if "dora" in variants:
         notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
-    if any(adapter.variant == "kasa" for adapter in saved.adapters):
-        notes.append(
-            "KaSA also takes the r smallest singular values out of the frozen weight: ‖s·B·Σ·A‖ is not the whole "
-            "change of a layer."
-        )
+    if "kasa" in variants:
+        also = "KaSA also takes the r smallest singular values out of the frozen weight"
+        notes.append(f"{also}: ‖s·B·Σ·A‖ is not the whole change of a layer.")
     if saved.others:
-        notes.append(f"Other than the adapters: {_some(saved.others)}.")
+        notes.append(f"Other than the adapters: {first_of(saved.others, 3)}.")
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
     base_norm, base_top = np.array(norms).T
     square = np.square(values["delta_norm"])
@@ -142,10 +138,7 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
     name = weight_of(weights, adapter.module)
-    if name is None:
-        return np.nan, np.nan
-    weight = weights[name]
-    if not weight.is_floating_point() or weight.ndim < 2:
+    if name is None or not (weight := weights[name]).is_floating_point() or weight.ndim < 2:
         return np.nan, np.nan
     weight = weight.flatten(1)
     if weight.numel() != np.prod(adapter.shape):
@@ -154,11 +147,6 @@ def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[
             f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
         )
     return matrix_norms(weight)
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return ", ".join(names[:3]) + more
 
 
 # -- two adapters ------------------------------------------------------------------------------------------------------
@@ -186,21 +174,16 @@ class Difference:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, ``against`` in ``inspect.json``. None is 0/0, NaN comes from a broken adapter."""
+
+        def number(values: FloatArray, i: int) -> float | None:
+            return None if np.isnan(values[i]) and not self.broken[i] else float(values[i])
+
+        columns = {"ratio": self.ratio, "cosine": self.cosine, "distance": self.distance}
         return {
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),
             "layers": [
-                {
-                    "name": name,
-                    **{
-                        column: None if np.isnan(values[i]) and not self.broken[i] else float(values[i])
-                        for column, values in (
-                            ("ratio", self.ratio),
-                            ("cosine", self.cosine),
-                            ("distance", self.distance),
-                        )
-                    },
-                }
+                {"name": name, **{column: number(values, i) for column, values in columns.items()}}
                 for i, name in enumerate(self.names)
             ],
         }

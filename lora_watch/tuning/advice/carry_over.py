@@ -14,9 +14,9 @@ from lora_watch.adapters import find_adapters
 from lora_watch.base.records import RunInfo
 from lora_watch.rules.configuration import nearest_rank
 from lora_watch.rules.forecast import at_rate, first_step_of
-from lora_watch.rules.reference import reference_of
+from lora_watch.rules.reference import Reference, reference_of
 from lora_watch.rules.remedies import nearest
-from lora_watch.tuning.advice.settings import planned_run
+from lora_watch.tuning.advice.settings import demand_positive, planned_run
 from lora_watch.tuning.advice.skeleton import skeleton
 from lora_watch.tuning.advice.start import ADVICE_VERSION, lora_code
 
@@ -86,36 +86,31 @@ def transfer(
     The rank grows with the square root of the hidden size and the scale is kept. Models are given as to ``advise``, and
     it raises ValueError as that does.
     """
-    for name, value in (("rank", rank), ("alpha", alpha), ("learning_rate", learning_rate)):
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value!r}: a positive number")
+    demand_positive(rank=rank, alpha=alpha, learning_rate=learning_rate)
     alpha = float(rank) if alpha is None else float(alpha)
-    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
 
-    def planned(model: nn.Module | str | Path, r: int | None) -> RunInfo:
-        """The run with ``alpha``; with r in place of ``rank`` at the same scale."""
+    def planned(model: nn.Module | str | Path, r: int) -> tuple[RunInfo, Reference]:
+        """The run at the scale that ``alpha`` has at ``rank``."""
         bare = skeleton(model)
-        settings: dict[str, Any] = {"r": r or rank, "lora_alpha": _alpha(alpha, rank, r or rank, use_rslora)}
+        settings: dict[str, Any] = {"r": r, "lora_alpha": _alpha(alpha, rank, r, use_rslora)}
         settings |= {"use_rslora": True} if use_rslora else {}
-        settings |= {"target_modules": targets} | ({"task_type": bare.task_type} if bare.task_type else {})
+        settings |= bare.settings_for(target_modules)
         adapters = find_adapters(bare.adapted(settings))
-        return planned_run(adapters, bare.base_norms(adapters), settings, learning_rate, model=bare.name)
+        run = planned_run(adapters, bare.base_norms(adapters), settings, learning_rate, model=bare.name)
+        return run, reference_of(run)
 
-    old = planned(from_model, None)
-    width = reference_of(old).width
-    new_width = reference_of(planned(to_model, None)).width
-    new_rank = nearest_rank(rank * math.sqrt(new_width / width))
-    new = planned(to_model, new_rank)
-    before, after = reference_of(old), reference_of(new)
+    old, before = planned(from_model, rank)
+    _, other = planned(to_model, rank)
+    new_rank = nearest_rank(rank * math.sqrt(other.width / before.width))
+    new, after = planned(to_model, new_rank)
     factor = first_step_of(at_rate(new, 1.0)) / first_step_of(at_rate(old, 1.0))
-    known = math.isfinite(factor)
-    rates = None
+    known, rates = math.isfinite(factor), None
     if known and learning_rate is not None:
         rates = (learning_rate, nearest(learning_rate / factor, (1, 2, 3, 5), 10))
     return Transfer(
         from_model=before.model,
         to_model=after.model,
-        widths=(width, new_width),
+        widths=(before.width, other.width),
         blocks=(before.blocks, after.blocks),
         ranks=(rank, new_rank),
         lora=dict(new.config["lora"]["default"]),
@@ -133,18 +128,13 @@ def _alpha(alpha: float, old_r: int, r: int, use_rslora: bool) -> float:
 
 
 def _lost(old: RunInfo, new: RunInfo, factor: float) -> list[str]:
-    before, after = reference_of(old), reference_of(new)
-    said = []
-    if math.isfinite(factor):
-        said.append(
-            f"the learning rate: at the same one the first full step, summed over {after.blocks} blocks in place of "
-            f"{before.blocks}, is {factor:.2g} times as large."
-        )
-    else:
-        said.append(
-            "the learning rate: without the frozen weights of both models, the change of the first step is unknown. "
-            "Compare a short run on each, or use reference= in the callback (LW406)."
-        )
+    said = [
+        f"the learning rate: at the same one the first full step, summed over {new.blocks} blocks in place of "
+        f"{old.blocks}, is {factor:.2g} times as large."
+        if math.isfinite(factor)
+        else "the learning rate: without the frozen weights of both models, the change of the first step is unknown. "
+        "Compare a short run on each, or use reference= in the callback (LW406)."
+    ]
     lost, added = (sorted(_kinds(a) - _kinds(b)) for a, b in ((old, new), (new, old)))
     if lost or added:
         said.append(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -86,7 +86,7 @@ def preflight(
     if reference is not None:
         if model is None:
             raise ValueError("a reference is compared with a model: give the model's folder too")
-        purpose["reference"] = load_reference(os.fspath(reference)).plain()
+        purpose["reference"] = asdict(load_reference(os.fspath(reference)))
     learning_rate = _positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
     optimizer = str(given.get("optim") or "adamw_torch")

@@ -11,28 +11,10 @@ from lora_watch.base.untrusted import load_json, load_yaml
 
 LORA_FIELDS = frozenset(
     (
-        "r",
-        "lora_alpha",
-        "use_rslora",
-        "use_dora",
-        "rank_pattern",
-        "alpha_pattern",
-        "target_modules",
-        "exclude_modules",
-        "target_parameters",
-        "layers_to_transform",
-        "layers_pattern",
-        "modules_to_save",
-        "task_type",
-        "peft_type",
-        "init_lora_weights",
-        "fan_in_fan_out",
-        "init_r",
-        "target_r",
-        "tinit",
-        "tfinal",
-        "deltaT",
-        "total_step",
+        *("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "init_lora_weights"),
+        *("target_modules", "exclude_modules", "target_parameters", "layers_to_transform", "layers_pattern"),
+        *("modules_to_save", "task_type", "peft_type", "fan_in_fan_out"),
+        *("init_r", "target_r", "tinit", "tfinal", "deltaT", "total_step"),
     )
 )
 """Fields of PEFT's LoraConfig and AdaLoraConfig that a judgement depends on."""
@@ -46,9 +28,9 @@ ALIASES = {
     "peft_use_dora": "use_dora",
     "optimizer": "optim",
 }
+"""What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
 MODEL_FIELDS = ("model_name_or_path", "base_model")
 """What TRL and LLaMA-Factory, and Axolotl, call the pretrained model."""
-"""What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
 PICKLE = "training_args.bin"
 _SECTIONS = {"lora": LORA_FIELDS, "arguments": ARGUMENT_FIELDS}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,13 @@ from lora_watch.adapters.describe import describe
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
+
+
+def demand_positive(**values: float | None) -> None:
+    """Raises ValueError for the first of ``values`` that is given and is no positive number."""
+    for name, value in values.items():
+        if value is not None and not (value > 0 and math.isfinite(value)):
+            raise ValueError(f"{name}={value!r}: a positive number")
 
 
 def planned_run(
@@ -38,7 +46,6 @@ def preflight_rules() -> list[Rule]:
     return [rule for rule in catalogue() if rule.static]
 
 
-def foresee(run: RunInfo, rules: Sequence[Rule] | None = None) -> list[Alert]:
-    """What the pre-flight rules say before the first step, worst first."""
-    alerts = Episodes(list(rules or preflight_rules())).check(StepRecord(run, 0, {}))
-    return in_order(alerts)
+def foresee(run: RunInfo, rules: Sequence[Rule]) -> list[Alert]:
+    """What ``rules`` say before the first step, worst first."""
+    return in_order(Episodes(rules).check(StepRecord(run, 0, {})))

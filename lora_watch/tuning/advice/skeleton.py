@@ -81,6 +81,11 @@ class Skeleton:
         decoder_only = not getattr(getattr(self.model, "config", None), "is_encoder_decoder", True)
         return "CAUSAL_LM" if kind == "SEQ_2_SEQ_LM" and decoder_only else kind
 
+    def settings_for(self, target_modules: str | Sequence[str]) -> dict[str, Any]:
+        """Keyword arguments of ``LoraConfig``: these modules of this class of model."""
+        targets = target_modules if isinstance(target_modules, str) else list(target_modules)
+        return {"target_modules": targets} | ({"task_type": self.task_type} if self.task_type else {})
+
     def adapted(self, config: Mapping[str, Any]) -> nn.Module:
         """A copy into which PEFT has put the adapters of ``config``, still without numbers.
 
@@ -89,14 +94,14 @@ class Skeleton:
         """
         return with_adapters(copy.deepcopy(self.model), config)
 
-    def base_norms(self, adapters: Sequence[Adapter], everywhere: bool = False) -> list[float]:
+    def base_norms(self, adapters: Sequence[Adapter]) -> list[float]:
         """‖W₀‖_F under each adapter, NaN where it is unknown.
 
-        Without ``everywhere`` the layers of the block in the middle are read and no other: their median first step was
-        within 3 % of that of all layers on each of three pretrained models.
+        The layers of the block in the middle are read and no other: their median first step was within 3 % of that of
+        all layers on each of three pretrained models.
         """
         indices = sorted({i for a in adapters if (i := layer_index(a.name)) is not None})
-        central = indices[len(indices) // 2] if indices and not everywhere else None
+        central = indices[len(indices) // 2] if indices else None
         return [self._norm(a.name) if central is None or layer_index(a.name) == central else math.nan for a in adapters]
 
     def _norm(self, module: str) -> float:
@@ -105,9 +110,10 @@ class Skeleton:
 
     def weight(self, module: str) -> Tensor | None:
         """The frozen weight of the layer ``module``; None where it is not there as floating-point numbers."""
-        stored = weight_of(self.weights, module) if self.weights is not None else None
-        weight = self.weights[stored].detach() if self.weights is not None and stored is not None else None
-        return weight if weight is not None and weight.is_floating_point() and not weight.is_meta else None
+        if self.weights is None or (stored := weight_of(self.weights, module)) is None:
+            return None
+        weight = self.weights[stored].detach()
+        return weight if weight.is_floating_point() and not weight.is_meta else None
 
 
 def local_model(name: str) -> Path | None:
@@ -158,19 +164,18 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
     folder = path.parent if path.name == "config.json" else path
     if not (folder / "config.json").is_file():
         on_the_hub = re.fullmatch(r"[\w.-]+/[\w.-]+", str(path)) and not path.exists()
-        fetch = (
-            f"; nothing is fetched here: hf download {path} config.json --local-dir {path.name}" if on_the_hub else ""
-        )
+        fetch = f"; nothing is fetched here: hf download {path} config.json --local-dir {path.name}"
         raise ValueError(
             f"{path}: no config.json is there; give the folder of a model (its config.json is enough, without weights)"
-            f"{fetch}"
+            f"{fetch if on_the_hub else ''}"
         )
     from transformers import AutoConfig
 
     try:
         content = load_json(folder / "config.json", MOST_CONFIG_BYTES)
-        if layers := [name for name, value in content.items() if "layer" in name and _is_huge(value)]:
-            raise ValueError(f"{layers[0]} is larger than {MOST_LAYERS}")
+        for name, value in content.items():
+            if "layer" in name and isinstance(value, (int, float)) and value > MOST_LAYERS:
+                raise ValueError(f"{name} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
         with within(MAKING, "making it"), torch.device("meta"):
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -181,10 +186,6 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
         why = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
     return Skeleton(str(path), model, stored_weights(folder), _initializer_range(config))
-
-
-def _is_huge(value: Any) -> bool:
-    return isinstance(value, (int, float)) and value > MOST_LAYERS
 
 
 def _maker(content: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:

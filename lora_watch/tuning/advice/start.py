@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import statistics
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +22,7 @@ from lora_watch.rules.forecast import LONG_RUN, SHORT_RUN, at_rate, at_steps, by
 from lora_watch.rules.remedies import round_alpha, typed_rate
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
-from lora_watch.tuning.advice.settings import foresee, planned_run
+from lora_watch.tuning.advice.settings import demand_positive, foresee, planned_run, preflight_rules
 from lora_watch.tuning.advice.skeleton import Skeleton, skeleton
 
 ADVICE_VERSION = 1
@@ -127,11 +129,8 @@ class Advice:
         r, alpha, s = self.lora["r"], self.lora["lora_alpha"], self.scale
         plain, rooted = self.same_scale["alpha/r"], self.same_scale["alpha/sqrt(r)"]
         formula = "α/√r" if self.lora.get("use_rslora") else "α/r"
-        where = (
-            f"Rank {low} to {high}, starting at {r}"
-            if low <= r <= high
-            else f"Rank {r}, where {low} to {high} is usual"
-        )
+        usual = low <= r <= high
+        where = f"Rank {low} to {high}, starting at {r}" if usual else f"Rank {r}, where {low} to {high} is usual"
         said = [
             f"{where}: {self.why} ({self.source}).",
             f"Scale {formula} = {s:.3g}. The same scale is α = {plain:.4g} without rsLoRA, α = {rooted:.4g} with it; "
@@ -200,14 +199,11 @@ def advise(
     Raises:
         ValueError: for a folder without a model, a name of no task, and settings that PEFT does not take.
     """
-    for name, value in (("tokens", tokens), ("learning_rate", learning_rate), ("rank", rank)):
-        if value is not None and not (value > 0 and math.isfinite(value)):
-            raise ValueError(f"{name}={value!r}: a positive number")
+    demand_positive(tokens=tokens, learning_rate=learning_rate, rank=rank)
     notes: list[str] = []
     meant = find_task(task) if task is not None else _UNKNOWN_TASK
     bare = skeleton(model, classifies=meant.name == "classification")
-    targets = target_modules if isinstance(target_modules, str) else list(target_modules)
-    shape = {"target_modules": targets} | ({"task_type": bare.task_type} if bare.task_type else {})
+    shape = bare.settings_for(target_modules)
 
     low, high = meant.ranks
     # r·(d_out + d_in) for every layer: what one rank costs.
@@ -264,7 +260,7 @@ def advise(
         trainable_parameters=trainable,
         model_parameters=bare.parameters,
         memory=_memory(bare, trainable, dtype),
-        findings=tuple(foresee(run)),
+        findings=tuple(foresee(run, preflight_rules())),
         notes=tuple(notes),
     )
 
@@ -276,16 +272,9 @@ def size_text(size: int) -> str:
 
 def lora_code(lora: dict[str, Any]) -> str:
     """``LoraConfig(…)`` with its import, one argument a line."""
-    arguments = "".join(f"    {name}={_literal(value)},\n" for name, value in lora.items())
+    literals = {name: json.dumps(v) if isinstance(v, (str, list)) else repr(v) for name, v in lora.items()}
+    arguments = "".join(f"    {name}={literal},\n" for name, literal in literals.items())
     return f"from peft import LoraConfig\n\nconfig = LoraConfig(\n{arguments})\n"
-
-
-def _literal(value: Any) -> str:
-    if isinstance(value, str):
-        return '"' + value.replace("\\", "\\\\").replace('"', '\\"') + '"'
-    if isinstance(value, list):
-        return f"[{', '.join(map(_literal, value))}]"
-    return repr(value)
 
 
 def _start(ranks: tuple[int, int], a_rank: int, tokens: float | None, notes: list[str]) -> int:
@@ -297,14 +286,10 @@ def _start(ranks: tuple[int, int], a_rank: int, tokens: float | None, notes: lis
     steps = [low * 2**i for i in range(20) if low * 2**i <= high]
     fitting = [r for r in steps if r * a_rank <= tokens]
     r = max(fitting or [low])
+    too_many = ", the lowest of the range too many: watch the held-out loss, and try a lower rank or fewer modules"
     notes.append(
         f"{tokens:,.0f} tokens cannot fill an adapter with more numbers than that ({CAPACITY}: about two bits a "
-        f"parameter). Rank {r} has {r * a_rank:,}"
-        + (
-            "."
-            if fitting
-            else ", the lowest of the range too many: watch the held-out loss, and try a lower rank or fewer modules."
-        )
+        f"parameter). Rank {r} has {r * a_rank:,}{'' if fitting else too_many}."
     )
     return r
 
@@ -356,10 +341,7 @@ def _size(adapter: Adapter) -> int:
 
 
 def _kinds(adapters: Sequence[Adapter]) -> tuple[LayerKind, ...]:
-    found: dict[tuple[str, int, int, int], int] = {}
-    for adapter in adapters:
-        key = (re.sub(r"\b\d+\b", "*", adapter.name), *adapter.shape, _size(adapter))
-        found[key] = found.get(key, 0) + 1
+    found = Counter((re.sub(r"\b\d+\b", "*", each.name), *each.shape, _size(each)) for each in adapters)
     return tuple(
         LayerKind(name, count, d_out, d_in, size, size / (d_out * d_in))
         for (name, d_out, d_in, size), count in found.items()

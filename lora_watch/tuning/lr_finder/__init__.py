@@ -1,8 +1,8 @@
 """The learning rate that a model, its data and its optimizer can take, found by a sweep of some 60 steps.
 
 ``sweep`` says which rate each step has, ``estimate`` what the curve means (both pure), ``suggestion`` holds the answer,
-``drawing`` shows it; ``state`` puts back what the steps have changed, ``plain`` runs them with a step function. The
-Trainer's form is ``lora_watch.trainer.find_lr``.
+``drawing`` shows it; ``plain`` makes the steps with a step function. The Trainer's form is
+``lora_watch.trainer.find_lr``.
 """
 
 from __future__ import annotations

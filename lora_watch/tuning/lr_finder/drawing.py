@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import html as markup
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,11 +27,10 @@ def lines(suggestion: Suggestion) -> list[str]:
     if len(curve) < 2:
         return []
     loss = sparkline(list(shown_loss(suggestion)), len(curve))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
-    known = np.isfinite(ratios)
-    floor = float(ratios[known].min()) if known.any() else 0.0
-    ratio = sparkline(list(np.where(known, ratios, floor)), len(curve)) if known.any() else "not measured"
+    ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
+    known, ratio = np.isfinite(ratios), "not measured"
+    if known.any():
+        ratio = sparkline(list(np.where(known, ratios, ratios[known].min())), len(curve))
     low, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
     axis = list(f"{low}{high.rjust(max(len(curve) - len(low), 0))}")
     if suggestion.rate is not None:
@@ -86,36 +84,33 @@ def shown_loss(suggestion: Suggestion) -> FloatArray:
 
 
 def _loss_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    shown = shown_loss(suggestion)
-    known = np.isfinite(shown)
-    if not known.any():
+    shown, curve = shown_loss(suggestion), suggestion.curve
+    if not np.isfinite(shown).any():
         return [_text(LEFT, top + 20, "no finite loss", anchor="start")]
-    highest, lowest = float(shown[known].max()), float(np.nanmin(suggestion.curve.losses))
+    lowest, highest = float(np.nanmin(curve.losses)), float(np.nanmax(shown))
     y = _Axis(lowest, highest, bottom, top)
     dots = [
         f'<circle cx="{x(rate):.1f}" cy="{y(loss):.1f}" r="2" fill="{LOSS}" opacity="0.4"/>'
-        for rate, loss in zip(suggestion.curve.rates, suggestion.curve.losses)
+        for rate, loss in zip(curve.rates, curve.losses)
         if math.isfinite(loss) and loss <= highest
     ]
-    line = _line([(x(rate), y(value)) for rate, value in zip(suggestion.curve.rates[known], shown[known])], LOSS)
     ticks = [_text(LEFT - 6, y(value) + 4, f"{value:.3g}", anchor="end") for value in (lowest, highest)]
-    return [_frame(top, bottom), *dots, line, *ticks, _text(LEFT + 6, bottom - 6, "loss", anchor="start", fill=LOSS)]
+    label = _text(LEFT + 6, bottom - 6, "loss", anchor="start", fill=LOSS)
+    return [_frame(top, bottom), *dots, _line(curve.rates, shown, x, y, LOSS), *ticks, label]
 
 
 def _ratio_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    known = np.isfinite(suggestion.curve.sizes) & (suggestion.curve.sizes > 0)
+    curve = suggestion.curve
     label = _text(LEFT + 6, top + 14, "depth-scaled output ratio", anchor="start", fill=RATIO)
-    rates = _rate_ticks(suggestion.curve.rates, x, bottom)
+    empty = [_frame(top, bottom), label, *_rate_ticks(curve.rates, x, bottom)]
+    known = np.isfinite(curve.sizes) & (curve.sizes > 0)
     if not known.any():
-        return [_frame(top, bottom), label, *rates]
-    sizes = suggestion.curve.sizes[known]
-    y = _Axis(min(float(sizes.min()), 0.5), max(float(sizes.max()), 2.0), bottom, top, log=True)
-    one = y(1.0)
-    level = (
-        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>'
-    )
-    line = _line([(x(rate), y(size)) for rate, size in zip(suggestion.curve.rates[known], sizes)], RATIO)
-    return [_frame(top, bottom), level, line, _text(LEFT - 6, one + 4, "1", anchor="end"), label, *rates]
+        return empty
+    sizes = np.where(known, curve.sizes, math.nan)
+    y = _Axis(np.nanmin([*sizes, 0.5]), np.nanmax([*sizes, 2.0]), bottom, top, log=True)
+    span, one = f'x1="{LEFT}" x2="{WIDTH - RIGHT}"', y(1.0)
+    level = f'<line {span} y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>'
+    return [*empty, level, _line(curve.rates, sizes, x, y, RATIO), _text(LEFT - 6, one + 4, "1", anchor="end")]
 
 
 def _marks(suggestion: Suggestion, x: _Axis) -> list[str]:
@@ -151,8 +146,8 @@ def _frame(top: float, bottom: float) -> str:
     return f'<rect x="{LEFT}" y="{top:.1f}" width="{width}" height="{bottom - top:.1f}" fill="none" stroke="{GREY}"/>'
 
 
-def _line(points: Sequence[tuple[float, float]], colour: str) -> str:
-    path = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+def _line(rates: FloatArray, values: FloatArray, x: _Axis, y: _Axis, colour: str) -> str:
+    path = " ".join(f"{x(rate):.1f},{y(value):.1f}" for rate, value in zip(rates, values) if math.isfinite(value))
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
 
 

@@ -57,7 +57,7 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     smooth = smoothed(curve.losses)
     fall, noise = fall_and_noise(curve.losses, smooth)
     one = crossing(curve.rates, curve.sizes)
-    lowest = lowest_at(curve.rates, smooth)
+    lowest = None if (turn := _turn(smooth)) is None else float(curve.rates[turn])
     ends_at = math.inf if edge is None else edge.rate
     cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
@@ -80,7 +80,9 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
     if new_head:
         return said(None, low, high, NEW_HEAD)
-    return said(rate, low, high, _remark(lowest, curve, edge))
+    last = float(curve.rates[-1])
+    still = f"The loss still falls at {last:.2g}, where the sweep ends: a higher rate may be better."
+    return said(rate, low, high, still if edge is None and lowest >= last / 1.5 else "")
 
 
 def smoothed(losses: FloatArray) -> FloatArray:
@@ -93,18 +95,13 @@ def smoothed(losses: FloatArray) -> FloatArray:
 
 def fall_and_noise(losses: FloatArray, smooth: FloatArray) -> tuple[float, float]:
     """How far the smoothed loss falls, and the standard error of that. NaN for fewer than ``BASELINE`` losses."""
-    sound = losses[: _turn(smooth) + 1]
+    sound = losses[: (_turn(smooth) or 0) + 1]
     if len(losses) < BASELINE or len(sound) < WINDOW or not np.isfinite(losses[:BASELINE]).all():
         return math.nan, math.nan
     jumps = np.abs(np.diff(losses[: max(len(sound), BASELINE)]))
     sd = 1.4826 * float(np.median(jumps)) / math.sqrt(2.0)
     start = float(losses[:BASELINE].mean())
     return start - float(np.nanmin(smooth[WINDOW - 1 :])), sd * math.sqrt(1.0 / BASELINE + 1.0 / WINDOW)
-
-
-def lowest_at(rates: FloatArray, smooth: FloatArray) -> float | None:
-    """The rate at which the smoothed loss is lowest; None where no loss is finite."""
-    return float(rates[_turn(smooth)]) if np.isfinite(smooth[WINDOW - 1 :]).any() else None
 
 
 def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float | None:
@@ -121,10 +118,10 @@ def crossing(rates: FloatArray, sizes: FloatArray, level: float = 1.0) -> float 
     return float(rates[i] * (rates[i + 1] / rates[i]) ** share)
 
 
-def _turn(smooth: FloatArray) -> int:
-    """Index of the lowest smoothed loss, of those that are means of ``WINDOW``."""
+def _turn(smooth: FloatArray) -> int | None:
+    """Index of the lowest smoothed loss, of those that are means of ``WINDOW``; None where none is finite."""
     whole = smooth[WINDOW - 1 :]
-    return WINDOW - 1 + int(np.nanargmin(whole)) if np.isfinite(whole).any() else 0
+    return WINDOW - 1 + int(np.nanargmin(whole)) if np.isfinite(whole).any() else None
 
 
 def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
@@ -137,9 +134,3 @@ def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
     times = math.ceil((CLEAR * noise / fall) ** 2 * 1.2)
     more = f"gradient_accumulation_steps × {times}"
     return f"{said}: it may be chance. A batch {times} times as large would tell ({more})."
-
-
-def _remark(lowest: float, curve: Curve, edge: Edge | None) -> str:
-    if edge is None and lowest >= curve.rates[-1] / 1.5:
-        return f"The loss still falls at {curve.rates[-1]:.2g}, where the sweep ends: a higher rate may be better."
-    return ""

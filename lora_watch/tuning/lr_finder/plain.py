@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +16,7 @@ from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
-from lora_watch.tuning.lr_finder.progress import Progress
+from lora_watch.tuning.lr_finder.progress import progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, error_of, monitor_settings, span_of
 
@@ -35,7 +34,7 @@ def find_in_loop(
     ratios_of(optimizer)  # refuses what has no rate before anything is done
     monitor = Monitor(model, optimizer, **monitor_settings())
     parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
-    with put_back(parts) as left, torch.enable_grad(), closing(Progress(steps, hidden=not is_first())) as progress:
+    with put_back(parts) as left, torch.enable_grad(), progress(steps, hidden=not is_first()) as advance:
         try:
             monitor.start()
             seen = SweepMonitor(monitor, optimizer, steps, span)
@@ -43,7 +42,7 @@ def find_in_loop(
                 seen.set_rates()
                 loss = step_function()
                 monitor.after_update(loss)
-                progress.advance(seen.add())
+                advance(seen.add())
         finally:
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
     return replace(seen.suggestion(), left=tuple(left))
@@ -61,7 +60,9 @@ class SweepMonitor:
 
     def __init__(self, monitor: Monitor, optimizer: Any, steps: int, span: tuple[float, float] | None):
         self._monitor, self._optimizer, self._ratios = monitor, optimizer, ratios_of(optimizer)
-        _refuse_nothing_to_train(monitor.run)
+        if not any(adapter.trainable and adapter.group is not None for adapter in monitor.run.adapters):
+            notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+            raise ValueError(f"there is no learning rate to find: {notes}")
         self.sweep = Sweep(*(span or span_of(monitor.run, self._ratios)), steps)
         self.by_size = begins_at_nothing(monitor.last)
         """The depth-scaled output ratio is read: it tells what the sweep has brought."""
@@ -73,18 +74,27 @@ class SweepMonitor:
     def add(self) -> float:
         """The step at ``sweep.next_rate`` has been made; returns that rate."""
         self._monitor.flush()
-        record, size = self._monitor.last, None
-        if record is not None and self.by_size and "output_ratio" in record.metrics:
-            size = record.size
-        loss = None if record is None else record.loss
+        loss = size = None
+        if (record := self._monitor.last) is not None:
+            loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
         self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
         return self.sweep.rates[-1]
 
     def suggestion(self, steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
         run, ratios = self._monitor.run, self._ratios
-        predicted = predicted_rate(run, ratios) if self.by_size else None
-        return suggestion(self.sweep, ratios, steps, predicted=predicted, by_size=self.by_size, **_facts_of(run))
+        scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
+        return suggestion(
+            self.sweep,
+            ratios,
+            steps,
+            new_head=has_new_head(run),
+            predicted=predicted_rate(run, ratios) if self.by_size else None,
+            by_size=self.by_size,
+            scale=scales.pop() if len(scales) == 1 else None,
+            alpha=alphas.pop() if len(alphas) == 1 else None,
+            optimizer=run.optimizer,
+        )
 
 
 def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -117,24 +127,6 @@ def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
             group["lr"].fill_(rate * ratio)
         else:
             group["lr"] = rate * ratio
-
-
-def _refuse_nothing_to_train(run: RunInfo) -> None:
-    """Raises ValueError, which says why, where no adapter of this model is trained by this optimizer."""
-    if not any(adapter.trainable and adapter.group is not None for adapter in run.adapters):
-        notes = "; ".join(run.notes) or "no adapter that trains is in the optimizer"
-        raise ValueError(f"there is no learning rate to find: {notes}")
-
-
-def _facts_of(run: RunInfo) -> dict[str, Any]:
-    """What a ``Suggestion`` says of the run, apart from its curve and the forecast."""
-    scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
-    return {
-        "scale": scales.pop() if len(scales) == 1 else None,
-        "alpha": alphas.pop() if len(alphas) == 1 else None,
-        "optimizer": run.optimizer,
-        "new_head": has_new_head(run),
-    }
 
 
 def predicted_rate(run: RunInfo, ratios: tuple[float, ...]) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
-from lora_watch.tuning.lr_finder.estimate import Estimate, estimate
+from lora_watch.tuning.lr_finder.estimate import estimate
 from lora_watch.tuning.lr_finder.sweep import Curve, Sweep
 
 if TYPE_CHECKING:
@@ -201,22 +201,16 @@ def suggestion(
         facts: other fields of the suggestion.
     """
     curve, edge = sweep.curve, sweep.edge
-    found: Estimate = estimate(curve, edge, new_head, predicted)
+    found = estimate(curve, edge, new_head, predicted)
     lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
     rate = None if found.rate is None else rounded(found.rate * lowered)
+    low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
     return Suggestion(
-        rate=rate,
+        **vars(replace(found, rate=rate, low=low)),
         edge=None if edge is None else edge.rate,
         curve=curve,
-        low=None if found.low is None else found.low * lowered,
-        high=found.high,  # as it is: on some texts the best rate falls less
         rates=() if rate is None else tuple(rate * ratio for ratio in ratios),
         edge_rule="" if edge is None else edge.rule,
-        lowest_loss_at=found.lowest_loss_at,
-        ratio_one_at=found.ratio_one_at,
-        fall=found.fall,
-        noise=found.noise,
-        why=found.why,
         steps=steps,
         new_head=new_head,
         predicted=predicted,
