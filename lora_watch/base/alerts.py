@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from lora_watch.base import markup
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import MISFITS, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
@@ -134,9 +134,8 @@ class Alert:
         lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
         if self.adapters:
             ranked = self.metric is not None and any(value for _, value in self.adapters)
-            shown = (f"{name} ({value:.3g})" if ranked else name for name, value in self.adapters[:5])
-            more = f" and {len(self.adapters) - 5} more" if len(self.adapters) > 5 else ""
-            lines.append(f"  {'worst' if ranked else 'where'}: {', '.join(shown)}{more}")
+            shown = [f"{name} ({value:.3g})" if ranked else name for name, value in self.adapters]
+            lines.append(f"  {'worst' if ranked else 'where'}: {first_of(shown, 5)}")
         lines += [f"  likely cause: {cause}" for cause in self.causes]
         lines += [f"  try: {remedy}" for remedy in self.remedies]
         if self.rule.startswith("LW"):  # a rule of the user's own has no page

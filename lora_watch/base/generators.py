@@ -20,14 +20,13 @@ def kinds_in_use(model: nn.Module | None) -> set[str]:
     return kinds - {"cpu", "meta"}
 
 
-def states_of(kind: str) -> list[Tensor]:
-    """Of each device of that kind. Every torch backend names these alike; MPS is one device. Draws nothing."""
+def _states_of(kind: str) -> list[Tensor]:
+    """Of each device of that kind. Every torch backend names these alike; MPS is one device."""
     backend: Any = getattr(torch, kind)
     return backend.get_rng_state_all() if hasattr(backend, "get_rng_state_all") else [backend.get_rng_state()]
 
 
-def set_states(kind: str, states: Sequence[Tensor]) -> None:
-    """Put back what ``states_of`` gave."""
+def _set_states(kind: str, states: Sequence[Tensor]) -> None:
     backend: Any = getattr(torch, kind)
     if hasattr(backend, "set_rng_state_all"):
         backend.set_rng_state_all(states)
@@ -38,7 +37,7 @@ def set_states(kind: str, states: Sequence[Tensor]) -> None:
 def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
     """The state of every source of random numbers that a training on accelerators of ``kinds`` may use. Draws nothing,
     wakes no device."""
-    devices = {kind: states_of(kind) for kind in kinds}
+    devices = {kind: _states_of(kind) for kind in kinds}
     host: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
     return host | {"devices": devices}
 
@@ -49,16 +48,14 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     for kind, states in state["devices"].items():
-        set_states(kind, states)
+        _set_states(kind, states)
 
 
 @contextmanager
 def put_back(model: nn.Module) -> Iterator[None]:
-    """Inside, torch's generators may be drawn from, that of the host and those of ``kinds_in_use``."""
-    states = {kind: states_of(kind) for kind in kinds_in_use(model)}
-    with torch.random.fork_rng(devices=[]):
-        try:
-            yield
-        finally:
-            for kind, before in states.items():
-                set_states(kind, before)
+    """Inside, all generators may be drawn from, those of the host and of ``kinds_in_use``."""
+    state = random_state(kinds_in_use(model))
+    try:
+        yield
+    finally:
+        set_random_state(state)

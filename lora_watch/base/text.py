@@ -59,6 +59,12 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     )
 
 
+def first_of(things: Collection[str], most: int) -> str:
+    """``a, b, c and 4 more``."""
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return ", ".join(list(things)[:most]) + more
+
+
 def count(number: int, thing: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -84,10 +84,9 @@ def _unpack_gguf(source: Path, file: str, target: Path) -> None:
     import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    # Versions that have GgufConfig would otherwise go on calling the model quantised, and Trainer refuse it.
-    plain = (
-        {"quantization_config": transformers.GgufConfig(dequantize=True)} if hasattr(transformers, "GgufConfig") else {}
-    )
+    plain: dict[str, Any] = {}
+    if hasattr(transformers, "GgufConfig"):  # the model would go on being called quantised, and Trainer refuse it
+        plain["quantization_config"] = transformers.GgufConfig(dequantize=True)
     model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, torch_dtype=torch.float32, **plain)
     tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
     target.parent.mkdir(parents=True, exist_ok=True)

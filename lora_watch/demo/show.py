@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
-from rich.padding import Padding
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 from rich.text import Text
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Severity, in_order
 from lora_watch.demo.models import MissingPackageError
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
@@ -28,8 +26,6 @@ if TYPE_CHECKING:
     from lora_watch.demo.tasks import Score, Setup, Task
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
-WORST = 5
-"""How many layers a verdict names."""
 
 
 def demo(quick: bool, output_dir: Path, console: Console) -> int:
@@ -62,10 +58,10 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
 
     healthy, failing = go(task.healthy), go(task.failing)
     advised = fixed(failing)
+    third = None
     if advised is not None:
         console.print("\nThe same run again, with the settings that the alert advises:")
-    third = go(advised) if advised is not None else None
-
+        third = go(advised)
     broken = broken_promises(task, healthy, failing, third)
     console.print(_where_next(output_dir, [o.setup for o in (healthy, failing, third) if o]))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
@@ -100,13 +96,8 @@ def _run_with_progress(task: Task, setup: Setup, folder: Path, console: Console)
 
     from lora_watch.demo.runs import run
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("steps, loss {task.fields[loss]}"),
-        TimeElapsedColumn(),
-    )
+    loss = TextColumn("steps, loss {task.fields[loss]}")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task(setup.name, total=task.steps, loss="…")
 
@@ -122,8 +113,7 @@ def verdict(outcome: Outcome, score: Score) -> Panel:
     """One run in words: did it end well, was the task learned, and for each alert what to change."""
     worst = max((alert.severity for alert in outcome.alerts), default=Severity.INFO)
     if outcome.stopped:
-        reason = outcome.failures[0] if outcome.failures else None
-        named = f" by {reason.rule} {reason.name}" if reason else ""
+        named = "".join(f" by {alert.rule} {alert.name}" for alert in outcome.failures[:1])
         ending = f"✘ stopped after step {outcome.steps} of {outcome.planned}{named}"
     elif worst > Severity.INFO:
         ending = f"! all {outcome.steps} steps done, with {len(outcome.alerts)} alerts"
@@ -134,39 +124,14 @@ def verdict(outcome: Outcome, score: Score) -> Panel:
         Text(f"{ending}; monitoring took {outcome.overhead:.1%} of the time", style="bold"),
         Text(f"{score.name} {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
     ]
-    for alert in sorted(outcome.alerts, key=lambda alert: -alert.severity):
-        lines.append(Text())
-        lines += _explain(alert)
+    for alert in in_order(outcome.alerts):
+        title, _, rest = str(alert).partition("\n")
+        lines += [Text(), Text(title, style=f"bold {COLOURS[alert.severity]}"), Text(rest)]
     if outcome.stopped:
-        lines += [
-            Text(),
-            Text("In your own script trainer.train() raises LoraWatchError here, and a CI job fails.", style="dim"),
-        ]
+        yours = "In your own script trainer.train() raises LoraWatchError here, and a CI job fails."
+        lines += [Text(), Text(yours, style="dim")]
     colour = "green" if worst <= Severity.INFO else COLOURS[worst]
     return Panel(Group(*lines), title=f"{outcome.setup.name}: {outcome.setup}", title_align="left", border_style=colour)
-
-
-def _explain(alert: Alert) -> list[Any]:
-    title = f"{alert.severity.name} {alert.rule} {alert.name}, step {alert.step}"
-    rows: list[Any] = [Text(title, style=f"bold {COLOURS[alert.severity]}"), Padding(Text(alert.message), (0, 2))]
-    if alert.adapters:
-        rows.append(Padding(_worst_layers(alert), (0, 2)))
-    rows += [Padding(Text(f"likely cause: {cause}"), (0, 2)) for cause in alert.causes]
-    rows += [Padding(Text(f"try: {remedy}", style="bold"), (0, 2)) for remedy in alert.remedies]
-    return rows
-
-
-def _worst_layers(alert: Alert) -> Any:
-    values = {value for _, value in alert.adapters}
-    if len(values) == 1 and len(alert.adapters) > 1:
-        return Text(f"{alert.metric} is {values.pop():.3g} in {len(alert.adapters)} layers alike")
-    table = Table.grid(padding=(0, 2))
-    table.add_row("worst layers", alert.metric)
-    for name, value in alert.adapters[:WORST]:
-        table.add_row(f"  {name}", f"{value:.3g}")
-    if len(alert.adapters) > WORST:
-        table.add_row(f"  and {len(alert.adapters) - WORST} more")
-    return table
 
 
 def _tensorboard() -> str:

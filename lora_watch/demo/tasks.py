@@ -32,7 +32,6 @@ class Score:
 
     name: str
     measure: Callable[[Any, Examples], float]
-
     """Lower is better."""
 
     def improved(self, before: float, after: float) -> bool:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
+from lora_watch.base.text import first_of
 from lora_watch.snapshots.walk import Walk
 
 log = logging.getLogger("lora_watch")
@@ -60,5 +61,4 @@ def put_back(
 
 def change_message(left: Collection[str]) -> str:
     """What is not as it was before a sweep, in a sentence."""
-    more = f" and {len(left) - SHOWN} more" if len(left) > SHOWN else ""
-    return f"The sweep has changed {', '.join(list(left)[:SHOWN])}{more}: build it anew before the training."
+    return f"The sweep has changed {first_of(left, SHOWN)}: build it anew before the training."

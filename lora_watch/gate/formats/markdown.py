@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from lora_watch.base.alerts import Alert
-from lora_watch.base.text import short, sparkline
+from lora_watch.base.text import first_of, short, sparkline
 from lora_watch.gate.formats.text import ending, summary
 from lora_watch.gate.judging import Judged, Judgement
 
@@ -109,8 +109,6 @@ def _details(judged: Judged) -> Iterator[str]:
 def _items(alert: Alert) -> Iterator[str]:
     yield f"- {escaped(alert.message)}"
     if alert.adapters:
-        worst = ", ".join(f"{code(name)} {short(value)}" for name, value in alert.adapters[:5])
-        more = f" and {len(alert.adapters) - 5} more" if len(alert.adapters) > 5 else ""
-        yield f"- worst: {worst}{more}"
+        yield f"- worst: {first_of([f'{code(name)} {short(value)}' for name, value in alert.adapters], 5)}"
     yield from (f"- likely cause: {escaped(cause)}" for cause in alert.causes)
     yield from (f"- try: {escaped(remedy)}" for remedy in alert.remedies)
