@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import random
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -61,18 +63,23 @@ def test_both_losses_are_those_of_the_model_with_and_without_its_adapters(config
 def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
     model = adapted()
     model.get_submodule("base_model.model.model.norm").register_buffer("seen", torch.zeros(1))
-    model.get_submodule("base_model.model.model.norm").register_forward_hook(lambda m, *_: m.seen.add_(1) and None)
+
+    def count_and_draw(module: Any, *_: Any) -> None:
+        module.seen.add_(1 + random.random() + np.random.rand())
+
+    model.get_submodule("base_model.model.model.norm").register_forward_hook(count_and_draw)
     model.get_submodule("base_model.model.lm_head").eval()
     both = BaseLoss(model, find_adapters(model))
 
     def after_a_pass() -> tuple[Any, ...]:
-        torch.manual_seed(1)
+        for seed in (torch.manual_seed, random.seed, np.random.seed):
+            seed(1)
         with torch.no_grad():
             model.get_submodule("base_model.model.model.norm").seen.zero_()
         loss = model(**batch()).loss
         hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
         modes, buffers = [m.training for m in model.modules()], [b.tolist() for b in model.buffers()]
-        return float(loss), torch.get_rng_state().tolist(), hooks, modes, buffers
+        return float(loss), torch.get_rng_state().tolist(), random.random(), np.random.rand(), hooks, modes, buffers
 
     plain = after_a_pass()
     both.arm()
