@@ -38,7 +38,7 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
 
     Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one.
     Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: the two
-    parts of the layer are taken to be orthogonal. None before a run's rules are asked, who know the beginning.
+    parts of the layer are taken to be orthogonal. None where the beginning is not known: ``Episodes`` notes it.
     """
     if record.run.init_from_base:
         return _size_of(record, metric)
