@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from rich.table import Table
 
-from lora_watch.base.text import mean_and_spread
+from lora_watch.base.text import mean_and_spread, short
 from lora_watch.search.deciding import Outcome
 from lora_watch.search.plan import Configuration, Plan
 
@@ -60,7 +59,7 @@ class SearchResult:
 
     def _words(self, each: Configuration) -> str:
         rslora = ", use_rslora=True" if each.use_rslora else ""
-        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={number(each.learning_rate)}"
+        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={short(each.learning_rate)}"
 
 
 def table_of_settings(*more: str) -> Table:
@@ -72,10 +71,5 @@ def table_of_settings(*more: str) -> Table:
 
 
 def settings_of(each: Configuration) -> list[str]:
-    alpha, scale = f"{each.lora_alpha:.4g}", f"{each.scale:.4g}"
-    return [str(each.r), alpha, scale, number(each.learning_rate), number(each.effective_lr)]
-
-
-def number(value: float | None) -> str:
-    """Three digits; a dash for what is not known."""
-    return "–" if value is None or math.isnan(value) else f"{value:.3g}"
+    effective_lr = None if each.learning_rate is None else each.effective_lr
+    return [str(each.r), *map(short, (each.lora_alpha, each.scale, each.learning_rate, effective_lr))]
