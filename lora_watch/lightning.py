@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -147,6 +148,7 @@ class LoraWatch(Callback):
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _build(self, trainer: Any, pl_module: Any) -> Monitor:
         model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
+        planned = trainer.estimated_stepping_batches  # of the whole run, which may have no end
         folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks every rank
         monitor = Monitor(
             model,
@@ -155,7 +157,7 @@ class LoraWatch(Callback):
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else part_keepers(model),
             notes=() if model.training else (_EVALUATING,),
-            **{"max_steps": _planned(trainer), **self.settings},
+            **{"max_steps": int(planned) if 0 < planned < math.inf else None, **self.settings},
         )
         restored, self._restored = self._restored, {}  # the next fit may be another run
         if restored:
@@ -188,9 +190,3 @@ class LoraWatch(Callback):
 
 def _is_tensorboard(logger: Any) -> bool:
     return any(base.__name__ == "TensorBoardLogger" for base in type(logger).__mro__)
-
-
-def _planned(trainer: Any) -> int | None:
-    """Optimizer steps of the whole run; None where it has no end."""
-    planned = trainer.estimated_stepping_batches
-    return int(planned) if planned != float("inf") and planned > 0 else None

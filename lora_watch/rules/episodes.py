@@ -99,12 +99,10 @@ class Episodes:
         elif rule.id in self._open and not rule.lasting:
             since = record.step - self._open[rule.id].last_step
             silent = since > (quiet if rule.quiet is None else rule.quiet)
-            if explained or (silent and not self._is_blind(rule) and rule.has_evidence(record)):
+            # What is not finite now is not what the rule judges by.
+            blind = any(other in self._open and other in rule.yields_to for other in NON_FINITE)
+            if explained or (silent and not blind and rule.has_evidence(record)):
                 changed.append(self._close(rule.id, record.step))
-
-    def _is_blind(self, rule: Rule) -> bool:
-        """What is not finite now is not what ``rule`` judges by."""
-        return any(other in self._open and other in rule.yields_to for other in NON_FINITE)
 
     def _quiet_for(self, record: StepRecord) -> int:
         """Steps of silence after which an episode is over: at least twice as many as norms are apart at present."""
@@ -120,14 +118,11 @@ class Episodes:
         self._began = record.derived["began"] = began_with(record, self._began)
         size = size_of(record) or size_of(record, "relative_spectral_norm")
         self._size = self._size if size is None else size.overall
-        zone = zone_of(record, self._size is not None, self._zoned())
+        grave = {alert.rule for alert in self.open if alert.severity > Severity.INFO}
+        zone = zone_of(record, self._size is not None, (rule for rule in self.rules if rule.id in grave))
         placed = replace(record, size=None if size is None else size.overall, zone=zone)
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
-
-    def _zoned(self) -> list[Rule]:
-        """The rules whose open alert is more than a remark."""
-        return [rule for rule in self.rules if rule.id in self._open and self._open[rule.id].severity > Severity.INFO]
 
     def conclude(self, record: StepRecord) -> list[Alert]:
         """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""

@@ -30,7 +30,11 @@ class SearchResult:
     """The learning rate that a sweep has found, by configuration with seed 0, where the plan has none."""
 
     def __str__(self) -> str:
-        found = f"Use {self._words(self.best)}." if self.best else "No rank of the plan is sound."
+        found, best = "No rank of the plan is sound.", self.best
+        if best is not None:
+            rslora = ", use_rslora=True" if best.use_rslora else ""
+            rate = short(best.learning_rate)
+            found = f"Use r={best.r}, lora_alpha={best.lora_alpha:.4g}{rslora}, learning_rate={rate}."
         return "\n".join([*self.story, found])
 
     def __rich__(self) -> Table:
@@ -56,10 +60,6 @@ class SearchResult:
         for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
             groups.setdefault(each.with_seed(0), []).append(outcome)
         return groups
-
-    def _words(self, each: Configuration) -> str:
-        rslora = ", use_rslora=True" if each.use_rslora else ""
-        return f"r={each.r}, lora_alpha={each.lora_alpha:.4g}{rslora}, learning_rate={short(each.learning_rate)}"
 
 
 def table_of_settings(*more: str) -> Table:

@@ -128,13 +128,13 @@ class Advice:
         low, high = self.ranks
         r, alpha, s = self.lora["r"], self.lora["lora_alpha"], self.scale
         plain, rooted = self.same_scale["alpha/r"], self.same_scale["alpha/sqrt(r)"]
-        formula = "α/√r" if self.lora.get("use_rslora") else "α/r"
+        formula, other = ("α/√r", alpha / r) if self.lora.get("use_rslora") else ("α/r", alpha / math.sqrt(r))
         usual = low <= r <= high
         where = f"Rank {low} to {high}, starting at {r}" if usual else f"Rank {r}, where {low} to {high} is usual"
         said = [
             f"{where}: {self.why} ({self.source}).",
             f"Scale {formula} = {s:.3g}. The same scale is α = {plain:.4g} without rsLoRA, α = {rooted:.4g} with it; "
-            f"α = {alpha:g} read the other way would be {_other_scale(self.lora):.3g}.",
+            f"α = {alpha:g} read the other way would be {other:.3g}.",
         ]
         if self.first_step is not None and self.first_step_relative_norm is not None:
             most = "at most " if self.base_norms_from == "initializer" else ""
@@ -300,10 +300,6 @@ def _alpha(r: int) -> dict[str, Any]:
         return {"lora_alpha": r}
     alpha = round_alpha(math.sqrt(r))
     return {"lora_alpha": int(alpha) if alpha.is_integer() else alpha, "use_rslora": True}
-
-
-def _other_scale(lora: dict[str, Any]) -> float:
-    return lora["lora_alpha"] / (lora["r"] if lora.get("use_rslora") else math.sqrt(lora["r"]))
 
 
 def _with_norms(run: RunInfo, bare: Skeleton, notes: list[str]) -> tuple[RunInfo, str | None]:
