@@ -179,11 +179,8 @@ def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
     for rule in rules:
         if word.lower() in (rule.id.lower(), rule.name):
             return rule
-    raise ValueError(f"no rule is called {word!r}{_suggestion(word, rules)}")
-
-
-def _suggestion(word: str, rules: Iterable[Rule]) -> str:
     known = {key.lower(): f"{rule.id} ({rule.name})" for rule in rules for key in (rule.id, rule.name)}
     # One wrong character of an id is a slip; with two it is any other id as well.
     near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.8 if word.lower().startswith("lw") else 0.6)
-    return f"; did you mean {known[near[0]]}?" if near else f"; known: {', '.join(sorted(set(known.values())))}"
+    hint = f"did you mean {known[near[0]]}?" if near else f"known: {', '.join(sorted(set(known.values())))}"
+    raise ValueError(f"no rule is called {word!r}; {hint}")

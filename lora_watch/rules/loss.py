@@ -128,6 +128,9 @@ class LossSpike(_OfTheLoss):
         score = record.scalars.get("loss_spike_score", 0.0)
         if record.loss is None or not score > self.score:
             return None
+        tighter, clipping = "max_grad_norm=0.3", record.run.config.get("max_grad_norm")
+        if isinstance(clipping, (int, float)) and clipping > 0:
+            tighter = f"max_grad_norm {clipping:g} → {typed(0.3 * clipping, (1, 2, 3, 5), 10):g}"
         return Finding(
             f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "
             f"deviations of its noise (threshold {self.score:g}).",
@@ -139,16 +142,9 @@ class LossSpike(_OfTheLoss):
             ],
             remedies=[
                 "look at the batch of this step",
-                f"{_tighter(record.run.config.get('max_grad_norm'))}, so that one batch cannot move the adapter far",
+                f"{tighter}, so that one batch cannot move the adapter far",
             ],
         )
-
-
-def _tighter(clipping: object) -> str:
-    """A clipping of gradients that is tighter than ``clipping``, in words."""
-    if isinstance(clipping, (int, float)) and clipping > 0:
-        return f"max_grad_norm {clipping:g} → {typed(0.3 * clipping, (1, 2, 3, 5), 10):g}"
-    return "max_grad_norm=0.3"
 
 
 @dataclass

@@ -48,10 +48,6 @@ def _growing(record: StepRecord, size: Size, threshold: float, message: str, cau
     )
 
 
-def _warms_up(record: StepRecord) -> bool:
-    return any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
-
-
 def _worse(record: StepRecord, factor: float) -> bool:
     """The mean of the last five losses is above ``factor`` × the start by more than twice its noise.
 
@@ -146,7 +142,8 @@ class NormExplosion(Rule):
         change = weaker(record, weaker_by(record, size.overall))
         proven = is_proven(record)
         causes = why_worse(record) if proven else why_strong(record)
-        if record.step <= EARLY + self.warm_up and not _warms_up(record):
+        warms_up = any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
+        if record.step <= EARLY + self.warm_up and not warms_up:
             causes.append(
                 "there is no warm-up: the first updates have the full learning rate, and their direction is noise"
             )

@@ -60,8 +60,11 @@ class _Decider:
     def decide(self) -> Decision:
         reached = self._climb()
         if reached and not self.says.wanted:
-            self._choose_rank(reached)
-            self._turn()
+            by_rank = {each.r: self.values[each] for each in reached}
+            rank, best = smallest_good(by_rank, self.plan.worth, self.plan.higher_is_better)
+            self.says.rank = rank
+            self._tell(f"Rank {rank} is {'the best' if rank == best else f'the smallest that is as good as {best}'}.")
+            self._turn(rank)
         return self.says
 
     # -- the rank ------------------------------------------------------------------------------------------------------
@@ -107,18 +110,10 @@ class _Decider:
         self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(plan.worth)}.")
         return verdict
 
-    def _choose_rank(self, reached: list[Configuration]) -> None:
-        by_rank = {each.r: self.values[each] for each in reached}
-        chosen, best = smallest_good(by_rank, self.plan.worth, self.plan.higher_is_better)
-        self.says.rank = chosen
-        self._tell(f"Rank {chosen} is {'the best' if chosen == best else f'the smallest that is as good as {best}'}.")
-
     # -- the scale -----------------------------------------------------------------------------------------------------
-    def _turn(self) -> None:
+    def _turn(self, rank: int) -> None:
         """The scales at the rank that was found; the one of the rank stage stays unless another is better."""
-        rank, plan = self.says.rank, self.plan
-        assert rank is not None
-        base = plan.at_rank(rank)
+        plan, base = self.plan, self.plan.at_rank(rank)
         tried = [base]
         for scale in sorted(plan.scales):
             here = plan.at_scale(rank, scale)

@@ -214,7 +214,10 @@ def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
             return decision
         taken = {_configuration(t) for t in open_trials}
         if free := [each for each in decision.wanted if each not in taken]:
-            _enqueue(study, free[0])
+            run = free[0]
+            parameters = {"r": run.r, "scale": run.scale, "seed": run.seed}
+            parameters |= {} if run.learning_rate is None else {"learning_rate": run.learning_rate}
+            study.enqueue_trial(parameters, {CONFIGURATION: run.to_dict()})
             return decision
         others = {t.number for t in open_trials}
         if _heartbeat(study) is None and not others <= waited_for:
@@ -225,13 +228,6 @@ def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
                 f"{study.study_name} --trial-number {min(others)} --state fail"
             )
         time.sleep(0.5)
-
-
-def _enqueue(study: optuna.Study, configuration: Configuration) -> None:
-    parameters = {"r": configuration.r, "scale": configuration.scale, "seed": configuration.seed}
-    if configuration.learning_rate is not None:
-        parameters["learning_rate"] = configuration.learning_rate
-    study.enqueue_trial(parameters, {CONFIGURATION: configuration.to_dict()})
 
 
 def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
