@@ -118,7 +118,7 @@ class Episodes:
         self._began = record.derived["began"] = began_with(record, self._began)
         size = size_of(record) or size_of(record, "relative_spectral_norm")
         self._size = self._size if size is None else size.overall
-        grave = {alert.rule for alert in self.open if alert.severity > Severity.INFO}
+        grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
         zone = zone_of(record, self._size is not None, (rule for rule in self.rules if rule.id in grave))
         placed = replace(record, size=None if size is None else size.overall, zone=zone)
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
