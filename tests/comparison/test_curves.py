@@ -53,7 +53,7 @@ def test_a_held_alpha_under_rslora_still_changes_s() -> None:
     (rank,) = curves_of(made(Plan(2e-4, use_rslora=True, alpha=16), lambda c: 1.0))
     scale, effective = rank.confounds
     assert re.match(r"s .*α stayed 16 \(", scale)
-    assert re.match(r"s·lr .*\b0\.00113 at r = 8 .*\b0\.000283 at r = 128:", effective)
+    assert re.match(r"s·lr .*\b0\.001131 at r = 8 .*\b0\.0002828 at r = 128:", effective)
 
 
 def test_the_same_s_by_another_formula_is_the_same_curve() -> None:
