@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lora_watch.cli.common import Runs, epilog, misuse, refusing, take_any_character
+from lora_watch.cli.common import Runs, epilog, misuse, print_json, refusing, take_any_character
 
 EXAMPLES = epilog(
     {
@@ -53,5 +53,8 @@ def compare(
     with refusing(ValueError):
         compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
     take_any_character()
-    typer.echo(compared.to_json().decode() if json else text(compared), nl=not json)
+    if json:
+        print_json(compared.to_dict())
+    else:
+        typer.echo(text(compared))
     raise typer.Exit(compared.exit_code)

@@ -28,13 +28,9 @@ class ForwardingSink(Sink):
             if event == "opened" and alert.severity >= Severity.WARNING:
                 lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
                 lines.append(f"Report: {self._report.directory.absolute() / 'report.json'}")
-                self.forward(alert, title_of(alert), "\n".join(map(clean, lines)))
+                title = clean(f"{alert.severity.name} {alert.rule} {alert.name}")
+                self.forward(alert, title, "\n".join(map(clean, lines)))
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
-        """Tell the other program, without waiting for a network."""
+        """Tell the other program, without waiting for a network. ``title``: ``ERROR LW102 norm-explosion``."""
         raise NotImplementedError
-
-
-def title_of(alert: Alert) -> str:
-    """``ERROR LW102 norm-explosion``."""
-    return clean(f"{alert.severity.name} {alert.rule} {alert.name}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.plateau import WORTH
-from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.runs import read_runs
@@ -38,20 +37,12 @@ class Comparison:
     """What could not be read, one sentence each."""
 
     @property
-    def trials(self) -> list[Trial]:
-        return [trial for each in self.configurations for trial in each.trials]
-
-    @property
     def exit_code(self) -> int:
         """0, or 2 where something could not be read or there is nothing."""
         return 2 if self.unreadable or not self.configurations else 0
 
-    def to_json(self) -> bytes:
-        """Strict JSON; a number that is not finite is its name, null is unknown. Its schema is ``compare.json``."""
-        return strict_json(self.to_dict()) + b"\n"
-
     def to_dict(self) -> dict[str, Any]:
-        """What ``to_json`` writes. Curves name configurations by their place in the list of them."""
+        """Plain data; its schema is ``compare.json``. Curves name configurations by their place in the list of them."""
         place = {id(each): index for index, each in enumerate(self.configurations)}
         return {
             "version": COMPARISON_VERSION,
