@@ -110,7 +110,8 @@ def episodes(documents: Iterable[Sequence[Any] | None]) -> tuple[list[Alert], in
     found: dict[tuple[str, int], Alert] = {}
     broken = 0
     for listed in documents:
-        for entry in [None] if listed is None else listed:
+        entries: Sequence[Any] = [None] if listed is None else listed
+        for entry in entries:
             try:
                 alert = Alert.from_dict(entry)
             except ValueError:

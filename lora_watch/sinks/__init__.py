@@ -10,19 +10,22 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 
 
 class Sink(Protocol):
-    """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once."""
+    """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once.
+
+    A class that inherits from this one leaves out the methods in which it does nothing.
+    """
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""
-        ...
+        return
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         """One step, with the alerts that opened, changed or closed at it."""
-        ...
+        return
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """The run is over; ``message`` says why when it is not ``ok``. Not called for a killed run."""
-        ...
+        return
 
 
 @runtime_checkable
