@@ -1,4 +1,4 @@
-"""What several commands share: their argument RUN…, and how they print and fail."""
+"""Parts that several commands share: their argument RUN…, and how they print and fail."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Runs = Annotated[
 
 
 def epilog(examples: Mapping[str, str], more: str = "") -> str:
-    """What stands below the help of a command: calls, each with what it is for, and ``more``."""
+    """The text below the help of a command: calls, each with what it is for, and ``more``."""
     shown = [f"  [cyan]{call}[/]" + (f"\n    {purpose}" if purpose else "") for call, purpose in examples.items()]
     return "\n\n".join(["Examples:", *shown, *([more] if more else [])])
 
