@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
-from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import Recovered
 from lora_watch.base.text import count
+from lora_watch.sinks import Sink
 
 log = logging.getLogger("lora_watch")
 
@@ -18,7 +17,7 @@ MARK = "DISCARDED.txt"
 """Name of the file that marks a checkpoint's folder, and says why in words."""
 
 
-class Checkpoints:
+class Checkpoints(Sink):
     """The sink that marks them, in the folder ``output`` of the run. The callback says which have been saved."""
 
     def __init__(self, output: Path):
@@ -45,15 +44,6 @@ class Checkpoints:
             if step > recovery.back_to and self._mark(step).parent.is_dir():
                 self._mark(step).write_text(_why(step, recovery), encoding="utf-8")
         self._saved = [step for step in self._saved if step <= recovery.back_to]
-
-    def start(self, run: RunInfo, step: int) -> None:
-        pass
-
-    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        pass
-
-    def finish(self, verdict: Verdict, message: str | None) -> None:
-        pass
 
     def _mark(self, step: int) -> Path:
         return self._output / f"{PREFIX_CHECKPOINT_DIR}-{step}" / MARK
