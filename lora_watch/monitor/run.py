@@ -139,8 +139,7 @@ class Run(Observed):
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
-            episodes = self._judge.episodes
-            recorder.plan(self.steps, episodes.asks, episodes.warn)
+            recorder.plan(self.steps, self._judge.episodes.asks, self._judge.episodes.warn)
         return self._judge.acute
 
     def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:
