@@ -6,10 +6,10 @@ times for steps of 250 ms.
     python benchmarks/step_cost.py [--steps 100] [--quick] [--only ROW]
 
 Two twins train the same model, and one of them is monitored. One process uses LoraWatchCallback in the real Trainer.
-Two gloo ranks use Monitor in a plain loop under DDP or FSDP2. The twins take turns, step by step, so that other work on
-the machine meets both alike. A step counts all the CPU time of its processes, all threads and the writing of events
-included: that is the outside figure. The run's own figure is ``overhead_after_start`` of its last record. The clock
-that the monitor reads is the process's CPU time too, which stands still while the twin trains.
+Two gloo ranks use Monitor in a plain loop under DDP, FSDP2 or tensor parallelism. The twins take turns, step by step,
+so that other work on the machine meets both alike. A step counts all the CPU time of its processes, all threads and the
+writing of events included: that is the outside figure. The run's own figure is ``overhead_after_start`` of its last
+record. The clock that the monitor reads is the process's CPU time too, which stands still while the twin trains.
 
 glibc keeps freed memory or gives it back, as the heap happens to lie. A step of 900 ms differed by 150 ms for that
 reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 START = 20
-"""Steps that are measured in full whatever they cost."""
+"""Steps whose cost is not capped."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 """For glibc: take memory from the heap, and do not give it back."""
 
@@ -50,7 +50,7 @@ class Size(NamedTuple):
 
 SIZES = (
     *(Size(4, 4, 64), Size(4, 8, 128), Size(4, 24, 128), Size(32, 4, 64)),
-    *(Size(4, 8, 128, "DDP"), Size(4, 8, 128, "FSDP2")),
+    *(Size(4, 8, 128, "DDP"), Size(4, 8, 128, "FSDP2"), Size(4, 8, 128, "TP")),
 )
 
 
@@ -169,14 +169,9 @@ def on_ranks(size: Size, steps: int, monitored: bool, text: Any, folder: Path) -
     torch.manual_seed(0)
     lora = LoraConfig(r=8, lora_alpha=16, target_modules="all-linear", task_type="CAUSAL_LM")
     model: Any = get_peft_model(load(size), lora).train()
-    if size.way == "DDP":
-        model = torch.nn.parallel.DistributedDataParallel(model)
-    else:
-        for block in model.get_base_model().model.layers:
-            torch.distributed.fsdp.fully_shard(block)
-        torch.distributed.fsdp.fully_shard(model)
+    model = spread(model, size.way)
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(trained, lr=5e-4)
+    optimizer = torch.optim.AdamW(trained, lr=5e-4, foreach=size.way != "TP")
     shared = [str(folder)]
     torch.distributed.broadcast_object_list(shared)  # the first rank writes, into its own folder
     monitor = Monitor(model, optimizer, output_dir=shared[0], console=False) if monitored else None
@@ -186,12 +181,34 @@ def on_ranks(size: Size, steps: int, monitored: bool, text: Any, folder: Path) -
         batch = torch.stack([torch.as_tensor(row["input_ids"]) for row in text[step * size.batch :][: size.batch]])
         loss = model(input_ids=batch, labels=batch).loss
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        if size.way != "TP":  # torch clips no mixture of DTensors and plain ones
+            torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         if monitor is not None:
             monitor.step(loss)
         optimizer.zero_grad()
     torch.distributed.destroy_process_group()
+
+
+def spread(model: Any, way: str) -> Any:
+    """Over the ranks, each of them whole (DDP), in shards (FSDP2), or the MLPs alone in slices (TP)."""
+    import torch
+    from torch.distributed.tensor.parallel import ColwiseParallel, RowwiseParallel, parallelize_module
+
+    if way == "DDP":
+        return torch.nn.parallel.DistributedDataParallel(model)
+    blocks = model.get_base_model().model.layers
+    if way == "FSDP2":
+        for block in blocks:
+            torch.distributed.fsdp.fully_shard(block)
+        return torch.distributed.fsdp.fully_shard(model)
+    mesh = torch.distributed.init_device_mesh("cpu", (torch.distributed.get_world_size(),))
+    for block in blocks:
+        for part in (block.mlp.gate_proj, block.mlp.up_proj):
+            parallelize_module(part, mesh, {"base_layer": ColwiseParallel(), "lora_B.default": ColwiseParallel()})
+        plan = {"base_layer": RowwiseParallel(), "lora_A.default": RowwiseParallel()}
+        parallelize_module(block.mlp.down_proj, mesh, plan)
+    return model
 
 
 @contextmanager
