@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,25 +17,22 @@ from typer.testing import CliRunner
 from lora_watch.cli.app import app
 from lora_watch.runs import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
-from tests.shared import once
 from tests.tensorboard_plugin.axe import serious
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
+from tests.tensorboard_plugin.conftest import logdir as logdir
+from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
+from tests.tensorboard_plugin.real_runs import RECOVERED
 from tests.tensorboard_plugin.tab import MAGENTA, VIEWS
 
 Open = Callable[..., Any]
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(logdir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run of the demo's model that recovers under the Trainer, and one with a hostile name."""
-
-    def make(folder: Path) -> None:
-        from tests.tensorboard_plugin.real_runs import RECOVERED, train_into
-
-        train_into(folder / RECOVERED, 24, r=8, alpha=64, lr=2e-2, recover=3)
-        write_broken_run(folder / f"broken {HOSTILE}")
-
-    return once(tmp_path_factory, "page", make)
+    folder = tmp_path_factory.mktemp("runs")
+    for name in (RECOVERED, f"broken {HOSTILE}"):
+        shutil.copytree(logdir / name, folder / name)
+    return folder
 
 
 @pytest.fixture
