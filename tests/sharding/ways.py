@@ -139,6 +139,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "fsdp2": fsdp2,
     "fsdp2-3": fsdp2,
     "fsdp2-dora": fsdp2,
+    "fsdp2-dora-8": fsdp2,
     "fsdp2-recovers": fsdp2,
     "fsdp2-bf16": fsdp2_bf16,
     "fsdp2-offloaded": fsdp2_offloaded,
@@ -151,10 +152,11 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
 
 def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     torch.manual_seed(0)
-    dora, recovers = way == "fsdp2-dora", way == "fsdp2-recovers"
+    dora, recovers = "dora" in way, way == "fsdp2-recovers"
     steps = MORE_STEPS if dora else STEPS
-    # Where each trained leaf is wrapped by itself, few of them: it takes time.
-    targets = ["q_proj", "v_proj"] if way == "fsdp1-flat" else "all-linear"
+    # Few of those that take long: trained leaves that are wrapped one by one, and the many steps of DoRA.
+    few = {"fsdp1-flat": ["q_proj", "v_proj"], "fsdp2-dora-8": ["q_proj", "down_proj"]}
+    targets = few.get(way, "all-linear")
     alpha, lr = (128, 1e-2) if recovers else (16, 2e-3)
     model, whole = WAYS[way](lora(tiny_model(), alpha=alpha, targets=targets, use_dora=dora).train())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
