@@ -10,7 +10,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.forecast import is_gentle, weaker_by
-from lora_watch.rules.harm import SLIGHT, Compared, compared
+from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import Change, first_suspect_first, raised_to, typed, weaker, why_worse
 
@@ -42,7 +42,7 @@ class LossDivergence(_OfTheLoss):
 
     The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
     adapters, too, where that can be done. If the adapters do not raise it, and the loss is no worse than guessing, the
-    alert is an INFO.
+    alert is an INFO. One batch that they raise by 10 % is enough for the ERROR, or two in a row by 3 %.
     """
 
     id = "LW202"
@@ -60,21 +60,26 @@ class LossDivergence(_OfTheLoss):
     """Compute a batch with and without the adapters where that can be done."""
     latest: list[float] = field(default_factory=list, init=False)
     """The latest comparison with the frozen model: its step, the loss with the adapters and that without."""
+    slight: int = field(default=0, init=False)
+    """Comparisons in a row in which the adapters did slight harm."""
 
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
         if (now := compared(record)) is not None:
             self.latest = [record.step, now.adapted, now.base]
-        known = self.latest if self.latest and record.step - self.latest[0] <= _FRESH else None
+            self.slight = self.slight + 1 if now.harms(SLIGHT) else 0
+        fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
+        pair = Compared(*self.latest[1:]) if fresh else None
+        undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
         compares = self.compare and record.comparable
-        self.asks = compares and known is None and score > _LIKELY * self.score and rise > 0.0
+        self.asks = compares and undecided and score > _LIKELY * self.score and rise > 0.0
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
-        if compares and known is None:  # asked for now
+        if compares and undecided:  # asked for now
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"
-        if known is not None and not (pair := Compared(*known[1:])).harms(SLIGHT) and not _guesses(record):
+        if pair is not None and not pair.harms(SLIGHT) and not _guesses(record):
             return Finding(
                 f"{what}. The adapters do no harm: {pair}.",
                 metric="loss",

@@ -18,7 +18,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules.loss import LossNotDecreasing
+from lora_watch.rules.loss import LossDivergence, LossNotDecreasing
 from tests.rules.runs import (
     InOrder,
     by_difficulty,
@@ -71,6 +71,29 @@ def test_harder_data_is_a_remark_while_the_adapters_do_no_harm() -> None:
     assert not [alert for alert in monitor.alerts if alert.severity > Severity.INFO]
     assert monitor.last is not None
     assert monitor.last.zone in ("healthy", "no-gain")
+
+
+@pytest.mark.parametrize(
+    ("harm", "said"),
+    [
+        ((1.12,), [Severity.ERROR]),
+        ((1.06, 1.05), [None, Severity.ERROR]),
+        ((1.06, 0.95), [None, Severity.INFO]),
+        ((0.95,), [Severity.INFO]),
+    ],
+)
+def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
+    harm: tuple[float, ...], said: list[Severity | None]
+) -> None:
+    """Batches of one example of mixed data: one of them costs 6 % more with the adapters, the next one less."""
+    rule, found = LossDivergence(), []
+    for step, factor in enumerate(harm, start=30):
+        scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 5.0, "loss_recent": 4.9}
+        scores |= {"adapted_loss": 4.4 * factor, "base_loss": 4.4}
+        finding = rule.check(StepRecord(healthy().run, step, {}, loss=5.9, scalars=scores, comparable=True))
+        found.append(None if finding is None else finding.severity or rule.severity)
+        assert rule.asks is (found[-1] is None)
+    assert found == said
 
 
 def test_loss_spike_when_one_batch_is_noise() -> None:
