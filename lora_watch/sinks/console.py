@@ -61,7 +61,7 @@ class ConsoleSink:
         said = _SAYS.get(verdict, f"was {verdict}") + (f" ({message})" if verdict == "unknown" else "")
         parts = [f"the run {said}", alerts]
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
-            parts.append(f"lora_watch itself failed at something ({MONITOR_FAILURE}): lora-watch check does not pass")
+            parts.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if first is not None and len(list(self._history)) > 1:
