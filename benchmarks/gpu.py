@@ -50,7 +50,7 @@ from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.monitor import cadence
-from lora_watch.monitor.cadence import FULL_AT_START, Cadence
+from lora_watch.monitor.cadence import FIRST_STEPS, Cadence
 
 
 class Shape(NamedTuple):
@@ -162,7 +162,7 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     ids = torch.randint(0, 4096, (1, shape.tokens), generator=torch.Generator().manual_seed(1)).to(device)
     monitor = Monitor(model, optimizer, console=False, max_overhead=1.0) if kind else None
-    warm_up = FULL_AT_START + 2
+    warm_up = FIRST_STEPS + 2
     times, hosts, operations = [], [], 0
     with contextlib.ExitStack() as stack:
         stack.enter_context(mock.patch.object(Cadence, "_affordable", return_value=KINDS[kind or "plain"]))

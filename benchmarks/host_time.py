@@ -38,7 +38,7 @@ from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import FrozenWeights
 from lora_watch.measurement.signals.gradients import Gradients
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.monitor.cadence import FULL_AT_START, Cadence
+from lora_watch.monitor.cadence import FIRST_STEPS, Cadence
 from lora_watch.monitor.recording import Recorder
 from lora_watch.rules import Episodes
 
@@ -50,7 +50,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "fingerprints": [(Live, "refresh")],
     "gradients": [(Gradients, "begin")],
     "Grams": [(AdapterBank, "begin")],
-    "norms and spectra from Grams": [(portion, "solve"), (bank, "_padded"), (bank, "_metrics")],
+    "norms and spectra from Grams": [(portion, "solve"), (bank, "_metrics")],
     "base weights": [(FrozenWeights, "begin")],
     "hooks put on": [(OutputRatioProbe, "arm")],
     "rows copied in hooks": [(OutputRatioProbe, "see_layer")],
@@ -142,7 +142,7 @@ def run(blocks: int, steps: int, full: bool) -> Times:
 
     monitor = Monitor(model, optimizer, console=False, max_overhead=1.0)
     with monitor, mock.patch.object(Cadence, "_affordable", return_value=(True, full)):
-        for step in range(1, FULL_AT_START + 2 + steps):
+        for step in range(1, FIRST_STEPS + 2 + steps):
             floors.append(cpu(lambda: foreach_norm(tensors)))
             took_bare = cpu(lambda: twin(x).square().mean()) if full else 0.0
             took_forward = cpu(forward)
@@ -150,7 +150,7 @@ def run(blocks: int, steps: int, full: bool) -> Times:
             optimizer.step()
             took = cpu(lambda: monitor.step(loss=losses[0]))
             assert monitor.last is not None
-            if step > FULL_AT_START + 1 and ("output_ratio" in monitor.last.metrics) == full:
+            if step > FIRST_STEPS + 1 and ("output_ratio" in monitor.last.metrics) == full:
                 steps_took.append(took)
                 hooks.append(took_forward - took_bare)
             optimizer.zero_grad()

@@ -39,6 +39,7 @@ SEEN = (
     "of the loss here."
 )
 """Remarks on the marks."""
+NOT_CHOSEN = "No threshold was chosen on them but LW102's last, and LW202's second comparison. "
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
 
 Runs = Mapping[Spec, Trace]
@@ -286,7 +287,7 @@ def main() -> None:
         + f"; {len(everything) - sum(of_all.values())} with an injected fault). "
         + f"The scores are those of the {'held-out' if held_out else 'tuning'} seeds "
         + f"({', '.join(map(str, sorted({s.seed for s in outcomes})))}). "
-        + ("No threshold was chosen on them but LW102's last. " if held_out else "Thresholds were chosen on them. ")
+        + (NOT_CHOSEN if held_out else "Thresholds were chosen on them. ")
         + f"They have {len(outcomes)} runs of the grid ("
         + ", ".join(f"{n} {base}" for base, n in bases.items())
         + f") and {len(runs) - len(outcomes)} with faults. The labels of the grid's runs: "

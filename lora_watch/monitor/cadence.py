@@ -14,8 +14,8 @@ from lora_watch.rules.size import extent
 
 log = logging.getLogger("lora_watch")
 
-FULL_AT_START = 20
-"""Steps whose cost is not capped: most runs that explode do so then; LW102 is strictest."""
+FIRST_STEPS = 20
+"""Steps whose cost is not capped. Most runs that explode do so then, and LW102 is strictest."""
 LONGEST_INTERVAL = 16
 """Beats of ``every`` from one full measurement to the next at most, and always where ranks agree without a clock."""
 LONGEST_INTERVAL_CALM = 64
@@ -235,7 +235,7 @@ class Cadence:
         self._step_seconds = _blend(self._step_seconds or None, max(wall - spent, 0.0))
         if self._settled is not None:
             self._for_full += spent if self._full else 0.0
-        elif done - self._first_step >= FULL_AT_START:
+        elif done - self._first_step >= FIRST_STEPS:
             self._settled = now[0], self.guard.seconds
 
     def _affordable(self) -> tuple[bool, bool]:

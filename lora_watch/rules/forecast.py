@@ -131,7 +131,7 @@ def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if has_new_head(run) else 1.0)
 
 
-def _useful_step(run: RunInfo, scale: float) -> float:
+def _useful_for_length(run: RunInfo, scale: float) -> float:
     """``useful_step`` for a run of this length, where that is known."""
     return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN)
 
@@ -225,14 +225,14 @@ def stronger_by(record: StepRecord, overall: float) -> Factor:
     Both sizes have been measured. Both follow s·lr: on the models of the corpus the first step within a fifth over
     rates that differ 1,000 times, the end within 1.6.
     """
-    step = _useful_step(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
+    step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     return Factor(max(min(HIGHEST_END / max(end_of(record, overall), 1e-12), step), 2.0), OF_GROWTH)
 
 
 def is_gentle(record: StepRecord) -> bool:
     """The first full step was measured to be less than half of a useful one: the settings are not too strong."""
     scale = abs(strongest(record).scale) if record.run.adapters else 1.0
-    return 0.0 < (record.first_step or 0.0) < _useful_step(record.run, scale) / 2.0
+    return 0.0 < (record.first_step or 0.0) < _useful_for_length(record.run, scale) / 2.0
 
 
 def _too_fast(record: StepRecord, step: float) -> float:
@@ -240,9 +240,9 @@ def _too_fast(record: StepRecord, step: float) -> float:
     motion, so that each step may be a little smaller."""
     run, scale = record.run, abs(strongest(record).scale) if record.run.adapters else 1.0
     if not _scales(run) or scale <= ORDINARY_SCALE:
-        return step / _useful_step(run, scale)
-    by_alpha = (step / _useful_step(run, scale)) ** (1.0 / SCALE_EXPONENT)
-    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / _useful_step(run, ORDINARY_SCALE)
+        return step / _useful_for_length(run, scale)
+    by_alpha = (step / _useful_for_length(run, scale)) ** (1.0 / SCALE_EXPONENT)
+    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / _useful_for_length(run, ORDINARY_SCALE)
 
 
 def _allowed(record: StepRecord, factor: float) -> float:

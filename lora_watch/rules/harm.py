@@ -26,6 +26,10 @@ class Compared:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
 
+    def in_a_row(self, before: int, factor: float) -> int:
+        """Comparisons in a row that harm by ``factor``, this one counted, after ``before`` of them."""
+        return before + 1 if self.harms(factor) else 0
+
 
 def compared(record: StepRecord) -> Compared | None:
     """What was computed at this step (``signals.base_loss``); None at most steps."""

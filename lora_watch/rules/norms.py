@@ -167,8 +167,8 @@ class NormExplosion(Rule):
         ``enough``: comparisons in a row with clear harm; of slight harm it takes three.
         """
         if (now := compared(record)) is not None:
-            self.slight = self.slight + 1 if now.harms(SLIGHT) else 0
-            self.clear = self.clear + 1 if now.harms(CLEAR) else 0
+            self.slight = now.in_a_row(self.slight, SLIGHT)
+            self.clear = now.in_a_row(self.clear, CLEAR)
             self.compared_at = record.step
         pause = PAUSE if self.slight == 0 and self.compared_at else 0
         self.asks = (

@@ -148,9 +148,12 @@ class EventLog:
     def _records(self) -> list[Record]:
         return [record for found in self._scanned for record in found.records]
 
+    @cached_property
+    def _files(self) -> list[Path]:
+        return [found.records[0].file for found in self._scanned]
+
     def _position(self, record: Record) -> tuple[int, int]:
-        files = [found.records[0].file for found in self._scanned]
-        return files.index(record.file), record.offset
+        return self._files.index(record.file), record.offset
 
     @cached_property
     def _steps(self) -> list[Record]:

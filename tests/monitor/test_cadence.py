@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lora_watch.base.records import Reading, RunInfo, StepRecord
-from lora_watch.monitor.cadence import FULL_AT_START, LONGEST_INTERVAL, LONGEST_INTERVAL_CALM, Cadence
+from lora_watch.monitor.cadence import FIRST_STEPS, LONGEST_INTERVAL, LONGEST_INTERVAL_CALM, Cadence
 from tests.rules.runs import healthy
 
 STEP = 0.1
@@ -57,15 +57,15 @@ def test_after_the_first_steps_the_running_share_stays_below_the_cap_but_for_eve
     cap: float, base: float, norms: float, full: float
 ) -> None:
     run = Run(cap, base=base, norms=norms, full=full).go(3000)
-    assert run.full[:FULL_AT_START] == list(range(1, FULL_AT_START + 1)), "whatever it costs"
+    assert run.full[:FIRST_STEPS] == list(range(1, FIRST_STEPS + 1)), "whatever it costs"
     assert max(run.shares) <= cap * 1.001 + full / (LONGEST_INTERVAL * STEP)
     assert max(np.diff(run.full)) <= LONGEST_INTERVAL, "whatever it costs"
     if full / LONGEST_INTERVAL + base < cap * STEP / 2:
         assert max(run.shares) <= cap * 1.001
     if full + norms < (cap * STEP - base) * 3000:
-        assert len(run.full) > FULL_AT_START, "and nothing is given up"
+        assert len(run.full) > FIRST_STEPS, "and nothing is given up"
     assert set(run.full) <= set(run.norms)
-    assert run.cadence.start_seconds == pytest.approx(FULL_AT_START * full)
+    assert run.cadence.start_seconds == pytest.approx(FIRST_STEPS * full)
     if base + norms < 0.9 * cap * STEP:
         # What the cap allows is used.
         assert run.shares[-1] > 0.8 * cap or len(run.full) == 3000
@@ -85,7 +85,7 @@ def test_the_norms_get_their_half_where_they_are_dear() -> None:
 
 
 def test_there_is_every_16th_without_a_budget_and_all_without_a_cap() -> None:
-    assert Run(0.0, norms=1e-3, full=2e-3).go(100).norms == [*range(1, FULL_AT_START + 1), 36, 52, 68, 84, 100]
+    assert Run(0.0, norms=1e-3, full=2e-3).go(100).norms == [*range(1, FIRST_STEPS + 1), 36, 52, 68, 84, 100]
     assert Run(1.0, norms=1.0, full=9.0).go(50).full == list(range(1, 51))
     assert Run(1.0, norms=1.0, full=9.0, every=3).go(9).norms == [3, 6, 9]
 
@@ -155,9 +155,9 @@ def large(lr_sum: float) -> float:
 
 def test_small_adapters_are_measured_as_they_grow() -> None:
     run = Adapting(small).adapt(600)
-    assert [step for step in run.full if step <= FULL_AT_START] == [1, 2, 3, 4, 6, 8, 11, 15]
-    assert run.norms[:FULL_AT_START] == list(range(1, FULL_AT_START + 1))
-    gaps = np.diff([step for step in run.full if step > FULL_AT_START])
+    assert [step for step in run.full if step <= FIRST_STEPS] == [1, 2, 3, 4, 6, 8, 11, 15]
+    assert run.norms[:FIRST_STEPS] == list(range(1, FIRST_STEPS + 1))
+    gaps = np.diff([step for step in run.full if step > FIRST_STEPS])
     assert min(gaps) == LONGEST_INTERVAL
     assert max(gaps) == gaps[-1] == LONGEST_INTERVAL_CALM == run.cadence.full_every
 
@@ -165,14 +165,14 @@ def test_small_adapters_are_measured_as_they_grow() -> None:
 def test_large_adapters_are_measured_in_full_from_the_step_on_at_which_they_could_be_large() -> None:
     run = Adapting(large).adapt(100)
     first = next(step for step in range(1, 100) if large((step - 1) * 1e-3) >= 1.2)
-    assert set(range(first + 1, FULL_AT_START + 1)) <= set(run.full)
+    assert set(range(first + 1, FIRST_STEPS + 1)) <= set(run.full)
     assert max(np.diff(run.full)) == LONGEST_INTERVAL
 
 
 def test_a_schedule_that_rises_has_them_measured_more_often_and_one_that_falls_less() -> None:
-    constant = Adapting(small).adapt(FULL_AT_START).full
+    constant = Adapting(small).adapt(FIRST_STEPS).full
     rising, falling = Adapting(small), Adapting(small)
-    for step in range(FULL_AT_START):
+    for step in range(FIRST_STEPS):
         rising.adapt(1, lr=1e-4 * (step + 1))
         falling.adapt(1, lr=1e-3 * 0.8**step)
     assert len(falling.full) < len(constant) < len(rising.full)
@@ -185,7 +185,7 @@ def test_a_run_of_which_too_little_is_known_is_not_calm(unknown: str) -> None:
         if unknown == "lr":
             run.cadence.see(StepRecord(RUN, run.step + 1, {"output_ratio": Reading(np.array([0.1]))}))
         run.go(1)
-    assert run.full == [*range(1, FULL_AT_START + 1), 36, 52]
+    assert run.full == [*range(1, FIRST_STEPS + 1), 36, 52]
 
 
 def test_an_alert_calls_for_a_full_measurement_at_once_and_ends_the_calm() -> None:

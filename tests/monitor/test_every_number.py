@@ -148,7 +148,7 @@ def written(
     """What was to be measured at each step, and the folder of the files that a monitor has written."""
     if request.param.get("late"):
         monkeypatch.setattr(deferred, "_NEAR", frozenset())
-    monkeypatch.setattr(cadence, "FULL_AT_START", 4)
+    monkeypatch.setattr(cadence, "FIRST_STEPS", 4)
     monkeypatch.setattr(cadence, "LONGEST_INTERVAL", 5)
     (model, optimizer), every = tainted(), request.param.get("every", 1)
     mute = ["LW102", "LW202"]  # which ask for more steps than ``every`` says

@@ -39,9 +39,7 @@ class Answers:
         reader = Reader(files)
         self.plain[key("runs")] = runs = reader.runs()
         self._names = list(runs)
-        self.plain[key("sweep")] = sweep(
-            reader,
-        )
+        self.plain[key("sweep")] = sweep(reader)
         for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
             for name in self._names:
                 self.plain[key(route, name)] = getattr(reader, route)(name)
