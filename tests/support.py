@@ -14,8 +14,10 @@ import functools
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import peft
 import pytest
 import torch
@@ -24,12 +26,14 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
 from lora_watch.demo.models import tiny_llama
-from lora_watch.demo.texts import blocks, stdlib_text
 
 Dataset = Sequence[Mapping[str, Any]]
 
 DEVICE = torch.device(os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu"))
 """Where models are: the CPU, but where there is an accelerator to try (see conftest)."""
+
+BLOCKS = Path(__file__).with_name("stdlib_blocks.npz")
+"""Token ids by length, ``uint16[n, length]``; tests/blocks.py makes it."""
 
 _scratch = tempfile.TemporaryDirectory(prefix="lora-watch-tests-")  # removed when the tests end
 _pretrained = functools.cache(tiny_llama)
@@ -52,8 +56,14 @@ def tiny_tokenizer() -> Any:
 
 @functools.cache
 def stdlib_blocks(n: int = 64, length: int = 64) -> Dataset:
-    """``n`` blocks of ``length`` tokens of Python's standard library: dicts of ``input_ids`` and ``labels``."""
-    return blocks(stdlib_text(), tiny_tokenizer(), n, length)
+    """``n`` blocks of ``length`` tokens of Python's standard library: dicts of ``input_ids`` and ``labels``.
+
+    From a file, for the library differs between versions of Python, and thresholds of single runs with it.
+    """
+    with np.load(BLOCKS) as kept:
+        ids = kept[str(length)][:n].tolist()
+    assert len(ids) == n, f"{BLOCKS.name} holds {len(ids)} blocks of {length} tokens; tests/blocks.py makes more"
+    return [{"input_ids": block, "labels": block} for block in ids]
 
 
 def lora(model: Any, r: int = 8, alpha: float = 16, targets: Any = "all-linear", **config: Any) -> Any:

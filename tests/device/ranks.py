@@ -55,6 +55,10 @@ class Staged(dist.ProcessGroup):
                 tensor.copy_(value)
         return _done([tensor for row in outputs for tensor in row])
 
+    def all_gather_single(self, output: torch.Tensor, input: torch.Tensor, opts: Any = None) -> Any:
+        """What torch 2.15 gathers objects by."""
+        return self.allgather([list(output.chunk(self.size()))], [input])
+
     def barrier(self, opts: Any = None) -> Any:  # type: ignore[override]
         return self._gloo.barrier()
 
