@@ -10,6 +10,8 @@ SLIGHT, CLEAR = 1.03, 1.1
 """The loss with the adapters over that without, from which three comparisons in a row, or two, are taken for harm."""
 PAUSE = 4
 """Steps after a comparison that shows no harm before the next one."""
+NEAR = 10
+"""Steps from one comparison to the next, up to which the two are in a row."""
 
 
 @dataclass(frozen=True)
@@ -26,9 +28,11 @@ class Compared:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
 
-    def in_a_row(self, before: int, factor: float) -> int:
-        """Comparisons in a row that harm by ``factor``, this one counted, after ``before`` of them."""
-        return before + 1 if self.harms(factor) else 0
+    def in_a_row(self, before: int, factor: float, steps: int) -> int:
+        """Comparisons in a row that harm by ``factor``, this one counted, ``steps`` after ``before`` of them."""
+        if not self.harms(factor):
+            return 0
+        return before + 1 if steps <= NEAR else 1
 
 
 def compared(record: StepRecord) -> Compared | None:

@@ -66,8 +66,9 @@ class LossDivergence(_OfTheLoss):
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
         if (now := compared(record)) is not None:
+            steps = record.step - int(self.latest[0]) if self.latest else 0
+            self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
-            self.slight = now.in_a_row(self.slight, SLIGHT)
         fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
         pair = Compared(*self.latest[1:]) if fresh else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)

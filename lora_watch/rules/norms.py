@@ -167,8 +167,9 @@ class NormExplosion(Rule):
         ``enough``: comparisons in a row with clear harm; of slight harm it takes three.
         """
         if (now := compared(record)) is not None:
-            self.slight = now.in_a_row(self.slight, SLIGHT)
-            self.clear = now.in_a_row(self.clear, CLEAR)
+            steps = record.step - self.compared_at
+            self.slight = now.in_a_row(self.slight, SLIGHT, steps)
+            self.clear = now.in_a_row(self.clear, CLEAR, steps)
             self.compared_at = record.step
         pause = PAUSE if self.slight == 0 and self.compared_at else 0
         self.asks = (

@@ -289,6 +289,15 @@ def test_a_loss_with_and_without_the_adapters_decides(size: float, ratio: float,
     assert found or size < 1.5 or asked == [3, 8, 13], "no harm: again after a pause"
 
 
+def test_comparisons_far_apart_are_not_in_a_row() -> None:
+    """A run that is suspected again and again: a batch of each time costs more with the adapters, by chance."""
+    rule = NormExplosion()
+    for number in (*range(1, 5), 100, 200, 300):
+        pair = {"adapted_loss": 6.0, "base_loss": 5.0} if number > 3 else {}
+        record = step(number, 3.0, 9.0, improved=False, **pair)
+        assert rule.check(replace(record, comparable=True)) is None
+
+
 def test_a_rise_of_the_loss_waits_for_the_comparison_and_can_become_an_error() -> None:
     episodes = Episodes([LossDivergence()])
     for number in range(30, 45):

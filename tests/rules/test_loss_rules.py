@@ -76,18 +76,19 @@ def test_harder_data_is_a_remark_while_the_adapters_do_no_harm() -> None:
 @pytest.mark.parametrize(
     ("harm", "said"),
     [
-        ((1.12,), [Severity.ERROR]),
-        ((1.06, 1.05), [None, Severity.ERROR]),
-        ((1.06, 0.95), [None, Severity.INFO]),
-        ((0.95,), [Severity.INFO]),
+        ({30: 1.12}, [Severity.ERROR]),
+        ({30: 1.06, 31: 1.05}, [None, Severity.ERROR]),
+        ({30: 1.06, 31: 0.95}, [None, Severity.INFO]),
+        ({30: 1.06, 300: 1.05}, [None, None]),  # not in a row
+        ({30: 0.95}, [Severity.INFO]),
     ],
 )
 def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
-    harm: tuple[float, ...], said: list[Severity | None]
+    harm: dict[int, float], said: list[Severity | None]
 ) -> None:
     """Batches of one example of mixed data: one of them costs 6 % more with the adapters, the next one less."""
     rule, found = LossDivergence(), []
-    for step, factor in enumerate(harm, start=30):
+    for step, factor in harm.items():
         scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 5.0, "loss_recent": 4.9}
         scores |= {"adapted_loss": 4.4 * factor, "base_loss": 4.4}
         finding = rule.check(StepRecord(healthy().run, step, {}, loss=5.9, scalars=scores, comparable=True))
