@@ -47,14 +47,13 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
     attached = attach_to_every_trainer(settings)
     for trainer in trainers:
         own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
-        attached.follow(trainer, next(own, None) or watch(trainer, **settings))
+        attached.expect(next(own, None) or watch(trainer, **settings))
     try:
         yield
     except LoraWatchError as error:
         raise AssertionError(f"\n{error}") from None
     finally:
         attached.detach()
-    attached.collect()
     if not attached.monitors:
         raise AssertionError("no Trainer has trained inside stays_healthy(): nothing was monitored")
     if any(monitor.is_blind for monitor in attached.monitors):

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, readable
+from lora_watch.adapters.tensors import gathered, here, readable, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -187,6 +187,18 @@ def kind_of(frozen: nn.Module) -> str:
     """torch's name of the frozen layer; its own for all others: Conv1D of transformers, quantised layers …"""
     own = type(frozen).__name__.removeprefix("FSDP")
     return next((kind.__name__ for kind in _KINDS if isinstance(frozen, kind)), own)
+
+
+def plain_weight(layer: nn.Module, name: str = "weight") -> Tensor | None:
+    """The weight of ``layer`` where it is a matrix of plain numbers: neither packed nor sharded away."""
+    weight = getattr(layer, name, None)
+    # bitsandbytes can keep packed 4-bit numbers in a floating-point tensor (FSDP leaves the layer alone to tell), and
+    # torchao's subclasses claim to be one.
+    packed = any(getattr(x, "quant_state", None) is not None for x in (weight, layer))
+    packed = packed or type(weight).__module__.startswith("torchao.")
+    if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not whole(weight):
+        return None
+    return weight
 
 
 def matrices(weight: Tensor, frozen: nn.Module, turned: bool) -> Sequence[Tensor]:

@@ -15,16 +15,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices
-from lora_watch.adapters.tensors import mark, whole
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
+from lora_watch.adapters.tensors import mark
 from lora_watch.base.names import clean_name
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
-    """The adapter ``module`` is, as a list of one; empty when it is no LoRA layer of these libraries.
-
-    ``path`` is the module's path from the root of the model, wrapper parts included.
-    """
+    """The adapter ``module`` is, as a list of one; empty when it is no LoRA layer of these libraries."""
     # Its own parameters and children only, since wrappers pass attribute look-ups on to what they wrap.
     parameters, children = module._parameters, module._modules
     if {"lora_A", "lora_B"} <= parameters.keys() and hasattr(module, "scaling") and hasattr(module, "lora_alpha"):
@@ -126,7 +123,7 @@ class LoralibAdapter(OwnLayer):
 
     @property
     def base_weight(self) -> Tensor | None:
-        return _numbers(self._frozen.weight)
+        return plain_weight(self._frozen)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """While the weight holds the product, that is taken out of a copy; where it cannot be (grouped convolutions)
@@ -220,7 +217,7 @@ class TorchtuneAdapter(OwnLayer):
     @property
     def base_weight(self) -> Tensor | None:
         """None for NF4, the weight's quantised form."""
-        return _numbers(self._layer.weight)
+        return plain_weight(self._layer)
 
     @property
     def variant(self) -> str:
@@ -229,12 +226,3 @@ class TorchtuneAdapter(OwnLayer):
     @property
     def magnitude_parameter(self) -> Tensor | None:
         return self._layer._parameters.get("magnitude")
-
-
-def _numbers(weight: Any) -> Tensor | None:
-    """The weight where it is a matrix of plain numbers: neither packed (bitsandbytes, NF4) nor sharded away."""
-    plain = type(weight) in (nn.Parameter, Tensor) or hasattr(weight, "full_tensor")
-    packed = getattr(weight, "quant_state", None) is not None
-    if not plain or packed or not weight.is_floating_point() or not whole(weight):
-        return None
-    return weight

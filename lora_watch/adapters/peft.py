@@ -21,9 +21,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
 from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
-from lora_watch.adapters.tensors import gathered, mark, whole
+from lora_watch.adapters.tensors import gathered, mark
 from lora_watch.base.names import clean_name
 
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
@@ -77,15 +77,9 @@ class PeftLayer:
         self.module = module
         self._layer: Any = module
         self._key = key
-        self.kind = self._kind()
-        name = self._path_name(path)
+        self.kind = kind_of(self._frozen)
+        name = clean_name(path)
         self.name = name if key == "default" else f"{name}.{key}"
-
-    def _kind(self) -> str:
-        return kind_of(self._frozen)
-
-    def _path_name(self, path: str) -> str:
-        return clean_name(path)
 
     # -- state -------------------------------------------------------------------------------------------------
     @property
@@ -119,14 +113,7 @@ class PeftLayer:
 
     @property
     def base_weight(self) -> Tensor | None:
-        weight = getattr(self._frozen, self._base_weight_name, None)
-        # bitsandbytes can keep packed 4-bit numbers in a floating-point tensor (FSDP leaves the layer alone to tell),
-        # and torchao's subclasses claim to be one.
-        packed = any(getattr(x, "quant_state", None) is not None for x in (weight, self._frozen))
-        packed = packed or type(weight).__module__.startswith("torchao.")
-        if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not whole(weight):
-            return None
-        return weight
+        return plain_weight(self._frozen, self._base_weight_name)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
@@ -297,11 +284,9 @@ class ParameterAdapter(PeftAdapter):
     The module's output is not W₀·x, so there is no base layer to compare with.
     """
 
-    def _kind(self) -> str:
-        return "Experts" if self._layer.num_experts > 1 else "Parameter"
-
-    def _path_name(self, path: str) -> str:
-        return f"{clean_name(path)}.{self._layer.parameter_name}".removeprefix(".")
+    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+        super().__init__(f"{path}.{module.parameter_name}".removeprefix("."), module, key, a, b)
+        self.kind = "Experts" if self._layer.num_experts > 1 else "Parameter"
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block for each expert, in order, as views."""

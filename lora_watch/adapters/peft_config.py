@@ -20,10 +20,7 @@ from lora_watch.base.names import clean_name
 
 def methods(model: nn.Module) -> list[str]:
     """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
-    configs = getattr(model, "peft_config", None)
-    if not isinstance(configs, dict):
-        return []
-    types = [getattr(config, "peft_type", None) for config in configs.values()]
+    types = [getattr(config, "peft_type", None) for config in _configs(model).values()]
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
 
 

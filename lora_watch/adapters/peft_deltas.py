@@ -139,10 +139,7 @@ class DenseAdapter(PeftLayer, AnyAdapter):
 
 
 def read_layer(path: str, module: nn.Module) -> list[DenseAdapter]:
-    """The adapters ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's.
-
-    ``path`` is the module's path from the root of the model, wrapper parts included.
-    """
+    """The adapters ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's."""
     layer_class = tuner(module)
     if layer_class in (None, "LoraLayer", "AdaLoraLayer"):  # peft.py reads these
         return []

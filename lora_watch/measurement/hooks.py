@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any
@@ -11,26 +10,6 @@ import torch
 from torch import nn
 
 from lora_watch.adapters import walk
-
-
-def looking(doing: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """For the call of a ``Hook``: it happens in passes that keep gradients, and no exception leaves it.
-
-    While a graph is being made nothing of ours gets into it. ``doing``: what the hook does, in words.
-    """
-
-    def decorate(call: Callable[..., None]) -> Callable[..., None]:
-        @functools.wraps(call)
-        def inside(self: Any, *args: Any) -> None:
-            if torch.compiler.is_compiling() or not torch.is_grad_enabled():
-                return
-            with suppress(Exception), self.guard(doing):  # the door itself may fail
-                call(self, *args)
-            torch.set_grad_enabled(True)  # which a door that fails on the way out leaves off
-
-        return inside
-
-    return decorate
 
 
 class Gone:
@@ -43,9 +22,25 @@ class Gone:
 
 
 class Hook:
-    """A hook of ours, for ``looking``: no copy of the model has it."""
+    """Calls ``see`` with what a hook is called with, in passes that keep gradients. No exception leaves it.
 
-    guard: Callable[[str], AbstractContextManager[Any]]
+    While a graph is being made nothing of ours gets into it, and no copy of a model has it.
+
+    Args:
+        guard: what to do everything in, given what it does in words.
+        doing: these words.
+        see: what looks.
+    """
+
+    def __init__(self, guard: Callable[[str], AbstractContextManager[Any]], doing: str, see: Callable[..., None]):
+        self._guard, self._doing, self._see = guard, doing, see
+
+    def __call__(self, *args: Any) -> None:
+        if torch.compiler.is_compiling() or not torch.is_grad_enabled():
+            return
+        with suppress(Exception), self._guard(self._doing):  # the door itself may fail
+            self._see(*args)
+        torch.set_grad_enabled(True)  # which a door that fails on the way out leaves off
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Gone, ()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.measurement.hooks import Hook, has_compiled, looking
+from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.signals.labels import Labels, classes_of
 from lora_watch.monitor.guard import Guard
 
@@ -15,7 +15,7 @@ SAME = 1e-3
 """Share by which the loss that a loop tells may differ from the model's own."""
 
 
-class SeenLabels(Hook):
+class SeenLabels:
     """Counts the labels that a classifier is given in forward passes with gradients, ``model(**batch)``.
 
     They count where the loss that the loop tells is the mean of those that the model has made of them since the step
@@ -29,10 +29,10 @@ class SeenLabels(Hook):
         self._labels = Labels(0 if compiled else classes_of(model))
         self._losses: list[Tensor] = []
         """The model's own since the step before."""
-        self._hook = model.register_forward_hook(self, with_kwargs=True) if not compiled else None
+        hook = Hook(guard, "counting labels", self._see)
+        self._hook = model.register_forward_hook(hook, with_kwargs=True) if not compiled else None
 
-    @looking("counting labels")
-    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
+    def _see(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """The model's own hook, after a forward pass."""
         loss = getattr(output, "loss", None)
         if isinstance(loss, Tensor) and loss.numel() == 1:

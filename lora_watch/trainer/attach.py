@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import weakref
 from collections.abc import Mapping, Sequence
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -30,45 +29,22 @@ class Attached:
 
     def __init__(self, settings: Mapping[str, Any]):
         self.settings = settings
-        self.monitors: dict[Any, Any] = {}
-        """The Monitor of each of these trainings that is over, or has been replaced by another of its Trainer, with
-        the callback whose it is."""
         self._callbacks: list[Any] = []
-        self._followed: list[tuple[weakref.ref[Any], Any]] = []
-        """Trainers that were built before, and what has been added to each."""
 
-    def begins(self, callback: Any) -> None:
-        """Training is about to begin with this LoraWatchCallback."""
-        self._expect(callback)
-        self.collect()
-
-    def follow(self, trainer: Any, callback: Any) -> None:
-        """``callback`` is going to watch ``trainer``, which has been built already, as often as it trains."""
-        from transformers.trainer_callback import TrainerCallback
-
-        collect = self.collect
-
-        class Collect(TrainerCallback):
-            """At each end: a LoraWatchCallback remembers its latest training alone."""
-
-            def on_train_end(self, *_: Any, **__: Any) -> None:
-                collect()
-
-        self._expect(callback)
-        trainer.add_callback(Collect)
-        self._followed.append((weakref.ref(trainer), Collect))
-
-    def _expect(self, callback: Any) -> None:
+    def expect(self, callback: Any) -> None:
+        """This LoraWatchCallback is going to watch trainings, whose monitors count from now on."""
+        if callback.monitors is None:
+            callback.monitors = []
         if callback not in self._callbacks:
             self._callbacks.append(callback)
 
-    def collect(self) -> None:
-        """Bring ``monitors`` up to date."""
-        self.monitors |= {callback.monitor: callback for callback in self._callbacks if callback.monitor is not None}
+    @property
+    def monitors(self) -> list[Any]:
+        """The Monitor of each training, over or not."""
+        return [monitor for callback in self._callbacks for monitor in callback.monitors]
 
     def close(self, error: BaseException | None) -> None:
         """No training goes on any more. One without a verdict was broken off, by ``error`` as far as anybody knows."""
-        self.collect()
         why = "an exception that the script caught, or its own exit"
         if error is not None and not isinstance(error, SystemExit):
             why = in_words(error)
@@ -77,17 +53,14 @@ class Attached:
 
     def first_failure(self) -> LoraWatchError | None:
         """Why the first training was ended that an alert has ended, by a policy that is not the script's own."""
-        failed = (m for m, callback in self.monitors.items() if m.failures and callback.fail_on is None)
-        return next((monitor.error() for monitor in failed), None)
+        ours = (monitor for callback in self._callbacks if callback.fail_on is None for monitor in callback.monitors)
+        return next((monitor.error() for monitor in ours if monitor.failures), None)
 
     def detach(self) -> None:
         """Trainers that are built from now on are not monitored."""
         sys.meta_path[:] = [f for f in sys.meta_path if not (isinstance(f, _AfterImport) and f.attached is self)]
         known = getattr(sys.modules.get(_TRAINER), "DEFAULT_CALLBACKS", [])
         known[:] = [callback for callback in known if getattr(callback, "attached", None) is not self]
-        for known, added in self._followed:
-            if (trainer := known()) is not None:
-                trainer.remove_callback(added)
 
 
 def attach_to_every_trainer(settings: Mapping[str, Any]) -> Attached:
@@ -141,6 +114,6 @@ def _give(module: ModuleType, to: Attached) -> None:
             if ours is not None:
                 ours.meant = True
                 ours.find_lr = ours.find_lr or to.settings.get("find_lr", False)
-                to.begins(ours)
+                to.expect(ours)
 
     module.DEFAULT_CALLBACKS.append(WatchEveryTrainer)

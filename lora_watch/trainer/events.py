@@ -38,7 +38,7 @@ from lora_watch.trainer.trackers import LastWord, LogRows
 from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
-_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark")
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark", "monitors")
 
 
 def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
@@ -99,6 +99,8 @@ class TrainerEvents(TrainerCallback):
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark: Path | None = None
+        self.monitors: list[Monitor] | None = None
+        """Those of all trainings, where somebody wants to know of them."""
         self._without_monitor = Guard()
         self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
         self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
@@ -145,6 +147,8 @@ class TrainerEvents(TrainerCallback):
             return None
         monitor.ranks = Ranks(args.device, together=self.policy.can_act)
         self.monitor = monitor
+        if self.monitors is not None:
+            self.monitors.append(monitor)
         monitor.start(state.global_step)
         return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
 

@@ -6,6 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from functools import partial
 from threading import get_ident
 from typing import Any, NamedTuple
 
@@ -19,7 +21,7 @@ from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.base.deferred import Deferred, is_far, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
-from lora_watch.measurement.hooks import Hook, has_compiled, looking
+from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.norms.layer_outputs import NOT_FACTORED, Part, Rows, Sampled, squares_and_norms
 
 TOKENS = 64
@@ -42,15 +44,13 @@ class _Measured(NamedTuple):
     """``[2, n]``: see ``squares_and_norms``."""
 
 
+@dataclass(slots=True)
 class _Pass:
     """What is kept of one forward pass of the model, in one thread: several replicas of it may run at a time."""
 
-    __slots__ = ("bytes", "kept", "sampled")
-
-    def __init__(self, sampled: Sampled):
-        self.sampled = sampled
-        self.kept: dict[Any, Rows] = {}
-        self.bytes = 0
+    sampled: Sampled
+    kept: dict[Any, Rows] = field(default_factory=dict)
+    bytes: int = 0
 
 
 class OutputRatioProbe:
@@ -121,7 +121,7 @@ class OutputRatioProbe:
         self._sampled = Sampled(tokens, 0)
         """Of the latest pass."""
         self._handles: list[RemovableHandle] = []
-        self._hooks: list[tuple[nn.Module, _LayerHook]] = []
+        self._hooks: list[tuple[nn.Module, Hook]] = []
         """The layers to hook, and their hooks."""
         self._hooked: list[int] = []
         """The adapters of those layers."""
@@ -148,7 +148,7 @@ class OutputRatioProbe:
                 by_layer.setdefault(id(layer), (layer, []))[1].append(index)
         if not by_layer:
             return "no adapted layer takes one input row to one output row"
-        self._hooks = [(layer, _LayerHook(self, indices)) for layer, indices in by_layer.values()]
+        self._hooks = [(layer, self._hook(partial(self.see_layer, indices))) for layer, indices in by_layer.values()]
         self._hooked = [index for _, indices in by_layer.values() for index in indices]
         self.never_seen = set(self._hooked)
         self._most = KEPT_FAR if all(is_far(p.device) for p in self._model.parameters()) else KEPT
@@ -171,8 +171,8 @@ class OutputRatioProbe:
         if self._hooks and not self._handles:
             self._handles = [  # of a layer, first in line: another hook may change the output
                 *(layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks),
-                self._model.register_forward_pre_hook(_BeginningHook(self), with_kwargs=True),
-                self._model.register_forward_hook(_EndHook(self)),
+                self._model.register_forward_pre_hook(self._hook(self.begin_pass), with_kwargs=True),
+                self._model.register_forward_hook(self._hook(self.end_pass)),
             ]
 
     def _look_up(self) -> dict[int, Part | None]:
@@ -247,16 +247,25 @@ class OutputRatioProbe:
         self._due, self._measured, self._passes, self.armed_for = set(), [], {}, None
 
     # -- inside the forward pass: few operations, since a small model's step is short ----------------------------------
-    def begin_pass(self, mask: Any) -> None:
+    def _hook(self, see: Callable[..., None]) -> Hook:
+        return Hook(self.guard, "measuring output_ratio in a layer", see)
+
+    def begin_pass(self, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
+        """The model's own hook: it sees which tokens are padding."""
         self.end_pass()  # of a pass that was broken off
-        self._sampled = Sampled(self._tokens, (self.armed_for or 1) - 1, mask)
+        self._sampled = Sampled(self._tokens, (self.armed_for or 1) - 1, kwargs.get("attention_mask"))
         self._passes[get_ident()] = _Pass(self._sampled)
 
-    def end_pass(self) -> None:
+    def end_pass(self, *_: Any) -> None:
+        """The model's own hook: what was kept is measured before anybody can change a weight."""
         if (over := self._passes.pop(get_ident(), None)) is not None:
             self._measure(over)
 
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """The hook of a frozen layer under the adapters at the places ``indices``."""
+        if not layer.training:
+            self.in_evaluation.update(indices)
+            return
         passing = self._passes.get(get_ident())
         now = passing or _Pass(self._sampled)
         for index in indices:
@@ -310,42 +319,3 @@ def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
     """Where an adapter's own numbers are: a replica on another device computes with copies of them."""
     tensor = part.a if part.a is not None else part.b
     return adapter.own[0].device if tensor is None else tensor.device
-
-
-_sees = looking("measuring output_ratio in a layer")
-
-
-class _ProbeHook(Hook):
-    def __init__(self, probe: OutputRatioProbe):
-        self.probe, self.guard = probe, probe.guard
-
-
-class _LayerHook(_ProbeHook):
-    """The forward hook of a frozen layer under some adapters."""
-
-    def __init__(self, probe: OutputRatioProbe, indices: list[int]):
-        super().__init__(probe)
-        self._indices = indices
-
-    @_sees
-    def __call__(self, layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if layer.training:
-            self.probe.see_layer(self._indices, layer, args, output)
-        else:
-            self.probe.in_evaluation.update(self._indices)
-
-
-class _BeginningHook(_ProbeHook):
-    """The model's own: before a forward pass it sees which tokens are padding."""
-
-    @_sees
-    def __call__(self, module: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        self.probe.begin_pass(kwargs.get("attention_mask"))
-
-
-class _EndHook(_ProbeHook):
-    """The model's own: what was kept is measured before anybody can change a weight."""
-
-    @_sees
-    def __call__(self, module: nn.Module, args: Any, output: Any) -> None:
-        self.probe.end_pass()

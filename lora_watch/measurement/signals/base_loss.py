@@ -15,7 +15,7 @@ from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
 from lora_watch.base.records import FloatArray
-from lora_watch.measurement.hooks import Hook, has_compiled, looking
+from lora_watch.measurement.hooks import Hook, has_compiled
 
 log = logging.getLogger("lora_watch")
 
@@ -23,7 +23,7 @@ WITH, WITHOUT = "adapted_loss", "base_loss"
 """Entries of ``StepRecord.scalars``."""
 
 
-class BaseLoss(Hook):
+class BaseLoss:
     """Computes the loss of one micro-batch with the adapters and with the frozen layers alone, on request.
 
     A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
@@ -42,7 +42,7 @@ class BaseLoss(Hook):
         init_from_base: str = "",
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
-        self._model, self._adapters, self.guard = model, list(adapters), guard
+        self._model, self._adapters, self._guard = model, list(adapters), guard
         self._losses: list[Tensor] = []
         self._handle: RemovableHandle | None = None
         self.why_not = self._check(init_from_base)
@@ -61,7 +61,8 @@ class BaseLoss(Hook):
         """Compute both losses in the next training pass."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            self._handle = self._model.register_forward_pre_hook(self, with_kwargs=True)
+            hook = Hook(self._guard, "computing a loss without the adapters", self._see)
+            self._handle = self._model.register_forward_pre_hook(hook, with_kwargs=True)
 
     def begin(self) -> Deferred[dict[str, float]]:
         """``WITH`` and ``WITHOUT`` since ``arm``; nothing where there was no pass, or it could not be computed."""
@@ -81,8 +82,7 @@ class BaseLoss(Hook):
             self._handle.remove()
         self._handle = None
 
-    @looking("computing a loss without the adapters")
-    def __call__(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own hook, before a forward pass."""
         if not model.training:
             return
@@ -107,8 +107,13 @@ class BaseLoss(Hook):
         with ExitStack() as stack:
             for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
                 assert base is not None
-                stack.callback(module.register_forward_hook(_Frozen(base), with_kwargs=True).remove)
+                stack.callback(module.register_forward_hook(_output_of(base), with_kwargs=True).remove)
             yield
+
+
+def _output_of(base: nn.Module) -> Callable[..., Any]:
+    """A hook that puts the frozen layer's own output in place of the adapted one."""
+    return lambda module, args, kwargs, output: base(*args, **kwargs)
 
 
 def _named(arrays: Sequence[FloatArray]) -> dict[str, float]:
@@ -133,13 +138,3 @@ def _undisturbed(model: nn.Module) -> Any:
                 module.training = mode
             for buffer, before in buffers:
                 buffer.copy_(before)
-
-
-class _Frozen:
-    """Puts the frozen layer's own output in place of the adapted one."""
-
-    def __init__(self, base: nn.Module):
-        self._base = base
-
-    def __call__(self, module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-        return self._base(*args, **kwargs)
