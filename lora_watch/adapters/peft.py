@@ -24,6 +24,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
 from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
 from lora_watch.adapters.tensors import gathered, mark
+from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
@@ -31,6 +32,7 @@ PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
 _PLAIN = frozenset({"lora", "dora"})
 """Variants of which the product is made of A and B alone."""
+_SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
@@ -276,6 +278,25 @@ class AdaLoraAdapter(PeftAdapter):
     def _other_marks(self) -> tuple[Any, ...]:
         ranknum = self._layer.ranknum[self._key]
         return *super()._other_marks(), id(ranknum), ranknum._version
+
+
+class RankScores:
+    """AdaLoRA's importance scores in a model, by which PEFT cuts ranks: neither parameters nor buffers."""
+
+    def __init__(self, model: nn.Module):
+        allocators = (getattr(module, "rankallocator", None) for _, module in walk(model))
+        self._allocators = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
+
+    @property
+    def now(self) -> list[dict[str, Tensor]]:
+        """By the parameters' names. PEFT puts new tensors in the place of the old ones."""
+        return [dict(getattr(each, name)) for each in self._allocators for name in _SCORES]
+
+    def put_back(self, kept: Sequence[dict[str, Tensor]]) -> None:
+        """What ``now`` has been."""
+        places = [(each, name) for each in self._allocators for name in _SCORES]
+        for (each, name), scores in zip(places, kept):
+            setattr(each, name, dict(scores))
 
 
 class ParameterAdapter(PeftAdapter):

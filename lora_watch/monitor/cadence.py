@@ -95,12 +95,10 @@ class Cadence:
         self.every, self.max_overhead, self.guard = every, max_overhead, guard
         self.full_every = every
         """Optimizer steps between the latest two full measurements, or since the latest, whichever is more."""
-        self.norms_every = every
-        """The same of the norms."""
         self._clock = clock
         self._norms = self._full = True
         """What the coming step is to have measured."""
-        self._first_step = self._last_full = self._last_norms = 0
+        self._first_step = self._last_full = 0
         self._costs: dict[tuple[bool, bool], float] = {}
         """Seconds that a step takes of us, by what is measured of it."""
         self._step_seconds = 0.0
@@ -115,7 +113,7 @@ class Cadence:
 
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
-        self._first_step = self._last_full = self._last_norms = step
+        self._first_step = self._last_full = step
         self._settled = None
         self._growth = Growth()
 
@@ -208,8 +206,6 @@ class Cadence:
         return self.every * (LONGEST_INTERVAL_CALM if self._is_calm(alarmed) else LONGEST_INTERVAL)
 
     def _note(self, step: int) -> None:
-        if self._norms:
-            self.norms_every, self._last_norms = max(step - self._last_norms, self.every), step
         if self._full:
             self.full_every, self._last_full = max(step - self._last_full, self.every), step
         elif self._settled is not None and step - self._last_full > self.full_every:
@@ -220,7 +216,6 @@ class Cadence:
                     self.max_overhead,
                 )
             self.full_every = step - self._last_full
-        self.norms_every = max(self.norms_every, step - self._last_norms)
 
     def _learn(self, done: int) -> None:
         """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now.

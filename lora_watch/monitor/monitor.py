@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.figures import Picture
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.measurement.signals.labels import SeenLabels
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.labels import SeenLabels
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import Meeting, Ranks, Wrappers, is_first, world_size

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -130,7 +130,9 @@ class Run(Observed):
             dropped = self._recovery.settle(loss)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
-            _look_after(self, looked)
+            due = self._cadence.due(self.steps)
+            if due.norms or not looked:  # a plain step is content with what was found before its update
+                _look_again(self, everywhere=due.full)
             rates = tuple(recorder.monitored.groups.lr if lr is None else lr)
             seen = {"labels": labels, "targets": targets}
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
@@ -168,7 +170,8 @@ class Run(Observed):
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
         if agreed := self.ranks.agree(alerts):
-            self._adopt(agreed)
+            with self.guard("taking over alerts of another rank"):
+                self._judge.adopt(agreed)
         return agreed
 
     def _recover(self, alerts: Sequence[Alert]) -> bool:
@@ -214,11 +217,6 @@ class Run(Observed):
                 return self.failures
         return failures
 
-    @guarded("taking over alerts of another rank")
-    def _adopt(self, alerts: Iterable[Alert]) -> None:
-        """Take over alerts that another rank has opened and this one has not."""
-        self._judge.adopt(alerts)
-
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
         """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing.
@@ -235,7 +233,9 @@ class Run(Observed):
             interrupts.ended(self)
             self._recorder.close()
         if verdict == "ok":
-            verdict, message = _verdict_of(self._judge)
+            verdict, message = "unknown", "lora_watch failed while it judged the whole run"
+            with self.guard("judging the whole run"):
+                verdict, message = self._judge.verdict()
         self._judge.finish(self.run, verdict, message)
         if verdict != "unknown":
             Run.unjudged -= 1
@@ -279,13 +279,6 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
         judge.resume(StepRecord(recorder.monitored.run, step, {}))
 
 
-def _verdict_of(judge: Judge) -> tuple[Verdict, str | None]:
-    verdict: tuple[Verdict, str | None] = "unknown", "lora_watch failed while it judged the whole run"
-    with judge.guard("judging the whole run"):
-        verdict = judge.verdict()
-    return verdict
-
-
 def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
     """A run does not recover where ``begin`` fails: it would go back to something half."""
     failures = loop.guard.failures
@@ -300,13 +293,6 @@ def _look_again(loop: Run, everywhere: bool = False) -> None:
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
     if unknown or loop._recorder.monitored.has_changed(everywhere):
         loop._recorder.find(loop.steps)
-
-
-def _look_after(loop: Run, looked: bool) -> None:
-    """After an update. ``looked``: it was done before the update, which is enough for a step without norms."""
-    due = loop._cadence.due(loop.steps)
-    if due.norms or not looked:
-        _look_again(loop, everywhere=due.full)
 
 
 def _announce(loop: Run, step: int) -> None:

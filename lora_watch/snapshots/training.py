@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.peft_scores import RankScores
+from lora_watch.adapters.peft import RankScores
 from lora_watch.adapters.tensors import local, partitioned
 from lora_watch.measurement.signals.optimizer import RATES, unwrapped
 from lora_watch.snapshots.copies import COPIES, Copies, Copy, restored, size_of, tensors_in, why_not_copied

@@ -13,7 +13,7 @@ from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.writing import GuardedSinks
+from lora_watch.monitor.judge import GuardedSinks
 
 
 def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -22,6 +22,7 @@ from lora_watch.base.records import Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import labelled, python_manual, stdlib_text
 from lora_watch.measurement.signals.chance import Chance
+from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.trainer.facts import labels_of
@@ -183,9 +184,9 @@ def test_guessing_costs_the_entropy_of_the_labels_or_the_logarithm_of_few_classe
     seen = Chance.of({"classes": 2})
     seen.update([900.0, 0.0])
     assert seen.update([0.0, 100.0])["chance_loss"] == pytest.approx(0.325, abs=1e-3)
-    again = Chance.of({"classes": 2})
-    again.load_state_dict(seen.state_dict())
-    assert again.update(None) == seen.update(None)
+    again = LossSignals(chance=Chance.of({"classes": 2}))
+    again.load_state_dict(LossSignals(chance=seen).state_dict())
+    assert again.chance.update(None) == seen.update(None)
 
 
 def test_of_few_labels_the_entropy_is_not_taken_for_less_than_it_is() -> None:

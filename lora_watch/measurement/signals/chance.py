@@ -55,9 +55,3 @@ class Chance:
         spread = self.smoothing / len(shares)
         smoothed = ((1.0 - self.smoothing) * share + spread for share in shares)
         return -sum(share * math.log(share) for share in smoothed if share > 0)
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"counts": self.counts}
-
-    def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.counts = list(state.get("counts", []))

@@ -120,15 +120,6 @@ class LossDetector:
         before = max(math.exp(before) - self.offset, 0.0)
         return LossReading((u - level) / wide, _normal(t, freedom), expected, before, rise)
 
-    def state_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for a checkpoint."""
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        for key in vars(self):
-            if key in state:
-                setattr(self, key, state[key])
-
 
 def _noise(values: Sequence[float]) -> tuple[float, float]:
     """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
@@ -253,13 +244,6 @@ class LossProgress:
         rest = (sum(last) - max(last)) / (len(last) - 1)
         return Progress(start, recent, rest, error, start - recent > 2.0 * error, self.sound)
 
-    def state_dict(self) -> dict[str, Any]:
-        return dict(vars(self))
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        self.first, self.recent = list(state.get("first", [])), list(state.get("recent", []))
-        self.past_start, self.sound = bool(state.get("past_start", bool(self.first))), int(state.get("sound", 0))
-
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:
     """``(early, late, error)``: the means of the first and the last third of ``losses``, and the standard error of
@@ -291,8 +275,10 @@ class LossSignals:
         return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:
-        return {name: part.state_dict() for name, part in vars(self).items()}
+        """Plain numbers and lists, for a checkpoint."""
+        chance = {"counts": self.chance.counts}  # all else of it are settings
+        return {"detector": dict(vars(self.detector)), "progress": dict(vars(self.progress)), "chance": chance}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for name, part in vars(self).items():
-            part.load_state_dict(state.get(name, {}))
+            vars(part).update(state.get(name, {}))
