@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
-from lora_watch.monitor.guard import Guard, guarded
+from lora_watch.measurement.signals.optimizer import rates_of
+from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank, world_size
 from lora_watch.monitor.standard import own_run, standard_sinks
@@ -33,11 +34,6 @@ _EVALUATING = (
     "output_ratio is unavailable: the model is in evaluation mode, as from_pretrained leaves it and Lightning keeps; "
     "call model.train() in the module"
 )
-
-
-def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
-    """A handler of one of Lightning's events: the exception that ``method`` returns comes out of it, and no other."""
-    return guarded(f"handling Lightning's {method.__name__}")(method)
 
 
 class LoraWatch(Callback):
@@ -81,7 +77,7 @@ class LoraWatch(Callback):
         self._step = 0
 
     # -- Lightning's events, in their order: each returns the exception that is to end the training --------------------
-    @_event
+    @event
     def on_train_start(self, trainer: Any, pl_module: Any):
         self.monitor = monitor = None
         self._loss, self._step = None, trainer.global_step
@@ -95,22 +91,22 @@ class LoraWatch(Callback):
         monitor.start(self._step)
         return monitor.end_for(monitor.failures)
 
-    @_event
+    @event
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor):
         loss = loss.detach().clone()  # already divided by the number of micro-batches
         self._loss = loss if self._loss is None else self._loss + loss
 
-    @_event
+    @event
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any):
         if self.monitor is None:
             return None
         if self._loss is not None and world_size() > 1:
             torch.distributed.all_reduce(self._loss)
             self._loss /= world_size()
-        self._rates = tuple(float(group["lr"]) for group in optimizer.param_groups)
+        self._rates = rates_of(optimizer)
         return self.monitor.end_for(self.monitor.before_update(self._loss))
 
-    @_event
+    @event
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int):
         if self.monitor is None or trainer.global_step == self._step:  # a micro-batch
             return None
@@ -121,17 +117,17 @@ class LoraWatch(Callback):
             self._log(trainer, self.monitor)
         return self.monitor.end_for(failures)
 
-    @_event
+    @event
     def on_validation_end(self, trainer: Any, pl_module: Any):
         if self.monitor is not None and not trainer.sanity_checking:
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.monitor.evaluated(metrics, trainer.global_step)
 
-    @_event
+    @event
     def on_train_end(self, trainer: Any, pl_module: Any):
         return self.monitor.end(trainer.global_step) if self.monitor is not None else None
 
-    @_event
+    @event
     def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException):
         if self.monitor is not None:
             self.monitor.finish_for(exception)

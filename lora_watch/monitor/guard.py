@@ -188,3 +188,8 @@ def guarded(
         return inside
 
     return decorate
+
+
+def event(method: Callable[..., Exception | None]) -> Callable[..., None]:
+    """A handler of one of a trainer's events: the exception that ``method`` returns comes out of it, and no other."""
+    return guarded(f"handling {method.__name__}")(method)

@@ -18,9 +18,9 @@ import torch
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert
-from lora_watch.measurement.signals.optimizer import unwrapped
+from lora_watch.measurement.signals.optimizer import rates_of, unwrapped
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.rates import RateWatch, multiplied, planned, rates_of
+from lora_watch.monitor.rates import RateWatch, multiplied, planned
 from lora_watch.rules.forecast import is_adaptive
 from lora_watch.rules.treatments import RATE, START, in_rates_alone, ratios, usual_alpha
 

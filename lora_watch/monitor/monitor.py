@@ -21,7 +21,7 @@ from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Meeting, Ranks, Wrappers, is_first, world_size
+from lora_watch.monitor.ranks import Ranks, Wrappers, all_have_met, is_first, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
@@ -234,7 +234,7 @@ class Monitor(Run):
             return
         if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
-                self.ranks = Ranks(_device_of(self._model), together=Meeting().complete)
+                self.ranks = Ranks(_device_of(self._model), together=all_have_met())
                 self._wrappers = Wrappers(self._model) if self.ranks.together else None
         self.start()
         if self.policy.can_act and world_size() > 1 and not self.ranks.together:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import logging
 import time
 import weakref
@@ -70,46 +71,34 @@ class Ranks:
             any_rank(False, self.device)
 
 
-class Meeting:
-    """Whether every rank of a plain loop has a monitor, so that they can agree.
+_meetings = itertools.count()
+"""Of a process: where the answer stands already, the meeting is over, and the next one is gone to."""
+
+
+def all_have_met() -> bool:
+    """Whether every rank of a plain loop has a monitor, so that they can agree and go on together.
 
     Nobody says so: a script may well have one on the first rank alone, which would wait for the others for ever. So
     each rank that has one says it in the store that the process group was made with, waits there for the others for
     ``SECONDS_TO_MEET`` at most, and takes the answer that was written first.
     """
-
-    places = 0
-    """Of them this process has seen: one where the answer stands already is over, and the next one is gone to."""
-
-    def __init__(self) -> None:
-        self.complete = world_size() > 1 and self._meet()
-        """All ranks have come, and go on together."""
-
-    @staticmethod
-    def _meet() -> bool:
-        store = default_store()
-        if store is None:
-            return False
-
-        def key(what: str) -> str:
-            return f"{prefix()}/{Meeting.places}/{what}"
-
-        while store.check([key("answer")]):
-            Meeting.places += 1
-        until = time.monotonic() + SECONDS_TO_MEET
-        here = store.add(key("here"), 1)
-        while here < world_size() and time.monotonic() < until and not store.check([key("answer")]):
-            time.sleep(0.05)
-            here = store.add(key("here"), 0)
-        answer = store.compare_set(key("answer"), "", "together" if here >= world_size() else "alone")
-        together = answer == b"together"
-        Meeting.places += 1
-        if not together:
-            log.warning(
-                "lora_watch: not every rank has a Monitor, so this one stops its own rank alone, and the others then "
-                "wait for it. Make one on each: of several ranks the first writes"
-            )
-        return together
+    store = default_store() if world_size() > 1 else None
+    if store is None:
+        return False
+    places = (f"{prefix()}/{meeting}" for meeting in _meetings)
+    place = next(place for place in places if not store.check([f"{place}/answer"]))
+    until = time.monotonic() + SECONDS_TO_MEET
+    here = store.add(f"{place}/here", 1)
+    while here < world_size() and time.monotonic() < until and not store.check([f"{place}/answer"]):
+        time.sleep(0.05)
+        here = store.add(f"{place}/here", 0)
+    answer = store.compare_set(f"{place}/answer", "", "together" if here >= world_size() else "alone")
+    if answer != b"together":
+        log.warning(
+            "lora_watch: not every rank has a Monitor, so this one stops its own rank alone, and the others then "
+            "wait for it. Make one on each: of several ranks the first writes"
+        )
+    return answer == b"together"
 
 
 class Wrappers:

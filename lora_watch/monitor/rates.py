@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor
 
-from lora_watch.measurement.signals.optimizer import RATES, unwrapped
+from lora_watch.measurement.signals.optimizer import RATES, rates_of, unwrapped
 
 _LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 """Attributes of schedulers that hold a rate of each group; ``eta_min`` is one for all."""
@@ -52,12 +52,6 @@ def peaks(scheduler: Any) -> tuple[float, ...]:
     return tuple(float(rate) for rate in next((rates for rates in found if rates), ()))
 
 
-def rates_of(optimizer: Any) -> list[float]:
-    """The learning rate of each parameter group now; NaN where the optimizer makes its own."""
-    rates = (group.get("lr") for group in unwrapped(optimizer).param_groups)
-    return [math.nan if rate is None else float(rate) for rate in rates]
-
-
 class ByHand(NamedTuple):
     """Somebody sets the learning rate at each step."""
 
@@ -73,7 +67,7 @@ class RateWatch:
 
     def __init__(self, optimizer: Any, scheduler: Any):
         self._optimizer, self._scheduler = optimizer, scheduler
-        self._before: list[float] | None = None
+        self._before: Sequence[float] | None = None
         """Those of the update before, without a scheduler."""
         self._odd = 0
         """Updates in a row with others than expected."""
@@ -91,7 +85,7 @@ class RateWatch:
         self._odd = self._odd + 1 if pairs else 0
         self.found = ByHand(*pairs[0]) if pairs and self._odd >= TWICE else None
 
-    def _expected(self) -> list[float] | None:
+    def _expected(self) -> Sequence[float] | None:
         scheduler = unwrapped(self._scheduler)
         if scheduler is None:
             return self._before

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -17,7 +17,8 @@ from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
-from lora_watch.monitor.guard import Guard, guarded
+from lora_watch.measurement.signals.optimizer import rates_of
+from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank
@@ -39,11 +40,6 @@ from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
 _OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark", "monitors")
-
-
-def _event(method: Callable[..., Exception | None]) -> Callable[..., None]:
-    """A handler of one of the Trainer's events: the exception that ``method`` returns comes out of it, and no other."""
-    return guarded(f"handling the Trainer's {method.__name__}")(method)
 
 
 class TrainerEvents(TrainerCallback):
@@ -133,7 +129,7 @@ class TrainerEvents(TrainerCallback):
             mark.unlink(missing_ok=True)
 
     # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
-    @_event
+    @event
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = monitor = None
@@ -152,13 +148,13 @@ class TrainerEvents(TrainerCallback):
         monitor.start(state.global_step)
         return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
 
-    @_event
+    @event
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
             self._tap.open()
             self._clipping.open()
 
-    @_event
+    @event
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is None:
             return None
@@ -168,11 +164,11 @@ class TrainerEvents(TrainerCallback):
             self._clipping.close()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
-            self._rates = tuple(float(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
+            self._rates = rates_of(optimizer)
             failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
         return self._ending(self.monitor.end_for(failures))
 
-    @_event
+    @event
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is None:
             return
@@ -196,26 +192,26 @@ class TrainerEvents(TrainerCallback):
         if control.should_log:
             self._rows.open()
 
-    @_event
+    @event
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if control.should_log:
             self._rows.open()
 
-    @_event
+    @event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._rows.close()
 
-    @_event
+    @event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self._detach()
         return self._ending(self.monitor.end(state.global_step)) if self.monitor is not None else None
 
-    @_event
+    @event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
             self.monitor.evaluated(facts.quality(kwargs.get("metrics") or {}), state.global_step)
 
-    @_event
+    @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None and args.should_save:
             self._checkpoints.saved(state.global_step)

@@ -15,7 +15,8 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
-from lora_watch.measurement.signals.labels import bare_model, is_classifier
+from lora_watch.measurement.signals import labels
+from lora_watch.measurement.signals.labels import bare_model
 from lora_watch.monitor.ranks import is_first as is_first_rank
 from lora_watch.monitor.ranks import world_size
 from lora_watch.monitor.standard import own_run
@@ -140,18 +141,16 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
         return {}
     bare = bare_model(model)
-    config = getattr(bare, "config", None)
     if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
-        count = getattr(config, "vocab_size", None)
+        count = getattr(getattr(bare, "config", None), "vocab_size", None)
     else:
-        count = getattr(config, "num_labels", None) if is_classifier(bare) else None
+        count = labels.classes_of(model)
     return {"classes": count} if isinstance(count, int) and count > 1 else {}
 
 
 def labels_of(trainer: Trainer | None, model: Any) -> int:
     """Number of the labels of a classifier whose loss is the usual cross-entropy; 0 for all others."""
-    bare = bare_model(model)
-    return classes_of(trainer, model).get("classes", 0) if is_classifier(bare) else 0
+    return labels.classes_of(model) and classes_of(trainer, model).get("classes", 0)
 
 
 def is_policy_gradient(trainer: Trainer | None) -> bool:

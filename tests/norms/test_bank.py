@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch.base import deferred
-from lora_watch.measurement.norms import AdapterBank, grams, portion
+from lora_watch.measurement.norms import AdapterBank, bank, grams
 from lora_watch.measurement.norms.grams import StagedGrams
 from tests.norms.factors import Bare, pair, truth
 
@@ -82,7 +82,7 @@ def test_long_factors_are_read_in_pieces(dtype: torch.dtype, monkeypatch: pytest
 
 
 def test_more_adapters_than_are_solved_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(portion, "_BATCH", 100)
+    monkeypatch.setattr(bank, "_BATCH", 100)
     assert_true([Bare(pair(20 + i, 30, r, i)) for r in (3, 5) for i in range(13)])
 
 

@@ -48,8 +48,8 @@ class ParameterGroups:
 
     @property
     def lr(self) -> tuple[float, ...]:
-        """The learning rate of each group now; NaN where the optimizer makes its own (Adafactor's relative step)."""
-        return tuple(_number(group["lr"]) for group in self._groups)
+        """The learning rate of each group now: see ``rates_of``."""
+        return rates_of(self._optimizer)
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
@@ -62,6 +62,11 @@ class ParameterGroups:
     def weight_decay(self) -> tuple[float, ...]:
         """The weight decay of each group now; 0 for a group that has none."""
         return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
+
+
+def rates_of(optimizer: Any) -> tuple[float, ...]:
+    """The learning rate of each parameter group; NaN where the optimizer makes its own (Adafactor's relative step)."""
+    return tuple(_number(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
 
 
 def _number(rate: Any) -> float:
