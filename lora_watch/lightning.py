@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank, world_size
@@ -73,7 +72,6 @@ class LoraWatch(Callback):
         self._without_monitor = Guard()
         self._restored: dict[str, Any] = {}
         self._loss: Tensor | None = None
-        self._rates: tuple[float, ...] = ()
         self._step = 0
 
     # -- Lightning's events, in their order: each returns the exception that is to end the training --------------------
@@ -103,7 +101,6 @@ class LoraWatch(Callback):
         if self._loss is not None and world_size() > 1:
             torch.distributed.all_reduce(self._loss)
             self._loss /= world_size()
-        self._rates = rates_of(optimizer)
         return self.monitor.end_for(self.monitor.before_update(self._loss))
 
     @event
@@ -111,7 +108,7 @@ class LoraWatch(Callback):
         if self.monitor is None or trainer.global_step == self._step:  # a micro-batch
             return None
         self._step = trainer.global_step
-        failures = self.monitor.after_update(self._loss, self._step, lr=self._rates)
+        failures = self.monitor.after_update(self._loss, self._step)
         self._loss = None
         if self._step % max(trainer.log_every_n_steps, 1) == 0:
             self._log(trainer, self.monitor)

@@ -41,6 +41,8 @@ class Run(Observed):
         self._started = False
         self._looked = False
         """The adapters have been found unchanged in this step: a plain one asks them once."""
+        self._rates: tuple[float, ...] = ()
+        """Of the parameter groups, for the coming update: a trainer's schedule may move on before the step is over."""
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
         self._ended_with: LoraWatchError | None = None
@@ -89,6 +91,7 @@ class Run(Observed):
         if not self._started:
             return []
         with self.guard("reading gradients"):
+            self._rates = self._recorder.monitored.groups.lr
             if not self._looked:
                 _look_again(self)
             self._looked = True
@@ -108,7 +111,6 @@ class Run(Observed):
         loss: Loss,
         step: int | None = None,
         *,
-        lr: Sequence[float] | None = None,
         updated: bool = True,
         labels: Tensor | None = None,
         targets: Tensor | None = None,
@@ -117,9 +119,8 @@ class Run(Observed):
 
         With adapters on an accelerator it measures this step, and judges and writes the one before.
 
-        ``lr``: the rates this step used, one a group; read from the optimizer when not given. ``updated``: False
-        when the optimizer skipped the step. ``labels``: how often each class was a label in it, ``[classes]``.
-        ``targets``: how many labels that count the micro-batch with the fewest has had, ``[]``.
+        ``updated``: False when the optimizer skipped the step. ``labels``: how often each class was a label in it,
+        ``[classes]``. ``targets``: how many labels that count the micro-batch with the fewest has had, ``[]``.
         """
         if not self._started:
             return []
@@ -133,7 +134,7 @@ class Run(Observed):
             due = self._cadence.due(self.steps)
             if due.norms or not looked:  # a plain step is content with what was found before its update
                 _look_again(self, everywhere=due.full)
-            rates = tuple(recorder.monitored.groups.lr if lr is None else lr)
+            rates, self._rates = self._rates or recorder.monitored.groups.lr, ()
             seen = {"labels": labels, "targets": targets}
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)

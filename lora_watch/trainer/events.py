@@ -17,7 +17,6 @@ from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
-from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
@@ -86,7 +85,6 @@ class TrainerEvents(TrainerCallback):
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
         self.monitor: Monitor | None = None
         """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
-        self._rates: tuple[float, ...] = ()
         self._output = Path(".")
         self._checkpoints = Checkpoints(self._output)
         self._trial_pruned: type[Exception] | None = None
@@ -164,7 +162,6 @@ class TrainerEvents(TrainerCallback):
             self._clipping.close()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
-            self._rates = rates_of(optimizer)
             failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
         return self._ending(self.monitor.end_for(failures))
 
@@ -175,7 +172,7 @@ class TrainerEvents(TrainerCallback):
         failures: list[Alert] = []
         with self.guard("judging a step"):
             made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
-            failures = self.monitor.after_update(**seen, step=state.global_step, lr=self._rates, updated=made)
+            failures = self.monitor.after_update(**seen, step=state.global_step, updated=made)
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures
