@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -194,8 +195,7 @@ def at_steps(rate: float, found_at: int, steps: int) -> float:
     return rate * (of / to) ** LENGTH_EXPONENT
 
 
-@dataclass(frozen=True)
-class Factor:
+class Factor(NamedTuple):
     """By how much s·lr should change."""
 
     by: float

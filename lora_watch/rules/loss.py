@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import EASY_STEP, first_step_of, is_gentle, weaker_by
+from lora_watch.rules.forecast import EASY_STEP, first_step_of, is_gentle
 from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import Change, first_suspect_first, raised_to, typed, weaker, why_strong, why_worse
@@ -92,7 +92,7 @@ class LossDivergence(_OfTheLoss):
                 severity=Severity.INFO,
             )
         gentle = is_gentle(record) and raised_to(record) is None
-        change = Change([], {}) if gentle else weaker(record, weaker_by(record, otherwise=4.0))
+        change = Change([], {}) if gentle else weaker(record, otherwise=4.0)
         return Finding(
             f"{what}.",
             metric="loss",
@@ -370,7 +370,7 @@ class StuckAtChance(Rule):
             return None
         chance, best = _costs(record)
         mean = best + (chance - best) * fmean(self.recent)
-        change = weaker(record, weaker_by(record, self.overall * self.size))
+        change = weaker(record, self.overall * self.size)
         data = "the labels do not belong to their inputs, or the inputs do not determine them"
         trial = (
             "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"

@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
-from lora_watch.rules.forecast import ORDINARY_PACE, pace, weaker_by
+from lora_watch.rules.forecast import ORDINARY_PACE, pace
 from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
 
 _GRADIENTS = ("a_grad_norm", "b_grad_norm", "grad_norm")
@@ -49,7 +49,7 @@ class NonFiniteAdapter(Rule):
             return None
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
-        change = weaker(record, weaker_by(record, otherwise=10.0))
+        change = weaker(record, otherwise=10.0)
         overflow = "an overflow or a division by zero in the backward pass of this layer"
         update = "a learning rate so high that the update itself overflows"
         # An update spoils many at a time.
@@ -184,7 +184,7 @@ class NonFiniteLoss(Rule):
             )
         batch = "look at the batch of this step; drop samples without targets"
         if grown := self._grown(record):
-            change = weaker(record, weaker_by(record, otherwise=10.0))
+            change = weaker(record, otherwise=10.0)
             return [grown], [*in_wider_numbers(record), *change.words, batch], change.settings
         causes = ["a batch with no target token left (all labels -100), or a division by zero in the loss"]
         if in_fp16(record):

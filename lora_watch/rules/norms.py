@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians, worst_first
-from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, stronger_by, weaker_by
+from lora_watch.rules.forecast import ORDINARY_SCALE, end_of
 from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
@@ -37,7 +37,7 @@ def _beyond(record: StepRecord) -> str:
 
 def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
     """An output ratio is above ``threshold`` in some layers; weaker settings keep it down."""
-    change = weaker(record, weaker_by(record, size.overall))
+    change = weaker(record, size.overall)
     return Finding(
         message,
         adapters=size.worst(record),
@@ -140,7 +140,7 @@ class NormExplosion(Rule):
             return None
         self.holds = True
         what = "output" if metric == "output_ratio" else "weight"
-        change = weaker(record, weaker_by(record, size.overall))
+        change = weaker(record, size.overall)
         proven = is_proven(record)
         causes = why_worse(record) if proven else why_strong(record)
         warms_up = any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
@@ -356,7 +356,7 @@ class BarelyMoves(Rule):
         reach = end_of(record, size.overall)
         if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
             return None
-        change = stronger(record, stronger_by(record, size.overall))
+        change = stronger(record, size.overall)
         if record.run.other_methods:
             causes = ["the learning rate is too low for this method"]
         else:

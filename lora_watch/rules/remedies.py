@@ -10,12 +10,13 @@ from lora_watch.base.records import AdapterInfo, StepRecord
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
-    Factor,
     Rates,
     is_adaptive,
     pace,
     rate_of,
+    stronger_by,
     strongest,
+    weaker_by,
 )
 
 MEASURE = "measure the rate: lora-watch run --find-lr train.py"
@@ -102,14 +103,15 @@ class Change:
     """What s·lr is multiplied by in all, after rounding."""
 
 
-def weaker(record: StepRecord, factor: Factor) -> Change:
-    """Divide s·lr by ``factor`` or a little more, for the adapter with the highest scale."""
-    return _change(record, factor.by, factor.within)
+def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
+    """Divide s·lr by ``weaker_by`` or a little more, for the adapter with the highest scale."""
+    return _change(record, *weaker_by(record, overall, otherwise))
 
 
-def stronger(record: StepRecord, factor: Factor) -> Change:
-    """Multiply s·lr by ``factor`` or a little less."""
-    return _change(record, 1.0 / factor.by, factor.within)
+def stronger(record: StepRecord, overall: float) -> Change:
+    """Multiply s·lr by ``stronger_by`` or a little less."""
+    by, within = stronger_by(record, overall)
+    return _change(record, 1.0 / by, within)
 
 
 def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:

@@ -18,7 +18,6 @@ from lora_watch.rules.forecast import (
     first_steps,
     is_adaptive,
     pace,
-    weaker_by,
 )
 from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
 from lora_watch.rules.tasks import SOURCES
@@ -103,7 +102,7 @@ class AggressiveScale(RuleOnSettings):
             return Change([with_alpha(adapter, alpha)], {"lora_alpha": alpha})
         thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
         known = math.isfinite(first_step_of(record.run))
-        return weaker(record, weaker_by(record, otherwise=2.0 if known else thumb))
+        return weaker(record, otherwise=2.0 if known else thumb)
 
 
 def _is_found(record: StepRecord) -> bool:

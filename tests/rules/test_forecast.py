@@ -101,7 +101,7 @@ GRID = [
 def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -> None:
     for alpha, lr, first, r, modules in GRID:
         record = record_of(alpha, lr, first, r, modules, rslora=rslora)
-        new = weaker(record, weaker_by(record, overall=20.0)).settings
+        new = weaker(record, overall=20.0).settings
         rate, other = new.get("learning_rate", lr), new.get("lora_alpha", alpha)
         assert rate <= lr
         assert rate * other <= rate * alpha
@@ -147,7 +147,7 @@ def test_all_sources_agree_on_one_run() -> None:
     assert failing.last is not None
     longer = replace(failing.last, run=replace(failing.run, max_steps=LONG_RUN))
     longer.derived.update(failing.last.derived)
-    advised = weaker(longer, weaker_by(longer)).settings["learning_rate"]
+    advised = weaker(longer).settings["learning_rate"]
     in_a_long_run = swept.at_steps(LONG_RUN)
     assert in_a_long_run is not None
     assert 1 / OF_GROWTH <= advised / in_a_long_run <= OF_GROWTH

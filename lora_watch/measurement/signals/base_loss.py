@@ -14,7 +14,6 @@ from torch.utils.hooks import RemovableHandle
 from lora_watch.adapters import Adapter, DenseAdapter
 from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
-from lora_watch.base.records import FloatArray
 from lora_watch.measurement.hooks import Hook, has_compiled
 
 log = logging.getLogger("lora_watch")
@@ -70,7 +69,9 @@ class BaseLoss:
         if self._handle is not None:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
-        return Deferred(losses, _named) if losses else ready({})
+        if not losses:
+            return ready({})
+        return Deferred(losses, lambda arrays: {WITH: float(arrays[0][0]), WITHOUT: float(arrays[1][0])})
 
     def close(self) -> None:
         """Forget the losses, and take the hook off the model."""
@@ -114,10 +115,6 @@ class BaseLoss:
 def _output_of(base: nn.Module) -> Callable[..., Any]:
     """A hook that puts the frozen layer's own output in place of the adapted one."""
     return lambda module, args, kwargs, output: base(*args, **kwargs)
-
-
-def _named(arrays: Sequence[FloatArray]) -> dict[str, float]:
-    return {WITH: float(arrays[0][0]), WITHOUT: float(arrays[1][0])}
 
 
 @contextmanager
