@@ -22,6 +22,7 @@ from lora_watch.base.untrusted import MISFITS, load_json, or_none, read_bytes, w
 from lora_watch.gate.finding import finding
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
+from lora_watch.runs.events import FILES
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -117,7 +118,7 @@ def load(path: Path) -> Baseline:
     content = None
     if not path.exists():
         raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
-    if path.is_file() and path.suffix == ".json":
+    if path.is_file() and not path.match(FILES):
         try:
             content = load_json(path)
         except (OSError, ValueError) as error:

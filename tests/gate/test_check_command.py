@@ -147,6 +147,13 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     assert file.read_bytes() == before
 
 
+@pytest.mark.parametrize("name", ["baseline", "baseline.v1", "good.JSON"])
+def test_a_baseline_is_read_back_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    write_run(tmp_path / "run")
+    for update in (["--update-baseline"], [], ["--update-baseline"]):
+        assert check(tmp_path / "run", "--baseline", tmp_path / name, *update).exit_code == 0
+
+
 def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     file = tmp_path / "baseline.json"
