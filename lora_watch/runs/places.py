@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.untrusted import load_json
-from lora_watch.format.files import REPORT
+from lora_watch.format.files import LOCK, REPORT
 from lora_watch.runs.events import FILES, scan
 
 INCIDENT, HOME = "incident.json", "lora_watch"
@@ -29,6 +29,8 @@ class RunFiles:
     """None for a TensorBoard run that has only event files."""
     events: tuple[Path, ...]
     """Event files that may be the run's."""
+    why_not: str | None = None
+    """Why nothing here can be read, where that is known before."""
 
     @property
     def incident(self) -> Path | None:
@@ -41,21 +43,35 @@ def find_runs(path: Path) -> list[RunFiles]:
     """The runs at ``path``, in the order of their names.
 
     ``path`` is an output folder, its ``lora_watch`` folder, a report, a folder of event files or one such file, or
-    a folder in which such are found at any depth.
+    a folder in which such are found at any depth. A folder that cannot be listed is among them, and so is one in which
+    a run has begun and left no report: nobody can say that all is well there.
 
     Raises:
         UnreadableError: nothing is there, or nothing of lora_watch's.
     """
-    if path.is_file():
-        return [RunFiles(path, None, (path,))] if path.match(FILES) else [_reported(path)]
-    if not path.is_dir():
-        raise UnreadableError(f"{path}: there is no such file or folder")
+    try:
+        if path.is_file():
+            return [RunFiles(path, None, (path,))] if path.match(FILES) else [_reported(path)]
+        if not path.is_dir():
+            raise UnreadableError(f"{path}: there is no such file or folder")
+    except OSError as error:  # no right to look, or no name that a file could have
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
     found: list[RunFiles] = []
-    for folder, children, _ in os.walk(path):
+
+    def hidden(error: OSError) -> None:
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # gone while we were looking
+            found.append(RunFiles(Path(error.filename), None, (), f"{error.filename} cannot be read: {error.strerror}"))
+
+    for folder, children, _ in os.walk(path, onerror=hidden):
         children.sort()
-        runs = _runs_of(Path(folder))
-        if runs:
-            found += runs
+        try:
+            runs = _runs_of(Path(folder))
+            found += [*runs, *_without_report(Path(folder))]
+        except OSError as error:
+            hidden(error)
+            children.clear()
+            continue
+        if any(run.why_not is None for run in runs):
             children.clear()  # what lies in a run's folder is the run's
     if not found and (path / REPORT).is_file():
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
@@ -74,12 +90,22 @@ def _runs_of(folder: Path) -> list[RunFiles]:
         return [RunFiles(home.parent, home, ()) for home in homes]
     if homes:
         return [_reported(homes[0])]
-    if (folder / REPORT).is_file() and (_is_home(folder) or _is_ours(folder / REPORT)):
+    claimed = _is_home(folder) or (folder / LOCK).is_file()  # whatever its report has become
+    if (folder / REPORT).is_file() and (claimed or _is_ours(folder / REPORT)):
         return [_reported(folder / REPORT)]
     events = tuple(sorted(folder.glob(FILES)))
-    if any(record.kind == "schema" for file in events for record in scan(file).records):
+    scans = [scan(file) for file in events]
+    if any(record.kind == "schema" for found in scans for record in found.records):
         return [RunFiles(folder, None, events)]
-    return []
+    broken = [found.broken for found in scans if found.broken]  # may have been ours
+    return [RunFiles(folder, None, (), f"{folder}: {broken[0]}")] if broken else []
+
+
+def _without_report(folder: Path) -> list[RunFiles]:
+    """Where in this folder a run has begun whose report was never written, or is gone."""
+    homes = [lock.parent for lock in sorted(folder.glob(f"{HOME}*/{LOCK}")) if _is_home(lock.parent)]
+    said = f"a run began here and left no {REPORT}"
+    return [RunFiles(home, None, (), f"{home}: {said}") for home in homes if not os.path.lexists(home / REPORT)]
 
 
 def _is_home(folder: Path) -> bool:

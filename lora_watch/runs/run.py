@@ -167,6 +167,8 @@ def latest_run(path: Path) -> FinishedRun:
 
 def read_run(place: RunFiles) -> FinishedRun:
     """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
+    if place.why_not is not None:
+        raise UnreadableError(place.why_not)
     log = EventLog(place.events, verify=place.report is None)
     name = clean(place.path)
     try:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.runs.events import FILES
+from lora_watch.sinks.report import ReportSink
 from tests.runs.written import STEPS, edit_json, incident_of, write_run
 from tests.sinks.made_up import alert_of, run_of
 from tests.support import lora, stdlib_blocks, tiny_model, train
@@ -156,6 +159,63 @@ def test_a_folder_of_runs(tmp_path: Path) -> None:
     names = [Path(judged.run.name).relative_to(tmp_path).as_posix() for judged in judgement.runs]
     assert names == ["sweep/a/deep", "sweep/b", "sweep/c/runs/from0"]
     assert judgement.exit_code == 1
+
+
+def report_lost(run: Path) -> None:
+    write_run(run)
+    shutil.rmtree(run / "runs")
+    (run / "lora_watch" / "report.json").unlink()
+
+
+def report_cut_off(run: Path) -> None:
+    sink = ReportSink(run / "chosen")
+    sink.start(run_of(), 0)
+    sink.finish("ok", None)
+    (run / "chosen" / "report.json").write_bytes((run / "chosen" / "report.json").read_bytes()[:300])
+
+
+def events_broken(run: Path) -> None:
+    write_run(run, report=False)
+    (file,) = run.rglob(FILES)
+    file.write_bytes(b"\xff" + file.read_bytes()[1:])
+
+
+def too_deep(run: Path) -> None:
+    """Its path is longer than the system takes: nobody can list it, whatever his rights."""
+    before = Path.cwd()
+    run.mkdir()
+    try:
+        os.chdir(run)
+        for _ in range(20):
+            os.mkdir("d" * 250)
+            os.chdir("d" * 250)
+    finally:
+        os.chdir(before)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        report_lost,
+        report_cut_off,
+        events_broken,
+        pytest.param(too_deep, marks=pytest.mark.skipif(os.name != "posix", reason="such a path cannot be made")),
+    ],
+)
+def test_a_folder_of_runs_hides_none_that_cannot_be_judged(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
+    write_run(tmp_path / "fine")
+    assert judge([tmp_path]).exit_code == 0
+    spoil(tmp_path / "spoilt")
+    judgement = judge([tmp_path])
+    (reason,) = judgement.unreadable
+    assert str(tmp_path / "spoilt") in reason
+    assert (len(judgement.runs), judgement.exit_code) == (1, 2)
+
+
+def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
+    write_run(tmp_path / "fine")
+    judgement = judge(["x" * 5000, tmp_path])
+    assert (len(judgement.runs), len(judgement.unreadable), judgement.exit_code) == (1, 1, 2)
 
 
 def test_two_runs_that_wrote_to_one_folder_at_once(tmp_path: Path) -> None:
