@@ -198,6 +198,8 @@ class GuardedSinks:
         self._sinks, self._guard = list(sinks), guard
         self.lost = 0
         """Optimizer steps that recoveries have discarded."""
+        self._behind: Sequence[Sink] = ()
+        """Those that have failed with the latest record."""
         self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
         self._thread_sinks = [sink for sink in sinks if isinstance(sink, ThreadSink)]
         guard.threads += [partial(getattr, sink, "thread_seconds") for sink in self._thread_sinks]
@@ -209,7 +211,7 @@ class GuardedSinks:
         self._each("showing the weights to", self._update_sinks, lambda sink: sink.updated(step))
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._each("writing with", self._sinks, lambda sink: sink.write(record, list(alerts)))
+        self._behind = self._each("writing with", self._sinks, lambda sink: sink.write(record, list(alerts)))
 
     def flush(self) -> None:
         self._each("flushing", self._thread_sinks, lambda sink: sink.flush())
@@ -224,11 +226,24 @@ class GuardedSinks:
         self._each("giving a recovery to", sinks, lambda sink: sink.recovered(recovery))
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
-        self._each("finishing", self._sinks, lambda sink: sink.finish(verdict, message))
+        """A sink that has failed to its last record does not know that all is ``ok``."""
 
-    def _each(self, doing: str, sinks: Iterable[AnySink], act: Callable[[AnySink], None]) -> None:
+        def finish(sink: Sink) -> None:
+            if verdict == "ok" and any(sink is other for other in self._behind):
+                why = f"lora_watch failed while writing with {type(sink).__name__} ({MONITOR_FAILURE})"
+                sink.finish("unknown", why)
+            else:
+                sink.finish(verdict, message)
+
+        self._each("finishing", self._sinks, finish)
+
+    def _each(self, doing: str, sinks: Iterable[AnySink], act: Callable[[AnySink], None]) -> list[AnySink]:
+        """Returns those that have failed."""
+        failed = []
         for sink in sinks:
             try:
                 act(sink)
             except Exception as error:
+                failed.append(sink)
                 self._guard.caught(f"{doing} {type(sink).__name__}", error, aside=True)
+        return failed

@@ -82,8 +82,8 @@ class ReportSink:
         session = self._session
         if session is None:
             return
+        news = session.history.update(alerts)  # first: whatever fails after it, the last report names them
         session.take(record)
-        news = session.history.update(alerts)
         if news:
             self._append(session, news)
         if news or time.monotonic() >= self._next_write:

@@ -5,15 +5,19 @@ from __future__ import annotations
 import copy
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 import torch
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.gate import judge
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.judge import GuardedSinks
+from lora_watch.sinks.report import ReportSink
+from tests.sinks.made_up import record_of, run_of
 
 
 def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -71,6 +75,28 @@ def test_what_threads_of_sinks_spend_is_overhead_and_no_copys() -> None:
     sink.thread_seconds, clock = 1.5, 10.0
     assert cadence.overhead == pytest.approx(0.05)
     assert copy.copy(guard).seconds == 0.0
+
+
+@pytest.mark.parametrize(("until", "verdict", "code"), [(5, "unknown", 2), (2, "ok", 0)])
+def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str, code: int, tmp_path: Path) -> None:
+    """A sink fails up to a step. The other sinks know that all is well."""
+
+    class Fails(ReportSink):
+        def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+            if record.step <= until:
+                raise ValueError("broken")
+            super().write(record, alerts)
+
+    guard, run = Guard(), run_of(max_steps=5)
+    sinks = GuardedSinks([Fails(tmp_path / "a"), ReportSink(tmp_path / "b")], guard)
+    sinks.start(run, 0)
+    for step in range(6):
+        sinks.write(record_of(run, step), [])
+    sinks.finish("ok", None)
+    for name, *expected in (("a", verdict, code), ("b", "ok", 0)):
+        judgement = judge([tmp_path / name])
+        assert [judgement.runs[0].run.verdict, judgement.exit_code] == expected
+    assert guard.failures == 0, "a sink costs no judgement"
 
 
 def test_what_takes_every_rank_hangs_on_no_clock() -> None:

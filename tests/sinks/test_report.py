@@ -243,6 +243,17 @@ def test_adapters_that_stay_keep_their_numbers_when_the_set_changes(tmp_path: Pa
     assert (report["session"], (tmp_path / "report.previous.json").exists()) == (1, False)
 
 
+def test_an_alert_is_in_the_last_report_also_where_its_step_could_not_be_taken(tmp_path: Path) -> None:
+    run = run_of(3)
+    sink = ReportSink(tmp_path)
+    sink.start(run, 0)
+    sink.write(record_of(run, 1), [])
+    with pytest.raises(ValueError, match="shape"):
+        sink.write(record_of(run, 2, metrics={"delta_norm": np.ones(2)}), [alert_of(2)])
+    sink.finish("failed", None)
+    assert [alert["rule"] for alert in report_in(tmp_path)["alerts"]] == ["LW102"]
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match=r"the folder.*file/report") as caught:
