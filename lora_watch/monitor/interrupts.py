@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 import weakref
+from contextlib import suppress
 from types import FrameType
 from typing import Literal, Protocol
 
@@ -38,8 +39,10 @@ def ended(run: Run) -> None:
 
 
 def in_words(error: BaseException) -> str:
-    """``ValueError: out of luck``; only the kind where there is no more to it."""
-    return f"{type(error).__name__}: {error}".removesuffix(": ")
+    """``ValueError: out of luck``; only the kind where there is no more to it, or its own text fails."""
+    with suppress(Exception):
+        return f"{type(error).__name__}: {error}".removesuffix(": ")
+    return type(error).__name__
 
 
 def _in_main_thread() -> bool:

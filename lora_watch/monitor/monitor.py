@@ -216,11 +216,11 @@ class Monitor(Run):
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
-        if self._update_hook is not None:
-            self._update_hook.remove()
-            self._update_hook = None
-        if self._labels is not None:
-            self._labels.close()
+        for hook in (self._update_hook, self._labels):
+            with self.guard("taking the hooks off the model", aside=True):
+                if hook is not None:
+                    hook.remove()
+        self._update_hook = self._labels = None
         began = self._started
         super().finish(verdict, message)
         if began:  # whoever keeps it, for its alerts, does not keep the model

@@ -170,7 +170,7 @@ class Run(Observed):
         return self._fail() if failed else self.finish("ok")
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
-        if agreed := self.ranks.agree(alerts):
+        if agreed := _agreed(self, alerts):
             with self.guard("taking over alerts of another rank"):
                 self._judge.adopt(agreed)
         return agreed
@@ -230,9 +230,7 @@ class Run(Observed):
             return
         (self.conclude if verdict == "ok" else self.flush)()
         self._started = False
-        with self.guard("taking the hooks off the model", aside=True):
-            interrupts.ended(self)
-            self._recorder.close()
+        _leave(self)
         if verdict == "ok":
             verdict, message = "unknown", "lora_watch failed while it judged the whole run"
             with self.guard("judging the whole run"):
@@ -278,6 +276,22 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
         judge.judge(recorder.complete(recorder.take(0, None)))
     else:  # a resumed run was judged before its first step already, and has what was found since then
         judge.resume(StepRecord(recorder.monitored.run, step, {}))
+
+
+def _agreed(loop: Run, alerts: Sequence[Alert]) -> list[Alert]:
+    """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
+    agreed = [] if loop.ranks.together and world_size() > 1 else list(alerts)
+    with loop.guard.light("agreeing with the other ranks"):
+        agreed = loop.ranks.agree(alerts)
+    return agreed
+
+
+def _leave(loop: Run) -> None:
+    """Nothing of a run that is over stays in the model or in the process."""
+    with loop.guard("taking the hooks off the model", aside=True):
+        loop._recorder.close()
+    with loop.guard("listening to what ends the process", aside=True):
+        interrupts.ended(loop)
 
 
 def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from lora_watch import Monitor
 from tests.processes import ROOT, Python
+from tests.support import lora, tiny_model
 
 SCRIPT = """
 import os, signal, sys, time
@@ -54,6 +56,24 @@ def test_an_exception_in_the_data(python: Python, tmp_path: Path) -> None:
     report = report_in(tmp_path)
     assert (report["verdict"], report["message"]) == ("interrupted", "KeyError: 'theirs'")
     assert report["step"] >= 3
+
+
+def test_an_exception_whose_own_text_fails(tmp_path: Path) -> None:
+    class Mute(Exception):
+        def __str__(self) -> str:
+            raise ValueError
+
+    def train(model: Any) -> None:
+        with Monitor(model, output_dir=tmp_path / "out", console=False) as monitor:
+            monitor.step(loss=1.0)
+            raise Mute
+
+    model = lora(tiny_model(), targets=["q_proj"])
+    with pytest.raises(Mute):
+        train(model)
+    report = report_in(tmp_path)
+    assert (report["verdict"], report["message"]) == ("interrupted", "Mute")
+    assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
 @pytest.mark.skipif(os.name == "nt", reason="signals of other systems")

@@ -88,7 +88,7 @@ class SeenLabels:
                 seen["labels"] = counts * ((reported - own).abs() <= SAME * own.abs())
         return seen
 
-    def close(self) -> None:
+    def remove(self) -> None:
         """Take the hook off the model."""
         if self._hook is not None:
             self._hook.remove()
