@@ -277,6 +277,13 @@ def test_a_folder_that_is_no_model_and_a_model_with_adapters(tmp_path: Path) -> 
         advise(lora(tiny_model()))
 
 
+def test_a_model_without_numbers_is_refused_without_warnings(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
+    config = LlamaConfig(hidden_size=16, intermediate_size=0, num_hidden_layers=1, num_attention_heads=2, vocab_size=64)
+    with pytest.raises(ValueError, match="no number"):
+        advise(folder(tmp_path, config, "LlamaForCausalLM"))
+    assert not [warning for warning in recwarn if issubclass(warning.category, UserWarning)]
+
+
 # -- from one model to another -----------------------------------------------------------------------------------------
 def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Path) -> None:
     config = LlamaConfig(hidden_size=512, intermediate_size=1024, num_hidden_layers=8, vocab_size=1024)

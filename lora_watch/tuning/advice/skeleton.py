@@ -177,7 +177,8 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
             if "layer" in name and isinstance(value, (int, float)) and value > MOST_LAYERS:
                 raise ValueError(f"{name} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
-        with within(MAKING, "making it"), torch.device("meta"):
+        with within(MAKING, "making it"), warnings.catch_warnings(), torch.device("meta"):
+            warnings.simplefilter("ignore")  # words on numbers, of which there are none
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             model = _maker(content, config, classifies)(config).to(_dtype(content))
         if empty := next((name for name, p in model.named_parameters() if p.numel() == 0), None):
