@@ -76,6 +76,29 @@ def test_an_exception_whose_own_text_fails(tmp_path: Path) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
+@pytest.mark.parametrize(
+    ("part", "left"),
+    [
+        ("lora_watch.monitor.interrupts.ended", 0),
+        ("lora_watch.monitor.ranks.Ranks.agree", 0),
+        ("lora_watch.measurement.signals.labels.SeenLabels.remove", 1),
+    ],
+)
+def test_a_part_that_fails_at_the_end_costs_no_other(
+    part: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise RuntimeError(part)
+
+    model = lora(tiny_model(), targets=["q_proj"])
+    with Monitor(model, output_dir=tmp_path / "out", console=False) as monitor:
+        monkeypatch.setattr(part, fails)
+        monitor.step(loss=1.0)
+    monkeypatch.undo()
+    assert report_in(tmp_path)["verdict"] != "interrupted"
+    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) == left
+
+
 @pytest.mark.skipif(os.name == "nt", reason="signals of other systems")
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGINT])
 def test_a_signal(number: int, tmp_path: Path) -> None:
