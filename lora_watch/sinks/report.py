@@ -35,7 +35,7 @@ from lora_watch.base.alerts import Alert, Verdict, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format import REPORT_VERSION
-from lora_watch.format.files import Claim, claim, names_the_path, no_link, now, replace_file
+from lora_watch.format.files import REPORT, Claim, claim, names_the_path, no_link, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
 
 log = logging.getLogger("lora_watch")
@@ -110,7 +110,7 @@ class ReportSink:
         began = time.monotonic()
         # Set before anything can fail: a full disk is tried again later, not at each step.
         self._next_write = began + SECONDS_BETWEEN_WRITES
-        replace_file(self.directory / "report.json", strict_json(session.report()))
+        replace_file(self.directory / REPORT, strict_json(session.report()))
         cost = time.monotonic() - began
         self._next_write = max(self._next_write, began + cost / LARGEST_SHARE_OF_TIME)
 
@@ -152,21 +152,23 @@ class ReportSink:
     def _is_still_ours(self, session: _Session) -> bool:
         """Nobody has begun another run in the folder since this one ended."""
         try:
-            return json.loads((self.directory / "report.json").read_bytes())["run_id"] == session.run_id
+            return json.loads((self.directory / REPORT).read_bytes())["run_id"] == session.run_id
         except (OSError, ValueError, TypeError, KeyError):
             return True  # gone or spoiled: better ours than nothing
 
     def _keep_previous(self) -> int:
-        """Moves the last session's report aside and returns how many sessions there have been."""
-        path = self.directory / "report.json"
-        with names_the_path(path, "cannot read the last session's report"):
+        """Moves the last session's report aside and returns how many sessions there have been.
+
+        That takes no room on the disk: where this session's cannot be written, the old one does not stand for it.
+        """
+        path, previous = self.directory / REPORT, self.directory / "report.previous.json"
+        with names_the_path(path, "cannot move the last session's report aside"):
             if not path.exists():
                 return 0
-            old = path.read_bytes()
-        replace_file(self.directory / "report.previous.json", old)
+            os.replace(path, previous)
         try:
-            return int(json.loads(old)["session"])
-        except (ValueError, TypeError, KeyError):  # not ours, or of another version
+            return int(json.loads(previous.read_bytes())["session"])
+        except (OSError, ValueError, TypeError, KeyError):  # not ours, or of another version
             return 1
 
 

@@ -15,8 +15,10 @@ import pytest
 
 from lora_watch.base.alerts import Severity
 from lora_watch.format.files import LOCK
+from lora_watch.gate import judge
 from lora_watch.sinks import report
 from lora_watch.sinks.report import ReportSink
+from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 
 NAN, INF = math.nan, math.inf
@@ -204,6 +206,22 @@ def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
     assert [alert["rule"] for alert in latest["alerts"]] == ["LW203"]
     assert [line["run_id"] for line in lines_in(tmp_path)] == [previous["run_id"], latest["run_id"]]
     assert previous["run_id"] != latest["run_id"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits of other systems")
+def test_the_report_before_does_not_stand_for_a_session_that_cannot_write_its_own(tmp_path: Path) -> None:
+    import resource
+
+    folder = write_run(tmp_path) / "lora_watch"
+    assert judge([tmp_path]).exit_code == 0
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, before[1]))
+    try:
+        with pytest.raises(OSError, match=str(folder)):
+            ReportSink(folder).start(run_of(), 0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert judge([tmp_path]).exit_code == 2
 
 
 @pytest.mark.parametrize("old", [b"", b"{ half a rep", b"[1]", b'{"session": null}'])
