@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from lora_watch.runs.comparison.comparing import of_trials
 from lora_watch.runs.comparison.curves import QualityCurve, configurations, curves, differences
+from lora_watch.runs.comparison.text import text
 from lora_watch.runs.comparison.trials import Trial
 from lora_watch.search.plan import Configuration, Plan
 
@@ -53,6 +56,7 @@ def test_a_held_alpha_under_rslora_still_changes_s() -> None:
     (rank,) = curves_of(made(Plan(2e-4, use_rslora=True, alpha=16), lambda c: 1.0))
     scale, effective = rank.confounds
     assert re.match(r"s .*α stayed 16 \(", scale)
+    assert scale.endswith("α = s·√r.")
     assert re.match(r"s·lr .*\b0\.001131 at r = 8 .*\b0\.0002828 at r = 128:", effective)
 
 
@@ -61,6 +65,27 @@ def test_the_same_s_by_another_formula_is_the_same_curve() -> None:
     (rank,) = curves_of(made(plain, lambda c: 1.0) + made(rslora, lambda c: 1.0))
     assert [c.r for c in rank.configurations] == [8, 16, 32, 64]
     assert rank.confounds == []
+
+
+def test_rslora_switched_on_half_way_does_not_blame_alpha() -> None:
+    plain, rslora = Plan(2e-4, ranks=(8,), scale=2), Plan(2e-4, ranks=(16,), use_rslora=True, alpha=16)
+    (rank,) = curves_of(made(plain, lambda c: 1.0) + made(rslora, lambda c: 1.0))
+    assert "stayed" not in rank.confounds[0]
+    assert "rsLoRA" in rank.confounds[0]
+
+
+def test_only_the_best_of_all_is_called_the_best() -> None:
+    ranks = made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 + 1 / c.r)
+    assert marks(ranks) == ["", "← best"]
+    outside = trial(Configuration(8, 16.0, False, 1e-3), 0.5, optim="sgd")
+    assert marks([*ranks, outside]) == ["", "", "← best rank of its curve"], "in the order of r, scale and rate"
+
+
+def marks(trials: list[Trial]) -> list[str]:
+    """What stands behind each configuration of the table, in its order."""
+    said = text(of_trials(trials, "eval_loss")).splitlines()[3:]
+    rows = list(itertools.takewhile(str.strip, said))
+    return [found[0] if (found := re.search("←[^.]*?(?=  |$)", row)) else "" for row in rows]
 
 
 def test_a_grid_makes_one_clean_curve_a_scale() -> None:

@@ -8,6 +8,7 @@ import re
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -97,8 +98,14 @@ def test_text_ends_with_the_sum(plain: Judgement) -> None:
 
 
 def test_text_shows_the_loss_and_the_largest_layer(healthy: Path) -> None:
-    said = text(judge([healthy]))
-    assert re.search(r"24 of 24 steps · 28 adapters · loss \d.* → \d\S* [▁-█]{24}", said)
+    judgement = judge([healthy])
+    said = text(judgement)
+    shown = re.search(r"24 of 24 steps · 28 adapters · mean loss (\S+) → (\S+) [▁-█]{24}", said)
+    assert shown
+    losses = [loss for _, loss in judgement.runs[0].run.loss_curve]
+    means = (fmean(losses[:2]), fmean(losses[-2:]))  # a tenth of 24 steps: one step alone is noise
+    assert tuple(map(float, shown.groups())) == pytest.approx(means, rel=1e-3)
+    assert " → ".join(shown.groups()) in markdown(judgement)
     assert "largest output_ratio: model.layers." in said
 
 

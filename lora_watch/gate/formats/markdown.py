@@ -27,7 +27,10 @@ def markdown(judgement: Judgement) -> str:
     """A table of the runs, then their findings, then the losses."""
     lines = [f"### lora_watch: {'✅' if judgement.exit_code == 0 else '❌'} {summary(judgement)}", ""]
     if judgement.runs:
-        lines += ["| run | ended | steps | loss | | largest output ratio | findings |", "|---|---|--:|---|---|---|---|"]
+        lines += [
+            "| run | ended | steps | mean loss | | largest output ratio | findings |",
+            "|---|---|--:|---|---|---|---|",
+        ]
         lines += [_row(judged) for judged in judgement.runs]
     lines += [line for reason in judgement.unreadable for line in ("", f"**Not judged:** {escaped(reason)}")]
     for judged in judgement.runs:
@@ -76,6 +79,7 @@ def chart(curve: Sequence[tuple[int, float]], name: str) -> list[str]:
 def _row(judged: Judged) -> str:
     run = judged.run
     found = run.largest()
+    first, last = run.loss_means
     by_rule: dict[str, str] = {}
     for alert in judged.findings:
         by_rule.setdefault(alert.rule, f"{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}")
@@ -83,7 +87,7 @@ def _row(judged: Judged) -> str:
         code(run.name),
         ending(run),
         str(run.step) + (f" / {run.max_steps}" if run.max_steps is not None else ""),
-        f"{short(run.loss_ends[0])} → {short(run.loss_ends[1])}",
+        f"{short(first)} → {short(last)}",
         sparkline([value for _, value in run.loss_curve], width=16),
         f"{code(found[1])} {short(found[2])}" if found else "",
         "<br>".join(by_rule.values()) or "none",

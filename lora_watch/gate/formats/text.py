@@ -47,9 +47,10 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {run.name}"
     steps = f"{run.step} of {run.max_steps} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [ending(run), steps, count(len(run.adapters), "adapter")]
-    if run.loss_ends != (None, None):
+    first, last = run.loss_means
+    if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
-        parts.append(f"loss {short(run.loss_ends[0])} → {short(run.loss_ends[1])} {curve}".rstrip())
+        parts.append(f"mean loss {short(first)} → {short(last)} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if (found := run.largest()) is not None:
         yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"

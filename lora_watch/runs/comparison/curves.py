@@ -186,12 +186,11 @@ def _what_else(curve: QualityCurve) -> Iterable[str]:
     effective_varies = len({_key(c.effective_lr) for c in line}) > 1
     if curve.along == "r" and len({_key(c.scale) for c in line}) > 1:
         steps = ", ".join(f"{short(c.scale)} at r = {c.r}" for c in line)
-        held = ""
-        if len({c.alpha for c in line}) == 1:
-            held = f", because α stayed {short(first.alpha)}"
+        formula = _formula(line)
+        held = f", because α stayed {short(first.alpha)}" if formula and len({c.alpha for c in line}) == 1 else ""
         yield (
             f"s changes together with r{held} ({steps}): a difference may be the scale's as well as the rank's. "
-            "To see the rank alone hold s: α = s·r."
+            f"To see the rank alone hold s: {formula or 'α = s·r, and with rsLoRA α = s·√r'}."
         )
     if lr_varies:
         steps = ", ".join(f"{short(c.lr)} at {_place(curve, c)}" for c in line)
@@ -206,6 +205,14 @@ def _what_else(curve: QualityCurve) -> Iterable[str]:
             f"{value} at {', '.join(_place(curve, c) for c in having)}" for value, having in by_value.items()
         )
         yield f"{name} is not the same: {values}."
+
+
+def _formula(line: Sequence[SeedGroup]) -> str:
+    """How alpha follows from s in all of ``line``; empty where some have rsLoRA and some do not."""
+    for words, root in (("α = s·r", 1.0), ("α = s·√r", 0.5)):
+        if all(c.alpha and c.r and c.scale and math.isclose(c.alpha, c.scale * c.r**root, rel_tol=1e-4) for c in line):
+            return words
+    return ""
 
 
 def _broken(curve: QualityCurve) -> Iterable[str]:

@@ -63,11 +63,26 @@ def _qualities(comparison: Comparison) -> list[str]:
                 str(len(each.trials)),
                 *(mean_and_spread(list(each.values(metric).values())) for metric in metrics),
                 _alerts(each),
-                "" if here is None else "← smallest that is as good" if here.chosen is not here.best else "← best",
+                "" if here is None else _mark(here, comparison),
                 each.label,
             ]
         )
     return _table(rows)
+
+
+def _mark(curve: QualityCurve, comparison: Comparison) -> str:
+    """What the configuration is that ``curve`` has chosen: one outside of the curve may be better still."""
+    if curve.chosen is not curve.best:
+        return "← smallest that is as good"
+    means = {
+        id(c): statistics.fmean(v) for c in comparison.configurations if (v := c.values(comparison.metric).values())
+    }
+    best = (max if comparison.higher_is_better else min)(means.values())
+    return (
+        "← best"
+        if means[id(curve.best)] == best
+        else f"← best {'rank' if curve.along == 'r' else 'scale'} of its curve"
+    )
 
 
 def _norms(found: Sequence[SeedGroup]) -> list[str]:
