@@ -130,13 +130,13 @@ class EventLog:
     """
 
     def __init__(self, files: Iterable[Path], verify: bool = False):
-        self._files = list(files)
+        self._paths = list(files)
         self._verify = verify
         self._broken: dict[tuple[Path, int], str] = {}
 
     @cached_property
     def _candidates(self) -> list[Scan]:
-        return [scan(file, self._verify) for file in self._files]
+        return [scan(file, self._verify) for file in self._paths]
 
     @cached_property
     def _scanned(self) -> list[Scan]:

@@ -93,6 +93,18 @@ def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None
     assert (losses[10], losses[15]) == (7.0, 7.0)
 
 
+def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
+    """A session with other adapters, whose file comes first in the order of names."""
+    for folder, step, adapters in (("b", 1, 2), ("a", 2, 3)):
+        run, sink = run_of(adapters), TensorBoardSink(tmp_path / folder)
+        sink.start(run, step)
+        sink.write(record_of(run, step), [])
+        sink.finish("ok", None)
+    log = log_of(tmp_path)
+    assert {step: len(values) for step, values in log.metric("delta_norm", [1, 2]).items()} == {1: 2, 2: 3}
+    assert log.damage == []
+
+
 def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
     alert = alert_of(3)
     sink = TensorBoardSink(tmp_path)
