@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from types import ModuleType
+from typing import Annotated
 
 import typer
 
@@ -61,24 +61,20 @@ def _options(
     pass
 
 
-def _add(command: Callable[..., None], examples: str = "", **settings: Any) -> None:
-    """Add a subcommand. Its docstring's paragraphs are joined, since typer breaks a line wherever the source does."""
+def _add(module: ModuleType) -> None:
+    """Add the subcommand that a module is named after, with its ``EXAMPLES`` and ``SETTINGS``.
+
+    The docstring's paragraphs are joined, since typer breaks a line wherever the source does.
+    """
+    command = getattr(module, module.__name__.rpartition(".")[2])
     paragraphs = [" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n")]
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
-    app.command(help="\n\n".join(paragraphs), epilog=f"\n{examples}", **settings)(command)
+    epilog, settings = f"\n{getattr(module, 'EXAMPLES', '')}", getattr(module, "SETTINGS", None)
+    app.command(help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
 
 
-_add(demo.demo, demo.EXAMPLES)
-_add(rules.rules)
-_add(run.run, run.EXAMPLES, context_settings=run.SETTINGS)
-_add(check.check, check.EXAMPLES)
-_add(report.report, report.EXAMPLES)
-_add(show.show, show.EXAMPLES)
-_add(advise.advise, advise.EXAMPLES)
-_add(preflight.preflight, preflight.EXAMPLES)
-_add(plan.plan, plan.EXAMPLES)
-_add(inspect.inspect, inspect.EXAMPLES)
-_add(compare.compare, compare.EXAMPLES)
+for _command in (demo, rules, run, check, report, show, advise, preflight, plan, inspect, compare):
+    _add(_command)
 
 
 def main() -> None:

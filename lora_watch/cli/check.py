@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import enum
 import os
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -30,14 +29,7 @@ EXAMPLES = epilog(
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 
-
-class Format(str, enum.Enum):
-    """How the judgement is written to standard output."""
-
-    text = "text"
-    json = "json"
-    github = "github"
-    markdown = "markdown"
+Format = Literal["text", "json", "github", "markdown"]
 
 
 def check(
@@ -87,7 +79,7 @@ def check(
     judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
-    _print(judgement, format or (Format.github if os.environ.get("GITHUB_ACTIONS") == "true" else Format.text))
+    _print(judgement, format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"))
     if junit is not None:
         from lora_watch.gate.formats.junit import junit as junit_xml
 
@@ -103,7 +95,7 @@ def check(
 def _kept(path: Path, updating: bool) -> Baseline | None:
     """The baseline at ``path``; None where there is none, or none that can be read, and it is to be written."""
     from lora_watch.gate.baseline import load, may_be_replaced
-    from lora_watch.runs import UnreadableError
+    from lora_watch.runs.places import UnreadableError
 
     if updating and not may_be_replaced(path):
         raise misuse(f"{path} is there already and no baseline: it is not overwritten")
@@ -119,15 +111,15 @@ def _print(judgement: Judgement, format: Format) -> None:
     from lora_watch.gate.formats.text import text
 
     take_any_character()
-    writers = {Format.text: text, Format.json: as_json, Format.github: github, Format.markdown: markdown}
+    writers = {"text": text, "json": as_json, "github": github, "markdown": markdown}
     for line in writers[format](judgement).splitlines():
         colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
-        typer.secho(line, fg=colour if format is Format.text else None)
+        typer.secho(line, fg=colour if format == "text" else None)
 
 
 def _draw(runs: list[Path], target: Path) -> None:
     """A run that left nothing to draw says so and changes no exit code: it has been judged."""
-    from lora_watch.runs import UnreadableError
+    from lora_watch.runs.places import UnreadableError
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
     try:

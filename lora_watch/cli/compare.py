@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import enum
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -19,13 +18,6 @@ EXAMPLES = epilog(
 )
 
 
-class Better(enum.Enum):
-    """Which way the metric is good."""
-
-    higher = "higher"
-    lower = "lower"
-
-
 def compare(
     runs: Runs,
     metric: Annotated[
@@ -33,7 +25,8 @@ def compare(
         typer.Option(help="The metric to compare. Default: eval_loss, else train_loss, the training loss at the end."),
     ] = None,
     better: Annotated[
-        Better | None, typer.Option(help="Default: lower for a metric whose name ends with loss, else higher.")
+        Literal["higher", "lower"] | None,
+        typer.Option(help="Default: lower for a metric whose name ends with loss, else higher."),
     ] = None,
     worth: Annotated[float, typer.Option(help="The least gain of a larger rank, in percent of the metric.")] = 1.0,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
@@ -51,7 +44,7 @@ def compare(
     if not 0 < worth < 100:
         raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
     with refusing(ValueError):
-        compared = compare_runs(runs, metric, None if better is None else better is Better.higher, worth / 100)
+        compared = compare_runs(runs, metric, None if better is None else better == "higher", worth / 100)
     take_any_character()
     if json:
         print_json(compared.to_dict())

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -23,20 +22,6 @@ EXAMPLES = epilog(
     },
     "[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule.",
 )
-
-
-class FailOn(str, enum.Enum):
-    """The least severity that counts."""
-
-    warning = "warning"
-    error = "error"
-
-
-class Format(str, enum.Enum):
-    """How findings are written to standard output."""
-
-    text = "text"
-    json = "json"
 
 
 def preflight(
@@ -61,8 +46,10 @@ def preflight(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
     mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
-    fail_on: Annotated[FailOn, typer.Option(help="The least severity that makes the exit code 1.")] = FailOn.warning,
-    format: Annotated[Format, typer.Option(help="How findings are printed.")] = Format.text,
+    fail_on: Annotated[
+        Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
+    ] = "warning",
+    format: Annotated[Literal["text", "json"], typer.Option(help="How findings are printed.")] = "text",
     allow_pickle: Annotated[
         bool, typer.Option("--allow-pickle", help="Also read training_args.bin, which runs the code in it.")
     ] = False,
@@ -93,11 +80,11 @@ def preflight(
             max_steps=steps,
             mute=mute or (),
         )
-    limit = Severity.parse(fail_on.value)
-    if format is Format.json:
+    limit = Severity.parse(fail_on)
+    if format == "json":
         print_json(judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]})
     else:
-        _print(judged, given.notes, limit.name.lower())
+        _print(judged, given.notes, fail_on)
     raise typer.Exit(judged.exit_code(limit))
 
 
