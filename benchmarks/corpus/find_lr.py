@@ -37,8 +37,8 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.tuning.lr_finder import Curve, Suggestion
-from lora_watch.tuning.lr_finder.estimate import BASELINE, Estimate, estimate
-from lora_watch.tuning.lr_finder.sweep import Edge
+from lora_watch.tuning.lr_finder.estimate import estimate
+from lora_watch.tuning.lr_finder.sweep import BASELINE, Edge
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
 GRID = {
@@ -234,7 +234,7 @@ def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:
     return Curve(*arrays), None if sweep["edge"] is None else Edge(sweep["edge"], sweep["edge_rule"])
 
 
-def estimated(kept: dict[str, Any]) -> Estimate:
+def estimated(kept: dict[str, Any]) -> Suggestion:
     """The estimate of today for the sweep that was made."""
     return estimate(*curve_of(kept), kept["case"]["base"] == "minilm", kept["sweep"]["predicted"])
 

@@ -14,9 +14,8 @@ import pytest
 
 from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_steps
 from lora_watch.tuning.lr_finder import Curve, Suggestion, drawing
-from lora_watch.tuning.lr_finder.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, smoothed
-from lora_watch.tuning.lr_finder.suggestion import suggestion
-from lora_watch.tuning.lr_finder.sweep import Edge, Sweep
+from lora_watch.tuning.lr_finder.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, suggestion
+from lora_watch.tuning.lr_finder.sweep import Edge, Sweep, smoothed
 from tests.gate.test_schemas import errors
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3

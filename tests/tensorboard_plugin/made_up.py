@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from lora_watch.tuning.lr_finder.suggestion import suggestion
+from lora_watch.tuning.lr_finder.estimate import suggestion
 from lora_watch.tuning.lr_finder.sweep import Sweep
 from tests.sinks.made_up import alert_of, readings
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import html as markup
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from lora_watch.base.records import FloatArray
 from lora_watch.base.text import sparkline
-from lora_watch.tuning.lr_finder.estimate import BASELINE, smoothed
+from lora_watch.tuning.lr_finder.sweep import BASELINE, Curve, smoothed
 
 if TYPE_CHECKING:
     from lora_watch.tuning.lr_finder.suggestion import Suggestion
@@ -52,9 +53,9 @@ def svg(suggestion: Suggestion) -> str:
     curve = suggestion.curve
     parts = [_text(LEFT, 18, suggestion.sentences()[0], anchor="start", size=13)]
     if len(curve) > 1:
-        x = _Axis(curve.rates[0], curve.rates[-1], LEFT, WIDTH - RIGHT, log=True)
+        x = _axis(curve.rates[0], curve.rates[-1], LEFT, WIDTH - RIGHT, log=True)
         divide = TOP + (HEIGHT - TOP - BOTTOM - GAP) * 0.6
-        parts += _loss_panel(suggestion, x, TOP, divide) + _ratio_panel(suggestion, x, divide + GAP, HEIGHT - BOTTOM)
+        parts += _loss_panel(suggestion, x, TOP, divide) + _ratio_panel(curve, x, divide + GAP, HEIGHT - BOTTOM)
         parts += [*_marks(suggestion, x), _text((LEFT + WIDTH - RIGHT) / 2, HEIGHT - 6, "learning rate")]
     body = "\n".join(parts)
     return (
@@ -63,16 +64,14 @@ def svg(suggestion: Suggestion) -> str:
     )
 
 
-class _Axis:
-    """From values to pixels."""
+Axis = Callable[[float], float]
+"""From values to pixels."""
 
-    def __init__(self, low: float, high: float, start: float, end: float, log: bool = False):
-        self._of = math.log10 if log else float
-        self._low, self._span = self._of(low), (self._of(high) - self._of(low)) or 1.0
-        self._start, self._length = start, end - start
 
-    def __call__(self, value: float) -> float:
-        return self._start + (self._of(value) - self._low) / self._span * self._length
+def _axis(low: float, high: float, start: float, end: float, log: bool = False) -> Axis:
+    of = math.log10 if log else float
+    span = (of(high) - of(low)) or 1.0
+    return lambda value: start + (of(value) - of(low)) / span * (end - start)
 
 
 def shown_loss(suggestion: Suggestion) -> FloatArray:
@@ -83,12 +82,12 @@ def shown_loss(suggestion: Suggestion) -> FloatArray:
     return np.where(np.isfinite(smooth), np.minimum(smooth, start + 0.5 * spread), math.nan)
 
 
-def _loss_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
+def _loss_panel(suggestion: Suggestion, x: Axis, top: float, bottom: float) -> list[str]:
     shown, curve = shown_loss(suggestion), suggestion.curve
     if not np.isfinite(shown).any():
         return [_text(LEFT, top + 20, "no finite loss", anchor="start")]
     lowest, highest = float(np.nanmin(curve.losses)), float(np.nanmax(shown))
-    y = _Axis(lowest, highest, bottom, top)
+    y = _axis(lowest, highest, bottom, top)
     dots = [
         f'<circle cx="{x(rate):.1f}" cy="{y(loss):.1f}" r="2" fill="{LOSS}" opacity="0.4"/>'
         for rate, loss in zip(curve.rates, curve.losses)
@@ -99,21 +98,22 @@ def _loss_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> 
     return [_frame(top, bottom), *dots, _line(curve.rates, shown, x, y, LOSS), *ticks, label]
 
 
-def _ratio_panel(suggestion: Suggestion, x: _Axis, top: float, bottom: float) -> list[str]:
-    curve = suggestion.curve
-    label = _text(LEFT + 6, top + 14, "depth-scaled output ratio", anchor="start", fill=RATIO)
-    empty = [_frame(top, bottom), label, *_rate_ticks(curve.rates, x, bottom)]
-    known = np.isfinite(curve.sizes) & (curve.sizes > 0)
-    if not known.any():
-        return empty
-    sizes = np.where(known, curve.sizes, math.nan)
-    y = _Axis(np.nanmin([*sizes, 0.5]), np.nanmax([*sizes, 2.0]), bottom, top, log=True)
-    span, one = f'x1="{LEFT}" x2="{WIDTH - RIGHT}"', y(1.0)
-    level = f'<line {span} y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>'
-    return [*empty, level, _line(curve.rates, sizes, x, y, RATIO), _text(LEFT - 6, one + 4, "1", anchor="end")]
+def _ratio_panel(curve: Curve, x: Axis, top: float, bottom: float) -> list[str]:
+    sizes = np.where(np.isfinite(curve.sizes) & (curve.sizes > 0), curve.sizes, math.nan)
+    y = _axis(np.nanmin([*sizes, 0.5]), np.nanmax([*sizes, 2.0]), bottom, top, log=True)
+    one = y(1.0)
+    powers = range(math.ceil(math.log10(curve.rates[0])), math.floor(math.log10(curve.rates[-1])) + 1)
+    return [
+        _frame(top, bottom),
+        _text(LEFT + 6, top + 14, "depth-scaled output ratio", anchor="start", fill=RATIO),
+        *(_text(x(10.0**power), bottom + 16, f"1e{power}") for power in powers),
+        f'<line x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{one:.1f}" y2="{one:.1f}" stroke="{GREY}" stroke-dasharray="3"/>',
+        _text(LEFT - 6, one + 4, "1", anchor="end"),
+        _line(curve.rates, sizes, x, y, RATIO),
+    ]
 
 
-def _marks(suggestion: Suggestion, x: _Axis) -> list[str]:
+def _marks(suggestion: Suggestion, x: Axis) -> list[str]:
     """The suggestion, its range and the edge, over both panels."""
     first, last = suggestion.curve.rates[0], suggestion.curve.rates[-1]
 
@@ -135,18 +135,12 @@ def _marks(suggestion: Suggestion, x: _Axis) -> list[str]:
     return marks
 
 
-def _rate_ticks(rates: FloatArray, x: _Axis, bottom: float) -> list[str]:
-    """The powers of ten."""
-    powers = range(math.ceil(math.log10(rates[0])), math.floor(math.log10(rates[-1])) + 1)
-    return [_text(x(10.0**power), bottom + 16, f"1e{power}" if power < -3 else f"{10.0**power:g}") for power in powers]
-
-
 def _frame(top: float, bottom: float) -> str:
     width = WIDTH - LEFT - RIGHT
     return f'<rect x="{LEFT}" y="{top:.1f}" width="{width}" height="{bottom - top:.1f}" fill="none" stroke="{GREY}"/>'
 
 
-def _line(rates: FloatArray, values: FloatArray, x: _Axis, y: _Axis, colour: str) -> str:
+def _line(rates: FloatArray, values: FloatArray, x: Axis, y: Axis, colour: str) -> str:
     path = " ".join(f"{x(rate):.1f},{y(value):.1f}" for rate, value in zip(rates, values) if math.isfinite(value))
     return f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>'
 

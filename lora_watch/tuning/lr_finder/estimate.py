@@ -1,20 +1,18 @@
-"""What a sweep's curve says: a learning rate, a range, or that it says nothing. Pure functions."""
+"""What a sweep says: a learning rate, a range, or nothing. Pure functions."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from lora_watch.base.records import FloatArray
-from lora_watch.rules.forecast import OF_WEIGHTS, Rates, by_crossing, by_sweep
-from lora_watch.tuning.lr_finder.sweep import Curve, Edge
+from lora_watch.rules.forecast import OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep
+from lora_watch.tuning.lr_finder.suggestion import Suggestion, rounded
+from lora_watch.tuning.lr_finder.sweep import BASELINE, WINDOW, Curve, Edge, Sweep, smoothed
 
-WINDOW = 5
-"""Steps that a smoothed loss is the mean of: itself and those before."""
-BASELINE = 10
-"""First steps of a sweep, whose rates are too low to change the loss: their mean is where it begins."""
 CLEAR = 3.5
 """A fall of the smoothed loss counts from this many standard errors on: 3 in 100 sweeps of pure noise have one."""
 TOO_EARLY = 0.1
@@ -27,29 +25,36 @@ NEW_HEAD = "A new head is trained, whose loss is no measure of the adapters."
 FORECAST = "The rate is the forecast of the weights (lora-watch advise), at most half the rate that does harm."
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """What a curve says. Rates are peaks, of the reference parameter group."""
+def suggestion(
+    sweep: Sweep,
+    ratios: tuple[float, ...],
+    steps: int | None = None,
+    new_head: bool = False,
+    predicted: float | None = None,
+    **facts: Any,
+) -> Suggestion:
+    """The suggestion of a finished ``sweep``.
 
-    rate: float | None
-    """None where the curve says too little: ``why`` says so."""
-    low: float | None
-    high: float | None
-    """The range that the rate lies in; None where nothing is known of it."""
-    lowest_loss_at: float | None
-    """Rate at which the smoothed loss is lowest."""
-    ratio_one_at: float | None
-    """Rate at which the depth-scaled output ratio passes 1; None where it was not measured or does not."""
-    fall: float
-    """Of the smoothed loss, from the mean of the first ``BASELINE`` losses to its lowest."""
-    noise: float
-    """Standard error of ``fall``, from the differences of neighbouring losses."""
-    why: str
+    Args:
+        ratios: each parameter group's rate to the reference's.
+        steps: of the run that it is for; None where that is unknown.
+        new_head: a classifier's head learns from nothing.
+        predicted: the forecast of the weights, for the reference; None where it is unknown.
+        facts: other fields of the suggestion.
+    """
+    found = estimate(sweep.curve, sweep.edge, new_head, predicted)
+    lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
+    rate = None if found.rate is None else rounded(found.rate * lowered)
+    low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
+    rates = () if rate is None else tuple(rate * ratio for ratio in ratios)
+    return replace(found, rate=rate, low=low, rates=rates, steps=steps, **facts)
 
 
-def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted: float | None = None) -> Estimate:
-    """The rate where the smoothed loss is lowest, which is too high for a whole run, and the one where the depth-scaled
-    output ratio passes 1, which is too low, in their geometric mean; at most a quarter of the edge.
+def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted: float | None = None) -> Suggestion:
+    """What the curve alone says, for a short run and the reference parameter group.
+
+    The smoothed loss is lowest at a rate that is too high for a whole run, and the depth-scaled output ratio passes 1
+    at one that is too low: the rate is their geometric mean, and at most a quarter of the edge.
 
     With a ``new_head`` the loss tells of the head, and of batches that are right or very wrong. The rate is then the
     one ``predicted`` by the weights, at most half the edge; without a forecast there is a range alone.
@@ -62,8 +67,22 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
 
-    def said(rate: float | None, low: float | None, high: float | None, why: str) -> Estimate:
-        return Estimate(rate, low, high, lowest, one, fall, noise, why)
+    def said(rate: float | None, low: float | None, high: float | None, why: str) -> Suggestion:
+        return Suggestion(
+            rate,
+            None if edge is None else edge.rate,
+            curve,
+            low,
+            high,
+            edge_rule="" if edge is None else edge.rule,
+            lowest_loss_at=lowest,
+            ratio_one_at=one,
+            fall=fall,
+            noise=noise,
+            why=why,
+            predicted=predicted,
+            new_head=new_head,
+        )
 
     if lowest is None or by_chance or not fall > CLEAR * noise:
         known = None if one is None else by_crossing(one)
@@ -83,14 +102,6 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     last = float(curve.rates[-1])
     still = f"The loss still falls at {last:.2g}, where the sweep ends: a higher rate may be better."
     return said(rate, low, high, still if edge is None and lowest >= last / 1.5 else "")
-
-
-def smoothed(losses: FloatArray) -> FloatArray:
-    """``[steps]``: the mean of the last ``WINDOW`` losses, of fewer at the start; NaN from the first that is one."""
-    total = np.concatenate([[0.0], np.cumsum(losses)])
-    ends = np.arange(1, len(losses) + 1)
-    starts = np.maximum(ends - WINDOW, 0)
-    return (total[ends] - total[starts]) / (ends - starts)
 
 
 def fall_and_noise(losses: FloatArray, smooth: FloatArray) -> tuple[float, float]:

@@ -16,8 +16,9 @@ from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
+from lora_watch.tuning.lr_finder.estimate import suggestion
 from lora_watch.tuning.lr_finder.progress import progress
-from lora_watch.tuning.lr_finder.suggestion import Suggestion, suggestion
+from lora_watch.tuning.lr_finder.suggestion import Suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, error_of, monitor_settings, span_of
 
 

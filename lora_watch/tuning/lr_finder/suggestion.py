@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +13,7 @@ from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
-from lora_watch.tuning.lr_finder.estimate import estimate
-from lora_watch.tuning.lr_finder.sweep import Curve, Sweep
+from lora_watch.tuning.lr_finder.sweep import Curve
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -46,10 +45,11 @@ class Suggestion:
     ratio_one_at: float | None = None
     """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
     fall: float = float("nan")
-    """Of the smoothed loss, from its start to its lowest."""
+    """Of the smoothed loss, from the mean of the first ``BASELINE`` losses to its lowest."""
     noise: float = float("nan")
-    """Standard error of ``fall``."""
+    """Standard error of ``fall``, from the differences of neighbouring losses."""
     why: str = ""
+    """Why ``rate`` is None, or what else there is to know of it."""
     scale: float | None = None
     """s of the adapters during the sweep; None where they differ."""
     alpha: float | None = None
@@ -181,41 +181,6 @@ class Suggestion:
 
     def _repr_html_(self) -> str:
         return drawing.html(self)
-
-
-def suggestion(
-    sweep: Sweep,
-    ratios: tuple[float, ...],
-    steps: int | None = None,
-    new_head: bool = False,
-    predicted: float | None = None,
-    **facts: Any,
-) -> Suggestion:
-    """The suggestion of a finished ``sweep``.
-
-    Args:
-        ratios: each parameter group's rate to the reference's.
-        steps: of the run that it is for; None where that is unknown.
-        new_head: a classifier's head learns from nothing.
-        predicted: the forecast of the weights, for the reference; None where it is unknown.
-        facts: other fields of the suggestion.
-    """
-    curve, edge = sweep.curve, sweep.edge
-    found = estimate(curve, edge, new_head, predicted)
-    lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN)
-    rate = None if found.rate is None else rounded(found.rate * lowered)
-    low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
-    return Suggestion(
-        **vars(replace(found, rate=rate, low=low)),
-        edge=None if edge is None else edge.rate,
-        curve=curve,
-        rates=() if rate is None else tuple(rate * ratio for ratio in ratios),
-        edge_rule="" if edge is None else edge.rule,
-        steps=steps,
-        new_head=new_head,
-        predicted=predicted,
-        **facts,
-    )
 
 
 def rounded(rate: float) -> float:

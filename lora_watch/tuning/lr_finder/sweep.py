@@ -16,6 +16,10 @@ from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
 STEPS = 60
 EDGE_RULES = frozenset({"LW101", "LW102", "LW103", "LW201", "LW202"})
 """What is asked in a sweep: rules on the adapters' size and on the loss. Wiring and settings are the run's own."""
+WINDOW = 5
+"""Steps that a smoothed loss is the mean of: itself and those before."""
+BASELINE = 10
+"""First steps of a sweep, whose rates are too low to change the loss: their mean is where it begins."""
 FIRST_STEPS = (3e-4, 10.0)
 """Where a sweep begins and where it ends at the latest: size of one full step of Adam, ‖ΔW‖/‖W₀‖ summed over blocks.
 Good runs of the corpus have 0.01 to 1."""
@@ -85,6 +89,14 @@ class Sweep:
     @property
     def curve(self) -> Curve:
         return Curve(np.array(self.rates), np.array(self.losses), np.array(self.sizes))
+
+
+def smoothed(losses: FloatArray) -> FloatArray:
+    """``[steps]``: the mean of the last ``WINDOW`` losses, of fewer at the start; NaN from the first that is one."""
+    total = np.concatenate([[0.0], np.cumsum(losses)])
+    ends = np.arange(1, len(losses) + 1)
+    starts = np.maximum(ends - WINDOW, 0)
+    return (total[ends] - total[starts]) / (ends - starts)
 
 
 def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
