@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
+from lora_watch.base.lazy import needed
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -23,9 +25,8 @@ class Picture:
 
 
 def empty_figure(width: float, height: float) -> Figure:
-    """Of this many inches. Raises ImportError when matplotlib is not there."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise ImportError("a figure needs matplotlib: pip install matplotlib") from None
+    """Of this many inches. Raises ModuleNotFoundError when matplotlib is not there."""
+    needed("matplotlib")
+    from matplotlib.figure import Figure
+
     return Figure(figsize=(width, height), layout="constrained")

@@ -1,4 +1,4 @@
-"""Packages whose names are imported on first use (PEP 562)."""
+"""Imports on first use: the names of a package (PEP 562), and libraries that are optional."""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], 
         return value
 
     return __getattr__
+
+
+def needed(library: str) -> Any:
+    """The optional module ``library``. Raises ModuleNotFoundError, which says how to install it."""
+    try:
+        return importlib.import_module(library)
+    except ModuleNotFoundError as error:
+        if error.name != library:
+            raise
+        message = f"this part of lora_watch needs {library}, which is not installed: pip install {library}"
+        raise ModuleNotFoundError(message, name=library) from None

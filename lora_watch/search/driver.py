@@ -17,8 +17,8 @@ import numpy as np
 from rich.console import Console
 
 from lora_watch.base.alerts import LoraWatchError
+from lora_watch.base.lazy import needed
 from lora_watch.search.deciding import Decision, Outcome, decide
-from lora_watch.search.needs import needs_optuna
 from lora_watch.search.plan import Configuration, Plan
 from lora_watch.search.result import SearchResult
 
@@ -99,7 +99,7 @@ class Attempt:
         """The metric after ``step`` steps. Raises optuna.TrialPruned when the study's pruner has seen enough."""
         self.trial.report(value, step)
         if self.trial.should_prune():
-            raise needs_optuna().TrialPruned(f"stopped by the pruner at step {step}, with {value:.4g}.")
+            raise needed("optuna").TrialPruned(f"stopped by the pruner at step {step}, with {value:.4g}.")
 
 
 def search(
@@ -155,7 +155,7 @@ def search(
         ModuleNotFoundError: Optuna is not installed.
         ValueError: the study was begun with another plan; or the plan has no learning rate, and none was found.
     """
-    optuna = needs_optuna()
+    optuna = needed("optuna")
     study = _open(optuna, storage, study_name, pruner, plan, patience)
     console = Console(stderr=True, quiet=not show, highlight=False)
     takes_attempt = _positional(train) >= 2
@@ -203,7 +203,7 @@ def search(
 
 def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
     """What is known, once a run is queued that nobody has begun, or the search is over. Waits for those of others."""
-    optuna = needs_optuna()
+    optuna = needed("optuna")
     waited_for: set[int] = set()
     while True:
         optuna.storages.fail_stale_trials(study)
@@ -239,7 +239,7 @@ def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
     earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state.name != "FAIL"]
     if configuration is None or any(_configuration(t) == configuration for t in earlier):
         trial.set_user_attr(CONFIGURATION, None)
-        raise needs_optuna().TrialPruned("another process has this run")
+        raise needed("optuna").TrialPruned("another process has this run")
     # As parameters too, where Optuna's dashboard and plots look for them: they get the values of enqueue_trial.
     trial.suggest_int("r", 1, 1 << 20)
     trial.suggest_float("scale", 1e-6, 1e6)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from lora_watch.base.alerts import LoraWatchError
-from lora_watch.search.needs import needs_optuna
+from lora_watch.base.lazy import needed
 from lora_watch.search.plan import Configuration
 from lora_watch.trainer.callback import LoraWatchCallback
 from lora_watch.tuning.lr_finder import Suggestion
@@ -37,7 +37,7 @@ class SearchCallback(LoraWatchCallback):
 
     def __init__(self, trial: Any = None, metric: str = "eval_loss", **settings: Any):
         super().__init__(**{"fail_on": "error", **settings})
-        self._optuna = needs_optuna()
+        self._optuna = needed("optuna")
         self.trial, self.metric = trial, metric
         self.attempt: Attempt | None = None
         """Keeps the learning rate, if the search finds it."""
