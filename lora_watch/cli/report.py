@@ -31,7 +31,7 @@ def report(
 
     Exits with 0, or with 2 when there is nothing to draw; a run that cannot be read is named and left out.
     """
-    from lora_watch.runs import UnreadableError
+    from lora_watch.runs.places import UnreadableError
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
     with refusing(UnreadableError), writing(output):

@@ -44,7 +44,8 @@ def show(
     from rich.live import Live
 
     from lora_watch.cli.terminal.screen import screen
-    from lora_watch.runs import UnreadableError, latest_run
+    from lora_watch.runs.places import UnreadableError
+    from lora_watch.runs.run import latest_run
 
     console = Console(highlight=False)
     if not follow:

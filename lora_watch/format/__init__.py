@@ -1,4 +1,1 @@
 """Names, versions and schemas of the files of a run: writers and readers share them."""
-
-REPORT_VERSION = 1
-"""Stands in ``report.json``."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 LOCK = ".lock"
-REPORT = "report.json"
+REPORT, REPORT_VERSION = "report.json", 1
 WAITING = "waiting.json"
 """Next to the report of an earlier run, where a Trainer has been built that has not begun to train."""
 

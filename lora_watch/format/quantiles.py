@@ -6,7 +6,7 @@ import numpy as np
 
 from lora_watch.base.records import FloatArray
 
-QUANTILES = {"max": 1.0, "median": 0.5, "p10": 0.1, "p90": 0.9}
+QUANTILES = {"max": 1.0, "p90": 0.9, "median": 0.5, "p10": 0.1}
 
 
 def quantiles(rows: FloatArray) -> FloatArray:

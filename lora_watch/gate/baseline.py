@@ -21,8 +21,9 @@ from lora_watch.base.text import clean, count, short
 from lora_watch.base.untrusted import MISFITS, load_json, or_none, read_bytes, whole
 from lora_watch.gate.finding import finding
 from lora_watch.rules.policy import OF_FINISHED_RUNS
-from lora_watch.runs import FinishedRun, UnreadableError, find_runs, read_run
 from lora_watch.runs.events import FILES
+from lora_watch.runs.places import UnreadableError, find_runs
+from lora_watch.runs.run import FinishedRun, read_run
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}

@@ -17,7 +17,7 @@ from lora_watch.gate.baseline import Baseline, compare
 from lora_watch.gate.finding import finding
 from lora_watch.gate.story import tell
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
-from lora_watch.runs import FinishedRun, read_runs
+from lora_watch.runs.run import FinishedRun, read_runs
 
 _WAITING = (
     "{name}: a later run was set up here and has not begun to train. The report is an earlier run's. If that is right, "

@@ -14,9 +14,9 @@ from typing import Any, TypeVar, get_args
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, load_json, or_none, parse_json, read_bytes, whole
-from lora_watch.format import REPORT_VERSION, tags
+from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
-from lora_watch.format.files import REPORT, WAITING, is_claimed
+from lora_watch.format.files import REPORT, REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 

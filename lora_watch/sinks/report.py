@@ -34,8 +34,7 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Verdict, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
-from lora_watch.format import REPORT_VERSION
-from lora_watch.format.files import REPORT, Claim, claim, names_the_path, no_link, now, replace_file
+from lora_watch.format.files import REPORT, REPORT_VERSION, Claim, claim, names_the_path, no_link, now, replace_file
 from lora_watch.sinks.history import AlertHistory, News
 
 log = logging.getLogger("lora_watch")

@@ -18,8 +18,7 @@ from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.decoding import document, episodes, is_schema, names, numbers
-from lora_watch.format.quantiles import QUANTILES as ALL
-from lora_watch.format.quantiles import quantiles
+from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.runs.events import Tensors
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
 from lora_watch.tensorboard_plugin.tensors import Event, Source
@@ -29,9 +28,6 @@ CACHE_BYTES = 192 * 2**20
 
 MOST_WIDENED = 50_000_000
 """Cells of a matrix whose rows follow other sets of adapters than the latest: a schema alone can claim a million."""
-
-QUANTILES = ("max", "p90", "median", "p10")
-"""Columns of ``Reader.spread``."""
 
 
 class NotThereError(LookupError):
@@ -193,8 +189,7 @@ class Reader:
         """
         found, notes = self.metric(run, name)
         rows = np.where(found.flags == 0, found.values, np.float32(np.nan))
-        order = [list(ALL).index(quantile) for quantile in QUANTILES]
-        levels = quantiles(rows)[:, order].astype(np.float32)
+        levels = quantiles(rows).astype(np.float32)
         flags = np.bitwise_or.reduce(found.flags & ~np.uint8(UNKNOWN), axis=1)
         flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes

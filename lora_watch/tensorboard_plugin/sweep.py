@@ -9,10 +9,10 @@ from lora_watch.base.alerts import Verdict
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
-from lora_watch.runs import from_header, last_tenth
 from lora_watch.runs.comparison.comparing import of_trials
 from lora_watch.runs.comparison.text import curve_in_words
 from lora_watch.runs.comparison.trials import Trial, trial_of
+from lora_watch.runs.run import from_header, last_tenth
 from lora_watch.tensorboard_plugin.series import Reader
 
 

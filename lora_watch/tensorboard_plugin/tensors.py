@@ -19,8 +19,6 @@ EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
 LAST_STEP = 2**53
 """What a browser can count to."""
-
-
 TRAINERS_EVALUATION = "eval/loss"
 """What the Trainer calls ``eval_loss`` in TensorBoard."""
 
@@ -67,7 +65,15 @@ class Board:
         }
 
     def events(self, run: str, tag: str) -> Tensors:
-        return Tensors.of(tensors_of(self._data, self._ctx, self.name, run, tag))
+        """A provider's public way decodes at once: TensorBoard's two (the loader in Python, the one in Rust) are asked
+        behind it, and another program's as everybody would."""
+        if (multiplexer := getattr(self._data, "_multiplexer", None)) is not None:
+            found = _held(multiplexer, run, tag)
+        elif (stub := getattr(self._data, "_stub", None)) is not None:
+            found = _served(stub, self.name, run, tag)
+        else:
+            found = _decoded(self._data, self._ctx, self.name, run, tag)
+        return Tensors.of(event for event in found if abs(event.step) <= LAST_STEP)
 
     def evaluation(self) -> dict[str, float]:
         from tensorboard.data import provider
@@ -78,21 +84,6 @@ class Board:
         )
         points = {run: by_tag.get(TRAINERS_EVALUATION) for run, by_tag in found.items()}
         return {run: max(some, key=lambda point: point.step).value for run, some in points.items() if some}
-
-
-def tensors_of(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
-    """The events of one tag of ours in the order of writing, none if there are none; ``data`` is a data provider.
-
-    The public way of a provider decodes at once, so TensorBoard's two (the loader in Python, the one in Rust) are
-    asked behind it. Another program's is asked as everybody would.
-    """
-    if (multiplexer := getattr(data, "_multiplexer", None)) is not None:
-        found = _held(multiplexer, run, tag)
-    elif (stub := getattr(data, "_stub", None)) is not None:
-        found = _served(stub, experiment, run, tag)
-    else:
-        found = _decoded(data, ctx, experiment, run, tag)
-    return (event for event in found if abs(event.step) <= LAST_STEP)
 
 
 def _held(multiplexer: Any, run: str, tag: str) -> Iterator[Event]:

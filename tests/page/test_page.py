@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from lora_watch.cli.app import app
-from lora_watch.runs import UnreadableError
+from lora_watch.runs.places import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
 from tests.tensorboard_plugin.axe import serious
 from tests.tensorboard_plugin.conftest import logdir as logdir

@@ -17,7 +17,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.cli.terminal.curves import heatmap, level, scale
 from lora_watch.cli.terminal.screen import screen
-from lora_watch.runs import latest_run, spread
+from lora_watch.runs.run import latest_run, spread
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write

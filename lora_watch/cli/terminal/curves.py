@@ -7,7 +7,7 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from lora_watch.base.names import by_block
-from lora_watch.runs import FinishedRun, spread
+from lora_watch.runs.run import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
 """What the heatmap shows: the first of these that the run has measured."""

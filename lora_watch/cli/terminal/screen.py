@@ -13,7 +13,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean, count, short, sparkline
 from lora_watch.cli.terminal.curves import Heatmap, heatmap, level, scale
 from lora_watch.gate.formats.text import ending
-from lora_watch.runs import FinishedRun
+from lora_watch.runs.run import FinishedRun
 
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 _RAMP = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")

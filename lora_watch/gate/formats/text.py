@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from lora_watch.base.text import count, short, sparkline
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.runs import FinishedRun
+from lora_watch.runs.run import FinishedRun
 
 _ENDINGS = {
     "ok": "finished",

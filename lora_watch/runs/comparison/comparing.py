@@ -11,9 +11,9 @@ from typing import Any
 from lora_watch.base.plateau import WORTH
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
-from lora_watch.runs import read_runs
 from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, configurations, curves, differences
 from lora_watch.runs.comparison.trials import TRAIN_LOSS, Trial, trial_of
+from lora_watch.runs.run import read_runs
 
 COMPARISON_VERSION = 1
 USUAL = "eval_loss"

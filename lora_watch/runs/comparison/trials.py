@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from lora_watch.base.alerts import Severity
-from lora_watch.runs import FinishedRun
+from lora_watch.runs.run import FinishedRun
 
 TRAIN_LOSS = "train_loss"
 """The one quality that every run has: the mean loss of the last tenth of its steps."""

@@ -23,54 +23,49 @@ Answer = tuple[dict[str, Any], Pooled, int]
 
 
 class Table(NamedTuple):
-    """The numbers of one binary route, at every step."""
+    """The numbers of one binary route of one run, at every step."""
 
+    run: str
     series: Series
     notes: list[str]
     shift: int
 
 
 class Answers:
-    """Of all routes: ``plain`` by key, and of each run ``tables``, which ``pooled`` cuts down to so many columns."""
+    """Of all routes by key: ``plain`` ones, and ``tables``, which ``pooled`` cuts down to so many columns."""
 
     def __init__(self, files: Files):
         self.plain: dict[str, Any] = {}
-        self.tables: dict[str, dict[str, Table]] = {}
+        self.tables: dict[str, Table] = {}
         reader = Reader(files)
         self.plain[key("runs")] = runs = reader.runs()
-        self._names = list(runs)
         self.plain[key("sweep")] = sweep(reader)
         for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
-            for name in self._names:
+            for name in runs:
                 self.plain[key(route, name)] = getattr(reader, route)(name)
-        most = MOST_SINGULAR_VALUES // max(len(self._names), 1)
-        for name in self._names:
+        most = MOST_SINGULAR_VALUES // max(len(runs), 1)
+        for name, known in runs.items():
             self.plain[key("verdict", name)] = _verdict(reader, files, name)
             self.plain[key("spectrum", name)] = _spectra(reader, name, most)
-            self.tables[name] = self._of(reader, name, runs[name])
-
-    def _of(self, reader: Reader, run: str, known: dict[str, Any]) -> dict[str, Table]:
-        found = {}
-        for metric in known["metrics"]:
-            found[key("metric", run, metric)] = Table(*reader.metric(run, metric), COARSE)
-            if metric in SPREADS:
-                found[key("spread", run, metric)] = Table(*reader.spread(run, metric), 0)
-        for name in known["series"]:
-            found[key("scalars", run, name)] = Table(*reader.series(run, name), 0)
-        return found
+            for metric in known["metrics"]:
+                self.tables[key("metric", name, metric)] = Table(name, *reader.metric(name, metric), COARSE)
+                if metric in SPREADS:
+                    self.tables[key("spread", name, metric)] = Table(name, *reader.spread(name, metric), 0)
+            for series in known["series"]:
+                self.tables[key("scalars", name, series)] = Table(name, *reader.series(name, series), 0)
 
     def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
         """``plain`` and the tables in at most ``columns`` columns; schemas say where that brought steps together."""
-        plain, tables, width = dict(self.plain), {}, dict.fromkeys(self._names, 1)
-        for run in self._names:
-            for name, (series, notes, shift) in self.tables[run].items():
-                cut = pool(series, columns)
-                tables[name] = header_of(series, series, cut, notes), cut, shift
-                width[run] = max(width[run], cut.width)
-            if width[run] > 1:
+        plain, tables, widths = dict(self.plain), {}, {}
+        for name, (run, series, notes, shift) in self.tables.items():
+            cut = pool(series, columns)
+            tables[name] = header_of(series, series, cut, notes), cut, shift
+            widths[run] = max(widths.get(run, 1), cut.width)
+        for run, width in widths.items():
+            if width > 1:
                 schema = plain[key("schema", run)]
                 note = (
-                    f"a column of this page stands for up to {width[run]} steps: it keeps the lowest and the highest "
+                    f"a column of this page stands for up to {width} steps: it keeps the lowest and the highest "
                     "number of each, and every NaN"
                 )
                 plain[key("schema", run)] = {**schema, "notes": [*schema["notes"], note]}

@@ -37,8 +37,9 @@ class PageSink(Sink):
         self.written = None
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
-        from lora_watch.runs import RunFiles, read_run
         from lora_watch.runs.events import FILES
+        from lora_watch.runs.places import RunFiles
+        from lora_watch.runs.run import read_run
         from lora_watch.tensorboard_plugin.page.writing import write_runs
 
         folder, events = self._report.directory, self._events.folder if self._events is not None else None

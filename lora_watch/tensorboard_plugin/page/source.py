@@ -6,8 +6,9 @@ import os
 from collections.abc import Sequence
 
 from lora_watch.base.text import clean
-from lora_watch.runs import FinishedRun, RunFiles
 from lora_watch.runs.events import Tensors
+from lora_watch.runs.places import RunFiles
+from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.tensors import Stamp
 
 

@@ -9,7 +9,8 @@ from html import escape
 from pathlib import Path
 
 from lora_watch.format.files import replace_file
-from lora_watch.runs import FinishedRun, RunFiles, UnreadableError, read_runs
+from lora_watch.runs.places import RunFiles, UnreadableError
+from lora_watch.runs.run import FinishedRun, read_runs
 from lora_watch.tensorboard_plugin.page.answers import Answers
 from lora_watch.tensorboard_plugin.page.bundling import bundle, style
 from lora_watch.tensorboard_plugin.page.packing import pack
@@ -76,7 +77,7 @@ def page(files: Files) -> str:
 
 def _within(content: Answers, room: int) -> str:
     """In about as many columns as there is room for."""
-    items = sum(table.series.values.shape[1] for tables in content.tables.values() for table in tables.values())
+    items = sum(table.series.values.shape[1] for table in content.tables.values())
     columns = _between(room / (_BYTES * max(items, 1)))
     answers = pack(*content.pooled(columns))
     sparse = len(answers) < 0.7 * room and columns < MOST_COLUMNS  # tables with gaps: there is room for more
