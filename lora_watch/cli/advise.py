@@ -120,24 +120,12 @@ def _code(source: str, in_colour: bool) -> RenderableType:
 
 
 def _show(console: Console, advised: Advice) -> None:
-    from lora_watch.tuning.advice.start import size_text
-
     console.print(Text(f"{advised.model}: {advised.task}", style="bold"))
     _list(console, advised.reasons())
     for line in _layers(advised, console.width):
         console.print(Text(line), soft_wrap=True)
-    heads = advised.trainable_parameters - advised.adapter_parameters
-    head = f", {heads:,} of them in parts trained whole (a head)" if heads else ""
-    share = f"{100 * advised.share:.2g} % of the model's {advised.model_parameters:,}"
-    console.print(Text(f"{advised.trainable_parameters:,} trainable parameters{head}: {share}."))
-    memory = advised.memory
-    console.print(
-        Text(
-            f"Memory: {size_text(memory.frozen)} frozen ({memory.frozen_dtype}); in float32 "
-            f"{size_text(memory.adapters)} adapters, {size_text(memory.gradients)} gradients, "
-            f"{size_text(memory.optimizer)} Adam; {size_text(memory.total)} in all, without activations."
-        )
-    )
+    for sentence in advised.cost():
+        console.print(Text(sentence))
     for alert in advised.findings:
         console.print(Text(str(alert).replace(" at step 0", ""), style="yellow"))
     _list(console, advised.notes)

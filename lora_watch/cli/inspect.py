@@ -74,7 +74,7 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
     lines = []
     for i in order:
         adapter = inspection.saved.adapters[i]
-        values = [_cell(getattr(measured, column)[i]) for column in columns]
+        values = [f"{getattr(measured, column)[i]:.3g}" for column in columns]
         head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
         lines.append([*head, *values[:5], f"{100 * inspection.energy[i]:.3g} %", *values[5:]])
     _write(console, headings, lines, rows)
@@ -82,7 +82,7 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     kinds = ", ".join(sorted({adapter.variant for adapter in inspection.saved.adapters}))
     formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in inspection.saved.adapters}))
-    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {_cell(min(measured.spectral_norm, key=_rank))}"
+    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {min(measured.spectral_norm, key=_rank):.3g}"
     head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
     console.print(Text(f"{head}, {whole}"))
     if inspection.not_finite:
@@ -123,7 +123,3 @@ def _rank(value: Any) -> tuple[bool, float]:
 def _quotient(value: float, broken: bool) -> str:
     """Four digits; a dash where 0 was to be divided by 0."""
     return "–" if value != value and not broken else f"{value:.4g}"
-
-
-def _cell(value: float) -> str:
-    return f"{value:.3g}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from rich.table import Table
@@ -39,8 +39,10 @@ class SearchResult:
 
     def __rich__(self) -> Table:
         table = table_of_settings("metric", "runs")
-        for planned, runs in self._by_configuration().items():
-            each = self.as_trained(planned)
+        groups: dict[Configuration, list[Outcome]] = {}
+        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
+            groups.setdefault(self.as_trained(each.with_seed(0)), []).append(outcome)
+        for each, runs in groups.items():
             values = [run.value for run in runs if run.value is not None]
             failed = next((run.why for run in runs if run.value is None), None)
             table.add_row(
@@ -54,12 +56,6 @@ class SearchResult:
     def as_trained(self, planned: Configuration) -> Configuration:
         """``planned`` with the learning rate that was found for it."""
         return replace(planned, learning_rate=self.rates.get(planned.with_seed(0), planned.learning_rate))
-
-    def _by_configuration(self) -> Mapping[Configuration, Sequence[Outcome]]:
-        groups: dict[Configuration, list[Outcome]] = {}
-        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
-            groups.setdefault(each.with_seed(0), []).append(outcome)
-        return groups
 
 
 def table_of_settings(*more: str) -> Table:

@@ -7,13 +7,10 @@ from bisect import bisect_right
 from dataclasses import dataclass
 
 from lora_watch.base.names import by_block
-from lora_watch.runs.run import FinishedRun, spread
+from lora_watch.runs.run import FinishedRun
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
 """What the heatmap shows: the first of these that the run has measured."""
-LONGEST = 2000
-"""Steps of which every one is looked at. Of longer runs it is a window for each column, with a full measurement."""
-WINDOW = 16
 
 
 @dataclass(frozen=True)
@@ -29,18 +26,15 @@ class Heatmap:
 
 def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
     """None for a run of which no adapter was measured."""
-    steps = [step for step in run.log.steps if step > 0]
-    if len(steps) > LONGEST:
-        ends = spread(range(WINDOW, len(steps) + 1), columns)
-        steps = sorted({step for end in ends for step in steps[end - WINDOW : end]})
     for metric in METRICS:
-        if found := run.log.metric(metric, steps):
+        if steps := [step for step in run.log.measured(metric) if step > 0]:
             break
     else:
         return None
-    chosen = _times(sorted(found), columns)
+    chosen = _times(steps, columns)
+    found = run.log.metric(metric, chosen)
     groups = _groups(list(run.adapters), most_rows)
-    rows = [(name, [_largest(found[step], members) for step in chosen]) for name, members in groups]
+    rows = [(name, [_largest(found.get(step, {}), members) for step in chosen]) for name, members in groups]
     return Heatmap(metric, rows, chosen[0], chosen[-1])
 
 

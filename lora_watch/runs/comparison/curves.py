@@ -272,8 +272,3 @@ def _key(value: float | None) -> Any:
 
 def _frozen(settings: Any) -> tuple[tuple[str, str], ...]:
     return tuple(sorted(settings.items()))
-
-
-def runs(found: Sequence[SeedGroup]) -> str:
-    """``9 runs in 3 configurations``."""
-    return f"{count(sum(len(each.trials) for each in found), 'run')} in {count(len(found), 'configuration')}"

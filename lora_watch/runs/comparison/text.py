@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from lora_watch.base.text import count, mean_and_spread, short, table
 from lora_watch.runs.comparison.comparing import Comparison
-from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences, runs
+from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences
 from lora_watch.runs.comparison.trials import TRAIN_LOSS
 
 _COLUMNS = {
@@ -29,7 +29,9 @@ def text(comparison: Comparison) -> str:
     found = comparison.configurations
     if found:
         better = "higher" if comparison.higher_is_better else "lower"
-        blocks.append([f"{runs(found)}, by {comparison.metric} ({better} is better)", "", *_qualities(comparison)])
+        runs = count(sum(len(each.trials) for each in found), "run")
+        title = f"{runs} in {count(len(found), 'configuration')}"
+        blocks.append([f"{title}, by {comparison.metric} ({better} is better)", "", *_qualities(comparison)])
         blocks.append(["At the end, median adapter (largest), mean over the runs:", "", *_norms(found)])
     if len(found) > 1 and (different := differences(found)):
         blocks.append(["Other settings that differ:"])

@@ -6,6 +6,7 @@ import copy
 import math
 import re
 import warnings
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,10 @@ class Skeleton:
     @property
     def dtype(self) -> str:
         """The dtype most parameters have: ``bfloat16``."""
-        sizes: dict[str, int] = {}
+        sizes: Counter[str] = Counter()
         for p in self.model.parameters():
-            kind = str(p.dtype).removeprefix("torch.")
-            sizes[kind] = sizes.get(kind, 0) + p.numel()
-        return max(sizes, key=lambda kind: sizes[kind], default="float32")
+            sizes[str(p.dtype).removeprefix("torch.")] += p.numel()
+        return sizes.most_common(1)[0][0] if sizes else "float32"
 
     @property
     def task_type(self) -> str | None:

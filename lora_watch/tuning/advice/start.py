@@ -152,6 +152,19 @@ class Advice:
             )
         return said
 
+    def cost(self) -> list[str]:
+        """One sentence each: parameters, memory."""
+        heads = self.trainable_parameters - self.adapter_parameters
+        head = f", {heads:,} of them in parts trained whole (a head)" if heads else ""
+        share = f"{100 * self.share:.2g} % of the model's {self.model_parameters:,}"
+        memory = self.memory
+        return [
+            f"{self.trainable_parameters:,} trainable parameters{head}: {share}.",
+            f"Memory: {_size_text(memory.frozen)} frozen ({memory.frozen_dtype}); in float32 "
+            f"{_size_text(memory.adapters)} adapters, {_size_text(memory.gradients)} gradients, "
+            f"{_size_text(memory.optimizer)} Adam; {_size_text(memory.total)} in all, without activations.",
+        ]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data; its schema is ``advice.json`` of ``lora_watch.format.schema``."""
         out = {**asdict(replace(self, findings=())), "version": ADVICE_VERSION, "share": self.share}
@@ -165,8 +178,7 @@ class Advice:
         parts = [
             f"{self.model}: {self.task}",
             *self.reasons(),
-            f"{self.trainable_parameters:,} trainable parameters, {100 * self.share:.2g} % of the model's; "
-            f"{size_text(self.memory.total)} of memory without activations.",
+            *self.cost(),
             *map(str, self.findings),
             *self.notes,
         ]
@@ -265,7 +277,7 @@ def advise(
     )
 
 
-def size_text(size: int) -> str:
+def _size_text(size: int) -> str:
     """``1.5 GiB``, ``12 MiB``."""
     return f"{size / 2**30:,.1f} GiB" if size >= 2**30 else f"{size / 2**20:,.3g} MiB"
 
