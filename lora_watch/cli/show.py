@@ -43,7 +43,7 @@ def show(
     """
     from rich.live import Live
 
-    from lora_watch.cli.terminal.screen import screen
+    from lora_watch.cli.terminal import screen
     from lora_watch.runs.places import UnreadableError
     from lora_watch.runs.run import latest_run
 

@@ -22,8 +22,7 @@ from lora_watch.sinks import Sink
 from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
-from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, ratios_of, set_rates
-from lora_watch.tuning.lr_finder.progress import progress
+from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, progress, ratios_of, set_rates
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
 

@@ -15,8 +15,7 @@ from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
-from lora_watch.cli.terminal.curves import heatmap, level, scale
-from lora_watch.cli.terminal.screen import screen
+from lora_watch.cli.terminal import heatmap, level, scale, screen
 from lora_watch.runs.run import latest_run, spread
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of

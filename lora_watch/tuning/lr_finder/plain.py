@@ -1,9 +1,11 @@
-"""The sweep of a plain torch or accelerate loop."""
+"""The sweep of a plain torch or accelerate loop, and what a Trainer's has in common with it."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +19,6 @@ from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.estimate import suggestion
-from lora_watch.tuning.lr_finder.progress import progress
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, error_of, monitor_settings, span_of
 
@@ -134,3 +135,32 @@ def predicted_rate(run: RunInfo, ratios: tuple[float, ...]) -> float | None:
     """The forecast of the weights for the first group's rate; None where it is unknown."""
     fastest = by_weights(at_rate(run, ratios))
     return None if fastest is None else fastest.best / max(ratios)
+
+
+@contextmanager
+def progress(steps: int, hidden: bool = False) -> Iterator[Callable[[float], object]]:
+    """A bar for the steps of a sweep on standard error; nothing where that is no terminal, or ``hidden``.
+
+    Gives what is to be called after each step, with its rate. It starts no thread and redirects no stream: a sweep
+    leaves the process as it was.
+    """
+    if hidden or sys.stderr is None or not sys.stderr.isatty():
+        yield lambda rate: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    with Progress(
+        TextColumn("finding the learning rate"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=steps, rate="")
+        yield lambda rate: bar.update(task, advance=1, rate=f"lr {rate:.2g}", refresh=True)

@@ -1,1 +1,0 @@
-"""A run as one screen of a terminal: ``lora-watch show``."""
