@@ -30,7 +30,8 @@ def needed(library: str) -> Any:
     try:
         return importlib.import_module(library)
     except ModuleNotFoundError as error:
-        if error.name != library:
+        package = library.partition(".")[0]
+        if (error.name or "").partition(".")[0] != package:
             raise
-        message = f"this part of lora_watch needs {library}, which is not installed: pip install {library}"
-        raise ModuleNotFoundError(message, name=library) from None
+        message = f"this part of lora_watch needs {package}, which is not installed: pip install {package}"
+        raise ModuleNotFoundError(message, name=package) from None

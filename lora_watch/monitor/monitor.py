@@ -12,7 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
-from lora_watch.base.figures import Picture
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.measurement.signals.labels import SeenLabels
 from lora_watch.monitor.cadence import Cadence
@@ -29,7 +28,7 @@ from lora_watch.monitor.run import Run
 from lora_watch.rules import Rule
 from lora_watch.rules.policy import FailOn, Policy, policy
 from lora_watch.sinks import Sink
-from lora_watch.sinks.curves import Curves
+from lora_watch.sinks.curves import Curves, Picture
 
 log = logging.getLogger("lora_watch")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterable, Sequence
 from functools import reduce
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.base.figures import Picture, empty_figure
+from lora_watch.base.lazy import needed
 from lora_watch.base.names import by_block
 from lora_watch.base.records import StepRecord
 from lora_watch.sinks import Sink
@@ -19,6 +20,7 @@ from lora_watch.sinks.heatmap import Heatmap
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_POINTS = 2048
 """Points of a curve. Of a longer run each stands for several steps: the largest loss of them, and the largest size."""
@@ -28,6 +30,19 @@ _MOST_NAMED = 6
 """Alerts that are drawn, the worst first."""
 _LOSS, _SIZE, _BROKEN = "#0072b2", "#d55e00", "#d6008d"
 _ALERT = {Severity.WARNING: "#e69f00", Severity.ERROR: "#cc0000"}
+
+
+class Picture:
+    """A figure that a notebook shows by itself."""
+
+    def __init__(self, figure: Figure):
+        self.figure = figure
+        """matplotlib's, to change or to save."""
+
+    def _repr_png_(self) -> bytes:
+        drawn = io.BytesIO()
+        self.figure.savefig(drawn, format="png")
+        return drawn.getvalue()
 
 
 class _Point(NamedTuple):
@@ -68,7 +83,7 @@ class Curves(Sink):
 
     def draw(self, alerts: Iterable[Alert]) -> Picture:
         """The curves with the steps at which ``alerts`` opened. Raises ImportError when matplotlib is not there."""
-        figure = empty_figure(9, 7)
+        figure: Figure = needed("matplotlib.figure").Figure(figsize=(9, 7), layout="constrained")
         loss, size, heat = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 3))
         steps, losses, broken, sizes = (np.array(column) for column in zip(*self._points)) if self._points else [[]] * 4
         _line(loss, "loss", steps, losses, _LOSS)

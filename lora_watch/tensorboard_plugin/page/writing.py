@@ -11,10 +11,9 @@ from pathlib import Path
 from lora_watch.format.files import replace_file
 from lora_watch.runs.places import RunFiles, UnreadableError
 from lora_watch.runs.run import FinishedRun, read_runs
-from lora_watch.tensorboard_plugin.page.answers import Answers
+from lora_watch.tensorboard_plugin.page.answers import Answers, Files
 from lora_watch.tensorboard_plugin.page.bundling import bundle, style
 from lora_watch.tensorboard_plugin.page.packing import pack
-from lora_watch.tensorboard_plugin.page.source import Files
 
 MOST_BYTES = 1_500_000
 """Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
