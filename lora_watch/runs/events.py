@@ -330,7 +330,8 @@ def scan(file: Path, verify: bool = False) -> Scan:
                     return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")
                 if offset + 16 + length > size:
                     return Scan(records, cut=f"the last record of {file.name} is incomplete")
-                kind = _kind(head[: 12 + length])  # a short event of others must not lend the next one's tag
+                tag = _FIRST_TAG.search(head[: 12 + length])  # a short event of others must not lend the next one's tag
+                kind = _KINDS[tag[1]] if tag else ""
                 record = Record(kind, _step(head), struct.unpack_from("<d", head, 13)[0], file, offset + 12, length)
                 back = bool(kind and records and record.step < records[-1].step)  # would replace steps
                 checked = (verify or back) and length <= MOST_RECORD_BYTES
@@ -342,11 +343,6 @@ def scan(file: Path, verify: bool = False) -> Scan:
     except OSError as error:
         return Scan(records, broken=f"{file.name} cannot be read: {error.strerror}")
     return Scan(records)
-
-
-def _kind(head: bytes) -> Kind:
-    tag = _FIRST_TAG.search(head)
-    return "" if tag is None else _KINDS[tag[1]]
 
 
 def _step(head: bytes) -> int:

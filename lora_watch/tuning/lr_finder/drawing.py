@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import html as markup
+import html
 import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -40,12 +40,6 @@ def lines(suggestion: Suggestion) -> list[str]:
         at = min(at, max(len(axis) - len(label), 0))
         axis[at : at + len(label)] = label
     return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {''.join(axis)}"]
-
-
-def html(suggestion: Suggestion) -> str:
-    """For notebooks."""
-    said = "<br>".join(markup.escape(sentence) for sentence in suggestion.sentences())
-    return f"<div>{svg(suggestion)}<p>{said}</p></div>"
 
 
 def svg(suggestion: Suggestion) -> str:
@@ -146,5 +140,5 @@ def _line(rates: FloatArray, values: FloatArray, x: Axis, y: Axis, colour: str) 
 
 
 def _text(x: float, y: float, text: str, anchor: str = "middle", fill: str = GREY, size: int = 11) -> str:
-    said = markup.escape(text)
+    said = html.escape(text)
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{fill}" font-size="{size}">{said}</text>'

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_watch.base import markup
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
@@ -85,13 +86,13 @@ class Suggestion:
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
-        said = [self._answer()]
-        seen = []
+        said, seen = [self._answer()], []
         if self.lowest_loss_at is not None:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
             seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
-        seen.append(self._harm())
+        harm = self.edge_rule or "a loss that is not finite"
+        seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
         said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
         if not self.by_size:
             said.append(
@@ -141,11 +142,6 @@ class Suggestion:
             )
         return "Learning rate unknown."
 
-    def _harm(self) -> str:
-        if self.edge is None:
-            return "no rate did harm"
-        return f"{self.edge_rule or 'a loss that is not finite'} is an ERROR at {self.edge:.2g}"
-
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in ``find_lr.json`` and in the settings of the run that follows: all that a picture needs."""
         names = [name for name in self.__dataclass_fields__ if name != "curve"]
@@ -180,7 +176,8 @@ class Suggestion:
         return Text("\n").join([*parts, *map(Text, rest)])
 
     def _repr_html_(self) -> str:
-        return drawing.html(self)
+        said = "<br>".join(map(markup.text, self.sentences()))
+        return f"<div>{drawing.svg(self)}<p>{said}</p></div>"
 
 
 def rounded(rate: float) -> float:
