@@ -18,7 +18,7 @@ from lora_watch.gate.formats.text import ending
 from lora_watch.runs.run import FinishedRun
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
-"""What the heatmap shows: the first of these that the run has measured."""
+"""The heatmap shows the first of these that the run has measured."""
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
 _RAMP = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
 """From low to high, readable with any colour vision."""
