@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.text import Text
 
 from lora_watch.cli import layers
 from lora_watch.cli.common import epilog, print_json, refusing
 
 if TYPE_CHECKING:
-    from rich.console import RenderableType
-
     from lora_watch.tuning.advice import Advice, Transfer
 
 EXAMPLES = epilog(

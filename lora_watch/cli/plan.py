@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from lora_watch.cli.common import epilog, refusing, writing
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lora_watch.search.plan import Plan
 
 EXAMPLES = epilog(

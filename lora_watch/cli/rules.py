@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+from rich.table import Table
 
 from lora_watch.cli.common import misuse
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from lora_watch.rules import Rule
     from lora_watch.rules.guide import Page
 
@@ -51,8 +50,6 @@ def _called(word: str, known: Mapping[str, Page]) -> Page:
 
 
 def _table(known: Iterable[Page]) -> Table:
-    from rich.table import Table
-
     table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
     for page in known:
         table.add_row(page.id, page.name, page.severity, page.summary)

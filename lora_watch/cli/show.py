@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.text import Text
 
 from lora_watch.cli.common import epilog, refusing
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 EXAMPLES = epilog(
     {
@@ -41,8 +39,6 @@ def show(
 
     Exits with 0, or with 2 when there is no run or one that cannot be read.
     """
-    from rich.live import Live
-
     from lora_watch.cli.terminal import screen
     from lora_watch.runs.places import UnreadableError
     from lora_watch.runs.run import latest_run
