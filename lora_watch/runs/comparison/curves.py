@@ -8,6 +8,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import PurePath
 from typing import Any, Literal
 
@@ -125,11 +126,8 @@ def curves(found: Sequence[SeedGroup], metric: str, worth: float, higher_is_bett
     along_scale = _first_of(
         known, "scale", (lambda c: (c.r, *rest(c)), lambda c: (c.r, _key(c.effective_lr), _frozen(c.settings)))
     )
-    lines: list[tuple[Literal["r", "scale"], list[SeedGroup]]] = [
-        *(("r", line) for line in along_rank),
-        *(("scale", line) for line in along_scale),
-    ]
-    return [_curve(along, line, metric, worth, higher_is_better) for along, line in lines]
+    of = partial(_curve, metric=metric, worth=worth, higher_is_better=higher_is_better)
+    return [*(of("r", line) for line in along_rank), *(of("scale", line) for line in along_scale)]
 
 
 def _first_of(
