@@ -76,6 +76,13 @@ def whole(value: Any) -> int:
     return number
 
 
+def listed(value: Any) -> list[Any]:
+    """A list as files have it: nothing else is one, also where it could be gone through. Raises TypeError."""
+    if not isinstance(value, list):
+        raise TypeError(f"{type(value).__name__} in place of a list")
+    return value
+
+
 def or_none(kind: Callable[[Any], T], value: Any) -> T | None:
     """``kind(value)``; None, which stands for unknown, stays None."""
     return None if value is None else kind(value)

@@ -94,6 +94,10 @@ def judge(
                 unreadable.append(_WAITING.format(name=run.name, mark=WAITING))
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
+            elif run.verdict == "ok" and not (run.step and any(adapter.last for adapter in run.adapters.values())):
+                unreadable.append(
+                    f"{run.name}: its files call it ok, and lack every step or every number of an adapter"
+                )
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})

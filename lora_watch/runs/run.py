@@ -13,7 +13,7 @@ from typing import Any, TypeVar, get_args
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import clean
-from lora_watch.base.untrusted import MISFITS, load_json, or_none, parse_json, read_bytes, whole
+from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, parse_json, read_bytes, whole
 from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, REPORT_VERSION, WAITING, is_claimed
@@ -205,7 +205,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     report = _load(path)
     if not is_report(report):
         raise UnreadableError(f"{path} is not a report of lora_watch, but something else of that name")
-    if not isinstance(report["version"], int) or report["version"] > REPORT_VERSION:
+    if type(report["version"]) is not int or not 1 <= report["version"] <= REPORT_VERSION:
         raise UnreadableError(
             f"{path} was written by a newer lora_watch (format {report['version']}, known here: {REPORT_VERSION}): "
             "update the one that checks"
@@ -216,12 +216,12 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     return from_header(
         name,
         report,
-        {clean(a["name"]): (_numbers(a["last"]), _numbers(a["max"])) for a in report["adapters"]},
+        {clean(a["name"]): (_numbers(a["last"]), _numbers(a["max"])) for a in listed(report["adapters"])},
         verdict=report["verdict"],
         message=_first_line(report.get("message")),
         step=whole(report["step"]),
         updated=or_none(clean, report.get("updated")),
-        alerts=_with_the_last_words([Alert.from_dict(a) for a in report["alerts"]], path, report.get("run_id")),
+        alerts=_with_the_last_words([Alert.from_dict(a) for a in listed(report["alerts"])], path, report.get("run_id")),
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
@@ -243,7 +243,7 @@ def from_header(
     not say. What it raises for a header that is none is one of ``MISFITS``.
     """
     adapters = {}
-    for content in header["adapters"]:
+    for content in listed(header["adapters"]):
         own = values.get(clean(content["name"]), ({},))
         adapters[clean(content["name"])] = AdapterState(
             or_none(whole, content.get("r")),

@@ -240,7 +240,12 @@ def test_two_runs_that_wrote_to_one_folder_at_once(tmp_path: Path) -> None:
         ({"version": "one"}, "newer lora_watch"),
         ({"verdict": "splendid"}, "'splendid'"),
         ({"adapters": [{"name": "x"}]}, "not hold"),
+        ({"version": True}, "newer lora_watch"),
+        ({"version": 0}, "newer lora_watch"),
         ({"adapters": 3}, "not hold"),
+        ({"adapters": {}}, "not hold"),
+        ({"alerts": ""}, "not hold"),
+        ({"alerts": {}}, "not hold"),
         ({"alerts": [{"rule": "LW102"}]}, "not hold"),
         ({"alerts": [None]}, "not hold"),
         ({"step": None}, "not hold"),
@@ -265,6 +270,16 @@ def test_what_cannot_be_judged_is_named_and_never_passes(tmp_path: Path, content
     (reason,) = judgement.unreadable
     assert says in reason
     assert str(folder) in reason
+
+
+UNMEASURED = [{"name": "layers.0.q_proj", "last": {}, "max": {}}]
+
+
+@pytest.mark.parametrize("content", [{"adapters": []}, {"adapters": UNMEASURED}, {"step": 0}], ids=str)
+def test_ok_of_nothing_does_not_pass(tmp_path: Path, content: dict[str, Any]) -> None:
+    write_run(tmp_path)
+    edit_json(tmp_path / "lora_watch" / "report.json", **content)
+    assert judge([tmp_path]).exit_code == 2
 
 
 def test_what_cannot_be_judged_outweighs_what_is_fine_and_what_is_not(tmp_path: Path) -> None:
