@@ -26,6 +26,9 @@ class Measurable(Protocol):
     """What can be measured: an update s·B·diag(diagonal)·A. See ``Adapter`` for what each of these is."""
 
     @property
+    def name(self) -> str: ...
+
+    @property
     def scale(self) -> float: ...
 
     @property

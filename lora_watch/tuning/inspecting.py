@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -20,6 +18,7 @@ from lora_watch.base.records import FloatArray
 from lora_watch.base.text import clean, first_of
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
+from lora_watch.measurement.norms.drift import Snapshot
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, stored_weights, weight_of
 
@@ -203,7 +202,7 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
         if adapter.shape != other.shape or adapter.experts != other.experts:
             raise StoredError(f"{adapter.name} is {adapter.shape} in the one and {other.shape} in the other")
         one, two = np.float64(first.measurement.delta_norm[i]), np.float64(second.measurement.delta_norm[j])
-        inner, apart = _inner(adapter, other), _apart(adapter, other)
+        inner, apart = _inner(adapter, other), Snapshot([other]).distance([adapter]).values[0]
         names.append(adapter.name)
         broken.append(not np.isfinite([one, two]).all())
         with np.errstate(all="ignore"):
@@ -225,28 +224,8 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
 
 @torch.no_grad()
 def _inner(one: StoredAdapter, two: StoredAdapter) -> float:
-    """⟨ΔW₁, ΔW₂⟩, in float64."""
-    pairs = zip(_factors(one), _factors(two))
-    return sum(_product((b1, a1), (b2, a2)) for (b1, a1), (b2, a2) in pairs)
-
-
-@torch.no_grad()
-def _apart(one: StoredAdapter, two: StoredAdapter) -> float:
-    """‖ΔW₁ − ΔW₂‖_F as ‖(B₁ − B₂)A₁ + B₂(A₁ − A₂)‖_F, in float64: exact where the two are nearly equal, too."""
-    square = 0.0
-    for (b1, a1), (b2, a2) in zip(_factors(one), _factors(two)):
-        rank = max(len(a1), len(a2))
-        b1, b2 = (F.pad(b, (0, rank - b.shape[1])) for b in (b1, b2))
-        a1, a2 = (F.pad(a, (0, 0, 0, rank - len(a))) for a in (a1, a2))
-        both = torch.cat([b1 - b2, b2], 1), torch.cat([a1, a1 - a2])
-        square += _product(both, both)
-    return math.sqrt(max(square, 0.0))
-
-
-def _product(one: tuple[Tensor, Tensor], two: tuple[Tensor, Tensor]) -> float:
-    """⟨B₁A₁, B₂A₂⟩ = Σ(B₁ᵀB₂)∘(A₁A₂ᵀ): neither product is formed."""
-    (b1, a1), (b2, a2) = one, two
-    return float(((b1.T @ b2) * (a1 @ a2.T)).sum())
+    """⟨ΔW₁, ΔW₂⟩ = Σ(B₁ᵀB₂)∘(A₁A₂ᵀ), in float64: neither ΔW is formed."""
+    return sum(float(((b1.T @ b2) * (a1 @ a2.T)).sum()) for (b1, a1), (b2, a2) in zip(_factors(one), _factors(two)))
 
 
 def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:

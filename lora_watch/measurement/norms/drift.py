@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Adapter, DenseAdapter, Factors
+from lora_watch.adapters.live import Measurable
 from lora_watch.base.deferred import Deferred, on_host, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 from lora_watch.measurement.norms.grams import HOST_PIECE, difference_gram
@@ -38,22 +39,22 @@ class Snapshot:
     2 MiB on the host while measuring. Adapters are told apart by ``name``.
     """
 
-    def __init__(self, adapters: Sequence[Adapter | DenseAdapter]):
+    def __init__(self, adapters: Sequence[Measurable]):
         self._held: dict[str, _Held] = {}
         self.add(adapters)
 
-    def add(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+    def add(self, adapters: Sequence[Measurable]) -> None:
         """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
         for adapter in adapters:
             if adapter.name not in self._held:
                 self._held[adapter.name] = _hold(adapter, None)
 
-    def update(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+    def update(self, adapters: Sequence[Measurable]) -> None:
         """Hold ``adapters`` as they are now, and no others."""
         self._held = {adapter.name: _hold(adapter, self._held.get(adapter.name)) for adapter in adapters}
 
     @torch.no_grad()
-    def distance(self, adapters: Sequence[Adapter | DenseAdapter]) -> Reading:
+    def distance(self, adapters: Sequence[Measurable]) -> Reading:
         """‖ΔW − ΔW_held‖_F.
 
         Good to 1e-6, relative, also where they differ in their last digits, in ``scale`` or in ``diagonal`` alone; two
@@ -124,7 +125,7 @@ def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) 
 
 
 @torch.no_grad()
-def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
+def _hold(adapter: Measurable, old: _Held | None) -> _Held:
     """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
     blocks = adapter.factors()
     core = _core(adapter, blocks)
@@ -136,7 +137,7 @@ def _hold(adapter: Adapter | DenseAdapter, old: _Held | None) -> _Held:
     return _Held(old.blocks, core)
 
 
-def _core(adapter: Adapter | DenseAdapter, blocks: Sequence[Factors]) -> FloatArray:
+def _core(adapter: Measurable, blocks: Sequence[Factors]) -> FloatArray:
     diagonal = adapter.diagonal if blocks else None
     if diagonal is None:
         return np.full(blocks[0].a.shape[0] if blocks else 0, float(adapter.scale))
