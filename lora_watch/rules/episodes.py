@@ -250,15 +250,11 @@ class Episodes:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: ``memory``, and the alerts so far."""
-        alerts = [{**vars(a), "severity": int(a.severity), "adapters": list(a.adapters)} for a in self.alerts]
-        return self.memory() | {"alerts": alerts}
+        return self.memory() | {"alerts": [alert.to_dict() for alert in self.alerts]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._remember(state)
-        self.alerts = [
-            Alert(**{**a, "severity": Severity(a["severity"]), "adapters": [tuple(pair) for pair in a["adapters"]]})
-            for a in state.get("alerts", [])
-        ]
+        self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
 
 
