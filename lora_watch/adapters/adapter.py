@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, readable, whole
+from lora_watch.adapters.tensors import gathered, here, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -98,8 +98,8 @@ class Adapter(AnyAdapter):
 
         FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
         """
-        a, b = map(readable, self.parameters)
-        return () if a is None or b is None else self._arrange(a, b)
+        a, b = map(gathered, self.parameters)
+        return self._arrange(a, b) if whole(a) and whole(b) else ()
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """The factors as they are stored, whole, in the order of ``Factors``."""

@@ -64,12 +64,6 @@ def whole(weight: Tensor) -> bool:
     return weight.ndim >= 2 and here(weight)
 
 
-def readable(weight: Tensor) -> Tensor | None:
-    """``gathered`` where that gives a matrix or more; None otherwise."""
-    weight = gathered(weight)
-    return weight if whole(weight) else None
-
-
 def elements(weight: Tensor) -> int:
     """Of the whole parameter, also where ZeRO-3 keeps it elsewhere."""
     parameter: Any = weight

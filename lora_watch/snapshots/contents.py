@@ -136,14 +136,6 @@ class Names(NamedTuple):
     names: tuple[str, ...]
 
 
-def _read_names(thing: Names) -> tuple[Any, ...]:
-    return tuple(thing.namespace.get(name, MISSING) for name in thing.names)
-
-
-def _write_names(thing: Names, kept: tuple[Any, ...]) -> None:
-    thing.namespace.update(zip(thing.names, kept))
-
-
 def _list(thing: list[Any]) -> list[Any]:
     return list.__getitem__(thing, slice(None))  # a class of its own may count how often it is read
 
@@ -157,7 +149,11 @@ ATTRIBUTES = Way(lambda x: _read_dict(attributes(x)), lambda x, kept: _write_dic
 SLOTS = Way(read_slots, _write_slots, _identical)
 CELL = Way(read_cell, _write_cell, operator.is_)
 CLASS = Way(read_class, _write_class, lambda now, kept: _same_dict(_read_dict(now), _read_dict(kept)))
-NAMES = Way(_read_names, _write_names, _identical)
+NAMES = Way(
+    lambda x: tuple(x.namespace.get(name, MISSING) for name in x.names),
+    lambda x, kept: x.namespace.update(zip(x.names, kept)),
+    _identical,
+)
 
 
 # -- numbers -----------------------------------------------------------------------------------------------------------

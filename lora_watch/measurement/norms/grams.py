@@ -56,7 +56,7 @@ def host_grams(blocks: Sequence[Factors]) -> tuple[FloatArray, FloatArray]:
 def _gram(x: Tensor, out: FloatArray) -> None:
     """``out += x·xᵀ`` for x ``[r, d]`` of any dtype and layout; ``out`` is zero."""
     r, d = x.shape
-    step = _columns(r)
+    step = max(HOST_PIECE // (_SIZE * max(r, 1)), 1)
     # numpy sees that this is symmetric and has BLAS compute one half (syrk): twice as fast as torch.mm.
     if d <= step:
         y = on_host(x).numpy()
@@ -65,11 +65,6 @@ def _gram(x: Tensor, out: FloatArray) -> None:
     for start in range(0, d, step):
         y = on_host(x[:, start : start + step]).numpy()
         out += np.dot(y, y.T)
-
-
-def _columns(r: int) -> int:
-    """Of a matrix of r rows, as many as make a piece."""
-    return max(HOST_PIECE // (_SIZE * max(r, 1)), 1)
 
 
 def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
