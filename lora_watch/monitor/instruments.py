@@ -15,9 +15,8 @@ from lora_watch.base.deferred import Deferred, merged, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.measurement.norms import AdapterBank, BaseNorms, DenseBank
 from lora_watch.measurement.norms.base import relative
-from lora_watch.measurement.norms.drift import Drift
+from lora_watch.measurement.norms.drift import Drift, Magnitudes
 from lora_watch.measurement.norms.finite import not_finite, spoiled
-from lora_watch.measurement.norms.magnitude import Magnitudes
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
 from lora_watch.measurement.signals.base_loss import BaseLoss

@@ -12,9 +12,8 @@ from torch import Tensor, nn
 
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
 from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
-from lora_watch.measurement.signals.chance import Chance
 from lora_watch.measurement.signals.gradients import overflow
-from lora_watch.measurement.signals.loss import LossSignals
+from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters

@@ -22,8 +22,7 @@ from lora_watch.monitor.recording import Recorder
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import START, SUSPECT, Treatment, alert_of, treatment
 from lora_watch.snapshots.copies import Copy
-from lora_watch.snapshots.good_states import GoodStates
-from lora_watch.snapshots.training import TrainingCopies, why_not
+from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 
 CALM = 10
 """Sound steps in a row after which updates are no longer held back."""

@@ -14,8 +14,7 @@ from torch import Tensor
 from lora_watch.base.deferred import has_float64
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank, base_norms, measure
-from lora_watch.measurement.norms.drift import Snapshot
-from lora_watch.measurement.norms.magnitude import Magnitudes
+from lora_watch.measurement.norms.drift import Magnitudes, Snapshot
 from lora_watch.snapshots.state import put_back
 from tests.norms.factors import Bare, pair
 from tests.norms.test_base import MATRICES

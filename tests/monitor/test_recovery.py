@@ -26,8 +26,7 @@ from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, alert_of, treatment
-from lora_watch.snapshots.good_states import GoodStates
-from lora_watch.snapshots.training import TrainingCopies, why_not
+from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
 
 OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [

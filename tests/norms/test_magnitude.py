@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.base.records import Due
-from lora_watch.measurement.norms.magnitude import Magnitudes
+from lora_watch.measurement.norms.drift import Magnitudes
 from tests.norms.factors import Bare, pair
 
 

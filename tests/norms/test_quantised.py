@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms import base, base_norms, measure
+from lora_watch.measurement.norms.base import dequantised
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
-from lora_watch.measurement.norms.quantised import dequantised
 
 D_OUT, D_IN = 96, 128
 

@@ -21,8 +21,7 @@ from lora_watch import Severity
 from lora_watch.base.records import Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import labelled, python_manual, stdlib_text
-from lora_watch.measurement.signals.chance import Chance
-from lora_watch.measurement.signals.loss import LossSignals
+from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.trainer.facts import labels_of
