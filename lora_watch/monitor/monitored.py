@@ -11,20 +11,11 @@ from typing import Any, TypeVar
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.adapters import (
-    Adapter,
-    DenseAdapter,
-    NoAdaptersError,
-    are_meant,
-    find_adapters,
-    find_other_adapters,
-    init_from_base,
-    prompts,
-    unmatched,
-)
+from lora_watch.adapters import Adapter, DenseAdapter, NoAdaptersError, find_adapters, find_other_adapters
 from lora_watch.adapters.describe import describe
-from lora_watch.adapters.find import listed, listed_alone
+from lora_watch.adapters.find import are_meant, listed, listed_alone
 from lora_watch.adapters.live import Live
+from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
 from lora_watch.adapters.sharding import gathered_together, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree

@@ -20,15 +20,7 @@ from lora_watch.adapters.sharding.parts import ShardLocation, part_of, place_of
 from lora_watch.adapters.sharding.store import Channel
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.snapshots.last_good import (
-    CONFIRMED_AFTER,
-    LastGood,
-    embeddings,
-    embeddings_have_changed,
-    next_to,
-    remove,
-    what_can_save,
-)
+from lora_watch.snapshots.last_good import LastGood, embeddings, embeddings_have_changed, next_to, remove, what_can_save
 from lora_watch.snapshots.parts import read_parts, write_part
 from lora_watch.snapshots.weights import StoredError
 
@@ -57,7 +49,7 @@ class _Word(TypedDict):
 class Parts(LastGood):
     """What one rank keeps: the copies that the first rank wants."""
 
-    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
+    def __init__(self, model: nn.Module, evidence: int):
         super().__init__(model, evidence)
         self._channel = Channel()
         self._at = -1
@@ -138,7 +130,7 @@ class Parts(LastGood):
 class FirstParts(Parts):
     """What the first rank keeps, which says what all do."""
 
-    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
+    def __init__(self, model: nn.Module, evidence: int):
         super().__init__(model, evidence)
         self._at_hand = False
         """What is there now is good."""
@@ -206,7 +198,7 @@ class PartKeeper:
     """The sink of a rank other than the first."""
 
     def __init__(self, model: nn.Module):
-        self._parts: Parts | None = Parts(model)
+        self._parts: Parts | None = Parts(model, evidence=0)  # the first rank goes by it
 
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and self._parts is not None:

@@ -14,14 +14,7 @@ from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
 from lora_watch.base.deferred import Deferred, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import (
-    HOST_PIECE,
-    Places,
-    StagedGrams,
-    host_grams,
-    staging_signature,
-    uses_staging,
-)
+from lora_watch.measurement.norms.grams import HOST_PIECE, Places, StagedGrams, host_grams, uses_staging
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
@@ -235,7 +228,7 @@ class AdapterBank:
     def _stage(self, device: torch.device, entries: Sequence[Entry]) -> _Staged:
         blocks, diagonals = [entry.block for entry in entries], [entry.diagonal for entry in entries]
         grams = self._staging.get(device)
-        if grams is None or grams.signature != staging_signature(blocks, diagonals):
+        if grams is None or not grams.is_for(blocks, diagonals):
             self._staging.pop(device, None)  # before the new one takes its memory
             self._staging[device] = grams = StagedGrams(blocks, diagonals)
         parts = [(members, grams.places(members), portion) for members, portion in _portions(entries)]

@@ -114,7 +114,7 @@ class StagedGrams:
     """
 
     def __init__(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None], limit: int = DEVICE_STAGING):
-        self.signature = staging_signature(blocks, diagonals)
+        self._signature = _signature(blocks, diagonals)
         device = blocks[0].a.device
         factors = _factors(blocks)
         rounds = list(_rounds(factors, max(limit // _SIZE, max(factor.numel() for factor in factors))))
@@ -150,6 +150,10 @@ class StagedGrams:
             self._rounds.append((stacks, products))
         staged = [Factors(rooms[i], rooms[i + 1]) for i in range(0, len(factors), 2)]
         self._staged = staged if len(rounds) == 1 else None
+
+    def is_for(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> bool:
+        """They have the shapes and dtypes that it was made for."""
+        return self._signature == _signature(blocks, diagonals)
 
     def of(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> Callable[[], Tensor]:
         """What computes all Grams of these as they are when it is called: float64, on the device, for ``Places.read``
@@ -242,8 +246,7 @@ def _regions(ranks: Sequence[int]) -> dict[int, slice]:
     return regions
 
 
-def staging_signature(blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> tuple[object, ...]:
-    """What must be the same for a ``StagedGrams`` to be used again."""
+def _signature(blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> tuple[object, ...]:
     return tuple((b.a.shape, b.b.shape, b.a.dtype, b.b.dtype, m is not None) for b, m in zip(blocks, diagonals))
 
 

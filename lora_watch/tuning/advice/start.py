@@ -15,7 +15,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from lora_watch.adapters import Adapter, find_adapters, unmatched
+from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
 from lora_watch.rules.forecast import LONG_RUN, SHORT_RUN, at_rate, at_steps, by_weights, first_step_of
