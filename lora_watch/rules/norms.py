@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -33,20 +34,6 @@ LEARNED = 5
 
 def _beyond(record: StepRecord) -> str:
     return f", beyond what {record.run.init_from_base} put in," if record.run.init_from_base else ""
-
-
-def _growing(record: StepRecord, size: Size, threshold: float, message: str, causes: list[str]) -> Finding:
-    """An output ratio is above ``threshold`` in some layers; weaker settings keep it down."""
-    change = weaker(record, size.overall)
-    return Finding(
-        message,
-        adapters=size.worst(record),
-        metric="output_ratio",
-        threshold=threshold,
-        causes=causes,
-        remedies=change.words,
-        settings=change.settings,
-    )
 
 
 def _worse(record: StepRecord, factor: float) -> bool:
@@ -183,8 +170,39 @@ class NormExplosion(Rule):
         return now if now is not None and (self.clear >= enough or self.slight > 2) else None
 
 
+class _TooLarge(Rule):
+    """What calls the adapters too large at any course of the loss. Weaker settings keep them down."""
+
+    needs = "output_ratio"
+    severity = Severity.WARNING
+    zone = "growing"
+
+    def check(self, record: StepRecord) -> Finding | None:
+        size = size_of(record)
+        if size is None or (exceeded := self._exceeded(record, size)) is None:
+            return None
+        threshold, what = exceeded
+        change = weaker(record, size.overall)
+        return Finding(
+            f"Adapter output {what}.",
+            adapters=size.worst(record),
+            metric="output_ratio",
+            threshold=threshold,
+            causes=self._causes(record),
+            remedies=change.words,
+            settings=change.settings,
+        )
+
+    @abstractmethod
+    def _exceeded(self, record: StepRecord, size: Size) -> tuple[float, str] | None:
+        """The threshold for a single layer, and in words what is beyond it; None where nothing is."""
+
+    def _causes(self, record: StepRecord) -> list[str]:
+        return why_strong(record)
+
+
 @dataclass
-class NormRunaway(Rule):
+class NormRunaway(_TooLarge):
     """The adapters are still growing fast at a size that no useful run of the corpus reached.
 
     Fires when the depth-scaled output ratio is above ``size`` and grows by ``growth`` or more in ``window`` steps. If
@@ -196,9 +214,6 @@ class NormRunaway(Rule):
 
     id = "LW103"
     name = "norm-runaway"
-    needs = "output_ratio"
-    severity = Severity.WARNING
-    zone = "growing"
     yields_to = ("LW101", "LW102", "LW201")
 
     size: float = 12.0
@@ -207,10 +222,7 @@ class NormRunaway(Rule):
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
     """Step and size of the last ``window`` measurements."""
 
-    def check(self, record: StepRecord) -> Finding | None:
-        size = size_of(record)
-        if size is None:
-            return None
+    def _exceeded(self, record: StepRecord, size: Size) -> tuple[float, str] | None:
         earlier = [known for known in self.history if record.step - known[0] >= self.window]
         self.history = [*self.history, (record.step, size.p90)][-self.window :]
         if size.overall <= self.size or not earlier:
@@ -219,18 +231,12 @@ class NormRunaway(Rule):
         ago = record.step - step
         if size.p90 <= self.growth ** (ago / self.window) * past:
             return None
-        return _growing(
-            record,
-            size,
-            self.size / size.depth,
-            f"Adapter output grows fast: output_ratio{_beyond(record)} {size} (threshold {self.size:g})"
-            f", after a p90 of {past:.3g} {count(ago, 'step')} before.",
-            why_strong(record),
-        )
+        what = f"grows fast: output_ratio{_beyond(record)} {size} (threshold {self.size:g})"
+        return self.size / size.depth, f"{what}, after a p90 of {past:.3g} {count(ago, 'step')} before"
 
 
 @dataclass
-class AdapterDominates(Rule):
+class AdapterDominates(_TooLarge):
     """The adapters' outputs are several times those of the layers that they adapt, at any course of the loss.
 
     Fires when ``output_ratio`` of the median layer is above ``threshold`` at ``measured`` full measurements in a row.
@@ -241,9 +247,6 @@ class AdapterDominates(Rule):
 
     id = "LW110"
     name = "adapter-dominates"
-    needs = "output_ratio"
-    severity = Severity.WARNING
-    zone = "growing"
     yields_to = (*NON_FINITE, "LW102", "LW103")
 
     threshold: float = 10.0
@@ -251,26 +254,18 @@ class AdapterDominates(Rule):
     streak: int = field(default=0, init=False)
     """Full measurements in a row above the threshold."""
 
-    def check(self, record: StepRecord) -> Finding | None:
-        size = size_of(record)
-        if size is None:
-            return None
+    def _exceeded(self, record: StepRecord, size: Size) -> tuple[float, str] | None:
         median = float(medians(size.values[~np.isnan(size.values)][None])[0, 0])
         self.streak = self.streak + 1 if median > self.threshold else 0
         if self.streak < self.measured:
             return None
-        return _growing(
-            record,
-            size,
-            self.threshold,
-            f"Adapter output dominates: output_ratio{_beyond(record)} {median:.3g} in the median layer (threshold "
-            f"{self.threshold:g}) at {count(self.streak, 'full measurement')} in a row.",
-            why_strong(record),
-        )
+        what = f"dominates: output_ratio{_beyond(record)} {median:.3g} in the median layer"
+        often = count(self.streak, "full measurement")
+        return self.threshold, f"{what} (threshold {self.threshold:g}) at {often} in a row"
 
 
 @dataclass
-class NormCreep(Rule):
+class NormCreep(_TooLarge):
     """The adapters grow for hundreds of steps without levelling off, at any course of the loss.
 
     Fires when the depth-scaled output ratio is above ``size`` and has grown by the factor ``growth`` or more in each of
@@ -281,9 +276,6 @@ class NormCreep(Rule):
 
     id = "LW111"
     name = "norm-creep"
-    needs = "output_ratio"
-    severity = Severity.WARNING
-    zone = "growing"
     yields_to = (*NON_FINITE, "LW102", "LW103", "LW110")
 
     size: float = 18.0
@@ -292,10 +284,7 @@ class NormCreep(Rule):
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
     """Step and size of measurements a tenth of ``window`` apart, as far back as they are compared with."""
 
-    def check(self, record: StepRecord) -> Finding | None:
-        size = size_of(record)
-        if size is None:
-            return None
+    def _exceeded(self, record: StepRecord, size: Size) -> tuple[float, str] | None:
         known = [pair for pair in self.history if record.step - pair[0] < 3 * self.window]
         if not known or record.step - known[-1][0] >= self.window / 10:
             known.append((record.step, size.overall))
@@ -305,15 +294,13 @@ class NormCreep(Rule):
             return None
         if size.overall < self.growth * recent or recent < self.growth * past:
             return None
+        what = f"goes on growing: output_ratio{_beyond(record)} {size} (threshold {self.size:g})"
+        before = f"{recent:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before"
+        return self.size / size.depth, f"{what}, after {before}"
+
+    def _causes(self, record: StepRecord) -> list[str]:
         constant = str(record.run.config.get("lr_scheduler_type", "")).startswith("constant")
-        return _growing(
-            record,
-            size,
-            self.size / size.depth,
-            f"Adapter output goes on growing: output_ratio{_beyond(record)} {size} (threshold "
-            f"{self.size:g}), after {recent:.3g} and {past:.3g} at {self.window} and {2 * self.window} steps before.",
-            [*why_strong(record), *(["the learning rate does not decay"] if constant else [])],
-        )
+        return [*why_strong(record), *(["the learning rate does not decay"] if constant else [])]
 
     def _before(self, step: int) -> float | None:
         """The size as last measured at ``step`` or before; None where that is forgotten or was not."""
