@@ -69,7 +69,8 @@ class LoraWatch(Callback):
         self.settings = {**settings, "rules": self.policy.rules}
         self.monitor: Monitor | None = None
         """The monitor of the latest ``fit``."""
-        self._without_monitor = Guard()
+        self.guard = Guard()
+        """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._restored: dict[str, Any] = {}
         self._loss: Tensor | None = None
         self._step = 0
@@ -78,6 +79,7 @@ class LoraWatch(Callback):
     @event
     def on_train_start(self, trainer: Any, pl_module: Any):
         self.monitor = monitor = None
+        self.guard = Guard()
         self._loss, self._step = None, trainer.global_step
         with self.guard("starting"):
             monitor = self._build(trainer, pl_module)
@@ -85,7 +87,7 @@ class LoraWatch(Callback):
         if any_rank(monitor is None, pl_module.device) or monitor is None:
             return None
         monitor.ranks = Ranks(pl_module.device, together=self.policy.can_act)
-        self.monitor = monitor
+        self.monitor, self.guard = monitor, monitor.guard
         monitor.start(self._step)
         return monitor.end_for(monitor.failures)
 
@@ -156,11 +158,6 @@ class LoraWatch(Callback):
         if restored:
             monitor.load_state_dict(restored)
         return monitor
-
-    @property
-    def guard(self) -> Guard:
-        """What is done inside a training is done in it: no exception comes out."""
-        return self.monitor.guard if self.monitor is not None else self._without_monitor
 
     def _sinks(self, trainer: Any, model: Any, folder: Path) -> list[Sink]:
         report = Path(self.report_dir) if self.report_dir is not None else folder / "lora_watch"

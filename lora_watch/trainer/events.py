@@ -38,7 +38,7 @@ from lora_watch.trainer.trackers import LastWord, LogRows
 from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
-_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_without_monitor", "_mark", "monitors")
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_mark", "monitors", "guard")
 
 
 class TrainerEvents(TrainerCallback):
@@ -95,7 +95,8 @@ class TrainerEvents(TrainerCallback):
         self._mark: Path | None = None
         self.monitors: list[Monitor] | None = None
         """Those of all trainings, where somebody wants to know of them."""
-        self._without_monitor = Guard()
+        self.guard = Guard()
+        """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
         self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
 
@@ -131,6 +132,7 @@ class TrainerEvents(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = monitor = None
+        self.guard = Guard()
         if self.find_lr:
             kwargs |= self.sweep(state)
         with self.guard("starting"):
@@ -140,7 +142,7 @@ class TrainerEvents(TrainerCallback):
             self._detach()
             return None
         monitor.ranks = Ranks(args.device, together=self.policy.can_act)
-        self.monitor = monitor
+        self.monitor, self.guard = monitor, monitor.guard
         if self.monitors is not None:
             self.monitors.append(monitor)
         monitor.start(state.global_step)
@@ -242,11 +244,6 @@ class TrainerEvents(TrainerCallback):
             self.monitor.finish(verdict, message)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-    @property
-    def guard(self) -> Guard:
-        """What is done inside a training is done in it: no exception comes out."""
-        return self.monitor.guard if self.monitor is not None else self._without_monitor
-
     def _detach(self) -> None:
         """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
         for tap in (self._tap, self._clipping, self._rows, self._last_word):
