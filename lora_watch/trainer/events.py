@@ -97,7 +97,7 @@ class TrainerEvents(TrainerCallback):
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
-        self._tap = LossTap(self.record_batches, lambda: self.guard, lambda e: self.close("interrupted", in_words(e)))
+        self._tap = LossTap(self.record_batches, lambda error: self.close("interrupted", in_words(error)))
         self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -273,7 +273,6 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
     """The monitor of the training that begins, with everything of ``callback`` in its place."""
     trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
     model = kwargs["model"]
-    callback._tap.attach(trainer, facts.labels_of(trainer, model))
     callback._trial_pruned = facts.trial_pruned(trainer)
     callback._output = facts.output_dir(args, trainer)
     callback._checkpoints = Checkpoints(callback._output)
@@ -306,6 +305,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,
     )
+    callback._tap.attach(trainer, monitor.guard, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)
     callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
     if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):

@@ -26,27 +26,25 @@ class LossTap(Tap):
 
     Args:
         hash_batches: see ``batch_sha256``.
-        guard: gives the guard of the run: what is done inside it does not harm training.
         broke_off: told of an exception that leaves ``training_step``.
     """
 
-    def __init__(
-        self,
-        hash_batches: bool,
-        guard: Callable[[], Guard],
-        broke_off: Callable[[BaseException], None],
-    ) -> None:
+    guard: Guard
+    """The run's: what is done inside it does not harm training."""
+
+    def __init__(self, hash_batches: bool, broke_off: Callable[[BaseException], None]) -> None:
         super().__init__()
         self.loss: torch.Tensor | None = None
         """Of the step so far, ``[]``, on the device where it was computed: reading it there would wait."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
-        self._guard_of, self._broke_off = guard, broke_off
+        self._broke_off = broke_off
 
-    def attach(self, trainer: Trainer | None, classes: int = 0) -> None:
+    def attach(self, trainer: Trainer | None, guard: Guard, classes: int) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self._follow(trainer)
+        self.guard = guard
         self._labels = Labels(classes)
 
     def open(self) -> None:
@@ -78,10 +76,6 @@ class LossTap(Tap):
     @guarded("ending")
     def _see_end(self, error: BaseException) -> None:
         self._broke_off(error)
-
-    @property
-    def guard(self) -> Guard:
-        return self._guard_of()
 
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
