@@ -82,11 +82,8 @@ class Recorder:
             raise
 
     def plan(self, step: int, asked: bool = False, alarmed: bool = False) -> None:
-        """Decide how the step after ``step`` is measured, and have its forward pass seen where that takes it.
-
-        ``asked``: a rule wants to know the loss of its batch without the adapters. ``alarmed``: an alert is open that
-        is more than a remark.
-        """
+        """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
+        takes it, and the loss of its batch without the adapters where a rule has ``asked``."""
         if asked:
             self._instruments.base_loss.arm()
         monitored, cadence = self.monitored, self._cadence

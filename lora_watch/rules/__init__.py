@@ -20,13 +20,7 @@ from lora_watch.rules.loss import (
     StuckAtChance,
 )
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
-from lora_watch.rules.norms import (
-    AdapterDominates,
-    BarelyMoves,
-    NormCreep,
-    NormExplosion,
-    NormRunaway,
-)
+from lora_watch.rules.norms import AdapterDominates, BarelyMoves, NormCreep, NormExplosion, NormRunaway
 from lora_watch.rules.rank import RankSaturated, RankUnderused
 from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.updates import (

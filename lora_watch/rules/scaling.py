@@ -11,14 +11,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import AdapterInfo, BoolArray, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
-from lora_watch.rules.forecast import (
-    ORDINARY_PACE,
-    ORDINARY_SCALE,
-    first_step_of,
-    first_steps,
-    is_adaptive,
-    pace,
-)
+from lora_watch.rules.forecast import ORDINARY_PACE, ORDINARY_SCALE, first_step_of, first_steps, is_adaptive, pace
 from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
 from lora_watch.rules.tasks import SOURCES
 
