@@ -146,7 +146,11 @@ def load(path: Path) -> Baseline:
                 clean(name): BaselineAdapter(
                     or_none(whole, a["r"]),
                     or_none(float, a["scale"]),
-                    {s: _not_negative(norm) for s, norm in zip(steps, a["delta_norm"]) if norm is not None},
+                    {
+                        step: _not_negative(norm)
+                        for step, norm in zip(steps, a["delta_norm"], strict=True)
+                        if norm is not None
+                    },
                 )
                 for name, a in content["adapters"].items()
             },
@@ -203,7 +207,7 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
     changed = []
     for name, a, b in _both(now, before):
         if a.scale is not None and b.scale is not None:
-            other = abs(a.scale - b.scale) > before.tolerances["scale"] * abs(b.scale)
+            other = not abs(a.scale - b.scale) <= before.tolerances["scale"] * abs(b.scale)  # a NaN is another
         else:
             other = False
         if other or (None not in (a.r, b.r) and a.r != b.r):

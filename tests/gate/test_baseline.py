@@ -7,6 +7,7 @@ import math
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,12 +226,20 @@ def test_several_runs_are_no_baseline(tmp_path: Path) -> None:
         load(tmp_path)
 
 
-def test_a_damaged_number_of_it(healthy: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("damage", [{"loss": "low"}, {"steps": [1, 2]}, {"steps": list(range(1000))}], ids=str)
+def test_a_damaged_number_of_it(healthy: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
     path = tmp_path / "baseline.json"
     path.write_bytes(baseline_of(healthy).to_json())
-    edit_json(path, loss="low")
+    edit_json(path, **damage)
     with pytest.raises(UnreadableError, match="not hold"):
         load(path)
+
+
+def test_a_scale_that_is_no_number_is_another(tmp_path: Path) -> None:
+    now = write_run(tmp_path, run=run_of(6, max_steps=20))
+    before = baseline_of(now)
+    damaged = {name: replace(adapter, scale=math.nan) for name, adapter in before.adapters.items()}
+    assert [alert.rule for alert in differing(now, replace(before, adapters=damaged))] == ["LW814"]
 
 
 @pytest.mark.parametrize("n", [0, 1, 8, 32, 33, 60, 10_000])
