@@ -83,6 +83,10 @@ class Judge:
         if self.urgent:  # else it is written when the step is done
             self._write(record, [])
 
+    def explain(self, record: StepRecord) -> None:
+        """Ask the rules whose fault can make the backward pass raise; ``finish`` writes what they have found."""
+        self._unwritten += self.episodes.explain(record)
+
     def judge(self, record: StepRecord, dropped: bool = False) -> None:
         """Ask all rules, but none of a step whose update was taken back."""
         alerts: list[Alert] = []

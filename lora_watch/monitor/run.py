@@ -242,6 +242,7 @@ class Run(Observed):
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
+        _explain(self, error)
         failed = isinstance(error, LoraWatchError)
         self.finish("failed" if failed else "interrupted", str(error) if failed else interrupts.in_words(error))
 
@@ -308,6 +309,19 @@ def _look_again(loop: Run, everywhere: bool = False) -> None:
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
     if unknown or loop._recorder.monitored.has_changed(everywhere):
         loop._recorder.find(loop.steps)
+
+
+def _explain(loop: Run, error: BaseException) -> None:
+    """Open the alert that explains ``error``: no adapter trains since the last step, so nothing has a gradient."""
+    with loop.guard("looking for what has ended the run", aside=True):
+        if not loop._started or world_size() > 1 or "does not require grad" not in str(error):
+            return
+        loop._judge_waiting()
+        monitored = loop._recorder.monitored
+        if monitored.has_changed(everywhere=True):
+            loop._recorder.find(loop.steps)
+            wiring = monitored.wiring(readable=False, base_trainable=None)
+            loop._judge.explain(StepRecord(loop.run, loop.steps, {}, wiring=wiring, retired=monitored.retired))
 
 
 def _announce(loop: Run, step: int) -> None:

@@ -56,6 +56,8 @@ class Rule(ABC):
     """A failure that must stop the run before the optimizer step. Patience does not apply, and a checkpoint of such a
     step is not saved. The rule is checked twice a step: before the update, on loss and gradients alone, and after
     it. Where nothing may act (``fail_on``, ``recover``), a step with finite numbers is checked after it alone."""
+    breaks: ClassVar[bool] = False
+    """Its fault can make the backward pass raise. The rule is then checked once more, on the wiring alone."""
     static: ClassVar[bool] = False
     """It checks settings: it is called once, with step 0, and by the commands that check a run before it begins."""
     zone: ClassVar[str | None] = None

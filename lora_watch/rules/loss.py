@@ -13,7 +13,16 @@ from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import EASY_STEP, first_step_of, is_gentle
 from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared
 from lora_watch.rules.non_finite import without_target
-from lora_watch.rules.remedies import Change, first_suspect_first, raised_to, typed, weaker, why_strong, why_worse
+from lora_watch.rules.remedies import (
+    Change,
+    first_suspect_first,
+    raised_to,
+    stronger,
+    typed,
+    weaker,
+    why_strong,
+    why_worse,
+)
 from lora_watch.rules.size import size_of
 
 _FRESH = 3
@@ -262,7 +271,7 @@ class LossNotDecreasing(Rule):
     severity = Severity.INFO
     lasting = True
     yields_to = (
-        *("LW101", "LW102", "LW103", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207"),
+        *("LW101", "LW102", "LW103", "LW104", "LW110", "LW201", "LW202", "LW203", "LW204", "LW207"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
@@ -298,20 +307,25 @@ class LossNotDecreasing(Rule):
             return None
         if record.scalars.get("loss_improved", 0.0) > 0:
             return None
+        causes = [
+            "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
+            "the model already knows this data: there is nothing left to learn",
+        ]
+        remedies = [
+            "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is broken"
+        ]
+        if is_gentle(record) and (size := size_of(record, "output_ratio")) is not None:
+            causes.insert(0, "the learning rate is too low: the first full step was less than half of a useful one")
+            remedies = [*stronger(record, size.overall).words, *remedies]
+        else:
+            causes.append("the learning rate or the scale is too low, or far too high, for any progress")
         return Finding(
-            f"The loss has not fallen in {record.step} steps: mean {early:.4g} in the first third and {late:.4g} in "
-            f"the last. A fall of {100 * self.fall:.0f} % would have been seen.",
+            f"The loss has hardly fallen in {record.step} steps: mean {early:.4g} in the first third and {late:.4g} in "
+            f"the last, a difference within its noise. A fall of {100 * self.fall:.0f} % would have been seen.",
             metric="loss",
             threshold=self.fall,
-            causes=[
-                "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
-                "the model already knows this data: there is nothing left to learn",
-                "the learning rate or the scale is too low, or far too high, for any progress",
-            ],
-            remedies=[
-                "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is "
-                "broken",
-            ],
+            causes=causes,
+            remedies=remedies,
         )
 
 

@@ -182,11 +182,16 @@ class NonFiniteLoss(Rule):
                 ["load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"],
                 {},
             )
-        batch = "look at the batch of this step; drop samples without targets"
+        has_targets = bool(record.targets)  # None where nobody has counted them
+        batch = "look at the batch of this step" + ("" if has_targets else "; drop samples without targets")
         if grown := self._grown(record):
             change = weaker(record, otherwise=10.0)
             return [grown], [*in_wider_numbers(record), *change.words, batch], change.settings
-        causes = ["a batch with no target token left (all labels -100), or a division by zero in the loss"]
+        causes = [
+            "a division by zero, a logarithm of zero or an overflow in the loss: the batch had targets"
+            if has_targets
+            else "a batch with no target token left (all labels -100), or a division by zero in the loss"
+        ]
         if in_fp16(record):
             causes.append("numbers out of range: fp16 ends at 65504")
         return causes, [batch, *in_wider_numbers(record)], {}

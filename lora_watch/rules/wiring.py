@@ -52,6 +52,7 @@ class AdapterSwitched(Rule):
     id = "LW304"
     name = "adapter-switched"
     severity = Severity.ERROR
+    breaks = True
 
     def check(self, record: StepRecord) -> Finding | None:
         held = record.wiring.get("in_optimizer")
@@ -124,6 +125,7 @@ class NoTrainableAdapter(Rule):
     id = "LW301"
     name = "no-trainable-adapter"
     severity = Severity.ERROR
+    breaks = True
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -238,14 +240,20 @@ class BStillZero(Rule):
             "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
             "the loss does not depend on these layers (unused modules, a detached output)",
         ]
+        remedies = list(_TO_REACH_ALL)
+        if not (a[zero].any() or b[zero].any()):
+            causes.insert(0, "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file")
+            remedies.insert(0, "start A at random: init_lora_weights=True, or load the right adapter file")
+        elif not zero.all():
+            causes.reverse()
         return Finding(
             f"After {int(np.array(self.done)[zero].max())} real updates B is still exactly zero in {_share(zero)}: "
             "nothing has been learned there.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
-            causes=causes if zero.all() else causes[::-1],
-            remedies=list(_TO_REACH_ALL),
+            causes=causes,
+            remedies=remedies,
         )
 
 

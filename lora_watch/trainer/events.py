@@ -18,7 +18,6 @@ from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
 from lora_watch.monitor.guard import Guard, event, guarded
-from lora_watch.monitor.interrupts import in_words
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank
 from lora_watch.monitor.standard import standard_sinks
@@ -97,7 +96,7 @@ class TrainerEvents(TrainerCallback):
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
-        self._tap = LossTap(self.record_batches, lambda error: self.close("interrupted", in_words(error)))
+        self._tap = LossTap(self.record_batches, self._broke_off)
         self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -242,6 +241,11 @@ class TrainerEvents(TrainerCallback):
         self._detach()
         if self.monitor is not None:
             self.monitor.finish(verdict, message)
+
+    def _broke_off(self, error: BaseException) -> None:
+        self._detach()
+        if self.monitor is not None:
+            self.monitor.finish_for(error)
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _detach(self) -> None:

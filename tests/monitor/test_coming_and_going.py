@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 from collections.abc import Callable
 from typing import Any
@@ -145,3 +146,27 @@ def test_no_hook_stays_where_looking_for_adapters_fails(monkeypatch: pytest.Monk
     monitor = trained(change, steps=4)
     assert opened(monitor)["LW901"] == 4
     assert hooks() == 0
+
+
+@pytest.mark.parametrize(
+    ("switch", "rule"),
+    [
+        (lambda model: model.merge_adapter(), "LW304"),
+        (lambda model: model.requires_grad_(False), "LW301"),
+        (lambda model: None, ""),
+    ],
+)
+def test_what_leaves_the_backward_pass_without_a_gradient_is_named(switch: Callable[[Any], object], rule: str) -> None:
+    """The Trainer ends by torch's own exception, before a step shows the switch."""
+
+    class Switches(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 2:
+                switch(model)
+
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    with pytest.raises(RuntimeError) if rule else contextlib.nullcontext():
+        train(model, stdlib_blocks(16, 16), 4, callbacks=[watch, Switches()])
+    assert watch.monitor is not None
+    assert opened(watch.monitor) == ({rule: 2} if rule else {})

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import math
+import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,10 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.demo.models import tiny_llama
 from lora_watch.monitor.monitor import Monitor
+from lora_watch.rules import Episodes, Finding, Rule
 from lora_watch.rules.loss import LossDivergence, LossNotDecreasing
 from tests.rules.runs import (
     InOrder,
@@ -42,6 +45,7 @@ def test_non_finite_loss() -> None:
     alert = the("LW201", monitor)
     assert alert.step == 7
     assert "logging_nan_inf_filter" in alert.message
+    assert "-100" not in " ".join([*alert.causes, *alert.remedies]), "this batch had targets"
     assert ids(monitor) == ["LW201"], "the NaN weights that follow have the same cause"
 
 
@@ -205,6 +209,36 @@ def test_loss_not_decreasing() -> None:
     alert = the("LW206", monitor)
     assert (alert.step, alert.severity.name) == (40, "INFO")
     assert ids(monitor) == ["LW206"]
+
+
+@dataclass
+class Dominates(Rule):
+    """Stands for adapters that have outgrown their layers."""
+
+    id = "LW110"
+    name = "adapter-dominates"
+    severity = Severity.WARNING
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return Finding("too large")
+
+
+@pytest.mark.parametrize(("others", "found"), [([], ["LW206"]), ([Dominates()], [])])
+def test_loss_not_decreasing_is_no_second_alert_of_adapters_that_dominate(others: list[Rule], found: list[str]) -> None:
+    episodes = Episodes([*others, LossNotDecreasing()])
+    records = [
+        StepRecord(RunInfo(()), step, {}, loss=6.0 + 0.01 * (step % 2), scalars={"loss_recent": 6.0})
+        for step in range(1, 41)
+    ]
+    for record in records:
+        episodes.check(record)
+    assert [alert.rule for alert in episodes.conclude(records[-1]) if alert.rule != "LW110"] == found
+
+
+def test_a_loss_that_fell_too_slowly_has_a_learning_rate_to_try() -> None:
+    alert = the("LW206", run(lora(tiny_model(), targets=["q_proj", "v_proj"]), steps=40, lr=5e-4, mute=["LW104"]))
+    assert re.search(r"learning rate 0.0005 → 0.0(0[5-9]|1)", alert.remedies[0])
+    assert alert.settings == {}, "the data may be at fault instead"
 
 
 def test_loss_not_decreasing_is_left_to_the_rule_that_knows_why() -> None:

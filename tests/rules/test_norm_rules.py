@@ -320,6 +320,13 @@ def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> 
     assert ids(run(steps=40, **settings)) == []
 
 
+def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
+    alert = the("LW104", run(steps=20, lr=2e-3, warmup_steps=4000))
+    assert "warm-up" in alert.causes[0]
+    assert numbers(alert.remedies[0]) == {4000, 2}
+    assert alert.settings["learning_rate"] > 1e-3, "the rate after the warm-up"
+
+
 def test_barely_moves_judges_once_and_late_enough() -> None:
     alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12)]))
     assert alert.step >= 12

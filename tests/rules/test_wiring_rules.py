@@ -149,6 +149,20 @@ def test_b_still_zero_in_some_layers() -> None:
     assert alert.step == 3
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
     assert {14, 28} <= numbers(alert.message)
+    assert not any("init_lora_weights" in remedy for remedy in alert.remedies), "A has its random start"
+
+
+def with_zeros(model: Any) -> Any:
+    for name, parameter in model.named_parameters():
+        if "lora_A" in name:
+            nn.init.zeros_(parameter)
+    return model
+
+
+def test_a_that_is_zero_too_is_the_cause() -> None:
+    alert = the("LW303", run(with_zeros(lora(tiny_model())), steps=6))
+    assert alert.causes[0].startswith("A ")
+    assert "init_lora_weights" in alert.remedies[0]
 
 
 def test_b_still_zero_waits_for_real_updates() -> None:
