@@ -290,6 +290,7 @@ def test_the_json_is_the_schemas(tmp_path: Path) -> None:
         ("a.json", '{"r": 8, "rank_pattern": 3}', "rank_pattern is 3"),
         ("a.json", '{"lora_alpha": 8}', "no rank"),
         ("a.yaml", "a: [", "not YAML"),
+        ("a.yaml", "", "holds nothing"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
         ("a.json", None, os.strerror(errno.ENOENT)),
     ],

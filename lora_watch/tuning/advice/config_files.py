@@ -105,7 +105,8 @@ def _plain(file: Path) -> Mapping[str, Any]:
         hint = "" if yaml else "; a YAML file ends in .yaml"
         raise ValueError(f"{file}: not {'YAML' if yaml else 'JSON'}: {error}{hint}") from None
     if not isinstance(content, dict):
-        raise ValueError(f"{file}: holds a {type(content).__name__}, and names with values are needed")
+        held = "nothing" if content is None else f"a {type(content).__name__}"
+        raise ValueError(f"{file}: holds {held}, and names with values are needed")
     return content
 
 
