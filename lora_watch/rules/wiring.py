@@ -240,7 +240,7 @@ class BStillZero(Rule):
             "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
             "the loss does not depend on these layers (unused modules, a detached output)",
         ]
-        remedies = list(_TO_REACH_ALL)
+        remedies: list[str] = [*_TO_REACH_ALL]
         if not (a[zero].any() or b[zero].any()):
             causes.insert(0, "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file")
             remedies.insert(0, "start A at random: init_lora_weights=True, or load the right adapter file")

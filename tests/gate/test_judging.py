@@ -199,7 +199,7 @@ def too_deep(run: Path) -> None:
         report_lost,
         report_cut_off,
         events_broken,
-        pytest.param(too_deep, marks=pytest.mark.skipif(os.name != "posix", reason="such a path cannot be made")),
+        pytest.param(too_deep, marks=pytest.mark.skipif(os.name != "posix", reason="POSIX alone")),
     ],
 )
 def test_a_folder_of_runs_hides_none_that_cannot_be_judged(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
