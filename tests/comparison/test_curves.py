@@ -82,6 +82,13 @@ def test_only_the_best_of_all_is_called_the_best() -> None:
     assert (others, chosen.startswith("← best rank")) == (["", ""], True)
 
 
+@pytest.mark.parametrize(("seeds", "proven"), [(1, False), (3, True)])
+def test_one_pair_makes_no_rank_the_best(seeds: int, proven: bool) -> None:
+    trials = [t for t in made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 + 1 / c.r) if (t.seed or 0) < seeds]
+    (last,) = (line for line in text(of_trials(trials, "eval_loss")).splitlines() if line.startswith("  Rank"))
+    assert ("so far" in last, "16" in last) == (not proven, True)
+
+
 def marks(trials: list[Trial]) -> list[str]:
     """What stands behind each configuration of the table, in its order."""
     said = text(of_trials(trials, "eval_loss")).splitlines()[3:]

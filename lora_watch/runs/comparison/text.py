@@ -123,7 +123,12 @@ def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
             yield f"  Plateau: from rank {_place(curve, curve.plateau)} on {beyond}."
         else:
             yield f"  No plateau is proven up to rank {_place(curve, curve.configurations[-1])}."
-        better = "the best" if chosen == best else f"the smallest that is as good as {best}"
+        if chosen != best:
+            better = f"the smallest that is as good as {best}"
+        elif any(pair.gain.verdict(worth) == "open" for pair in curve.pairs):
+            better = "so far the best"
+        else:
+            better = "the best"
         yield f"  Rank {chosen} is {better}."
 
 
