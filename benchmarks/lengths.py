@@ -1,4 +1,4 @@
-"""How does the best peak learning rate of a LoRA run move with the number of its steps?
+"""How does the best peak learning rate of a LoRA run move with the number of its steps, and with its batches?
 
 Train what is missing; restartable, run by run::
 
@@ -37,6 +37,12 @@ from benchmarks.corpus.markdown import table
 from benchmarks.corpus.plan import Spec
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo.tasks import mean_loss
+from lora_watch.rules.forecast import (
+    LENGTH_EXPONENT,
+    LENGTH_EXPONENT_WITH_A_HEAD,
+    LONG_RUN_WITH_A_HEAD,
+    at_steps,
+)
 
 RESULTS = Path(__file__).with_name("lengths.json")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
@@ -47,9 +53,11 @@ RATES = tuple(1e-3 * 2.0**k for k in range(-4, 7))
 LENGTHS = {"tiny": (40, 150, 600, 2000), "minilm": (40, 150, 600), "smollm2": (25, 100)}
 FIRST = {"tiny": 8e-3, "minilm": 2e-3, "smollm2": 2e-3}
 """The search for the best rate begins here at scale 2."""
+BATCH, OF_BATCHES = 4, 150
+"""Examples a batch; and the steps of runs with other batches."""
 NAMES = {"tiny": "packaged Llama", "minilm": "MiniLM", "smollm2": "SmolLM2"}
 TEXT = "python"
-"""The power is chosen on the packaged Llama with this text, and checked on everything else."""
+"""The power is chosen on the packaged Llama with this text; that of classifiers on the first seed of MiniLM."""
 Runs = dict[str, dict[str, Any]]
 """Held-out losses of finished runs, by ``Family.run_name``."""
 
@@ -63,14 +71,16 @@ class Family:
     schedule: str = "linear"
     scale: float = 2.0
     seed: int = SEEDS[0]
+    batch: int = BATCH
 
     @property
     def name(self) -> str:
-        return f"{self.base} {self.task} {self.schedule} s{self.scale:g} seed{self.seed}"
+        batch = "" if self.batch == BATCH else f" b{self.batch}"
+        return f"{self.base} {self.task} {self.schedule} s{self.scale:g} seed{self.seed}{batch}"
 
     @property
     def lengths(self) -> tuple[int, ...]:
-        return LENGTHS[self.base]
+        return LENGTHS[self.base] if self.batch == BATCH else (OF_BATCHES,)
 
     def run_name(self, rate: float, steps: int) -> str:
         return f"{self.name} lr{rate:g} n{steps}"
@@ -83,10 +93,16 @@ class Family:
         steps = self.lengths[-1] if self.schedule == "constant" else steps
         length = 32 if self.base == "smollm2" else 64
         settings = {"scale": self.scale, "schedule": self.schedule, "seed": self.seed}
-        return Spec(self.base, self.task, lr=rate, steps=steps, batch=4, length=length, **settings)
+        return Spec(self.base, self.task, lr=rate, steps=steps, batch=self.batch, length=length, **settings)
+
+    @property
+    def classifies(self) -> bool:
+        return self.base == "minilm"
 
     @property
     def chosen_on(self) -> bool:
+        if self.classifies:
+            return self.seed == SEEDS[0] and self.schedule == "linear"
         return self.base == "tiny" and self.task == TEXT and self.scale == 2 and self.schedule == "linear"
 
 
@@ -113,12 +129,19 @@ def families() -> Iterator[Family]:
     yield Family("smollm2", "news")
 
 
+def batches() -> Iterator[Family]:
+    """The first family and the first encoder, with smaller batches and larger ones."""
+    for base, task in (("tiny", "python"), ("minilm", "topics"), ("tiny", "headers")):
+        yield from (Family(base, task, batch=batch) for batch in (1, 16, 2))
+
+
 def plan() -> Iterator[tuple[Family, int]]:
     """Families, and up to which length each is run: three up to 600 steps, one in full, the others, then the rest."""
     every = list(families())
     yield from ((family, 600) for family in every[:3])
     yield every[0], every[0].lengths[-1]
     yield from ((family, 600) for family in every[3:])
+    yield from ((family, OF_BATCHES) for family in batches())
     yield from ((family, family.lengths[-1]) for family in every)
 
 
@@ -211,8 +234,9 @@ def power(best: dict[int, float]) -> float | None:
 
 
 def chosen_power(runs: Runs) -> float:
-    """The mean of the families that it is chosen on."""
-    powers = [p for family in families() if family.chosen_on and (p := power(best_rates(runs, family))) is not None]
+    """Of language models: the mean of the families that it is chosen on."""
+    chosen = [family for family in families() if family.chosen_on and not family.classifies]
+    powers = [p for family in chosen if (p := power(best_rates(runs, family))) is not None]
     return float(np.mean(powers)) if powers else math.nan
 
 
@@ -259,21 +283,32 @@ def described(family: Family) -> list[str]:
     return [NAMES[family.base], family.task + second, family.schedule, f"{family.scale:g}"]
 
 
+def batches_table(runs: Runs) -> str:
+    """A row a model and text: its best rate with each batch, and the power by which it rises."""
+    sizes, rows = sorted({family.batch for family in batches()} | {BATCH}), []
+    for base, task in dict.fromkeys((family.base, family.task) for family in batches()):
+        known = {n: best_rates(runs, Family(base, task, batch=n)).get(OF_BATCHES) for n in sizes}
+        best = {n: rate for n, rate in known.items() if rate is not None}
+        if (p := power(best)) is not None:
+            cells = [f"{best[n]:.2g}" if n in best else "not run" for n in sizes]
+            rows.append([NAMES[base], task, *cells, f"{-p:.2f}"])
+    return table(["model", "text or task", *(f"batches of {n}" for n in sizes), "q"], rows)
+
+
 def checks_table(runs: Runs) -> str:
-    """Of what the power was not chosen on, the longest runs: their gains at the best rate of the shortest ones, and at
-    that rate as the power lowers it."""
-    p, rows = chosen_power(runs), []
+    """The longest runs of each family: their gains at the best rate of the shortest ones, and at that rate as the law
+    of the product lowers it."""
+    rows = []
     for family in families():
-        best = best_rates(runs, family)
-        if family.chosen_on or len(best) < 2 or math.isnan(p):
+        if len(best := best_rates(runs, family)) < 2:
             continue
         short, steps = min(best), max(best)
-        factor = (steps / short) ** -p
+        factor = at_steps(1.0, short, steps, family.classifies)
         plain, lowered = (gain(runs, family, steps, best[short] * by) for by in (1.0, factor))
         found = f"{best[steps] / best[short]:.2f}", f"{factor:.2f}", f"{plain:.3f}", f"{lowered:.3f}"
-        rows.append([*described(family), f"{short} → {steps}", *found])
-    heads = ["steps", "best rate falls to", "the power says", "gain at the short run's rate", "at the lowered rate"]
-    return table([*HEADS, *heads], rows)
+        rows.append([*described(family), f"{short} → {steps}", *found, "yes" if family.chosen_on else "no"])
+    heads = ["steps", "best rate falls to", "the law says", "gain at the short run's rate", "at the lowered rate"]
+    return table([*HEADS, *heads, "chosen on it"], rows)
 
 
 def picture(runs: Runs) -> str:
@@ -309,11 +344,11 @@ def picture(runs: Runs) -> str:
                 label=None if label in named else label,
             )
             named.add(label)
-    p = chosen_power(runs)
-    if math.isfinite(p):
-        short, *_, long = LENGTHS["tiny"]
-        law = [1.0, (long / short) ** -p]
-        right.plot([short, long], law, color="black", linewidth=2.5, alpha=0.35, label="steps^−p")
+    steps = np.geomspace(LENGTHS["tiny"][0], LENGTHS["tiny"][-1], 60)
+    for new_head, style in ((False, "-"), (True, ":")):
+        law = [at_steps(1.0, LENGTHS["tiny"][0], round(n), new_head) for n in steps]
+        label = f"the law{' with a new head' * new_head}"
+        right.plot(steps, law, color="black", linewidth=2.5, linestyle=style, alpha=0.35, label=label)
     right.set(xscale="log", yscale="log", xlabel="steps", title="best rate, relative to the shortest run's")
     right.set_yticks(shares := [0.25, 0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
     right.set_yticks([], minor=True)
@@ -332,9 +367,11 @@ def section(runs: Runs) -> str:
     parts = [
         f"{len(runs)} runs, {minutes:.0f} minutes of a core. The best rate falls as steps^−p:",
         rates_table(runs),
-        f"p = {chosen_power(runs):.2f} is chosen on the packaged Llama with {TEXT}, linear decay and s = 2. All other "
-        "rows check it, at their longest runs:",
+        f"The law is p = {LENGTH_EXPONENT:g}, and p = {LENGTH_EXPONENT_WITH_A_HEAD:g} up to {LONG_RUN_WITH_A_HEAD} "
+        "steps with a new head (MiniLM). The longest runs of each row with it and without it:",
         checks_table(runs),
+        f"At {OF_BATCHES} steps, with linear decay and s = 2, it rises with the batch as batch^q:",
+        batches_table(runs),
     ]
     return "\n\n".join(parts)
 

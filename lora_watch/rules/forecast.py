@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -39,7 +39,10 @@ SHORT_RUN, LONG_RUN = 40, 2000
 """Steps of the runs that sweeps were scored on, whose rate a sweep and the weights tell; and the longest measured."""
 LENGTH_EXPONENT = 0.2
 """The best rate falls with the length of the run as steps^−0.2 on the packaged Llama on Python, from 40 to 2,000 steps
-under linear decay. In eight families of runs that it was not chosen on the power is 0.05 to 0.36, in a ninth 1.1."""
+under linear decay. In seven families of runs that it was not chosen on the power is 0.05 to 0.36."""
+LONG_RUN_WITH_A_HEAD, LENGTH_EXPONENT_WITH_A_HEAD = 600, 0.5
+"""The same where a classifier's head learns from nothing. MiniLM's best rate falls to a quarter or a half up to 150
+steps and no further. At 600 steps twice the best rate leaves one of two tasks at chance."""
 TO_OUTPUT = 1.75
 """The first step in the output as a multiple of that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth: 1.0 to 2.5
 on three models, more at higher ranks."""
@@ -134,7 +137,7 @@ def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
 
 def _useful_for_length(run: RunInfo, scale: float) -> float:
     """``useful_step`` for a run of this length, where that is known."""
-    return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN)
+    return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
 
 
 def _by_weights(run: RunInfo) -> float:
@@ -154,9 +157,13 @@ def _scales(run: RunInfo) -> bool:
 
 def has_new_head(run: RunInfo) -> bool:
     """A classifier's head learns from nothing together with the adapters."""
-    lora = run.config.get("lora")
-    kinds = [each.get("task_type") for each in lora.values() if isinstance(each, Mapping)] if lora else []
-    return any(str(kind).endswith("_CLS") for kind in kinds)
+    lora = run.config.get("lora") or {}
+    return any(classifies(config) for config in lora.values() if isinstance(config, Mapping))
+
+
+def classifies(lora: Mapping[str, Any]) -> bool:
+    """Settings of ``LoraConfig`` are those of a classifier, whose head learns from nothing."""
+    return str(lora.get("task_type")).endswith("_CLS")
 
 
 # -- which rate ----------------------------------------------------------------------------------------------------
@@ -186,13 +193,20 @@ def at_scale(rate: float, scale: float, new: float) -> float:
     return rate * (scale / new) ** SCALE_EXPONENT
 
 
-def at_steps(rate: float, found_at: int, steps: int) -> float:
-    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^0.2.
+def at_steps(rate: float, found_at: int, steps: int, new_head: bool = False) -> float:
+    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power.
 
-    Measured from 40 to 2,000 steps (``benchmarks/lengths.py``, docs/guidance.md): fewer count as 40, more as 2,000.
+    Measured from 40 steps on (``benchmarks/lengths.py``, docs/guidance.md): fewer count as 40, and more than the
+    longest run of ``length_law`` as that one.
     """
-    of, to = (min(max(n, SHORT_RUN), LONG_RUN) for n in (found_at, steps))
-    return rate * (of / to) ** LENGTH_EXPONENT
+    power, longest = length_law(new_head)
+    of, to = (min(max(n, SHORT_RUN), longest) for n in (found_at, steps))
+    return rate * (of / to) ** power
+
+
+def length_law(new_head: bool) -> tuple[float, int]:
+    """The power by which the best rate falls with the steps of the run, and the longest run that it was measured on."""
+    return (LENGTH_EXPONENT_WITH_A_HEAD, LONG_RUN_WITH_A_HEAD) if new_head else (LENGTH_EXPONENT, LONG_RUN)
 
 
 class Factor(NamedTuple):

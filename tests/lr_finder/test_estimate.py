@@ -170,6 +170,14 @@ def test_a_longer_run_wants_a_lower_rate() -> None:
     assert swept(made(fall=0.0, noise=0.4), steps=2000).at_steps(40) is None
 
 
+def test_with_a_new_head_a_long_run_wants_much_less() -> None:
+    short, long = (swept(made(), steps=steps, new_head=True, predicted=4e-3) for steps in (40, 600))
+    assert short.rate is not None
+    assert long.rate == pytest.approx(at_steps(short.rate, 40, 600, new_head=True), rel=0.05)
+    assert long.rate < at_steps(short.rate, 40, 600) / 2
+    assert short.at_steps(2000) == short.at_steps(600) == long.rate
+
+
 def test_the_best_rate_falls_as_a_power_of_the_steps() -> None:
     assert at_steps(1e-2, 40, 40) == at_steps(1e-2, 40, 1) == at_steps(1e-2, 10, 40) == 1e-2
     assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 2000) < at_steps(1e-2, 40, 600)

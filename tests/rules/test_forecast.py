@@ -91,6 +91,12 @@ def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
     assert small[1] == pytest.approx(lowered * small[0])
 
 
+def test_with_a_new_head_the_rate_falls_faster_and_no_further_than_it_was_measured() -> None:
+    by = [weaker_by(record_of(16, 1e-2, 2.0, task="SEQ_CLS", steps=steps)).by for steps in (40, 160, 600, 2000)]
+    assert by[1] == pytest.approx(2 * by[0])
+    assert by[3] == by[2] > 3 * by[0]
+
+
 GRID = [
     *itertools.product((4, 16, 64, 128, 1024), (1e-4, 2e-3, 3e-2, 0.5), (None, 0.05, 0.4, 1.5, 40.0), (8,), (1, 6)),
     *itertools.product((16, 256), (2e-3, 3e-2), (0.4, 40.0), (1, 64), (1, 6)),

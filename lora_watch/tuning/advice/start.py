@@ -19,7 +19,15 @@ from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
-from lora_watch.rules.forecast import LONG_RUN, SHORT_RUN, at_rate, at_steps, by_weights, first_step_of
+from lora_watch.rules.forecast import (
+    SHORT_RUN,
+    at_rate,
+    at_steps,
+    by_weights,
+    classifies,
+    first_step_of,
+    length_law,
+)
 from lora_watch.rules.remedies import round_alpha, typed_rate
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
@@ -146,10 +154,12 @@ class Advice:
             )
         if self.learning_rates is not None:
             start, low, high = self.learning_rates
+            new_head = classifies(self.lora)
+            _, long = length_law(new_head)
             said.append(
                 f"By the weights alone the best learning rate is about {start:g}, between {low:.2g} and {high:.2g}. "
                 "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps. A run of "
-                f"{LONG_RUN:,} steps or more wants about {at_steps(start, SHORT_RUN, LONG_RUN):.2g}."
+                f"{long:,} steps or more wants about {at_steps(start, SHORT_RUN, long, new_head):.2g}."
             )
         return said
 

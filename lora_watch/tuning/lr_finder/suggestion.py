@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lora_watch.base import markup
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import LENGTH_EXPONENT, LONG_RUN, SHORT_RUN, at_scale, at_steps
+from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.sweep import Curve
@@ -82,7 +82,9 @@ class Suggestion:
 
     def at_steps(self, steps: int) -> float | None:
         """``rate`` for a run of another length; None where it is unknown."""
-        return None if self.rate is None else rounded(at_steps(self.rate, self.steps or SHORT_RUN, steps))
+        if self.rate is None:
+            return None
+        return rounded(at_steps(self.rate, self.steps or SHORT_RUN, steps, self.new_head))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
@@ -106,15 +108,17 @@ class Suggestion:
             said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
         if self.rate is not None and len(set(self.rates)) > 1:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
+        power, longest = length_law(self.new_head)
         if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
+            lowered = at_steps(1.0, SHORT_RUN, self.steps, self.new_head)
             said.append(
-                f"It is for a run of {self.steps:,} steps: {at_steps(1.0, SHORT_RUN, self.steps):.2g} times what the "
-                f"sweep says for {SHORT_RUN} steps. It falls as steps^−{LENGTH_EXPONENT:g}, up to {LONG_RUN:,}."
+                f"It is for a run of {self.steps:,} steps: {lowered:.2g} times what the sweep says for {SHORT_RUN} "
+                f"steps. It falls as steps^−{power:g}, up to {longest:,}."
             )
         elif self.steps is None and self.rate is not None:
             said.append(
-                f"It is for a run of some {SHORT_RUN} steps. {LONG_RUN:,} steps or more want less, about "
-                f"{self.at_steps(LONG_RUN):g}."
+                f"It is for a run of some {SHORT_RUN} steps. {longest:,} steps or more want less, about "
+                f"{self.at_steps(longest):g}."
             )
         if self.rate is not None and self.predicted is not None and not self.new_head:
             said.append(
