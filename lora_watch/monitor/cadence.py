@@ -58,7 +58,7 @@ class Growth:
         if (size := extent(record)) is not None:  # of the forward pass, which has seen the updates before this one
             self.size, self.seen = size, self.spent
         if record.step and record.updated:
-            self.spent += max(record.lr, default=math.nan)
+            self.spent += math.nan if any(map(math.isnan, record.lr)) else max(record.lr, default=math.nan)
 
     @property
     def is_small(self) -> bool:

@@ -92,6 +92,8 @@ class StoredAdapter:
         stored = self.tensors[self.keys[part]].flatten(1)
         if str(stored.dtype).endswith("_x2"):
             raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
+        if stored.is_complex():
+            raise StoredError(f"{self.name}: complex numbers ({stored.dtype}) are not read")
         blocks = self.diagonal_blocks[part]
         return stored if blocks == 1 else torch.block_diag(*stored.chunk(blocks))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -178,12 +179,12 @@ def test_a_schedule_that_rises_has_them_measured_more_often_and_one_that_falls_l
     assert len(falling.full) < len(constant) < len(rising.full)
 
 
-@pytest.mark.parametrize("unknown", ["size", "lr"])
-def test_a_run_of_which_too_little_is_known_is_not_calm(unknown: str) -> None:
+@pytest.mark.parametrize("lr", [None, (), (1e-3, math.nan)], ids=["no size", "no rate", "one rate of two"])
+def test_a_run_of_which_too_little_is_known_is_not_calm(lr: tuple[float, ...] | None) -> None:
     run = Adapting(small)
     for _ in range(60):
-        if unknown == "lr":
-            run.cadence.see(StepRecord(RUN, run.step + 1, {"output_ratio": Reading(np.array([0.1]))}))
+        if lr is not None:
+            run.cadence.see(StepRecord(RUN, run.step + 1, {"output_ratio": Reading(np.array([0.1]))}, lr=lr))
         run.go(1)
     assert run.full == [*range(1, FIRST_STEPS + 1), 36, 52]
 

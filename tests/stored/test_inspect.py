@@ -145,6 +145,14 @@ def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
         inspect_adapter(saved, tmp_path)
 
 
+def test_complex_numbers_are_refused(saved: Path, tmp_path: Path) -> None:
+    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
+    file = tmp_path / "adapter_model.safetensors"
+    save_file({name: tensor.to(torch.complex64) for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(StoredError, match="complex64"):
+        inspect_adapter(tmp_path)
+
+
 def test_an_index_names_no_file_elsewhere(saved: Path, tmp_path: Path) -> None:
     (tmp_path / "model.safetensors.index.json").write_text(json.dumps({"weight_map": {"a": "../../etc/passwd"}}))
     with pytest.raises(StoredError, match="next to"):
