@@ -144,7 +144,8 @@ class Episodes:
 
     def _ask_at_the_end(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
         finding = rule.conclude(record)
-        if finding is None or self._explained(rule, True, changed):
+        # A verdict hangs on the last word: it gives way to no lesser alert.
+        if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
             return
         if not (news := self._hold(rule, finding, record)):
             _restate(self._open[rule.id], rule, finding, record)
@@ -193,15 +194,16 @@ class Episodes:
         known.remedies += [remedy for remedy in alert.remedies if remedy not in known.remedies]
         return [known]
 
-    def _explained(self, rule: Rule, holds: bool, changed: list[Alert]) -> bool:
+    def _explained(self, rule: Rule, holds: bool, changed: list[Alert], least: Severity = Severity.INFO) -> bool:
         """An open alert explains this rule. Where the rule ``holds``, or its own alert gives way, that alert notes it.
 
-        What is noted anew is added to ``changed``.
+        What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing.
         """
         if not self._open:
             return False
         own = self._open.get(rule.id)
-        alert = next((self._open[other] for other in rule.yields_to if other in self._open), None)
+        known = (self._open[other] for other in rule.yields_to if other in self._open)
+        alert = next((alert for alert in known if alert.severity >= least), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and (holds or own is not None) and rule.id not in alert.explains:

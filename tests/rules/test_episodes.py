@@ -63,6 +63,10 @@ class Listens(Whole):
     name = "listens"
     yields_to = ("X1",)
 
+    def conclude(self, record: StepRecord) -> Finding | None:
+        finding = super().conclude(record)
+        return finding and replace(finding, severity=Severity.WARNING)
+
 
 def feed(episodes: Episodes, losses: list[float], measured: list[int] | None = None) -> list[list[Alert]]:
     metrics = {"delta_norm": Reading(np.ones(1))}
