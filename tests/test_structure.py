@@ -15,7 +15,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_watch"
-MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES, MOST_ROOMS = 450, 250, 120, 400, 22
+MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES, MOST_ROOMS = 400, 250, 120, 400, 22
+MOST_LINES_ELSEWHERE = 450
+"""Of a file outside the package."""
 MOST_FUNCTION_LINES = 80
 
 
@@ -40,7 +42,8 @@ def lines_of(path: Path) -> list[str]:
 
 
 def test_no_file_is_large():
-    assert {name_of(path) for path in sources() if len(lines_of(path)) > MOST_LINES} == set()
+    most = {path: MOST_LINES if PACKAGE in path.parents else MOST_LINES_ELSEWHERE for path in sources()}
+    assert {name_of(path) for path in sources() if len(lines_of(path)) > most[path]} == set()
 
 
 def test_no_class_is_large():

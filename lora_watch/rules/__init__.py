@@ -8,17 +8,11 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.chance import StuckAtChance
 from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
-from lora_watch.rules.loss import (
-    FirstLossTooHigh,
-    LossDivergence,
-    LossExactlyZero,
-    LossNotDecreasing,
-    LossSpike,
-    StuckAtChance,
-)
+from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZero, LossNotDecreasing, LossSpike
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import AdapterDominates, BarelyMoves, NormCreep, NormExplosion, NormRunaway
 from lora_watch.rules.rank import RankSaturated, RankUnderused

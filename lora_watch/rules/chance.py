@@ -1,0 +1,92 @@
+"""LW207: a classifier that is no better than guessing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from statistics import fmean
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.forecast import EASY_STEP, first_step_of
+from lora_watch.rules.remedies import weaker, why_strong
+from lora_watch.rules.size import size_of
+
+
+@dataclass
+class StuckAtChance(Rule):
+    """A classifier whose adapters have grown is no better than guessing.
+
+    Fires as a WARNING when all of these hold, and as an ERROR if the run ends like that:
+
+    - The mean of the last ``steps`` losses has come less than 1 - ``share`` of the way from guessing to a perfect
+      model.
+    - The same holds for the later half of these losses.
+    - The depth-scaled output ratio is above ``size``. A slow learner starts at chance too, with small adapters.
+
+    Guessing costs the entropy of the labels so far, smoothed if they are smoothed. A Trainer counts them, and so does a
+    plain loop with the loss of a transformers classifier, ``model(**batch).loss``. Otherwise guessing costs ln n for up
+    to 20 classes, which the loop names: ``Monitor(model, config={"classes": n})``. The rule is silent for language
+    models and regression.
+    """
+
+    id = "LW207"
+    name = "stuck-at-chance"
+    severity = Severity.WARNING
+    yields_to = (
+        *(*NON_FINITE, "LW102", "LW103", "LW110", "LW202", "LW204", "LW205"),
+        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+    )
+
+    share: float = 0.97
+    steps: int = 50
+    size: float = 1.0
+    spectral_size: float = 3.0
+    """In place of ``size`` where ``output_ratio`` is unavailable and ``relative_spectral_norm`` stands in."""
+    recent: list[float] = field(default_factory=list, init=False)
+    """The last ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
+    overall: float = field(default=0.0, init=False)
+    """The size as last measured, in units of its threshold."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if (size := size_of(record)) is not None:
+            self.overall = size.overall / self.size
+        elif (size := size_of(record, "relative_spectral_norm")) is not None:
+            self.overall = size.overall / self.spectral_size
+        chance, best = _costs(record)
+        if record.loss is not None and math.isfinite(record.loss) and chance > best:
+            self.recent = [*self.recent, (record.loss - best) / (chance - best)][-self.steps :]
+        return self._judged(record, Severity.WARNING)
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        return self._judged(record, Severity.ERROR)
+
+    def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
+        if len(self.recent) < self.steps or not self.overall > 1.0:
+            return None
+        if min(fmean(self.recent), fmean(self.recent[-(self.steps // 2) :])) < self.share:
+            return None
+        chance, best = _costs(record)
+        mean = best + (chance - best) * fmean(self.recent)
+        change = weaker(record, self.overall * self.size)
+        data = "the labels do not belong to their inputs, or the inputs do not determine them"
+        trial = (
+            "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"
+        )
+        fast = first_step_of(record.run) > EASY_STEP
+        return Finding(
+            f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "
+            f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",
+            metric="loss",
+            threshold=best + self.share * (chance - best),
+            causes=[*why_strong(record), data] if fast else [data, *why_strong(record)],
+            remedies=[*change.words, trial] if fast else [trial, *change.words],
+            settings=change.settings,
+            severity=severity,
+        )
+
+
+def _costs(record: StepRecord) -> tuple[float, float]:
+    """What guessing costs and what a model that is always right does; NaN, which is above nothing, where unknown."""
+    return record.scalars.get("chance_loss", math.nan), record.scalars.get("best_loss", 0.0)
