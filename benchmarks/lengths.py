@@ -50,7 +50,7 @@ BEGIN, END = "<!-- benchmarks/lengths.py writes from here -->", "<!-- to here --
 SEEDS = (21, 22)
 """Of no other run of the corpus."""
 RATES = tuple(1e-3 * 2.0**k for k in range(-4, 7))
-LENGTHS = {"tiny": (40, 150, 600, 2000), "minilm": (40, 150, 600), "smollm2": (25, 100)}
+LENGTHS = {"tiny": (40, 150, 600, 2000), "minilm": (12, 40, 150, 600), "smollm2": (25, 100)}
 FIRST = {"tiny": 8e-3, "minilm": 2e-3, "smollm2": 2e-3}
 """The search for the best rate begins here at scale 2."""
 BATCH, OF_BATCHES = 4, 150
@@ -264,15 +264,15 @@ HEADS = ("model", "text or task", "schedule", "s")
 
 
 def rates_table(runs: Runs) -> str:
-    """A row a family: its best rate at each length, and the power."""
-    columns, rows = LENGTHS["tiny"], []
+    """A row a family: its best rate at each length, and the power. Other lengths stand in the nearest column."""
+    columns, rows = sorted({*LENGTHS["tiny"], *LENGTHS["minilm"]}), []
     for family in families():
         if not (best := best_rates(runs, family)):
             continue
         cells = ["not run"] * len(columns)
-        for i, n in enumerate(family.lengths):
-            if n in best:
-                cells[i] = f"{best[n]:.2g}" + f" ({n} steps)" * (n != columns[i])
+        for n, rate in best.items():
+            i = int(np.argmin(np.abs(np.log(np.array(columns) / n))))
+            cells[i] = f"{rate:.2g}" + f" ({n} steps)" * (n != columns[i])
         p = power(best)
         rows.append([*described(family), *cells, "–" if p is None else f"{p:.2f}"])
     return table([*HEADS, *(f"{n} steps" for n in columns), "p"], rows)
@@ -344,15 +344,16 @@ def picture(runs: Runs) -> str:
                 label=None if label in named else label,
             )
             named.add(label)
-    steps = np.geomspace(LENGTHS["tiny"][0], LENGTHS["tiny"][-1], 60)
     for new_head, style in ((False, "-"), (True, ":")):
-        law = [at_steps(1.0, LENGTHS["tiny"][0], round(n), new_head) for n in steps]
+        lengths = LENGTHS["minilm" if new_head else "tiny"]
+        steps = np.geomspace(lengths[0], lengths[-1], 60)
+        law = [at_steps(1.0, lengths[0], round(n), new_head) for n in steps]
         label = f"the law{' with a new head' * new_head}"
         right.plot(steps, law, color="black", linewidth=2.5, linestyle=style, alpha=0.35, label=label)
     right.set(xscale="log", yscale="log", xlabel="steps", title="best rate, relative to the shortest run's")
-    right.set_yticks(shares := [0.25, 0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
+    right.set_yticks(shares := [0.1, 0.25, 0.4, 0.5, 0.6, 0.8, 1.0], [f"{share:g}" for share in shares])
     right.set_yticks([], minor=True)
-    right.set_xticks(steps := LENGTHS["tiny"], [str(n) for n in steps])
+    right.set_xticks(steps := (12, *LENGTHS["tiny"]), [str(n) for n in steps])
     right.set_xticks([], minor=True)
     right.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     buffer = io.StringIO()

@@ -92,9 +92,10 @@ def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
 
 
 def test_with_a_new_head_the_rate_falls_faster_and_no_further_than_it_was_measured() -> None:
-    by = [weaker_by(record_of(16, 1e-2, 2.0, task="SEQ_CLS", steps=steps)).by for steps in (40, 160, 600, 2000)]
-    assert by[1] == pytest.approx(2 * by[0])
-    assert by[3] == by[2] > 3 * by[0]
+    by = [weaker_by(record_of(16, 1e-2, 2.0, task="SEQ_CLS", steps=steps)).by for steps in (6, 12, 40, 160, 600, 2000)]
+    assert by[3] == pytest.approx(2 * by[2])
+    assert by[5] == by[4] > 3 * by[2]
+    assert by[0] == by[1] == pytest.approx(by[2] * (12 / 40) ** 0.5)
 
 
 GRID = [

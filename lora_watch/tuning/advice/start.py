@@ -155,7 +155,7 @@ class Advice:
         if self.learning_rates is not None:
             start, low, high = self.learning_rates
             new_head = classifies(self.lora)
-            _, long = length_law(new_head)
+            *_, long = length_law(new_head)
             said.append(
                 f"By the weights alone the best learning rate is about {start:g}, between {low:.2g} and {high:.2g}. "
                 "That held on three models with 1 M to 135 M parameters, in runs of 25 to 120 steps. A run of "

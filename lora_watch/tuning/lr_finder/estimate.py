@@ -43,7 +43,7 @@ def suggestion(
         facts: other fields of the suggestion.
     """
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
-    lowered = at_steps(1.0, SHORT_RUN, steps or SHORT_RUN, new_head)
+    lowered = min(at_steps(1.0, SHORT_RUN, steps or SHORT_RUN, new_head), 1.0)  # a higher one was not swept
     rate = None if found.rate is None else rounded(found.rate * lowered)
     low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
     rates = () if rate is None else tuple(rate * ratio for ratio in ratios)

@@ -108,7 +108,7 @@ class Suggestion:
             said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
         if self.rate is not None and len(set(self.rates)) > 1:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
-        power, longest = length_law(self.new_head)
+        power, _, longest = length_law(self.new_head)
         if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
             lowered = at_steps(1.0, SHORT_RUN, self.steps, self.new_head)
             said.append(
