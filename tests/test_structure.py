@@ -157,3 +157,17 @@ def test_types_hold():
     pytest.importorskip("pyright")
     done = subprocess.run([sys.executable, "-m", "pyright"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout
+
+
+def test_the_benchmarks_import_and_name_parts_that_are_there():
+    """Nothing else imports all of them, and what they time moves."""
+    names = [f"benchmarks.{path.stem}" for path in sorted((ROOT / "benchmarks").glob("*.py"))]
+    program = f"""
+import importlib, sys
+sys.path.append("benchmarks")  # where they are when they run as scripts
+modules = [importlib.import_module(name) for name in {names}]
+parts = importlib.import_module("benchmarks.host_time").PARTS
+[getattr(owner, name) for timed in parts.values() for owner, name in timed]
+"""
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-3000:]
