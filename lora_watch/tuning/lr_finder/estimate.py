@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.records import FloatArray
-from lora_watch.rules.forecast import OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep
-from lora_watch.tuning.lr_finder.suggestion import Suggestion, rounded
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates, by_crossing, by_sweep
+from lora_watch.tuning.lr_finder.suggestion import Suggestion, for_length, rounded
 from lora_watch.tuning.lr_finder.sweep import BASELINE, WINDOW, Curve, Edge, Sweep, smoothed
 
 CLEAR = 3.5
@@ -43,7 +43,7 @@ def suggestion(
         facts: other fields of the suggestion.
     """
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
-    lowered = min(at_steps(1.0, SHORT_RUN, steps or SHORT_RUN, new_head), 1.0)  # a higher one was not swept
+    lowered = for_length(1.0, None, steps, new_head)
     rate = None if found.rate is None else rounded(found.rate * lowered)
     low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
     rates = () if rate is None else tuple(rate * ratio for ratio in ratios)

@@ -84,7 +84,7 @@ class Suggestion:
         """``rate`` for a run of another length; None where it is unknown."""
         if self.rate is None:
             return None
-        return rounded(at_steps(self.rate, self.steps or SHORT_RUN, steps, self.new_head))
+        return rounded(for_length(self.rate, self.steps, steps, self.new_head))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
@@ -110,7 +110,7 @@ class Suggestion:
             said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
         power, _, longest = length_law(self.new_head)
         if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
-            lowered = at_steps(1.0, SHORT_RUN, self.steps, self.new_head)
+            lowered = for_length(1.0, None, self.steps, self.new_head)
             said.append(
                 f"It is for a run of {self.steps:,} steps: {lowered:.2g} times what the sweep says for {SHORT_RUN} "
                 f"steps. It falls as steps^−{power:g}, up to {longest:,}."
@@ -182,6 +182,15 @@ class Suggestion:
     def _repr_html_(self) -> str:
         said = "<br>".join(map(markup.text, self.sentences()))
         return f"<div>{drawing.svg(self)}<p>{said}</p></div>"
+
+
+def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
+    """A rate that a sweep found for a run of ``steps`` steps, for one of ``new``; None counts as a short run.
+
+    A shorter run has the rate of a short one: a higher rate was not swept.
+    """
+    of, to = (max(n or SHORT_RUN, SHORT_RUN) for n in (steps, new))
+    return at_steps(rate, of, to, new_head)
 
 
 def rounded(rate: float) -> float:
