@@ -106,8 +106,8 @@ class FinishedRun:
     def loss_means(self) -> tuple[float | None, float | None]:
         """Mean loss of the first and of the last tenth of the curve: one step alone may be an easy or a hard batch."""
         losses = [value for _, value in self.loss_curve]
-        few = max(1, len(losses) // 10)
-        return (statistics.fmean(losses[:few]), statistics.fmean(losses[-few:])) if losses else self.loss_ends
+        last = last_tenth(losses)
+        return (statistics.fmean(losses[: len(last)]), statistics.fmean(last)) if losses else self.loss_ends
 
     def curve(self, name: str, points: int) -> list[tuple[int, float]]:
         """``(step, value)`` of a small vector such as ``loss`` at up to ``points`` evenly spaced steps."""

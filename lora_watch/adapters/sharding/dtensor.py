@@ -95,3 +95,8 @@ def norms(gradients: Sequence[Any]) -> Tensor:
 
 def _norms(tensors: list[Tensor]) -> Tensor:
     return torch.stack(torch._foreach_norm(tensors, dtype=torch.float64))  # pyright: ignore[reportPrivateImportUsage]
+
+
+def layout(gradient: Any) -> tuple[Any, ...]:
+    """What is alike in gradients that ``norms`` takes together."""
+    return gradient.device_mesh, tuple(gradient.placements)

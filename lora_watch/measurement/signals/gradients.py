@@ -120,8 +120,7 @@ class Kind(NamedTuple):
             return [(there, places)] if there else []
         alike: dict[tuple[Any, ...], list[int]] = {}
         for i, grad in enumerate(there):
-            layout = grad.device_mesh, tuple(grad.placements)  # pyright: ignore[reportAttributeAccessIssue]
-            alike.setdefault(layout, []).append(i)
+            alike.setdefault(dtensor.layout(grad), []).append(i)
         return [([there[i] for i in members], places[:, members]) for members in alike.values()]
 
     def norms(self, grads: list[Tensor], order: float = 2.0) -> Tensor:
