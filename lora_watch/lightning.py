@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 
+from lora_watch.format.files import WaitingMark
 from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank, world_size
@@ -74,8 +75,17 @@ class LoraWatch(Callback):
         self._restored: dict[str, Any] = {}
         self._loss: Tensor | None = None
         self._step = 0
+        self._mark = WaitingMark()
 
     # -- Lightning's events, in their order: each returns the exception that is to end the training --------------------
+    @guarded("marking the report of an earlier run", aside=True)
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        """A training may die before it begins, in its sanity check or while it loads its data."""
+        if stage == "fit":
+            folder = self._report_folder(_output(trainer))
+            if trainer.is_global_zero:
+                self._mark.leave(folder)
+
     @event
     def on_train_start(self, trainer: Any, pl_module: Any):
         self.monitor = monitor = None
@@ -89,6 +99,8 @@ class LoraWatch(Callback):
         monitor.ranks = Ranks(pl_module.device, together=self.policy.can_act)
         self.monitor, self.guard = monitor, monitor.guard
         monitor.start(self._step)
+        with self.guard("taking a mark off a report", aside=True):
+            self._mark.take_off()
         return monitor.end_for(monitor.failures)
 
     @event
@@ -144,7 +156,7 @@ class LoraWatch(Callback):
     def _build(self, trainer: Any, pl_module: Any) -> Monitor:
         model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
         planned = trainer.estimated_stepping_batches  # of the whole run, which may have no end
-        folder = Path(trainer.log_dir or trainer.default_root_dir)  # asks every rank
+        folder = _output(trainer)
         monitor = Monitor(
             model,
             next(iter(trainer.optimizers), None),
@@ -159,13 +171,15 @@ class LoraWatch(Callback):
             monitor.load_state_dict(restored)
         return monitor
 
+    def _report_folder(self, output: Path) -> Path:
+        return Path(self.report_dir) if self.report_dir is not None else output / "lora_watch"
+
     def _sinks(self, trainer: Any, model: Any, folder: Path) -> list[Sink]:
-        report = Path(self.report_dir) if self.report_dir is not None else folder / "lora_watch"
         events = None
         if self.tensorboard:
             shared = next((logger for logger in trainer.loggers if _is_tensorboard(logger)), None)
             events = TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(own_run(folder))
-        return [*standard_sinks(report, model, self.policy, events, self.console), *self.sinks]
+        return [*standard_sinks(self._report_folder(folder), model, self.policy, events, self.console), *self.sinks]
 
     @staticmethod
     def _log(trainer: Any, monitor: Monitor) -> None:
@@ -176,6 +190,11 @@ class LoraWatch(Callback):
             for logger in trainer.loggers:
                 if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
                     logger.log_metrics(summary, step=trainer.global_step)
+
+
+def _output(trainer: Any) -> Path:
+    """Where the run's files go. Asks every rank."""
+    return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def _is_tensorboard(logger: Any) -> bool:

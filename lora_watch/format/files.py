@@ -11,10 +11,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from lora_watch.base.strict_json import strict_json
+
 LOCK = ".lock"
 REPORT, REPORT_VERSION = "report.json", 1
 WAITING = "waiting.json"
-"""Next to the report of an earlier run, where a Trainer has been built that has not begun to train."""
+"""Next to the report of an earlier run, where a later run is set up that has no report of its own."""
 
 
 def now() -> str:
@@ -97,3 +99,22 @@ def is_claimed(folder: Path) -> bool:
     """A process that is alive has claimed ``folder``, as far as there are locks that could tell."""
     ours = (os.getpid(), folder.resolve()) in _claims
     return ours or ((folder / LOCK).is_file() and claim(folder) is None)
+
+
+class WaitingMark:
+    """``WAITING``, where this process has left it: an earlier run's report says nothing of the run that is set up."""
+
+    def __init__(self) -> None:
+        self._file: Path | None = None
+
+    def leave(self, folder: Path) -> None:
+        """A run is set up that will write to ``folder``, where an earlier report may stand. Raises OSError."""
+        if (folder / REPORT).is_file() and not is_claimed(folder):
+            replace_file(folder / WAITING, strict_json({"since": now(), "pid": os.getpid()}))
+            self._file = folder / WAITING
+
+    def take_off(self) -> None:
+        """The run has its own report, or will not be. Raises OSError."""
+        mark, self._file = self._file, None
+        if mark is not None:
+            mark.unlink(missing_ok=True)

@@ -20,8 +20,8 @@ from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs
 
 _WAITING = (
-    "{name}: a later run was set up here and has not begun to train. The report is an earlier run's. If that is right, "
-    "delete {mark}"
+    "{name}: the report is an earlier run's. A later run was set up here and has none: it did not begin to train, or "
+    "its monitor failed to start. If that is right, delete {mark}"
 )
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 

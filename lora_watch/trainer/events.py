@@ -15,8 +15,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
-from lora_watch.base.strict_json import strict_json
-from lora_watch.format.files import REPORT, WAITING, is_claimed, now, replace_file
+from lora_watch.format.files import WaitingMark
 from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import Ranks, any_rank
@@ -91,7 +90,7 @@ class TrainerEvents(TrainerCallback):
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
-        self._mark: Path | None = None
+        self._mark = WaitingMark()
         self.monitors: list[Monitor] | None = None
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
@@ -110,21 +109,16 @@ class TrainerEvents(TrainerCallback):
     # -- before training -----------------------------------------------------------------------------------------------
     @guarded("marking the report of an earlier run", aside=True)
     def on_init_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        """A Trainer may die before its training begins, while it loads or maps its data. Until then a report of the run
-        before, in the same folder, is marked as not its own."""
-        folder = Path(self.report_dir if self.report_dir is not None else Path(args.output_dir or ".", "lora_watch"))
-        if facts.is_first(state) and (folder / REPORT).is_file() and not is_claimed(folder):
-            replace_file(folder / WAITING, strict_json({"since": now(), "pid": os.getpid()}))
-            self._mark = folder / WAITING
+        """A Trainer may die before its training begins, while it loads or maps its data."""
+        if facts.is_first(state):
+            self._mark.leave(self._report_folder(Path(args.output_dir or ".")))
 
     def on_prediction_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.waits_no_longer()
 
     @guarded("taking a mark off a report", aside=True)
     def waits_no_longer(self) -> None:
-        mark, self._mark = self._mark, None
-        if mark is not None:
-            mark.unlink(missing_ok=True)
+        self._mark.take_off()
 
     # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
     @event
@@ -132,6 +126,7 @@ class TrainerEvents(TrainerCallback):
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = monitor = None
         self.guard = Guard()
+        self.on_init_end(args, state, control)  # the next training of a Trainer may fail to begin, too
         if self.find_lr:
             kwargs |= self.sweep(state)
         with self.guard("starting"):
@@ -145,6 +140,7 @@ class TrainerEvents(TrainerCallback):
         if self.monitors is not None:
             self.monitors.append(monitor)
         monitor.start(state.global_step)
+        self.waits_no_longer()
         return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
 
     @event
@@ -263,13 +259,15 @@ class TrainerEvents(TrainerCallback):
         ending.__cause__ = None if ending is error else error
         return ending
 
+    def _report_folder(self, output: Path) -> Path:
+        return Path(self.report_dir) if self.report_dir is not None else output / "lora_watch"
+
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        folder = Path(self.report_dir) if self.report_dir is not None else self._output / "lora_watch"
         batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
         events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
         wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
         page = PageSink if wanted and self.tensorboard else None
-        own = standard_sinks(folder, model, self.policy, events, self.console, batch, page)
+        own = standard_sinks(self._report_folder(self._output), model, self.policy, events, self.console, batch, page)
         return [*own, self._checkpoints, *self.sinks]
 
 
@@ -320,7 +318,6 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         monitor.before_clipping()
 
     callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
-    callback.waits_no_longer()
     return monitor
 
 

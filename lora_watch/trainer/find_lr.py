@@ -117,6 +117,8 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     Returns what of the event's arguments is new, the schedule. Raises nothing but SystemExit, for ``find_lr="only"``.
     """
     only, rate = callback.find_lr == "only", callback.known_rate()
+    if only:  # nothing will be trained: the report of an earlier run stays valid
+        callback.waits_no_longer()
     if rate is None:
         callback.found = None
         callback._purpose.pop("find_lr", None)

@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchError
+from lora_watch.gate import judge
 from tests.processes import Python
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -158,6 +159,20 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     assert report(tmp_path)["verdict"] == "ok"
 
 
+def test_a_fit_without_a_monitor_is_not_covered_by_the_report_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fit(tmp_path, Module(), LoraWatch(console=False))
+    assert judge([tmp_path]).exit_code == 0
+    callback = LoraWatch(console=False)
+    with monkeypatch.context() as patch:
+        patch.setattr(callback, "_build", lambda *_: 1 / 0)
+        fit(tmp_path, Module(), callback)
+    assert judge([tmp_path]).exit_code == 2
+    fit(tmp_path, Module(), callback)
+    assert judge([tmp_path]).exit_code == 0
+
+
 def test_what_one_fit_has_restored_is_not_the_next_ones(tmp_path: Path) -> None:
     callback = LoraWatch(console=False, fail_on="never")
     callback.load_state_dict(spoiled_state(tmp_path / "a"))
@@ -179,6 +194,7 @@ TWO_RANKS = """
 import json, os, sys
 from pathlib import Path
 from lora_watch import LoraWatchError
+from lora_watch.gate import judge
 from lora_watch.lightning import LoraWatch
 from tests.integrations.test_lightning import Module, fit
 

@@ -101,12 +101,14 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert judgement.exit_code == 1
 
 
-def training(folder: Path, steps: int, lr: float = 2e-3, alpha: float = 16, **arguments: Any) -> Any:
+def training(
+    folder: Path, steps: int, lr: float = 2e-3, alpha: float = 16, find_lr: Any = False, **arguments: Any
+) -> Any:
     return build_trainer(
         lora(tiny_model(), r=2, alpha=alpha),
         stdlib_blocks(32, 32),
         steps,
-        callbacks=[LoraWatchCallback(console=False)],
+        callbacks=[LoraWatchCallback(console=False, find_lr=find_lr)],
         lr=lr,
         output_dir=str(folder),
         **arguments,
@@ -150,7 +152,9 @@ def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
     assert judged.run.log.steps == list(range(9))
 
 
-def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(tmp_path: Path) -> None:
+def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     training(tmp_path, 3).train()
     assert judge([tmp_path]).exit_code == 0
     later = training(tmp_path, 3)  # and here its process may die
@@ -161,3 +165,18 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
     later.train()
     assert judge([tmp_path]).exit_code == 0
     assert [file.name for file in (tmp_path / "lora_watch").glob("waiting*")] == []
+
+    def fails(*_: Any, **__: Any) -> None:
+        raise RuntimeError("on purpose")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("lora_watch.trainer.events.Monitor", fails)
+        later.train()
+    assert judge([tmp_path]).exit_code == 2, "its second training was not monitored"
+    later.train()
+    assert judge([tmp_path]).exit_code == 0
+
+    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", fails)
+    with pytest.raises(SystemExit):
+        training(tmp_path, 3, find_lr="only").train()
+    assert judge([tmp_path]).exit_code == 0, "it was built to find a learning rate"
