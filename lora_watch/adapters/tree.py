@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Any
 
 from torch import nn
+
+_VALUES = operator.methodcaller("values")
 
 
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
@@ -24,8 +27,9 @@ class Tree:
     """The modules of ``model`` as they were when its adapters, in ``layers``, were looked for."""
 
     def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
-        self._model = model
-        self._modules, parents = _modules_of(model)
+        modules, parents = _modules_of(model)
+        self._families = [module._modules for module in modules]
+        self._members = self._everything()
         links: dict[int, tuple[dict[str, Any], str]] = {}
         held_by: dict[int, dict[str, Any]] = {}
         for layer in layers:
@@ -51,8 +55,13 @@ class Tree:
 
     @property
     def is_same(self) -> bool:
-        """The model has the same modules in the same order: nothing has come, either. Goes through all of them."""
-        return self._modules == _modules_of(self._model)[0]
+        """Each module has the same children: nothing has come, either. Goes through all of them."""
+        now = self._everything()
+        return len(now) == len(self._members) and all(map(operator.is_, now, self._members))
+
+    def _everything(self) -> list[nn.Module | None]:
+        """The children of every module, those of one after those of another."""
+        return list(chain.from_iterable(map(_VALUES, self._families)))
 
 
 def _held(layer: nn.Module) -> dict[str, Any] | None:
@@ -62,14 +71,14 @@ def _held(layer: nn.Module) -> dict[str, Any] | None:
     return next((mapping._modules or mapping._parameters for mapping in filled), None)
 
 
-def _modules_of(model: nn.Module) -> tuple[list[int], dict[int, tuple[nn.Module, str]]]:
-    """Identities of all modules in order, and of each its parent and its name there."""
-    order: list[int] = []
+def _modules_of(model: nn.Module) -> tuple[list[nn.Module], dict[int, tuple[nn.Module, str]]]:
+    """All modules, and by the identity of each its parent and its name there."""
+    order: list[nn.Module] = []
     parents: dict[int, tuple[nn.Module, str]] = {}
     seen, to_do = {id(model)}, [model]
     while to_do:
         module = to_do.pop()
-        order.append(id(module))
+        order.append(module)
         for name, child in module._modules.items():
             if child is not None and id(child) not in seen:
                 seen.add(id(child))

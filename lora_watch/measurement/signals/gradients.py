@@ -21,7 +21,7 @@ from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Reading
 NAMES = ("a_grad_norm", "b_grad_norm")
 NAMES_DENSE = ("grad_norm",)
 
-SMALL, ALL_SMALL = 1 << 12, 1 << 21
+SMALL, ALL_SMALL = 1 << 13, 1 << 21
 """Numbers in a parameter on a CPU, and in all of them, up to which a call costs more than a copy: those of one shape
 are then stacked."""
 
