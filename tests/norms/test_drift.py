@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, find_adapters
-from lora_watch.measurement.norms import AdapterBank, drift, grams
+from lora_watch.measurement.norms import AdapterBank, grams
 from lora_watch.measurement.norms.drift import Snapshot
 from lora_watch.measurement.norms.spectrum import product_square
 from tests.adapters.zoo import Experts, Net, adapted, attention, conv1d, linear
@@ -78,17 +78,14 @@ def test_pieces_and_layouts_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> No
     before = product(adapter)
     adapter.factors()[0].b.mul_(1.25)
     adapter.factors()[0].a.add_(0.1)
-    monkeypatch.setattr(drift, "HOST_PIECE", 8 * 2 * 4 * 37)
+    monkeypatch.setattr(grams, "HOST_PIECE", 8 * 2 * 4 * 37)
     assert distance(snapshot, adapter) == pytest.approx(float((product(adapter) - before).norm()), rel=PROMISE)
 
 
 def test_the_way_of_accelerators_agrees() -> None:
     """Run on the CPU: here nothing more than that its arithmetic is right."""
     now, then = pair(30, 20, 4)[0], pair(30, 20, 4, seed=1)[0]
-    staging = torch.empty(100, dtype=torch.float64)
-    np.testing.assert_allclose(
-        grams._difference_gram_there(now, then), grams.difference_gram(now, then, staging), rtol=1e-12
-    )
+    np.testing.assert_allclose(grams._difference_gram_there(now, then), grams.difference_gram(now, then), rtol=1e-12)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -22,7 +22,7 @@ from lora_watch.adapters import Adapter, DenseAdapter, Factors
 from lora_watch.adapters.live import Measurable
 from lora_watch.base.deferred import Deferred, on_host, ready, with_float64
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import HOST_PIECE, difference_gram
+from lora_watch.measurement.norms.grams import difference_gram
 from lora_watch.measurement.norms.spectrum import F2, product_square, solve_precisely
 
 
@@ -36,7 +36,7 @@ class Snapshot:
     """The adapters as they were at one moment, to measure how far they have gone since.
 
     Memory: one copy of all factors, in their own dtypes and on their own devices (gathered whole if sharded), and some
-    2 MiB on the host while measuring. Adapters are told apart by ``name``.
+    3 MiB on the host while measuring. Adapters are told apart by ``name``.
     """
 
     def __init__(self, adapters: Sequence[Measurable]):
@@ -63,17 +63,14 @@ class Snapshot:
         rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
         """
         out, known = np.full(len(adapters), np.nan), np.zeros(len(adapters), dtype=bool)
-        # Kept for all of them: two pieces are needed at a time, and new memory for each is slow to come by.
-        staging = torch.empty(HOST_PIECE // 8, dtype=torch.float64)
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for i, adapter in enumerate(adapters):
                 held, blocks = self._held.get(adapter.name), adapter.factors()
-                if held is None or not blocks or not _same_layer(blocks, held.blocks):
+                if held is None or not blocks or _sides(blocks) != _sides(held.blocks):
                     continue
                 known[i] = True
                 core = _core(adapter, blocks)
-                pairs = zip(blocks, held.blocks)
-                square = sum(_square(now, core, then, held.core, staging) for now, then in pairs)
+                square = sum(_square(now, core, then, held.core) for now, then in zip(blocks, held.blocks))
                 out[i] = np.sqrt(square) if np.isfinite(square) else np.nan
         return Reading(out, known)
 
@@ -154,15 +151,13 @@ class Magnitudes:
         return Deferred([torch.stack(rows) for _, rows in by_device.values()], finish)
 
 
-def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray, staging: Tensor) -> float:
+def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
     """‖B·c·A − B₀·c₀·A₀‖_F²."""
     if len(c) != len(c0):
         return _precise_square(now, c, then, c0)
-    gram_a = difference_gram(now.a, then.a, staging)
-    gram_b = difference_gram(now.b.T, then.b.T, staging)
-    square, doubtful = product_square(
-        gram_a, gram_b, np.block([[np.diag(c), np.diag(c)], [np.diag(c), np.diag(c - c0)]])
-    )
+    gram_a, gram_b = difference_gram(now.a, then.a), difference_gram(now.b.T, then.b.T)
+    core = np.block([[np.diag(c), np.diag(c)], [np.diag(c), np.diag(c - c0)]])
+    square, doubtful = product_square(gram_a, gram_b, core)
     return _precise_square(now, c, then, c0) if doubtful else square
 
 
@@ -182,7 +177,7 @@ def _hold(adapter: Measurable, old: _Held | None) -> _Held:
     """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
     blocks = adapter.factors()
     core = _core(adapter, blocks)
-    if old is None or not _same_storage(blocks, old.blocks):
+    if old is None or _storage(blocks) != _storage(old.blocks):
         return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], core)
     for target, source in zip(old.blocks, blocks):
         target.a.copy_(source.a)
@@ -197,11 +192,9 @@ def _core(adapter: Measurable, blocks: Sequence[Factors]) -> FloatArray:
     return adapter.scale * on_host(diagonal).numpy()
 
 
-def _same_layer(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
-    return [(b.shape[0], a.shape[1]) for a, b in now] == [(b.shape[0], a.shape[1]) for a, b in then]
+def _sides(blocks: Sequence[Factors]) -> list[tuple[int, int]]:
+    return [(b.shape[0], a.shape[1]) for a, b in blocks]
 
 
-def _same_storage(now: Sequence[Factors], then: Sequence[Factors]) -> bool:
-    return [(f.shape, f.dtype, f.device) for x in now for f in x] == [
-        (f.shape, f.dtype, f.device) for x in then for f in x
-    ]
+def _storage(blocks: Sequence[Factors]) -> list[tuple[object, ...]]:
+    return [(factor.shape, factor.dtype, factor.device) for block in blocks for factor in block]

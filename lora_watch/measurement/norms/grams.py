@@ -67,21 +67,19 @@ def _gram(x: Tensor, out: FloatArray) -> None:
         out += np.dot(y, y.T)
 
 
-def difference_gram(now: Tensor, then: Tensor, staging: Tensor) -> FloatArray:
+def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
     """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout.
 
-    The difference is taken in float64, element by element, in ``staging``: float64 on the host, of any length. On an
-    accelerator x is formed there whole.
+    The difference is taken in float64, element by element. On an accelerator x is formed there whole.
     """
     if is_far(now.device):
         return _difference_gram_there(now, then)
     r, d = now.shape
     out = np.zeros((2 * r, 2 * r))
-    step = max(staging.numel() // max(2 * r, 1), 1)
+    step = max(HOST_PIECE // (_SIZE * max(2 * r, 1)), 1)
     for start in range(0, d, step):
-        pieces = [x.detach()[:, start : start + step].to("cpu") for x in (now, then)]
-        new, old = (_staged(piece, half) for piece, half in zip(pieces, staging.chunk(2)))
-        new, old = new.sub_(old).numpy(), old.numpy()
+        new, old = (on_host(x[:, start : start + step]).numpy() for x in (now, then))
+        new = new - old
         out[:r, :r] += np.dot(new, new.T)
         out[r:, r:] += np.dot(old, old.T)
         out[:r, r:] += np.dot(new, old.T)
@@ -93,14 +91,6 @@ def _difference_gram_there(now: Tensor, then: Tensor) -> FloatArray:
     y = then.detach().double()
     x = torch.cat((now.detach().double() - y, y))
     return (x @ x.T).cpu().numpy()
-
-
-def _staged(piece: Tensor, staging: Tensor) -> Tensor:
-    """``piece`` in float64, in ``staging``."""
-    flat = staging[: piece.numel()]
-    # The layout of the source is kept: converting and transposing at once would be several times slower.
-    wide = flat.view(piece.shape) if piece.stride(1) == 1 else flat.view(piece.shape[::-1]).T
-    return wide.copy_(piece)
 
 
 class StagedGrams:
