@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.sharding.parts import part_of
-from lora_watch.adapters.tensors import here, sharded
+from lora_watch.adapters.tensors import here, mark, sharded
 from lora_watch.base.deferred import Deferred, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 
@@ -61,6 +61,11 @@ def _elements(tensor: Tensor) -> Tensor:
     return flat[::stride][:ELEMENTS]
 
 
+def _is_seen_through(tensor: Tensor) -> bool:
+    """Its ``_elements`` are a view, which shows what is written to it."""
+    return tensor.numel() >= ELEMENTS and tensor.is_contiguous()
+
+
 def _here(tensor: Tensor) -> bool:
     """Its numbers are all in this process, and there are some."""
     return here(tensor) and not sharded(tensor)
@@ -95,8 +100,7 @@ class Changed:
         else:
             factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
             views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
-            views_last = all(factor.is_contiguous() and factor.numel() >= ELEMENTS for _, factor in factors)
-            self._views = (now, views) if views_last else None
+            self._views = (now, views) if all(_is_seen_through(factor) for _, factor in factors) else None
         return {kind: (of.places, of.values()) for kind, of in views.items()}
 
     @torch.no_grad()
@@ -119,38 +123,6 @@ class Changed:
         return Deferred(shares, finish)
 
 
-class _Place(NamedTuple):
-    """Where a frozen weight was found whose elements are kept as a view."""
-
-    modules: dict[str, nn.Module | None]
-    """The adapted layer's."""
-    base: nn.Module | None
-    holder: dict[str, nn.Parameter | None]
-    name: str
-    weight: Tensor
-    address: int
-
-    @classmethod
-    def of(cls, adapter: Adapter, weight: Tensor | None) -> _Place | None:
-        """None where it would have to be looked up, or copied, each time."""
-        if weight is None or adapter.merged or not _here(weight) or weight.numel() < ELEMENTS:
-            return None
-        found = ((m._parameters, n) for m in adapter.module.modules() for n, p in m._parameters.items() if p is weight)
-        holder, name = next(found, (None, ""))
-        if holder is None or not weight.is_contiguous():
-            return None
-        modules = adapter.module._modules
-        return cls(modules, modules.get("base_layer"), holder, name, weight, weight.data_ptr())
-
-
-def _hold(places: Sequence[_Place]) -> bool:
-    """The same weights are in the same places. What is merged into one shows elsewhere: see ``FrozenWeights.watch``."""
-    for modules, base, holder, name, weight, address in places:
-        if holder.get(name) is not weight or weight.data_ptr() != address or modules.get("base_layer") is not base:
-            return False
-    return True
-
-
 class _Compared(NamedTuple):
     """Weights of one kind that stand where they stood."""
 
@@ -168,7 +140,6 @@ class FrozenWeights:
 
     A resumed run's weights are compared with those it went on from. Of a weight that is dealt out over ranks each rank
     compares its own part, and asks no other. Weights that are quantised, ZeRO-3's and FSDP1's are unknown.
-    After a merge, or its undoing, ``watch`` is to be called again.
     """
 
     def __init__(self) -> None:
@@ -177,15 +148,15 @@ class FrozenWeights:
         """By the adapter's name: how many numbers its frozen weight has here, and ``[ELEMENTS]`` of them."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
-        self._places: list[_Place] = []
-        """Where the weights stand, as long as their elements can be kept as views; nothing otherwise."""
+        self._marks: list[object] | None = None
+        """What the weights were when ``_views`` was made; None where some elements are not views of them."""
         self._views: dict[Kind, _Views] = {}
         self._compared: dict[Kind, _Compared] = {}
         """Of the same weights, what they are compared with."""
 
     def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
-        self._adapters, self._places = adapters, []
+        self._adapters, self._marks = adapters, None
         new = [a for a in adapters if a.name not in self._start]
         for views in self._now(new, [a.base_weight for a in new]).values():
             held = zip(views.places, views.sizes, views.values())
@@ -198,17 +169,14 @@ class FrozenWeights:
         return _elements_of([(place, part) for place, part in parts if here(part)])
 
     def _read(self) -> dict[Kind, _Views]:
-        """Where the elements are, and ``trainable``. The weights are looked up again where one has moved."""
-        if not self._places or not _hold(self._places):
-            weights = [adapter.base_weight for adapter in self._adapters]
-            self._views = self._now(self._adapters, weights)
-            self._compared = {}
-            self._places = [place for pair in zip(self._adapters, weights) if (place := _Place.of(*pair)) is not None]
-            if len(self._places) < len(self._adapters):
-                self._places = []
-            self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
-        else:
-            self.trainable = np.array([place.weight.requires_grad for place in self._places], dtype=bool)
+        """Where the elements are, and ``trainable``. They are looked up again where a weight is not what it was."""
+        weights = [adapter.base_weight for adapter in self._adapters]
+        self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
+        marks = [None if w is None else (*mark(w), a.merged) for a, w in zip(self._adapters, weights)]
+        if marks != self._marks:
+            self._views, self._compared = self._now(self._adapters, weights), {}
+            there = [weight for weight in weights if weight is not None]
+            self._marks = marks if all(type(w) is nn.Parameter and _is_seen_through(w) for w in there) else None
         return self._views
 
     def _start_of(self, kind: Kind, views: _Views, values: Tensor) -> _Compared:
