@@ -87,6 +87,9 @@ class Adapter(AnyAdapter):
     The readers (``peft.py`` …) subclass it; everything else in the package sees only this.
     """
 
+    variant: str
+    """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
+
     # -- the factors -------------------------------------------------------------------------------------------
     @property
     @abstractmethod
@@ -151,11 +154,6 @@ class Adapter(AnyAdapter):
     @abstractmethod
     def base_layer(self) -> nn.Module | None:
         """The frozen layer that is called with the layer's input; None where no such call exists."""
-
-    @property
-    @abstractmethod
-    def variant(self) -> str:
-        """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
 
     @property
     def magnitude_parameter(self) -> Tensor | None:

@@ -38,6 +38,12 @@ class OwnLayer(Adapter):
         self.module = module
         self._layer: Any = module
         self.name = clean_name(path)
+        self.variant = "lora" if self.magnitude_parameter is None else "dora"
+
+    @property
+    def base_layer(self) -> nn.Module | None:
+        """litgpt's ``linear``. None elsewhere: the layer is its own frozen layer."""
+        return self.module._modules.get("linear")
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
@@ -117,11 +123,6 @@ class LoralibAdapter(OwnLayer):
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property
-    def base_layer(self) -> nn.Module | None:
-        """litgpt's ``linear``. None in loralib, whose layers are their own frozen layers."""
-        return self.module._modules.get("linear")
-
-    @property
     def base_weight(self) -> Tensor | None:
         return plain_weight(self._frozen)
 
@@ -133,10 +134,6 @@ class LoralibAdapter(OwnLayer):
         if not self._in_weight:
             return stored
         return [w - (self.scale * (b @ a)).to(w) for w, (a, b) in zip(stored, self.factors())]
-
-    @property
-    def variant(self) -> str:
-        return "lora"
 
 
 class SplitAdapter(LoralibAdapter):
@@ -211,17 +208,9 @@ class TorchtuneAdapter(OwnLayer):
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property
-    def base_layer(self) -> None:
-        """The layer is its own frozen layer."""
-
-    @property
     def base_weight(self) -> Tensor | None:
         """None for NF4, the weight's quantised form."""
         return plain_weight(self._layer)
-
-    @property
-    def variant(self) -> str:
-        return "lora" if self.magnitude_parameter is None else "dora"
 
     @property
     def magnitude_parameter(self) -> Tensor | None:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
-from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
+from lora_watch.adapters.peft_fingerprint import fingerprint, unchanged
 from lora_watch.adapters.tensors import gathered, mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
@@ -136,7 +136,7 @@ class PeftAdapter(PeftLayer, Adapter):
         self._b: Any = b
         self._a_parts = _parts(self._a[key])
         self._b_parts = _parts(self._b[key])
-        self._variant = self._find_variant()
+        self.variant = self._find_variant()
 
     # -- the factors -------------------------------------------------------------------------------------------
     @property
@@ -144,12 +144,12 @@ class PeftAdapter(PeftLayer, Adapter):
         return _weight(self._a, self._key), _weight(self._b, self._key)
 
     def factors(self) -> Sequence[Factors]:
-        return () if self._variant in _WITHOUT_PRODUCT else super().factors()
+        return () if self.variant in _WITHOUT_PRODUCT else super().factors()
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block. Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change
         is not block-diagonal: the other factor is returned whole, as a padded copy."""
-        return (Factors(_matrix(a, self._a_parts), _matrix(b, self._b_parts)),)
+        return (Factors(matrix_of(a, self._a_parts), matrix_of(b, self._b_parts)),)
 
     @property
     def own(self) -> tuple[Tensor, ...]:
@@ -199,10 +199,6 @@ class PeftAdapter(PeftLayer, Adapter):
         alpha = self._layer.lora_alpha.get(self._key)
         return None if alpha is None else float(alpha)
 
-    @property
-    def variant(self) -> str:
-        return self._variant
-
     def _find_variant(self) -> str:
         variants = getattr(self._layer, "lora_variant", None) or {}
         if self._key in variants:
@@ -224,16 +220,16 @@ class PeftAdapter(PeftLayer, Adapter):
         except KeyError:  # deleted
             return ()
         active = not layer.disable_adapters and key in layer.active_adapters
-        fingerprint = active, key in layer.merged_adapters, scaling, mark(a), mark(b)
-        return fingerprint if self._variant in _PLAIN else (*fingerprint, *self._other_marks())
+        marks = active, key in layer.merged_adapters, scaling, mark(a), mark(b)
+        return marks if self.variant in _PLAIN else (*marks, *self._other_marks())
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
         """The same in other words. Of the usual kind without a call and without an object made: a third of the time,
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
-        if all(adapter._variant in _PLAIN for adapter in adapters):
+        if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
+                return unchanged([fingerprint(a._layer, a._key, a._a, a._b) for a in adapters])
         return super().unchanged(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:
@@ -359,7 +355,7 @@ def _parts(factor: Any) -> int:
     return getattr(factor, "groups", getattr(factor, "nblocks", 1))
 
 
-def _matrix(weight: Tensor, parts: int) -> Tensor:
+def matrix_of(weight: Tensor, parts: int) -> Tensor:
     """``[rows, columns]`` of a factor, kernels flattened; its ``parts`` put on a diagonal where there are several."""
     if weight.ndim > 2:
         weight = weight.flatten(1)

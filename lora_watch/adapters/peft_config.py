@@ -16,6 +16,7 @@ from torch import nn
 from lora_watch.adapters.peft import PAIRS, keys_of
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
+from lora_watch.base.untrusted import matches_end
 
 
 def methods(model: nn.Module) -> list[str]:
@@ -80,17 +81,13 @@ def _is_named(word: str, name: str) -> bool:
     return name == word or name.endswith(f".{word}")
 
 
-def _fits(pattern: str, name: str) -> bool:
-    return re.match(rf"(.*\.)?({pattern})$", name) is not None
-
-
 _WHOLE = re.compile(r"\.(original_module|modules_to_save\.[^.]+)(?=\.|$)")
 """Where PEFT keeps a part that is trained whole, inside that part's path."""
 
 _MATCHES = {
     "target_modules": _is_named,
     "target_parameters": _is_named,
-    "rank_pattern": _fits,
-    "alpha_pattern": _fits,
+    "rank_pattern": matches_end,
+    "alpha_pattern": matches_end,
 }
 """Settings of a LoraConfig that name modules, and when such a name and a layer's path go together."""

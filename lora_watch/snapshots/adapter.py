@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lora_watch.adapters import Factors
-from lora_watch.adapters.peft import by_expert
+from lora_watch.adapters.peft import by_expert, matrix_of
 from lora_watch.base.names import clean_name, numbered
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MATCHING, load_json, matches_end, within
@@ -89,13 +89,12 @@ class StoredAdapter:
         return by_expert(a, b, self.experts)
 
     def _matrix(self, part: str) -> Tensor:
-        stored = self.tensors[self.keys[part]].flatten(1)
+        stored = self.tensors[self.keys[part]]
         if str(stored.dtype).endswith("_x2"):
             raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
         if stored.is_complex():
             raise StoredError(f"{self.name}: complex numbers ({stored.dtype}) are not read")
-        blocks = self.diagonal_blocks[part]
-        return stored if blocks == 1 else torch.block_diag(*stored.chunk(blocks))
+        return matrix_of(stored, self.diagonal_blocks[part])
 
 
 @dataclass(frozen=True)
