@@ -55,19 +55,16 @@ def _gather(parameters: Sequence[Any], mesh: Any, split: int) -> list[Tensor]:
     """``full_tensor()`` of each by one collective."""
     ranks, shapes = mesh.size(split), [p.shape for p in parameters]
     local, group = [p.to_local() for p in parameters], mesh.get_group(split)
-    sizes = pieces(shapes, ranks)
-    if adds_up(shapes, ranks):
-        starts = [0, *accumulate(shape.numel() for shape in shapes)]
-        flat = local[0].new_zeros(starts[-1])
-        for start, size, piece in zip(starts, sizes, local):
-            first = start + mesh.get_local_rank(split) * size
-            flat[first : first + piece.numel()] = piece.flatten()
-        torch.distributed.all_reduce(flat, group=group)
-        return [part.view(shape) for part, shape in zip(flat.split([shape.numel() for shape in shapes]), shapes)]
-    starts = [0, *accumulate(sizes)]
+    sizes, summed = pieces(shapes, ranks), adds_up(shapes, ranks)
+    lengths = [shape.numel() for shape in shapes] if summed else sizes
+    starts = [0, *accumulate(lengths)]
     mine = local[0].new_zeros(starts[-1])
-    for start, piece in zip(starts, local):
-        mine[start : start + piece.numel()] = piece.flatten()
+    for start, size, piece in zip(starts, sizes, local):
+        first = start + mesh.get_local_rank(split) * size if summed else start
+        mine[first : first + piece.numel()] = piece.flatten()
+    if summed:
+        torch.distributed.all_reduce(mine, group=group)
+        return [part.view(shape) for part, shape in zip(mine.split(lengths), shapes)]
     flat = mine.new_empty(ranks * mine.numel())
     torch.distributed.all_gather_into_tensor(flat, mine, group=group)
     by_rank = flat.view(ranks, -1)
