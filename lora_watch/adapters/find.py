@@ -1,7 +1,8 @@
-"""Finds the adapters of a model, or says why there are none."""
+"""Finds the adapters of a model and describes them, or says why there are none."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -10,8 +11,10 @@ from torch import Tensor, nn
 from lora_watch.adapters import layouts, peft, peft_config, peft_deltas
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, NoAdaptersError
 from lora_watch.adapters.peft_deltas import DenseAdapter
+from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
-from lora_watch.base.names import numbered
+from lora_watch.base.names import layer_index, numbered
+from lora_watch.base.records import AdapterInfo
 
 
 def find_adapters(model: nn.Module) -> list[Adapter]:
@@ -46,6 +49,31 @@ def are_meant(model: nn.Module) -> bool:
     return any(
         getattr(module, "peft_config", None) or any("lora_" in name for name in module._parameters)
         for _, module in walk(model)
+    )
+
+
+def describe(
+    adapter: Adapter | DenseAdapter, group: int | None, norm: float = math.nan, top: float = math.nan
+) -> AdapterInfo:
+    """``adapter`` as rules and sinks know it; ``norm`` and ``top`` are ‖W₀‖_F and σ₁(W₀), NaN where unknown."""
+    d_out, d_in = adapter.shape
+    magnitude, magnitude_parameter = adapter.magnitude, adapter.magnitude_parameter
+    return AdapterInfo(
+        name=adapter.name,
+        kind=adapter.kind,
+        layer=layer_index(adapter.name),
+        d_out=d_out,
+        d_in=d_in,
+        r=adapter.r,
+        alpha=adapter.alpha,
+        scale=adapter.scale,
+        scale_formula=adapter.scale_formula,
+        group=group,
+        trainable=sum(elements(p) for p in adapter.parameters if p.requires_grad),
+        base_norm=float(norm),
+        base_spectral_norm=float(top),
+        zero_magnitudes=0 if magnitude is None else int((magnitude == 0).sum()),
+        magnitude_trainable=magnitude_parameter is not None and magnitude_parameter.requires_grad,
     )
 
 

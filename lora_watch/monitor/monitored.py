@@ -12,8 +12,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, DenseAdapter, NoAdaptersError, find_adapters, find_other_adapters
-from lora_watch.adapters.describe import describe
-from lora_watch.adapters.find import are_meant, listed, listed_alone
+from lora_watch.adapters.find import are_meant, describe, listed, listed_alone
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
 from lora_watch.adapters.sharding import gathered_together, takes_every_rank

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_watch.adapters import Adapter
-from lora_watch.adapters.describe import describe
+from lora_watch.adapters.find import describe
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules import Episodes, Rule, catalogue
