@@ -32,8 +32,8 @@ class Judge:
         """Optimizer steps done."""
         self.story: list[str] = []
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        self._treated: Alert | None = None
-        """An open alert for which updates are being dropped."""
+        self.treated: Alert | None = None
+        """An open alert for which updates are being dropped, until ``settled``: it does not end the run."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
 
@@ -64,17 +64,16 @@ class Judge:
     def acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         found = self.policy.recovering.failures(self.episodes.open) if self.policy.recover else self.failures
-        return [alert for alert in found if alert is not self._treated]
+        return [alert for alert in found if alert is not self.treated]
 
     @property
     def urgent(self) -> list[Alert]:
         """Those of ``acute`` for which an update must not be."""
         return [alert for alert in self.acute if alert.rule in self.policy.urgent]
 
-    def resume(self, record: StepRecord) -> None:
-        """Give the sinks the alerts of the session before, as of ``record``, its last step: this one is their story,
-        too."""
-        if self._unwritten:
+    def write_waiting(self, record: StepRecord | None) -> None:
+        """Give the sinks what they have not been given, with ``record``: nothing where there is none."""
+        if self._unwritten and record is not None:
             self._write(record, [])
 
     def before_update(self, record: StepRecord) -> None:
@@ -99,36 +98,29 @@ class Judge:
             self.coverage.judged(self.last, self.guard.failures)
         self._write(self.last, alerts)
 
-    def treat(self, alert: Alert) -> None:
-        """Updates are dropped for ``alert`` until ``settled``: it does not end the run."""
-        self._treated = alert
-
-    def add_to_story(self, sentence: str) -> None:
-        self.story = [*self.story, sentence]
-
     def recovered(
         self, recovered: Recovered, alert: Alert, own: Sequence[Alert], over: Sequence[Alert], on_trial: bool
     ) -> None:
         """The run has ``recovered`` from its ``own`` alerts, and ``alert`` reports it. ``over``: alerts that this has
         closed. ``on_trial``: updates are dropped until ``settled``."""
         self.episodes.forgive(own, recovered.back_to)
-        self.add_to_story(alert.message)
+        self.story.append(alert.message)
         self._unwritten += [*over, *self.episodes.say(alert)]
         if not on_trial:
             self.episodes.end(alert, self.steps)
         self.sinks.recovered(recovered)
         if recovered.optimizer != "untouched":  # else it is written with the step whose update is dropped
-            self._write_now()
+            self.write_waiting(self.last)
 
     def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
         """Updates are applied again as they come: ``alert`` and its ``cause`` are over. ``now``: no step follows, with
         which that would be written."""
-        self._treated = None
+        self.treated = None
         self._unwritten += self.episodes.end(alert, self.steps)
         if cause is not None:
             self._unwritten += self.episodes.end(cause, self.steps)
         if now:
-            self._write_now()
+            self.write_waiting(self.last)
 
     def conclude(self) -> bool:
         """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
@@ -149,8 +141,7 @@ class Judge:
 
     def finish(self, run: RunInfo, verdict: Verdict, message: str | None) -> None:
         """Write what is still waiting, and close every sink."""
-        if self._unwritten:
-            self._write(self.last or StepRecord(run, self.steps, {}), [])
+        self.write_waiting(self.last or StepRecord(run, self.steps, {}))
         self.sinks.finish(verdict, message)
 
     def error(self) -> LoraWatchError:
@@ -184,10 +175,6 @@ class Judge:
         """A failure of the monitor itself becomes a finding."""
         alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])
         self._unwritten += self.episodes.add(alert)
-
-    def _write_now(self) -> None:
-        if self._unwritten and self.last is not None:
-            self._write(self.last, [])
 
     def _write(self, record: StepRecord, alerts: list[Alert]) -> None:
         alerts, self._unwritten = [*self._unwritten, *alerts], []

@@ -260,7 +260,7 @@ class Recovery(NoRecovery):
         if decision.good is None:
             self._updates, self._calm = Updates.ON_TRIAL, 0
             self._drop_next()
-            self._judge.treat(cause)
+            self._judge.treated = cause
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
             return
@@ -311,7 +311,7 @@ class Recovery(NoRecovery):
 
     def give_up(self, why: str) -> None:
         self.over = why
-        self._judge.add_to_story(f"The run does not recover again: {why}.")
+        self._judge.story.append(f"The run does not recover again: {why}.")
 
     def _fail(self, trouble: Trouble, why: str) -> None:
         """What has been recovered from stands as it was."""

@@ -276,7 +276,8 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
     if step == 0:
         judge.judge(recorder.complete(recorder.take(0, None)))
     else:  # a resumed run was judged before its first step already, and has what was found since then
-        judge.resume(StepRecord(recorder.monitored.run, step, {}))
+        # Alerts of the session before are this one's story, too.
+        judge.write_waiting(StepRecord(recorder.monitored.run, step, {}))
 
 
 def _agreed(loop: Run, alerts: Sequence[Alert]) -> list[Alert]:
