@@ -155,20 +155,17 @@ class RunInfo:
         return small
 
 
-_EVERYWHERE: BoolArray = np.ones(0, dtype=bool)
-
-
 @dataclass(frozen=True, eq=False)
 class Reading:
     """One metric of every adapter at one step."""
 
     values: FloatArray
     """float64 ``[n_adapters]``; NaN is kept."""
-    known: BoolArray = field(default_factory=lambda: _EVERYWHERE)
+    known: BoolArray = field(default_factory=lambda: np.ones(0, dtype=bool))
     """``[n_adapters]``: where the number is a measurement. Everywhere by default."""
 
     def __post_init__(self) -> None:
-        if self.known is _EVERYWHERE:
+        if not len(self.known):
             object.__setattr__(self, "known", np.ones(len(self.values), dtype=bool))
 
     @cached_property

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict
+from enum import Enum
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,11 @@ def strict(value: Any) -> Any:
     """``value`` as what strict JSON can hold.
 
     A non-finite number becomes its name, ``"NaN"``, ``"Infinity"`` or ``"-Infinity"``, which ``float()`` reads
-    back, so that null is left to mean "unknown". Mappings get string keys, sequences and arrays become lists, and
-    what JSON has no word for becomes its ``str()``.
+    back, so that null is left to mean "unknown". Mappings get string keys, sequences and arrays become lists, sets
+    sorted ones, an Enum's member its value, and what JSON has no word for becomes its ``str()``.
     """
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, (np.generic, np.ndarray)):
         value = value.tolist()
     if value is None or isinstance(value, (bool, int, str)):
@@ -30,7 +33,9 @@ def strict(value: Any) -> Any:
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, Mapping):
         return {str(key): strict(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple, set, frozenset)):
+    if isinstance(value, (set, frozenset)):
+        value = sorted(value, key=str)
+    if isinstance(value, (list, tuple)):
         return [strict(item) for item in value]
     return str(value)
 

@@ -310,7 +310,8 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
     callback._tap.attach(trainer, monitor.guard, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)
     callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
-    if earlier := (getattr(state, "stateful_callbacks", None) or {}).get(_KEY):
+    saved: Any = state.stateful_callbacks
+    if earlier := saved.get(_KEY):
         monitor.load_state_dict(earlier)
 
     def clipping() -> None:
@@ -330,7 +331,6 @@ def _before_trackers_end(callback: TrainerEvents, monitor: Monitor, state: Train
 
 def _remember(monitor: Monitor, state: TrainerState) -> None:
     """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
-    saved: Any = getattr(state, "stateful_callbacks", None)
-    if saved is not None:
-        saved.pop(_KEY, None)  # rather none than that of an earlier step
-        saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
+    saved: Any = state.stateful_callbacks
+    saved.pop(_KEY, None)  # rather none than that of an earlier step
+    saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))

@@ -15,6 +15,7 @@ from typing import Any
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
+from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
 from lora_watch.measurement.signals.labels import bare_model
 from lora_watch.monitor.ranks import is_first as is_first_rank
@@ -40,7 +41,7 @@ _POLICY_GRADIENT = frozenset(
 
 
 _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer", "ORPOTrainer", "RewardTrainer"})
-"""TRL's trainers whose loss compares answers with each other."""
+"""TRL's trainers whose loss compares answers: it can be brought to 0 by a model that is worth nothing."""
 
 
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
@@ -107,7 +108,8 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
         "fp16",
         "seed",
     )
-    out: dict[str, Any] = {name: _plain(getattr(args, name, None)) for name in names}
+    settings = {name: getattr(args, name, None) for name in names}
+    out: dict[str, Any] = {name: getattr(value, "value", value) for name, value in settings.items()}
     out["world_size"] = world_size()
     config = getattr(model, "config", None)
     out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
@@ -118,19 +120,9 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
     lora = getattr(model, "peft_config", None)
     if isinstance(lora, dict):
         out["lora"] = {
-            name: {k: _plain(v) for k, v in sorted(c.to_dict().items()) if v is not None} for name, c in lora.items()
+            name: {k: strict(v) for k, v in sorted(c.to_dict().items()) if v is not None} for name, c in lora.items()
         }
     return out
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, (bool, int, float, str, type(None))):
-        return getattr(value, "value", value)
-    if isinstance(value, (list, tuple, set, frozenset)):
-        return sorted((_plain(v) for v in value), key=str)
-    if isinstance(value, dict):
-        return {str(k): _plain(v) for k, v in value.items()}
-    return getattr(value, "value", str(value))
 
 
 def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
@@ -158,17 +150,12 @@ def is_policy_gradient(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
 
 
-def is_preference(trainer: Trainer | None) -> bool:
-    """Whether the trainer's loss compares answers: it can be brought to 0 by a model that is worth nothing."""
-    return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
-
-
 def no_sweep(trainer: Trainer) -> str | None:
     """Why the learning rate of this Trainer cannot be swept, in words; None where it can."""
     kind = type(trainer).__name__
     if is_policy_gradient(trainer):
         return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
-    if is_preference(trainer):
+    if any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__):
         return (
             f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
             "tested. It wants a lower rate than fine-tuning on the same text does"

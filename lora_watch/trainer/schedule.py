@@ -48,14 +48,11 @@ def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
         of: _highest(of, points[values.index(max(values))], points.step, max_steps) for of, values in factors.items()
     }
     rates = factors[lambdas[0]]
-    total = sum(rates)
-    if not total > 0:
+    spent = list(itertools.accumulate(rates, initial=0.0))
+    if not spent[-1] > 0:
         return None
-    spent = [0.0]
-    for rate in rates:
-        spent.append(spent[-1] + rate / total)
     return Schedule(
-        lambda step: spent[min(-(-step // points.step), len(rates))],
+        lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1],
         tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
     )
 

@@ -92,12 +92,10 @@ class Measurement:
         by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         shown = order[:_ROWS]
-        rows = [[self._label(i), str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
+        labels = [name if method == "lora" else f"{name} ({method})" for name, method in zip(self.names, self.methods)]
+        rows = [[labels[i], str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
         title = f"Measurement of {count(len(self.names), 'adapter')}"
         return title, rows, [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
-
-    def _label(self, i: int) -> str:
-        return self.names[i] if self.methods[i] == "lora" else f"{self.names[i]} ({self.methods[i]})"
 
     def _cell(self, name: str, i: int) -> str:
         value = self._value(name, i)

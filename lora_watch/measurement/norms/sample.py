@@ -148,7 +148,7 @@ class FrozenWeights:
         """By the adapter's name: how many numbers its frozen weight has here, and ``[ELEMENTS]`` of them."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
-        self._marks: list[object] | None = None
+        self._marks: Sequence[object] | None = None
         """What the weights were when ``_views`` was made; None where some elements are not views of them."""
         self._views: dict[Kind, _Views] = {}
         self._compared: dict[Kind, _Compared] = {}
