@@ -42,10 +42,6 @@ class Judge:
         self.steps = self._first_step = step
         self.coverage.start(self.guard.failures)
 
-    def started(self) -> None:
-        """Steps follow: what has failed so far has cost none of them."""
-        self.coverage.start(self.guard.failures)
-
     def done(self, step: int) -> None:
         """One more optimizer step is done, and has this number."""
         self.steps = step

@@ -29,14 +29,13 @@ from lora_watch.snapshots.last_good_parts import part_keepers
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 from lora_watch.trainer import facts
 from lora_watch.trainer.checkpoints import Checkpoints
-from lora_watch.trainer.clipping import ClippingTap
-from lora_watch.trainer.loss_tap import LossTap
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
+from lora_watch.trainer.step_tap import StepTap
 from lora_watch.trainer.trackers import LastWord, LogRows
 from lora_watch.tuning.lr_finder import Suggestion
 
 _KEY = "lora_watch"
-_OF_ONE_TRAINER = ("_trainer", "_tap", "_clipping", "_rows", "_last_word", "_mark", "monitors", "guard")
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitors", "guard")
 
 
 class TrainerEvents(TrainerCallback):
@@ -95,8 +94,8 @@ class TrainerEvents(TrainerCallback):
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
-        self._tap = LossTap(self.record_batches, self._broke_off)
-        self._rows, self._last_word, self._clipping = LogRows(), LastWord(), ClippingTap()
+        self._tap = StepTap(self.record_batches, self._broke_off)
+        self._rows, self._last_word = LogRows(), LastWord()
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
@@ -147,7 +146,6 @@ class TrainerEvents(TrainerCallback):
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
             self._tap.open()
-            self._clipping.open()
 
     @event
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -156,7 +154,6 @@ class TrainerEvents(TrainerCallback):
         failures: list[Alert] = []
         with self.guard("looking at the loss and the gradients"):
             self._tap.close()
-            self._clipping.close()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
             failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
@@ -238,6 +235,7 @@ class TrainerEvents(TrainerCallback):
         if self.monitor is not None:
             self.monitor.finish(verdict, message)
 
+    @guarded("ending")
     def _broke_off(self, error: BaseException) -> None:
         self._detach()
         if self.monitor is not None:
@@ -246,7 +244,7 @@ class TrainerEvents(TrainerCallback):
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _detach(self) -> None:
         """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
-        for tap in (self._tap, self._clipping, self._rows, self._last_word):
+        for tap in (self._tap, self._rows, self._last_word):
             with self.guard("leaving the Trainer", aside=True):
                 tap.detach()
 
@@ -307,18 +305,12 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,
     )
-    callback._tap.attach(trainer, monitor.guard, facts.labels_of(trainer, model))
+    callback._tap.attach(trainer, monitor, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)
     callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
     saved: Any = state.stateful_callbacks
     if earlier := saved.get(_KEY):
         monitor.load_state_dict(earlier)
-
-    def clipping() -> None:
-        callback._tap.close()
-        monitor.before_clipping()
-
-    callback._clipping.attach(getattr(trainer, "accelerator", None), clipping)
     return monitor
 
 

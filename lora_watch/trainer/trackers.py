@@ -52,8 +52,8 @@ class LogRows(Tap):
                     self.close()
                 raise
 
-        trackers = [tracker for tracker in callbacks_of(self._followed) if isinstance(tracker, _OF_ROWS)]
-        self._wrap(trackers, "on_log", on_log)
+        known = callbacks_of(self._followed)
+        self._wrap((one, "on_log", on_log) for one in known if isinstance(one, _OF_ROWS))
 
 
 def summary_of(monitor: Monitor) -> dict[str, float]:
@@ -81,4 +81,4 @@ class LastWord(Tap):
 
         known = callbacks_of(trainer)
         trackers = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
-        self._wrap(trackers, "on_train_end", on_train_end)
+        self._wrap((one, "on_train_end", on_train_end) for one in trackers)

@@ -60,9 +60,10 @@ class Tap:
     def _followed(self) -> Any:
         return self._of() if self._of is not None else None
 
-    def _wrap(self, owners: Iterable[Any], name: str, around: Callable[..., Any]) -> None:
+    def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
+        """Each as ``Wrapped`` takes it, in the place of those that are wrapped now."""
         self.close()
-        self._wrapped = [Wrapped(owner, name, around) for owner in owners if owner is not None]
+        self._wrapped = [Wrapped(*method) for method in methods]
 
     def close(self) -> None:
         """Put back what was wrapped."""

@@ -1,9 +1,10 @@
-"""The true loss of every optimizer step and the labels it is computed from, taken where the Trainer computes it."""
+"""The true loss of every optimizer step and its labels, and gradients before clipping, where the Trainer makes them."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 import torch
@@ -12,21 +13,26 @@ from transformers import Trainer
 from lora_watch.base.deferred import has_float64
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
+from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import world_size
 from lora_watch.trainer.wrapping import Tap
 
+WHOLE = ("NO", "MULTI_GPU", "MULTI_CPU")
+"""Accelerate's kinds of distribution in which a process holds whole gradients, reduced over ranks, when it clips."""
 
-class LossTap(Tap):
-    """The true loss of every optimizer step, taken where the Trainer computes it.
+
+class StepTap(Tap):
+    """The true loss of every optimizer step, taken where the Trainer computes it, and word of gradients to be clipped.
 
     ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
     filter and logging see it; it is the same for label smoothing, ``compute_loss_func``, an overridden
     ``compute_loss`` and TRL's trainers. It is wrapped from the beginning of each step until its gradients are there:
-    whatever raises elsewhere in the Trainer finds it as it was.
+    whatever raises elsewhere in the Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has
+    made of their norm, so the monitor looks before it where a process holds whole gradients.
 
     Args:
         hash_batches: see ``batch_sha256``.
-        broke_off: told of an exception that leaves ``training_step``.
+        broke_off: told of an exception that leaves ``training_step``. It raises none.
     """
 
     guard: Guard
@@ -41,28 +47,40 @@ class LossTap(Tap):
         self._hash: Any = None
         self._broke_off = broke_off
 
-    def attach(self, trainer: Trainer | None, guard: Guard, classes: int) -> None:
+    def attach(self, trainer: Trainer | None, monitor: Monitor, classes: int) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self._follow(trainer)
-        self.guard = guard
+        self.guard, self._before_clipping = monitor.guard, monitor.before_clipping
         self._labels = Labels(classes)
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
         self.loss = self._hash = None
         self._labels.reset()
+        trainer = self._followed
+        if trainer is None:
+            return
 
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
-                self._see_end(error)
+                self._broke_off(error)
                 raise
             self._see_loss(loss)
             return loss
 
-        self._wrap([self._followed], "training_step", training_step)
+        def clip_grad_norm_(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            with suppress(Exception):
+                self.close()
+                self._before_clipping()
+            return inner(*args, **kwargs)
+
+        accelerator = getattr(trainer, "accelerator", None)
+        clips = getattr(getattr(accelerator, "distributed_type", None), "value", None) in WHOLE
+        clipping = [(accelerator, "clip_grad_norm_", clip_grad_norm_)] if clips else []
+        self._wrap([(trainer, "training_step", training_step), *clipping])
 
     @guarded("looking at a batch")
     def _see_batch(self, inputs: Any) -> None:
@@ -72,10 +90,6 @@ class LossTap(Tap):
                 self._add_batch(inputs)
         if isinstance(inputs, Mapping):
             self._labels.add(inputs.get("labels"))
-
-    @guarded("ending")
-    def _see_end(self, error: BaseException) -> None:
-        self._broke_off(error)
 
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
