@@ -182,6 +182,8 @@ class Cadence:
             self._norms = self._full = True
             return True
         self._norms = on_beat = step % self.every == 0
+        calm = self.max_overhead < _UNCAPPED and not alarmed and self._growth.is_small
+        longest = LONGEST_INTERVAL_CALM if calm else LONGEST_INTERVAL
         if dense:
             self._full = self._dense_is_due(step, collective or ranks)
         elif not on_beat:
@@ -189,21 +191,14 @@ class Cadence:
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
             self._full = self._settled is None or step % (LONGEST_INTERVAL * self.every) == 0
         elif self._settled is None:
-            self._full = self._called or not self._is_calm(alarmed)
-        elif self._called or step - self._last_full >= self._longest(alarmed):  # whatever it costs
+            self._full = self._called or not calm
+        elif self._called or step - self._last_full >= longest * self.every:  # whatever it costs
             self._norms = self._full = True
         else:
             self._norms, self._full = self._affordable()
         self._called &= not self._full
         self._note(step)
         return self._full
-
-    def _is_calm(self, alarmed: bool) -> bool:
-        return self.max_overhead < _UNCAPPED and not alarmed and self._growth.is_small
-
-    def _longest(self, alarmed: bool) -> int:
-        """Steps from the latest full measurement to the next at most."""
-        return self.every * (LONGEST_INTERVAL_CALM if self._is_calm(alarmed) else LONGEST_INTERVAL)
 
     def _note(self, step: int) -> None:
         if self._full:

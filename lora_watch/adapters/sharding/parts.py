@@ -21,12 +21,15 @@ class ShardLocation(NamedTuple):
     """Where the part begins in ``grid``."""
 
 
-def part_of(parameter: Tensor) -> Tensor:
+def part_of(parameter: Any) -> Tensor:
     """What this rank has of ``parameter``, without gradient history; perhaps nothing."""
-    return _piece(parameter) if partitioned(parameter) else local(parameter)
+    if not partitioned(parameter):
+        return local(parameter)
+    # All numbers in a row are cut into pieces of one length, the last of them padded.
+    return parameter.ds_tensor.detach().flatten()[: max(int(parameter.ds_numel) - _start(parameter), 0)]
 
 
-def place_of(parameter: Tensor) -> ShardLocation | None:
+def place_of(parameter: Any) -> ShardLocation | None:
     """Where ``part_of(parameter)`` belongs; None where there is nothing of it here, or another rank has the same.
 
     The parts of all ranks together are the whole. What is whole on every rank is the first one's.
@@ -34,7 +37,7 @@ def place_of(parameter: Tensor) -> ShardLocation | None:
     if not part_of(parameter).numel():
         return None
     if partitioned(parameter):
-        return _zero3(parameter)
+        return ShardLocation(tuple(parameter.ds_shape), (int(parameter.ds_numel),), (_start(parameter),))
     if sharded(parameter):
         return _dtensor(parameter)
     first = not torch.distributed.is_initialized() or torch.distributed.get_rank() == 0
@@ -49,15 +52,6 @@ def _dtensor(parameter: Any) -> ShardLocation | None:
     (chunk,) = parameter.__create_chunk_list__()  # as torch.distributed.checkpoint asks; no other rank is
     shape = tuple(parameter.shape)
     return ShardLocation(shape, shape, tuple(chunk.offsets))
-
-
-def _zero3(parameter: Any) -> ShardLocation:
-    return ShardLocation(tuple(parameter.ds_shape), (int(parameter.ds_numel),), (_start(parameter),))
-
-
-def _piece(parameter: Any) -> Tensor:
-    """All numbers in a row are cut into pieces of one length, the last of them padded."""
-    return parameter.ds_tensor.detach().flatten()[: max(int(parameter.ds_numel) - _start(parameter), 0)]
 
 
 def _start(parameter: Any) -> int:
