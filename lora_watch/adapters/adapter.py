@@ -111,13 +111,19 @@ class Adapter(AnyAdapter):
     @property
     def own(self) -> tuple[Tensor, ...]:
         """Every stored tensor that a measurement of the adapter reads: A, B, what lies between them, the magnitudes."""
-        magnitude = self.magnitude_parameter
-        return self.parameters if magnitude is None else (*self.parameters, magnitude)
+        more = (self.magnitude_parameter, self.diagonal_parameter)
+        return (*self.parameters, *(parameter for parameter in more if parameter is not None))
+
+    @property
+    def diagonal_parameter(self) -> Tensor | None:
+        """The parameter between B and A: AdaLoRA's E, KaSA's ``lora_diag``. None when there is none."""
+        return None
 
     @property
     def diagonal(self) -> Tensor | None:
-        """``[r]``: the diagonal between B and A (AdaLoRA's E, KaSA's Σ); None when there is none."""
-        return None
+        """``[r]``: ``diagonal_parameter`` as numbers, whole; None when there is none."""
+        parameter = self.diagonal_parameter
+        return None if parameter is None else gathered(parameter).flatten()
 
     # -- strength ----------------------------------------------------------------------------------------------
     @property

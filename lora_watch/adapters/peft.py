@@ -23,7 +23,7 @@ from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
 from lora_watch.adapters.peft_fingerprint import fingerprint, unchanged
-from lora_watch.adapters.tensors import gathered, mark
+from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 
@@ -152,21 +152,9 @@ class PeftAdapter(PeftLayer, Adapter):
         return (Factors(matrix_of(a, self._a_parts), matrix_of(b, self._b_parts)),)
 
     @property
-    def own(self) -> tuple[Tensor, ...]:
-        extra = self._diagonal_parameter
-        return super().own if extra is None else (*super().own, extra)
-
-    @property
-    def _diagonal_parameter(self) -> Tensor | None:
-        """KaSA's ``lora_diag``."""
+    def diagonal_parameter(self) -> Tensor | None:
         diagonals = self._layer._modules.get("lora_diag")
         return None if diagonals is None or self._key not in diagonals else diagonals[self._key]
-
-    @property
-    def diagonal(self) -> Tensor | None:
-        """What lies between B and A, ``[r]``: KaSA's ``lora_diag``, AdaLoRA's E."""
-        parameter = self._diagonal_parameter
-        return None if parameter is None else gathered(parameter).flatten()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -234,7 +222,7 @@ class PeftAdapter(PeftLayer, Adapter):
 
     def _other_marks(self) -> tuple[Any, ...]:
         """Of what else the product is made of."""
-        diagonal = self._diagonal_parameter
+        diagonal = self.diagonal_parameter
         return () if diagonal is None else (mark(diagonal),)
 
 
@@ -244,8 +232,7 @@ class AdaLoraAdapter(PeftAdapter):
     _ranknum: tuple[Tensor, int, float] | None = None
 
     @property
-    def _diagonal_parameter(self) -> Tensor:
-        """E."""
+    def diagonal_parameter(self) -> Tensor:
         return self._layer.lora_E[self._key]
 
     @property
