@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from lora_watch.base import markup
 from lora_watch.base.text import clean, first_of
-from lora_watch.base.untrusted import MISFITS, whole
+from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
 """What a run is called that has ended."""
@@ -116,15 +116,15 @@ class Alert:
                     (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
                     for a in serialised.get("adapters") or ()
                 ],
-                metric=None if serialised.get("metric") is None else clean(serialised["metric"]),
-                threshold=None if serialised.get("threshold") is None else float(serialised["threshold"]),
+                metric=or_none(clean, serialised.get("metric")),
+                threshold=or_none(float, serialised.get("threshold")),
                 causes=[clean(cause) for cause in serialised.get("causes") or ()],
                 remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
                 settings={clean(name): float(value) for name, value in (serialised.get("settings") or {}).items()},
                 explains=[clean(rule) for rule in serialised.get("explains") or ()],
                 last_step=whole(serialised.get("last_step", step)),
-                closed_step=None if serialised.get("closed_step") is None else whole(serialised["closed_step"]),
-                back_to=None if serialised.get("back_to") is None else whole(serialised["back_to"]),
+                closed_step=or_none(whole, serialised.get("closed_step")),
+                back_to=or_none(whole, serialised.get("back_to")),
             )
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error

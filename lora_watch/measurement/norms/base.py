@@ -61,9 +61,8 @@ def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     seen: dict[object, tuple[float, float]] = {}
     said = time.monotonic()
     for i, adapter in enumerate(adapters):
-        with zero.gathered(
-            list(adapter.base_layer.parameters(recurse=False)) if adapter.base_layer is not None else []
-        ):
+        layer = adapter.base_layer
+        with zero.gathered([] if layer is None else list(layer.parameters(recurse=False))):
             norms = _block_norms(adapter, seen)
         if norms:
             out[:, i] = np.sqrt(sum(norm**2 for norm, _ in norms)), np.max([top for _, top in norms])

@@ -62,15 +62,9 @@ class Measurement:
     def to_dict(self) -> dict[str, Any]:
         """Plain lists by name: ``names``, ``methods``, ``r``, and each metric, where None means unknown and NaN was
         measured."""
-        return {
-            "names": list(self.names),
-            "methods": list(self.methods),
-            "r": list(self.r),
-            **{name: [self._value(name, i) for i in range(len(self.names))] for name in self._metrics()},
-        }
-
-    def _metrics(self) -> list[str]:
-        return [field.name for field in fields(self) if field.name not in ("names", "methods", "r", "known")]
+        facts = {"names": list(self.names), "methods": list(self.methods), "r": list(self.r)}
+        metrics = [field.name for field in fields(self) if field.name not in (*facts, "known")]
+        return facts | {name: [self._value(name, i) for i in range(len(self.names))] for name in metrics}
 
     def _value(self, name: str, i: int) -> float | None:
         value = float(getattr(self, name)[i])
