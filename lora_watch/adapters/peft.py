@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
-from lora_watch.adapters.peft_fingerprint import fingerprint, unchanged
+from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
 from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
@@ -217,7 +217,7 @@ class PeftAdapter(PeftLayer, Adapter):
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged([fingerprint(a._layer, a._key, a._a, a._b) for a in adapters])
+                return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
         return super().unchanged(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:

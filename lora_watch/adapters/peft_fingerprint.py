@@ -3,35 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 
-def fingerprint(layer: Any, key: str, a_layers: Any, b_layers: Any) -> tuple[Any, ...]:
-    """Where an adapter's fingerprint is found, and what it is. Raises KeyError where an adapter is held otherwise."""
-    found = vars(layer)
-    a, b = a_layers._modules[key]._parameters["weight"], b_layers._modules[key]._parameters["weight"]
-    active = found["_active_adapter"]
-    return (
-        key,
-        found,
-        a_layers._modules,
-        b_layers._modules,
-        a,
-        b,
-        (a.requires_grad, b.requires_grad),
-        # A subclass of tensors keeps its numbers elsewhere.
-        (a.data_ptr(), b.data_ptr()) if type(a) is type(b) is nn.Parameter else None,
-        found["scaling"][key],
-        found["_disable_adapters"],
-        key in found["merged_adapters"],
-        active if type(active) is str else key in active,
-    )
+class Fingerprint(NamedTuple):
+    """Where an adapter's fingerprint is found, and what it was."""
+
+    key: str
+    layer: dict[str, Any]
+    """The layer's attributes."""
+    a_layers: dict[str, nn.Module]
+    b_layers: dict[str, nn.Module]
+    a: nn.Parameter
+    b: nn.Parameter
+    trained: tuple[bool, bool]
+    addresses: tuple[int, int] | None
+    """Where their numbers lie; None where a subclass of tensors keeps them elsewhere."""
+    scale: float
+    disabled: bool
+    merged: bool
+    active: str | bool
+
+    @classmethod
+    def of(cls, layer: Any, key: str, a_layers: Any, b_layers: Any) -> Fingerprint:
+        """Raises KeyError where an adapter is held in another way."""
+        attributes = vars(layer)
+        a, b = a_layers._modules[key]._parameters["weight"], b_layers._modules[key]._parameters["weight"]
+        plain = type(a) is type(b) is nn.Parameter
+        active = attributes["_active_adapter"]
+        return cls(
+            key=key,
+            layer=attributes,
+            a_layers=a_layers._modules,
+            b_layers=b_layers._modules,
+            a=a,
+            b=b,
+            trained=(a.requires_grad, b.requires_grad),
+            addresses=(a.data_ptr(), b.data_ptr()) if plain else None,
+            scale=attributes["scaling"][key],
+            disabled=attributes["_disable_adapters"],
+            merged=key in attributes["merged_adapters"],
+            active=active if type(active) is str else key in active,
+        )
 
 
-def unchanged(known: Sequence[tuple[Any, ...]]) -> Callable[[], bool]:
-    """What says whether everything is as it was at each ``fingerprint``; nothing is, where an adapter was deleted.
+def unchanged(known: Sequence[Fingerprint]) -> Callable[[], bool]:
+    """What says whether everything is as it was at each of ``known``; nothing is, where one was deleted.
 
     One loop over tuples: with a call and the lookup of each field it would take half as long again.
     """
