@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 
+from benchmarks.corpus.tasks import bbc_news, labelled, minilm
 from lora_watch.demo import models, texts
 
 FILE = Path(__file__).with_name("real_losses.npz")
@@ -55,9 +56,9 @@ falls close to 0. ``heart``: the tiny Llama learns 24 blocks by heart."""
 def model_and_examples(name: str) -> tuple[Any, list[dict[str, Any]]]:
     """A pretrained model without an adapter, and what to train it on."""
     if name == "news":
-        articles, classes = texts.bbc_news()
-        model, tokenizer = models.minilm(len(classes))
-        return model, texts.labelled(texts.split(articles)[0], tokenizer, 64)
+        articles, classes = bbc_news()
+        model, tokenizer = minilm(len(classes))
+        return model, labelled(texts.split(articles)[0], tokenizer, 64)
     model, tokenizer = models.tiny_llama()
     sources = texts.blocks(texts.split(texts.stdlib_text())[0], tokenizer, 6000, 64)
     if name == "mixed":

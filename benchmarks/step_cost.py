@@ -141,7 +141,7 @@ def in_trainer(size: Size, steps: int, monitored: bool, text: Any, folder: Path)
 
     from lora_watch import LoraWatchCallback
     from lora_watch.demo.runs import build_trainer
-    from lora_watch.demo.tasks import Score, Setup, Task, mean_loss
+    from lora_watch.demo.tasks import Setup, Task
 
     callback = LoraWatchCallback(fail_on="never", console=False) if monitored else None
     turns = Turns(lambda: callback.monitor if callback is not None else None)
@@ -153,8 +153,7 @@ def in_trainer(size: Size, steps: int, monitored: bool, text: Any, folder: Path)
             turns.next()
 
     healthy = Setup("healthy", 16, 5e-4)
-    score = Score("loss", mean_loss)
-    task = Task("", lambda: load(size), text, text[:1], score, healthy, healthy, steps + 1, size.batch)
+    task = Task("", lambda: load(size), text, text[:1], healthy, healthy, steps + 1, size.batch)
     build_trainer(task, healthy, folder, [Begins(), *([callback] if callback is not None else [])]).train()
 
 

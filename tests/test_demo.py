@@ -16,12 +16,13 @@ import pytest
 import torch
 
 from benchmarks import remake_model
+from benchmarks.corpus.tasks import labelled
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.demo import models, texts
 from lora_watch.demo.models import MissingPackageError
 from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
-from lora_watch.demo.tasks import Score, Setup, Task, accuracy, mean_loss
+from lora_watch.demo.tasks import Setup, Task, accuracy, mean_loss
 from tests.processes import Python
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
@@ -56,7 +57,7 @@ def test_python_carries_its_manual():
 
 def test_labelled_examples_are_padded_and_masked():
     tokenizer = tiny_tokenizer()
-    long, short = texts.labelled([("word " * 50, 3), ("a", 1)], tokenizer, length=8)
+    long, short = labelled([("word " * 50, 3), ("a", 1)], tokenizer, length=8)
     assert (long["labels"], short["labels"]) == (3, 1)
     assert len(long["input_ids"]) == len(short["input_ids"]) == 8
     assert sum(long["attention_mask"]) == 8
@@ -111,8 +112,7 @@ def test_accuracy_counts_the_right_ones():
 
 
 # -- promises ----------------------------------------------------------------------------------------------------------
-LOSS = Score("loss", mean_loss)
-TASK = Task("", tiny_model, [], [], LOSS, Setup("healthy", 16, 1e-3), Setup("too-strong", 64, 1e-2), steps=60, batch=4)
+TASK = Task("", tiny_model, [], [], Setup("healthy", 16, 1e-3), Setup("too-strong", 64, 1e-2), steps=60, batch=4)
 ERROR = Alert(
     "LW102", "norm-explosion", Severity.ERROR, 3, "too loud", adapters=[("layer", 9.0)], metric="output_ratio"
 )
@@ -136,8 +136,8 @@ def third(**changes: Any) -> Outcome:
 
 
 def test_a_demo_that_goes_as_promised():
-    assert broken_promises(TASK, healthy(), failing(), third()) == []
-    assert broken_promises(TASK, healthy(alerts=[INFO]), failing(), third()) == []
+    assert broken_promises(healthy(), failing(), third()) == []
+    assert broken_promises(healthy(alerts=[INFO]), failing(), third()) == []
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_a_demo_that_goes_as_promised():
     ],
 )
 def test_a_broken_promise_is_named(good: Outcome, bad: Outcome, again: Outcome | None, complaint: str):
-    (broken,) = broken_promises(TASK, good, bad, again)
+    (broken,) = broken_promises(good, bad, again)
     assert re.search(complaint, broken)
 
 
@@ -182,7 +182,7 @@ def test_a_verdict_names_the_rule_the_worst_layers_and_the_remedy():
         remedies=["lora_alpha 64 → 16"],
     )
     console = Console(width=100, record=True, file=io.StringIO())
-    console.print(verdict(failing(alerts=[alert]), LOSS))
+    console.print(verdict(failing(alerts=[alert])))
     text = console.export_text()
     for part in ("step 3 of 60 by LW102", "not learned", "layers.0.q_proj", "and 3 more", "64 → 16"):
         assert part in text

@@ -31,7 +31,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
-from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
+from benchmarks.corpus.tasks import CLASSES, TEXTS, classified, labelled, minilm
 from lora_watch import find_learning_rate
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
@@ -134,9 +134,9 @@ def _fresh(seed: int) -> Iterator[Case]:
 def data(base: str, task: str) -> tuple[list[Any], list[Any]]:
     """``(train, held_out)`` examples."""
     if base == "minilm":
-        _, tokenizer = models.minilm(CLASSES[task])
+        _, tokenizer = minilm(CLASSES[task])
         train, held_out = texts.split(classified(task))
-        return texts.labelled(train[:600], tokenizer, 32), texts.labelled(held_out[:100], tokenizer, 32)
+        return labelled(train[:600], tokenizer, 32), labelled(held_out[:100], tokenizer, 32)
     train, held_out = texts.split(TEXTS[task]())
     tokenizer = models.tiny_llama()[1] if base == "tiny" else models.smollm2()[1]
     length = 64 if base == "tiny" else 32
@@ -148,7 +148,7 @@ def build(case: Case, folder: str, rate: float = CUSTOMARY) -> Trainer:
     set_seed(case.seed)
     encoder = case.base == "minilm"
     if encoder:
-        model = models.minilm(CLASSES[case.task])[0]
+        model = minilm(CLASSES[case.task])[0]
     else:
         model = models.tiny_llama()[0] if case.base == "tiny" else models.smollm2()[0]
     lora = LoraConfig(

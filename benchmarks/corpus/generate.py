@@ -30,7 +30,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
-from benchmarks.corpus.tasks import CLASSES, TEXTS, classified
+from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled, minilm
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Alert, Severity, Verdict
@@ -90,11 +90,11 @@ class RecordingCallback(LoraWatchCallback):
 def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``(train, held_out)`` examples."""
     if base == "minilm":
-        articles, classes = texts.bbc_news()
-        _, tokenizer = models.minilm(len(classes))
+        articles, classes = bbc_news()
+        _, tokenizer = minilm(len(classes))
         train, held_out = texts.split(articles)
-        return texts.labelled(train[:600], tokenizer, 96), texts.labelled(held_out[:120], tokenizer, 96)
-    documents = texts.stdlib_text() if task == "python" else [text for text, _ in texts.bbc_news()[0]]
+        return labelled(train[:600], tokenizer, 96), labelled(held_out[:120], tokenizer, 96)
+    documents = texts.stdlib_text() if task == "python" else [text for text, _ in bbc_news()[0]]
     train, held_out = texts.split(documents)
     if base == "tiny":
         tokenizer, sizes, length = models.tiny_llama()[1], (6000, 128) if long else (1500, 64), 32 if long else 128
@@ -106,7 +106,7 @@ def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, An
 def pretrained(base: str, task: str = "topics") -> Any:
     """A fresh pretrained model."""
     if base == "minilm":
-        return models.minilm(CLASSES.get(task, CLASSES["topics"]))[0]
+        return minilm(CLASSES.get(task, CLASSES["topics"]))[0]
     return models.tiny_llama()[0] if base == "tiny" else models.smollm2()[0]
 
 
@@ -150,8 +150,8 @@ def everyday_data(spec: Spec) -> tuple[list[Mapping[str, Any]], list[Mapping[str
         train, held_out = documents_of(spec.task)
         random.Random(spec.seed).shuffle(train := list(train[:total]))
         some = (
-            texts.labelled(train, models.minilm(2)[1], spec.length),
-            texts.labelled(held_out[:120], models.minilm(2)[1], spec.length),
+            labelled(train, minilm(2)[1], spec.length),
+            labelled(held_out[:120], minilm(2)[1], spec.length),
         )
         examples = list(itertools.islice(itertools.cycle(some[0]), total))
         if spec.order == "longest":

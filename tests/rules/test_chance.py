@@ -17,11 +17,12 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification, Trainer, TrainerCallback
 
+from benchmarks.corpus.tasks import labelled
 from lora_watch import Severity
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.demo.texts import labelled, python_manual, stdlib_text
+from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance

@@ -9,7 +9,8 @@ import pytest
 from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch.demo.texts import bbc_news, blocks
+from benchmarks.corpus.tasks import bbc_news
+from lora_watch.demo.texts import blocks
 from lora_watch.monitor.monitor import Monitor
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
