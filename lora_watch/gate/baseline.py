@@ -206,11 +206,10 @@ def _adapters(now: Baseline, before: Baseline) -> Iterator[Alert]:
 def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
     changed = []
     for name, a, b in _both(now, before):
+        same = a.r is None or b.r is None or a.r == b.r
         if a.scale is not None and b.scale is not None:
-            other = not abs(a.scale - b.scale) <= before.tolerances["scale"] * abs(b.scale)  # a NaN is another
-        else:
-            other = False
-        if other or (None not in (a.r, b.r) and a.r != b.r):
+            same &= abs(a.scale - b.scale) <= before.tolerances["scale"] * abs(b.scale)  # a NaN is another
+        if not same:
             changed.append((name, a, b))
     if changed:
         name, a, b = changed[0]

@@ -303,7 +303,7 @@ def _bring_up_to_date(run: FinishedRun) -> None:
         run.loss_ends = (losses[min(losses)] if first is None else first, losses[max(losses)])
     last = _last(run.log)
     for name, adapter in run.adapters.items():
-        new = {metric: values[name] for metric, values in last.items() if name in values}
+        new = last.get(name, {})
         run.adapters[name] = replace(
             adapter,
             last={**adapter.last, **new},
@@ -312,13 +312,17 @@ def _bring_up_to_date(run: FinishedRun) -> None:
 
 
 def _last(log: EventLog) -> dict[str, dict[str, float]]:
-    """``{metric: {adapter: value}}``, as last measured."""
+    """``{adapter: {metric: value}}``, each metric as last measured."""
     last: dict[str, dict[str, float]] = {}
+    seen: set[str] = set()
     # The spectrum is measured at every 64th step at least; with every=50 all of them are further apart.
     steps = {*log.steps[:-18:-1], *(step for name in _THINNED for step in log.measured(name)[-1:])}
     for step in sorted(steps, reverse=True):
-        for metric, values in log.metrics(step).items():
-            last.setdefault(metric, values)
+        found = log.metrics(step)
+        for metric in [name for name in found if name not in seen]:
+            for adapter, value in found[metric].items():
+                last.setdefault(adapter, {})[metric] = value
+        seen.update(found)
     return last
 
 
@@ -332,17 +336,13 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     schema = log.schemas[-1][1]
     if int(schema.get("version", 0)) > tags.FORMAT_VERSION:
         raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
-    steps, last = log.steps, _last(log)
-    values: dict[str, tuple[dict[str, float]]] = {}
-    for metric, by_adapter in last.items():
-        for adapter, value in by_adapter.items():
-            values.setdefault(adapter, ({},))[0][metric] = value
+    steps = log.steps
     verdict, message = log.ended()
     losses = log.series("loss", [*steps[:2], *steps[-1:]])
     return from_header(
         name,
         schema,
-        values,
+        {adapter: (last,) for adapter, last in _last(log).items()},
         verdict=verdict or "interrupted",
         message=_first_line(message),
         step=steps[-1] if steps else 0,

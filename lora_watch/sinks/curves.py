@@ -65,7 +65,8 @@ class Curves(Sink):
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         if record.step:
-            self._add(_point(record))
+            loss, size = (math.nan if value is None else value for value in (record.loss, record.size))
+            self._add(_Point(record.step, loss, record.loss is not None and not math.isfinite(loss), size))
         for kept in self._maps.values():
             kept.take(record)
 
@@ -102,12 +103,6 @@ class Curves(Sink):
             figure.colorbar(image, ax=heat, label=f"{metric}, largest of a block")
         heat.set_xlabel("step")
         return Picture(figure)
-
-
-def _point(record: StepRecord) -> _Point:
-    loss = math.nan if record.loss is None else record.loss
-    size = math.nan if record.size is None else record.size
-    return _Point(record.step, loss, record.loss is not None and not math.isfinite(loss), size)
 
 
 def _both(one: _Point, other: _Point) -> _Point:

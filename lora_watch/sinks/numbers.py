@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from statistics import mode
 from typing import Any
 
 import numpy as np
@@ -124,12 +125,10 @@ def layout(metrics: Sequence[str], everything: bool = False) -> dict[str, dict[s
 
 def hyperparameters(run: RunInfo) -> dict[str, float | str]:
     """r, alpha and scale as most adapters have them, rsLoRA if any has it, and the highest learning rate."""
-    out: dict[str, float | str | None] = {
-        "r": _most_common(adapter.r for adapter in run.adapters),
-        "alpha": _most_common(adapter.alpha for adapter in run.adapters),
-        "scale": _most_common(adapter.scale for adapter in run.adapters),
-        "rslora": str(any(adapter.scale_formula == "alpha/sqrt(r)" for adapter in run.adapters)).lower(),
-    }
+    out: dict[str, float | str | None] = {}
+    if run.adapters:
+        out = {name: mode(getattr(each, name) for each in run.adapters) for name in ("r", "alpha", "scale")}
+    out["rslora"] = str(any(adapter.scale_formula == "alpha/sqrt(r)" for adapter in run.adapters)).lower()
     if run.peak_lr:
         out["lr"] = max(run.peak_lr)
     return {name: value for name, value in out.items() if value is not None}
@@ -141,8 +140,3 @@ def _single_numbers(record: StepRecord) -> dict[str, float]:
     if record.loss is None or not math.isfinite(record.loss):  # the others repeat what the steps before have said
         return there
     return there | {name: value for name, value in record.scalars.items() if name not in OF_RULES}
-
-
-def _most_common(values: Any) -> Any:
-    counts = Counter(values).most_common(1)
-    return counts[0][0] if counts else None

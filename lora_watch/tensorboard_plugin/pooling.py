@@ -70,12 +70,13 @@ class Pooled:
 
 
 def pool(series: Series, max_columns: int) -> Pooled:
-    """``series`` in at most ``max_columns`` columns, each for equally many steps; columns without a row are left out.
+    """``series`` in at most ``max_columns`` columns, each for as few steps as that allows, all for equally many;
+    columns without a row are left out.
 
     A spike, a NaN or an infinity of a single step shows in its column, however long the run is.
     """
     rows = len(series.steps)
-    width = column_width(series.steps, max_columns)
+    width = -(-(int(series.steps[-1]) - int(series.steps[0]) + 1) // max_columns) if rows else 1
     starts = np.arange(rows)
     if width > 1:
         edges = np.arange(series.steps[0], series.steps[-1] + 1, width)
@@ -107,8 +108,3 @@ def _by_column(extreme: np.ufunc, values: NDArray[np.float32], starts: NDArray[n
     even = extreme.reduce(values[: whole * rows].reshape(whole, rows, values.shape[1]), axis=1)
     rest = extreme.reduceat(values, starts[whole:], axis=0)
     return np.concatenate([even, rest])
-
-
-def column_width(steps: NDArray[np.int64], max_columns: int) -> int:
-    """The least whole number of steps of which ``max_columns`` columns cover all of ``steps``; 1 for no steps."""
-    return -(-(int(steps[-1]) - int(steps[0]) + 1) // max_columns) if len(steps) else 1

@@ -81,8 +81,14 @@ def compare(
     Raises:
         ValueError: no run has ``metric``; the text lists those that there are.
     """
-    trials, unreadable = _read(paths)
-    return of_trials(trials, metric, higher_is_better, worth, unreadable)
+    trials: dict[str, Trial] = {}  # a run that is named twice counts once
+    unreadable: list[str] = []
+    for place, run in read_runs(paths, unreadable):
+        try:
+            trials.setdefault(str(place.path.resolve()), trial_of(run))
+        except MISFITS as error:
+            unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
+    return of_trials(list(trials.values()), metric, higher_is_better, worth, unreadable)
 
 
 def of_trials(
@@ -102,17 +108,6 @@ def of_trials(
     found = configurations(trials)
     lines, notes = curves(found, chosen, worth, higher), _notes(trials, chosen, metric)
     return Comparison(chosen, higher, worth, found, lines, notes, list(unreadable))
-
-
-def _read(paths: Iterable[Path | str]) -> tuple[list[Trial], list[str]]:
-    trials: dict[str, Trial] = {}  # a run that is named twice counts once
-    unreadable: list[str] = []
-    for place, run in read_runs(paths, unreadable):
-        try:
-            trials.setdefault(str(place.path.resolve()), trial_of(run))
-        except MISFITS as error:
-            unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
-    return list(trials.values()), unreadable
 
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]:

@@ -92,7 +92,30 @@ class Skeleton:
         ``config`` is what ``LoraConfig.to_dict()`` gives, or keyword arguments of it. Raises ValueError, with PEFT's
         own words, for a configuration that PEFT or this model does not take, and when PEFT is not installed.
         """
-        return with_adapters(copy.deepcopy(self.model), config)
+        try:
+            import peft
+        except ImportError:
+            raise ValueError("PEFT says which layers it would adapt, and it is missing: pip install peft") from None
+        settings = dict(config)
+        kind = str(settings.pop("peft_type", "LORA")).rpartition(".")[2].upper()
+        classes = {"LORA": peft.LoraConfig, "ADALORA": peft.AdaLoraConfig}
+        if kind not in classes:
+            raise ValueError(f"peft_type {kind} is not LoRA: known here are {', '.join(classes)}")
+        known = {name: value for name, value in settings.items() if name in classes[kind].__dataclass_fields__}
+        # What starts from the weights' own numbers cannot start from none; shapes and scales are the same.
+        if isinstance(known.get("init_lora_weights"), str):
+            known["init_lora_weights"] = True
+        model = copy.deepcopy(self.model)
+        try:
+            with within(MATCHING, "matching names of modules with its regular expressions"):
+                for pattern in _patterns(known):
+                    for name, _ in model.named_modules():
+                        re.match(pattern, name)
+            with warnings.catch_warnings(), torch.device("meta"):
+                warnings.simplefilter("ignore")  # PEFT's words on training, which nobody is about to do
+                return peft.get_peft_model(model, classes[kind](**known))  # type: ignore[arg-type]
+        except Exception as error:
+            raise ValueError(f"PEFT does not take this configuration for {type(model).__name__}: {error}") from None
 
     def base_norms(self, adapters: Sequence[Adapter]) -> list[float]:
         """‖W₀‖_F under each adapter, NaN where it is unknown.
@@ -212,33 +235,6 @@ def _dtype(content: Mapping[str, Any]) -> torch.dtype:
 def _initializer_range(config: Any) -> float | None:
     value = getattr(config, "initializer_range", None)
     return float(value) if isinstance(value, (int, float)) and value > 0 else None
-
-
-def with_adapters(model: nn.Module, config: Mapping[str, Any]) -> nn.Module:
-    """``model``, which is changed, with the adapters of ``config`` in it. Raises ValueError: see ``adapted``."""
-    try:
-        import peft
-    except ImportError:
-        raise ValueError("PEFT says which layers it would adapt, and it is not installed: pip install peft") from None
-    settings = dict(config)
-    kind = str(settings.pop("peft_type", "LORA")).rpartition(".")[2].upper()
-    classes = {"LORA": peft.LoraConfig, "ADALORA": peft.AdaLoraConfig}
-    if kind not in classes:
-        raise ValueError(f"peft_type {kind} is not LoRA: known here are {', '.join(classes)}")
-    known = {name: value for name, value in settings.items() if name in classes[kind].__dataclass_fields__}
-    # What starts from the weights' own numbers cannot start from none; shapes and scales are the same.
-    if isinstance(known.get("init_lora_weights"), str):
-        known["init_lora_weights"] = True
-    try:
-        with within(MATCHING, "matching names of modules with its regular expressions"):
-            for pattern in _patterns(known):
-                for name, _ in model.named_modules():
-                    re.match(pattern, name)
-        with warnings.catch_warnings(), torch.device("meta"):
-            warnings.simplefilter("ignore")  # PEFT's words on training, which nobody is about to do
-            return peft.get_peft_model(model, classes[kind](**known))  # type: ignore[arg-type]
-    except Exception as error:
-        raise ValueError(f"PEFT does not take this configuration for {type(model).__name__}: {error}") from None
 
 
 def _patterns(config: Mapping[str, Any]) -> list[str]:
