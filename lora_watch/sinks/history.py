@@ -27,8 +27,6 @@ class AlertHistory:
     def update(self, alerts: Sequence[Alert]) -> list[News]:
         """Takes in the alerts of one step and returns which of them opened or closed (a short one did both)."""
         news: list[News] = []
-        if not alerts:
-            return news
         for alert in alerts:
             key = (alert.rule, alert.step)
             if key not in self._latest:
@@ -37,7 +35,8 @@ class AlertHistory:
             if alert.closed_step is not None and key not in self._closed:
                 self._closed.add(key)
                 news.append(("closed", alert))
-        self.counts = Counter(alert.severity for alert in self)
+        if alerts:
+            self.counts = Counter(alert.severity for alert in self)
         return news
 
     def __iter__(self) -> Iterator[Alert]:

@@ -32,8 +32,6 @@ class Thinning(Generic[Item]):
 
     def take(self, item: Item, step: int, *, worth: int, keep: bool) -> list[Item]:
         """What to write now. ``worth``: how much was measured at this step; ``keep``: it must not be left out."""
-        if step <= ALL_OF and self._before is None and not (keep or self._keep_next):
-            return [item]  # what the rest would say, sooner
         width = stride(step)
         bucket, due = (width, step // width), []
         if fresh := bucket != self._bucket:

@@ -15,11 +15,10 @@ _EXPORT = re.compile(r"^export (async function|function|class|const|let) (\w+)",
 
 
 def bundle(entry: str) -> str:
-    """``entry.js`` with all that it imports. Raises ValueError where an import names what is not exported."""
-    done: dict[str, list[str]] = {}
-    parts: list[str] = []
-    _add(entry, done, parts, is_entry=True)
-    return "\n".join(parts).replace("</script", "<\\/script")
+    """``entry.js`` with all that it imports."""
+    parts: dict[str, str] = {}
+    _add(entry, parts)
+    return "\n".join(parts.values()).replace("</script", "<\\/script")
 
 
 def style() -> str:
@@ -31,26 +30,18 @@ def _text(name: str) -> str:
     return (STATIC / name).read_text(encoding="utf-8")
 
 
-def _add(name: str, done: dict[str, list[str]], parts: list[str], is_entry: bool = False) -> None:
-    if name in done:
+def _add(name: str, parts: dict[str, str]) -> None:
+    """The module ``name`` to ``parts``, behind what it imports."""
+    if name in parts:
         return
     source = _text(f"{name}.js")
-    exports = [found[2] for found in _EXPORT.finditer(source)]
-    done[name] = exports
     for found in _IMPORT.finditer(source):
-        _add(found[2], done, parts)
-        _check(found, done[found[2]])
+        _add(found[2], parts)
+    exports = ", ".join(found[2] for found in _EXPORT.finditer(source))
     body = _EXPORT.sub(r"\1 \2", _IMPORT.sub(_as_constant, source))
-    parts.append(body if is_entry else f"const m_{name} = (() => {{\n{body}\nreturn {{{', '.join(exports)}}};\n}})();")
+    parts[name] = f"const m_{name} = (() => {{\n{body}\nreturn {{{exports}}};\n}})();"
 
 
 def _as_constant(found: re.Match[str]) -> str:
     names = found[1].removeprefix("* as ").replace(" as ", ": ")
     return f"const {names} = m_{found[2]};\n"
-
-
-def _check(found: re.Match[str], exports: list[str]) -> None:
-    if found[1].startswith("{"):
-        wanted = {name.split(" as ")[0].strip() for name in found[1].strip("{}").split(",") if name.strip()}
-        if missing := wanted - set(exports):
-            raise ValueError(f"{found[2]}.js does not export {', '.join(sorted(missing))}")

@@ -6,4 +6,4 @@ import * as host from './host.js';
 
 host.standAlone();
 const held = document.getElementById('answers');
-await new App(document.body, await embedded(held?.textContent ?? ''), false).start();
+embedded(held?.textContent ?? '').then((answers) => new App(document.body, answers, false).start());
