@@ -2,7 +2,7 @@
 
 import {drawBar} from './bar.js';
 import {Data} from './data.js';
-import {h, renew, tip} from './dom.js';
+import {h, list, renew, tip} from './dom.js';
 import {help} from './help.js';
 import * as host from './host.js';
 import {press} from './keyboard.js';
@@ -255,17 +255,8 @@ export class App {
     const id = document.activeElement?.id,
       scroll = this.main.scrollTop;
     tip.hide();
-    const shown = (notes) =>
-      notes.length
-        ? [
-            h(
-              'ul',
-              {class: 'notes'},
-              notes.map((note) => h('li', null, note)),
-            ),
-          ]
-        : [];
-    renew(this.main, h('main', null, ...shown([this.missing ?? []].flat()), view, ...shown(this.notes ?? [])));
+    const missing = list('notes', [this.missing ?? []].flat());
+    renew(this.main, h('main', null, missing, view, list('notes', this.notes ?? [])));
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
     // What had the focus is gone: go on here.
     if (document.activeElement === document.body) this.main.focus({preventScroll: true});

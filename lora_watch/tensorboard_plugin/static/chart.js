@@ -40,6 +40,13 @@ export function logTicks(low, high, most = 6) {
   );
 }
 
+/** Lines across a plane at these values of its upright axis, Y(value), with their numbers. */
+export const gridLines = (values, {left, right}, Y, said = plain) =>
+  values.flatMap((value) => [
+    svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
+    svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, said(value)),
+  ]);
+
 /** The first and the last step of each stretch that a run has thrown away before it went on. */
 export const discarded = (alerts) =>
   alerts
@@ -170,21 +177,14 @@ function padded([low, high], zero, log) {
 
 /** Lines and numbers of both axes, and their names. */
 function grid({left, right, top, foot, x0, x1, log, to, low, high, X, Y}, {height, term: shown}) {
-  const H = foot - top,
-    out = [];
-  for (const value of log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)))) {
-    const y = Y(to(value));
-    out.push(
-      svg('line', {x1: left, x2: right, y1: y, y2: y, class: 'grid'}),
-      svg('text', {x: left - 6, y: y + em(4), 'text-anchor': 'end'}, plain(value)),
-    );
-  }
-  for (const value of ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger))
-    out.push(svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value));
+  const H = foot - top;
+  const values = log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)));
+  const steps = ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger);
   const unit = [unitOf(shown ?? ''), log && 'log'].filter(Boolean).join(', ');
   const turned = `translate(${em(10)},${top + H / 2})rotate(-90)`;
   return [
-    ...out,
+    ...gridLines(values, {left, right}, (value) => Y(to(value))),
+    ...steps.map((value) => svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value)),
     svg('text', {class: 'axis-name', x: left - 8, y: height - 5, 'text-anchor': 'end'}, 'step'),
     svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, unit),
   ];

@@ -182,6 +182,10 @@ export const card = (title, note, ...children) =>
     children,
   );
 
+/** Lines as a list; nothing where there are none. */
+export const list = (name, lines) =>
+  lines.length > 0 && h('ul', {class: name}, ...lines.map((line) => h('li', null, line)));
+
 /** Narrower than this, cards stand below one another. */
 const NARROW = 700;
 

@@ -1,7 +1,7 @@
 // The sweep that a run's learning rate was found by: loss and output ratio over the rate, and what Python says of it.
 
-import {logTicks, ticks} from './chart.js';
-import {card, em, h, num, plain, split, svg, tip, tipRow} from './dom.js';
+import {gridLines, logTicks, ticks} from './chart.js';
+import {card, em, h, num, split, svg, tip, tipRow} from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 
 const LOSS = 'var(--c1)',
@@ -109,13 +109,6 @@ function plateau({low, high}, {top, foot, X}) {
   return [svg('rect', {class: 'plateau', ...at, style: 'fill:var(--ok)'})];
 }
 
-/** Lines at these [value, text] of an upright axis, with their texts. */
-const grid = (values, {left, right}, Y) =>
-  values.flatMap(([value, text]) => [
-    svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
-    label(left - 6, Y(value) + em(4), text, {'text-anchor': 'end'}),
-  ]);
-
 /** The line through the values that are finite; none where there is none. */
 function line(values, rates, {X}, Y, colour) {
   const known = values.map((value, i) => [rates[i], value]).filter(([, value]) => Number.isFinite(value));
@@ -134,9 +127,8 @@ function lossPanel(curve, rates, plane) {
     lowest = Math.min(highest, ...dots.map(({loss}) => loss));
   if (!Number.isFinite(lowest)) return [label(left + 6, top + em(20), 'no finite loss')];
   const Y = axis(lowest, highest, middle, top);
-  const values = ticks(lowest, highest, (middle - top) / em(34)).map((value) => [value, plain(value)]);
   return [
-    ...grid(values, plane, Y),
+    ...gridLines(ticks(lowest, highest, (middle - top) / em(34)), plane, Y),
     ...dots.map(({loss, rate}) =>
       svg('circle', {class: 'one', cx: X(rate), cy: Y(loss), r: 2.5, style: `fill:${LOSS}`}),
     ),
@@ -156,9 +148,8 @@ function ratioPanel(curve, rates, plane) {
     high = Math.max(...known, 0.3),
     Y = axis(low, high, foot, top);
   const others = logTicks(low, high, (foot - top) / em(24)).filter((value) => Math.abs(Math.log10(value)) > 0.5);
-  const values = [1, ...others].map((value) => [Math.log10(value), num(value)]);
   return [
-    ...grid(values, plane, Y),
+    ...gridLines([1, ...others], plane, (ratio) => Y(Math.log10(ratio)), num),
     svg('line', {x1: left, x2: right, y1: Y(0), y2: Y(0), class: 'one'}),
     ...line(ratios, rates, plane, Y, RATIO),
     label(left + 6, top + em(14), 'depth-scaled output ratio', {style: `fill:${RATIO}`}),

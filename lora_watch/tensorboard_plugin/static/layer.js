@@ -1,7 +1,8 @@
 // Everything about one adapter.
 
-import {chartCard, discarded, logTicks} from './chart.js';
-import {card, em, h, num, percent, plain, severityIcon, split, svg, term, tip, words} from './dom.js';
+import {chartCard, discarded, gridLines, logTicks} from './chart.js';
+import {card, em, h, num, percent, severityIcon, split, svg, term, tip, words} from './dom.js';
+import {formulaOf} from './overview.js';
 
 export const title = 'Layer';
 
@@ -191,11 +192,7 @@ function head(app, own) {
       (a.r ?? 0) > 0 && fact(term('B · A'), `${a.d_out} × ${a.r} · ${a.r} × ${a.d_in}`),
       fact(term('r', 'r'), a.r || null),
       fact(term('α', 'alpha'), a.alpha == null ? null : num(a.alpha)),
-      fact(
-        term('s', 'scale'),
-        a.scale == null ? null : num(a.scale),
-        a.scale_formula?.replace('alpha', 'α').replace('sqrt(r)', '√r'),
-      ),
+      fact(term('s', 'scale'), a.scale == null ? null : num(a.scale), formulaOf(a.scale_formula)),
       fact(
         term('Group', 'group'),
         a.group == null ? 'in no optimizer group' : String(a.group),
@@ -262,7 +259,7 @@ function points(sigma, before, firstStep, W, empty) {
     return root;
   }
   const plane = spectrumPlane(known, sigma.length, W, height);
-  root.append(...sigmaAxis(plane));
+  root.append(...gridLines(logTicks(plane.low, plane.high, (plane.foot - plane.top) / em(18)), plane, plane.Y));
   sigma.forEach((s, i) => {
     const then = before?.[i] != null && `${num(before[i])} at step ${firstStep}`;
     root.append(...sigmaPoint(s, i, sigma.length, then, plane));
@@ -282,12 +279,6 @@ function spectrumPlane(known, count, right, height) {
   const Y = (s) => foot - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * (foot - top);
   return {left, right, top, foot, height, low, high, slot: (right - left) / count, Y};
 }
-
-const sigmaAxis = ({left, right, top, foot, low, high, Y}) =>
-  logTicks(low, high, (foot - top) / em(18)).flatMap((tick) => [
-    svg('line', {x1: left, x2: right, y1: Y(tick), y2: Y(tick), class: 'grid'}),
-    svg('text', {x: left - 6, y: Y(tick) + em(4), 'text-anchor': 'end'}, plain(tick)),
-  ]);
 
 const axisNames = ({left, top, foot, height}) => [
   svg(

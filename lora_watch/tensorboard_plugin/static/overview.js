@@ -239,7 +239,7 @@ function banner(app, {kind, head, text, alert}, end) {
   );
 }
 
-const formulaOf = (text) => text?.replace('alpha', 'α').replace('sqrt(r)', '√r');
+export const formulaOf = (text) => text?.replace('alpha', 'α').replace('sqrt(r)', '√r');
 
 /** The value that most have, with dots where others differ. */
 function most(values) {

@@ -1,7 +1,7 @@
 // The one picture of a run: the depth-scaled output ratio against what the loss has gained, step by step.
 // What each step is called, and the thresholds, are the rules' own: Python wrote them, nothing is judged here.
-import {discarded, logTicks, ticks} from './chart.js';
-import {em, h, num, percent, plain, severityClass, svg, tip, words} from './dom.js';
+import {discarded, gridLines, logTicks, ticks} from './chart.js';
+import {em, h, num, percent, severityClass, svg, tip, words} from './dom.js';
 import {INF, NAN} from './matrix.js';
 
 /** What turns the ratio of one layer into that of the model; the number of blocks in files that do not name it. */
@@ -164,10 +164,7 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
   const turned = `translate(${em(12)},${(top + bottom) / 2})rotate(-90)`;
   return [
     svg('rect', {x: left, y: top, width: W, height: bottom - top, class: 'frame'}),
-    ...logTicks(y0, y1).flatMap((value) => [
-      svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
-    ]),
+    ...gridLines(logTicks(y0, y1), {left, right}, Y),
     ...ticks(x0, x1, Math.max(4, W / em(70))).map((value) =>
       svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)),
     ),

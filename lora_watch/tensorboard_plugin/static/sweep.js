@@ -1,7 +1,7 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, what else changed.
 
-import {ticks} from './chart.js';
-import {card, em, h, num, plain, pressable, split, svg, tip} from './dom.js';
+import {gridLines, ticks} from './chart.js';
+import {card, em, h, list, num, pressable, split, svg, tip} from './dom.js';
 
 const MOST = 6;
 
@@ -41,21 +41,9 @@ export function sweepCard(app, comparison, width) {
               ),
             ),
           ),
-          curve.confounds.length
-            ? h(
-                'ul',
-                {class: 'confounds'},
-                curve.confounds.map((line) => h('li', null, line)),
-              )
-            : null,
+          list('confounds', curve.confounds),
         ]),
-        comparison.notes.length
-          ? h(
-              'ul',
-              {class: 'notes'},
-              comparison.notes.map((line) => h('li', null, line)),
-            )
-          : null,
+        list('notes', comparison.notes),
       ),
     ),
   );
@@ -113,10 +101,7 @@ function planeOf(comparison, curves, along, width) {
 function grid({height, left, right, top, foot, places, low, high, X, Y}, along) {
   const name = {x: (left + right) / 2, y: height - 6, 'text-anchor': 'middle', class: 'axis-name'};
   return [
-    ...ticks(low, high, (foot - top) / em(34)).flatMap((value) => [
-      svg('line', {x1: left, x2: right, y1: Y(value), y2: Y(value), class: 'grid'}),
-      svg('text', {x: left - 6, y: Y(value) + em(4), 'text-anchor': 'end'}, plain(value)),
-    ]),
+    ...gridLines(ticks(low, high, (foot - top) / em(34)), {left, right}, Y),
     ...places.map((x) => svg('text', {x: X(x), y: foot + em(15), 'text-anchor': 'middle'}, num(2 ** x))),
     svg('text', name, along === 'r' ? 'rank r' : 'scale s'),
   ];
