@@ -1,6 +1,21 @@
 // Line charts by hand: extremes of each column, gaps and marks where a number is not finite, linked step cursor.
 
-import {card, em, h, num, plain, pressable, severityClass, severityShape, svg, term, tip, tipRow} from './dom.js';
+import {
+  card,
+  drawing,
+  em,
+  h,
+  nothing,
+  num,
+  plain,
+  pressable,
+  severityClass,
+  severityShape,
+  svg,
+  term,
+  tip,
+  tipRow,
+} from './dom.js';
 import {csvOf, exportButtons} from './export.js';
 import {INF, NAN} from './matrix.js';
 import {unitOf} from './terms.js';
@@ -62,22 +77,10 @@ export const discarded = (alerts) =>
 export function lineChart(lines, options) {
   const {width, height, step, alerts = []} = options;
   const used = lines.filter(hasNumbers);
-  const root = svg('svg', {
-    class: 'chart',
-    width,
-    height,
-    viewBox: `0 0 ${width} ${height}`,
-    role: alerts.length ? 'group' : 'img',
-    'aria-label': lines.map((line) => line.name).join(', '),
-  });
+  const names = lines.map((line) => line.name).join(', ');
+  const root = drawing('chart', width, height, names, alerts.length ? {role: 'group'} : {});
   if (!used.length) {
-    root.append(
-      svg(
-        'text',
-        {x: width / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'},
-        options.empty ?? 'not logged in this run',
-      ),
-    );
+    root.append(nothing(width / 2, height / 2, options.empty ?? 'not logged in this run'));
     return root;
   }
   const plane = planeOf(used, options),

@@ -21,6 +21,21 @@ export const em = (pixels) =>
 export const h = (tag, attributes, ...children) => fill(document.createElement(tag), attributes, children);
 export const svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+/** The root of a drawing: its class, its size, and what it shows in words. */
+export const drawing = (name, width, height, label, more = {}) =>
+  svg('svg', {
+    class: name,
+    width,
+    height,
+    viewBox: `0 0 ${width} ${height}`,
+    role: 'img',
+    'aria-label': label,
+    ...more,
+  });
+
+/** What stands in the middle of a drawing that has nothing to show. */
+export const nothing = (x, y, why) => svg('text', {x, y, 'text-anchor': 'middle', class: 'empty'}, why);
+
 /** Three significant digits, as short as they can be written. */
 export function num(value, smallest = 1e-3) {
   if (value == null) return '–';

@@ -1,7 +1,7 @@
 // The sweep that a run's learning rate was found by: loss and output ratio over the rate, and what Python says of it.
 
 import {gridLines, logTicks, ticks} from './chart.js';
-import {card, em, h, num, split, svg, tip, tipRow} from './dom.js';
+import {card, drawing, em, h, num, split, svg, tip, tipRow} from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 
 const LOSS = 'var(--c1)',
@@ -46,13 +46,7 @@ function plot(found, width) {
   const curve = found.curve,
     rates = numbers(curve.rate),
     plane = planeOf(rates, width);
-  const root = svg('svg', {
-    class: 'chart',
-    width,
-    height: plane.height,
-    viewBox: `0 0 ${width} ${plane.height}`,
-    role: 'img',
-    'aria-label': 'loss and depth-scaled output ratio over the learning rate',
+  const root = drawing('chart', width, plane.height, 'loss and depth-scaled output ratio over the learning rate', {
     onpointermove: (event) => show(event, curve, rates, plane),
     onpointerleave: () => tip.hide(),
   });

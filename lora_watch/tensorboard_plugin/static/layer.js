@@ -1,7 +1,7 @@
 // Everything about one adapter.
 
 import {chartCard, discarded, gridLines, logTicks} from './chart.js';
-import {card, em, h, num, percent, severityIcon, split, svg, term, tip, words} from './dom.js';
+import {card, drawing, em, h, nothing, num, percent, severityIcon, split, svg, term, tip, words} from './dom.js';
 import {formulaOf} from './overview.js';
 
 export const title = 'Layer';
@@ -239,23 +239,10 @@ function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstSte
 /** σ₁ to σ_r as points on a logarithmic scale, with a line where they were first. */
 function points(sigma, before, firstStep, W, empty) {
   const height = em(112);
-  const root = svg('svg', {
-    class: 'spectrum',
-    id: 'spectrum',
-    width: W,
-    height,
-    role: 'img',
-    'aria-label': 'singular values of ΔW, largest first',
-  });
+  const root = drawing('spectrum', W, height, 'singular values of ΔW, largest first', {id: 'spectrum'});
   const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
   if (!known.length) {
-    root.append(
-      svg(
-        'text',
-        {x: W / 2, y: height / 2, 'text-anchor': 'middle', class: 'empty'},
-        sigma?.length ? 'ΔW is zero' : empty,
-      ),
-    );
+    root.append(nothing(W / 2, height / 2, sigma?.length ? 'ΔW is zero' : empty));
     return root;
   }
   const plane = spectrumPlane(known, sigma.length, W, height);

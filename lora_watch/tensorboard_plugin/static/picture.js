@@ -1,7 +1,7 @@
 // The one picture of a run: the depth-scaled output ratio against what the loss has gained, step by step.
 // What each step is called, and the thresholds, are the rules' own: Python wrote them, nothing is judged here.
 import {discarded, gridLines, logTicks, ticks} from './chart.js';
-import {em, h, num, percent, severityClass, svg, tip, words} from './dom.js';
+import {drawing, em, h, nothing, num, percent, severityClass, svg, tip, words} from './dom.js';
 import {INF, NAN} from './matrix.js';
 
 /** What turns the ratio of one layer into that of the model; the number of blocks in files that do not name it. */
@@ -124,14 +124,7 @@ export function picture(paths, options) {
   }));
   const shown = traces.flatMap(({smoothed, strayed}) => [smoothed, ...strayed].flat());
   const plane = planeOf(shown, width, height);
-  const root = svg('svg', {
-    class: 'picture',
-    width,
-    height,
-    viewBox: `0 0 ${width} ${height}`,
-    role: 'img',
-    'aria-label': `${name} against improvement of the loss`,
-  });
+  const root = drawing('picture', width, height, `${name} against improvement of the loss`);
   root.append(...frame(plane, name, height));
   if (paths.length === 1 && paths[0].missing) root.append(empty(plane, paths[0].missing));
   for (const trace of traces.filter(({smoothed}) => smoothed.length))
@@ -175,11 +168,7 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
 }
 
 const empty = ({left, right, top, bottom}, missing) =>
-  svg(
-    'text',
-    {x: (left + right) / 2, y: (top + bottom) / 2, 'text-anchor': 'middle', class: 'empty'},
-    isWithoutStep(missing) ? missing : `no path: ${missing}`,
-  );
+  nothing((left + right) / 2, (top + bottom) / 2, isWithoutStep(missing) ? missing : `no path: ${missing}`);
 
 /** A path: its points, what was discarded, its running mean; without a letter it has the colours of its zones. */
 function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {

@@ -1,7 +1,7 @@
 // All runs as one sweep: the quality against the rank, else the scale, where larger no longer pays, what else changed.
 
 import {gridLines, ticks} from './chart.js';
-import {card, em, h, list, num, pressable, split, svg, tip} from './dom.js';
+import {card, drawing, em, h, list, num, pressable, split, svg, tip} from './dom.js';
 
 const MOST = 6;
 
@@ -56,13 +56,8 @@ const colourOf = (i) => `var(--c${1 + (i % 6)})`;
 /** @param {import('./app.js').App} app */
 function plot(app, comparison, curves, along, width) {
   const plane = planeOf(comparison, curves, along, width);
-  const root = svg('svg', {
-    class: 'chart',
-    width,
-    height: plane.height,
-    role: 'group',
-    'aria-label': `${comparison.metric} against ${along === 'r' ? 'rank' : 'scale'}`,
-  });
+  const said = `${comparison.metric} against ${along === 'r' ? 'rank' : 'scale'}`;
+  const root = drawing('chart', width, plane.height, said, {role: 'group'});
   root.append(...grid(plane, along));
   curves.forEach((curve, k) => {
     root.append(
