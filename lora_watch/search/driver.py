@@ -282,11 +282,11 @@ def _open(optuna: Any, storage: Any, name: str, pruner: Any, plan: Plan, patienc
     return study
 
 
-def _database(optuna: Any, url: str, patience: int, tries: int = 6) -> Any:
+def _database(optuna: Any, url: str, patience: int) -> Any:
     """Optuna's storage at ``url``. Processes that come to an empty one at once all make its tables; one is let."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        for left in range(tries, 0, -1):
+        for left in range(6, 0, -1):
             try:
                 beat = max(1, patience // 4)
                 storage = optuna.storages.RDBStorage(url, heartbeat_interval=beat, grace_period=max(patience, beat + 1))

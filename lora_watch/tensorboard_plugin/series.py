@@ -102,9 +102,8 @@ class Reader:
         from lora_watch.rules.guide import texts_of
 
         listed = self.schema(run).get("rules")
-        return {
-            "rules": texts_of(rule for rule in listed if isinstance(rule, dict)) if isinstance(listed, list) else []
-        }
+        rules = listed if isinstance(listed, list) else []
+        return {"rules": texts_of(rule for rule in rules if isinstance(rule, dict))}
 
     def alerts(self, run: str) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""

@@ -91,9 +91,8 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     """Every setting of ``run`` that is not one of the columns, as text. One adapter's go by their own names."""
     found: dict[str, Any] = {key: value for key, value in run.config.items() if key not in ("lora", "max_steps")}
     found["steps planned"] = run.max_steps
-    if isinstance(total := found.get("parameters"), int) and isinstance(
-        trained := found.get("trainable_parameters"), int
-    ):
+    total, trained = found.get("parameters"), found.get("trainable_parameters")
+    if isinstance(total, int) and isinstance(trained, int):
         found["frozen parameters"] = total - trained
     lora = run.config.get("lora") or {}
     for name, values in lora.items():

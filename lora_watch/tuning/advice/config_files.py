@@ -32,7 +32,6 @@ ALIASES = {
 MODEL_FIELDS = ("model_name_or_path", "base_model")
 """What TRL and LLaMA-Factory, and Axolotl, call the pretrained model."""
 PICKLE = "training_args.bin"
-_SECTIONS = {"lora": LORA_FIELDS, "arguments": ARGUMENT_FIELDS}
 
 
 @dataclass
@@ -111,20 +110,19 @@ def _plain(file: Path) -> Mapping[str, Any]:
 
 
 def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
-    parts = {"lora": out.lora, "arguments": out.arguments}
     settings = _translated(settings)
     used = 0
     for name in MODEL_FIELDS:
         if isinstance(model := settings.get(name), str) and model:
             beside = file.parent / model
             out.model = str(beside) if not Path(model).exists() and beside.exists() else model
-    for section, names in _SECTIONS.items():
+    for section, names, part in (("lora", LORA_FIELDS, out.lora), ("arguments", ARGUMENT_FIELDS, out.arguments)):
         within = settings.get(section)
         source = within if isinstance(within, dict) else settings
         for name, value in source.items():
             known = ALIASES.get(name, name)
             if known in names:
-                parts[section][known] = getattr(value, "value", value)  # enumerations of a pickle
+                part[known] = getattr(value, "value", value)  # enumerations of a pickle
                 used += 1
     if not used:
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")

@@ -148,19 +148,17 @@ def progress(steps: int, hidden: bool = False) -> Iterator[Callable[[float], obj
         yield lambda rate: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import MofNCompleteColumn, Progress
 
     with Progress(
-        TextColumn("finding the learning rate"),
-        BarColumn(),
+        *Progress.get_default_columns(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
         console=Console(stderr=True),
         auto_refresh=False,
         redirect_stdout=False,
         redirect_stderr=False,
         transient=True,
     ) as bar:
-        task = bar.add_task("", total=steps, rate="")
-        yield lambda rate: bar.update(task, advance=1, rate=f"lr {rate:.2g}", refresh=True)
+        said = "finding the learning rate"
+        task = bar.add_task(said, total=steps)
+        yield lambda rate: bar.update(task, advance=1, description=f"{said}: {rate:.2g}", refresh=True)
