@@ -11,21 +11,21 @@ from rich.console import Console, RenderableType
 from rich.text import Text
 
 from lora_watch.cli import layers
-from lora_watch.cli.common import epilog, print_json, refusing
+from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tuning.advice import Advice, Transfer
 
-EXAMPLES = epilog(
-    {
-        "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and their cost",
-        "lora-watch advise ./Llama-3-8B --task domain-adaptation --lr 2e-4": "with a learning rate",
-        "lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj": "the numbers of your own choice",
-        "lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16": "tuned settings for another model",
-    },
+EXAMPLES = {
+    "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and their cost",
+    "lora-watch advise ./Llama-3-8B --task domain-adaptation --lr 2e-4": "with a learning rate",
+    "lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj": "the numbers of your own choice",
+    "lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16": "tuned settings for another model",
+}
+MORE = (
     "Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), "
     "[cyan]instruction-tuning[/] (16 to 64), [cyan]continued-pretraining[/] (64 to 256). Then [cyan]lora-watch plan[/] "
-    "writes the runs of the search.",
+    "writes the runs of the search."
 )
 
 

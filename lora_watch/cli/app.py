@@ -62,14 +62,18 @@ def _options(
 
 
 def _add(module: ModuleType) -> None:
-    """Add the subcommand that a module is named after, with its ``EXAMPLES`` and ``SETTINGS``.
+    """Add the subcommand that a module is named after.
 
-    The docstring's paragraphs are joined, since typer breaks a line wherever the source does.
+    Below its help stand the module's ``EXAMPLES``, calls and what each is for, and ``MORE``; ``SETTINGS`` are
+    click's. The docstring's paragraphs are joined, since typer breaks a line wherever the source does.
     """
     command = getattr(module, module.__name__.rpartition(".")[2])
     paragraphs = [" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n")]
+    calls = getattr(module, "EXAMPLES", {}).items()
+    examples = [f"  [cyan]{call}[/]" + (f"\n    {purpose}" if purpose else "") for call, purpose in calls]
+    below = ["Examples:", *examples, getattr(module, "MORE", "")] if examples else []
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
-    epilog, settings = f"\n{getattr(module, 'EXAMPLES', '')}", getattr(module, "SETTINGS", None)
+    epilog, settings = "\n" + "\n\n".join(below), getattr(module, "SETTINGS", None)
     app.command(help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
 
 

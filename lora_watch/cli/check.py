@@ -10,22 +10,20 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, epilog, misuse, note, refusing, take_any_character, writing
+from lora_watch.cli.common import Runs, misuse, note, refusing, take_any_character, writing
 
 if TYPE_CHECKING:
     from lora_watch.gate import Judgement
     from lora_watch.gate.baseline import Baseline
 
-EXAMPLES = epilog(
-    {
-        "lora-watch check out": "the run in the Trainer's output_dir",
-        "lora-watch check sweep --fail-on warning": "every run below a folder, stricter",
-        "lora-watch check out --junit report.xml": "for GitLab, Jenkins …",
-        "lora-watch check out --html report.html": "and the LoRA tab as one file, to keep with the job",
-        "lora-watch check out --baseline good.json --update-baseline": "keep this run to compare with",
-        "lora-watch check out --baseline good.json": "compare with it: what moved, in which layer",
-    }
-)
+EXAMPLES = {
+    "lora-watch check out": "the run in the Trainer's output_dir",
+    "lora-watch check sweep --fail-on warning": "every run below a folder, stricter",
+    "lora-watch check out --junit report.xml": "for GitLab, Jenkins …",
+    "lora-watch check out --html report.html": "and the LoRA tab as one file, to keep with the job",
+    "lora-watch check out --baseline good.json --update-baseline": "keep this run to compare with",
+    "lora-watch check out --baseline good.json": "compare with it: what moved, in which layer",
+}
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -21,12 +21,6 @@ Runs = Annotated[
         "or a folder of runs.",
     ),
 ]
-
-
-def epilog(examples: Mapping[str, str], more: str = "") -> str:
-    """The text below the help of a command: calls, each with what it is for, and ``more``."""
-    shown = [f"  [cyan]{call}[/]" + (f"\n    {purpose}" if purpose else "") for call, purpose in examples.items()]
-    return "\n\n".join(["Examples:", *shown, *([more] if more else [])])
 
 
 def note(message: str) -> None:

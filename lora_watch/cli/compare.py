@@ -6,16 +6,14 @@ from typing import Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, epilog, misuse, print_json, refusing, take_any_character
+from lora_watch.cli.common import Runs, misuse, print_json, refusing, take_any_character
 
-EXAMPLES = epilog(
-    {
-        "lora-watch compare runs": "every run below a folder",
-        "lora-watch compare r8 r16 r32": "these runs",
-        "lora-watch compare runs --metric eval_accuracy": "by another number of the evaluation",
-        "lora-watch compare runs --json": "for a program",
-    }
-)
+EXAMPLES = {
+    "lora-watch compare runs": "every run below a folder",
+    "lora-watch compare r8 r16 r32": "these runs",
+    "lora-watch compare runs --metric eval_accuracy": "by another number of the evaluation",
+    "lora-watch compare runs --json": "for a program",
+}
 
 
 def compare(

@@ -8,15 +8,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lora_watch.cli.common import epilog, refusing
+from lora_watch.cli.common import refusing
 from lora_watch.demo.models import MissingPackageError
 
-EXAMPLES = epilog(
-    {
-        "lora-watch demo": "the packaged model, under two minutes",
-        "lora-watch demo --quick": "the same, smaller, under 30 seconds",
-    }
-)
+EXAMPLES = {
+    "lora-watch demo": "the packaged model, under two minutes",
+    "lora-watch demo --quick": "the same, smaller, under 30 seconds",
+}
 
 
 def demo(

@@ -10,19 +10,17 @@ from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
-from lora_watch.cli.common import epilog, misuse, print_json, refusing
+from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tuning.inspecting import Difference, Inspection
 
-EXAMPLES = epilog(
-    {
-        "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
-        "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
-        "lora-watch inspect a --against b": "the difference after more training, or of another seed",
-    },
-    "No model is loaded and one layer is in memory at a time.",
-)
+EXAMPLES = {
+    "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
+    "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
+    "lora-watch inspect a --against b": "the difference after more training, or of another seed",
+}
+MORE = "No model is loaded and one layer is in memory at a time."
 
 
 def inspect(

@@ -11,21 +11,19 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from lora_watch.cli.common import epilog, refusing, writing
+from lora_watch.cli.common import refusing, writing
 
 if TYPE_CHECKING:
     from lora_watch.search.plan import Plan
 
-EXAMPLES = epilog(
-    {
-        "lora-watch plan --lr 2e-4": "ranks 8, 16, 32 … with α = r",
-        "lora-watch plan --lr 2e-4 --out ranks.json": "the same as a file, one entry a run",
-        "lora-watch compare runs": "after the runs: the rank from which the curve is flat",
-        "lora-watch plan --lr 2e-4 --at-rank 32 --out scales.json": "then the scales at that rank",
-        "lora-watch plan --lr 2e-4 --rslora --alpha 16": "hold α under rsLoRA instead of s",
-    },
-    "From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, runs both stages and stops.",
-)
+EXAMPLES = {
+    "lora-watch plan --lr 2e-4": "ranks 8, 16, 32 … with α = r",
+    "lora-watch plan --lr 2e-4 --out ranks.json": "the same as a file, one entry a run",
+    "lora-watch compare runs": "after the runs: the rank from which the curve is flat",
+    "lora-watch plan --lr 2e-4 --at-rank 32 --out scales.json": "then the scales at that rank",
+    "lora-watch plan --lr 2e-4 --rslora --alpha 16": "hold α under rsLoRA instead of s",
+}
+MORE = "From Python [cyan]lora_watch.search.search(train, Plan())[/] finds the rate, runs both stages and stops."
 
 
 def plan(

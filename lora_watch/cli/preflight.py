@@ -7,21 +7,19 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import epilog, print_json, refusing
+from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tuning.advice.choice import Preflight
 
-EXAMPLES = epilog(
-    {
-        "lora-watch preflight sft.yaml": "one file with both (TRL's, Axolotl's …)",
-        "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
-        "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
-        "lora-watch preflight sft.yaml --task classification": "does the rank suit the task?",
-        "lora-watch preflight sft.yaml --model ./70B --reference 7b-run": "do the settings carry over?",
-    },
-    "[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule.",
-)
+EXAMPLES = {
+    "lora-watch preflight sft.yaml": "one file with both (TRL's, Axolotl's …)",
+    "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
+    "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
+    "lora-watch preflight sft.yaml --task classification": "does the rank suit the task?",
+    "lora-watch preflight sft.yaml --model ./70B --reference 7b-run": "do the settings carry over?",
+}
+MORE = "[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."
 
 
 def preflight(

@@ -8,14 +8,12 @@ from typing import Annotated
 import typer
 
 from lora_watch.base.text import clean
-from lora_watch.cli.common import Runs, epilog, note, refusing, writing
+from lora_watch.cli.common import Runs, note, refusing, writing
 
-EXAMPLES = epilog(
-    {
-        "lora-watch report out": "report.html of one run",
-        "lora-watch report runs -o sweep.html": "every run below a folder, to compare them",
-    }
-)
+EXAMPLES = {
+    "lora-watch report out": "report.html of one run",
+    "lora-watch report runs -o sweep.html": "every run below a folder, to compare them",
+}
 
 
 def report(

@@ -13,18 +13,16 @@ from typing import Annotated, Any
 import typer
 
 from lora_watch.base.text import count
-from lora_watch.cli.common import epilog, misuse, note
+from lora_watch.cli.common import misuse, note
 
-EXAMPLES = epilog(
-    {
-        "lora-watch run train.py --lr 1e-4": "the script's own arguments come after it",
-        "lora-watch run --fail-on warning train.py": "stricter",
-        "lora-watch run --find-lr train.py": "find a learning rate; --apply also trains at it",
-        "lora-watch run -m trl.scripts.sft --config sft.yaml": "a module, as with python -m",
-        "torchrun --nproc_per_node 2 -m lora_watch run train.py": "",
-        "accelerate launch -m lora_watch run train.py": "",
-    }
-)
+EXAMPLES = {
+    "lora-watch run train.py --lr 1e-4": "the script's own arguments come after it",
+    "lora-watch run --fail-on warning train.py": "stricter",
+    "lora-watch run --find-lr train.py": "find a learning rate; --apply also trains at it",
+    "lora-watch run -m trl.scripts.sft --config sft.yaml": "a module, as with python -m",
+    "torchrun --nproc_per_node 2 -m lora_watch run train.py": "",
+    "accelerate launch -m lora_watch run train.py": "",
+}
 
 SETTINGS = {"allow_interspersed_args": False}
 """For the command: every word after the script belongs to the script, even one that looks like our option."""

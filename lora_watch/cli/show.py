@@ -11,14 +11,12 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from lora_watch.cli.common import epilog, refusing
+from lora_watch.cli.common import refusing
 
-EXAMPLES = epilog(
-    {
-        "lora-watch show out": "how the run in the Trainer's output_dir stands",
-        "lora-watch show out --follow": "the same while it goes on; the folder may still be empty",
-    }
-)
+EXAMPLES = {
+    "lora-watch show out": "how the run in the Trainer's output_dir stands",
+    "lora-watch show out --follow": "the same while it goes on; the folder may still be empty",
+}
 
 
 def show(

@@ -18,12 +18,12 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean, count, short
-from lora_watch.base.untrusted import MISFITS, load_json, or_none, read_bytes, whole
+from lora_watch.base.untrusted import MISFITS, or_none, read_bytes, whole
 from lora_watch.gate.finding import finding
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.events import FILES
 from lora_watch.runs.places import UnreadableError, find_runs
-from lora_watch.runs.run import FinishedRun, read_run
+from lora_watch.runs.run import FinishedRun, read_json, read_run
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -120,10 +120,7 @@ def load(path: Path) -> Baseline:
     if not path.exists():
         raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
     if path.is_file() and not path.match(FILES):
-        try:
-            content = load_json(path)
-        except (OSError, ValueError) as error:
-            raise UnreadableError(f"the baseline {path} cannot be read: {error}") from error
+        content = read_json(path)
     if not isinstance(content, dict) or content.get("kind") != KIND:
         content = None  # which may be large, and is read again
         places = find_runs(path)

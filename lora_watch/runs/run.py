@@ -192,7 +192,7 @@ def read_run(place: RunFiles) -> FinishedRun:
     run.waiting = place.report is not None and place.report.with_name(WAITING).is_file()
     if place.incident is not None:
         try:
-            incident = _load(place.incident)
+            incident = read_json(place.incident)
         except UnreadableError as error:
             run.notes.append(clean(error))
         else:  # one of a session before says nothing of this run
@@ -202,7 +202,7 @@ def read_run(place: RunFiles) -> FinishedRun:
 
 
 def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
-    report = _load(path)
+    report = read_json(path)
     if not is_report(report):
         raise UnreadableError(f"{path} is not a report of lora_watch, but something else of that name")
     if type(report["version"]) is not int or not 1 <= report["version"] <= REPORT_VERSION:
@@ -353,7 +353,8 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     )
 
 
-def _load(path: Path) -> Any:
+def read_json(path: Path) -> Any:
+    """The JSON in a file. Raises UnreadableError."""
     try:
         return load_json(path)
     except OSError as error:
