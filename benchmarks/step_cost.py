@@ -153,7 +153,7 @@ def in_trainer(size: Size, steps: int, monitored: bool, text: Any, folder: Path)
             turns.next()
 
     healthy = Setup("healthy", 16, 5e-4)
-    task = Task("", lambda: load(size), text, text[:1], healthy, healthy, steps + 1, size.batch)
+    task = Task("", lambda: load(size), text, text[:1], steps + 1, size.batch)
     build_trainer(task, healthy, folder, [Begins(), *([callback] if callback is not None else [])]).train()
 
 

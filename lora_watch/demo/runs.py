@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from peft import LoraConfig, get_peft_model
 from torch.utils.tensorboard import SummaryWriter
@@ -44,30 +43,28 @@ class Outcome:
         return self.after < self.before
 
 
-def build_trainer(
-    task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = (), **arguments: Any
-) -> Trainer:
+def build_trainer(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Trainer:
     """A Trainer whose checkpoints go to ``folder`` and whose TensorBoard events lie directly in it.
 
-    The start is the same for every setup: the seed is set here. ``arguments`` win over the TrainingArguments here.
+    The start is the same for every setup: the seed is set here.
     """
     set_seed(0)
     lora = LoraConfig(r=setup.r, lora_alpha=setup.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
-    settings = {
-        "output_dir": str(folder),
-        "max_steps": task.steps,
-        "learning_rate": setup.lr,
-        "per_device_train_batch_size": task.batch,
-        "logging_steps": 1,
-        "save_strategy": "no",
-        "report_to": "none",  # TensorBoard is added below, in a folder whose name can be read in the dashboard
-        "use_cpu": True,
-        "dataloader_pin_memory": False,
-        "disable_tqdm": True,
-    } | arguments
+    arguments = TrainingArguments(
+        output_dir=str(folder),
+        max_steps=task.steps,
+        learning_rate=setup.lr,
+        per_device_train_batch_size=task.batch,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",  # TensorBoard is added below, in a folder whose name can be read in the dashboard
+        use_cpu=True,
+        dataloader_pin_memory=False,
+        disable_tqdm=True,
+    )
     trainer = Trainer(
         model=get_peft_model(task.load(), lora),
-        args=TrainingArguments(**settings),
+        args=arguments,
         train_dataset=task.train,  # type: ignore[arg-type]
         callbacks=[TensorBoardCallback(SummaryWriter(str(folder))), *callbacks],
     )

@@ -45,7 +45,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         import torch
 
         from lora_watch.demo.runs import broken_promises, fixed
-        from lora_watch.demo.tasks import tiny
+        from lora_watch.demo.tasks import FAILING, HEALTHY, tiny
 
         torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
         task = tiny(quick)
@@ -56,7 +56,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         console.print(verdict(outcome))
         return outcome
 
-    healthy, failing = go(task.healthy), go(task.failing)
+    healthy, failing = go(HEALTHY), go(FAILING)
     advised = fixed(failing)
     third = None
     if advised is not None:

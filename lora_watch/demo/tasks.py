@@ -26,6 +26,9 @@ class Setup:
         return f"r {self.r}, alpha {self.alpha} (scale {self.alpha / self.r:g}), learning rate {self.lr:g}"
 
 
+HEALTHY, FAILING = Setup("healthy", 16, 2e-3), Setup("too-strong", 64, 2e-2)
+
+
 @dataclass(frozen=True)
 class Task:
     """A pretrained model and a text, ready for the Trainer."""
@@ -35,8 +38,6 @@ class Task:
     """A fresh pretrained model at each call."""
     train: Examples
     held_out: Examples
-    healthy: Setup
-    failing: Setup
     steps: int
     batch: int
 
@@ -79,8 +80,6 @@ def tiny(quick: bool = False) -> Task:
         load=lambda: models.tiny_llama()[0],
         train=texts.blocks(train, tokenizer, steps * batch, length),
         held_out=texts.blocks(held_out, tokenizer, 32, length),
-        healthy=Setup("healthy", 16, 2e-3),
-        failing=Setup("too-strong", 64, 2e-2),
         steps=steps,
         batch=batch,
     )
