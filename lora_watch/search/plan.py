@@ -156,18 +156,6 @@ class Plan:
     def to_dict(self) -> dict[str, Any]:
         return {**asdict(self), "ranks": list(self.ranks), "scales": list(self.scales)}
 
-    @classmethod
-    def from_dict(cls, serialised: Mapping[str, Any]) -> Plan:
-        """The plan that ``to_dict`` or ``to_json`` wrote. Raises ValueError for anything else."""
-        if "plan" in serialised and isinstance(serialised["plan"], Mapping):
-            if serialised.get("version") != PLAN_VERSION:
-                raise ValueError(f"a plan of version {serialised.get('version')!r}; known here: {PLAN_VERSION}")
-            serialised = serialised["plan"]
-        try:
-            return cls(**serialised)
-        except TypeError as error:
-            raise ValueError(f"this is no plan of lora-watch: {error}") from None
-
     def to_json(self, rank: int | None = None) -> str:
         """The plan and the configurations of its first stage, or with ``rank`` of its second."""
         content = {

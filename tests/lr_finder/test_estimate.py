@@ -205,7 +205,6 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     answer = found.sentences()[0]
     assert answer in str(found)
     assert answer in found._repr_html_()
-    assert answer in found.__rich__().plain
     assert all(len(line) < 80 for line in drawing.lines(found))
     picture = ElementTree.fromstring(drawing.svg(found))
     assert answer in [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]

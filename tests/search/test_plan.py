@@ -57,7 +57,7 @@ def test_a_plan_without_a_rate_leaves_it_to_a_sweep() -> None:
     assert plan.at_rank(8).arguments() == {"seed": 0}
     assert plan.at_rank(8).name == "r8-s1-seed0"
     assert "sweep" in plan.notes()[0]
-    assert Plan.from_dict(json.loads(plan.to_json())) == plan
+    assert Plan(**json.loads(plan.to_json())["plan"]) == plan
     assert Plan(LR).at_rank(8).arguments() == {"seed": 0, "learning_rate": LR}
 
 
@@ -91,12 +91,8 @@ def test_what_makes_no_plan_is_named(fields: dict[str, Any], says: str) -> None:
 def test_a_plan_survives_its_file() -> None:
     plan = Plan(LR, ranks=(4, 8), scales=(1, 3), use_rslora=True, alpha=8, most_seeds=4)
     content = json.loads(plan.to_json())
-    assert Plan.from_dict(content) == plan
+    assert Plan(**content["plan"]) == plan
     assert [Configuration.from_dict(each) for each in content["configurations"]] == plan.configurations()
-    with pytest.raises(ValueError, match="no plan"):
-        Plan.from_dict({"a": 1})
-    with pytest.raises(ValueError, match="version"):
-        Plan.from_dict({**content, "version": 2})
 
 
 def test_the_command_shows_the_stages_and_writes_them(tmp_path: Path) -> None:

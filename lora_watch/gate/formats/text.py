@@ -28,12 +28,11 @@ def text(judgement: Judgement) -> str:
 def summary(judgement: Judgement) -> str:
     """One line: how many runs, how many of them are at fault."""
     failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
-    level = judgement.threshold
-    parts = [f"{len(judgement.unreadable)} could not be judged"] if judgement.unreadable else []
+    parts = []
     if judgement.runs:
-        parts.insert(
-            0, f"{failing} with findings at or above {level}" if failing else f"no findings at or above {level}"
-        )
+        parts.append(f"{f'{failing} with' if failing else 'no'} findings at or above {judgement.threshold}")
+    if judgement.unreadable:
+        parts.append(f"{len(judgement.unreadable)} could not be judged")
     return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
 
 

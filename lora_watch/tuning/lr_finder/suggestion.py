@@ -1,4 +1,4 @@
-"""The answer of a sweep, for people (text, terminal, notebook, picture) and for programs."""
+"""The answer of a sweep, for people (text, notebook, picture) and for programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from lora_watch.base import markup
 from lora_watch.base.strict_json import strict_json
@@ -15,9 +15,6 @@ from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
 from lora_watch.snapshots.state import change_message
 from lora_watch.tuning.lr_finder import drawing
 from lora_watch.tuning.lr_finder.sweep import Curve
-
-if TYPE_CHECKING:
-    from rich.text import Text
 
 VERSION = 1
 
@@ -170,14 +167,6 @@ class Suggestion:
 
     def __str__(self) -> str:
         return "\n".join([self.sentences()[0], *drawing.lines(self), *self.sentences()[1:]])
-
-    def __rich__(self) -> Text:
-        from rich.text import Text
-
-        answer, *rest = self.sentences()
-        parts = [Text(answer, style="bold green" if self.rate is not None else "bold yellow")]
-        parts += [Text(line, style="cyan", no_wrap=True) for line in drawing.lines(self)]
-        return Text("\n").join([*parts, *map(Text, rest)])
 
     def _repr_html_(self) -> str:
         said = "<br>".join(map(markup.text, self.sentences()))
