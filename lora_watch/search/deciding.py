@@ -102,7 +102,10 @@ class _Decider:
                 return "waiting"
             if larger in self.failed:
                 return "open"
-            found = gain(*(self._first(each, seeds) for each in (smaller, larger)), confidence, plan.higher_is_better)
+            before, after = (
+                {seed: value for seed, value in self.values[each].items() if seed < seeds} for each in (smaller, larger)
+            )
+            found = gain(before, after, confidence, plan.higher_is_better)
             verdict = found.verdict(plan.worth)
             if verdict != "open" or seeds == plan.most_seeds:
                 break
@@ -146,9 +149,6 @@ class _Decider:
         missing = [seed for seed in range(seeds) if seed not in self.values[configuration]]
         self.says.wanted += [configuration.with_seed(seed) for seed in missing]
         return bool(missing)
-
-    def _first(self, configuration: Configuration, seeds: int) -> dict[int, float]:
-        return {seed: value for seed, value in self.values[configuration].items() if seed < seeds}
 
     def _tell(self, sentence: str) -> None:
         self.says.story.append(sentence)

@@ -186,10 +186,14 @@ def search(
     said = 0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        while (decision := _next(study, plan, console)).wanted:
-            said = _tell(console, decision, said)
+        while True:
+            decision = _next(study, plan, console)
+            for sentence in decision.story[said:]:
+                console.print(sentence, style="bold")
+            said = len(decision.story)
+            if not decision.wanted:
+                break
             study.optimize(run, n_trials=1)
-    _tell(console, decision, said)
     outcomes = _outcomes(study.get_trials(deepcopy=False))
     kept = study.user_attrs
     rates = {each.with_seed(0): kept[_rate_key(each)] for each in outcomes if _rate_key(each) in kept}
@@ -340,13 +344,6 @@ def _outcomes(trials: Sequence[FrozenTrial]) -> dict[Configuration, Outcome]:
 def _configuration(trial: FrozenTrial | optuna.Trial) -> Configuration | None:
     plain = trial.user_attrs.get(CONFIGURATION)
     return None if plain is None else Configuration.from_dict(plain)
-
-
-def _tell(console: Console, decision: Decision, said: int) -> int:
-    """Print what has been concluded beyond the first ``said`` sentences; how many there are now."""
-    for sentence in decision.story[said:]:
-        console.print(sentence, style="bold")
-    return len(decision.story)
 
 
 def _seed(seed: int) -> None:
