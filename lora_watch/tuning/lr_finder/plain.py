@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_watch.base.alerts import Severity
 from lora_watch.base.records import RunInfo
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.monitor import Monitor
@@ -20,7 +21,7 @@ from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.snapshots.state import put_back
 from lora_watch.tuning.lr_finder.estimate import suggestion
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
-from lora_watch.tuning.lr_finder.sweep import STEPS, Sweep, begins_at_nothing, error_of, monitor_settings, span_of
+from lora_watch.tuning.lr_finder.sweep import EDGE_RULES, STEPS, Sweep, begins_at_nothing, monitor_settings, span_of
 
 
 def find_in_loop(
@@ -79,7 +80,9 @@ class SweepMonitor:
         loss = size = None
         if (record := self._monitor.last) is not None:
             loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
-        self.sweep.add(*_of_the_first_rank((loss, size, error_of(self._monitor.alerts))))
+        errors = (alert.rule for alert in self._monitor.alerts if alert.severity >= Severity.ERROR)
+        error = next((rule for rule in errors if rule in EDGE_RULES), None)
+        self.sweep.add(*_of_the_first_rank((loss, size, error)))
         return self.sweep.rates[-1]
 
     def suggestion(self, steps: int | None = None) -> Suggestion:

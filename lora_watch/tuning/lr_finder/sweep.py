@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules import LossDivergence, NormExplosion, choose
 from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
@@ -118,11 +117,6 @@ def monitor_settings() -> dict[str, Any]:
     mute = [rule.id for rule in rules if rule.id not in EDGE_RULES]
     acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False}
     return {"rules": rules, "mute": mute, "max_overhead": math.inf, **acts}
-
-
-def error_of(alerts: list[Alert]) -> str | None:
-    """Id of the first ERROR of ``EDGE_RULES`` that is open."""
-    return next((a.rule for a in alerts if a.rule in EDGE_RULES and a.severity >= Severity.ERROR), None)
 
 
 def begins_at_nothing(record: StepRecord | None) -> bool:
