@@ -206,7 +206,7 @@ def test_a_run_is_a_baseline_too(healthy: Path, part: str) -> None:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("{", "cannot be"),
+        ("{", "not whole JSON"),
         ('{"kind": "lora_watch baseline", "version": 7}', "format 7"),
         ('{"kind": "lora_watch baseline", "version": 1}', "not hold"),
         ('{"kind": "something"}', "something else"),
