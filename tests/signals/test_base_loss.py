@@ -60,6 +60,38 @@ def test_both_losses_are_those_of_the_model_with_and_without_its_adapters(config
     assert numbers[WITH] != pytest.approx(numbers[WITHOUT], rel=1e-3)
 
 
+class Counting(torch.nn.Module):
+    """Its output depends on how often it was called; it says so in each of the ways that modules have."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls, self.tokens, self.mean = 0, [0], None
+        self.register_buffer("average", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.tokens.append(x.shape[1])
+        self.average = 0.9 * self.average + 0.1 * x.detach().abs().mean()
+        self.mean = x.detach().mean()
+        return x * (1 + self.average + 0.01 * self.calls + 1e-4 * sum(self.tokens))
+
+
+def test_modules_that_count_their_passes_do_not_see_the_additional_ones() -> None:
+    def trained(armed: bool) -> tuple[Any, ...]:
+        model = adapted()
+        both = BaseLoss(model, find_adapters(model))
+        norm = model.get_submodule("base_model.model.model")
+        norm.norm = torch.nn.Sequential(norm.norm, counting := Counting())
+        if armed:
+            both.arm()
+        average = counting.average
+        losses = [float(model(**batch()).loss) for _ in range(2)]
+        assert bool(both.begin().now()) == armed
+        return losses, counting.calls, counting.tokens, float(counting.average), average is counting.average
+
+    assert trained(True) == trained(False)
+
+
 def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
     model = adapted()
     model.get_submodule("base_model.model.model.norm").register_buffer("seen", torch.zeros(1))

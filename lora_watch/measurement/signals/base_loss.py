@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -20,6 +21,8 @@ log = logging.getLogger("lora_watch")
 
 WITH, WITHOUT = "adapted_loss", "base_loss"
 """Entries of ``StepRecord.scalars``."""
+_CONTAINERS = (dict, OrderedDict, list, set, deque)
+"""Whose contents are put back where a module has one among its attributes."""
 
 
 class BaseLoss:
@@ -28,7 +31,7 @@ class BaseLoss:
     A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
     difference of these two losses is free of it. After ``arm`` the first micro-batch of the next training pass is
     computed twice more, in evaluation mode and without gradients, before the pass itself: the weights have not been
-    trained on it yet. Modes, buffers and random generators are as before afterwards.
+    trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
 
     Needs a model that returns its own ``loss`` for ``labels``, adapters that wrap their frozen layer and are not merged
     into it, and one process. Otherwise ``why_not`` says what is missing.
@@ -119,8 +122,10 @@ def _output_of(base: nn.Module) -> Callable[..., Any]:
 
 @contextmanager
 def _undisturbed(model: nn.Module) -> Any:
-    """Evaluation mode, and nothing of it left afterwards."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Evaluation mode, and nothing of it left afterwards: a module may count its passes, or assign a buffer anew."""
+    attributes = [(vars(module), vars(module).copy()) for module in model.modules()]
+    held = [thing for _, kept in attributes for thing in kept.values() if type(thing) in _CONTAINERS]
+    contents = [(thing, thing.copy()) for thing in held]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     # A weight that autocast has cast and kept here would have no gradient in the pass that follows.
     caches = torch.is_autocast_cache_enabled()
@@ -131,7 +136,18 @@ def _undisturbed(model: nn.Module) -> Any:
             yield
         finally:
             torch.set_autocast_cache_enabled(caches)
-            for module, mode in modes:
-                module.training = mode
+            for now, before in attributes + contents:
+                _put_back(now, before)
             for buffer, before in buffers:
                 buffer.copy_(before)
+
+
+def _put_back(now: Any, before: Any) -> None:
+    """The contents of ``before`` into ``now``, one of ``_CONTAINERS``. A dict is never empty in between."""
+    if isinstance(now, dict):
+        now.update(before)
+        for key in now.keys() - before.keys():
+            del now[key]
+    else:
+        now.clear()
+        (now.update if isinstance(now, set) else now.extend)(before)
