@@ -105,7 +105,7 @@ class Guard:
             log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
             message_of_error = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
             message = f"lora_watch failed while {doing}: {message_of_error}"
-            self._report(message, "the traceback is in the log; training is not affected")
+            self._report(message, "the traceback is in the log")
 
     def _is_new(self, failure: str) -> bool:
         new = failure not in self._reported

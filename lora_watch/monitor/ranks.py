@@ -58,17 +58,20 @@ class Ranks:
         all decide alike, and the one that writes can say why."""
         if not self.together or world_size() == 1:
             return list(failures)
-        if not any_rank(bool(failures), self.device):
+        if not self.any(bool(failures)):
             return []
         by_rank: list[Any] = [None] * world_size()
         torch.distributed.all_gather_object(by_rank, list(failures))
         return [alert for theirs in by_rank for alert in theirs]
 
+    def any(self, flag: bool) -> bool:
+        """Whether any rank of those that decide together says so."""
+        return any_rank(flag, self.device) if self.together else flag
+
     def wait(self) -> None:
         """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and
         the one that writes may still be at it."""
-        if self.together:
-            any_rank(False, self.device)
+        self.any(False)
 
 
 _meetings = itertools.count()

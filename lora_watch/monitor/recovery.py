@@ -7,6 +7,7 @@ import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,10 +31,14 @@ ODD = 4.0
 """Standard deviations of its own noise above what is expected from which a loss is taken to be of bad data still."""
 MOST_DROPPED = 50
 """Updates that are dropped in a row of trouble before the run gives up."""
+HALF_WAY = "a recovery failed half-way, so that weights, optimizer and rates may be of different steps"
 
 
 class NoRecovery:
     """What happens in the course of a run that is not to recover, or has ended: nothing."""
+
+    over: str | None = None
+    """Why the run does not recover any more, in words; None while it does."""
 
     def __init__(self, state: Mapping[str, Any] | None = None):
         self._of_checkpoint = dict(state or {})
@@ -66,6 +71,9 @@ class NoRecovery:
 
     def give_up(self, why: str) -> None:
         """The run does not recover any more."""
+
+    def break_off(self) -> None:
+        """A recovery has failed half-way, on this rank or another: what was wrong stands as it was."""
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
@@ -109,6 +117,11 @@ class Trouble:
     alert: Alert
     """It reports ``recovered``."""
 
+    def still_costs(self, rule: str, step: int) -> Recovered | None:
+        """The recovery, if it was from ``rule`` as well and ``step`` has not made up for what it has cost."""
+        last = self.recovered
+        return last if last.rule == rule and step <= last.step + last.lost else None
+
 
 class Recovery(NoRecovery):
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
@@ -124,8 +137,6 @@ class Recovery(NoRecovery):
         super().__init__()
         self._model, self._optimizer, self._memory = model, optimizer, memory
         self._settings, self._recorder, self._judge = settings, recorder, judge
-        self.over: str | None = None
-        """Why the run does not recover any more, in words; None while it does."""
         self._copies = TrainingCopies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
         self._updates = Updates.APPLIED
@@ -141,6 +152,8 @@ class Recovery(NoRecovery):
         self._advised: dict[str, float] = {}
         """What the next run is to begin with, after all that has been changed so far."""
         self._trouble: Trouble | None = None
+        self._treated: list[tuple[Alert, Severity]] = []
+        """What the run has recovered from last, or has tried to, each as grave as it was."""
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
@@ -156,7 +169,7 @@ class Recovery(NoRecovery):
             return
         self._begins_at_zero = step == 0 and adds_nothing(self._judge.last)
         self._held = None
-        self._states.begin(step, self._state())
+        self._states.begin(step, _state_of(self._judge, self._recorder, self._size))
 
     def before_update(self) -> None:
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
@@ -196,7 +209,7 @@ class Recovery(NoRecovery):
         last = self._judge.last
         if last is not None:
             self._size = total_norm(last) or self._size
-            self._states.judged(last.step, self._state)
+            self._states.judged(last.step, partial(_state_of, self._judge, self._recorder, self._size))
 
     def conclude(self) -> None:
         self._relax(now=True)
@@ -210,13 +223,15 @@ class Recovery(NoRecovery):
         if decision.treatment is None:
             self.give_up(decision.why_not)
         else:
+            rules = {alert.rule for alert in alerts}
+            self._treated = [(alert, alert.severity) for alert in self._judge.episodes.open if alert.rule in rules]
             self._carry_out(decision, alerts, record, before_update)
         return self.over is None
 
     def _decide(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Decision:
         """What to do about ``alerts``. Changes nothing."""
         first, settings = alerts[0], self._settings
-        again = self._last_cost_of(first.rule, record.step)
+        again = self._trouble.still_costs(first.rule, record.step) if self._trouble is not None else None
         way = self._treatment(alerts, record, good, before_update)
         if way is Treatment.GO_BACK and again is not None and not again.changed:
             way, again = Treatment.WEAKEN, None  # the update itself may be what overflows
@@ -247,22 +262,17 @@ class Recovery(NoRecovery):
             return Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         return way
 
-    def _last_cost_of(self, rule: str, step: int) -> Recovered | None:
-        """The last recovery, if it was from ``rule`` as well and ``step`` has not made up for what it has cost."""
-        last = self._trouble.recovered if self._trouble is not None else None
-        return last if last is not None and last.rule == rule and step <= last.step + last.lost else None
-
     def _carry_out(self, decision: Decision, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> None:
         self._relax()
         self._used += 1
-        own = [alert for alert in self._judge.episodes.open if alert.rule in {a.rule for a in alerts}]
+        own = [alert for alert, _ in self._treated]
         cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
         if decision.good is None:
             self._updates, self._calm = Updates.ON_TRIAL, 0
             self._drop_next()
-            self._judge.treated = cause
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
+            self._judge.treated = cause
             return
         skip = decision.treatment is Treatment.SKIP
         trouble = self._go_back(decision.good, decision.change, cause, own, skip)
@@ -313,6 +323,15 @@ class Recovery(NoRecovery):
         self.over = why
         self._judge.story.append(f"The run does not recover again: {why}.")
 
+    def break_off(self) -> None:
+        self.give_up(f"{HALF_WAY} (LW901)")
+        self._recorder.monitored.note(f"At step {self._judge.steps} {HALF_WAY}")
+        self._updates, self._held = Updates.APPLIED, None
+        for alert, severity in self._treated:
+            self._judge.episodes.reopen(alert, severity)
+        if self._trouble is not None:
+            self._judge.settled(self._trouble.alert, None, now=True)
+
     def _fail(self, trouble: Trouble, why: str) -> None:
         """What has been recovered from stands as it was."""
         self.give_up(why)
@@ -341,14 +360,6 @@ class Recovery(NoRecovery):
             return True  # seen before the update
         return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
 
-    def _state(self) -> dict[str, Any]:
-        """Of the monitor, as of the step that was judged last."""
-        return {
-            "rules": self._judge.episodes.memory(),
-            "recorder": copy.deepcopy(self._recorder.state_dict()),
-            "size": self._size,
-        }
-
     def state_dict(self) -> dict[str, Any]:
         own = {"used": self._used, "advised": dict(self._advised), "story": list(self._judge.story)}
         return {**own, "settings": self._settings.state_dict()}
@@ -357,6 +368,11 @@ class Recovery(NoRecovery):
         self._used, self._advised = int(state.get("used", 0)), dict(state.get("advised", {}))
         self._settings.load_state_dict(state.get("settings", {}))
         self._judge.story = list(state.get("story", []))
+
+
+def _state_of(judge: Judge, recorder: Recorder, size: float | None) -> dict[str, Any]:
+    """The monitor's own, as of the step that was judged last."""
+    return {"rules": judge.episodes.memory(), "recorder": copy.deepcopy(recorder.state_dict()), "size": size}
 
 
 def total_norm(record: StepRecord) -> float | None:

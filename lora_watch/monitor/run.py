@@ -128,7 +128,8 @@ class Run(Observed):
         self._coming, self._looked, looked = None, False, self._looked
         with self.guard("measuring"):
             self._judge_waiting()
-            dropped = self._recovery.settle(loss)
+            settle = partial(self._recovery.settle, loss)
+            dropped = bool(self.policy.recover) and _or_break_off(self, "taking back an update", settle)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
             due = self._cadence.due(self.steps)
@@ -151,7 +152,7 @@ class Run(Observed):
         Every rank calls it at the same step, and gets the same answer.
         """
         agreed = self._agree(alerts)
-        return [] if not agreed or self._recover(agreed) else agreed
+        return [] if not agreed or _recovered(self, agreed) else agreed
 
     def end_for(self, alerts: Sequence[Alert]) -> LoraWatchError | None:
         """What ends the training now, on every rank, where ``alerts`` are ``unresolved``."""
@@ -174,15 +175,6 @@ class Run(Observed):
             with self.guard("taking over alerts of another rank"):
                 self._judge.adopt(agreed)
         return agreed
-
-    def _recover(self, alerts: Sequence[Alert]) -> bool:
-        """Go back and on for ``alerts``, on which all ranks have agreed. True if the run goes on."""
-        recovered = False
-        with self.guard("recovering"):
-            self._judge_waiting()
-            if (record := self._coming or self.last) is not None:
-                recovered = self._recovery.treat(in_order(alerts), record, before_update=self._coming is not None)
-        return recovered or not self.failures
 
     def _fail(self) -> LoraWatchError:
         self._ended_with = error = self.error()
@@ -303,6 +295,31 @@ def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
         begin()
     if loop.guard.failures > failures:
         loop._recovery.give_up(f"lora_watch failed while {doing}")
+
+
+def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
+    """Go back and on for ``alerts``, on which all ranks have agreed: all of them or none. True if the run goes on."""
+    with loop.guard("recovering"):
+        loop._judge_waiting()
+    recovered, record, before_update = False, loop._coming or loop.last, loop._coming is not None
+    if record is not None and not loop.ranks.any(loop._recovery.over is not None):
+        treat = partial(loop._recovery.treat, in_order(alerts), record, before_update)
+        recovered = _or_break_off(loop, "recovering", treat)
+        if loop.ranks.any(not recovered) and recovered:
+            recovered = _or_break_off(loop, "recovering on another rank")
+    return recovered or not loop.failures
+
+
+def _or_break_off(loop: Run, doing: str, put_back: Callable[[], bool | None] = lambda: None) -> bool:
+    """The answer of ``put_back``; False where it fails half-way, and has none: nothing of that is to look healthy."""
+    done: bool | None = None
+    with loop.guard(doing):
+        done = put_back()
+    if done is None:
+        with loop.guard("ending a recovery that has failed"):
+            loop._recovery.break_off()
+            _announce(loop, loop.steps)
+    return bool(done)
 
 
 def _look_again(loop: Run, everywhere: bool = False) -> None:

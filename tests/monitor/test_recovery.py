@@ -23,7 +23,9 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.monitor.live import Change, LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
+from lora_watch.monitor.ranks import Ranks
 from lora_watch.monitor.rates import RateWatch, multiplied
+from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, alert_of, treatment
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
@@ -370,6 +372,62 @@ def test_a_plain_loop_recovers() -> None:
     assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]
     assert exploded.run.adapters[0].scale == 16.0, "a scale is never changed"
     assert exploded.alerts[-1].settings == {"lora_alpha": 16, "learning_rate": pytest.approx(8e-3)}
+
+
+class Verdicts:
+    """A Sink."""
+
+    def __init__(self) -> None:
+        self.given: list[str] = []
+        self.notes: tuple[str, ...] = ()
+
+    def start(self, run: RunInfo, step: int) -> None:
+        self.notes = run.notes
+
+    def write(self, record: StepRecord, alerts: list[Alert]) -> None: ...
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        self.given.append(verdict)
+
+
+EXPLODES: dict[str, Any] = {"alpha": 128, "lr": 1e-2}
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "answer", "fault"),
+    [
+        pytest.param(TrainingCopies, "_put_back_state", 3, EXPLODES, id="optimizer-of-the-third-parameter"),
+        pytest.param(LiveSettings, "make", 1, EXPLODES, id="rates"),
+        pytest.param(Episodes, "rewind", 1, EXPLODES, id="rules"),
+        pytest.param(Ranks, "any", 2, EXPLODES, id="another-rank"),
+        pytest.param(TrainingCopies, "put_back", 1, {"spoil": 12}, id="an-update-that-is-taken-back"),
+    ],
+)
+def test_a_recovery_that_fails_half_way_is_never_ok(
+    owner: type, name: str, answer: int, fault: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = itertools.count(1)
+    works: Callable[..., Any] = getattr(owner, name)
+
+    def at_its_turn(*args: Any) -> Any:
+        if next(calls) != answer:
+            return works(*args)
+        if owner is Ranks:
+            return True
+        raise RuntimeError("on purpose")
+
+    monkeypatch.setattr(owner, name, at_its_turn)
+    sink = Verdicts()
+    with pytest.raises(LoraWatchError, match=r"half-way.*LW901"):
+        loop(functools.partial(recovering, sinks=[sink]), **fault)
+    assert sink.given == ["failed"]
+    assert [note for note in sink.notes if "half-way" in note]
+    if "spoil" in fault:  # whose weights are NaN from there on
+        return
+    calls = itertools.count(1)
+    monitor = loop(functools.partial(recovering, sinks=[sink], fail_on="never"), **fault)
+    assert sink.given[1:] == ["unhealthy"]
+    assert [alert.rule for alert in monitor.alerts if alert.severity is Severity.ERROR] == ["LW102"]
 
 
 def test_without_recover_it_ends() -> None:
