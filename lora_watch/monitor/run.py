@@ -330,9 +330,9 @@ def _look_again(loop: Run, everywhere: bool = False) -> None:
 
 
 def _explain(loop: Run, error: BaseException) -> None:
-    """Open the alert that explains ``error``: no adapter trains since the last step, so nothing has a gradient."""
+    """Open the alert that explains ``error``: adapters no longer train since the last step, and backward has raised."""
     with loop.guard("looking for what has ended the run", aside=True):
-        if not loop._started or world_size() > 1 or "does not require grad" not in str(error):
+        if not loop._started or world_size() > 1 or not interrupts.raised_by_backward(error):
             return
         loop._judge_waiting()
         monitored = loop._recorder.monitored
