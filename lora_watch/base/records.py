@@ -79,7 +79,8 @@ class RunInfo:
     searched: bool = True
     """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
     unmeasurable: tuple[str, ...] = ()
-    """Adapters of ``other_methods`` that cannot be measured, by name; a method that learns a prompt by its own."""
+    """Adapters of other methods that cannot be measured, or are not next to LoRA, by name; a method that learns a
+    prompt by its own."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()

@@ -78,6 +78,7 @@ class MonitoredAdapters:
                     f"not measured next to {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
                     "one kind"
                 )
+                unmeasurable = [adapter.name for adapter in others if _trains(adapter)]
         except NoAdaptersError as error:
             others = find_other_adapters(self._model)
             learned = prompts(self._model)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import peft
@@ -120,13 +122,20 @@ def test_what_stays_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> 
     assert opened(monitor) == {}
 
 
-def test_adapters_of_another_method_beside_lora_are_noted() -> None:
+@pytest.mark.parametrize(("active", "verdict"), [(["default", "other"], "unknown"), (["default"], "ok")])
+def test_adapters_of_another_method_that_train_beside_lora_are_noted_and_leave_a_gap(
+    active: list[str], verdict: str
+) -> None:
     model = peft.get_peft_model(tiny_model(), peft.LoraConfig(r=2, target_modules=["q_proj"]), mixed=True)
     model.add_adapter("other", peft.LoHaConfig(r=2, target_modules=["v_proj"]))
-    model.set_adapter(["default", "other"])
-    with Monitor(model, None, console=False) as monitor:
-        assert any(f"{PER_TARGET} LoHa" in note for note in monitor.run.notes)
-    assert len(monitor.run.adapters) == PER_TARGET
+    model.set_adapter(active)
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = train(model, stdlib_blocks(16, 16), 6, callbacks=[callback])
+    assert callback.monitor is not None
+    assert any(f"{PER_TARGET} LoHa" in note for note in callback.monitor.run.notes)
+    assert len(callback.monitor.run.adapters) == PER_TARGET
+    report = json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
+    assert report["verdict"] == verdict, report["message"]
 
 
 def test_no_hook_stays_where_looking_for_adapters_fails(monkeypatch: pytest.MonkeyPatch) -> None:
