@@ -34,5 +34,9 @@ SERIES_PREFIX = "lora_watch/s/"
 schema's list ``zones``.
 """
 
+EVALUATION = "eval/loss"
+"""What the Trainer calls ``EVAL_LOSS`` in TensorBoard."""
+EVAL_LOSS = "eval_loss"
+
 SCALAR_PREFIX = "lora/"
 """Plain scalars, charts, hyperparameters and texts for viewers that know nothing of this format."""

@@ -43,13 +43,14 @@ times as much memory of one that is meant to."""
 _HEAD = 12 + 9 + 10 + 80
 """Bytes of a record that are looked at: its length, the time, the step, and the first tag."""
 
-Kind = Literal["schema", "step", "end", ""]
+Kind = Literal["schema", "step", "end", "evaluation", ""]
 _KINDS: dict[bytes, Kind] = {
     tags.SCHEMA.encode(): "schema",
     tags.METRIC_PREFIX.encode(): "step",
     tags.SERIES_PREFIX.encode(): "step",
     tags.ALERTS.encode(): "step",
     SESSION_END.encode(): "end",
+    tags.EVALUATION.encode(): "evaluation",
 }
 _FIRST_TAG = re.compile(rb"\n.(%s)" % b"|".join(map(re.escape, _KINDS)), re.DOTALL)
 """Field 1 of a value, which is its tag, after the byte that says how long it is."""
@@ -245,11 +246,19 @@ class EventLog:
 
     def ended(self) -> tuple[Verdict | None, str | None]:
         """The latest session's verdict and why; no verdict if it left none: it was killed, or is still going."""
-        last = [record for record in self._records if record.kind != "step"][-1:]
+        last = [record for record in self._records if record.kind in ("schema", "end")][-1:]
         reported = next((_document(values, tags.VERDICT, dict) for _, values in self._read(last)), None)
         if reported is None or reported.get("verdict") not in get_args(Verdict):
             return None, None
         return reported["verdict"], reported.get("message")
+
+    def evaluation(self) -> float | None:
+        """The loss of the last evaluation that the Trainer has logged, in whatever file: after its end it opens one."""
+        records = [record for found in self._candidates for record in found.records if record.kind == "evaluation"]
+        for _, values in self._read(sorted(records, key=lambda record: record.wall_time, reverse=True)):
+            if tags.EVALUATION in values:
+                return float(values[tags.EVALUATION].simple_value)
+        return None
 
     def tensors(self) -> dict[str, Tensors]:
         """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""

@@ -78,7 +78,7 @@ class FinishedRun:
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group."""
     evaluation: Mapping[str, float] = field(default_factory=dict)
-    """What the last evaluation found, by name; empty where only event files are left."""
+    """What the last evaluation found, by name; ``eval_loss`` alone where only event files are left."""
     log: EventLog = field(default_factory=lambda: EventLog(()))
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
@@ -338,6 +338,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
     steps = log.steps
     verdict, message = log.ended()
+    evaluation = log.evaluation()
     losses = log.series("loss", [*steps[:2], *steps[-1:]])
     return from_header(
         name,
@@ -349,6 +350,7 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
         updated=_iso(log.last_wall_time),
         alerts=log.alerts(),
         loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
+        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
         log=log,
     )
 

@@ -9,6 +9,7 @@ from lora_watch.base.alerts import Verdict
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
+from lora_watch.format import tags
 from lora_watch.runs.comparison.comparing import of_trials
 from lora_watch.runs.comparison.text import curve_in_words
 from lora_watch.runs.comparison.trials import Trial, trial_of
@@ -52,6 +53,6 @@ def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
             updated=None,
             alerts=reader.episodes(run)[0],
             loss_ends=(None, loss),
-            evaluation={} if evaluation is None else {"eval_loss": evaluation},
+            evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
         )
     )

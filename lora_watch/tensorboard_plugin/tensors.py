@@ -19,8 +19,6 @@ EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
 LAST_STEP = 2**53
 """What a browser can count to."""
-TRAINERS_EVALUATION = "eval/loss"
-"""What the Trainer calls ``eval_loss`` in TensorBoard."""
 
 
 class Stamp(NamedTuple):
@@ -78,12 +76,12 @@ class Board:
     def evaluation(self) -> dict[str, float]:
         from tensorboard.data import provider
 
-        wanted = provider.RunTagFilter(tags=[TRAINERS_EVALUATION])
+        wanted = provider.RunTagFilter(tags=[tags.EVALUATION])
         found = self._data.read_scalars(
             self._ctx, experiment_id=self.name, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
         )
-        points = {run: by_tag.get(TRAINERS_EVALUATION) for run, by_tag in found.items()}
-        return {run: max(some, key=lambda point: point.step).value for run, some in points.items() if some}
+        points = {run: by_tag.get(tags.EVALUATION) for run, by_tag in found.items()}
+        return {run: max(some, key=lambda point: point.wall_time).value for run, some in points.items() if some}
 
 
 def _held(multiplexer: Any, run: str, tag: str) -> Iterator[Event]:

@@ -21,6 +21,9 @@ from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.cli.app import app
+from lora_watch.runs.run import read_runs
+from lora_watch.tensorboard_plugin.page import packing
+from lora_watch.tensorboard_plugin.page.answers import Answers, Files
 from tests.gate.test_schemas import errors
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -153,18 +156,23 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
     assert broken["alerts"]["error"] >= 1
 
 
-def test_event_files_alone_give_the_training_loss(sweep: Sweep, tmp_path: Path) -> None:
+def test_event_files_alone_give_both_losses(sweep: Sweep, tmp_path: Path) -> None:
     for r in RANKS:
         shutil.copytree(sweep[0] / f"r{r}-seed0" / "runs", tmp_path / f"r{r}")
     content, whole = as_json(tmp_path), as_json(sweep[0])
-    assert content["metric"] == "train_loss"
-    assert any("trainer.evaluate()" in note for note in content["notes"])
+    assert (content["metric"], content["notes"]) == ("eval_loss", [])
     for each, full in zip(content["configurations"], whole["configurations"], strict=True):
         (run,), first = each["runs"], full["runs"][0]
         assert [each[k] for k in ("r", "scale", "effective_lr")] == [full[k] for k in ("r", "scale", "effective_lr")]
         assert run["seed"] == 0
-        assert run["quality"]["train_loss"] == first["quality"]["train_loss"]
+        assert run["quality"] == pytest.approx({name: first["quality"][name] for name in ("eval_loss", "train_loss")})
         assert run["norms"]["delta_norm"]["median"] == pytest.approx(first["norms"]["delta_norm"]["median"], rel=1e-6)
+
+    _, evaluated = sorted((tmp_path / "r2").rglob("events.out.tfevents.*"))  # the Trainer opens one more after its end
+    evaluated.unlink()
+    content = as_json(tmp_path)
+    assert content["metric"] == "train_loss"
+    assert any("trainer.evaluate()" in note for note in content["notes"])
 
 
 def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
@@ -210,9 +218,14 @@ def test_misuse_is_one_line(sweep: Sweep, arguments: list[str]) -> None:
     assert done.stdout == ""
 
 
-def test_the_tab_says_the_same_from_tensorboards_data(sweep: Sweep) -> None:
-    with routes(sweep[0]) as tab:
+def test_the_tab_and_the_page_say_the_same_from_events_alone(sweep: Sweep, tmp_path: Path) -> None:
+    bare = shutil.copytree(sweep[0], tmp_path / "bare", ignore=shutil.ignore_patterns("lora_watch"))
+    unreadable: list[str] = []
+    page = Answers(Files([*read_runs([bare], unreadable)], unreadable)).plain[packing.key("sweep")]
+    with routes(bare) as tab:
         content = tab.json("sweep")
+    assert unreadable == []
+    assert (page["metric"], page["curves"]) == (content["metric"], content["curves"])
     curves, words = as_json(sweep[0])["curves"], compare(sweep[0]).stdout
     said = [line for curve in content["curves"] for line in curve.pop("words")]
     assert said

@@ -70,6 +70,10 @@ def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Pa
         frame = tab.open(view="layer", run="here", adapter="gone", step="many")
         assert "no adapter “gone”" in frame.inner_text("#view .notes")
         assert frame.inner_text("#step") == "5"
+
+        frame = tab.open(view="layer", adapter=run.adapters[2].name, step=3)  # of the latest run, whichever that is
+        assert frame.inner_text("#step") == "3"
+        assert frame.eval_on_selector("#adapter", "select => select.value") == run.adapters[2].name
         page.close()
         assert tab.errors == []
 

@@ -11,12 +11,12 @@ from typing import Any
 from lora_watch.base.plateau import WORTH
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
+from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, configurations, curves, differences
 from lora_watch.runs.comparison.trials import TRAIN_LOSS, Trial, trial_of
 from lora_watch.runs.run import read_runs
 
 COMPARISON_VERSION = 1
-USUAL = "eval_loss"
 
 
 @dataclass
@@ -100,7 +100,7 @@ def of_trials(
 ) -> Comparison:
     """``compare`` of runs that have been read."""
     counted = [trial for trial in trials if trial.out is None]
-    chosen = metric or (USUAL if counted and all(USUAL in trial.quality for trial in counted) else TRAIN_LOSS)
+    chosen = metric or (EVAL_LOSS if counted and all(EVAL_LOSS in trial.quality for trial in counted) else TRAIN_LOSS)
     there = sorted({name for trial in trials for name in trial.quality})
     if metric is not None and trials and metric not in there:
         raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
@@ -116,7 +116,7 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]
     notes += [f"{trial.name} has no {chosen}." for trial in lacking]
     if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
         notes.append(
-            f"There is no {USUAL} for all of these runs, so the training loss is compared, which shows less. "
+            f"There is no {EVAL_LOSS} for all of these runs, so the training loss is compared, which shows less. "
             "Evaluate each run at its end: trainer.evaluate()."
         )
     return notes

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lora_watch.base.text import clean
+from lora_watch.format import tags
 from lora_watch.runs.events import Tensors
 from lora_watch.runs.places import RunFiles
 from lora_watch.runs.run import FinishedRun
@@ -65,7 +66,7 @@ class Files:
         return self._tensors.get(run, {}).get(tag, Tensors())
 
     def evaluation(self) -> dict[str, float]:
-        found = {name: run.evaluation.get("eval_loss") for name, run in self.runs.items()}
+        found = {name: run.evaluation.get(tags.EVAL_LOSS) for name, run in self.runs.items()}
         return {name: loss for name, loss in found.items() if loss is not None}
 
 

@@ -188,7 +188,7 @@ export class App {
     if (this.state.run in this.runs) return;
     if (this.state.run) this.wanted ??= this.state;
     this.#take({
-      view: this.state.view,
+      ...(this.wanted ? {view: this.state.view} : this.state), // the rest is about the run that is wanted
       run: Object.keys(this.runs).reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a)),
     });
   }
