@@ -62,8 +62,8 @@ class Alert:
     remedies: list[str] = field(default_factory=list)
     """Changes to try, with numbers."""
     settings: dict[str, float] = field(default_factory=dict)
-    """The same as values for LoraConfig and TrainingArguments, ``lora_alpha`` and ``learning_rate``. It is empty if
-    nothing was computed for this run."""
+    """Every number that ``remedies`` name for a field of LoraConfig or TrainingArguments. It is empty where they name
+    none."""
     explains: list[str] = field(default_factory=list)
     """Ids of rules that held too while this alert was open and have the same cause. They have no alert of their
     own."""

@@ -52,12 +52,14 @@ class RankForTask(RuleOnSettings):
             return None
         adapter = min(record.run.adapters, key=lambda a: abs(a.r - r))
         better = low if r < low else high
+        change = with_rank(record, adapter, better)
         return Finding(
             f"Rank {r} is far {'below' if r < low else 'above'} {low} to {high}, where one starts for {task.name}.",
             metric="r",
             threshold=float(better),
             causes=[f"{task.why}: {task.source}"],
-            remedies=[with_rank(adapter, better), "or measure held-out quality: double r until it no longer improves"],
+            remedies=[*change.words, "or measure held-out quality: double r until it no longer improves"],
+            settings=change.settings,
         )
 
 
@@ -93,22 +95,25 @@ class CopiedAcrossSizes(RuleOnSettings):
         carried_over = as_strong and (factor > self.step or factor < 1 / self.step)
         if not same_rank and not carried_over:
             return None
-        says, remedies = [], []
+        says, remedies, settings = [], [], dict[str, float]()
         if same_rank:
             says.append(f"rank {new.r} is that of a model {old.width} wide, and this one is {new.width} wide")
             median = min(record.run.adapters, key=lambda a: abs(a.r - new.r))
-            remedies.append(with_rank(median, nearest_rank(new.r * math.sqrt(ratio))))
+            change = with_rank(record, median, nearest_rank(new.r * math.sqrt(ratio)))
+            remedies, settings = [*change.words], {**change.settings}
         if carried_over:
             says.append(
                 f"at the same scale and learning rate the first full step, summed over {new.blocks} blocks, is "
                 f"{factor:.2g} times that of the reference"
             )
             lr = new.learning_rate or math.nan
-            remedies.append(f"learning rate {lr:g} → {nearest(lr / factor, (1, 2, 3, 5), 10):g}")
+            settings["learning_rate"] = better = nearest(lr / factor, (1, 2, 3, 5), 10)
+            remedies.append(f"learning rate {lr:g} → {better:g}")
         return Finding(
             f"Settings copied from another model ({old.model}): {'; '.join(says)}.",
             causes=["rank and learning rate were tuned on a model of another size, and do not transfer as they are"],
             remedies=remedies,
+            settings=settings,
         )
 
 
@@ -141,9 +146,11 @@ class AdaLoraSchedule(RuleOnSettings):
         if config is None or not (says := self._misfits(config, steps)):
             return None
         remedies = []
+        fitting: dict[str, float] = {}
         if steps:
-            tenth, often = max(steps // 10, 1), max(steps // 100, 1)
-            remedies.append(f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={often})")
+            tenth = max(steps // 10, 1)
+            fitting = {"total_step": steps, "tinit": tenth, "tfinal": 2 * tenth, "deltaT": max(steps // 100, 1)}
+            remedies.append(f"AdaLoraConfig({', '.join(f'{name}={value}' for name, value in fitting.items())})")
         remedies.append(
             "call model.base_model.update_and_allocate(step) before the gradients are cleared: Trainer does not"
         )
@@ -151,6 +158,7 @@ class AdaLoraSchedule(RuleOnSettings):
             f"AdaLoRA's schedule does not fit: {'; '.join(says)}.",
             causes=[f"the schedule was written for a run of another length: {SOURCES['adalora']}"],
             remedies=remedies,
+            settings=fitting,
         )
 
     def _misfits(self, config: dict[str, Any], steps: int | None) -> list[str]:

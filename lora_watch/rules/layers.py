@@ -64,6 +64,7 @@ class AdapterDecays(Rule):
         if np.median(decayed[known]) < 0.5 * np.median(lost[known]):
             return None
         decay = max(record.weight_decay)
+        usual = 0.01 if decay > 0.01 else 0.0
         gone = 1.0 - left
         return Finding(
             f"‖B·A‖ of the median layer shrinks while it trains: it is {100 * np.median(gone[known]):.0f} % "
@@ -76,7 +77,8 @@ class AdapterDecays(Rule):
                 f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
                 "the gradients have become small, so only the decay is left: nothing more is learned",
             ],
-            remedies=[f"weight_decay {decay:g} → 0.01 or 0, as is usual for adapters"],
+            remedies=[f"weight_decay {decay:g} → {usual:g}, as is usual for adapters"],
+            settings={"weight_decay": usual},
         )
 
 

@@ -143,9 +143,10 @@ class LossSpike(_OfTheLoss):
         score = record.scalars.get("loss_spike_score", 0.0)
         if record.loss is None or not score > self.score:
             return None
-        tighter, clipping = "max_grad_norm=0.3", record.run.config.get("max_grad_norm")
+        tighter, clipping, limit = "max_grad_norm=0.3", record.run.config.get("max_grad_norm"), 0.3
         if isinstance(clipping, (int, float)) and clipping > 0:
-            tighter = f"max_grad_norm {clipping:g} → {typed(0.3 * clipping, (1, 2, 3, 5), 10):g}"
+            limit = typed(0.3 * clipping, (1, 2, 3, 5), 10)
+            tighter = f"max_grad_norm {clipping:g} → {limit:g}"
         return Finding(
             f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "
             f"deviations of its noise (threshold {self.score:g}).",
@@ -159,6 +160,7 @@ class LossSpike(_OfTheLoss):
                 "look at the batch of this step",
                 f"{tighter}, so that one batch cannot move the adapter far",
             ],
+            settings={"max_grad_norm": limit},
         )
 
 
@@ -309,12 +311,14 @@ class LossNotDecreasing(Rule):
             "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
             "the model already knows this data: there is nothing left to learn",
         ]
+        settings: dict[str, float] = {}
         remedies = [
             "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is broken"
         ]
         if is_gentle(record) and (size := size_of(record, "output_ratio")) is not None:
             causes.insert(0, "the learning rate is too low: the first full step was less than half of a useful one")
-            remedies = [*stronger(record, size.overall).words, *remedies]
+            faster = stronger(record, size.overall)
+            remedies, settings = [*faster.words, *remedies], faster.settings
         else:
             causes.append("the learning rate or the scale is too low, or far too high, for any progress")
         return Finding(
@@ -324,4 +328,5 @@ class LossNotDecreasing(Rule):
             threshold=self.fall,
             causes=causes,
             remedies=remedies,
+            settings=settings,
         )

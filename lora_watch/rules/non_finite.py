@@ -49,7 +49,7 @@ class NonFiniteAdapter(Rule):
             return None
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
-        change = weaker(record, otherwise=10.0)
+        change, numbers = weaker(record, otherwise=10.0), in_wider_numbers(record)
         overflow = "an overflow or a division by zero in the backward pass of this layer"
         update = "a learning rate so high that the update itself overflows"
         # An update spoils many at a time.
@@ -57,6 +57,7 @@ class NonFiniteAdapter(Rule):
         if few:
             causes = ["something other than the optimizer has written to this adapter, or it was loaded like that"]
             change = Change([f"find what writes to {first.name}; go on from a finite adapter (last_good/)"], {})
+            numbers = Change([], {})
         else:
             causes = [overflow, update] if what == "The gradient" else [update, overflow]
         return Finding(
@@ -65,8 +66,8 @@ class NonFiniteAdapter(Rule):
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=causes,
-            remedies=change.words if few else [*in_wider_numbers(record), *change.words],
-            settings=change.settings,
+            remedies=[*numbers.words, *change.words],
+            settings={**numbers.settings, **change.settings},
             follows=() if few else GROWN_TOO_LARGE,
         )
 
@@ -184,9 +185,10 @@ class NonFiniteLoss(Rule):
             )
         has_targets = bool(record.targets)  # None where nobody has counted them
         batch = "look at the batch of this step" + ("" if has_targets else "; drop samples without targets")
+        numbers = in_wider_numbers(record)
         if grown := self._grown(record):
             change = weaker(record, otherwise=10.0)
-            return [grown], [*in_wider_numbers(record), *change.words, batch], change.settings
+            return [grown], [*numbers.words, *change.words, batch], {**numbers.settings, **change.settings}
         causes = [
             "a division by zero, a logarithm of zero or an overflow in the loss: the batch had targets"
             if has_targets
@@ -194,7 +196,7 @@ class NonFiniteLoss(Rule):
         ]
         if in_fp16(record):
             causes.append("numbers out of range: fp16 ends at 65504")
-        return causes, [batch, *in_wider_numbers(record)], {}
+        return causes, [batch, *numbers.words], numbers.settings
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

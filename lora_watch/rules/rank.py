@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.rules.base import Finding, Rule, known_values, worst_first
-from lora_watch.rules.remedies import with_rank
+from lora_watch.rules.remedies import Change, with_rank
 
 _FAILED = (
     *("LW101", "LW102", "LW103", "LW104", "LW107", "LW201", "LW202", "LW204", "LW206"),
@@ -74,7 +74,7 @@ class RankUnderused(_RuleOnRank):
         adapter = record.run.adapters[int(np.argmax(np.where(wide, most, 0.0)))]
         used = float(np.percentile(ranks[wide], 90))
         enough = 2 ** math.ceil(math.log2(max(2.0 * used, 2.0)))
-        remedies = [f"try {with_rank(adapter, enough)}: twice what a layer in ten uses, and compare held-out quality"]
+        change = with_rank(record, adapter, enough) if enough < adapter.r else Change([], {})
         return Finding(
             f"The adapters use far fewer directions than they have: the effective rank of the median layer is "
             f"{np.median(ranks[wide]):.2g} of {np.median(most[wide]):g} (threshold {self.share:g}). Small singular "
@@ -83,7 +83,10 @@ class RankUnderused(_RuleOnRank):
             metric="effective_rank",
             threshold=self.share,
             causes=["the task needs fewer directions than r", "there are few different examples"],
-            remedies=remedies if enough < adapter.r else [],
+            remedies=[
+                f"try {words}: twice what a layer in ten uses, and compare held-out quality" for words in change.words
+            ],
+            settings=change.settings,
         )
 
 
@@ -136,7 +139,7 @@ class RankSaturated(_RuleOnRank):
         causes = ["the data hold more than r directions can represent, as in continued pretraining"]
         if any(min(a.d_in, a.d_out) > _WIDEST for a in record.run.adapters):
             causes.append(f"noise fills all directions of wide layers; none was measured beyond {_WIDEST}")
-        rest = 1.0 - self.spent / spent
+        rest, change = 1.0 - self.spent / spent, with_rank(record, adapter, 2 * adapter.r)
         return Finding(
             f"Nine layers of ten use more than {100 * used:.0f} % of their directions (threshold "
             f"{100 * self.share:.0f} %) and still grow, by {100 * math.expm1(grown):.2g} % over the last "
@@ -145,5 +148,6 @@ class RankSaturated(_RuleOnRank):
             metric="effective_rank",
             threshold=self.share,
             causes=causes,
-            remedies=[f"try {with_rank(adapter, 2 * adapter.r)}, and compare held-out quality"],
+            remedies=[f"try {words}, and compare held-out quality" for words in change.words],
+            settings=change.settings,
         )

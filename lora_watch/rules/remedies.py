@@ -74,33 +74,45 @@ def per_scale(adapter: AdapterInfo) -> float:
     return math.sqrt(adapter.r) if adapter.scale_formula == "alpha/sqrt(r)" else float(adapter.r)
 
 
-def with_alpha(adapter: AdapterInfo, alpha: float) -> str:
-    """Another alpha, in words. The adapter's own must be known."""
-    scale = alpha / per_scale(adapter)
-    return f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})"
-
-
-def with_rank(adapter: AdapterInfo, r: int) -> str:
-    """Another rank at the same scale, in words."""
-    words = f"r {adapter.r} → {r}"
-    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
-        return f"{words}, at the same scale"
-    alpha = adapter.alpha * per_scale(replace(adapter, r=r)) / per_scale(adapter)
-    exact = alpha.is_integer()
-    alpha = alpha if exact else round_alpha(alpha)
-    near = "at" if exact else "near"
-    return f"{words} and lora_alpha {adapter.alpha:g} → {alpha:g}, which keeps the scale {near} {adapter.scale:.3g}"
-
-
 @dataclass(frozen=True)
 class Change:
     """New settings, in words for people and as values for programs."""
 
     words: list[str]
     settings: dict[str, float]
-    """``lora_alpha`` and ``learning_rate``, where they change."""
+    """Every new value that ``words`` name, by its name in LoraConfig or TrainingArguments."""
     by: float = 1.0
     """What s·lr is multiplied by in all, after rounding."""
+
+
+def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change:
+    """Another alpha of an adapter whose own is known, in one piece of words."""
+    scale = alpha / per_scale(adapter)
+    words = f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})"
+    if not _is_usual(record, adapter, "scale"):
+        return Change([f"{words} of {adapter.name.rpartition('.')[2]} (alpha_pattern)"], {})
+    return Change([words], {"lora_alpha": alpha})
+
+
+def with_rank(record: StepRecord, adapter: AdapterInfo, r: int) -> Change:
+    """Another rank at the same scale, in one piece of words."""
+    name = "init_r" if adapter.scale_formula == "alpha/ranknum" else "r"
+    words, settings = f"{name} {adapter.r} → {r}", {name: float(r)}
+    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
+        words += ", at the same scale"
+    else:
+        alpha = adapter.alpha * per_scale(replace(adapter, r=r)) / per_scale(adapter)
+        near = "at" if alpha.is_integer() else "near"
+        settings["lora_alpha"] = alpha = alpha if alpha.is_integer() else round_alpha(alpha)
+        words += f" and lora_alpha {adapter.alpha:g} → {alpha:g}, which keeps the scale {near} {adapter.scale:.3g}"
+    if not (_is_usual(record, adapter, "r") and _is_usual(record, adapter, "scale")):
+        return Change([f"{words}, of {adapter.name.rpartition('.')[2]} (rank_pattern)"], {})
+    return Change([words], settings)
+
+
+def _is_usual(record: StepRecord, adapter: AdapterInfo, name: str) -> bool:
+    """Most adapters have its ``name``: what that becomes is a setting, and that of other adapters a pattern."""
+    return getattr(adapter, name) == Counter(getattr(a, name) for a in record.run.adapters).most_common(1)[0][0]
 
 
 def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
@@ -190,12 +202,13 @@ def in_fp16(record: StepRecord) -> bool:
     return bool(record.run.config.get("fp16"))
 
 
-def in_wider_numbers(record: StepRecord) -> list[str]:
+def in_wider_numbers(record: StepRecord) -> Change:
     """What helps against numbers that are not finite and is not done yet."""
     clipping = record.run.config.get("max_grad_norm")
-    out = ["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else []
+    out = Change(["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else [], {})
     if not isinstance(clipping, (int, float)) or not 0 < clipping <= 1:
-        out.append("set max_grad_norm=1.0")
+        out.words.append("set max_grad_norm=1.0")
+        out.settings["max_grad_norm"] = 1.0
     return out
 
 
@@ -214,13 +227,11 @@ def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if other:
         return _new_rate(record, lr, factor, within)
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
-    words, settings, by = [], {}, alpha / adapter.alpha if adapter.alpha else 1.0
+    words, settings = [], dict[str, float]()
+    by = alpha / adapter.alpha if adapter.alpha else 1.0
     if alpha != adapter.alpha:
-        words.append(with_alpha(adapter, alpha))
-        if adapter.scale == Counter(a.scale for a in record.run.adapters).most_common(1)[0][0]:
-            settings["lora_alpha"] = alpha
-        else:
-            words[-1] += f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
+        scaled = with_alpha(record, adapter, alpha)
+        words, settings = [*scaled.words], {**scaled.settings}
     if left != 1.0:
         rate = _new_rate(record, lr, left, within)
         words += rate.words

@@ -92,7 +92,7 @@ class AggressiveScale(RuleOnSettings):
         """To an easy first step; to the rule of thumb where the size of that step is unknown."""
         if math.isnan(rate) and adapter.alpha is not None:
             alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
-            return Change([with_alpha(adapter, alpha)], {"lora_alpha": alpha})
+            return with_alpha(record, adapter, alpha)
         thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
         known = math.isfinite(first_step_of(record.run))
         return weaker(record, otherwise=2.0 if known else thumb)
@@ -112,7 +112,7 @@ class FadingScale(RuleOnSettings):
 
     The adapter's output keeps its size as r grows only if s ∝ 1/√r (Kalajdzievski 2023, arXiv:2312.03732). With α/r and
     a fixed α, a higher rank learns more slowly, and its extra capacity stays unused. A higher learning rate makes up
-    for it.
+    for it: the rule is silent where the first full step at s = 1 is known to be too large for LW401.
     """
 
     id = "LW402"
@@ -131,6 +131,11 @@ class FadingScale(RuleOnSettings):
             return None
         scale = np.array([a.scale for a in adapters])
         worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
+        if first_step_of(record.run) / worst.scale > AggressiveScale.first_step:
+            return None
+        change = Change([f"lora_alpha={worst.r} (scale 1)"], {"lora_alpha": float(worst.r)})
+        if worst.alpha is not None:
+            change = with_alpha(record, worst, float(worst.r))
         stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
         return Finding(
             f"Scale alpha/r is {worst.scale:g} at rank {worst.r} (threshold {self.scale:g}): it falls as 1/r, and 1/√r "
@@ -144,8 +149,9 @@ class FadingScale(RuleOnSettings):
             remedies=[
                 f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), with another learning "
                 "rate",
-                f"lora_alpha={worst.r} (scale 1)" if worst.alpha is None else with_alpha(worst, worst.r),
+                *change.words,
             ],
+            settings=change.settings,
         )
 
 
@@ -187,7 +193,9 @@ class RankStabilisedTooLow(RuleOnSettings):
         if worst.alpha is None:
             return None
         severity = _unless_gentle(record) if high else Severity.INFO
-        alpha = round_alpha(ORDINARY_SCALE * math.sqrt(worst.r))
+        change = Change([], {})
+        if severity is Severity.WARNING:
+            change = with_alpha(record, worst, round_alpha(ORDINARY_SCALE * math.sqrt(worst.r)))
         plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
         return Finding(
             f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r}: rsLoRA has nothing to stabilise below rank "
@@ -196,8 +204,8 @@ class RankStabilisedTooLow(RuleOnSettings):
             metric="scale",
             threshold=self.scale if high else None,
             causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
-            remedies=[with_alpha(worst, alpha), plain] if high else [plain],
-            settings={"lora_alpha": alpha} if severity is Severity.WARNING else {},
+            remedies=[*change.words, plain],
+            settings=change.settings,
             severity=severity,
         )
 
@@ -229,7 +237,9 @@ class AlphaMeantForVanilla(RuleOnSettings):
         worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
         assert worst.alpha is not None
         wanted = min(worst.alpha / worst.r, ORDINARY_SCALE)
-        alpha, severity = round_alpha(wanted * math.sqrt(worst.r)), _unless_gentle(record)
+        severity, change = _unless_gentle(record), Change([], {})
+        if severity is Severity.WARNING:
+            change = with_alpha(record, worst, round_alpha(wanted * math.sqrt(worst.r)))
         return Finding(
             f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r} (threshold {self.scale:g}): lora_alpha "
             f"{worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, which is meant for alpha/r.",
@@ -237,7 +247,7 @@ class AlphaMeantForVanilla(RuleOnSettings):
             metric="scale",
             threshold=self.scale,
             causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
-            remedies=[with_alpha(worst, alpha), "use_rslora=False"],
-            settings={"lora_alpha": alpha} if severity is Severity.WARNING else {},
+            remedies=[*change.words, f"use_rslora=False, if the scale {worst.alpha / worst.r:.3g} is meant"],
+            settings=change.settings,
             severity=severity,
         )

@@ -9,7 +9,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.remedies import raised_to
+from lora_watch.rules.remedies import in_wider_numbers, raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -220,26 +220,31 @@ class StepsSkipped(Rule):
         if sum(self.recent) < self.skips:
             return None
         self.fired = True
-        return self._finding(f"The optimizer has skipped {sum(self.recent)} of the last {len(self.recent)} steps")
+        return self._finding(
+            record, f"The optimizer has skipped {sum(self.recent)} of the last {len(self.recent)} steps"
+        )
 
     def conclude(self, record: StepRecord) -> Finding | None:
         steps, before, since = self.counts
         if not self.fired and (since < self.skips or since <= self.share * steps):
             return None
         return self._finding(
+            record,
             f"In all the optimizer has skipped {before + since} of {steps} steps: the run had {steps - before - since} "
-            "real updates"
+            "real updates",
         )
 
     @staticmethod
-    def _finding(what: str) -> Finding:
+    def _finding(record: StepRecord, what: str) -> Finding:
+        change = in_wider_numbers(record)
         return Finding(
             f"{what}. Their gradients overflowed at the loss scaler's scale, and their batches taught nothing.",
             causes=[
                 "fp16 cannot hold this model's gradients or activations: models trained in bf16 often overflow in it",
                 "the gradients grow: the learning rate or the scale is too high",
             ],
-            remedies=["bf16=True instead of fp16=True, or neither", "max_grad_norm=1.0 and a lower learning rate"],
+            remedies=[*change.words, "a lower learning rate"],
+            settings=change.settings,
         )
 
 
