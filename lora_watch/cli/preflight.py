@@ -54,7 +54,7 @@ def preflight(
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
 
-    It runs rules LW401 to LW408, as the callback does before the first step. A high α/r alone is no fault: with the
+    It runs rules LW401 to LW409, as the callback does before the first step. A high α/r alone is no fault: with the
     model's weights, the size of the first step decides.
 
     Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or no

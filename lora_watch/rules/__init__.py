@@ -9,7 +9,13 @@ from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.chance import StuckAtChance
-from lora_watch.rules.configuration import AdaLoraSchedule, CopiedAcrossSizes, DoraOverZeroRows, RankForTask
+from lora_watch.rules.configuration import (
+    AdaLoraSchedule,
+    CopiedAcrossSizes,
+    DoraOverZeroRows,
+    RankForTask,
+    WarmUpTooLong,
+)
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
 from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZero, LossNotDecreasing, LossSpike
@@ -74,6 +80,7 @@ __all__ = [
     "StuckAtChance",
     "TargetMatchedNothing",
     "UpdatesLostToRounding",
+    "WarmUpTooLong",
     "catalogue",
     "choose",
     "rule_called",
@@ -122,6 +129,7 @@ def catalogue() -> list[Rule]:
         CopiedAcrossSizes(),
         AdaLoraSchedule(),
         DoraOverZeroRows(),
+        WarmUpTooLong(),
         TargetMatchedNothing(),
     ]
 

@@ -1,4 +1,4 @@
-"""LW405 to LW408: whether the settings fit the task, the model and the run, judged before the first step."""
+"""LW405 to LW409: whether the settings fit the task, the model and the run, judged before the first step."""
 
 from __future__ import annotations
 
@@ -206,6 +206,60 @@ class DoraOverZeroRows(RuleOnSettings):
             causes=[f"padded, pruned or zero-initialised rows; DoRA divides by their norm: {SOURCES['dora']}"],
             remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
         )
+
+
+WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
+"""Schedules of transformers that take no notice of a warm-up."""
+
+
+@dataclass
+class WarmUpTooLong(RuleOnSettings):
+    """The warm-up is longer than the run, or takes most of it: the learning rate is reached late or never.
+
+    Fires as a WARNING when the run ends in its warm-up, and as an INFO when the warm-up takes more than ``share`` of
+    the run's steps. A schedule of your own that reaches its learning rate does not count as ending in it.
+    """
+
+    id = "LW409"
+    name = "warm-up-too-long"
+    severity = Severity.WARNING
+
+    share: float = 0.5
+
+    def check(self, record: StepRecord) -> Finding | None:
+        config, steps = record.run.config, record.run.max_steps
+        if str(config.get("lr_scheduler_type")) in WITHOUT_WARM_UP:
+            return None
+        name = "warmup_steps" if config.get("warmup_steps") else "warmup_ratio"
+        given = float(config.get(name) or 0.0)
+        if is_share := given < 1.0:  # of the steps, as warmup_ratio is, too
+            share = given
+        else:
+            share = given / steps if steps else 0.0
+        if not share > self.share:
+            return None
+        new = 0.1 if is_share else steps // 10 if steps else 0
+        what, rest = f"The warm-up takes {100 * share:.0f} % of the run", f" (threshold {100 * self.share:.0f} %)"
+        if ends_in_it := share > 1.0:
+            if not self._ends_in_it(record, share):
+                return None
+            what = f"The run of {steps} steps ends in its warm-up of {given:g}"
+            rest = f": it uses {100 / share:.0f} % of its learning rate at most"
+        return Finding(
+            f"{what}{rest}.",
+            metric=name,
+            threshold=self.share,
+            causes=["the warm-up was written for a longer run"],
+            remedies=[f"{name} {given:g} → {new:g}"],
+            settings={name: float(new)},
+            severity=Severity.WARNING if ends_in_it else Severity.INFO,
+        )
+
+    @staticmethod
+    def _ends_in_it(record: StepRecord, share: float) -> bool:
+        """What is known of the schedule agrees: a Trainer's own may be another."""
+        rate, peaks = record.run.config.get("learning_rate"), set(record.run.peak_lr)
+        return not rate or len(peaks) != 1 or math.isclose(min(peaks), rate / share, rel_tol=0.2)
 
 
 def nearest_rank(value: float) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import abstractmethod
 from dataclasses import dataclass, field
 
@@ -15,7 +14,6 @@ from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, media
 from lora_watch.rules.forecast import ORDINARY_SCALE, end_of
 from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
-    Change,
     first_suspect_first,
     improved,
     is_proven,
@@ -352,10 +350,6 @@ class BarelyMoves(Rule):
             causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
             if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
                 causes.append("the scale is small: alpha was kept while r was raised")
-        words, settings = change.words, change.settings
-        if (warm_up := _too_long_a_warm_up(record)) is not None:
-            cause, shorter = warm_up
-            causes, words, settings = [cause], [*shorter.words, *words], {**shorter.settings, **settings}
         return Finding(
             f"Adapter output stays small: output_ratio {size}, and at most {reach:.2g} by the end of "
             f"the schedule (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}.",
@@ -364,25 +358,11 @@ class BarelyMoves(Rule):
             threshold=self.reach / size.depth,
             causes=causes,
             remedies=[
-                *words,
+                *change.words,
                 f"check the rate early: {change.by:.4g}× is extrapolated from {count(record.step, 'step')}. One full "
                 f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above "
                 f"{2 * change.by * step:.2g}, halve the learning rate",
             ],
-            settings=settings,
+            settings=change.settings,
+            follows=("LW409",),
         )
-
-
-def _too_long_a_warm_up(record: StepRecord) -> tuple[str, Change] | None:
-    """Cause and remedy where the Trainer's schedule still rises to its learning rate when the run ends."""
-    run = record.run
-    warm_up, rate, steps = run.config.get("warmup_steps"), run.config.get("learning_rate"), run.max_steps
-    if not (warm_up and rate and steps and warm_up > steps and len(set(run.peak_lr)) == 1):
-        return None
-    highest = run.peak_lr[0]
-    if not math.isclose(highest, rate * (steps - 1) / warm_up, rel_tol=0.1):
-        return None  # the optimizer has a rate of its own
-    return (
-        f"the run ends in its warm-up: of the learning rate {rate:g} it uses {highest:.3g} at most",
-        Change([f"warmup_steps {warm_up:g} → {steps // 10}"], {"warmup_steps": steps // 10}),
-    )

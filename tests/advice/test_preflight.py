@@ -100,6 +100,32 @@ def test_adaloras_schedule() -> None:
         assert preflight(config, model=model).settings["scale"] == pytest.approx([8 / 6], rel=1e-4)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "severity", "advised"),
+    [
+        ({"warmup_steps": 500, "max_steps": 100}, Severity.WARNING, {"warmup_steps": 10}),
+        ({"warmup_steps": 60, "max_steps": 100}, Severity.INFO, {"warmup_steps": 10}),
+        ({"warmup_steps": 0.6}, Severity.INFO, {"warmup_steps": 0.1}),  # transformers 5
+        ({"warmup_ratio": 0.6, "warmup_steps": 0}, Severity.INFO, {"warmup_ratio": 0.1}),
+        ({"warmup_steps": 50, "max_steps": 100}, None, {}),
+        ({"warmup_ratio": 0.1}, None, {}),
+        ({"warmup_steps": 500, "max_steps": 100, "lr_scheduler_type": "constant"}, None, {}),
+        ({"warmup_steps": 500}, None, {}),  # of how many?
+    ],
+    ids=str,
+)
+def test_a_warm_up_that_is_too_long(
+    arguments: dict[str, Any], severity: Severity | None, advised: dict[str, float], tmp_path: Path
+) -> None:
+    given = {"r": 8, "lora_alpha": 16, "learning_rate": 1e-3, **arguments}
+    judged = preflight(given, given)
+    assert [(a.rule, a.severity, a.settings) for a in judged.findings] == [("LW409", severity, advised)][
+        : severity or 0
+    ]
+    assert any("LW409" in note for note in judged.notes) == (arguments == {"warmup_steps": 500})
+    assert command(written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
+
+
 def test_dora_over_a_zero_row(tmp_path: Path) -> None:
     model = tiny_model()
     settings = {"r": 8, "lora_alpha": 8, "use_dora": True, "target_modules": ["q_proj"]}

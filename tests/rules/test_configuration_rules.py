@@ -1,4 +1,4 @@
-"""LW405 to LW408: settings against the task, another model, the run's length, and the frozen weights."""
+"""LW405 to LW409: settings against the task, another model, the run's length, and the frozen weights."""
 
 from __future__ import annotations
 

@@ -321,10 +321,12 @@ def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> 
 
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
-    alert = the("LW104", run(steps=20, lr=2e-3, warmup_steps=4000))
-    assert "warm-up" in alert.causes[0]
-    assert numbers(alert.remedies[0]) == {4000, 2}
-    assert alert.settings["learning_rate"] > 1e-3, "the rate after the warm-up"
+    monitor = run(steps=30, lr=2e-3, warmup_steps=4000)
+    cause, alert = the("LW409", monitor), the("LW104", monitor)
+    assert (cause.step, cause.severity, cause.explains) == (0, Severity.WARNING, ["LW104"])
+    assert numbers(cause.message) == {30, 4000, 1}
+    assert alert.remedies == cause.remedies
+    assert alert.settings == cause.settings == {"warmup_steps": 3}
 
 
 def test_barely_moves_judges_once_and_late_enough() -> None:

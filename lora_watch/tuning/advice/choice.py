@@ -1,4 +1,4 @@
-"""Whether settings are sound, before anything is loaded or trained: LW401 to LW408 on a pair of configurations."""
+"""Whether settings are sound, before anything is loaded or trained: LW401 to LW409 on a pair of configurations."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import AdapterInfo, RunInfo
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.rules import rule_called
+from lora_watch.rules.configuration import WITHOUT_WARM_UP
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
 from lora_watch.tuning.advice.settings import foresee, planned_run, preflight_rules
@@ -63,7 +64,7 @@ def preflight(
     max_steps: int | None = None,
     mute: Sequence[str] = (),
 ) -> Preflight:
-    """What LW401 to LW408 say of these settings. Nothing is trained, and ``model`` is not changed.
+    """What LW401 to LW409 say of these settings. Nothing is trained, and ``model`` is not changed.
 
     Args:
         lora: a ``LoraConfig`` or ``AdaLoraConfig``, or their fields as a mapping.
@@ -91,7 +92,9 @@ def preflight(
     steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
     optimizer = str(given.get("optim") or "adamw_torch")
     run = _run(fields, learning_rate, optimizer, model, purpose, notes)
-    run = replace(run, max_steps=None if steps is None else int(steps))
+    run = replace(
+        _with_schedule(run, given, learning_rate, steps, notes), max_steps=None if steps is None else int(steps)
+    )
     if learning_rate is None:
         notes.append("No learning rate was given: LW401 was not judged.")
     if run.max_steps is None and _is_adalora(fields):
@@ -143,6 +146,21 @@ def _run(
         if bare.weights is None:
             notes.append("The frozen weights are not there: DoRA's rows were not judged (LW408).")
     return run
+
+
+def _with_schedule(
+    run: RunInfo, given: Mapping[str, Any], learning_rate: float | None, steps: float | None, notes: list[str]
+) -> RunInfo:
+    """``run`` with what ``given`` says of its schedule, and the highest learning rate that it reaches."""
+    config = {name: _positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
+    warm_up, schedule = config["warmup_steps"] or 0.0, given.get("lr_scheduler_type")
+    if warm_up >= 1.0 and steps is None:
+        notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
+    run = replace(run, config={**run.config, **config, "lr_scheduler_type": getattr(schedule, "value", schedule)})
+    if learning_rate is None or steps is None or warm_up <= steps or run.config["lr_scheduler_type"] in WITHOUT_WARM_UP:
+        return run
+    highest = learning_rate * max(steps - 1.0, 1.0) / warm_up
+    return replace(run, config={**run.config, "learning_rate": learning_rate}, peak_lr=(highest,))
 
 
 def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -18,7 +18,9 @@ LORA_FIELDS = frozenset(
     )
 )
 """Fields of PEFT's LoraConfig and AdaLoraConfig that a judgement depends on."""
-ARGUMENT_FIELDS = frozenset(("learning_rate", "optim", "max_steps"))
+ARGUMENT_FIELDS = frozenset(
+    ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "optim", "max_steps")
+)
 """The same of TrainingArguments."""
 ALIASES = {
     "lora_r": "r",
@@ -27,6 +29,7 @@ ALIASES = {
     "peft_use_rslora": "use_rslora",
     "peft_use_dora": "use_dora",
     "optimizer": "optim",
+    "lr_scheduler": "lr_scheduler_type",
 }
 """What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
 MODEL_FIELDS = ("model_name_or_path", "base_model")
