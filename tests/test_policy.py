@@ -178,13 +178,13 @@ def test_a_real_run_ends_as_the_policy_says(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 def test_each_run_works_on_its_own_copy_of_the_rules_it_is_given() -> None:
-    mine = [BarelyMoves(reach=1e6, fall=1.0)]
+    mine = [BarelyMoves(reach=1e6, fall=1.0, shortest=12)]
     for _ in range(2):
         callback = LoraWatchCallback(rules=mine, console=False, tensorboard=False)
         build_trainer(lora(tiny_model()), steps=12, callbacks=[callback]).train()
         assert callback.monitor is not None
         assert [a.rule for a in callback.monitor.alerts] == ["LW104"]
-    assert mine == [BarelyMoves(reach=1e6, fall=1.0)], "which the runs have not touched"
+    assert mine == [BarelyMoves(reach=1e6, fall=1.0, shortest=12)], "which the runs have not touched"
 
 
 @dataclass

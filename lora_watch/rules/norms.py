@@ -314,9 +314,10 @@ class BarelyMoves(Rule):
     Fires when the projected depth-scaled output ratio stays below ``reach``, unless the loss has fallen by more than
     its noise and more than ``fall`` of its start.
 
-    The rule decides once, when ``spent`` of the schedule's Σ lr and at least ``steps`` steps are done. The projection
-    is the most that the adapter can reach: ratio now × (total Σ lr / Σ lr so far), as if every update agreed. The
-    advice is a forecast from the measured growth, and it names the number to check.
+    The rule decides once, when ``spent`` of the schedule's Σ lr and at least ``steps`` steps are done. A run of fewer
+    than ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. The projection is the
+    most that the adapter can reach: ratio now × (total Σ lr / Σ lr so far), as if every update agreed. The advice is a
+    forecast from the measured growth, and it names the number to check.
     """
 
     id = "LW104"
@@ -330,10 +331,13 @@ class BarelyMoves(Rule):
     fall: float = 0.05
     spent: float = 0.25
     steps: int = 10
+    shortest: int = 25
     judged: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
         if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
+            return None
+        if record.run.max_steps is not None and record.run.max_steps < self.shortest:
             return None
         size, step = size_of(record, "output_ratio"), record.first_step
         start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")

@@ -329,6 +329,14 @@ def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
     assert alert.settings == cause.settings == {"warmup_steps": 3}
 
 
+def test_a_smoke_run_is_too_short_to_be_wasted() -> None:
+    """At PEFT's defaults and a sound learning rate; what it had reached by its end would have been called wasted."""
+    monitor = run(lora(tiny_model(), alpha=8, targets=["q_proj", "v_proj"]), steps=10, lr=1e-3)
+    assert ids(monitor) == []
+    assert monitor.last is not None
+    assert (monitor.last.size or 1.0) < BarelyMoves.reach
+
+
 def test_barely_moves_judges_once_and_late_enough() -> None:
     alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12)]))
     assert alert.step >= 12
