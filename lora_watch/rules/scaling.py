@@ -26,7 +26,7 @@ class AggressiveScale(RuleOnSettings):
       to ‖W₀‖_F in the median layer and summed over the transformer blocks;
     - as a WARNING when that step is unknown, s ≥ ``far``, and s·lr > ``scale`` · ``lr`` or the rate is unknown too;
     - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break. A first step that is
-      known to be easy refutes it.
+      known to be easy refutes it. Where that step is unknown, an α that was meant for α/r is left to LW403 and LW404.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
     gradient. The rule is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own
@@ -50,7 +50,9 @@ class AggressiveScale(RuleOnSettings):
         scale = np.array([abs(a.scale) for a in run.adapters])
         predicted, size = first_steps(run), first_step_of(run)
         too_large = size > self.first_step
+        meant = _meant_for_vanilla(record)
         hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
+        hot &= math.isfinite(size) | ~meant
         far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(size))
         if not (hot | far).any() and not too_large:
             return None
@@ -69,7 +71,9 @@ class AggressiveScale(RuleOnSettings):
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if too_large else [],
             metric=metric,
             threshold=threshold,
-            causes=["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
+            causes=[KEPT]
+            if meant[worst]
+            else ["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
             if scale[worst] > ORDINARY_SCALE
             else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
             remedies=change.words,
@@ -159,6 +163,15 @@ def _is_rslora(record: StepRecord) -> BoolArray:
     return np.array([a.scale_formula == "alpha/sqrt(r)" for a in record.run.adapters], dtype=bool)
 
 
+KEPT = f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"
+
+
+def _meant_for_vanilla(record: StepRecord, scale: float = 4.0) -> BoolArray:
+    """``[n_adapters]``: under rsLoRA at a scale above ``scale``, with an α that is a multiple of r."""
+    large = [a.alpha is not None and a.alpha >= a.r and abs(a.scale) > scale for a in record.run.adapters]
+    return _is_rslora(record) & np.array(large, dtype=bool)
+
+
 def _unless_gentle(record: StepRecord) -> Severity:
     """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
     return Severity.INFO if first_step_of(record.run) <= AggressiveScale.first_step else Severity.WARNING
@@ -178,6 +191,7 @@ class RankStabilisedTooLow(RuleOnSettings):
     id = "LW403"
     name = "rslora-at-low-rank"
     severity = Severity.WARNING
+    yields_to = ("LW401",)
 
     rank: int = 8
     scale: float = 4.0
@@ -223,15 +237,14 @@ class AlphaMeantForVanilla(RuleOnSettings):
     id = "LW404"
     name = "alpha-meant-for-vanilla"
     severity = Severity.WARNING
-    yields_to = ("LW403",)
+    yields_to = ("LW401", "LW403")
 
     scale: float = 4.0
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
         scale = np.array([abs(a.scale) for a in adapters])
-        meant = np.array([a.alpha is not None and a.alpha >= a.r for a in adapters], dtype=bool)
-        high = _is_rslora(record) & meant & (scale > self.scale)
+        high = _meant_for_vanilla(record, self.scale)
         if not high.any():
             return None
         worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
@@ -246,7 +259,7 @@ class AlphaMeantForVanilla(RuleOnSettings):
             adapters=worst_first(record, scale, high),
             metric="scale",
             threshold=self.scale,
-            causes=[f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"],
+            causes=[KEPT],
             remedies=[*change.words, f"use_rslora=False, if the scale {worst.alpha / worst.r:.3g} is meant"],
             settings=change.settings,
             severity=severity,

@@ -71,24 +71,47 @@ def test_the_twin_is_silent() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rule", "config", "lr", "severity", "stated", "setting"),
+    ("rule", "config", "settings", "severity", "stated", "setting"),
     [
-        ("LW402", {"r": 64, "alpha": 16}, 2e-3, Severity.INFO, {64, 0.25, 2}, "use_rslora=True"),
-        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 3e-2, Severity.WARNING, {2, 11.3, 16, 3}, "lora_alpha"),
-        ("LW403", {"r": 4, "alpha": 4, "use_rslora": True}, 2e-3, Severity.INFO, {4, 2}, "use_rslora=False"),
-        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, 1e-5, Severity.INFO, {2, 11.3}, "use_rslora"),
-        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 2e-2, Severity.WARNING, {128, 2, 16}, "lora_alpha"),
-        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, 1e-5, Severity.INFO, {128, 2, 16}, "lora_alpha"),
+        ("LW402", {"r": 64, "alpha": 16}, {"lr": 2e-3}, Severity.INFO, {64, 0.25, 2}, "use_rslora=True"),
+        (
+            "LW403",
+            {"r": 2, "alpha": 16, "use_rslora": True},
+            {"optim": "sgd"},
+            Severity.WARNING,
+            {2, 11.3, 16, 3},
+            "lora_alpha",
+        ),
+        ("LW403", {"r": 4, "alpha": 4, "use_rslora": True}, {"lr": 2e-3}, Severity.INFO, {4, 2}, "use_rslora=False"),
+        ("LW403", {"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {2, 11.3}, "use_rslora"),
+        (
+            "LW404",
+            {"r": 64, "alpha": 128, "use_rslora": True},
+            {"optim": "sgd"},
+            Severity.WARNING,
+            {128, 2, 16},
+            "lora_alpha",
+        ),
+        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {128, 2, 16}, "lora_alpha"),
     ],
 )
 def test_scale_that_was_not_meant(
-    rule: str, config: dict[str, Any], lr: float, severity: Severity, stated: set[float], setting: str
+    rule: str, config: dict[str, Any], settings: dict[str, Any], severity: Severity, stated: set[float], setting: str
 ) -> None:
-    alert = the(rule, run(lora(tiny_model(), **config), steps=1, lr=lr))
+    alert = the(rule, run(lora(tiny_model(), **config), steps=1, **settings))
     assert (alert.step, alert.severity) == (0, severity)
     assert stated <= numbers(str(alert))
     for name in (setting, "arXiv:2312.03732"):
         assert name in str(alert)
+
+
+@pytest.mark.parametrize(("rule", "r", "alpha"), [("LW403", 2, 16), ("LW404", 64, 128)])
+def test_a_first_step_that_is_too_large_has_one_alpha_to_try(rule: str, r: int, alpha: float) -> None:
+    monitor = run(lora(tiny_model(), r=r, alpha=alpha, use_rslora=True), steps=1, lr=3e-2)
+    alert = the("LW401", monitor)
+    assert [a.rule for a in monitor.alerts if a.step == 0] == ["LW401"]
+    assert alert.explains[0] == rule
+    assert "use_rslora" in alert.causes[0]
 
 
 @pytest.mark.parametrize(
