@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.chance import StuckAtChance
+from lora_watch.rules.chance import SingleClass, StuckAtChance
 from lora_watch.rules.configuration import (
     AdaLoraSchedule,
     CopiedAcrossSizes,
@@ -76,6 +76,7 @@ __all__ = [
     "RankStabilisedTooLow",
     "RankUnderused",
     "Rule",
+    "SingleClass",
     "StepsSkipped",
     "StuckAtChance",
     "TargetMatchedNothing",
@@ -118,6 +119,7 @@ def catalogue() -> list[Rule]:
         LayerOutlier(),
         MagnitudeOff(),
         StuckAtChance(),
+        SingleClass(),
         LossNotDecreasing(),
         RankUnderused(),
         RankSaturated(),

@@ -271,7 +271,7 @@ class LossNotDecreasing(Rule):
     severity = Severity.INFO
     lasting = True
     yields_to = (
-        *("LW101", "LW102", "LW103", "LW104", "LW110", "LW201", "LW202", "LW203", "LW204", "LW207"),
+        *("LW101", "LW102", "LW103", "LW104", "LW110", "LW201", "LW202", "LW203", "LW204", "LW207", "LW208"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 

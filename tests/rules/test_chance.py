@@ -1,4 +1,4 @@
-"""LW207: classifiers that stay at chance, those that leave it, and losses that have no such number."""
+"""LW207 and LW208: classifiers that stay at chance or see one class, their twins, and losses without such a number."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from transformers import AutoModelForSequenceClassification, Trainer, TrainerCal
 from benchmarks.corpus.tasks import labelled
 from lora_watch import Severity
 from lora_watch.base.alerts import Alert
-from lora_watch.base.records import Reading, StepRecord
+from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
+from lora_watch.rules import Episodes, NormExplosion, SingleClass, StuckAtChance
 from lora_watch.trainer.facts import labels_of
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
@@ -164,6 +164,41 @@ def opened(
     assert record is not None
     episodes.conclude(record)
     return [(alert.step, alert.severity) for alert in episodes.alerts if alert is not cause]
+
+
+def test_labels_of_one_class_are_named_at_the_end() -> None:
+    """``test_its_twin_at_a_sound_rate_is_silent`` has both classes."""
+    rows = [{**row, "labels": 0} for row in code_or_prose()]
+    monitor = run(classifier(), 52, dataset=rows, lr=5e-3, per_device_train_batch_size=2)
+    alert = the("LW208", monitor)
+    assert (alert.step, alert.severity) == (52, Severity.WARNING)
+    assert 52 in numbers(alert.message)
+
+
+@pytest.mark.parametrize(
+    ("chances", "found"),
+    [
+        pytest.param([0.0] * 60, ["LW208"], id="one class"),
+        pytest.param([*[0.0] * 60, 0.1], [], id="sorted by class"),
+        pytest.param([0.0] * 40, [], id="too few steps to say"),
+        pytest.param([math.nan] * 60, [], id="no labels of a classifier"),
+    ],
+)
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_one_class_in_made_up_courses(chances: list[float], found: list[str], smoothing: float) -> None:
+    episodes, record = Episodes([SingleClass()]), None
+    for step, chance in enumerate(chances, start=1):
+        scalars = {} if math.isnan(chance) else {"chance_loss": smoothing + chance, "best_loss": smoothing}
+        record = StepRecord(RunInfo(()), step, {}, loss=0.01, scalars=scalars)
+        episodes.check(record)
+    assert record is not None
+    assert [alert.rule for alert in episodes.conclude(record)] == found
+
+
+def test_one_class_costs_nothing_to_guess_though_labels_are_smoothed() -> None:
+    for smoothing in (0.0, 0.1):
+        costs = Chance(3, smoothing).update([0.0, 8.0, 0.0])
+        assert costs["chance_loss"] == pytest.approx(costs["best_loss"], abs=1e-12)
 
 
 TWO = {"chance_loss": math.log(2), "best_loss": 0.0}
