@@ -204,12 +204,19 @@ def in_fp16(record: StepRecord) -> bool:
 
 def in_wider_numbers(record: StepRecord) -> Change:
     """What helps against numbers that are not finite and is not done yet."""
-    clipping = record.run.config.get("max_grad_norm")
-    out = Change(["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else [], {})
-    if not isinstance(clipping, (int, float)) or not 0 < clipping <= 1:
-        out.words.append("set max_grad_norm=1.0")
-        out.settings["max_grad_norm"] = 1.0
-    return out
+    clipped = clip(record)
+    return (
+        replace(clipped, words=["train in bf16 or fp32 instead of fp16", *clipped.words])
+        if in_fp16(record)
+        else clipped
+    )
+
+
+def clip(record: StepRecord) -> Change:
+    """Clipping where it is not done yet."""
+    norm = record.run.config.get("max_grad_norm")
+    done = isinstance(norm, (int, float)) and 0 < norm <= 1
+    return Change([], {}) if done else Change(["set max_grad_norm=1.0"], {"max_grad_norm": 1.0})
 
 
 def _change(record: StepRecord, factor: float, within: float | None) -> Change:

@@ -9,7 +9,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.remedies import in_wider_numbers, raised_to
+from lora_watch.rules.remedies import clip, raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -236,14 +236,14 @@ class StepsSkipped(Rule):
 
     @staticmethod
     def _finding(record: StepRecord, what: str) -> Finding:
-        change = in_wider_numbers(record)
+        change = clip(record)
         return Finding(
             f"{what}. Their gradients overflowed at the loss scaler's scale, and their batches taught nothing.",
             causes=[
                 "fp16 cannot hold this model's gradients or activations: models trained in bf16 often overflow in it",
                 "the gradients grow: the learning rate or the scale is too high",
             ],
-            remedies=[*change.words, "a lower learning rate"],
+            remedies=["bf16=True instead of fp16=True, or neither", *change.words, "a lower learning rate"],
             settings=change.settings,
         )
 
