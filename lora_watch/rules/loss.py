@@ -145,7 +145,7 @@ class LossSpike(_OfTheLoss):
             return None
         tighter, clipping, limit = "max_grad_norm=0.3", record.run.config.get("max_grad_norm"), 0.3
         if isinstance(clipping, (int, float)) and clipping > 0:
-            limit = float(f"{typed(0.3 * clipping, (1, 2, 3, 5), 10):g}")
+            limit = typed(0.3 * clipping, (1, 2, 3, 5), 10)
             tighter = f"max_grad_norm {clipping:g} → {limit:g}"
         return Finding(
             f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "

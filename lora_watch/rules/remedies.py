@@ -29,18 +29,21 @@ def typed(value: float, factors: tuple[float, ...], base: int) -> float:
     """The largest number that people would type (one of ``factors`` × baseⁿ) and that is not above ``value``."""
     if not (value > 0 and math.isfinite(value)):
         return value
-    exponent = math.floor(math.log(value, base))
-    choices = [m * float(base) ** e for e in (exponent - 1, exponent, exponent + 1) for m in factors]
-    return max(c for c in choices if c <= value * (1 + 1e-9))
+    return max(c for c in _choices(value, factors, base) if c <= value * (1 + 1e-9))
 
 
 def nearest(value: float, factors: tuple[float, ...], base: int) -> float:
     """Of the numbers that people would type, one of ``factors`` × baseⁿ, the nearest to ``value`` by ratio."""
     if not (value > 0 and math.isfinite(value)):
         return value
+    return min(_choices(value, factors, base), key=lambda c: abs(math.log(c / value)))
+
+
+def _choices(value: float, factors: tuple[float, ...], base: int) -> list[float]:
+    """Numbers around ``value`` that people would type, as they type them: 0.0006 and not 0.0006000000000000001."""
     exponent = math.floor(math.log(value, base))
-    choices = [m * float(base) ** e for e in (exponent - 1, exponent, exponent + 1) for m in factors]
-    return min(choices, key=lambda c: abs(math.log(c / value)))
+    around = (exponent - 1, exponent, exponent + 1)
+    return [float(f"{m * float(base) ** e:.12g}") for e in around for m in factors]
 
 
 def round_alpha(value: float) -> float:
