@@ -26,7 +26,7 @@ class AggressiveScale(RuleOnSettings):
       to ‖W₀‖_F in the median layer and summed over the transformer blocks;
     - as a WARNING when that step is unknown, s ≥ ``far``, and s·lr > ``scale`` · ``lr`` or the rate is unknown too;
     - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break. A first step that is
-      known to be easy refutes it. Where that step is unknown, an α that was meant for α/r is left to LW403 and LW404.
+      known to be easy refutes it. An α that was meant for α/r is left to LW403 and LW404 while that step is unknown.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
     gradient. The rule is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own
