@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.adapters.tensors import partitioned, sharded
+from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.base.records import BoolArray, FloatArray
 
 
@@ -64,7 +64,7 @@ class Resolved:
     def kept(self) -> list[Read] | None:
         """Views of the live numbers of each adapter. None where some can only be had as copies (sharded, padded), which
         are to be made anew for each measurement: ``read``."""
-        if not self._known or any(sharded(p) or partitioned(p) for adapter in self._adapters for p in adapter.own):
+        if not self._known or takes_every_rank(p for adapter in self._adapters for p in adapter.own):
             return None
         once, again = ([self._read(adapter) for adapter in self._adapters] for _ in range(2))
         return once if list(map(_memory, once)) == list(map(_memory, again)) else None
