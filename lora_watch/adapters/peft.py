@@ -110,12 +110,9 @@ class PeftLayer:
         return None if isinstance(frozen, (nn.MultiheadAttention, NonDynamicallyQuantizableLinear)) else frozen
 
     @property
-    def _base_weight_name(self) -> str:
-        return "in_proj_weight" if isinstance(self._frozen, nn.MultiheadAttention) else "weight"
-
-    @property
     def base_weight(self) -> Tensor | None:
-        return plain_weight(self._frozen, self._base_weight_name)
+        frozen = self._frozen
+        return plain_weight(frozen, "in_proj_weight" if isinstance(frozen, nn.MultiheadAttention) else "weight")
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
@@ -305,8 +302,8 @@ class ParameterAdapter(PeftAdapter):
         return None
 
     @property
-    def _base_weight_name(self) -> str:
-        return self._layer.parameter_name
+    def base_weight(self) -> Tensor | None:
+        return plain_weight(self._frozen, self._layer.parameter_name)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         if weight.ndim == 2:
