@@ -41,6 +41,10 @@ class OwnLayer(Adapter):
         self.variant = "lora" if self.magnitude_parameter is None else "dora"
 
     @property
+    def active(self) -> bool:
+        return not getattr(self._layer, "disabled", False)
+
+    @property
     def base_layer(self) -> nn.Module | None:
         """litgpt's ``linear``. None elsewhere: the layer is its own frozen layer."""
         return self.module._modules.get("linear")
@@ -65,7 +69,6 @@ class LoralibAdapter(OwnLayer):
         children = self.module._modules
         return children.get("linear") or children.get("conv") or self.module
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_A, self._layer.lora_B
@@ -90,14 +93,13 @@ class LoralibAdapter(OwnLayer):
             return frozen.embedding_dim, frozen.num_embeddings
         return frozen.out_features, frozen.in_features
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     def scale(self) -> float:
         return float(self._layer.scaling)
 
     @property
     def scale_formula(self) -> str:
-        return "alpha/r" if math.isclose(self._layer.lora_alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
+        return "alpha/r" if math.isclose(self.alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
 
     @property
     def r(self) -> int:
@@ -106,11 +108,6 @@ class LoralibAdapter(OwnLayer):
     @property
     def alpha(self) -> float:
         return float(self._layer.lora_alpha)
-
-    # -- state -------------------------------------------------------------------------------------------------
-    @property
-    def active(self) -> bool:
-        return True
 
     @property
     def merged(self) -> bool:
@@ -121,7 +118,6 @@ class LoralibAdapter(OwnLayer):
     def _in_weight(self) -> bool:
         return bool(self._layer.merged)
 
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     def base_weight(self) -> Tensor | None:
         return plain_weight(self._frozen)
@@ -169,7 +165,6 @@ class TorchtuneAdapter(OwnLayer):
 
     kind = "Linear"
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return self._layer.lora_a.weight, self._layer.lora_b.weight
@@ -178,7 +173,6 @@ class TorchtuneAdapter(OwnLayer):
     def shape(self) -> tuple[int, int]:
         return self._layer.lora_b.out_features, self._layer.lora_a.in_features
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     def scale(self) -> float:
         layer = self._layer
@@ -197,16 +191,10 @@ class TorchtuneAdapter(OwnLayer):
         """DoRALinear keeps only α/r: α is got back from it."""
         return float(self._layer.alpha if hasattr(self._layer, "alpha") else self._layer.scaling * self.r)
 
-    # -- state -------------------------------------------------------------------------------------------------
-    @property
-    def active(self) -> bool:
-        return not self._layer.disabled
-
     @property
     def merged(self) -> bool:
         return False
 
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     def base_weight(self) -> Tensor | None:
         """None for NF4, the weight's quantised form."""

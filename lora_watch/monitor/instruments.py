@@ -45,8 +45,7 @@ class LearningRates:
         self._live = Live([])
         self._run = RunInfo(())
         self._rates: FloatArray = np.zeros(0)
-        self._known: BoolArray = np.zeros(0, dtype=bool)
-        """``[n_adapters]``: where ``_rates`` are known."""
+        """``[n_adapters]``, NaN where they are unknown."""
 
     def watch(self, live: Live, run: RunInfo) -> None:
         """Those of other adapters, which begin anew where they are not as many."""
@@ -54,21 +53,19 @@ class LearningRates:
         if self.spent.shape != (len(live.adapters),):
             self.spent = np.zeros(len(live.adapters))
         self._rates = run.per_adapter(run.peak_lr)
-        self._known = ~np.isnan(self._rates)
 
     def step(self, rates: Sequence[float], updated: bool) -> None:
         """A step with these rates, one a parameter group; ``updated``: the optimizer did not skip it."""
         self._rates = now = self._run.per_adapter(rates or self._run.peak_lr)
-        self._known = ~np.isnan(now)
         if updated and rates:
-            self.spent = self.spent + np.where(self._known, now, 0.0)
+            self.spent = self.spent + np.fmax(now, 0.0)  # an unknown one is left out
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        scale = self._live.now.scale
-        out = {"effective_lr": Reading(scale * self._rates, self._known)}
+        scale, known = self._live.now.scale, ~np.isnan(self._rates)
+        out = {"effective_lr": Reading(scale * self._rates, known)}
         if not self._run.other_methods:
             reach = self._run.norm_per_lr
-            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach, self._known)
+            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach, known)
         return ready(out)
 
 
