@@ -7,6 +7,7 @@ import math
 import statistics
 import unicodedata
 from collections.abc import Collection, Sequence
+from typing import TextIO
 
 LONGEST = 2000
 """Characters of one text that are kept: no name or message of ours comes near it."""
@@ -68,6 +69,13 @@ def first_of(things: Collection[str], most: int) -> str:
 def count(number: int, thing: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def say(text: str, stream: TextIO | None) -> None:
+    """Print ``text`` at once; a terminal that has no ‖ still gets the numbers. Under pythonw there is no stream."""
+    if stream is not None:
+        encoding = getattr(stream, "encoding", None) or "utf-8"
+        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 def width(text: str) -> int:

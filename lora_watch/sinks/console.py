@@ -9,7 +9,7 @@ from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import clean, count
+from lora_watch.base.text import clean, count, say
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks.history import AlertHistory
 
@@ -71,15 +71,10 @@ class ConsoleSink:
 
 
 def _print(*lines: str, colour: str = "") -> None:
-    stream = sys.stderr
-    if stream is None:  # pythonw has none
-        return
-    text = "\n".join(map(clean, lines))
-    if colour and stream.isatty() and not os.environ.get("NO_COLOR"):
+    stream, text = sys.stderr, "\n".join(map(clean, lines))
+    if colour and stream is not None and stream.isatty() and not os.environ.get("NO_COLOR"):
         text = f"\x1b[{colour}m{text}\x1b[0m"
-    encoding = getattr(stream, "encoding", None) or "utf-8"
-    text = text.encode(encoding, "replace").decode(encoding)  # a terminal that has no ‖ still gets the numbers
-    print("\n" * _a_progress_bar_is_open() + text, file=stream, flush=True)
+    say("\n" * _a_progress_bar_is_open() + text, stream)
 
 
 def _a_progress_bar_is_open() -> bool:

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from lora_watch.base.alerts import Verdict
+from lora_watch.base.text import say
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.ranks import is_first
 from lora_watch.monitor.rates import multiplied
@@ -131,7 +132,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         else:
             note(callback, found := sweep_of(trainer))
             if facts.is_first(state) and (only or callback.console):
-                _say(str(found), sys.stdout if only else sys.stderr)
+                say(str(found), sys.stdout if only else sys.stderr)
             keep(found, trainer)
             if only:
                 raise SystemExit(int(found.rate is None))
@@ -143,7 +144,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
                 log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
         apply(rate, trainer)
         if callback.found is not None and facts.is_first(state) and callback.console:
-            _say(f"lora_watch found learning rate {rate:g}{callback.found.spread} and trains at it now.", sys.stderr)
+            say(f"lora_watch found learning rate {rate:g}{callback.found.spread} and trains at it now.", sys.stderr)
         return {"lr_scheduler": trainer.lr_scheduler}
     except ValueError as error:
         log.warning("lora_watch found no learning rate: %s", error)
@@ -152,13 +153,6 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     if only:
         raise SystemExit(1)
     return {}
-
-
-def _say(text: str, stream: Any) -> None:
-    """Print ``text``; a terminal that has no ▲ still gets the numbers."""
-    if stream is not None:  # pythonw has none
-        encoding = getattr(stream, "encoding", None) or "utf-8"
-        print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
 
 
 def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
