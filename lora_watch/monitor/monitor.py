@@ -20,7 +20,7 @@ from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Ranks, Wrappers, all_have_met, is_first, world_size
+from lora_watch.monitor.ranks import Ranks, all_have_met, is_first, join_of, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
@@ -162,7 +162,7 @@ class Monitor(Run):
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
         self._model, self._over = model, False
-        self._wrappers: Wrappers | None = None
+        self._joined: Callable[[], bool] | None = None
         recorder = Recorder(monitored, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
@@ -234,7 +234,7 @@ class Monitor(Run):
         if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
                 self.ranks = Ranks(_device_of(self._model), together=all_have_met())
-                self._wrappers = Wrappers(self._model) if self.ranks.together else None
+                self._joined = join_of(self._model) if self.ranks.together else None
         self.start()
         if self.policy.can_act and world_size() > 1 and not self.ranks.together:
             self._recovery.give_up("not every rank has a Monitor")
@@ -248,7 +248,7 @@ class Monitor(Run):
         return self.end_for(self.before_update(None))
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
-        if self.ranks.together and self._wrappers is not None and self._wrappers.joined:
+        if self.ranks.together and self._joined is not None and self._joined():
             self.ranks.together = False
             self._recovery.give_up(_UNEVEN)
             self._recorder.monitored.note(_UNEVEN)
@@ -256,7 +256,7 @@ class Monitor(Run):
         return super()._agree(alerts)
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_wrappers"))
+        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_joined"))
         return {**super().__getstate__(), **gone, "_model": nn.Module()}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late

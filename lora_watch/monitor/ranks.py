@@ -7,7 +7,7 @@ import itertools
 import logging
 import time
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -104,19 +104,13 @@ def all_have_met() -> bool:
     return answer == b"together"
 
 
-class Wrappers:
-    """DDP's wrappers around a model: those that are there when this is made.
+def join_of(model: nn.Module) -> Callable[[], bool]:
+    """What says whether torch's ``Join`` was begun with a wrapper of DDP's that is around ``model`` now.
 
-    Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone.
+    Inside it a rank whose data has ended answers DDP's collectives alone. The answer stays so, on all ranks alike.
     """
-
-    def __init__(self, model: nn.Module):
-        # The model does not know its wrapper, and torch keeps no list of them.
-        found = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.parallel.DistributedDataParallel)]
-        self._found = [weakref.ref(ddp) for ddp in found if any(module is model for module in ddp.modules())]
-
-    @property
-    def joined(self) -> bool:
-        """A ``Join`` was begun with one of them. It stays so after its end. On all ranks alike."""
-        configs = (getattr(ddp(), "_join_config", None) for ddp in self._found)  # torch has no public way to ask
-        return any(getattr(config, "enable", False) for config in configs)
+    # The model does not know its wrapper, and torch keeps no list of them.
+    found = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.parallel.DistributedDataParallel)]
+    wrappers = [weakref.ref(ddp) for ddp in found if any(module is model for module in ddp.modules())]
+    # torch has no public way to ask
+    return lambda: any(getattr(getattr(ddp(), "_join_config", None), "enable", False) for ddp in wrappers)
