@@ -69,18 +69,18 @@ class LiveSettings:
         lowered."""
         known = self._rates.found
         self._rates.see()
-        if known is not None or (hand := self._rates.found) is None:
+        if known is not None or self._rates.found is None:
             return None
         return (
-            f"The learning rate of step {step} is {hand.used:.3g}, where {hand.expected:.3g} was expected: something "
-            "sets it at each step, and recover cannot lower it. Leave it to a scheduler, and give that to the monitor"
+            f"The learning rate of step {step} is {self._rates.found}: something sets it at each step, and recover "
+            "cannot lower it. Leave it to a scheduler, and give that to the monitor"
         )
 
     @property
     def why_fixed(self) -> str | None:
         """Why the learning rate cannot be lowered, in words; None where it can."""
-        if (hand := self._rates.found) is not None:
-            return f"the learning rate is set by hand: {hand.used:.3g}, where {hand.expected:.3g} was expected"
+        if self._rates.found is not None:
+            return f"the learning rate is set by hand: {self._rates.found}"
         if any(math.isnan(rate) for rate in rates_of(self._optimizer)):
             return "the optimizer makes its own learning rate"
         return None

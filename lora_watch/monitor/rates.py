@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from torch import Tensor
 
@@ -52,13 +52,6 @@ def peaks(scheduler: Any) -> tuple[float, ...]:
     return tuple(float(rate) for rate in next((rates for rates in found if rates), ()))
 
 
-class ByHand(NamedTuple):
-    """Somebody sets the learning rate at each step."""
-
-    expected: float
-    used: float
-
-
 class RateWatch:
     """Are the rates that updates use those that the scheduler has set, or else those of the update before?
 
@@ -71,7 +64,8 @@ class RateWatch:
         """Those of the update before, without a scheduler."""
         self._odd = 0
         """Updates in a row with others than expected."""
-        self.found: ByHand | None = None
+        self.found: str | None = None
+        """The rate that was used and that was expected, in words, where somebody sets it at each step."""
 
     def lowered(self) -> None:
         """The rates have been set by us: the next update tells."""
@@ -79,11 +73,14 @@ class RateWatch:
 
     def see(self) -> None:
         """The rates that are there now are about to be used."""
-        used, expected = rates_of(self._optimizer), self._expected()
-        pairs = [(e, u) for e, u in zip(expected or used, used) if not math.isclose(e, u, rel_tol=1e-6)]
-        self._before = used
+        now = rates_of(self._optimizer)
+        pairs = [(e, u) for e, u in zip(self._expected() or now, now) if not math.isclose(e, u, rel_tol=1e-6)]
+        self._before = now
         self._odd = self._odd + 1 if pairs else 0
-        self.found = ByHand(*pairs[0]) if pairs and self._odd >= TWICE else None
+        self.found = None
+        if self._odd >= TWICE:
+            expected, used = pairs[0]
+            self.found = f"{used:.3g}, where {expected:.3g} was expected"
 
     def _expected(self) -> Sequence[float] | None:
         scheduler = unwrapped(self._scheduler)

@@ -208,7 +208,7 @@ def test_staging_in_rounds_equals_one_by_one(limit: int) -> None:
     staged = StagedGrams(blocks, diagonals, limit)
     results = staged.of(blocks, diagonals)().numpy()
     for i, ((a, b), diagonal) in enumerate(zip(blocks, diagonals)):
-        (gram_a,), (gram_b,), read = staged.places([i]).read(results)
+        (gram_a,), (gram_b,), read = staged.reader([i])(results)
         np.testing.assert_allclose(gram_a, (a.double() @ a.double().T).numpy(), rtol=1e-12, atol=1e-12)
         np.testing.assert_allclose(gram_b, (b.double().T @ b.double()).numpy(), rtol=1e-12, atol=1e-12)
         assert (read is None) == (diagonal is None)

@@ -14,7 +14,7 @@ from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
 from lora_watch.base.deferred import Deferred, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import HOST_PIECE, Places, StagedGrams, host_grams, uses_staging
+from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams, uses_staging
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
@@ -105,14 +105,14 @@ class _Staged(NamedTuple):
 
     grams: StagedGrams
     compute: Callable[[], Tensor]
-    portions: list[tuple[list[int], Places, Portion]]
+    portions: list[tuple[list[int], Callable[[FloatArray], Solvable], Portion]]
 
     def add_to(self, totals: Totals, numbers: FloatArray, factors: list[Factors] | None, spectrum: bool) -> int:
         """As ``Portion.add_to``, from the numbers that ``compute`` has led to."""
         redone = 0
-        for members, places, portion in self.portions:
+        for members, read, portion in self.portions:
             blocks = None if factors is None else [factors[i] for i in members]
-            redone += portion.add_to(totals, *places.read(numbers), spectrum, blocks)
+            redone += portion.add_to(totals, *read(numbers), spectrum, blocks)
         return redone
 
 
@@ -231,7 +231,7 @@ class AdapterBank:
         if grams is None or not grams.is_for(blocks, diagonals):
             self._staging.pop(device, None)  # before the new one takes its memory
             self._staging[device] = grams = StagedGrams(blocks, diagonals)
-        parts = [(members, grams.places(members), portion) for members, portion in _portions(entries)]
+        parts = [(members, grams.reader(members), portion) for members, portion in _portions(entries)]
         return _Staged(grams, grams.of(blocks, diagonals), parts)
 
 

@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
@@ -29,6 +28,9 @@ HOST_PIECE = 2 << 20
 
 DEVICE_STAGING = 64 << 20
 """Bytes of the staging buffer on each accelerator; more only if a single factor is larger in float64."""
+
+Solvable = tuple[FloatArray, FloatArray, FloatArray | None]
+"""A·Aᵀ and Bᵀ·B, ``[n, r, r]``, and the diagonals between them, ``[n, r]``, ones where there is none; or None."""
 
 _SIZE = 8  # bytes of a float64
 
@@ -146,7 +148,7 @@ class StagedGrams:
         return self._signature == _signature(blocks, diagonals)
 
     def of(self, blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> Callable[[], Tensor]:
-        """What computes all Grams of these as they are when it is called: float64, on the device, for ``Places.read``
+        """What computes all Grams of these as they are when it is called: float64, on the device, for ``reader``s
         once they are on the host. The next call of any such function overwrites them."""
         factors = _factors(blocks)
         fill = _fill_at_once if is_far(self._results.device) else _fill_each
@@ -171,13 +173,22 @@ class StagedGrams:
         call = self._computed
         return lambda: self._staged if self._computed == call else None
 
-    def places(self, members: Sequence[int]) -> Places:
-        """Where the results of some of the blocks, which are of one rank, lie."""
+    def reader(self, members: Sequence[int]) -> Callable[[FloatArray], Solvable]:
+        """What finds the results of some of the blocks, which are of one rank, in all results, on the host."""
         r = self._ranks[members[0]]
+        region = self._regions[r]
         rows_a, rows_b = (np.array([self._rows[2 * i + is_b] for i in members]) for is_b in (0, 1))
         starts = [int(self._starts[i]) if self._has_diagonal[i] else None for i in members]
-        diagonals = [None if start is None else slice(start, start + r) for start in starts]
-        return Places(r, self._regions[r], rows_a, rows_b, diagonals if any(diagonals) else None)
+        nowhere = [None] * len(starts)
+
+        def read(host: FloatArray) -> Solvable:
+            grams = host[region].reshape(-1, r, r)
+            if starts == nowhere:
+                return grams[rows_a], grams[rows_b], None
+            diagonals = [np.ones(r) if start is None else host[start : start + r] for start in starts]
+            return grams[rows_a], grams[rows_b], np.stack(diagonals)
+
+        return read
 
 
 class _Stack(NamedTuple):
@@ -204,27 +215,6 @@ def _fill_each(stacks: Sequence[_Stack], factors: Sequence[Tensor]) -> Callable[
             room.copy_(torch.cat(sources))
 
     return fill
-
-
-class Places(NamedTuple):
-    """Where a ``StagedGrams`` has left what belongs to some blocks of one rank."""
-
-    r: int
-    region: slice
-    rows_a: NDArray[np.intp]
-    rows_b: NDArray[np.intp]
-    diagonals: list[slice | None] | None
-
-    def read(self, host: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray | None]:
-        """A·Aᵀ and Bᵀ·B, ``[n, r, r]``, and the diagonals between them, ``[n, r]``, ones where there is none; or None.
-
-        ``host``: what calling the ``StagedGrams`` has given, on the host.
-        """
-        grams = host[self.region].reshape(-1, self.r, self.r)
-        diagonals = None
-        if self.diagonals is not None:
-            diagonals = np.stack([np.ones(self.r) if place is None else host[place] for place in self.diagonals])
-        return grams[self.rows_a], grams[self.rows_b], diagonals
 
 
 def _regions(ranks: Sequence[int]) -> dict[int, slice]:
