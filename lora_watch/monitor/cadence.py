@@ -114,8 +114,6 @@ class Cadence:
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
         self._first_step = self._last_full = step
-        self._settled = None
-        self._growth = Growth()
 
     def see(self, record: StepRecord) -> None:
         """Take the records of a run in order: they say whether it is calm."""

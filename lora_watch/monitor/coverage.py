@@ -48,10 +48,8 @@ class Coverage:
         """The rules have had their last word."""
 
     def start(self, failures: int) -> None:
-        """A session begins, with so many ``failures`` of the guard behind it."""
-        self.done = self._judged = 0
-        self._failures, self._sound, self.concluded = failures, False, False
-        self._measured, self._seen, self._last = set(), np.zeros(0, dtype=bool), None
+        """Steps follow: the guard's ``failures`` so far have cost none of them."""
+        self._failures = failures
 
     def judged(self, record: StepRecord, failures: int) -> None:
         """The rules have been asked about ``record``; the guard has caught so many ``failures`` so far."""

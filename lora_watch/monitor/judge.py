@@ -40,7 +40,6 @@ class Judge:
     def start(self, step: int) -> None:
         """``step``: steps done before the run."""
         self.steps = self._first_step = step
-        self.coverage.start(self.guard.failures)
 
     def done(self, step: int) -> None:
         """One more optimizer step is done, and has this number."""

@@ -73,7 +73,7 @@ class Run(Observed):
         _or_give_up(self, "copying what a run may go back to", partial(self._recovery.begin, step))
         with self.guard("planning the first step"):
             self._recorder.plan(step)
-        self._judge.coverage.start(self.guard.failures)  # what has failed so far has cost no step
+        self._judge.coverage.start(self.guard.failures)
         self._cadence.start_clock()
 
     @guarded("reading gradients")
