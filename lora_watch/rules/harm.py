@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from lora_watch.base.records import StepRecord
@@ -28,6 +29,11 @@ class Compared:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
 
+    def is_void(self, record: StepRecord) -> bool:
+        """Without the adapters, too, the model is far worse than at the start, and than guessing: what else is trained,
+        such as a head, has been spoiled. Then the comparison does not acquit the adapters."""
+        return self.base > CLEAR * max(guessing(record), record.scalars.get("loss_start", math.inf))
+
     def in_a_row(self, before: int, factor: float, steps: int) -> int:
         """Comparisons in a row that harm by ``factor``, this one counted, ``steps`` after ``before`` of them."""
         if not self.harms(factor):
@@ -39,3 +45,9 @@ def compared(record: StepRecord) -> Compared | None:
     """What was computed at this step (``signals.base_loss``); None at most steps."""
     adapted, base = record.scalars.get("adapted_loss"), record.scalars.get("base_loss")
     return None if adapted is None or base is None or not base > 0 else Compared(adapted, base)
+
+
+def guessing(record: StepRecord) -> float:
+    """The loss of guessing, or of the start where the number of classes is not known; infinite where neither is."""
+    classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
+    return math.log(classes) if isinstance(classes, int) and classes > 1 else start

@@ -10,7 +10,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.forecast import is_gentle
-from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared
+from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     Change,
@@ -111,10 +111,8 @@ class LossDivergence(_OfTheLoss):
 
 
 def _guesses(record: StepRecord) -> bool:
-    """The last losses are worse than guessing, or than the start where the number of classes is not known."""
-    classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
-    chance = math.log(classes) if isinstance(classes, int) and classes > 1 else start
-    return not record.scalars.get("loss_recent", math.inf) <= chance
+    """The last losses are worse than guessing."""
+    return not record.scalars.get("loss_recent", math.inf) <= guessing(record)
 
 
 @dataclass

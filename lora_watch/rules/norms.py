@@ -61,9 +61,10 @@ class NormExplosion(Rule):
       loss has not improved yet, or
     - the size is above ``threshold``, and the loss is not below its start by more than its noise.
 
-    Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss. LW102 then fires
-    when the mean of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold``
-    alone. It holds until the size is below ``threshold`` and the loss has improved, or below ``threshold_if_worse``.
+    Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss. Elsewhere a trained head
+    may be spoiled, so that the model is far above its start without the adapters, too. LW102 then fires when the mean
+    of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold`` alone. It holds
+    until the size is below ``threshold`` and the loss has improved, or below ``threshold_if_worse``.
 
     Layers whose base weight is less than a tenth of that of their siblings do not count. The starting size of PiSSA,
     OLoRA, CorDA and LoftQ does not count either.
@@ -93,6 +94,8 @@ class NormExplosion(Rule):
     """Comparisons in a row in which the adapters did slight or clear harm."""
     compared_at: int = field(default=0, init=False)
     """The step of the latest comparison."""
+    void: bool = field(default=False, init=False)
+    """That one proves nothing (``Compared.is_void``)."""
 
     @property
     def evidence(self) -> int:
@@ -108,11 +111,11 @@ class NormExplosion(Rule):
             size = size_of(record, metric)
         if size is None:
             return None
-        compares = self.compare and record.comparable
         early = sound_steps(record) < LEARNED and record.step <= EARLY + self.warm_up
         too_large = record.step >= 3 and size.overall > always and not improved(record)
         suspected = too_large or ((early or self.slight > 0) and size.overall > if_worse / 2.0)
         harm = self._harm(record, suspected, enough=1 if size.overall > always else 2)
+        compares = self.compare and record.comparable and not self.void
         if harm is not None and size.overall > if_worse:
             why, threshold = f", and {harm}", if_worse
         elif not compares and early and size.overall > if_worse and _worse(record, self.loss_factor):
@@ -158,7 +161,7 @@ class NormExplosion(Rule):
             steps = record.step - self.compared_at
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.clear = now.in_a_row(self.clear, CLEAR, steps)
-            self.compared_at = record.step
+            self.compared_at, self.void = record.step, now.is_void(record)
         pause = PAUSE if self.slight == 0 and self.compared_at else 0
         self.asks = (
             self.compare

@@ -25,12 +25,13 @@ from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules import Episodes, NormExplosion, SingleClass, StuckAtChance
+from lora_watch.rules import AdapterDominates, Episodes, NormExplosion, SingleClass, StuckAtChance
 from lora_watch.trainer.facts import labels_of
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
+EAGER = AdapterDominates(threshold=2.0)
 """So that what is seen is LW207 alone: at such rates LW102 comes first."""
 
 
@@ -69,7 +70,7 @@ class PlainLoop(TrainerCallback):
         trainer.add_callback(self)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
-        self.monitor = Monitor(model, rest["optimizer"], console=False, rules=[DEAF], max_overhead=1.0)
+        self.monitor = Monitor(model, rest["optimizer"], console=False, rules=[DEAF, EAGER], max_overhead=1.0)
         self.monitor.__enter__()
 
     def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -84,7 +85,7 @@ def trained(lr: float) -> tuple[Monitor, Monitor]:
     say in which alert comes first."""
     loop, data = PlainLoop(), code_or_prose()
     batch = {"per_device_train_batch_size": 8}
-    ours = run(classifier(), 55, (), loop.attach, [DEAF], data, lr=lr, max_overhead=1.0, **batch)
+    ours = run(classifier(), 55, (), loop.attach, [DEAF, EAGER], data, lr=lr, max_overhead=1.0, **batch)
     return ours, loop.monitor
 
 

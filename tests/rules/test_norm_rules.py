@@ -120,6 +120,16 @@ def test_where_output_ratio_is_unavailable_the_weights_are_compared() -> None:
     assert ids(compiled(16, 2e-3)) == []
 
 
+@pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
+def test_a_spoiled_head_does_not_acquit_the_adapters() -> None:
+    """Without the adapters the loss is even higher, for the head is trained along with them, and diverges, too."""
+    torch.manual_seed(0)
+    ruined = run(lora(tiny_model(), alpha=64, modules_to_save=["lm_head"]), 12, lr=0.3)
+    assert the("LW102", ruined).severity == Severity.ERROR
+    sound = run(lora(tiny_model(), modules_to_save=["lm_head"]), 12, lr=1e-3)
+    assert not {"LW102", "LW202"}.intersection(ids(sound))
+
+
 def test_limits_can_be_changed() -> None:
     strict = run(lora(tiny_model(), alpha=64), steps=12, lr=2e-2, rules=[NormExplosion(threshold_if_worse=0.2)])
     assert the("LW102", strict).threshold == 0.2 / 4, "a layer's share of it: there are four blocks"
