@@ -74,6 +74,8 @@ class RunInfo:
     init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""
+    trains_more: bool = False
+    """Parameters outside the adapters are trained, too: a head (``modules_to_save``), biases."""
     meant: bool = False
     """Something says that adapters were to be trained: PEFT's configuration, a name, or who started the run."""
     searched: bool = True

@@ -103,6 +103,7 @@ class MonitoredAdapters:
         self.partitioned = any(map(partitioned, self._own()))
         self.groups = ParameterGroups(self._optimizer, self.adapters)
         self.base = self._read_base_norms()
+        own = {id(parameter) for adapter in found for parameter in adapter.own}
         with self.gathered():
             described = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
         self.run = replace(
@@ -115,6 +116,7 @@ class MonitoredAdapters:
             other_methods=tuple(sorted(methods)),
             unmeasurable=tuple(unmeasurable),
             init_from_base=init_from_base(self._model),
+            trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
             meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
             unmatched=tuple(unmatched(self._model)),
         )

@@ -334,7 +334,7 @@ class BarelyMoves(Rule):
     fall: float = 0.05
     spent: float = 0.25
     steps: int = 10
-    shortest: int = 25
+    shortest: int = 12
     judged: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
