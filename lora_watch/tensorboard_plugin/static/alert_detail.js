@@ -62,12 +62,22 @@ const listed = (name, items, tag) =>
       ]
     : null;
 
+/**
+ * Whether a remedy names all of these numbers as new values, however it writes them: Python's 1e-05 is 0.00001 here.
+ * @param {string} remedy
+ * @param {number[]} values
+ */
+export function sets(remedy, values) {
+  const named = [...remedy.matchAll(/(?:→ |=)([\d.]+(?:e[+-]?\d+)?)/g)].map(([, number]) => Number(number));
+  return values.every((value) => named.includes(value));
+}
+
 /** The settings to run again with, and the other remedies, in the order of the rule. */
 function remediesOf(app, alert) {
   const remedies = (alert.remedies ?? []).map(String),
     values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
   const inWords = values.length
-    ? remedies.findIndex((text) => values.every((value) => text.includes(`→ ${value}`)))
+    ? remedies.findIndex((text) => sets(text, values))
     : -1; // what the settings say again
   const again = settingsOf(app, alert, remedies[inWords]),
     others = listed(
