@@ -302,7 +302,8 @@ def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
     with loop.guard("recovering"):
         loop._judge_waiting()
     recovered, record, before_update = False, loop._coming or loop.last, loop._coming is not None
-    if record is not None and not loop.ranks.any(loop._recovery.over is not None):
+    unable = record is None or loop._recovery.over is not None
+    if not loop.ranks.any(unable) and record is not None:  # a rank without a record answers the others, too
         treat = partial(loop._recovery.treat, in_order(alerts), record, before_update)
         recovered = _or_break_off(loop, "recovering", treat)
         if loop.ranks.any(not recovered) and recovered:

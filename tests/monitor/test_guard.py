@@ -6,6 +6,8 @@ import copy
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 import torch
@@ -16,6 +18,8 @@ from lora_watch.gate import judge
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.judge import GuardedSinks
+from lora_watch.monitor.recovery import NoRecovery
+from lora_watch.monitor.run import _recovered
 from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import record_of, run_of
 
@@ -120,3 +124,20 @@ def test_what_is_due_follows_the_plan() -> None:
         due.append(cadence.due(step))
     assert [d.step for d in due if d.norms] == [d.step for d in due if d.full] == [3, 6]
     assert all(d.trained for d in due)
+
+
+@pytest.mark.parametrize("record", [None, StepRecord(RunInfo(()), 3, {})])
+def test_a_rank_that_cannot_recover_answers_the_others_all_the_same(record: StepRecord | None) -> None:
+    """They would wait for it for ever: one whose monitor has failed has no record."""
+    asked: list[bool] = []
+    loop: Any = SimpleNamespace(
+        guard=Guard(),
+        last=record,
+        failures=["LW102"],
+        ranks=SimpleNamespace(any=lambda flag: asked.append(flag) or True),
+        _coming=None,
+        _recovery=NoRecovery(),
+        _judge_waiting=lambda: None,
+    )
+    assert not _recovered(loop, [])
+    assert asked == [record is None]
