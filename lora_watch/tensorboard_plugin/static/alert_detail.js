@@ -76,9 +76,7 @@ export function sets(remedy, values) {
 function remediesOf(app, alert) {
   const remedies = (alert.remedies ?? []).map(String),
     values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
-  const inWords = values.length
-    ? remedies.findIndex((text) => sets(text, values))
-    : -1; // what the settings say again
+  const inWords = values.length ? remedies.findIndex((text) => sets(text, values)) : -1; // what the settings say again
   const again = settingsOf(app, alert, remedies[inWords]),
     others = listed(
       'Try',
