@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -223,7 +224,9 @@ def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(pyth
     """
     began = time.monotonic()
     zero, one = python.ranks(2, script(tmp_path, PLAIN), tmp_path)
-    assert one.returncode == 1
+    codes = {zero.returncode, one.returncode}  # both raise at once, and the launcher ends whichever is still there
+    assert 1 in codes
+    assert codes <= {1, -signal.SIGTERM}
     assert time.monotonic() - began < 120
     first, both = (
         json.loads((tmp_path / name / "lora_watch" / "report.json").read_text()) for name in ("first", "all")
