@@ -232,8 +232,8 @@ class StepRecord:
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     comparable: bool = False
-    """The loss of a batch without the adapters can be had: ``base_loss`` and ``adapted_loss`` are in ``scalars`` at the
-    step after one at which a rule ``asks``."""
+    """Losses of a batch with larger adapters, or without any, can be had: they are in ``scalars`` at the step after one
+    at which a rule ``wants`` them."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
     """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
     where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""

@@ -159,11 +159,12 @@ class _QuietDoor(_Door):
 
 
 def guarded(
-    doing: str, otherwise: Callable[[], Any] = lambda: None, aside: bool = False
+    doing: str, otherwise: Callable[[], Any] = lambda: None, aside: bool = False, light: bool = False
 ) -> Callable[[Callable[Concatenate[Any, P], T | Exception]], Callable[Concatenate[Any, P], T]]:
     """For a method that a training calls, of something with a ``guard``: no exception comes out but one it returns.
 
-    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails. ``aside``: see ``Guard``.
+    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails. ``aside``, ``light``: see
+    ``Guard``.
     """
 
     def decorate(method: Callable[Concatenate[Any, P], T | Exception]) -> Callable[Concatenate[Any, P], T]:
@@ -172,7 +173,7 @@ def guarded(
             ending: Exception | None = None
             gradients = torch.is_grad_enabled()
             try:
-                with self.guard(doing, aside):
+                with (self.guard.light if light else self.guard)(doing, aside):
                     answer = method(self, *args, **kwargs)
                     if not isinstance(answer, Exception):
                         return answer

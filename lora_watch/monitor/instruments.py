@@ -19,8 +19,8 @@ from lora_watch.measurement.norms.drift import Drift, Magnitudes
 from lora_watch.measurement.norms.finite import not_finite, spoiled
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
-from lora_watch.measurement.signals.base_loss import BaseLoss
 from lora_watch.measurement.signals.gradients import Gradients
+from lora_watch.measurement.signals.scaled_loss import ScaledLoss
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.monitored import MonitoredAdapters
 
@@ -103,7 +103,7 @@ class Instruments:
         self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, (), wanted=False)
-        self.base_loss = BaseLoss(model, ())
+        self.scaled_loss = ScaledLoss(model, ())
         self._all: Sequence[Instrument] = [self.gradients]
         self._of_any_step: Sequence[Instrument] = self._all
         """The others read nothing unless norms are due."""
@@ -134,7 +134,7 @@ class Instruments:
                 f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
-        self.base_loss = BaseLoss(self._model, adapters, monitored.run.init_from_base, self._guard)
+        self.scaled_loss = ScaledLoss(self._model, adapters, monitored.run.init_from_base, self._guard)
         wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         if wanted:
@@ -214,5 +214,5 @@ class Instruments:
 
     def close(self) -> None:
         """Take every hook off the model."""
-        self.base_loss.close()
+        self.scaled_loss.close()
         self._probe.close()

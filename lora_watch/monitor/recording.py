@@ -81,11 +81,11 @@ class Recorder:
             self.close()  # what was begun leaves no hook behind
             raise
 
-    def plan(self, step: int, asked: bool = False, alarmed: bool = False) -> None:
+    def plan(self, step: int, wanted: Mapping[str, float] | None = None, alarmed: bool = False) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
-        takes it, and the loss of its batch without the adapters where a rule has ``asked``."""
-        if asked:
-            self._instruments.base_loss.arm()
+        takes it, and what rules have ``wanted`` (``Rule.wants``)."""
+        if wanted:
+            self._instruments.scaled_loss.arm(wanted)
         monitored, cadence = self.monitored, self._cadence
         if cadence.plan(
             step + 1,
@@ -93,7 +93,7 @@ class Recorder:
             collective=monitored.collective,
             ranks=world_size() > 1,
             max_steps=monitored.run.max_steps,
-            asked=asked,
+            asked=bool(wanted),
             alarmed=alarmed,
         ):
             self._instruments.arm(step)
@@ -110,7 +110,7 @@ class Recorder:
         return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
 
     def before_update(
-        self, step: int, loss: Loss, targets: Tensor | None = None, always: bool = True
+        self, step: int, loss: Loss, targets: Tensor | int | None = None, always: bool = True
     ) -> StepRecord | None:
         """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators.
 
@@ -139,7 +139,7 @@ class Recorder:
         lr: tuple[float, ...] = (),
         updated: bool = True,
         labels: Tensor | None = None,
-        targets: Tensor | None = None,
+        targets: Tensor | int | None = None,
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, monitored = self._cadence.due(step), self.monitored
@@ -161,7 +161,7 @@ class Recorder:
         numbers = {
             "metrics": metrics,
             "loss": _number(loss, float),
-            "base_loss": self._instruments.base_loss.begin(),
+            "wanted": self._instruments.scaled_loss.begin(),
             "labels": _counts(labels),
             "targets": _number(targets, int),
         }
@@ -189,12 +189,12 @@ class Recorder:
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=scalars,
-            comparable=self._judge_loss and not dropped and not self._instruments.base_loss.why_not,
+            comparable=self._judge_loss and not dropped and not self._instruments.scaled_loss.why_not,
         )
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
-            scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["base_loss"]
+            scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["wanted"]
         self._cadence.see(record)
         return self._with_source(record)
 

@@ -82,7 +82,7 @@ class Run(Observed):
         self._looked = self._recorder.before_clipping() and self.run.searched
 
     @guarded("reading gradients", list)
-    def before_update(self, loss: Loss, made: bool = False, targets: Tensor | None = None) -> list[Alert]:
+    def before_update(self, loss: Loss, made: bool = False, targets: Tensor | int | None = None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
         Optional, for loops that want to stop before a non-finite update. Returns what the policy is to act on and the
@@ -113,7 +113,7 @@ class Run(Observed):
         *,
         updated: bool = True,
         labels: Tensor | None = None,
-        targets: Tensor | None = None,
+        targets: Tensor | int | None = None,
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Never raises; returns what the policy is to act on.
 
@@ -143,7 +143,7 @@ class Run(Observed):
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
-            recorder.plan(self.steps, self._judge.episodes.asks, self._judge.episodes.warn)
+            recorder.plan(self.steps, self._judge.episodes.wanted, self._judge.episodes.warn)
         return self._judge.acute
 
     def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:

@@ -20,9 +20,10 @@ from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
 from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZero, LossNotDecreasing, LossSpike
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
-from lora_watch.rules.norms import AdapterDominates, BarelyMoves, NormCreep, NormExplosion, NormRunaway
+from lora_watch.rules.norms import AdapterDominates, NormCreep, NormExplosion, NormRunaway
 from lora_watch.rules.rank import RankSaturated, RankUnderused
 from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
+from lora_watch.rules.small import BarelyMoves
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
     LearningRateIsZero,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar
 
@@ -69,8 +70,9 @@ class Rule(ABC):
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
 
-    asks: bool = field(default=False, init=False)
-    """The rule needs the loss of the next step's batch without the adapters. See ``StepRecord.comparable``."""
+    wants: Mapping[str, float] = field(default_factory=dict, init=False)
+    """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by. See
+    ``StepRecord.comparable``."""
 
     @property
     def evidence(self) -> int:

@@ -56,9 +56,9 @@ class Episodes:
         return list(self._open.values())
 
     @property
-    def asks(self) -> bool:
-        """Some rule wants to know the loss of the next batch without the adapters."""
-        return any(rule.asks for rule in self.rules)
+    def wanted(self) -> dict[str, float]:
+        """What rules want to know of the next batch: see ``Rule.wants``."""
+        return {name: multiple for rule in self.rules for name, multiple in rule.wants.items()}
 
     @property
     def warn(self) -> bool:
@@ -78,8 +78,8 @@ class Episodes:
             self._failed("looking at how the adapters began", error)
         record.derived["size before"] = self._size
         for rule in self._urgent if urgent else self._at_each_step if record.step else self.rules:
-            if rule.asks and not urgent:
-                rule.asks = False
+            if rule.wants and not urgent:
+                rule.wants = {}
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
             try:

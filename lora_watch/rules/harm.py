@@ -1,12 +1,16 @@
-"""Whether the adapters do harm: the loss of one batch with them against that without them."""
+"""What the loss of one batch says with other adapters: whether they do harm, and whether larger ones would help."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from lora_watch.base.records import StepRecord
+from lora_watch.rules.forecast import end_of
 
+HARM = {"adapted_loss": 1.0, "base_loss": 0.0}
+"""What ``compared`` needs (``Rule.wants``)."""
 SLIGHT, CLEAR = 1.03, 1.1
 """The loss with the adapters over that without, from which three comparisons in a row, or two, are taken for harm."""
 PAUSE = 4
@@ -29,6 +33,11 @@ class Compared:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
 
+    @property
+    def helps(self) -> bool:
+        """The loss is clearly lower with the adapters."""
+        return self.base > CLEAR * self.adapted
+
     def is_void(self, record: StepRecord) -> bool:
         """Without the adapters, too, the model is far worse than at the start, and than guessing: what else is trained,
         such as a head, has been spoiled. Then the comparison does not acquit the adapters."""
@@ -44,7 +53,7 @@ class Compared:
 
 
 def compared(record: StepRecord) -> Compared | None:
-    """What was computed at this step (``signals.base_loss``); None at most steps."""
+    """What was computed at this step (``signals.scaled_loss``); None at most steps."""
     adapted, base = record.scalars.get("adapted_loss"), record.scalars.get("base_loss")
     return None if adapted is None or base is None or not base > 0 else Compared(adapted, base)
 
@@ -53,3 +62,26 @@ def guessing(record: StepRecord) -> float:
     """The loss of guessing, or of the start where the number of classes is not known; infinite where neither is."""
     classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
     return math.log(classes) if isinstance(classes, int) and classes > 1 else start
+
+
+class Projected(NamedTuple):
+    """The loss of one batch with the adapters as large as they become by the end of the schedule, and twice as large.
+
+    Their direction is that of now. The true end lies further from the frozen model than any point in this direction.
+    So a run whose loss would fall up to there, and beyond, learns too slowly.
+    """
+
+    end: float
+    twice: float
+
+
+def wanted_at_the_end(record: StepRecord) -> dict[str, float]:
+    """What ``projected`` needs (``Rule.wants``)."""
+    end = end_of(record, 1.0)
+    return {"end_loss": end, "twice_end_loss": 2.0 * end}
+
+
+def projected(record: StepRecord) -> Projected | None:
+    """What was computed at this step; None at most steps."""
+    end, twice = record.scalars.get("end_loss"), record.scalars.get("twice_end_loss")
+    return None if end is None or twice is None else Projected(end, twice)

@@ -10,11 +10,12 @@ from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.forecast import is_gentle
-from lora_watch.rules.harm import CLEAR, SLIGHT, Compared, compared, guessing
+from lora_watch.rules.harm import CLEAR, HARM, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     Change,
     first_suspect_first,
+    improved,
     raised_to,
     stronger,
     typed,
@@ -82,7 +83,7 @@ class LossDivergence(_OfTheLoss):
         pair = Compared(*self.latest[1:]) if fresh else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
         compares = self.compare and record.comparable
-        self.asks = compares and undecided and score > _LIKELY * self.score and rise > 0.0
+        self.wants = HARM if compares and undecided and score > _LIKELY * self.score and rise > 0.0 else {}
         if record.loss is None or not (score > self.score and rise > self.rise):
             return None
         if compares and undecided:  # asked for now
@@ -260,6 +261,8 @@ class LossNotDecreasing(Rule):
     - The mean of the last third is less than two standard errors below that of the first third.
     - A fall by ``fall`` of the start would have been more than that.
     - The last five losses lie no further below the start than their noise.
+    - The adapters do not lower the loss of the last step's batch by ``fall``, where LW102 can compare it with the
+      frozen model. If they do, the data have become harder.
 
     A run whose noise hides such a fall is not judged.
     """
@@ -284,6 +287,8 @@ class LossNotDecreasing(Rule):
     """Losses in the last of them."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        last_but_one = record.step + 1 == record.run.max_steps
+        self.wants = HARM if last_but_one and record.comparable and not improved(record) else {}
         if record.loss is None or not math.isfinite(record.loss) or not record.scalars:
             return None
         if not self.means or self.filled == self.width:
@@ -303,7 +308,8 @@ class LossNotDecreasing(Rule):
         early, late, error = trend(whole)
         if early - late >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
             return None
-        if record.scalars.get("loss_improved", 0.0) > 0:
+        pair = compared(record)
+        if improved(record) or (pair is not None and pair.adapted < (1.0 - self.fall) * pair.base):
             return None
         causes = [
             "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",

@@ -10,15 +10,13 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians, worst_first
-from lora_watch.rules.forecast import ORDINARY_SCALE, end_of
-from lora_watch.rules.harm import CLEAR, PAUSE, SLIGHT, Compared, compared
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, medians
+from lora_watch.rules.harm import CLEAR, HARM, PAUSE, SLIGHT, Compared, compared
 from lora_watch.rules.remedies import (
     first_suspect_first,
     improved,
     is_proven,
     sound_steps,
-    stronger,
     weaker,
     why_strong,
     why_worse,
@@ -92,6 +90,8 @@ class NormExplosion(Rule):
     slight: int = field(default=0, init=False)
     clear: int = field(default=0, init=False)
     """Comparisons in a row in which the adapters did slight or clear harm."""
+    asked: bool = field(default=False, init=False)
+    """The coming step has a comparison for this rule."""
     compared_at: int = field(default=0, init=False)
     """The step of the latest comparison."""
     void: bool = field(default=False, init=False)
@@ -157,19 +157,16 @@ class NormExplosion(Rule):
 
         ``enough``: comparisons in a row with clear harm; of slight harm it takes three.
         """
-        if (now := compared(record)) is not None:
+        now = compared(record)
+        if now is not None and (self.asked or now.harms(SLIGHT)):  # what another rule has asked for acquits nobody
             steps = record.step - self.compared_at
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.clear = now.in_a_row(self.clear, CLEAR, steps)
             self.compared_at, self.void = record.step, now.is_void(record)
         pause = PAUSE if self.slight == 0 and self.compared_at else 0
-        self.asks = (
-            self.compare
-            and record.comparable
-            and suspected
-            and not self.holds
-            and record.step >= self.compared_at + pause
-        )
+        due = suspected and not self.holds and record.step >= self.compared_at + pause
+        self.asked = self.compare and record.comparable and due
+        self.wants = HARM if self.asked else {}
         return now if now is not None and (self.clear >= enough or self.slight > 2) else None
 
 
@@ -211,8 +208,9 @@ class NormRunaway(_TooLarge):
     Fires when the depth-scaled output ratio is above ``size`` and grows by ``growth`` or more in ``window`` steps. If
     it is measured less often, the same pace over more steps counts.
 
-    It fires even while the loss falls: a run that only recovers slowly after an explosion ends far behind. The starting
-    size of PiSSA and similar methods does not count, as in LW102.
+    It fires even while the loss falls: a run that only recovers slowly after an explosion ends far behind. It first has
+    a batch computed with and without the adapters, where LW102 can, and does not fire if they lower its loss by 10 %.
+    The starting size of PiSSA and similar methods does not count, as in LW102.
     """
 
     id = "LW103"
@@ -224,6 +222,19 @@ class NormRunaway(_TooLarge):
     window: int = 5
     history: list[tuple[int, float]] = field(default_factory=list, init=False)
     """Step and size of the last ``window`` measurements."""
+    holds: bool = field(default=False, init=False)
+    helped_at: int = field(default=0, init=False)
+    """The step of the latest comparison in which the adapters helped."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        finding, pair = super().check(record), compared(record)
+        if pair is not None and pair.helps:
+            self.helped_at = record.step
+        if finding is not None and not self.holds and record.comparable and (pair is None or pair.helps):
+            self.wants = HARM if not self.helped_at or record.step >= self.helped_at + PAUSE else {}
+            return None
+        self.holds = finding is not None
+        return finding
 
     def _exceeded(self, record: StepRecord, size: Size) -> tuple[float, str] | None:
         earlier = [known for known in self.history if record.step - known[0] >= self.window]
@@ -308,68 +319,3 @@ class NormCreep(_TooLarge):
     def _before(self, step: int) -> float | None:
         """The size as last measured at ``step`` or before; None where that is forgotten or was not."""
         return next((size for at, size in reversed(self.history) if at <= step), None)
-
-
-@dataclass
-class BarelyMoves(Rule):
-    """At this pace the adapter will not have moved the model by the end of the schedule, and the loss agrees.
-
-    Fires when the projected depth-scaled output ratio stays below ``reach``, unless the loss has fallen by more than
-    its noise and more than ``fall`` of its start.
-
-    The rule decides once, when ``spent`` of the schedule's Σ lr and at least ``steps`` steps are done. A run of fewer
-    than ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. The projection is the
-    most that the adapter can reach: ratio now × (total Σ lr / Σ lr so far), as if every update agreed. The advice is a
-    forecast from the measured growth, and it names the number to check.
-    """
-
-    id = "LW104"
-    name = "barely-moves"
-    severity = Severity.WARNING
-    zone = "barely-moves"
-    lasting = True
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
-
-    reach: float = 0.13
-    fall: float = 0.05
-    spent: float = 0.25
-    steps: int = 10
-    shortest: int = 12
-    judged: bool = field(default=False, init=False)
-
-    def check(self, record: StepRecord) -> Finding | None:
-        if self.judged or not record.lr_fraction or record.lr_fraction < self.spent or record.step < self.steps:
-            return None
-        if record.run.max_steps is not None and record.run.max_steps < self.shortest:
-            return None
-        size, step = size_of(record, "output_ratio"), record.first_step
-        start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
-        if size is None or step is None or record.loss is None or start is None or recent is None:
-            return None
-        self.judged = True
-        reach = end_of(record, size.overall)
-        if reach >= self.reach or (improved(record) and start - recent > self.fall * abs(start)):
-            return None
-        change = stronger(record, size.overall)
-        if record.run.other_methods:
-            causes = ["the learning rate is too low for this method"]
-        else:
-            causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
-            if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
-                causes.append("the scale is small: alpha was kept while r was raised")
-        return Finding(
-            f"Adapter output stays small: output_ratio {size}, and at most {reach:.2g} by the end of "
-            f"the schedule (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}.",
-            adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
-            metric="output_ratio",
-            threshold=self.reach / size.depth,
-            causes=causes,
-            remedies=[
-                *change.words,
-                f"check the rate early: {change.by:.4g}× is extrapolated from {count(record.step, 'step')}. One full "
-                f"step should add {change.by * step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above "
-                f"{2 * change.by * step:.2g}, halve the learning rate",
-            ],
-            settings=change.settings,
-            follows=("LW409",),
-        )

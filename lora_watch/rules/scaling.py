@@ -59,7 +59,7 @@ class AggressiveScale(RuleOnSettings):
         worst = int(np.nanargmax(scale * lr if np.isfinite(lr).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
         if too_large:
-            metric, threshold = "relative_norm", self.first_step
+            metric, threshold = "relative_norm", self.first_step / run.blocks
         elif run.peak_lr:
             metric, threshold = "effective_lr", self.scale * self.lr
         else:

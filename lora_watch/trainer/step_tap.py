@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from transformers import Trainer
 
-from lora_watch.base.deferred import has_float64
+from lora_watch.base.deferred import has_float64, is_far
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.monitor import Monitor
@@ -40,8 +40,8 @@ class StepTap(Tap):
 
     def __init__(self, hash_batches: bool, broke_off: Callable[[BaseException], None]) -> None:
         super().__init__()
-        self.loss: torch.Tensor | None = None
-        """Of the step so far, ``[]``, on the device where it was computed: reading it there would wait."""
+        self.loss: torch.Tensor | float | None = None
+        """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
@@ -82,7 +82,7 @@ class StepTap(Tap):
         clipping = [(accelerator, "clip_grad_norm_", clip_grad_norm_)] if clips else []
         self._wrap([(trainer, "training_step", training_step), *clipping])
 
-    @guarded("looking at a batch")
+    @guarded("looking at a batch", light=True)
     def _see_batch(self, inputs: Any) -> None:
         """Before a loss takes the labels out of it."""
         if self._hash_batches:
@@ -91,10 +91,12 @@ class StepTap(Tap):
         if isinstance(inputs, Mapping):
             self._labels.add(inputs.get("labels"))
 
-    @guarded("reading the loss")
+    @guarded("reading the loss", light=True)
     def _see_loss(self, loss: Any) -> None:
-        value = torch.as_tensor(loss).detach()
-        value = value.to(torch.float64 if has_float64(value.device) else torch.float32, copy=True)
+        if isinstance(loss, torch.Tensor) and is_far(loss.device):
+            value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)
+        else:
+            value = float(loss)
         self.loss = value if self.loss is None else self.loss + value
 
     def _add_batch(self, inputs: Any) -> None:
@@ -110,20 +112,22 @@ class StepTap(Tap):
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
         if self.loss is not None and world_size() > 1:
-            targets = self._labels.targets
-            masked = torch.zeros_like(self.loss) if targets is None else (targets == 0).to(self.loss)
-            both = torch.stack([self.loss, masked])
+            loss, targets = self.loss, self._labels.targets
+            if not isinstance(loss, torch.Tensor):
+                loss = torch.tensor(loss, dtype=torch.float64)
+            masked = torch.as_tensor(targets == 0, dtype=loss.dtype, device=loss.device)
+            both = torch.stack([loss, masked])
             torch.distributed.all_reduce(both)
             self.loss = both[0] / world_size()
             if targets is not None:
                 self._labels.targets = targets * (both[1] == 0)
 
     @property
-    def targets(self) -> torch.Tensor | None:
-        """``[]``: how many labels that count the micro-batch with the fewest has had; None where no labels are seen."""
+    def targets(self) -> torch.Tensor | int | None:
+        """How many labels that count the micro-batch with the fewest has had; None where no labels are seen."""
         return self._labels.targets
 
-    def take(self) -> dict[str, torch.Tensor | None]:
+    def take(self) -> dict[str, Any]:
         """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
         ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
         seen = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}

@@ -280,7 +280,7 @@ def test_one_loss_that_is_far_out_is_no_bad_start(rest: float, fires: bool) -> N
 def test_a_loss_with_and_without_the_adapters_decides(size: float, ratio: float, found: list[int]) -> None:
     episodes, asked = Episodes([NormExplosion()]), []
     for number in range(1, 15):
-        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.asks else {}
+        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.wanted else {}
         asked += [number] * bool(pair)
         grown = size / 4 if number > 1 else 0.0
         record = step(number, grown, 9.0, improved=False, **pair)
@@ -302,11 +302,11 @@ def test_a_rise_of_the_loss_waits_for_the_comparison_and_can_become_an_error() -
     episodes = Episodes([LossDivergence()])
     for number in range(30, 45):
         ratio = 0.8 if number < 38 else 1.3
-        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.asks else {}
+        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.wanted else {}
         record = step(number, 0.1, 3.9, improved=False, **RISEN, **pair)
         changed = episodes.check(replace(record, comparable=True))
         if number == 30:
-            assert episodes.asks
+            assert episodes.wanted
             assert not episodes.alerts
         elif number == 31:
             assert [alert.severity for alert in episodes.alerts] == [Severity.INFO]

@@ -249,8 +249,30 @@ def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fire
     rule, found = NormRunaway(), []
     for n in range(8):
         values = np.full(len(last.run.adapters), 0.5 * 2.0**n)
-        found.append(rule.check(replace(last, step=1 + n * every, metrics={"output_ratio": Reading(values)})))
+        metrics = {"output_ratio": Reading(values)}
+        found.append(rule.check(replace(last, step=1 + n * every, metrics=metrics, comparable=False)))
     assert any(found) == fires
+
+
+@pytest.mark.parametrize(
+    ("ratio", "found", "asked"),
+    [
+        pytest.param(0.95, [7], [7], id="they hardly help"),
+        pytest.param(0.8, [], [7, 12, 17], id="they help: again after a pause"),
+        pytest.param(2.0, [7], [7], id="they do harm"),
+    ],
+)
+def test_a_runaway_that_helps_is_none(ratio: float, found: list[int], asked: list[int]) -> None:
+    last = healthy().last
+    assert last is not None
+    episodes, answers = Episodes([NormRunaway()]), []
+    for step in range(1, 18):
+        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.wanted else {}
+        answers += [step] * bool(pair)
+        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), 0.2 * 1.6**step))}
+        episodes.check(replace(last, step=step, metrics=metrics, scalars=pair, comparable=True))
+    assert [alert.step for alert in episodes.alerts] == found
+    assert answers == asked
 
 
 def test_an_explosion_takes_the_place_of_the_runaway() -> None:
@@ -330,6 +352,47 @@ def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> 
     assert ids(run(steps=40, **settings)) == []
 
 
+def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better() -> None:
+    """It has learned by a quarter of the schedule, at a sixteenth of a useful rate."""
+    monitor = run(steps=40, lr=5e-4)
+    alert, record = the("LW104", monitor), monitor.last
+    assert alert.step <= 10
+    assert alert.threshold is None
+    assert alert.settings["learning_rate"] > 2e-3
+    assert record is not None
+    assert record.scalars["loss_recent"] < 0.95 * record.scalars["loss_start"]
+    assert ids(run(steps=40, lr=5e-4, rules=[BarelyMoves(batches=0)])) == [], "by its size alone nothing is seen"
+
+
+@pytest.mark.parametrize(
+    ("answers", "found", "asked"),
+    [
+        pytest.param([0.1, 0.1, 0.1], [13], 3, id="three batches agree"),
+        pytest.param([0.1, 0.1, -0.1], [], 3, id="the third does not"),
+        pytest.param([-0.1], [], 1, id="a run that is fast enough is asked once"),
+        pytest.param([0.1, None, 0.1, 0.1], [14], 4, id="a pass that was not seen"),
+        pytest.param([], [], 6, id="no answer ever"),
+    ],
+)
+def test_barely_moves_asks_batch_after_batch(answers: list[float | None], found: list[int], asked: int) -> None:
+    last = healthy().last
+    assert last is not None
+    episodes, steps = Episodes([BarelyMoves(steps=1000)]), 0
+    for step in range(1, 30):
+        scalars: dict[str, float] = {}
+        if wanted := episodes.wanted:
+            end, twice = wanted.values()
+            assert (round(end * step), twice) == (round(40 * step / (step - 1)), 2 * end), "from the step before"
+            if (better := answers[steps] if steps < len(answers) else None) is not None:
+                scalars = dict(zip(wanted, (5.0, 5.0 - better)))
+            steps += 1
+        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), 0.001 * step))}
+        record = replace(last, step=step, lr_fraction=step / 40, metrics=metrics, scalars=scalars, comparable=True)
+        episodes.check(record)
+    assert [alert.step for alert in episodes.alerts] == found
+    assert steps == asked
+
+
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
     monitor = run(steps=30, lr=2e-3, warmup_steps=4000)
     cause, alert = the("LW409", monitor), the("LW104", monitor)
@@ -348,6 +411,6 @@ def test_a_smoke_run_is_too_short_to_be_wasted() -> None:
 
 
 def test_barely_moves_judges_once_and_late_enough() -> None:
-    alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12)]))
+    alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12, batches=0)]))
     assert alert.step >= 12
     assert alert.lasted == 1

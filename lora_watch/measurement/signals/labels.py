@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from lora_watch.base.deferred import is_far
 from lora_watch.measurement.hooks import Hook, has_compiled
 
 SAME = 1e-3
@@ -26,16 +27,18 @@ class Labels:
         self.classes = classes
         self.counts: Tensor | None = None
         """How often each class has been a label since ``reset``, ``[classes]``; None if nothing was counted."""
-        self.targets: Tensor | None = None
-        """How many labels that count the micro-batch with the fewest has had since ``reset``, ``[]``; None without
-        labels."""
+        self.targets: Tensor | int | None = None
+        """How many labels that count the micro-batch with the fewest has had since ``reset``; None without labels."""
 
     def add(self, labels: Any) -> None:
         """A micro-batch with ``labels``: integers of any shape, of which -100 is no class. All else is passed over."""
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return
         targets = targets_in(labels)
-        self.targets = targets if self.targets is None else torch.minimum(self.targets, targets)
+        if isinstance(self.targets, Tensor) and isinstance(targets, Tensor):  # where min would wait for both
+            self.targets = torch.minimum(self.targets, targets)
+        else:
+            self.targets = targets if self.targets is None else int(min(self.targets, targets))
         if not self.classes:
             return
         classes, self.classes = self.classes, 0
@@ -74,7 +77,7 @@ class SeenLabels:
             if self._labels.classes:
                 self._losses.append(loss.detach().reshape(()))
 
-    def take(self, loss: float | Tensor | None) -> dict[str, Tensor | None]:
+    def take(self, loss: float | Tensor | None) -> dict[str, Any]:
         """``labels``: how often each class was a label in the step with this ``loss``, ``[classes]``, all zero where
         that is none of the model's own; None where none was counted. ``targets``: see ``Labels``. What comes next is of
         the next step."""
@@ -115,7 +118,9 @@ def is_classifier(model: Any) -> bool:
     )
 
 
-def targets_in(labels: Tensor) -> Tensor:
-    """How many of ``labels`` count, ``[]``: not -100, and of a text's tokens not the first, which nothing predicts."""
+def targets_in(labels: Tensor) -> Tensor | int:
+    """How many of ``labels`` count: not -100, and of a text's tokens not the first, which nothing predicts. A tensor,
+    ``[]``, where an accelerator would have to be waited for."""
     counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
-    return (counted.detach() != -100).sum(dtype=torch.float32)
+    targets = (counted.detach() != -100).sum()
+    return targets.float() if is_far(labels.device) else int(targets)

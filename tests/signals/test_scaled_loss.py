@@ -13,7 +13,8 @@ import torch
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.base_loss import WITH, WITHOUT, BaseLoss
+from lora_watch.measurement.signals.scaled_loss import ScaledLoss
+from lora_watch.rules.harm import HARM
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 
@@ -26,7 +27,7 @@ class Curious(Rule):
     severity = Severity.INFO
 
     def check(self, record: StepRecord) -> None:
-        self.asks = True
+        self.wants = HARM
 
 
 def adapted(**config: Any) -> Any:
@@ -48,16 +49,16 @@ def batch() -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("config", [{}, {"targets": ["q_proj", "v_proj"]}, {"use_dora": True}])
 def test_both_losses_are_those_of_the_model_with_and_without_its_adapters(config: dict[str, Any]) -> None:
     model = adapted(**config)
-    both = BaseLoss(model, find_adapters(model))
-    both.arm()
+    both = ScaledLoss(model, find_adapters(model))
+    both.arm(HARM)
     model(**batch()).loss.backward()
     numbers = both.begin().now()
     with torch.no_grad():
         model.eval()
-        assert numbers[WITH] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
+        assert numbers["adapted_loss"] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
         with model.disable_adapter():
-            assert numbers[WITHOUT] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
-    assert numbers[WITH] != pytest.approx(numbers[WITHOUT], rel=1e-3)
+            assert numbers["base_loss"] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
+    assert numbers["adapted_loss"] != pytest.approx(numbers["base_loss"], rel=1e-3)
 
 
 class Counting(torch.nn.Module):
@@ -79,11 +80,11 @@ class Counting(torch.nn.Module):
 def test_modules_that_count_their_passes_do_not_see_the_additional_ones() -> None:
     def trained(armed: bool) -> tuple[Any, ...]:
         model = adapted()
-        both = BaseLoss(model, find_adapters(model))
+        both = ScaledLoss(model, find_adapters(model))
         norm = model.get_submodule("base_model.model.model")
         norm.norm = torch.nn.Sequential(norm.norm, counting := Counting())
         if armed:
-            both.arm()
+            both.arm(HARM)
         average = counting.average
         losses = [float(model(**batch()).loss) for _ in range(2)]
         assert bool(both.begin().now()) == armed
@@ -101,7 +102,7 @@ def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
 
     model.get_submodule("base_model.model.model.norm").register_forward_hook(count_and_draw)
     model.get_submodule("base_model.model.lm_head").eval()
-    both = BaseLoss(model, find_adapters(model))
+    both = ScaledLoss(model, find_adapters(model))
 
     def after_a_pass() -> tuple[Any, ...]:
         for seed in (torch.manual_seed, random.seed, np.random.seed):
@@ -114,24 +115,24 @@ def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
         return float(loss), torch.get_rng_state().tolist(), random.random(), np.random.rand(), hooks, modes, buffers
 
     plain = after_a_pass()
-    both.arm()
+    both.arm(HARM)
     assert after_a_pass() == plain
     assert both.begin().now()
 
 
 def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
     model = adapted()
-    both = BaseLoss(model, find_adapters(model))
+    both = ScaledLoss(model, find_adapters(model))
     assert both.begin().now() == {}, "not armed"
-    both.arm()
+    both.arm(HARM)
     model(input_ids=batch()["input_ids"])
     assert both.begin().now() == {}
     assert both.why_not, "no labels"
-    assert BaseLoss(model, find_adapters(model), init_from_base="PiSSA").why_not
-    assert BaseLoss(model, []).why_not
+    assert ScaledLoss(model, find_adapters(model), init_from_base="PiSSA").why_not
+    assert ScaledLoss(model, []).why_not
     model.merge_adapter()
-    merged = BaseLoss(model, find_adapters(model))
-    merged.arm()
+    merged = ScaledLoss(model, find_adapters(model))
+    merged.arm(HARM)
     model(**batch())
     assert merged.begin().now() == {}
 
@@ -139,8 +140,8 @@ def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
 def test_a_model_that_cannot_run_again_costs_the_comparison_alone() -> None:
     model = adapted()
     model.register_forward_pre_hook(lambda module, _: None if module.training else 1 / 0)
-    both = BaseLoss(model, find_adapters(model))
-    both.arm()
+    both = ScaledLoss(model, find_adapters(model))
+    both.arm(HARM)
     model(**batch())
     assert both.begin().now() == {}
     assert "ZeroDivisionError" in both.why_not
@@ -149,8 +150,8 @@ def test_a_model_that_cannot_run_again_costs_the_comparison_alone() -> None:
 
 def test_an_armed_model_can_be_pickled_and_the_copy_holds_no_hook() -> None:
     model = adapted()
-    both = BaseLoss(model, find_adapters(model))
-    both.arm()
+    both = ScaledLoss(model, find_adapters(model))
+    both.arm(HARM)
     copy = pickle.loads(pickle.dumps(model))
     copy(**batch())
     assert not copy._forward_pre_hooks
@@ -160,9 +161,9 @@ def test_an_armed_model_can_be_pickled_and_the_copy_holds_no_hook() -> None:
 def test_autocast_keeps_no_weight_without_its_gradient() -> None:
     def gradient(armed: bool) -> torch.Tensor:
         model = adapted()
-        both = BaseLoss(model, find_adapters(model))
+        both = ScaledLoss(model, find_adapters(model))
         if armed:
-            both.arm()
+            both.arm(HARM)
         torch.manual_seed(1)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             model(**batch()).loss.backward()
@@ -186,4 +187,4 @@ def test_training_is_bit_for_bit_the_same_while_a_rule_asks_at_every_step() -> N
     assert callback.monitor is not None
     assert callback.monitor.last is not None
     assert callback.monitor.last.comparable
-    assert {WITH, WITHOUT} <= set(callback.monitor.last.scalars)
+    assert HARM.keys() <= set(callback.monitor.last.scalars)

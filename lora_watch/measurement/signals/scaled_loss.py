@@ -1,10 +1,10 @@
-"""The loss of a training batch with and without the adapters: whether they help, whatever the batch is."""
+"""The loss of a training batch with the adapters as they are, larger, or taken away, whatever the batch is."""
 
 from __future__ import annotations
 
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -19,19 +19,17 @@ from lora_watch.measurement.hooks import Hook, has_compiled
 
 log = logging.getLogger("lora_watch")
 
-WITH, WITHOUT = "adapted_loss", "base_loss"
-"""Entries of ``StepRecord.scalars``."""
 _CONTAINERS = (dict, OrderedDict, list, set, deque)
 """Whose contents are put back where a module has one among its attributes."""
 
 
-class BaseLoss:
-    """Computes the loss of one micro-batch with the adapters and with the frozen layers alone, on request.
+class ScaledLoss:
+    """Computes the loss of one micro-batch with what the adapters add to each layer multiplied, on request.
 
     A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
-    difference of these two losses is free of it. After ``arm`` the first micro-batch of the next training pass is
-    computed twice more, in evaluation mode and without gradients, before the pass itself: the weights have not been
-    trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
+    difference of two such losses is free of it. After ``arm`` the first micro-batch of the next training pass is
+    computed again for each multiple, in evaluation mode and without gradients, before the pass itself: the weights have
+    not been trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
 
     Needs a model that returns its own ``loss`` for ``labels``, adapters that wrap their frozen layer and are not merged
     into it, and one process. Otherwise ``why_not`` says what is missing.
@@ -45,10 +43,12 @@ class BaseLoss:
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
         self._model, self._adapters, self._guard = model, list(adapters), guard
+        self._multiples: Mapping[str, float] = {}
         self._losses: list[Tensor] = []
+        """One for each of ``_multiples``, ``[1]``; none before the pass."""
         self._handle: RemovableHandle | None = None
         self.why_not = self._check(init_from_base)
-        """Why the two losses cannot be compared, in words; empty where they can, as far as is known."""
+        """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
 
     def _check(self, init_from_base: str) -> str:
         if init_from_base:
@@ -59,22 +59,24 @@ class BaseLoss:
             return "the training has several processes"
         return "the model is compiled" if has_compiled(self._model) else ""
 
-    def arm(self) -> None:
-        """Compute both losses in the next training pass."""
+    def arm(self, multiples: Mapping[str, float]) -> None:
+        """Compute these losses in the next training pass: by name, what the adapters' output is multiplied by. 1 leaves
+        the model as it is, 0 leaves the frozen layers alone."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            hook = Hook(self._guard, "computing a loss without the adapters", self._see)
+            self._multiples = multiples
+            hook = Hook(self._guard, "computing a loss with other adapters", self._see)
             self._handle = self._model.register_forward_pre_hook(hook, with_kwargs=True)
 
     def begin(self) -> Deferred[dict[str, float]]:
-        """``WITH`` and ``WITHOUT`` since ``arm``; nothing where there was no pass, or it could not be computed."""
-        losses = self._losses
+        """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed."""
+        names, losses = list(self._multiples), self._losses
         if self._handle is not None:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
         if not losses:
             return ready({})
-        return Deferred(losses, lambda arrays: {WITH: float(arrays[0][0]), WITHOUT: float(arrays[1][0])})
+        return Deferred(losses, lambda arrays: {name: float(array[0]) for name, array in zip(names, arrays)})
 
     def close(self) -> None:
         """Forget the losses, and take the hook off the model."""
@@ -95,29 +97,37 @@ class BaseLoss:
             self.why_not = "the model is not given the labels"
             return
         try:
-            self._losses = self._both(args, kwargs)
+            with _undisturbed(self._model), torch.no_grad():
+                self._losses = [self._loss(multiple, args, kwargs) for multiple in self._multiples.values()]
         except Exception as error:  # a model that cannot be evaluated so: what needs this does without
             self.why_not = f"the model could not be run again ({error!r})"
-            log.debug("lora_watch could not compute a loss without the adapters", exc_info=True)
+            log.debug("lora_watch could not compute a loss with other adapters", exc_info=True)
 
-    def _both(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> list[Tensor]:
-        with _undisturbed(self._model), torch.no_grad():
-            adapted = self._model(*args, **kwargs).loss
-            with self._frozen_layers_alone():
-                return [loss.detach().float().reshape(1) for loss in (adapted, self._model(*args, **kwargs).loss)]
-
-    @contextmanager
-    def _frozen_layers_alone(self) -> Any:
-        with ExitStack() as stack:
-            for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
-                assert base is not None
-                stack.callback(module.register_forward_hook(_output_of(base), with_kwargs=True).remove)
-            yield
+    def _loss(self, multiple: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        with ExitStack() as hooks:
+            if multiple != 1.0:
+                for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
+                    assert base is not None
+                    hook = _multiplied(base, multiple)
+                    hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            return self._model(*args, **kwargs).loss.detach().float().reshape(1)
 
 
-def _output_of(base: nn.Module) -> Callable[..., Any]:
-    """A hook that puts the frozen layer's own output in place of the adapted one."""
-    return lambda module, args, kwargs, output: base(*args, **kwargs)
+def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
+    """A hook that multiplies what has been added to the frozen layer's own output."""
+
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+        alone = base(*args, **kwargs)
+        if multiple == 0.0:
+            return alone
+        if isinstance(output, tuple):  # attention: what it gives, and weights
+            return tuple(map(extrapolated, alone, output))
+        return extrapolated(alone, output)
+
+    def extrapolated(before: Any, after: Any) -> Any:
+        return before + multiple * (after - before) if isinstance(after, Tensor) else after
+
+    return hook
 
 
 @contextmanager
