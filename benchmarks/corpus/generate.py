@@ -30,6 +30,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
+from benchmarks.corpus.projected import Asks, with_projected
 from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled, minilm
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
@@ -38,6 +39,7 @@ from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import Rule
+from lora_watch.rules.harm import HARM
 from lora_watch.sinks import Sink
 
 TRACES = Path(__file__).parent / "traces"
@@ -64,21 +66,24 @@ class Recorder(Sink):
 
 @dataclasses.dataclass
 class Curious(Rule):
-    """Says nothing, and has the loss without the adapters computed at most steps, for rules to be tried on."""
+    """Says nothing, and has losses with other adapters computed, for rules to be tried on: without them at most steps,
+    and at the projected size a few times."""
 
     id = "X001"
     name = "curious"
     severity = Severity.INFO
 
+    at_the_end: Asks = dataclasses.field(default_factory=Asks, init=False)
+
     def check(self, record: StepRecord) -> None:
-        self.asks = record.step < 24 or record.step % 4 == 3
+        self.at_the_end.check(record)
+        self.wants = {**(HARM if record.step < 24 or record.step % 4 == 3 else {}), **self.at_the_end.wants}
 
 
 class RecordingCallback(LoraWatchCallback):
     """Writes nothing to disk. Measures everything at every step unless ``max_overhead`` says what that may cost."""
 
-    def __init__(self, max_overhead: float = math.inf, curious: bool = False) -> None:
-        rules = [Curious()] if curious else []
+    def __init__(self, max_overhead: float = math.inf, rules: Sequence[Rule] = ()) -> None:
         super().__init__(fail_on="never", max_overhead=max_overhead, console=False, rules=rules)
         self.recorder = Recorder()
 
@@ -282,7 +287,7 @@ def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:
 
 def trace(spec: Spec, max_overhead: float = math.inf) -> Trace:
     """Train ``spec`` under the recording callback."""
-    callback = RecordingCallback(max_overhead, curious=spec.everyday)
+    callback = RecordingCallback(max_overhead, [Curious()] if spec.everyday else [])
     with tempfile.TemporaryDirectory() as folder:
         trainer, before, after = train(spec, folder, callback)
     logged = {entry["step"]: entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry}
@@ -314,7 +319,7 @@ def plan() -> list[Spec]:
 
 def load_all(specs: Iterable[Spec] | None = None) -> dict[Spec, Trace]:
     """The traces that are there of ``specs``, of the whole plan by default, by what they are runs of."""
-    return {spec: load(path_of(spec)) for spec in specs or plan() if path_of(spec).exists()}
+    return {spec: with_projected(spec, load(path_of(spec))) for spec in specs or plan() if path_of(spec).exists()}
 
 
 def path_of(spec: Spec) -> Path:

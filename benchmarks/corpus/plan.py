@@ -11,8 +11,8 @@ HELD_OUT_SEED = 2
 """Runs with this seed are a third of every base's; no threshold is chosen on them, and scores count them alone."""
 FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
-EVERYDAY_TUNING, EVERYDAY_HELD_OUT, EVERYDAY_FRESH = (10, 11), (12, 13, 14), (15, 16)
-"""Seeds of the second grid. Runs with the last were trained when every threshold stood, LW102's included."""
+EVERYDAY_TUNING, EVERYDAY_HELD_OUT, EVERYDAY_LATER, EVERYDAY_FRESH = (10, 11), (12, 13, 14), (15, 16), (17, 18)
+"""Seeds of the second grid. Runs with the last two were trained when every threshold and every rule stood."""
 TARGETS = {
     "v": {"decoder": ["v_proj"], "encoder": ["value"]},
     "qv": {"decoder": ["q_proj", "v_proj"], "encoder": ["query", "value"]},
@@ -21,7 +21,12 @@ TARGETS = {
     "linear": {"decoder": "all-linear", "encoder": ["query", "key", "value", "dense"]},
 }
 """The adapted modules, as PEFT takes them, of each kind of model."""
-RATES = ((1e-4, 2e-3, 5e-3, 1e-2, 5e-2), (1e-3, 3e-3, 1e-2, 5e-2), (5e-4, 1e-3, 2e-3, 5e-3, 5e-2))
+RATES = (
+    (1e-4, 2e-3, 5e-3, 1e-2, 5e-2),
+    (1e-3, 3e-3, 1e-2, 5e-2),
+    (5e-4, 1e-3, 2e-3, 5e-3, 5e-2),
+    (2e-4, 1e-3, 5e-3, 1e-2, 5e-2),
+)
 """Learning rates of the second grid on the tiny model, turn by turn."""
 ORDERS = ("shuffled", "longest", "easiest", "domains")
 """Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
@@ -103,7 +108,7 @@ class Spec:
 
     @property
     def held_out(self) -> bool:
-        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT, *EVERYDAY_FRESH)
+        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT, *EVERYDAY_LATER, *EVERYDAY_FRESH)
 
 
 def grid() -> Iterator[Spec]:
@@ -125,12 +130,12 @@ def everyday(held_out: bool) -> Iterator[Spec]:
     """The second grid: modules × batches × lengths × orders of the data × texts, each at rates from wasted to ruinous.
 
     Every pair of modules and batch size occurs; the rest is dealt out in turn. The texts "news" and "headers" occur in
-    held-out runs alone. The last turn has the rates that people set most.
+    held-out runs alone. The third turn has the rates that people set most.
     """
     tasks = ("news", "python", "headers", "manual") if held_out else ("python", "manual")
     i = 0
-    for turn in range(3 if held_out else 1):
-        seeds = EVERYDAY_TUNING if not held_out else EVERYDAY_HELD_OUT if turn < 2 else EVERYDAY_FRESH
+    turns = (EVERYDAY_HELD_OUT, EVERYDAY_HELD_OUT, EVERYDAY_LATER, EVERYDAY_FRESH) if held_out else (EVERYDAY_TUNING,)
+    for turn, seeds in enumerate(turns):
         for targets in TARGETS:
             for batch, steps in ((1, 150), (2, 150), (4, 100), (8, 50), (32, 25)):
                 i += 1

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.base_loss import WITH, WITHOUT
 from lora_watch.measurement.signals.gradients import NAMES, NAMES_DENSE
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.rules.harm import compared, projected
 from lora_watch.rules.size import extent
 
 FULL_ONLY = (
@@ -27,6 +28,9 @@ FULL_ONLY = (
 )
 """Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
 
+ON_REQUEST = ("adapted_loss", "base_loss", "end_loss", "twice_end_loss")
+"""Scalars that the monitor computes only where a rule wants them."""
+
 _NOTHING = -1.0
 """A ``max_overhead`` that no measurement keeps, in a replay that takes no time."""
 
@@ -34,26 +38,28 @@ _NOTHING = -1.0
 def records(
     trace: Trace,
     sparse: bool = False,
-    asks: Callable[[], bool] = lambda: False,
+    wanted: Callable[[], Collection[str]] = tuple,
     alarmed: Callable[[], bool] = lambda: False,
 ) -> Iterator[StepRecord]:
     """The records of a live run.
 
     Args:
         sparse: measure in full no more than a run of short steps on one process does.
-        asks: whether a rule has asked for the loss without the adapters, and so for a full measurement, when the next
-            step begins.
+        wanted: the losses with other adapters that rules want when the next step begins, and so a full measurement.
         alarmed: whether an alert is open then that is more than a remark.
     """
     signals, cadence = LossSignals(), _Sparse()
-    comparable = any(WITHOUT in record.scalars for record in trace.records)
-    for record in trace.records:
-        asked, metrics, scalars = asks(), record.metrics, record.scalars
-        if not asked:
-            scalars = {name: value for name, value in scalars.items() if name not in (WITH, WITHOUT)}
-            if sparse and not cadence.due(record, alarmed()):
-                metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
-        seen = dataclasses.replace(record, metrics=metrics, comparable=comparable)
+    comparable = any(compared(record) for record in trace.records)
+    for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
+        asked, metrics = wanted(), record.metrics
+        scalars = {name: value for name, value in record.scalars.items() if name not in ON_REQUEST or name in asked}
+        if not asked and sparse and not cadence.due(record, alarmed()):
+            metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
+        seen = dataclasses.replace(
+            record,
+            metrics=metrics,
+            comparable=comparable or (following is not None and projected(following) is not None),
+        )
         scores = signals.update(record.loss, size=extent(seen)) if record.step else {}
         complete = dataclasses.replace(seen, scalars={**scalars, **scores})
         cadence.see(complete)
@@ -82,7 +88,7 @@ def judge(
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
     record = None
-    for record in records(trace, sparse, lambda: episodes.asks, lambda: episodes.warn):
+    for record in records(trace, sparse, lambda: episodes.wanted, lambda: episodes.warn):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)

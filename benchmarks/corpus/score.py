@@ -31,6 +31,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, Episodes, Rule
 from lora_watch.rules.forecast import first_step_of
+from lora_watch.rules.harm import projected
 
 OUT = Path(__file__).with_name("SCORES.md")
 SEEN = (
@@ -39,7 +40,10 @@ SEEN = (
     "of the loss here."
 )
 """Remarks on the marks."""
-NOT_CHOSEN = "No threshold was chosen on them but LW102's last, and LW202's second comparison. "
+NOT_CHOSEN = (
+    "No threshold was chosen on them but LW102's last. The comparisons of LW103, LW104 and LW202 took their form after "
+    "runs of these seeds had been looked at. "
+)
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
 
 Runs = Mapping[Spec, Trace]
@@ -269,6 +273,17 @@ def _fresh(runs: Runs) -> str:
     )
 
 
+def _without_projected(runs: Runs) -> str:
+    """Runs that LW104 judges by their size alone, though in training it would compare."""
+    judged = {s: t for s, t in runs.items() if s.base != "minilm" and not s.fault}
+    without = [s for s, t in judged.items() if not any(projected(record) for record in t.records)]
+    return (
+        f"LW104 judges {len(without)} runs by their size alone, {sum(s.lr > 5e-3 for s in without)} of them at rates "
+        "above 0.005. Their traces are older than its comparison, and the runs were not repeated or did not repeat "
+        "(`projected.py`)."
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", choices=("held-out", "tuning"), default="held-out")
@@ -294,7 +309,7 @@ def main() -> None:
         + ", ".join(f"{counts[name]} {name}" for name in LABELS)
         + ". "
         "A run is labelled by its final held-out loss alone: see `labels.py`." + (_fresh(runs) if held_out else ""),
-        *(["## Marks", marks(runs, outcomes), SEEN] if held_out else []),
+        *(["## Marks", marks(runs, outcomes), f"{SEEN} {_without_projected(runs)}"] if held_out else []),
         "## Which runs each monitor names",
         "A monitor names a run when it says anything of it, at any step. The table has the share of the named runs of "
         "each kind. A fair run ends between half and three quarters of the best gain: naming it is neither right nor "
