@@ -122,5 +122,5 @@ def targets_in(labels: Tensor) -> Tensor | int:
     """How many of ``labels`` count: not -100, and of a text's tokens not the first, which nothing predicts. A tensor,
     ``[]``, where an accelerator would have to be waited for."""
     counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
-    targets = (counted.detach() != -100).sum()
-    return targets.float() if is_far(labels.device) else int(targets)
+    targets = (counted.detach() != -100).sum(dtype=torch.float32)
+    return targets if is_far(labels.device) else int(targets)
