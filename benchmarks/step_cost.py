@@ -38,6 +38,9 @@ START = 20
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 """For glibc: take memory from the heap, and do not give it back."""
 
+PARTING = 30
+"""Seconds that a twin has to end in."""
+
 
 class Size(NamedTuple):
     """A training: Llama blocks of 7 adapters each, sequences a batch and rank, tokens a sequence."""
@@ -233,6 +236,11 @@ def twin(size: Size, steps: int, monitored: bool) -> Iterator[Callable[[], Step]
 
         yield step
         to.write("\n")  # the last one, which nobody times
+        to.flush()
+        try:
+            process.wait(PARTING)
+        except subprocess.TimeoutExpired:  # gloo's ranks hang at times when they part, monitored or not
+            process.terminate()
 
 
 def compare(size: Size, steps: int) -> str:
