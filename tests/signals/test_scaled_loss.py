@@ -1,4 +1,4 @@
-"""The loss of a batch with and without the adapters: exact, and nothing of it is left in the training."""
+"""The loss of a batch with other adapters: exact, and nothing of it is left in the training."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from peft.tuners.lora import LoraLayer
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.scaled_loss import ScaledLoss
+from lora_watch.measurement.signals.scaled_loss import ScaledLoss, _multiplied
 from lora_watch.rules.harm import HARM
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
@@ -59,6 +60,33 @@ def test_both_losses_are_those_of_the_model_with_and_without_its_adapters(config
         with model.disable_adapter():
             assert numbers["base_loss"] == pytest.approx(float(model(**batch()).loss), rel=1e-6)
     assert numbers["adapted_loss"] != pytest.approx(numbers["base_loss"], rel=1e-3)
+
+
+@pytest.mark.parametrize("targets", [["q_proj", "v_proj"], "all-linear"])
+def test_a_multiple_is_that_of_a_larger_scale(targets: Any) -> None:
+    model = adapted(targets=targets)
+    scaled = ScaledLoss(model, find_adapters(model))
+    scaled.arm({"thrice": 3.0, "half": 0.5})
+    model(**batch())
+    found = scaled.begin().now()
+    model.eval()
+    for name, multiple in (("thrice", 3.0), ("half", 0.5)):
+        for module in model.modules():
+            if isinstance(module, LoraLayer):
+                module.set_scale("default", multiple)  # of the scale that the configuration says
+        with torch.no_grad():
+            assert found[name] == pytest.approx(float(model(**batch()).loss), rel=1e-5)
+
+
+def test_a_layer_with_several_outputs_is_multiplied_in_each() -> None:
+    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
+    x = torch.randn(1, 3, 8)
+    alone, weights = attention(x, x, x)
+    hook = _multiplied(attention, 2.0)
+    output, same = hook(attention, (x, x, x), {}, (alone + 0.25, weights))
+    assert torch.allclose(output, alone + 0.5)
+    assert torch.allclose(same, weights)
+    assert hook(attention, (x, x, x), {"need_weights": False}, (alone, None))[1] is None
 
 
 class Counting(torch.nn.Module):
