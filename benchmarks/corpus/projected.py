@@ -9,44 +9,24 @@ kept in ``projected.json``. Restartable. A run of which a loss differs from its 
 from __future__ import annotations
 
 import argparse
-import dataclasses
-import functools
 import json
 import os
 import tempfile
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import TrainerCallback
 
+from benchmarks.corpus.generate import Asks, RecordingCallback, path_of, plan, train
 from benchmarks.corpus.plan import EVERYDAY_FRESH, Spec
-from benchmarks.corpus.traces import Trace
-from lora_watch.base.alerts import Severity
+from benchmarks.corpus.traces import PROJECTED, Trace, load
 from lora_watch.base.records import StepRecord
-from lora_watch.rules import BarelyMoves, Rule
-from lora_watch.rules.harm import projected, wanted_at_the_end
+from lora_watch.rules import BarelyMoves
+from lora_watch.rules.harm import projected
 
-STORE = Path(__file__).parent / "projected.json"
 NEAR = 0.02
 """Share by which a loss may differ from that of the trace, which other versions of the libraries have made."""
-
-
-@dataclasses.dataclass
-class Asks(Rule):
-    """Says nothing, and has the losses computed that LW104 would have."""
-
-    id = "X002"
-    name = "asks"
-    severity = Severity.INFO
-
-    asked: int = dataclasses.field(default=0, init=False)
-
-    def check(self, record: StepRecord) -> None:
-        due = (record.lr_fraction or 0.0) >= BarelyMoves.spent and record.first_step is not None
-        self.wants = wanted_at_the_end(record) if due and self.asked < 2 * BarelyMoves.batches else {}
-        self.asked += due
 
 
 class Ends(TrainerCallback):
@@ -61,8 +41,6 @@ class Ends(TrainerCallback):
 
 def measure(spec: Spec, trace: Trace) -> dict[str, list[float]] | None:
     """``{step: [end, twice]}``; None where the losses are not those of the trace."""
-    from benchmarks.corpus.generate import RecordingCallback, train
-
     callback = RecordingCallback(rules=[Asks()])
     records = callback.recorder.records
     with tempfile.TemporaryDirectory() as folder:
@@ -73,32 +51,11 @@ def measure(spec: Spec, trace: Trace) -> dict[str, list[float]] | None:
     return {str(r.step): [p.end, p.twice] for r in records if (p := projected(r)) is not None}
 
 
-@functools.cache
-def store() -> dict[str, dict[str, list[float]]]:
-    return json.loads(STORE.read_text()) if STORE.exists() else {}
-
-
-def with_projected(spec: Spec, trace: Trace) -> Trace:
-    """``trace`` with these losses among the scalars of its records."""
-    known = store().get(spec.name, {})
-
-    def added(record: StepRecord) -> Mapping[str, float]:
-        pair = known.get(str(record.step), ())
-        return {**record.scalars, **dict(zip(("end_loss", "twice_end_loss"), pair))}
-
-    return dataclasses.replace(
-        trace, records=[dataclasses.replace(record, scalars=added(record)) for record in trace.records]
-    )
-
-
 def main() -> None:
-    from benchmarks.corpus.generate import path_of, plan
-    from benchmarks.corpus.traces import load
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", choices=("tiny", "smollm2"), help="only runs of this model")
     parser.add_argument("--part", default="1/1", help="the first of two halves of them: 1/2")
-    parser.add_argument("--store", type=Path, default=STORE)
+    parser.add_argument("--store", type=Path, default=PROJECTED)
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     part, parts = map(int, wanted.part.split("/"))

@@ -15,7 +15,7 @@ from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.rules import Episodes, Rule, choose
-from lora_watch.rules.harm import compared, projected
+from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
 from lora_watch.rules.size import extent
 
 FULL_ONLY = (
@@ -28,7 +28,7 @@ FULL_ONLY = (
 )
 """Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
 
-ON_REQUEST = ("adapted_loss", "base_loss", "end_loss", "twice_end_loss")
+ON_REQUEST = (*HARM, *AT_THE_END)
 """Scalars that the monitor computes only where a rule wants them."""
 
 _NOTHING = -1.0

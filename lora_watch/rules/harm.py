@@ -33,10 +33,9 @@ class Compared:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
 
-    @property
-    def helps(self) -> bool:
-        """The loss is clearly lower with the adapters."""
-        return self.base > CLEAR * self.adapted
+    def helps(self, record: StepRecord, factor: float = CLEAR) -> bool:
+        """The loss is ``factor`` times as high without the adapters, or more, and that proves something."""
+        return self.base > factor * self.adapted and not self.is_void(record)
 
     def is_void(self, record: StepRecord) -> bool:
         """Without the adapters, too, the model is far worse than at the start, and than guessing: what else is trained,
@@ -75,13 +74,16 @@ class Projected(NamedTuple):
     twice: float
 
 
+AT_THE_END = ("end_loss", "twice_end_loss")
+
+
 def wanted_at_the_end(record: StepRecord) -> dict[str, float]:
     """What ``projected`` needs (``Rule.wants``)."""
     end = end_of(record, 1.0)
-    return {"end_loss": end, "twice_end_loss": 2.0 * end}
+    return dict(zip(AT_THE_END, (end, 2.0 * end)))
 
 
 def projected(record: StepRecord) -> Projected | None:
     """What was computed at this step; None at most steps."""
-    end, twice = record.scalars.get("end_loss"), record.scalars.get("twice_end_loss")
+    end, twice = (record.scalars.get(name) for name in AT_THE_END)
     return None if end is None or twice is None else Projected(end, twice)

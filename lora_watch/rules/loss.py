@@ -309,7 +309,7 @@ class LossNotDecreasing(Rule):
         if early - late >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
             return None
         pair = compared(record)
-        if improved(record) or (pair is not None and pair.adapted < (1.0 - self.fall) * pair.base):
+        if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):
             return None
         causes = [
             "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",

@@ -228,9 +228,10 @@ class NormRunaway(_TooLarge):
 
     def check(self, record: StepRecord) -> Finding | None:
         finding, pair = super().check(record), compared(record)
-        if pair is not None and pair.helps:
+        helps = pair is not None and pair.helps(record)
+        if helps:
             self.helped_at = record.step
-        if finding is not None and not self.holds and record.comparable and (pair is None or pair.helps):
+        if finding is not None and not self.holds and record.comparable and (pair is None or helps):
             self.wants = HARM if not self.helped_at or record.step >= self.helped_at + PAUSE else {}
             return None
         self.holds = finding is not None

@@ -58,6 +58,8 @@ class BarelyMoves(Rule):
     """The comparisons have had theirs."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        if self.judged and self.compared:
+            return None
         shortest = record.run.max_steps is not None and record.run.max_steps < self.shortest
         if shortest or not record.lr_fraction or record.lr_fraction < self.spent or record.first_step is None:
             return None
@@ -108,10 +110,9 @@ class BarelyMoves(Rule):
 
     def _falls(self, record: StepRecord) -> str | None:
         """Batch after batch costs less with larger adapters; the first that does not has the last word."""
-        shortest = (record.run.max_steps or self.shortest_compared) < self.shortest_compared
-        if self.compared or shortest or has_new_head(record.run):
+        if self.compared:
             return None
-        if (now := projected(record)) is not None:
+        if self.asked and (now := projected(record)) is not None:
             falls = now.twice < (1.0 - self.gain) * now.end
             self.falling += falls
             self.compared = not falls or self.falling >= self.batches
@@ -121,6 +122,9 @@ class BarelyMoves(Rule):
                     f"{now.end:.4g} at that size, and {now.twice:.4g} at twice that"
                 )
         if record.comparable and not self.compared and self.asked < 2 * self.batches:
-            self.asked += 1
-            self.wants = wanted_at_the_end(record)
+            shortest = (record.run.max_steps or self.shortest_compared) < self.shortest_compared
+            self.compared = shortest or has_new_head(record.run)
+            if not self.compared:
+                self.asked += 1
+                self.wants = wanted_at_the_end(record)
         return None

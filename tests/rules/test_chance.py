@@ -96,7 +96,9 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
     assert (same.step, same.severity, same.message) == (alert.step, alert.severity, alert.message), "it sees the labels"
     assert 50 <= alert.step <= 55
     assert alert.severity == Severity.ERROR, "the last word"
-    assert {a.severity for a in monitor.alerts if a.rule == "LW110"} == {Severity.WARNING}, "it does not give way to it"
+    assert [a.severity for a in monitor.alerts if a.rule == "LW110"] == [Severity.WARNING], (
+        "which it does not give way to"
+    )
     assert alert.settings["learning_rate"] < 3e-2
     assert monitor.last is not None
     code = sum(row["labels"] == 0 for row in code_or_prose()) / len(code_or_prose())

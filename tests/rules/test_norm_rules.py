@@ -263,16 +263,32 @@ def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fire
     ],
 )
 def test_a_runaway_that_helps_is_none(ratio: float, found: list[int], asked: list[int]) -> None:
+    assert running_away(ratio) == (found, asked)
+
+
+def test_a_spoiled_head_does_not_make_a_runaway_help() -> None:
+    """Without the adapters the loss is far above that of guessing, too."""
+    assert running_away(0.8, base=20.0, trains_more=True) == ([7], [7])
+    assert running_away(0.8, base=5.0, trains_more=True) == ([], [7, 12, 17])
+
+
+def running_away(ratio: float, base: float = 5.0, trains_more: bool = False) -> tuple[list[int], list[int]]:
+    """Steps at which LW103 opens and those with a comparison, where adapters multiply a batch's loss by ``ratio``.
+
+    ``trains_more``: a head is trained as well.
+    """
     last = healthy().last
     assert last is not None
+    run_info = replace(last.run, trains_more=trains_more)
     episodes, answers = Episodes([NormRunaway()]), []
     for step in range(1, 18):
-        pair = {"adapted_loss": 5.0 * ratio, "base_loss": 5.0} if episodes.wanted else {}
+        pair = {"adapted_loss": base * ratio, "base_loss": base} if episodes.wanted else {}
         answers += [step] * bool(pair)
         metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), 0.2 * 1.6**step))}
-        episodes.check(replace(last, step=step, metrics=metrics, scalars=pair, comparable=True))
-    assert [alert.step for alert in episodes.alerts] == found
-    assert answers == asked
+        scalars = {"loss_start": 6.0, **pair}
+        record = replace(last, run=run_info, step=step, metrics=metrics, scalars=scalars, comparable=True)
+        episodes.check(record)
+    return [alert.step for alert in episodes.alerts], answers
 
 
 def test_an_explosion_takes_the_place_of_the_runaway() -> None:
