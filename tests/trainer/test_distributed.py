@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -127,7 +126,10 @@ uneven()
 ranks.SECONDS_TO_MEET = 0.5
 train(everywhere=False, nan_at=None)
 ranks.SECONDS_TO_MEET = 30.0
-train(everywhere=True, nan_at=3)
+try:
+    train(everywhere=True, nan_at=3)
+finally:
+    time.sleep(3 * (rank == 0))  # both raise at once, and rank 1 is to end first
 """
 
 
@@ -224,9 +226,7 @@ def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(pyth
     """
     began = time.monotonic()
     zero, one = python.ranks(2, script(tmp_path, PLAIN), tmp_path)
-    codes = {zero.returncode, one.returncode}  # both raise at once, and the launcher ends whichever is still there
-    assert 1 in codes
-    assert codes <= {1, -signal.SIGTERM}
+    assert one.returncode == 1
     assert time.monotonic() - began < 120
     first, both = (
         json.loads((tmp_path / name / "lora_watch" / "report.json").read_text()) for name in ("first", "all")
