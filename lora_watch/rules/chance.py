@@ -9,7 +9,7 @@ from statistics import fmean
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import EASY_STEP, first_step_of
+from lora_watch.rules.forecast import pace
 from lora_watch.rules.remedies import weaker, why_strong
 from lora_watch.rules.size import size_of
 
@@ -74,7 +74,7 @@ class StuckAtChance(Rule):
         trial = (
             "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"
         )
-        fast = first_step_of(record.run) > EASY_STEP
+        fast = pace(record) > 1.0
         return Finding(
             f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "
             f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",

@@ -53,13 +53,10 @@ OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
 """The best rate lies within this factor of the one that the weights, or the measured first step, say: in 14 of 14 cases
 that the constants were chosen on, by the weights."""
 
-EASY_STEP = 0.1
-"""Size of the first full step, ‖ΔW‖/‖W₀‖ summed over blocks, that is easy for any model: runs near it were good from 4
-blocks to 30."""
-ORDINARY_PACE = 2.0
+ORDINARY_PACE = 1.2
 """Up to this ``pace`` the learning rate is ordinary."""
-HIGHEST_PACE = 6.0
-"""Nothing is advised above it, whatever was measured: LW401's threshold for the first step is at least 8."""
+HIGHEST_PACE = 4.0
+"""Nothing is advised above it, whatever was measured: LW401's threshold is 5."""
 
 ADAPTIVE = ("adam", "lion", "adafactor")
 """Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
@@ -112,11 +109,11 @@ def at_rate(run: RunInfo, rates: float | tuple[float, ...]) -> RunInfo:
 
 
 def pace(record: StepRecord) -> float:
-    """The first full step as a multiple of an easy one; NaN where unknown. Of Adam's the weights tell; that of SGD and
-    the like follows the gradient, and has to be measured."""
-    if is_adaptive(record.run):
-        return first_step_of(record.run) / (EASY_STEP * _of_b(record.run))
-    return (record.first_step or math.nan) / useful_step(record.run)
+    """The first full step as a multiple of a useful one, at the scale of the median adapter; NaN where unknown. Of
+    Adam's the weights tell; that of SGD and the like follows the gradient, and has to be measured."""
+    run = record.run
+    step = _by_weights(run) if is_adaptive(run) else record.first_step
+    return step / useful_step(run, typical_scale(run)) if step and run.adapters else math.nan
 
 
 def expected_step(record: StepRecord) -> float:
@@ -173,8 +170,7 @@ def by_weights(run: RunInfo) -> Rates | None:
     step, rate = _by_weights(run), max(run.peak_lr, default=math.nan)
     if not step > 0:
         return None
-    scale = float(np.median([abs(adapter.scale) for adapter in run.adapters]))
-    return Rates.around(rate * useful_step(run, scale) / step, OF_WEIGHTS)
+    return Rates.around(rate * useful_step(run, typical_scale(run)) / step, OF_WEIGHTS)
 
 
 def by_sweep(lowest: float, one: float | None) -> float:
@@ -230,7 +226,8 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     """
     known = expected_step(record)
     within = OF_GROWTH if record.first_step else OF_WEIGHTS
-    if (fast := _too_fast(record, known)) > 2.0:
+    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
+    if (fast := _too_fast(record, known / _useful_for_length(record.run, scale))) > 2.0:
         return Factor(_allowed(record, fast), within)
     by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
     return Factor(_allowed(record, by))
@@ -253,14 +250,14 @@ def is_gentle(record: StepRecord) -> bool:
     return 0.0 < (record.first_step or 0.0) < _useful_for_length(record.run, scale) / 2.0
 
 
-def _too_fast(record: StepRecord, step: float) -> float:
-    """By how much s·lr is too high for a useful first step. A lower scale, which is tried first, leaves A a faster
-    motion, so that each step may be a little smaller."""
-    run, scale = record.run, abs(strongest(record).scale) if record.run.adapters else 1.0
-    if not _scales(run) or scale <= ORDINARY_SCALE:
-        return step / _useful_for_length(run, scale)
-    by_alpha = (step / _useful_for_length(run, scale)) ** (1.0 / SCALE_EXPONENT)
-    return by_alpha if scale / by_alpha > ORDINARY_SCALE else step / _useful_for_length(run, ORDINARY_SCALE)
+def _too_fast(record: StepRecord, excess: float) -> float:
+    """By how much s·lr is too high where a step is ``excess`` times what it should be at this scale. A lower scale,
+    which is tried first, leaves A a faster motion, so that each step may be a little smaller."""
+    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
+    if not _scales(record.run) or scale <= ORDINARY_SCALE:
+        return excess
+    by_alpha = excess ** (1.0 / SCALE_EXPONENT)
+    return by_alpha if scale / by_alpha > ORDINARY_SCALE else excess * (scale / ORDINARY_SCALE) ** (1 - SCALE_EXPONENT)
 
 
 def _allowed(record: StepRecord, factor: float) -> float:
@@ -268,7 +265,12 @@ def _allowed(record: StepRecord, factor: float) -> float:
     if not record.run.adapters or not is_adaptive(record.run) or not (now := pace(record)) > 0:
         return factor
     stays_high = abs(strongest(record).scale) / factor >= HIGH_SCALE
-    return max(factor, now / (ORDINARY_PACE if stays_high else HIGHEST_PACE))
+    return max(factor, _too_fast(record, now / (ORDINARY_PACE if stays_high else HIGHEST_PACE)))
+
+
+def typical_scale(run: RunInfo) -> float:
+    """|s| of the median adapter. ``run.adapters`` must not be empty."""
+    return float(np.median([abs(adapter.scale) for adapter in run.adapters]))
 
 
 def strongest(record: StepRecord) -> AdapterInfo:

@@ -8,29 +8,38 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import AdapterInfo, BoolArray, RunInfo, StepRecord
-from lora_watch.base.text import count
+from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
-from lora_watch.rules.forecast import ORDINARY_PACE, ORDINARY_SCALE, first_step_of, first_steps, is_adaptive, pace
+from lora_watch.rules.forecast import (
+    ORDINARY_PACE,
+    ORDINARY_SCALE,
+    SCALE_EXPONENT,
+    first_step_of,
+    first_steps,
+    is_adaptive,
+    pace,
+)
 from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
 from lora_watch.rules.tasks import SOURCES
 
 
 @dataclass
 class AggressiveScale(RuleOnSettings):
-    """A high scale meets a high learning rate, or the first step is large relative to the base weight.
+    """A high scale meets a high learning rate, or the first step is many times as large as is useful.
 
     Fires before the first step:
 
-    - as a WARNING when the predicted first step at the full learning rate exceeds ``first_step``. It is taken relative
-      to ‖W₀‖_F in the median layer and summed over the transformer blocks;
+    - as a WARNING when the predicted first step at the full learning rate exceeds ``useful_steps`` useful ones;
     - as a WARNING when that step is unknown, s ≥ ``far``, and s·lr > ``scale`` · ``lr`` or the rate is unknown too;
     - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break. A first step that is
-      known to be easy refutes it. An α that was meant for α/r is left to LW403 and LW404 while that step is unknown.
+      known to be ordinary refutes it. An α that was meant for α/r is left to LW403 and LW404 while that step is
+      unknown.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
-    gradient. The rule is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own
-    data (``find_lr``), it is silent.
+    gradient. It is taken relative to ‖W₀‖_F in the median layer, times the depth. A useful first step grows with the
+    scale as s^0.3, and is smaller where a classifier's head learns from nothing (``forecast.useful_step``). The rule
+    is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own data (``find_lr``),
+    it is silent.
     """
 
     id = "LW401"
@@ -39,7 +48,7 @@ class AggressiveScale(RuleOnSettings):
 
     scale: float = 4.0
     lr: float = 3e-4
-    first_step: float = 1.2
+    useful_steps: float = 5.0
     far: float = 32.0
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -48,18 +57,18 @@ class AggressiveScale(RuleOnSettings):
             return None
         lr = run.per_adapter(run.peak_lr)
         scale = np.array([abs(a.scale) for a in run.adapters])
-        predicted, size = first_steps(run), first_step_of(run)
-        too_large = size > self.first_step
+        predicted, times = first_steps(run), pace(record)
+        too_large = times > self.useful_steps
         meant = _meant_for_vanilla(record)
-        hot = (scale >= self.scale) & (lr > self.lr) & (not pace(record) <= ORDINARY_PACE)
-        hot &= math.isfinite(size) | ~meant
-        far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(size))
+        hot = (scale >= self.scale) & (lr > self.lr) & (not times <= ORDINARY_PACE)
+        hot &= math.isfinite(times) | ~meant
+        far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(times))
         if not (hot | far).any() and not too_large:
             return None
         worst = int(np.nanargmax(scale * lr if np.isfinite(lr).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
         if too_large:
-            metric, threshold = "relative_norm", self.first_step / run.blocks
+            metric, threshold = "relative_norm", self.useful_steps / times * first_step_of(run) / run.blocks
         elif run.peak_lr:
             metric, threshold = "effective_lr", self.scale * self.lr
         else:
@@ -67,7 +76,7 @@ class AggressiveScale(RuleOnSettings):
         warns = bool(too_large or far.any())
         change = self._weaker(record, adapter, rate)
         return Finding(
-            f"{self._message(run, adapter, rate, warns)}.",
+            f"{self._message(adapter, rate, times, warns)}.",
             adapters=worst_first(record, predicted, np.isfinite(predicted)) if too_large else [],
             metric=metric,
             threshold=threshold,
@@ -81,15 +90,15 @@ class AggressiveScale(RuleOnSettings):
             severity=Severity.WARNING if warns else Severity.INFO,
         )
 
-    def _message(self, run: RunInfo, adapter: AdapterInfo, rate: float, warns: bool) -> str:
+    def _message(self, adapter: AdapterInfo, rate: float, times: float, warns: bool) -> str:
         scale = f"{abs(adapter.scale):g} ({adapter.scale_formula})"
         if math.isnan(rate):
             return f"The scale {scale} is too high for an ordinary learning rate (threshold {self.far:g})"
         verdict = "too high" if warns else "above the rule of thumb"
         message = f"s·lr = {abs(adapter.scale) * rate:.2g} is {verdict}: scale {scale} × learning rate {rate:g}"
-        if math.isfinite(size := first_step_of(run)):
-            message += f". The first full step adds {size:.2g} of the weights' norm, summed over "
-            message += f"{count(run.blocks, 'block')} (threshold {self.first_step:g})"
+        if math.isfinite(times):
+            message += f". By the weights the first full step is {times:.2g} times as large as a useful one (threshold "
+            message += f"{self.useful_steps:g})"
         return message
 
     def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float) -> Change:
@@ -98,7 +107,7 @@ class AggressiveScale(RuleOnSettings):
             alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
             return with_alpha(record, adapter, alpha)
         thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
-        known = math.isfinite(first_step_of(record.run))
+        known = math.isfinite(pace(record))
         return weaker(record, otherwise=2.0 if known else thumb)
 
 
@@ -135,7 +144,7 @@ class FadingScale(RuleOnSettings):
             return None
         scale = np.array([a.scale for a in adapters])
         worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
-        if first_step_of(record.run) / worst.scale > AggressiveScale.first_step:
+        if pace(record) / worst.scale**SCALE_EXPONENT > AggressiveScale.useful_steps:
             return None
         change = Change([f"lora_alpha={worst.r} (scale 1)"], {"lora_alpha": float(worst.r)})
         if worst.alpha is not None:
@@ -174,7 +183,7 @@ def _meant_for_vanilla(record: StepRecord, scale: float = 4.0) -> BoolArray:
 
 def _unless_gentle(record: StepRecord) -> Severity:
     """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
-    return Severity.INFO if first_step_of(record.run) <= AggressiveScale.first_step else Severity.WARNING
+    return Severity.INFO if pace(record) <= AggressiveScale.useful_steps else Severity.WARNING
 
 
 @dataclass

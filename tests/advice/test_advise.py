@@ -29,7 +29,6 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.rules.forecast import EASY_STEP, ORDINARY_PACE
 from lora_watch.rules.tasks import TASKS
 from lora_watch.tuning.advice import transfer
 from tests.gate.test_schemas import errors
@@ -93,7 +92,7 @@ def test_the_learning_rate_to_start_from_makes_an_ordinary_step() -> None:
     assert low < start < high
     again = advise(TINY_LLAMA, "instruction-tuning", learning_rate=start)
     assert again.first_step is not None
-    assert EASY_STEP / 2.5 < again.first_step <= ORDINARY_PACE * EASY_STEP
+    assert 0.04 < again.first_step <= 0.2  # of the weights, summed over four blocks
     hot = advise(TINY_LLAMA, "instruction-tuning", learning_rate=0.1)
     assert [alert.rule for alert in hot.findings] == ["LW401"]
 

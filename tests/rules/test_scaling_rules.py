@@ -21,7 +21,7 @@ from tests.support import lora, tiny_model
     [
         ({"alpha": 32}, 5e-3, Severity.INFO, {4, 0.005, 0.02}, "alpha/r"),
         ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005, 0.04}, "alpha/sqrt(r)"),
-        ({"alpha": 16}, 5e-2, Severity.WARNING, {2, 0.05, 0.1, 4}, "alpha/r"),
+        ({"alpha": 16}, 5e-2, Severity.WARNING, {2, 0.05, 0.1, 8.5, 5}, "alpha/r"),
         ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01, 0.16}, "alpha/r"),
     ],
     ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both"],
