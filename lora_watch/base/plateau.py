@@ -89,9 +89,7 @@ def smallest_good(by_rank: Mapping[int, Values], worth: float, higher_is_better:
     """
     sign = 1 if higher_is_better else -1
     best = max(sorted(by_rank), key=lambda r: sign * statistics.fmean(by_rank[r].values()))
-    for r in sorted(by_rank):
-        if r == best:
-            break
+    for r in sorted(r for r in by_rank if r < best):
         if by_rank[r].keys() & by_rank[best].keys():
             left = gain(by_rank[r], by_rank[best], 0.95, higher_is_better)
             if left.mean <= max(worth, left.error if math.isfinite(left.error) else 0.0):
