@@ -223,7 +223,7 @@ def _is_adalora(lora: Mapping[str, Any]) -> bool:
 def _with_zero_rows(adapter: AdapterInfo, bare: Skeleton) -> AdapterInfo:
     """All-zero outputs of the frozen weight, which is stored turned in embeddings and transformers' Conv1D."""
     weight = bare.weight(adapter.name)
-    if weight is None or weight.ndim != 2:
+    if weight is None:
         return adapter
     rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
     return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))

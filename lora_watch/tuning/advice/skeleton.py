@@ -129,18 +129,15 @@ class Skeleton:
         """
         indices = sorted({i for a in adapters if (i := layer_index(a.name)) is not None})
         central = indices[len(indices) // 2] if indices else None
-        return [self._norm(a.name) if central is None or layer_index(a.name) == central else math.nan for a in adapters]
-
-    def _norm(self, module: str) -> float:
-        weight = self.weight(module)
-        return math.nan if weight is None or weight.ndim != 2 else frobenius_norm(weight)
+        read = (self.weight(a.name) if central is None or layer_index(a.name) == central else None for a in adapters)
+        return [math.nan if weight is None else frobenius_norm(weight) for weight in read]
 
     def weight(self, module: str) -> Tensor | None:
-        """The frozen weight of the layer ``module``; None where it is not there as floating-point numbers."""
+        """The frozen weight of the layer ``module``; None where it is not there as a floating-point matrix."""
         if self.weights is None or (stored := weight_of(self.weights, module)) is None:
             return None
         weight = self.weights[stored].detach()
-        return weight if weight.is_floating_point() and not weight.is_meta else None
+        return weight if weight.is_floating_point() and weight.ndim == 2 and not weight.is_meta else None
 
 
 def local_model(name: str) -> Path | None:

@@ -34,15 +34,8 @@ def suggestion(
     predicted: float | None = None,
     **facts: Any,
 ) -> Suggestion:
-    """The suggestion of a finished ``sweep``.
-
-    Args:
-        ratios: each parameter group's rate to the reference's.
-        steps: of the run that it is for; None where that is unknown.
-        new_head: a classifier's head learns from nothing.
-        predicted: the forecast of the weights, for the reference; None where it is unknown.
-        facts: other fields of the suggestion.
-    """
+    """The suggestion of a finished ``sweep``. ``ratios``: each parameter group's rate to the reference's. All further
+    arguments are fields of the suggestion."""
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
     lowered = for_length(1.0, None, steps, new_head)
     rate = None if found.rate is None else rounded(found.rate * lowered)
