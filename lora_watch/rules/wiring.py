@@ -20,20 +20,19 @@ def _share(where: BoolArray) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _expert_groups(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+def _expert_groups(names: tuple[str, ...]) -> list[list[int]]:
     """The places in ``names`` of those that belong to the numbered experts of one layer."""
     groups: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
             groups.setdefault(found[1], []).append(place)
-    return tuple(map(tuple, groups.values()))
+    return list(groups.values())
 
 
 def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
     """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
     out = alive.copy()
-    for group in _expert_groups(record.run.names):
-        places = list(group)
+    for places in _expert_groups(record.run.names):
         out[places] = alive[places].any()
     return out
 
