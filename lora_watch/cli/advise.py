@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console, RenderableType
@@ -64,35 +64,19 @@ def advise(
     from lora_watch.tuning import advice
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
-    target_modules = "all-linear" if named == ["all-linear"] else named
+    both: dict[str, Any] = {"learning_rate": lr, "target_modules": "all-linear" if named == ["all-linear"] else named}
     advised: Advice | Transfer
     with refusing(ValueError):
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            advised = advice.transfer(
-                from_model,
-                to_model,
-                rank,
-                alpha=alpha,
-                use_rslora=rslora,
-                learning_rate=lr,
-                target_modules=target_modules,
-            )
+            advised = advice.transfer(from_model, to_model, rank, alpha=alpha, use_rslora=rslora, **both)
         elif model is None:
             raise ValueError("give the folder of a model; lora-watch advise --help has examples")
         elif alpha is not None or rslora:
             raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
         else:
-            advised = advice.advise(
-                model,
-                task,
-                tokens=tokens,
-                learning_rate=lr,
-                rank=rank,
-                target_modules=target_modules,
-                dtype=dtype,
-            )
+            advised = advice.advise(model, task, tokens=tokens, rank=rank, dtype=dtype, **both)
     if json:
         print_json(advised.to_dict())
         return
@@ -130,11 +114,9 @@ def _show(console: Console, advised: Advice) -> None:
 
 
 def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
+    wrapper = textwrap.TextWrapper(console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
     for sentence in sentences:
-        text = textwrap.fill(
-            sentence, console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
-        )
-        console.print(Text(text), soft_wrap=True)
+        console.print(Text(wrapper.fill(sentence)), soft_wrap=True)
 
 
 def _layers(advised: Advice, width: int) -> list[str]:
