@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
@@ -89,16 +89,12 @@ def advise(
         console.print(Text("Not carried over:"))
         _list(console, advised.does_not_transfer)
     console.print()
-    console.print(_code(advised.code(), console.is_terminal))
+    if console.is_terminal:  # elsewhere the blanks would stay that Syntax fills its lines up with
+        from rich.syntax import Syntax
 
-
-def _code(source: str, in_colour: bool) -> RenderableType:
-    """Colours are for a terminal alone: Syntax fills its lines up with blanks."""
-    if not in_colour:
-        return Text(source)
-    from rich.syntax import Syntax
-
-    return Syntax(source, "python", background_color="default")
+        console.print(Syntax(advised.code(), "python", background_color="default"))
+    else:
+        console.print(Text(advised.code()))
 
 
 def _show(console: Console, advised: Advice) -> None:
