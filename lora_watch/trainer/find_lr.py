@@ -29,12 +29,7 @@ from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
 
 log = logging.getLogger("lora_watch")
 
-ARGUMENTS = {
-    "eval_on_start": False,
-    "load_best_model_at_end": False,
-    "push_to_hub": False,
-    "save_total_limit": None,
-}
+ARGUMENTS = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_hub": False, "save_total_limit": None}
 """TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
 PARTS = ("model", "optimizer", "train_dataset", "data_collator", "lr_scheduler", "accelerator")
 """Attributes of a Trainer by which messages call what a sweep cannot put back. All others are put back as well."""

@@ -47,9 +47,10 @@ def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
     # Long schedules are sampled: they are smooth, and the sum need not be exact.
     points = range(0, max_steps, max(1, max_steps // 2000))
     factors = {of: [max(float(of(t)), 0.0) for t in points] for of in dict.fromkeys(lambdas)}
-    highest = {
-        of: _highest(of, points[values.index(max(values))], points.step, max_steps) for of, values in factors.items()
-    }
+    highest = {}
+    for of, values in factors.items():
+        at, reach = points[values.index(max(values))], points.step
+        highest[of] = max(float(of(t)) for t in range(max(at - reach + 1, 0), min(at + reach, max_steps)))
     rates = factors[lambdas[0]]
     spent = list(itertools.accumulate(rates, initial=0.0))
     if not spent[-1] > 0:
@@ -58,11 +59,6 @@ def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
         lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1],
         tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
     )
-
-
-def _highest(of: Callable[[int], float], around: int, reach: int, end: int) -> float:
-    """The highest value of a schedule at the steps less than ``reach`` away from ``around``."""
-    return max(float(of(t)) for t in range(max(around - reach + 1, 0), min(around + reach, end)))
 
 
 def _tried(scheduler: Any, max_steps: int) -> Schedule | None:
