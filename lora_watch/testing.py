@@ -39,15 +39,11 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
         ValueError: ``fail_on`` is no severity.
     """
     __tracebackhide__ = True
-    from lora_watch.trainer.callback import LoraWatchCallback, watch
-    from lora_watch.trainer.facts import callbacks_of
-
     least = Severity.parse(fail_on)
     settings = {"tensorboard": False, "console": False, **settings, "fail_on": fail_on}
     attached = attach_to_every_trainer(settings)
     for trainer in trainers:
-        own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
-        attached.expect(next(own, None) or watch(trainer, **settings))
+        attached.watch(trainer)
     try:
         yield
     except LoraWatchError as error:

@@ -62,11 +62,9 @@ class Alert:
     remedies: list[str] = field(default_factory=list)
     """Changes to try, with numbers."""
     settings: dict[str, float] = field(default_factory=dict)
-    """Every number that ``remedies`` name for a field of LoraConfig or TrainingArguments. It is empty where they name
-    none."""
+    """Every number that ``remedies`` name for a field of LoraConfig or TrainingArguments."""
     explains: list[str] = field(default_factory=list)
-    """Ids of rules that held too while this alert was open and have the same cause. They have no alert of their
-    own."""
+    """Ids of rules with the same cause that held while this alert was open. They have no alert of their own."""
     last_step: int = 0
     """Last step at which the rule still held."""
     closed_step: int | None = None
@@ -143,15 +141,18 @@ class Alert:
         return "\n".join(map(clean, lines))
 
     def _repr_html_(self) -> str:
-        """The same for notebooks, with every adapter in a table."""
-        head = f"<b>{markup.text(f'{self.severity.name} {self.rule} {self.name}')}</b> at step {self.step}"
+        """The same for notebooks, with the adapters in a table, and a bar in the severity's colour at the left."""
+        body = f"<b>{markup.text(f'{self.severity.name} {self.rule} {self.name}')}</b> at step {self.step}"
         if self.closed_step is not None:
-            head += f", over at step {self.closed_step}"
-        rows = [[name, f"{value:.3g}"] for name, value in self.adapters]
-        points = [("likely cause:", cause) for cause in self.causes] + [("try:", remedy) for remedy in self.remedies]
-        adapters = markup.table(["adapter", self.metric or ""], rows[:20]) if rows else ""
-        body = f"{head}<br>{markup.text(self.message)}{markup.points(points)}"
-        return markup.marked(_COLOURS[self.severity], body, adapters)
+            body += f", over at step {self.closed_step}"
+        body += f"<br>{markup.text(self.message)}"
+        if points := [("likely cause", cause) for cause in self.causes] + [("try", remedy) for remedy in self.remedies]:
+            items = "".join(f"<li><b>{word}:</b> {markup.text(rest)}</li>" for word, rest in points)
+            body += f'<ul style="margin: .3em 0">{items}</ul>'
+        if rows := [[name, f"{value:.3g}"] for name, value in self.adapters[:20]]:
+            body += markup.table(["adapter", self.metric or ""], rows)
+        bar = f"border-left: 4px solid {_COLOURS[self.severity]}; padding-left: .7em; margin: .5em 0"
+        return f'<div style="{bar}">{body}</div>'
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 
 def kinds_in_use(model: nn.Module | None) -> set[str]:
@@ -20,26 +20,16 @@ def kinds_in_use(model: nn.Module | None) -> set[str]:
     return kinds - {"cpu", "meta"}
 
 
-def _states_of(kind: str) -> list[Tensor]:
-    """Of each device of that kind. Every torch backend names these alike; MPS is one device."""
-    backend: Any = getattr(torch, kind)
-    return backend.get_rng_state_all() if hasattr(backend, "get_rng_state_all") else [backend.get_rng_state()]
-
-
-def _set_states(kind: str, states: Sequence[Tensor]) -> None:
-    backend: Any = getattr(torch, kind)
-    if hasattr(backend, "set_rng_state_all"):
-        backend.set_rng_state_all(states)
-    else:
-        backend.set_rng_state(states[0])
-
-
 def random_state(kinds: Iterable[str] = ()) -> dict[str, Any]:
     """The state of every source of random numbers that a training on accelerators of ``kinds`` may use. Draws nothing,
     wakes no device."""
-    devices = {kind: _states_of(kind) for kind in kinds}
-    host: dict[str, Any] = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
-    return host | {"devices": devices}
+    devices = {}
+    for kind in kinds:
+        backend: Any = getattr(torch, kind)  # every backend names these alike; MPS is one device
+        several = hasattr(backend, "get_rng_state_all")
+        devices[kind] = backend.get_rng_state_all() if several else [backend.get_rng_state()]
+    host = {"torch": torch.get_rng_state(), "numpy": np.random.get_state(), "python": random.getstate()}
+    return {**host, "devices": devices}
 
 
 def set_random_state(state: Mapping[str, Any]) -> None:
@@ -48,7 +38,11 @@ def set_random_state(state: Mapping[str, Any]) -> None:
     np.random.set_state(state["numpy"])
     torch.set_rng_state(state["torch"])
     for kind, states in state["devices"].items():
-        _set_states(kind, states)
+        backend: Any = getattr(torch, kind)
+        if hasattr(backend, "set_rng_state_all"):
+            backend.set_rng_state_all(states)
+        else:
+            backend.set_rng_state(states[0])
 
 
 @contextmanager

@@ -19,17 +19,6 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{line('th', headings)}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def points(items: Sequence[tuple[str, str]]) -> str:
-    """A list whose items are a word in bold and what belongs to it; empty without any."""
-    inside = "".join(f"<li><b>{text(word)}</b> {text(rest)}</li>" for word, rest in items)
-    return f'<ul style="margin: .3em 0">{inside}</ul>' if inside else ""
-
-
-def marked(colour: str, *parts: str) -> str:
-    """A block of ``parts``, which are HTML already, with a bar of ``colour`` at its left."""
-    return f'<div style="border-left: 4px solid {colour}; padding-left: .7em; margin: .5em 0">{"".join(parts)}</div>'
-
-
 def text(content: object) -> str:
     """``content`` as one harmless line of HTML."""
     return escape(clean(content))

@@ -1,15 +1,9 @@
 """Whether twice the rank still pays: paired differences over shared seeds, and their t-interval.
 
-Two runs with the same seed see the same batches in the same order, so most of the noise cancels in their difference:
-what is judged are the differences of each seed, not the means. The interval is Student's, which is exact where the
-differences are normal. A rank is flat against the next one when the whole interval of the gain lies below what a gain
-is worth (one of the two one-sided tests of Schuirmann 1987); a gain is real when the whole interval lies above zero.
-Where neither holds more seeds are wanted, and as each test of the data is a chance to be wrong, the error that is
-allowed is divided by the number of looks (Bonferroni). Stopping needs this proof, going on needs none: a curve too
-noisy to judge costs runs, not quality.
-
-Which of the ranks to take is then Breiman's rule (Breiman et al. 1984, 3.4.3; Hastie et al. 2009, 7.10): the smallest
-one that is within one standard error of the best, or within what is worth it where that is more.
+Two runs with the same seed see the same batches in the same order, so most of the noise cancels in their difference.
+The interval of the differences is Student's, which is exact where they are normal. Where it leaves the gain open, more
+seeds are wanted. Each test of the data is a chance to be wrong, so the error that is allowed is divided by the number
+of looks (Bonferroni). Stopping needs proof, going on needs none: a curve too noisy to judge costs runs, not quality.
 """
 
 from __future__ import annotations
@@ -39,7 +33,8 @@ class Gain:
     pairs: int
 
     def verdict(self, worth: float) -> Literal["flat", "climbs", "open"]:
-        """``flat``: surely less than ``worth``. ``climbs``: surely a gain, and worth it as far as one can see."""
+        """``flat``: the whole interval is below ``worth`` (one of the two one-sided tests of Schuirmann 1987).
+        ``climbs``: it is above 0, and the mean is worth it."""
         if self.high < worth:
             return "flat"
         return "climbs" if self.low > 0 and self.mean >= worth else "open"
@@ -63,11 +58,7 @@ class Gain:
 
 
 def gain(before: Values, after: Values, confidence: float, higher_is_better: bool = False) -> Gain:
-    """The gain from ``before`` to ``after`` over the seeds that both have.
-
-    Raises:
-        ValueError: no seed is shared.
-    """
+    """The gain from ``before`` to ``after`` over the seeds that both have. Raises ValueError where there is none."""
     shared = sorted(before.keys() & after.keys())
     if not shared:
         raise ValueError("the two have no seed in common")
@@ -83,15 +74,11 @@ def gain(before: Values, after: Values, confidence: float, higher_is_better: boo
 
 
 def smallest_good(by_rank: Mapping[int, Values], worth: float, higher_is_better: bool = False) -> tuple[int, int]:
-    """The smallest rank that is good enough, and the best one.
-
-    Good enough: the best one's gain over it is within one standard error of that gain, or below ``worth``.
-    """
+    """The smallest rank that is good enough, and the best one: Breiman's rule (Breiman et al. 1984, 3.4.3; Hastie et
+    al. 2009, 7.10). Good enough: the best one's gain over it is within that gain's standard error, or ``worth``."""
     sign = 1 if higher_is_better else -1
     best = max(sorted(by_rank), key=lambda r: sign * statistics.fmean(by_rank[r].values()))
-    for r in sorted(by_rank):
-        if r == best:
-            break
+    for r in sorted(r for r in by_rank if r < best):
         if by_rank[r].keys() & by_rank[best].keys():
             left = gain(by_rank[r], by_rank[best], 0.95, higher_is_better)
             if left.mean <= max(worth, left.error if math.isfinite(left.error) else 0.0):

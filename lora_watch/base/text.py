@@ -52,12 +52,9 @@ def sparkline(values: Sequence[float], width: int = 24) -> str:
     edges = [round(i * len(values) / min(width, len(values))) for i in range(min(width, len(values)) + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
     finite = [mean for mean in means if math.isfinite(mean)]
-    low, span = (min(finite), max(finite) - min(finite)) if finite else (0.0, 0.0)
-    top = len(_BARS) - 1
-    return "".join(
-        (_BARS[round((mean - low) / span * top)] if span > 0 else _BARS[0]) if math.isfinite(mean) else "!"
-        for mean in means
-    )
+    low, top = min(finite, default=0.0), len(_BARS) - 1
+    span = max(finite, default=0.0) - low or 1.0  # of equal values each is the lowest bar
+    return "".join(_BARS[round((mean - low) / span * top)] if math.isfinite(mean) else "!" for mean in means)
 
 
 def first_of(things: Collection[str], most: int) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
@@ -64,35 +64,19 @@ def advise(
     from lora_watch.tuning import advice
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
-    target_modules = "all-linear" if named == ["all-linear"] else named
+    both: dict[str, Any] = {"learning_rate": lr, "target_modules": "all-linear" if named == ["all-linear"] else named}
     advised: Advice | Transfer
     with refusing(ValueError):
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            advised = advice.transfer(
-                from_model,
-                to_model,
-                rank,
-                alpha=alpha,
-                use_rslora=rslora,
-                learning_rate=lr,
-                target_modules=target_modules,
-            )
+            advised = advice.transfer(from_model, to_model, rank, alpha=alpha, use_rslora=rslora, **both)
         elif model is None:
             raise ValueError("give the folder of a model; lora-watch advise --help has examples")
         elif alpha is not None or rslora:
             raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
         else:
-            advised = advice.advise(
-                model,
-                task,
-                tokens=tokens,
-                learning_rate=lr,
-                rank=rank,
-                target_modules=target_modules,
-                dtype=dtype,
-            )
+            advised = advice.advise(model, task, tokens=tokens, rank=rank, dtype=dtype, **both)
     if json:
         print_json(advised.to_dict())
         return
@@ -105,16 +89,12 @@ def advise(
         console.print(Text("Not carried over:"))
         _list(console, advised.does_not_transfer)
     console.print()
-    console.print(_code(advised.code(), console.is_terminal))
+    if console.is_terminal:  # elsewhere the blanks would stay that Syntax fills its lines up with
+        from rich.syntax import Syntax
 
-
-def _code(source: str, in_colour: bool) -> RenderableType:
-    """Colours are for a terminal alone: Syntax fills its lines up with blanks."""
-    if not in_colour:
-        return Text(source)
-    from rich.syntax import Syntax
-
-    return Syntax(source, "python", background_color="default")
+        console.print(Syntax(advised.code(), "python", background_color="default"))
+    else:
+        console.print(Text(advised.code()))
 
 
 def _show(console: Console, advised: Advice) -> None:
@@ -130,11 +110,9 @@ def _show(console: Console, advised: Advice) -> None:
 
 
 def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
+    wrapper = textwrap.TextWrapper(console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
     for sentence in sentences:
-        text = textwrap.fill(
-            sentence, console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False
-        )
-        console.print(Text(text), soft_wrap=True)
+        console.print(Text(wrapper.fill(sentence)), soft_wrap=True)
 
 
 def _layers(advised: Advice, width: int) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 
 from rich.console import Console
 
@@ -22,10 +23,7 @@ def console() -> Console:
 
 
 def layer_table(
-    headings: Sequence[str],
-    lines: Sequence[Sequence[str]],
-    width: int,
-    total: Sequence[str] | None = None,
+    headings: Sequence[str], lines: Sequence[Sequence[str]], width: int, total: Sequence[str] | None = None
 ) -> list[str]:
     """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
 
@@ -57,9 +55,5 @@ def _fits(lines: Sequence[str], width: int) -> bool:
 
 def _shared(names: Sequence[str]) -> str:
     """``model.layers.``, where all begin so; empty where nothing is shared. Every name keeps its last part."""
-    start = ""
-    for parts in zip(*(name.split(".")[:-1] for name in names)):
-        if len(set(parts)) > 1:
-            break
-        start += f"{parts[0]}."
-    return start
+    places = zip(*(name.split(".")[:-1] for name in names))
+    return "".join(f"{parts[0]}." for parts in takewhile(lambda parts: len(set(parts)) == 1, places))

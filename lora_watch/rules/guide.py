@@ -50,20 +50,12 @@ class Page:
 @functools.cache
 def pages() -> dict[str, Page]:
     """The pages of every rule of the catalogue and of every other finding, by id, in the order of ids."""
-    guide, evidence = _read("guide.yaml"), _read("evidence.yaml")
-    found = {id: Page(id=id, **entry, evidence=evidence.get(id, "")) for id, entry in guide.items() if "name" in entry}
+    evidence = _read("evidence.yaml")
+    texts = {id: {**entry, "evidence": evidence.get(id, "")} for id, entry in _read("guide.yaml").items()}
+    found = {id: Page(id=id, **text) for id, text in texts.items() if "name" in text}
     for rule in catalogue():
-        text = inspect.cleandoc(type(rule).__doc__ or "")
-        found[rule.id] = Page(
-            rule.id,
-            rule.name,
-            rule.severity.name,
-            rule.summary(),
-            text.partition("\n\n")[2],
-            rule,
-            **guide.get(rule.id, {}),
-            evidence=evidence.get(rule.id, ""),
-        )
+        fires = inspect.cleandoc(type(rule).__doc__ or "").partition("\n\n")[2]
+        found[rule.id] = Page(rule.id, rule.name, rule.severity.name, rule.summary(), fires, rule, **texts[rule.id])
     return dict(sorted(found.items()))
 
 

@@ -13,15 +13,10 @@ from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
 from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
 
-_GRADIENTS = ("a_grad_norm", "b_grad_norm", "grad_norm")
+_WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm", "grad_norm")
+"""Metrics; the last of each is all that methods without A and B have."""
 _REMEMBERED = 20
 """Steps whose gradients are what is usual."""
-
-_PLACES = (
-    (("b_norm", "a_norm", "delta_norm"), "The weight"),
-    (("b_grad_norm", "a_grad_norm", "grad_norm"), "The gradient"),
-)
-"""Where a number that is not finite shows first; the last of each is all that methods without A and B have."""
 
 
 @dataclass
@@ -83,7 +78,7 @@ class NonFiniteAdapter(Rule):
             return bad, "The weight", "delta_norm" if record.run.other_methods else "b_norm"
         if record.loss is not None and not math.isfinite(record.loss):
             return None
-        for names, what in _PLACES:
+        for names, what in ((_WEIGHTS, "The weight"), (_GRADIENTS, "The gradient")):
             if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
             there = {name: record.metrics[name] for name in names if name in record.metrics}

@@ -20,20 +20,19 @@ def _share(where: BoolArray) -> str:
 
 
 @functools.lru_cache(maxsize=8)
-def _expert_groups(names: tuple[str, ...]) -> tuple[tuple[int, ...], ...]:
+def _expert_groups(names: tuple[str, ...]) -> list[list[int]]:
     """The places in ``names`` of those that belong to the numbered experts of one layer."""
     groups: dict[str, list[int]] = {}
     for place, name in enumerate(names):
         if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
             groups.setdefault(found[1], []).append(place)
-    return tuple(map(tuple, groups.values()))
+    return list(groups.values())
 
 
 def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
     """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
     out = alive.copy()
-    for group in _expert_groups(record.run.names):
-        places = list(group)
+    for places in _expert_groups(record.run.names):
         out[places] = alive[places].any()
     return out
 
@@ -225,15 +224,14 @@ class BStillZero(Rule):
             self.done = [0] * total
         self.done = [n + m for n, m in zip(self.done, updated.tolist())]
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
-        active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
         if a is None or b is None:
             return None
         alive = (a != 0) & (b != 0)
         if alive.all():
             return None
         zero = ~_with_experts(record, alive) & (np.array(self.done) >= self.updates)
-        if active is not None and trainable is not None:
-            zero &= active & trainable
+        if record.wiring:
+            zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
         causes = [
@@ -279,14 +277,11 @@ class NoGradientInLayers(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
-        active, trainable = record.wiring.get("active"), record.wiring.get("trainable")
-        if record.step == 0 or not record.updated or active is None or trainable is None:
-            return None
-        if a is None or b is None:
+        if record.step == 0 or not record.updated or not record.wiring or a is None or b is None:
             return None
         if (b > 0).all() and not any(self.without):
             return None
-        learning = active & trainable
+        learning = record.wiring["active"] & record.wiring["trainable"]
         reached = (a > 0) | (b > 0)
         if not (reached & learning).any():
             return None

@@ -1,8 +1,6 @@
 """Finding the rank and the scale: a plan, run on an Optuna study until its curve is flat.
 
-``plan`` says what to try, ``deciding`` what to run next; ``driver`` runs it, and ``trainer`` is a Trainer's part in it.
-``lora_watch.base.plateau`` says when a curve counts as flat. Names are imported on first use:
-a plan needs neither torch nor Optuna.
+Names are imported on first use: a plan needs neither torch nor Optuna.
 """
 
 from __future__ import annotations

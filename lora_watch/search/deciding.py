@@ -108,10 +108,9 @@ class _Decider:
             found = gain(before, after, confidence, plan.higher_is_better)
             verdict = found.verdict(plan.worth)
             if verdict != "open" or seeds == plan.most_seeds:
-                break
+                self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(plan.worth)}.")
+                return verdict
             seeds += 1
-        self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(plan.worth)}.")
-        return verdict
 
     # -- the scale -----------------------------------------------------------------------------------------------------
     def _turn(self, rank: int) -> None:

@@ -125,14 +125,10 @@ def search(
 
         print(search(train, Plan()))
 
-    ``Plan()`` has no learning rate: ``attempt.callback()`` finds it by a sweep, once for each rank and each scale. With
-    ``Plan(learning_rate=2e-4)`` all have that one.
-
     Every run is a trial of an Optuna study that is kept in ``storage``. After an interruption, even a kill, the
     same call continues. Several processes that call it with one database share its runs. Each run is queued with
-    ``enqueue_trial``, and one process takes it. A run whose process sends no heartbeat for ``patience`` seconds is
-    repeated. A storage without heartbeats, Optuna's journal, cannot tell a killed run from a slow one. The search then
-    waits, and prints the command that gives the run up.
+    ``enqueue_trial``, and one process takes it. A storage without heartbeats, Optuna's journal, cannot tell a killed
+    run from a slow one. The search then waits, and prints the command that gives the run up.
 
     Python's, numpy's and torch's random states are set to the configuration's seed before each run, so that two ranks
     with one seed differ in the rank alone.
@@ -149,7 +145,7 @@ def search(
         study_name: the name of the study in the storage.
         pruner: an Optuna pruner that judges what ``attempt`` reports; none by default.
         show: write a line about each run to standard error.
-        patience: seconds without a heartbeat after which a run counts as dead.
+        patience: seconds without a heartbeat after which a run counts as dead, and is repeated.
 
     Raises:
         ModuleNotFoundError: Optuna is not installed.
@@ -158,7 +154,7 @@ def search(
     optuna = needed("optuna")
     study = _open(optuna, storage, study_name, pruner, plan, patience)
     console = Console(stderr=True, quiet=not show, highlight=False)
-    takes_attempt = _positional(train) >= 2
+    takes_attempt = _takes_attempt(train)
     if plan.learning_rate is None and not takes_attempt:
         raise ValueError(f"the plan has no learning rate, and {NOT_FOUND}")
 
@@ -200,8 +196,7 @@ def search(
     result = SearchResult(plan, decision.best, decision.rank, decision.plateau, decision.story, outcomes, rates)
     if result.best is not None:
         result.best = result.as_trained(result.best)
-    if show:
-        console.print(result)
+    console.print(result)
     return result
 
 
@@ -219,8 +214,7 @@ def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
         taken = {_configuration(t) for t in open_trials}
         if free := [each for each in decision.wanted if each not in taken]:
             run = free[0]
-            parameters = {"r": run.r, "scale": run.scale, "seed": run.seed}
-            parameters |= {} if run.learning_rate is None else {"learning_rate": run.learning_rate}
+            parameters = {"r": run.r, "scale": run.scale, **run.arguments()}
             study.enqueue_trial(parameters, {CONFIGURATION: run.to_dict()})
             return decision
         others = {t.number for t in open_trials}
@@ -349,17 +343,15 @@ def _configuration(trial: FrozenTrial | optuna.Trial) -> Configuration | None:
 def _seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)
-    torch = sys.modules.get("torch")
-    if torch is not None:
+    if (torch := sys.modules.get("torch")) is not None:
         torch.manual_seed(seed)
 
 
-def _positional(function: Train) -> int:
-    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+def _takes_attempt(train: Train) -> bool:
+    """A second positional argument is needed, or any number is taken."""
     try:
-        parameters = inspect.signature(function).parameters.values()
+        kinds = [p.kind for p in inspect.signature(train).parameters.values() if p.default is p.empty]
     except (TypeError, ValueError):
-        return 1
-    if any(p.kind is inspect.Parameter.VAR_POSITIONAL for p in parameters):
-        return 2
-    return sum(p.kind in kinds and p.default is p.empty for p in parameters)
+        return False
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return inspect.Parameter.VAR_POSITIONAL in kinds or sum(kind in positional for kind in kinds) >= 2

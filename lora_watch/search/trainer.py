@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from transformers import TrainerControl, TrainerState, TrainingArguments
+from transformers import TrainerControl, TrainerState
 
 from lora_watch.base.alerts import LoraWatchError
 from lora_watch.base.lazy import needed
@@ -36,16 +36,14 @@ class SearchCallback(LoraWatchCallback):
     """
 
     def __init__(self, trial: Any = None, metric: str = "eval_loss", **settings: Any):
+        needed("optuna")
         super().__init__(**{"fail_on": "error", **settings})
-        self._optuna = needed("optuna")
         self.trial, self.metric = trial, metric
         self.attempt: Attempt | None = None
         """Keeps the learning rate, if the search finds it."""
         self._training = False
 
-    def on_train_begin(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._training = True
         super().on_train_begin(args, state, control, **kwargs)
         if self.attempt is not None and self.attempt.rate is None:
@@ -58,13 +56,11 @@ class SearchCallback(LoraWatchCallback):
     def rate_of(self, found: Suggestion) -> float | None:
         return self.attempt.settle(found) if self.attempt is not None else super().rate_of(found)
 
-    def on_train_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
-    ) -> None:
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._training = False
         super().on_train_end(args, state, control, **kwargs)
 
-    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_evaluate(args, state, control, **kwargs)
         metrics = kwargs.get("metrics") or {}
         if self.trial is None or self.metric not in metrics or not self._training:  # after the end nothing is to be won
@@ -73,10 +69,10 @@ class SearchCallback(LoraWatchCallback):
         self.trial.report(value, state.global_step)
         if self.trial.should_prune():
             self.close("interrupted", "stopped by the study's pruner")
-            raise self._optuna.TrialPruned(f"stopped by the pruner at step {state.global_step}, with {value:.4g}.")
+            raise needed("optuna").TrialPruned(f"stopped by the pruner at step {state.global_step}, with {value:.4g}.")
 
     def exception(self, error: LoraWatchError) -> Exception:
-        return self._optuna.TrialPruned(str(error))
+        return needed("optuna").TrialPruned(str(error))
 
 
 @dataclass(frozen=True)

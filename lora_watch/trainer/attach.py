@@ -31,12 +31,18 @@ class Attached:
         self.settings = settings
         self._callbacks: list[Any] = []
 
-    def expect(self, callback: Any) -> None:
-        """This LoraWatchCallback is going to watch trainings, whose monitors count from now on."""
+    def watch(self, trainer: Any) -> Any:
+        """The LoraWatchCallback of ``trainer``, a new one where it has none. Its monitors count from now on."""
+        from lora_watch.trainer.callback import LoraWatchCallback, watch
+        from lora_watch.trainer.facts import callbacks_of
+
+        own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
+        callback = next(own, None) or watch(trainer, **self.settings)
         if callback.monitors is None:
             callback.monitors = []
         if callback not in self._callbacks:
             self._callbacks.append(callback)
+        return callback
 
     @property
     def monitors(self) -> list[Any]:
@@ -104,16 +110,11 @@ def _give(module: ModuleType, to: Attached) -> None:
         attached = to
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            from lora_watch.trainer.callback import LoraWatchCallback, watch
-            from lora_watch.trainer.facts import callbacks_of, trainer_that_holds
+            from lora_watch.trainer.facts import trainer_that_holds
 
-            trainer = trainer_that_holds(self)
-            ours = next((c for c in callbacks_of(trainer) if isinstance(c, LoraWatchCallback)), None)
-            if ours is None and trainer is not None:
-                ours = watch(trainer, **to.settings)  # the Trainer's loop over its callbacks comes to it next
-            if ours is not None:
+            if (trainer := trainer_that_holds(self)) is not None:
+                ours = to.watch(trainer)  # the Trainer's loop over its callbacks comes to a new one next
                 ours.meant = True
                 ours.find_lr = ours.find_lr or to.settings.get("find_lr", False)
-                to.expect(ours)
 
     module.DEFAULT_CALLBACKS.append(WatchEveryTrainer)

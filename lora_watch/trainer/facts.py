@@ -17,9 +17,7 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
-from lora_watch.measurement.signals.labels import bare_model
-from lora_watch.monitor.ranks import is_first as is_first_rank
-from lora_watch.monitor.ranks import world_size
+from lora_watch.monitor import ranks
 from lora_watch.monitor.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -65,7 +63,7 @@ def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
 
 def is_first(state: TrainerState) -> bool:
     """This process writes: accelerate calls each the first of its own where it was not told to use the CPU."""
-    return state.is_world_process_zero and is_first_rank()
+    return state.is_world_process_zero and ranks.is_first()
 
 
 def planned_steps(trainer: Trainer) -> int | None:
@@ -79,7 +77,7 @@ def planned_steps(trainer: Trainer) -> int | None:
         examples = len(trainer.train_dataset)  # type: ignore[arg-type]
     except TypeError:
         return None
-    at_once = trainer.args.train_batch_size * world_size() * trainer.args.gradient_accumulation_steps
+    at_once = trainer.args.train_batch_size * ranks.world_size() * trainer.args.gradient_accumulation_steps
     return math.ceil(trainer.args.num_train_epochs * max(math.ceil(examples / at_once), 1))
 
 
@@ -110,7 +108,7 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
     )
     settings = {name: getattr(args, name, None) for name in names}
     out: dict[str, Any] = {name: getattr(value, "value", value) for name, value in settings.items()}
-    out["world_size"] = world_size()
+    out["world_size"] = ranks.world_size()
     config = getattr(model, "config", None)
     out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
     out["model_type"] = getattr(config, "model_type", None)
@@ -132,7 +130,7 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
         return {}
-    bare = bare_model(model)
+    bare = labels.bare_model(model)
     if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
         count = getattr(getattr(bare, "config", None), "vocab_size", None)
     else:

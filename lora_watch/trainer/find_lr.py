@@ -29,12 +29,7 @@ from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
 
 log = logging.getLogger("lora_watch")
 
-ARGUMENTS = {
-    "eval_on_start": False,
-    "load_best_model_at_end": False,
-    "push_to_hub": False,
-    "save_total_limit": None,
-}
+ARGUMENTS = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_hub": False, "save_total_limit": None}
 """TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
 PARTS = ("model", "optimizer", "train_dataset", "data_collator", "lr_scheduler", "accelerator")
 """Attributes of a Trainer by which messages call what a sweep cannot put back. All others are put back as well."""
@@ -249,9 +244,7 @@ def _prepare(trainer: Trainer, steps: int) -> None:
     """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
     trainer.callback_handler = copy.copy(trainer.callback_handler)
     trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
-    for name, value in {**ARGUMENTS, "max_steps": steps}.items():
-        if hasattr(trainer.args, name):
-            setattr(trainer.args, name, value)
+    vars(trainer.args).update(ARGUMENTS, max_steps=steps)
     trainer.model_init = None  # what is swept is the model that is there
     if trainer.is_in_train:  # its hook is on the model already
         trainer.neftune_noise_alpha = None

@@ -6,12 +6,15 @@ import copy
 import inspect
 import itertools
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
+
+from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.monitor.rates import peaks
 
 LONGEST = 20_000
 """Steps of a schedule that are tried one by one: some 10 µs each."""
@@ -44,9 +47,10 @@ def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
     # Long schedules are sampled: they are smooth, and the sum need not be exact.
     points = range(0, max_steps, max(1, max_steps // 2000))
     factors = {of: [max(float(of(t)), 0.0) for t in points] for of in dict.fromkeys(lambdas)}
-    highest = {
-        of: _highest(of, points[values.index(max(values))], points.step, max_steps) for of, values in factors.items()
-    }
+    highest = {}
+    for of, values in factors.items():
+        at, reach = points[values.index(max(values))], points.step
+        highest[of] = max(float(of(t)) for t in range(max(at - reach + 1, 0), min(at + reach, max_steps)))
     rates = factors[lambdas[0]]
     spent = list(itertools.accumulate(rates, initial=0.0))
     if not spent[-1] > 0:
@@ -55,11 +59,6 @@ def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
         lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1],
         tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
     )
-
-
-def _highest(of: Callable[[int], float], around: int, reach: int, end: int) -> float:
-    """The highest value of a schedule at the steps less than ``reach`` away from ``around``."""
-    return max(float(of(t)) for t in range(max(around - reach + 1, 0), min(around + reach, end)))
 
 
 def _tried(scheduler: Any, max_steps: int) -> Schedule | None:
@@ -82,18 +81,10 @@ def _tried(scheduler: Any, max_steps: int) -> Schedule | None:
     begun = getattr(scheduler, "last_epoch", 0) > 0
     spent = list(itertools.accumulate((max(each) for each in rates), initial=0.0))
     whole = steps == max_steps and not begun and spent[-1] > 0
-    return Schedule(
-        (lambda step: spent[min(step, steps)] / spent[-1]) if whole else None,
-        tuple(float(max(column)) for column in zip(*rates, *([] if whole else [_said(scheduler, settings)]))),
-    )
-
-
-def _said(scheduler: Any, settings: Sequence[Mapping[str, Any]]) -> list[float]:
-    """What a schedule itself says of its highest rates, which may lie behind it or further ahead than was tried."""
-    keys = ("max_lr", "initial_lr", "lr")
-    of_groups = [next(group[key] for key in keys if group.get(key) is not None) for group in settings]
-    highest = getattr(scheduler, "max_lrs", None) or of_groups
-    return [max(pair) for pair in zip(of_groups, highest)]
+    if not whole:  # the highest rates may lie behind it, or further ahead than was tried
+        said = ParameterGroups(scheduler.optimizer, ()).peak_lr
+        rates += [said, peaks(scheduler) or said]
+    return Schedule((lambda step: spent[min(step, steps)] / spent[-1]) if whole else None, tuple(map(max, zip(*rates))))
 
 
 def _twin(scheduler: LRScheduler, optimizer: Optimizer) -> LRScheduler:

@@ -5,40 +5,37 @@ from __future__ import annotations
 import functools
 import weakref
 from collections.abc import Callable, Iterable
+from contextlib import ExitStack
 from typing import Any
 
 _NOTHING = object()
 
 
-class Wrapped:
-    """A method that is wrapped on the instance alone. ``restore`` puts back whatever the instance had in its place.
+def wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
+    """Wrap a method on the instance ``owner`` alone. Returns what puts back whatever the instance had in its place.
 
     Where somebody has wrapped it once more since then, theirs stays, and ours passes every call on. ``around`` is
     called with the method and a call's arguments.
     """
+    inner, before, over = getattr(owner, name), vars(owner).get(name, _NOTHING), False
+    reference = weakref.ref(owner)
 
-    def __init__(self, owner: Any, name: str, around: Callable[..., Any]):
-        inner = getattr(owner, name)
-        self._owner, self._name = weakref.ref(owner), name
-        self._before = vars(owner).get(name, _NOTHING)
-        self._over = False
+    @functools.wraps(inner)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs) if over else around(inner, *args, **kwargs)
 
-        @functools.wraps(inner)
-        def wrapper(*args: Any, **kwargs: Any) -> Any:
-            return inner(*args, **kwargs) if self._over else around(inner, *args, **kwargs)
-
-        self._wrapper = wrapper
-        setattr(owner, name, wrapper)
-
-    def restore(self) -> None:
-        self._over = True
-        owner = self._owner()
-        if owner is None or vars(owner).get(self._name) is not self._wrapper:
+    def restore() -> None:
+        nonlocal over
+        over, owner = True, reference()
+        if owner is None or vars(owner).get(name) is not wrapper:
             return
-        if self._before is _NOTHING:
-            delattr(owner, self._name)
+        if before is _NOTHING:
+            delattr(owner, name)
         else:
-            setattr(owner, self._name, self._before)
+            setattr(owner, name, before)
+
+    setattr(owner, name, wrapper)
+    return restore
 
 
 class Tap:
@@ -49,7 +46,7 @@ class Tap:
 
     def __init__(self) -> None:
         self._of: weakref.ref[Any] | None = None
-        self._wrapped: list[Wrapped] = []
+        self._wrapped = ExitStack()
 
     def _follow(self, thing: Any) -> None:
         """``thing``, which is not kept alive for that, is ``_followed`` until ``detach``."""
@@ -61,15 +58,14 @@ class Tap:
         return self._of() if self._of is not None else None
 
     def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
-        """Each as ``Wrapped`` takes it, in the place of those that are wrapped now."""
+        """Each as ``wrap`` takes it, in the place of those that are wrapped now."""
         self.close()
-        self._wrapped = [Wrapped(*method) for method in methods]
+        for method in methods:
+            self._wrapped.callback(wrap(*method))
 
     def close(self) -> None:
         """Put back what was wrapped."""
-        for wrapped in self._wrapped:
-            wrapped.restore()
-        self._wrapped = []
+        self._wrapped.close()
 
     def detach(self) -> None:
         """Nothing is left in the Trainer."""

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lora_watch.base.records import FloatArray
 from lora_watch.base.text import clean, first_of
+from lora_watch.base.untrusted import or_none
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.measurement.norms.drift import Snapshot
@@ -55,11 +56,10 @@ class Inspection:
         """Plain data by the schema ``inspect.json`` (``lora_watch.format``). None means unknown, NaN was measured."""
         measured = self.measurement.to_dict()
         columns = [key for key in measured if key not in ("names", "methods", "r")]
-        base = self.saved.config.get("base_model_name_or_path")
         return {
             "version": INSPECTION_VERSION,
             "path": clean(self.saved.path),
-            "base_model": None if base is None else clean(base),
+            "base_model": or_none(clean, self.saved.config.get("base_model_name_or_path")),
             "parameters": self.saved.parameters,
             "delta_norm": self.delta_norm,
             "not_finite": self.not_finite,
@@ -210,16 +210,9 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
     if not names:
         raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
     ratio, cosine, distance = np.array(rows).T
-    known = {adapter.name for adapter in first.saved.adapters}
-    return Difference(
-        tuple(names),
-        tuple(sorted(known - set(names))),
-        tuple(sorted(others.keys() - known)),
-        ratio,
-        cosine,
-        distance,
-        np.array(broken),
-    )
+    only_first = sorted({adapter.name for adapter in first.saved.adapters}.difference(names))
+    only_second = sorted(others.keys() - set(names))
+    return Difference(tuple(names), tuple(only_first), tuple(only_second), ratio, cosine, distance, np.array(broken))
 
 
 @torch.no_grad()

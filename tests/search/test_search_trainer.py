@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import gc
 import json
+import pickle
 import weakref
 from pathlib import Path
 from types import SimpleNamespace
@@ -154,6 +156,11 @@ def test_evaluations_are_reported_and_the_pruner_may_stop(tmp_path: Path) -> Non
     report = json.loads((tmp_path / config.name / "lora_watch" / "report.json").read_text())
     assert (report["verdict"], report["step"]) == ("interrupted", 2)
     assert "training_step" not in trainer.__dict__  # nothing of ours is left in the Trainer
+
+
+def test_a_copied_callback_can_be_made() -> None:
+    for made in (copy.deepcopy, lambda callback: pickle.loads(pickle.dumps(callback))):
+        assert made(SearchCallback(metric="eval_accuracy", console=False)).metric == "eval_accuracy"
 
 
 @pytest.mark.thorough

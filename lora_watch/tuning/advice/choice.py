@@ -14,7 +14,7 @@ from torch import nn
 from lora_watch.adapters import find_adapters
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import AdapterInfo, RunInfo
-from lora_watch.base.untrusted import MISFITS
+from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import rule_called
 from lora_watch.rules.configuration import WITHOUT_WARM_UP
 from lora_watch.rules.reference import load_reference
@@ -90,11 +90,9 @@ def preflight(
         purpose["reference"] = asdict(load_reference(os.fspath(reference)))
     learning_rate = _positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
-    optimizer = str(given.get("optim") or "adamw_torch")
-    run = _run(fields, learning_rate, optimizer, model, purpose, notes)
-    run = replace(
-        _with_schedule(run, given, learning_rate, steps, notes), max_steps=None if steps is None else int(steps)
-    )
+    bare = None if model is None else skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
+    run = _with_arguments(_run(fields, learning_rate, bare, notes), given, learning_rate, steps, notes)
+    run = replace(run, config={**run.config, **purpose})
     if learning_rate is None:
         notes.append("No learning rate was given: LW401 was not judged.")
     if run.max_steps is None and _is_adalora(fields):
@@ -118,27 +116,19 @@ def _fields(settings: Any) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
 
 
-def _run(
-    lora: dict[str, Any],
-    learning_rate: float | None,
-    optimizer: str,
-    model: nn.Module | str | os.PathLike[str] | None,
-    purpose: dict[str, Any],
-    notes: list[str],
-) -> RunInfo:
+def _run(lora: dict[str, Any], learning_rate: float | None, bare: Skeleton | None, notes: list[str]) -> RunInfo:
     checked = _checked(lora, notes)
-    if model is None:
+    if bare is None:
         notes.insert(
             0, "No model was given: nothing relative to its weights was judged, such as the size of the first step."
         )
-        run = planned_run((), (), checked, learning_rate, optimizer, **purpose)
+        run = planned_run((), (), checked, learning_rate)
         return replace(run, adapters=tuple(_stand_ins(checked, None if learning_rate is None else 0)))
-    bare = skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
     if "task_type" not in checked and bare.task_type:
         checked["task_type"] = bare.task_type
     adapters = find_adapters(bare.adapted(checked))
     norms = bare.base_norms(adapters)
-    run = planned_run(adapters, norms, checked, learning_rate, optimizer, model=bare.name, **purpose)
+    run = planned_run(adapters, norms, checked, learning_rate, model=bare.name)
     if all(map(math.isnan, norms)):
         notes.append("The frozen weights are not there: the size of the first step was not judged.")
     if checked.get("use_dora"):
@@ -148,15 +138,20 @@ def _run(
     return run
 
 
-def _with_schedule(
+def _with_arguments(
     run: RunInfo, given: Mapping[str, Any], learning_rate: float | None, steps: float | None, notes: list[str]
 ) -> RunInfo:
-    """``run`` with what ``given`` says of its schedule, and the highest learning rate that it reaches."""
+    """``run`` with its optimizer, steps and schedule, and the highest learning rate that it reaches."""
     config = {name: _positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
     warm_up, schedule = config["warmup_steps"] or 0.0, given.get("lr_scheduler_type")
     if warm_up >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
-    run = replace(run, config={**run.config, **config, "lr_scheduler_type": getattr(schedule, "value", schedule)})
+    run = replace(
+        run,
+        optimizer=str(given.get("optim") or "adamw_torch"),
+        max_steps=or_none(int, steps),
+        config={**run.config, **config, "lr_scheduler_type": getattr(schedule, "value", schedule)},
+    )
     if learning_rate is None or steps is None or warm_up <= steps or run.config["lr_scheduler_type"] in WITHOUT_WARM_UP:
         return run
     highest = learning_rate * max(steps - 1.0, 1.0) / warm_up
@@ -228,7 +223,7 @@ def _is_adalora(lora: Mapping[str, Any]) -> bool:
 def _with_zero_rows(adapter: AdapterInfo, bare: Skeleton) -> AdapterInfo:
     """All-zero outputs of the frozen weight, which is stored turned in embeddings and transformers' Conv1D."""
     weight = bare.weight(adapter.name)
-    if weight is None or weight.ndim != 2:
+    if weight is None:
         return adapter
     rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
     return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))

@@ -25,10 +25,9 @@ def planned_run(
     base_norms: Sequence[float],
     lora: Mapping[str, Any],
     learning_rate: float | None = None,
-    optimizer: str = "AdamW",
     **config: Any,
 ) -> RunInfo:
-    """The run that would begin with these settings: one parameter group, no step yet.
+    """The run that would begin with these settings: AdamW, one parameter group, no step yet.
 
     ``lora`` holds LoraConfig's fields; ``config`` what else rules read of a run's configuration (``task`` …).
     """
@@ -36,7 +35,7 @@ def planned_run(
     return RunInfo(
         adapters=tuple(describe(adapter, group, norm) for adapter, norm in zip(adapters, base_norms)),
         config={"lora": {"default": dict(lora)}, **config},
-        optimizer=optimizer,
+        optimizer="AdamW",
         peak_lr=() if learning_rate is None else (learning_rate,),
     )
 

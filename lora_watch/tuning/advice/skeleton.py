@@ -48,8 +48,6 @@ class Skeleton:
     """On torch's meta device: it has shapes and no numbers."""
     weights: Mapping[str, Tensor] | None
     """The frozen weights by name, read when asked for; None where there are none."""
-    initializer_range: float | None
-    """Standard deviation of the weights before pretraining; None where the configuration does not say."""
 
     @property
     def parameters(self) -> int:
@@ -67,6 +65,12 @@ class Skeleton:
         for p in self.model.parameters():
             sizes[str(p.dtype).removeprefix("torch.")] += p.numel()
         return sizes.most_common(1)[0][0] if sizes else "float32"
+
+    @property
+    def initializer_range(self) -> float | None:
+        """Standard deviation of the weights before pretraining; None where the configuration does not say."""
+        value = getattr(getattr(self.model, "config", None), "initializer_range", None)
+        return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
     @property
     def task_type(self) -> str | None:
@@ -125,18 +129,15 @@ class Skeleton:
         """
         indices = sorted({i for a in adapters if (i := layer_index(a.name)) is not None})
         central = indices[len(indices) // 2] if indices else None
-        return [self._norm(a.name) if central is None or layer_index(a.name) == central else math.nan for a in adapters]
-
-    def _norm(self, module: str) -> float:
-        weight = self.weight(module)
-        return math.nan if weight is None or weight.ndim != 2 else frobenius_norm(weight)
+        read = (self.weight(a.name) if central is None or layer_index(a.name) == central else None for a in adapters)
+        return [math.nan if weight is None else frobenius_norm(weight) for weight in read]
 
     def weight(self, module: str) -> Tensor | None:
-        """The frozen weight of the layer ``module``; None where it is not there as floating-point numbers."""
+        """The frozen weight of the layer ``module``; None where it is not there as a floating-point matrix."""
         if self.weights is None or (stored := weight_of(self.weights, module)) is None:
             return None
         weight = self.weights[stored].detach()
-        return weight if weight.is_floating_point() and not weight.is_meta else None
+        return weight if weight.is_floating_point() and weight.ndim == 2 and not weight.is_meta else None
 
 
 def local_model(name: str) -> Path | None:
@@ -167,10 +168,9 @@ def skeleton(model: nn.Module | str | Path, *, classifies: bool = False) -> Skel
     if isinstance(model, nn.Module):
         if methods(model):
             raise ValueError(f"{type(model).__name__} has adapters already; give the model without them")
-        config = getattr(model, "config", None)
         weights = {name: p for name, p in model.named_parameters(remove_duplicate=False) if not p.is_meta}
-        name = str(getattr(config, "_name_or_path", None) or type(model).__name__)
-        return Skeleton(name, _on_meta(model), weights or None, _initializer_range(config))
+        name = getattr(getattr(model, "config", None), "_name_or_path", None)
+        return Skeleton(str(name or type(model).__name__), _on_meta(model), weights or None)
     return _from_folder(Path(model), classifies)
 
 
@@ -209,7 +209,7 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
     except Exception as error:  # configurations fail in as many ways as there are models
         why = " ".join(str(error).partition("\n\n")[0].split())
         raise ValueError(f"{folder}: transformers cannot make a model of its config.json: {why}") from None
-    return Skeleton(str(path), model, stored_weights(folder), _initializer_range(config))
+    return Skeleton(str(path), model, stored_weights(folder))
 
 
 def _maker(content: Mapping[str, Any], config: Any, classifies: bool) -> Callable[[Any], nn.Module]:
@@ -230,11 +230,6 @@ def _dtype(content: Mapping[str, Any]) -> torch.dtype:
     """The dtype that the weights were saved in; float32 where the configuration does not say."""
     dtype = getattr(torch, str(content.get("dtype") or content.get("torch_dtype")), None)
     return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
-
-
-def _initializer_range(config: Any) -> float | None:
-    value = getattr(config, "initializer_range", None)
-    return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
 
 def _patterns(config: Mapping[str, Any]) -> list[str]:

@@ -19,15 +19,7 @@ from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
-from lora_watch.rules.forecast import (
-    SHORT_RUN,
-    at_rate,
-    at_steps,
-    by_weights,
-    classifies,
-    first_step_of,
-    length_law,
-)
+from lora_watch.rules.forecast import SHORT_RUN, at_rate, at_steps, by_weights, classifies, first_step_of, length_law
 from lora_watch.rules.remedies import round_alpha, typed_rate
 from lora_watch.rules.scaling import FadingScale
 from lora_watch.rules.tasks import Task, find_task
@@ -186,13 +178,7 @@ class Advice:
         }
 
     def __str__(self) -> str:
-        parts = [
-            f"{self.model}: {self.task}",
-            *self.reasons(),
-            *self.cost(),
-            *map(str, self.findings),
-            *self.notes,
-        ]
+        parts = [f"{self.model}: {self.task}", *self.reasons(), *self.cost(), *map(str, self.findings), *self.notes]
         return "\n".join([*parts, "", self.code()])
 
 

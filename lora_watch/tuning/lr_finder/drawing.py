@@ -109,21 +109,17 @@ def _ratio_panel(curve: Curve, x: Axis, top: float, bottom: float) -> list[str]:
 
 def _marks(suggestion: Suggestion, x: Axis) -> list[str]:
     """The suggestion, its range and the edge, over both panels."""
-    first, last = suggestion.curve.rates[0], suggestion.curve.rates[-1]
-
-    def inside(rate: float) -> float:
-        return x(min(max(rate, first), last))
-
+    ends = suggestion.curve.rates[0], suggestion.curve.rates[-1]
     marks, span = [], f'y1="{TOP}" y2="{HEIGHT - BOTTOM}"'
     if suggestion.low is not None and suggestion.high is not None:
-        left, right = inside(suggestion.low), inside(suggestion.high)
+        left, right = (x(np.clip(rate, *ends)) for rate in (suggestion.low, suggestion.high))
         marks.append(
             f'<rect x="{left:.1f}" y="{TOP}" width="{max(right - left, 1):.1f}" height="{HEIGHT - TOP - BOTTOM}" '
             f'fill="{FOUND}" opacity="0.15"/>'
         )
     for rate, colour, name in ((suggestion.rate, FOUND, "suggestion"), (suggestion.edge, EDGE, "edge")):
         if rate is not None:
-            at = inside(rate)
+            at = x(np.clip(rate, *ends))
             marks.append(f'<line x1="{at:.1f}" x2="{at:.1f}" {span} stroke="{colour}" stroke-width="1.5"/>')
             marks.append(_text(at - 4, TOP + 12, name, anchor="end", fill=colour))
     return marks

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -33,15 +34,8 @@ def suggestion(
     predicted: float | None = None,
     **facts: Any,
 ) -> Suggestion:
-    """The suggestion of a finished ``sweep``.
-
-    Args:
-        ratios: each parameter group's rate to the reference's.
-        steps: of the run that it is for; None where that is unknown.
-        new_head: a classifier's head learns from nothing.
-        predicted: the forecast of the weights, for the reference; None where it is unknown.
-        facts: other fields of the suggestion.
-    """
+    """The suggestion of a finished ``sweep``. ``ratios``: each parameter group's rate to the reference's. All further
+    arguments are fields of the suggestion."""
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
     lowered = for_length(1.0, None, steps, new_head)
     rate = None if found.rate is None else rounded(found.rate * lowered)
@@ -67,41 +61,36 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
 
-    def said(rate: float | None, low: float | None, high: float | None, why: str) -> Suggestion:
-        return Suggestion(
-            rate,
-            None if edge is None else edge.rate,
-            curve,
-            low,
-            high,
-            edge_rule="" if edge is None else edge.rule,
-            lowest_loss_at=lowest,
-            ratio_one_at=one,
-            fall=fall,
-            noise=noise,
-            why=why,
-            predicted=predicted,
-            new_head=new_head,
-        )
-
+    said = partial(
+        Suggestion,
+        edge=None if edge is None else edge.rate,
+        edge_rule="" if edge is None else edge.rule,
+        curve=curve,
+        lowest_loss_at=lowest,
+        ratio_one_at=one,
+        fall=fall,
+        noise=noise,
+        predicted=predicted,
+        new_head=new_head,
+    )
     if lowest is None or by_chance or not fall > CLEAR * noise:
         known = None if one is None else by_crossing(one)
         low, high = (None, None) if known is None else sorted((known.low, min(known.high, cap)))
-        return said(None, low, high, _why_not(fall, noise, len(curve), by_chance))
+        return said(None, low=low, high=high, why=_why_not(fall, noise, len(curve), by_chance))
     if new_head and predicted is not None:
         forecast, most = Rates.around(predicted, OF_WEIGHTS), ends_at / SAFE_FOR_A_FORECAST
         low, rate, high = (min(each, most) for each in (forecast.low, forecast.best, forecast.high))
-        return said(rate, low, high, f"{NEW_HEAD} {FORECAST}")
+        return said(rate, low=low, high=high, why=f"{NEW_HEAD} {FORECAST}")
     # Where the lowest loss is as low as its neighbours but for noise, any of them may be the lowest.
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
     rate, low, high = (by_sweep(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
     low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
     if new_head:
-        return said(None, low, high, NEW_HEAD)
+        return said(None, low=low, high=high, why=NEW_HEAD)
     last = float(curve.rates[-1])
     still = f"The loss still falls at {last:.2g}, where the sweep ends: a higher rate may be better."
-    return said(rate, low, high, still if edge is None and lowest >= last / 1.5 else "")
+    return said(rate, low=low, high=high, why=still if edge is None and lowest >= last / 1.5 else "")
 
 
 def fall_and_noise(losses: FloatArray, smooth: FloatArray) -> tuple[float, float]:

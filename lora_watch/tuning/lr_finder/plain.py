@@ -52,13 +52,10 @@ def find_in_loop(
 
 
 class SweepMonitor:
-    """A sweep at its work: gives the optimizer its rates, and the sweep what its monitor sees of the steps.
+    """A sweep at its work: gives the optimizer its rates, and the sweep what its ``monitor``, once started, sees of the
+    steps. ``steps`` and ``span`` are those of ``lora_watch.find_learning_rate``.
 
     Raises ValueError, which says why, where there is no learning rate to find.
-
-    Args:
-        monitor: has been started.
-        steps, span: see ``lora_watch.find_learning_rate``.
     """
 
     def __init__(self, monitor: Monitor, optimizer: Any, steps: int, span: tuple[float, float] | None):
@@ -81,8 +78,10 @@ class SweepMonitor:
         if (record := self._monitor.last) is not None:
             loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
         errors = (alert.rule for alert in self._monitor.alerts if alert.severity >= Severity.ERROR)
-        error = next((rule for rule in errors if rule in EDGE_RULES), None)
-        self.sweep.add(*_of_the_first_rank((loss, size, error)))
+        seen: list[Any] = [loss, size, next((rule for rule in errors if rule in EDGE_RULES), None)]
+        if world_size() > 1:  # what the first of several processes has seen: all go on, stop and conclude alike
+            torch.distributed.broadcast_object_list(seen, src=0)
+        self.sweep.add(*seen)
         return self.sweep.rates[-1]
 
     def suggestion(self, steps: int | None = None) -> Suggestion:
@@ -100,15 +99,6 @@ class SweepMonitor:
             alpha=alphas.pop() if len(alphas) == 1 else None,
             optimizer=run.optimizer,
         )
-
-
-def _of_the_first_rank(seen: tuple[Any, ...]) -> tuple[Any, ...]:
-    """What the first of several processes has seen: all go on, stop and conclude alike."""
-    if world_size() == 1:
-        return seen
-    box = [seen]
-    torch.distributed.broadcast_object_list(box, src=0)
-    return box[0]
 
 
 def ratios_of(optimizer: Any) -> tuple[float, ...]:

@@ -145,15 +145,14 @@ class Suggestion:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in ``find_lr.json`` and in the settings of the run that follows: all that a picture needs."""
-        names = [name for name in self.__dataclass_fields__ if name != "curve"]
+        facts = {name: getattr(self, name) for name in self.__dataclass_fields__ if name != "curve"}
         curve = {
             "rate": self.curve.rates.tolist(),
             "loss": self.curve.losses.tolist(),
             "smoothed": drawing.shown_loss(self).tolist(),
             "output_ratio": self.curve.sizes.tolist(),
         }
-        said = {"version": VERSION, "sentences": self.sentences(), **{name: getattr(self, name) for name in names}}
-        return said | {"curve": curve}
+        return {"version": VERSION, "sentences": self.sentences(), **facts, "curve": curve}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write ``find_lr.json`` and its picture ``find_lr.svg`` to ``folder``; the path of the first.
