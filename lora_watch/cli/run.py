@@ -102,8 +102,8 @@ def run(
     A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
     that it leaves open.
 
-    --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The files find_lr.json and
-    find_lr.svg next to the report hold it too. The exit code is 1 if the sweep makes no suggestion.
+    --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The file find_lr.json next
+    to the report holds it too. The exit code is 1 if the sweep makes no suggestion.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")

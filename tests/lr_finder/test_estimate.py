@@ -6,6 +6,7 @@ import json
 import math
 import re
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -206,11 +207,27 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     assert answer in str(found)
     assert answer in found._repr_html_()
     assert all(len(line) < 80 for line in drawing.lines(found))
-    picture = ElementTree.fromstring(drawing.svg(found))
-    assert answer in [text.text for text in picture.iter("{http://www.w3.org/2000/svg}text")]
     path = found.save(tmp_path)
     content = json.loads(path.read_text())
     assert content["rate"] == found.rate
     assert len(content["curve"]["loss"]) == 60
     assert errors("find_lr.json", content) == []
-    ElementTree.parse(path.with_suffix(".svg"))
+
+
+@pytest.mark.parametrize("points", [60, 2, 1, 0])
+def test_a_notebook_shows_the_picture(points: int) -> None:
+    pytest.importorskip("matplotlib")
+    whole, cut = swept(made()), made()
+    found = replace(whole, edge=0.08, curve=Curve(cut.rates[:points], cut.losses[:points], cut.sizes[:points]))
+    picture = ElementTree.fromstring(drawing.svg(found))
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    written = drawing.svg(found)
+    assert written.count(drawing.FOUND) > written.count(drawing.EDGE) > 0
+    assert "<svg" in found._repr_html_()
+
+
+def test_without_matplotlib_a_notebook_shows_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.tuning.lr_finder.suggestion.find_spec", lambda name: None)
+    found = swept(made())
+    assert "<svg" not in found._repr_html_()
+    assert found.sentences()[0] in found._repr_html_()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -155,21 +156,19 @@ class Suggestion:
         return {"version": VERSION, "sentences": self.sentences(), **facts, "curve": curve}
 
     def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write ``find_lr.json`` and its picture ``find_lr.svg`` to ``folder``; the path of the first.
-
-        Raises OSError, which names the file.
-        """
+        """Write ``find_lr.json`` to ``folder``; its path. Raises OSError, which names the file."""
         path = Path(folder) / "find_lr.json"
         replace_file(path, strict_json(self.to_dict()))
-        replace_file(path.with_suffix(".svg"), drawing.svg(self).encode())
         return path
 
     def __str__(self) -> str:
         return "\n".join([self.sentences()[0], *drawing.lines(self), *self.sentences()[1:]])
 
     def _repr_html_(self) -> str:
+        """For notebooks; the picture where matplotlib is installed."""
         said = "<br>".join(map(markup.text, self.sentences()))
-        return f"<div>{drawing.svg(self)}<p>{said}</p></div>"
+        picture = drawing.svg(self) if find_spec("matplotlib") else ""
+        return f"<div>{picture}<p>{said}</p></div>"
 
 
 def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
