@@ -58,9 +58,18 @@ class AnyAdapter(ABC):
         weight = self.base_weight
         return () if weight is None else self._matrices(gathered(weight))
 
+    @property
+    def _frozen(self) -> Any:
+        """The layer whose weight W₀ is."""
+        return self.module
+
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """What has the shape of the frozen weight, whole, as ``base_matrices`` gives it."""
-        return (weight,)
+        if isinstance(self._frozen, CONVOLUTIONS):
+            return weight.flatten(1).chunk(self._frozen.groups)
+        # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
+        turned = self.kind in ("Embedding", "Conv1D") or getattr(self.module, "fan_in_fan_out", False)
+        return (weight.T if turned else weight,)
 
     @property
     def trainable(self) -> bool:
@@ -203,13 +212,6 @@ def plain_weight(layer: nn.Module, name: str = "weight") -> Tensor | None:
     if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not whole(weight):
         return None
     return weight
-
-
-def matrices(weight: Tensor, frozen: nn.Module, turned: bool) -> Sequence[Tensor]:
-    """``weight``, or what has its shape, as ``Adapter.base_matrices`` gives it; ``turned``: it is ``[d_in, d_out]``."""
-    if isinstance(frozen, CONVOLUTIONS):
-        return weight.flatten(1).chunk(frozen.groups)
-    return (weight.T if turned else weight,)
 
 
 class NoAdaptersError(ValueError):

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
 from lora_watch.adapters.tensors import mark
 from lora_watch.base.names import clean_name
 
@@ -41,13 +41,28 @@ class OwnLayer(Adapter):
         self.variant = "lora" if self.magnitude_parameter is None else "dora"
 
     @property
+    def _frozen(self) -> Any:
+        """litgpt's ``linear``, loralib's ``conv``, or itself."""
+        children = self.module._modules
+        return children.get("linear") or children.get("conv") or self.module
+
+    @property
     def active(self) -> bool:
         return not getattr(self._layer, "disabled", False)
+
+    @property
+    def scale(self) -> float:
+        layer = self._layer
+        return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
 
     @property
     def base_layer(self) -> nn.Module | None:
         """litgpt's ``linear``. None elsewhere: the layer is its own frozen layer."""
         return self.module._modules.get("linear")
+
+    @property
+    def base_weight(self) -> Tensor | None:
+        return plain_weight(self._frozen)
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
@@ -63,11 +78,6 @@ class LoralibAdapter(OwnLayer):
     def __init__(self, path: str, module: nn.Module):
         super().__init__(path, module)
         self.kind = kind_of(self._frozen)
-
-    @property
-    def _frozen(self) -> Any:
-        children = self.module._modules
-        return children.get("linear") or children.get("conv") or self.module
 
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
@@ -94,10 +104,6 @@ class LoralibAdapter(OwnLayer):
         return frozen.out_features, frozen.in_features
 
     @property
-    def scale(self) -> float:
-        return float(self._layer.scaling)
-
-    @property
     def scale_formula(self) -> str:
         return "alpha/r" if math.isclose(self.alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
 
@@ -112,22 +118,13 @@ class LoralibAdapter(OwnLayer):
     @property
     def merged(self) -> bool:
         """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
-        return self._in_weight and not getattr(self._layer, "merge_weights", False)
-
-    @property
-    def _in_weight(self) -> bool:
-        return bool(self._layer.merged)
-
-    @property
-    def base_weight(self) -> Tensor | None:
-        return plain_weight(self._frozen)
+        return bool(self._layer.merged) and not getattr(self._layer, "merge_weights", False)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """While the weight holds the product, that is taken out of a copy; where it cannot be (grouped convolutions)
         there is nothing to give."""
-        turned = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
-        stored = matrices(weight, self._frozen, turned)
-        if not self._in_weight:
+        stored = super()._matrices(weight)
+        if not self._layer.merged:
             return stored
         return [w - (self.scale * (b @ a)).to(w) for w, (a, b) in zip(stored, self.factors())]
 
@@ -174,11 +171,6 @@ class TorchtuneAdapter(OwnLayer):
         return self._layer.lora_b.out_features, self._layer.lora_a.in_features
 
     @property
-    def scale(self) -> float:
-        layer = self._layer
-        return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
-
-    @property
     def scale_formula(self) -> str:
         return "alpha/r"
 
@@ -194,11 +186,6 @@ class TorchtuneAdapter(OwnLayer):
     @property
     def merged(self) -> bool:
         return False
-
-    @property
-    def base_weight(self) -> Tensor | None:
-        """None for NF4, the weight's quantised form."""
-        return plain_weight(self._layer)
 
     @property
     def magnitude_parameter(self) -> Tensor | None:

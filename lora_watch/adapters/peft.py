@@ -21,8 +21,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
-from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
+from lora_watch.adapters.peft_fingerprint import unchanged
 from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
@@ -113,11 +113,6 @@ class PeftLayer:
     def base_weight(self) -> Tensor | None:
         frozen = self._frozen
         return plain_weight(frozen, "in_proj_weight" if isinstance(frozen, nn.MultiheadAttention) else "weight")
-
-    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
-        turned = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
-        return matrices(weight, self._frozen, turned)
 
 
 class PeftAdapter(PeftLayer, Adapter):
@@ -214,7 +209,7 @@ class PeftAdapter(PeftLayer, Adapter):
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
+                return unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
         return super().unchanged(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:

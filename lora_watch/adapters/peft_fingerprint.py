@@ -2,58 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from torch import nn
 
 
-class Fingerprint(NamedTuple):
-    """Where an adapter's fingerprint is found, and what it was."""
+def unchanged(held: Iterable[tuple[Any, str, Any, Any]]) -> Callable[[], bool]:
+    """What says whether all adapters are as they are now; nothing is, where one was deleted.
 
-    key: str
-    layer: dict[str, Any]
-    """The layer's attributes."""
-    a_layers: dict[str, nn.Module]
-    b_layers: dict[str, nn.Module]
-    a: nn.Parameter
-    b: nn.Parameter
-    trained: tuple[bool, bool]
-    addresses: tuple[int, int] | None
-    """Where their numbers lie; None where a subclass of tensors keeps them elsewhere."""
-    scale: float
-    disabled: bool
-    merged: bool
-    active: str | bool
-
-    @classmethod
-    def of(cls, layer: Any, key: str, a_layers: Any, b_layers: Any) -> Fingerprint:
-        """Raises KeyError where an adapter is held in another way."""
-        attributes = vars(layer)
-        a, b = a_layers._modules[key]._parameters["weight"], b_layers._modules[key]._parameters["weight"]
-        plain = type(a) is type(b) is nn.Parameter
-        active = attributes["_active_adapter"]
-        return cls(
-            key=key,
-            layer=attributes,
-            a_layers=a_layers._modules,
-            b_layers=b_layers._modules,
-            a=a,
-            b=b,
-            trained=(a.requires_grad, b.requires_grad),
-            addresses=(a.data_ptr(), b.data_ptr()) if plain else None,
-            scale=attributes["scaling"][key],
-            disabled=attributes["_disable_adapters"],
-            merged=key in attributes["merged_adapters"],
-            active=active if type(active) is str else key in active,
-        )
-
-
-def unchanged(known: Sequence[Fingerprint]) -> Callable[[], bool]:
-    """What says whether everything is as it was at each of ``known``; nothing is, where one was deleted.
-
-    One loop over tuples: with a call and the lookup of each field it would take half as long again.
+    ``held``: each adapter's layer and key, and what holds the layer's A and B. Raises KeyError where one is held in
+    another way. One loop over tuples: with a call and the lookup of each field it would take half as long again.
     """
+    known = [_facts(*one) for one in held]
 
     def same() -> bool:
         try:
@@ -74,3 +35,16 @@ def unchanged(known: Sequence[Fingerprint]) -> Callable[[], bool]:
         return True
 
     return same
+
+
+def _facts(adapted: Any, key: str, a_holder: Any, b_holder: Any) -> tuple[Any, ...]:
+    """What ``unchanged`` compares, and where it looks for it, in its order."""
+    layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
+    a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+    trained = a.requires_grad, b.requires_grad
+    plain = type(a) is type(b) is nn.Parameter  # a subclass of tensors keeps its numbers elsewhere
+    addresses = (a.data_ptr(), b.data_ptr()) if plain else None
+    scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
+    active = layer["_active_adapter"]
+    active = active if type(active) is str else key in active
+    return key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active
