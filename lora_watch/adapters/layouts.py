@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import torch
@@ -138,15 +139,10 @@ class SplitAdapter(LoralibAdapter):
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block, B a padded copy: A's rows and B's rows go output by output."""
-        rank = b.shape[1]
-        full = b.new_zeros(self.shape[0], a.shape[0])
-        row = taken = column = 0
-        for size, adapted in zip(self._sizes(), self._layer.enable_lora):
-            if adapted:
-                full[row : row + size, column : column + rank] = b[taken : taken + size]
-                taken, column = taken + size, column + rank
-            row += size
-        return (Factors(a, full),)
+        sizes, adapted = self._sizes(), self._layer.enable_lora
+        rows = iter(b.split(list(compress(sizes, adapted))))
+        outputs = [next(rows) if has else b.new_zeros(size, 0) for size, has in zip(sizes, adapted)]
+        return (Factors(a, torch.block_diag(*outputs)),)
 
     def _sizes(self) -> list[int]:
         """Rows of each output."""
