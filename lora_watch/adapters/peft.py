@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -22,7 +22,6 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
-from lora_watch.adapters.peft_fingerprint import unchanged
 from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
@@ -126,8 +125,6 @@ class PeftAdapter(PeftLayer, Adapter):
         super().__init__(path, module, key)
         self._a: Any = a
         self._b: Any = b
-        self._a_parts = _parts(self._a[key])
-        self._b_parts = _parts(self._b[key])
         self.variant = self._find_variant()
 
     # -- the factors -------------------------------------------------------------------------------------------
@@ -141,7 +138,8 @@ class PeftAdapter(PeftLayer, Adapter):
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block. Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change
         is not block-diagonal: the other factor is returned whole, as a padded copy."""
-        return (Factors(matrix_of(a, self._a_parts), matrix_of(b, self._b_parts)),)
+        parts = (_parts(holder[self._key]) for holder in (self._a, self._b))
+        return (Factors(*map(matrix_of, (a, b), parts)),)
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
@@ -209,7 +207,7 @@ class PeftAdapter(PeftLayer, Adapter):
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
+                return _unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
         return super().unchanged(adapters)
 
     def _other_marks(self) -> tuple[Any, ...]:
@@ -230,16 +228,13 @@ class AdaLoraAdapter(PeftAdapter):
     @property
     def scale(self) -> float:
         """α/(ranknum + 1e-5), where PEFT adds the small number in ranknum's own dtype."""
-        return super().scale / self._denominator()
-
-    def _denominator(self) -> float:
-        # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
         ranknum = self._layer.ranknum[self._key]
         if ranknum.is_meta:
-            return self.r + 1e-5  # a model without numbers: no rank has been cut
+            return super().scale / (self.r + 1e-5)  # a model without numbers: no rank has been cut
+        # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
         if self._ranknum is None or self._ranknum[0] is not ranknum or self._ranknum[1] != ranknum._version:
             self._ranknum = ranknum, ranknum._version, float(ranknum.detach() + 1e-5)
-        return self._ranknum[2]
+        return super().scale / self._ranknum[2]
 
     @property
     def scale_formula(self) -> str:
@@ -260,18 +255,18 @@ class RankScores:
 
     def __init__(self, model: nn.Module):
         allocators = (getattr(module, "rankallocator", None) for _, module in walk(model))
-        self._allocators = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
+        having = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
+        self._places = [(each, name) for each in having for name in _SCORES]
 
     @property
-    def now(self) -> list[dict[str, Tensor]]:
-        """By the parameters' names. PEFT puts new tensors in the place of the old ones."""
-        return [dict(getattr(each, name)) for each in self._allocators for name in _SCORES]
+    def now(self) -> dict[int, dict[str, Tensor]]:
+        """By place, and by the parameters' names. PEFT puts new tensors in the place of the old ones."""
+        return {i: dict(getattr(each, name)) for i, (each, name) in enumerate(self._places)}
 
-    def put_back(self, kept: Sequence[dict[str, Tensor]]) -> None:
+    def put_back(self, kept: Mapping[int, dict[str, Tensor]]) -> None:
         """What ``now`` has been."""
-        places = [(each, name) for each in self._allocators for name in _SCORES]
-        for (each, name), scores in zip(places, kept):
-            setattr(each, name, dict(scores))
+        for i, (each, name) in enumerate(self._places):
+            setattr(each, name, dict(kept[i]))
 
 
 class ParameterAdapter(PeftAdapter):
@@ -306,6 +301,48 @@ class ParameterAdapter(PeftAdapter):
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
         swapped = getattr(self._layer, "_did_swap_in_out_features", False)
         return (weight if swapped else weight.mT).unbind()
+
+
+def _unchanged(held: Iterable[tuple[Any, str, Any, Any]]) -> Callable[[], bool]:
+    """What says whether all adapters are as they are now; nothing is, where one was deleted.
+
+    ``held``: each adapter's layer and key, and what holds the layer's A and B. Raises KeyError where one is held in
+    another way. One loop over tuples: with a call and the lookup of each field it would take half as long again.
+    """
+    known = [_facts(*one) for one in held]
+
+    def same() -> bool:
+        try:
+            for key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active in known:
+                if (
+                    a_layers[key]._parameters["weight"] is not a
+                    or b_layers[key]._parameters["weight"] is not b
+                    or (a.requires_grad, b.requires_grad) != trained
+                    or (addresses is not None and (a.data_ptr(), b.data_ptr()) != addresses)
+                    or layer["scaling"][key] != scale
+                    or layer["_disable_adapters"] is not disabled
+                    or (key in layer["merged_adapters"]) is not merged
+                    or (now if type(now := layer["_active_adapter"]) is str else key in now) != active
+                ):
+                    return False
+        except KeyError:  # deleted
+            return False
+        return True
+
+    return same
+
+
+def _facts(adapted: Any, key: str, a_holder: Any, b_holder: Any) -> tuple[Any, ...]:
+    """What ``_unchanged`` compares, and where it looks for it, in its order."""
+    layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
+    a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+    trained = a.requires_grad, b.requires_grad
+    plain = type(a) is type(b) is nn.Parameter  # a subclass of tensors keeps its numbers elsewhere
+    addresses = (a.data_ptr(), b.data_ptr()) if plain else None
+    scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
+    active = layer["_active_adapter"]
+    active = active if type(active) is str else key in active
+    return key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active
 
 
 def _class_for(module: nn.Module) -> type[PeftAdapter]:
