@@ -261,7 +261,7 @@ class Walk:
             self._to_do.append((thing, Where(where, step, owner)))
 
     def _keep(self, way: Way, thing: Any, where: Where) -> None:
-        self._records.append(Record(way, thing, way.kept(thing), where))
+        self._records.append(Record(way, thing, way.copy(way.read(thing)), where))
 
     def _has_room(self, size: int) -> bool:
         if not self._whole:
