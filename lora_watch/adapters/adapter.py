@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, whole
+from lora_watch.adapters.tensors import gathered, here, mark, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -76,18 +76,28 @@ class AnyAdapter(ABC):
         """One of ``parameters`` requires a gradient."""
         return any(p.requires_grad for p in self.parameters)
 
+    # -- state -------------------------------------------------------------------------------------------------
     @property
-    def fingerprint(self) -> tuple[Any, ...] | None:
+    @abstractmethod
+    def active(self) -> bool:
+        """It is among the layer's active adapters and the layer's adapters are not disabled."""
+
+    @property
+    @abstractmethod
+    def merged(self) -> bool:
+        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
         """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
-        memory, and so are trained, active, merged and the scale. None: not known."""
-        return None
+        memory, and so are trained, active, merged and the scale."""
+        return self.active, self.merged, *map(mark, self.parameters)
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """A check whether the fingerprints of these adapters, all of this class, are still the same; they never are
-        where one is not known."""
+        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
         before = [adapter.fingerprint for adapter in adapters]
-        return lambda: None not in before and [adapter.fingerprint for adapter in adapters] == before
+        return lambda: [adapter.fingerprint for adapter in adapters] == before
 
 
 class Adapter(AnyAdapter):
@@ -153,16 +163,9 @@ class Adapter(AnyAdapter):
     @abstractmethod
     def alpha(self) -> float | None: ...
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
-    @abstractmethod
-    def active(self) -> bool:
-        """It is among the layer's active adapters and the layer's adapters are not disabled."""
-
-    @property
-    @abstractmethod
-    def merged(self) -> bool:
-        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
+    def fingerprint(self) -> tuple[Any, ...]:
+        return (self.scale, *super().fingerprint)
 
     # -- the frozen layer --------------------------------------------------------------------------------------
     @property

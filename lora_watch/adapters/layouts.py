@@ -17,7 +17,6 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
-from lora_watch.adapters.tensors import mark
 from lora_watch.base.names import clean_name
 
 
@@ -64,10 +63,6 @@ class OwnLayer(Adapter):
     @property
     def base_weight(self) -> Tensor | None:
         return plain_weight(self._frozen)
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return self.active, self.merged, self.scale, *map(mark, self.parameters)
 
 
 class LoralibAdapter(OwnLayer):
