@@ -193,13 +193,13 @@ class PeftAdapter(PeftLayer, Adapter):
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         layer, key = self._layer, self._key
+        plain = self.variant in _PLAIN  # of others the product is made of more, and AdaLoRA's scale is computed
         try:
-            a, b, scaling = _weight(self._a, key), _weight(self._b, key), layer.scaling[key]
+            scale, own = (layer.scaling[key], self.parameters) if plain else (self.scale, self.own)
         except KeyError:  # deleted
             return ()
         active = not layer.disable_adapters and key in layer.active_adapters
-        marks = active, key in layer.merged_adapters, scaling, mark(a), mark(b)
-        return marks if self.variant in _PLAIN else (*marks, *self._other_marks())
+        return active, key in layer.merged_adapters, scale, *map(mark, own)
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
@@ -209,11 +209,6 @@ class PeftAdapter(PeftLayer, Adapter):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
                 return _unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
         return super().unchanged(adapters)
-
-    def _other_marks(self) -> tuple[Any, ...]:
-        """Of what else the product is made of."""
-        diagonal = self.diagonal_parameter
-        return () if diagonal is None else (mark(diagonal),)
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -244,10 +239,6 @@ class AdaLoraAdapter(PeftAdapter):
 
     def _find_variant(self) -> str:
         return "adalora"
-
-    def _other_marks(self) -> tuple[Any, ...]:
-        ranknum = self._layer.ranknum[self._key]
-        return *super()._other_marks(), id(ranknum), ranknum._version
 
 
 class RankScores:
