@@ -76,7 +76,6 @@ class AnyAdapter(ABC):
         """One of ``parameters`` requires a gradient."""
         return any(p.requires_grad for p in self.parameters)
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def active(self) -> bool:
@@ -109,7 +108,6 @@ class Adapter(AnyAdapter):
     variant: str
     """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
@@ -144,7 +142,6 @@ class Adapter(AnyAdapter):
         parameter = self.diagonal_parameter
         return None if parameter is None else gathered(parameter).flatten()
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def scale(self) -> float:
@@ -167,7 +164,6 @@ class Adapter(AnyAdapter):
     def fingerprint(self) -> tuple[Any, ...]:
         return (self.scale, *super().fingerprint)
 
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def base_layer(self) -> nn.Module | None:

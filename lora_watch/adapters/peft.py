@@ -82,7 +82,6 @@ class PeftLayer:
         name = clean_name(path)
         self.name = name if key == "default" else f"{name}.{key}"
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
     def active(self) -> bool:
         """False, too, once the adapter has been deleted; nothing else can be asked of it then."""
@@ -93,7 +92,6 @@ class PeftLayer:
     def merged(self) -> bool:
         return self._key in self._layer.merged_adapters
 
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     def _frozen(self) -> Any:
         """The innermost layer: other adapter layers may lie between."""
@@ -127,7 +125,6 @@ class PeftAdapter(PeftLayer, Adapter):
         self._b: Any = b
         self.variant = self._find_variant()
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return _weight(self._a, self._key), _weight(self._b, self._key)
@@ -152,7 +149,6 @@ class PeftAdapter(PeftLayer, Adapter):
         kernel = self._frozen.kernel_size if isinstance(self._frozen, CONVOLUTIONS) else ()
         return self._layer.out_features, self._layer.in_features * math.prod(kernel)
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     def scale(self) -> float:
         return float(self._layer.scaling[self._key])
@@ -189,7 +185,6 @@ class PeftAdapter(PeftLayer, Adapter):
         vectors = self._layer._modules.get("lora_magnitude_vector")
         return None if vectors is None or self._key not in vectors else _weight(vectors, self._key)
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         layer, key = self._layer, self._key
