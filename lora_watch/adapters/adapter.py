@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, whole
+from lora_watch.adapters.tensors import gathered, here, mark, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -58,9 +58,18 @@ class AnyAdapter(ABC):
         weight = self.base_weight
         return () if weight is None else self._matrices(gathered(weight))
 
+    @property
+    def _frozen(self) -> Any:
+        """The layer whose weight W₀ is."""
+        return self.module
+
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """What has the shape of the frozen weight, whole, as ``base_matrices`` gives it."""
-        return (weight,)
+        if isinstance(self._frozen, CONVOLUTIONS):
+            return weight.flatten(1).chunk(self._frozen.groups)
+        # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
+        turned = self.kind in ("Embedding", "Conv1D") or getattr(self.module, "fan_in_fan_out", False)
+        return (weight.T if turned else weight,)
 
     @property
     def trainable(self) -> bool:
@@ -68,17 +77,26 @@ class AnyAdapter(ABC):
         return any(p.requires_grad for p in self.parameters)
 
     @property
-    def fingerprint(self) -> tuple[Any, ...] | None:
+    @abstractmethod
+    def active(self) -> bool:
+        """It is among the layer's active adapters and the layer's adapters are not disabled."""
+
+    @property
+    @abstractmethod
+    def merged(self) -> bool:
+        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
         """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
-        memory, and so are trained, active, merged and the scale. None: not known."""
-        return None
+        memory, and so are trained, active, merged and the scale."""
+        return self.active, self.merged, *map(mark, self.parameters)
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """A check whether the fingerprints of these adapters, all of this class, are still the same; they never are
-        where one is not known."""
+        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
         before = [adapter.fingerprint for adapter in adapters]
-        return lambda: None not in before and [adapter.fingerprint for adapter in adapters] == before
+        return lambda: [adapter.fingerprint for adapter in adapters] == before
 
 
 class Adapter(AnyAdapter):
@@ -90,7 +108,6 @@ class Adapter(AnyAdapter):
     variant: str
     """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
@@ -125,7 +142,6 @@ class Adapter(AnyAdapter):
         parameter = self.diagonal_parameter
         return None if parameter is None else gathered(parameter).flatten()
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def scale(self) -> float:
@@ -144,18 +160,10 @@ class Adapter(AnyAdapter):
     @abstractmethod
     def alpha(self) -> float | None: ...
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
-    @abstractmethod
-    def active(self) -> bool:
-        """It is among the layer's active adapters and the layer's adapters are not disabled."""
+    def fingerprint(self) -> tuple[Any, ...]:
+        return (self.scale, *super().fingerprint)
 
-    @property
-    @abstractmethod
-    def merged(self) -> bool:
-        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
-
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     @abstractmethod
     def base_layer(self) -> nn.Module | None:
@@ -203,13 +211,6 @@ def plain_weight(layer: nn.Module, name: str = "weight") -> Tensor | None:
     if packed or not isinstance(weight, Tensor) or not weight.is_floating_point() or not whole(weight):
         return None
     return weight
-
-
-def matrices(weight: Tensor, frozen: nn.Module, turned: bool) -> Sequence[Tensor]:
-    """``weight``, or what has its shape, as ``Adapter.base_matrices`` gives it; ``turned``: it is ``[d_in, d_out]``."""
-    if isinstance(frozen, CONVOLUTIONS):
-        return weight.flatten(1).chunk(frozen.groups)
-    return (weight.T if turned else weight,)
 
 
 class NoAdaptersError(ValueError):

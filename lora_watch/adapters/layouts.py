@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import compress
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
-from lora_watch.adapters.tensors import mark
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
 from lora_watch.base.names import clean_name
 
 
@@ -41,8 +41,19 @@ class OwnLayer(Adapter):
         self.variant = "lora" if self.magnitude_parameter is None else "dora"
 
     @property
+    def _frozen(self) -> Any:
+        """litgpt's ``linear``, loralib's ``conv``, or itself."""
+        children = self.module._modules
+        return children.get("linear") or children.get("conv") or self.module
+
+    @property
     def active(self) -> bool:
         return not getattr(self._layer, "disabled", False)
+
+    @property
+    def scale(self) -> float:
+        layer = self._layer
+        return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
 
     @property
     def base_layer(self) -> nn.Module | None:
@@ -50,8 +61,8 @@ class OwnLayer(Adapter):
         return self.module._modules.get("linear")
 
     @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return self.active, self.merged, self.scale, *map(mark, self.parameters)
+    def base_weight(self) -> Tensor | None:
+        return plain_weight(self._frozen)
 
 
 class LoralibAdapter(OwnLayer):
@@ -63,11 +74,6 @@ class LoralibAdapter(OwnLayer):
     def __init__(self, path: str, module: nn.Module):
         super().__init__(path, module)
         self.kind = kind_of(self._frozen)
-
-    @property
-    def _frozen(self) -> Any:
-        children = self.module._modules
-        return children.get("linear") or children.get("conv") or self.module
 
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
@@ -94,10 +100,6 @@ class LoralibAdapter(OwnLayer):
         return frozen.out_features, frozen.in_features
 
     @property
-    def scale(self) -> float:
-        return float(self._layer.scaling)
-
-    @property
     def scale_formula(self) -> str:
         return "alpha/r" if math.isclose(self.alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
 
@@ -112,22 +114,13 @@ class LoralibAdapter(OwnLayer):
     @property
     def merged(self) -> bool:
         """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
-        return self._in_weight and not getattr(self._layer, "merge_weights", False)
-
-    @property
-    def _in_weight(self) -> bool:
-        return bool(self._layer.merged)
-
-    @property
-    def base_weight(self) -> Tensor | None:
-        return plain_weight(self._frozen)
+        return bool(self._layer.merged) and not getattr(self._layer, "merge_weights", False)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """While the weight holds the product, that is taken out of a copy; where it cannot be (grouped convolutions)
         there is nothing to give."""
-        turned = self.kind == "Embedding" or getattr(self._layer, "fan_in_fan_out", False)
-        stored = matrices(weight, self._frozen, turned)
-        if not self._in_weight:
+        stored = super()._matrices(weight)
+        if not self._layer.merged:
             return stored
         return [w - (self.scale * (b @ a)).to(w) for w, (a, b) in zip(stored, self.factors())]
 
@@ -141,15 +134,10 @@ class SplitAdapter(LoralibAdapter):
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block, B a padded copy: A's rows and B's rows go output by output."""
-        rank = b.shape[1]
-        full = b.new_zeros(self.shape[0], a.shape[0])
-        row = taken = column = 0
-        for size, adapted in zip(self._sizes(), self._layer.enable_lora):
-            if adapted:
-                full[row : row + size, column : column + rank] = b[taken : taken + size]
-                taken, column = taken + size, column + rank
-            row += size
-        return (Factors(a, full),)
+        sizes, adapted = self._sizes(), self._layer.enable_lora
+        rows = iter(b.split(list(compress(sizes, adapted))))
+        outputs = [next(rows) if has else b.new_zeros(size, 0) for size, has in zip(sizes, adapted)]
+        return (Factors(a, torch.block_diag(*outputs)),)
 
     def _sizes(self) -> list[int]:
         """Rows of each output."""
@@ -174,11 +162,6 @@ class TorchtuneAdapter(OwnLayer):
         return self._layer.lora_b.out_features, self._layer.lora_a.in_features
 
     @property
-    def scale(self) -> float:
-        layer = self._layer
-        return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
-
-    @property
     def scale_formula(self) -> str:
         return "alpha/r"
 
@@ -194,11 +177,6 @@ class TorchtuneAdapter(OwnLayer):
     @property
     def merged(self) -> bool:
         return False
-
-    @property
-    def base_weight(self) -> Tensor | None:
-        """None for NF4, the weight's quantised form."""
-        return plain_weight(self._layer)
 
     @property
     def magnitude_parameter(self) -> Tensor | None:

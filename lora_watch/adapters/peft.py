@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -21,8 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, matrices, plain_weight
-from lora_watch.adapters.peft_fingerprint import Fingerprint, unchanged
+from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
 from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
@@ -83,7 +82,6 @@ class PeftLayer:
         name = clean_name(path)
         self.name = name if key == "default" else f"{name}.{key}"
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
     def active(self) -> bool:
         """False, too, once the adapter has been deleted; nothing else can be asked of it then."""
@@ -94,7 +92,6 @@ class PeftLayer:
     def merged(self) -> bool:
         return self._key in self._layer.merged_adapters
 
-    # -- the frozen layer --------------------------------------------------------------------------------------
     @property
     def _frozen(self) -> Any:
         """The innermost layer: other adapter layers may lie between."""
@@ -114,11 +111,6 @@ class PeftLayer:
         frozen = self._frozen
         return plain_weight(frozen, "in_proj_weight" if isinstance(frozen, nn.MultiheadAttention) else "weight")
 
-    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        # Embeddings are stored [d_in, d_out], and so is what PEFT calls fan-in-fan-out.
-        turned = self.kind in ("Embedding", "Conv1D") or getattr(self._layer, "fan_in_fan_out", False)
-        return matrices(weight, self._frozen, turned)
-
 
 class PeftAdapter(PeftLayer, Adapter):
     """One adapter of a PEFT LoRA layer.
@@ -131,11 +123,8 @@ class PeftAdapter(PeftLayer, Adapter):
         super().__init__(path, module, key)
         self._a: Any = a
         self._b: Any = b
-        self._a_parts = _parts(self._a[key])
-        self._b_parts = _parts(self._b[key])
         self.variant = self._find_variant()
 
-    # -- the factors -------------------------------------------------------------------------------------------
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
         return _weight(self._a, self._key), _weight(self._b, self._key)
@@ -146,7 +135,8 @@ class PeftAdapter(PeftLayer, Adapter):
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
         """One block. Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change
         is not block-diagonal: the other factor is returned whole, as a padded copy."""
-        return (Factors(matrix_of(a, self._a_parts), matrix_of(b, self._b_parts)),)
+        parts = (_parts(holder[self._key]) for holder in (self._a, self._b))
+        return (Factors(*map(matrix_of, (a, b), parts)),)
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
@@ -159,7 +149,6 @@ class PeftAdapter(PeftLayer, Adapter):
         kernel = self._frozen.kernel_size if isinstance(self._frozen, CONVOLUTIONS) else ()
         return self._layer.out_features, self._layer.in_features * math.prod(kernel)
 
-    # -- strength ----------------------------------------------------------------------------------------------
     @property
     def scale(self) -> float:
         return float(self._layer.scaling[self._key])
@@ -196,17 +185,16 @@ class PeftAdapter(PeftLayer, Adapter):
         vectors = self._layer._modules.get("lora_magnitude_vector")
         return None if vectors is None or self._key not in vectors else _weight(vectors, self._key)
 
-    # -- state -------------------------------------------------------------------------------------------------
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         layer, key = self._layer, self._key
+        plain = self.variant in _PLAIN  # of others the product is made of more, and AdaLoRA's scale is computed
         try:
-            a, b, scaling = _weight(self._a, key), _weight(self._b, key), layer.scaling[key]
+            scale, own = (layer.scaling[key], self.parameters) if plain else (self.scale, self.own)
         except KeyError:  # deleted
             return ()
         active = not layer.disable_adapters and key in layer.active_adapters
-        marks = active, key in layer.merged_adapters, scaling, mark(a), mark(b)
-        return marks if self.variant in _PLAIN else (*marks, *self._other_marks())
+        return active, key in layer.merged_adapters, scale, *map(mark, own)
 
     @classmethod
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
@@ -214,13 +202,8 @@ class PeftAdapter(PeftLayer, Adapter):
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return unchanged([Fingerprint.of(a._layer, a._key, a._a, a._b) for a in adapters])
+                return _unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
         return super().unchanged(adapters)
-
-    def _other_marks(self) -> tuple[Any, ...]:
-        """Of what else the product is made of."""
-        diagonal = self.diagonal_parameter
-        return () if diagonal is None else (mark(diagonal),)
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -235,16 +218,13 @@ class AdaLoraAdapter(PeftAdapter):
     @property
     def scale(self) -> float:
         """α/(ranknum + 1e-5), where PEFT adds the small number in ranknum's own dtype."""
-        return super().scale / self._denominator()
-
-    def _denominator(self) -> float:
-        # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
         ranknum = self._layer.ranknum[self._key]
         if ranknum.is_meta:
-            return self.r + 1e-5  # a model without numbers: no rank has been cut
+            return super().scale / (self.r + 1e-5)  # a model without numbers: no rank has been cut
+        # ranknum is a tensor, perhaps on a GPU. It rarely changes, and reading it waits for the device.
         if self._ranknum is None or self._ranknum[0] is not ranknum or self._ranknum[1] != ranknum._version:
             self._ranknum = ranknum, ranknum._version, float(ranknum.detach() + 1e-5)
-        return self._ranknum[2]
+        return super().scale / self._ranknum[2]
 
     @property
     def scale_formula(self) -> str:
@@ -255,28 +235,24 @@ class AdaLoraAdapter(PeftAdapter):
     def _find_variant(self) -> str:
         return "adalora"
 
-    def _other_marks(self) -> tuple[Any, ...]:
-        ranknum = self._layer.ranknum[self._key]
-        return *super()._other_marks(), id(ranknum), ranknum._version
-
 
 class RankScores:
     """AdaLoRA's importance scores in a model, by which PEFT cuts ranks: neither parameters nor buffers."""
 
     def __init__(self, model: nn.Module):
         allocators = (getattr(module, "rankallocator", None) for _, module in walk(model))
-        self._allocators = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
+        having = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
+        self._places = [(each, name) for each in having for name in _SCORES]
 
     @property
-    def now(self) -> list[dict[str, Tensor]]:
-        """By the parameters' names. PEFT puts new tensors in the place of the old ones."""
-        return [dict(getattr(each, name)) for each in self._allocators for name in _SCORES]
+    def now(self) -> dict[int, dict[str, Tensor]]:
+        """By place, and by the parameters' names. PEFT puts new tensors in the place of the old ones."""
+        return {i: dict(getattr(each, name)) for i, (each, name) in enumerate(self._places)}
 
-    def put_back(self, kept: Sequence[dict[str, Tensor]]) -> None:
+    def put_back(self, kept: Mapping[int, dict[str, Tensor]]) -> None:
         """What ``now`` has been."""
-        places = [(each, name) for each in self._allocators for name in _SCORES]
-        for (each, name), scores in zip(places, kept):
-            setattr(each, name, dict(scores))
+        for i, (each, name) in enumerate(self._places):
+            setattr(each, name, dict(kept[i]))
 
 
 class ParameterAdapter(PeftAdapter):
@@ -311,6 +287,48 @@ class ParameterAdapter(PeftAdapter):
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
         swapped = getattr(self._layer, "_did_swap_in_out_features", False)
         return (weight if swapped else weight.mT).unbind()
+
+
+def _unchanged(held: Iterable[tuple[Any, str, Any, Any]]) -> Callable[[], bool]:
+    """What says whether all adapters are as they are now; nothing is, where one was deleted.
+
+    ``held``: each adapter's layer and key, and what holds the layer's A and B. Raises KeyError where one is held in
+    another way. One loop over tuples: with a call and the lookup of each field it would take half as long again.
+    """
+    known = [_facts(*one) for one in held]
+
+    def same() -> bool:
+        try:
+            for key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active in known:
+                if (
+                    a_layers[key]._parameters["weight"] is not a
+                    or b_layers[key]._parameters["weight"] is not b
+                    or (a.requires_grad, b.requires_grad) != trained
+                    or (addresses is not None and (a.data_ptr(), b.data_ptr()) != addresses)
+                    or layer["scaling"][key] != scale
+                    or layer["_disable_adapters"] is not disabled
+                    or (key in layer["merged_adapters"]) is not merged
+                    or (now if type(now := layer["_active_adapter"]) is str else key in now) != active
+                ):
+                    return False
+        except KeyError:  # deleted
+            return False
+        return True
+
+    return same
+
+
+def _facts(adapted: Any, key: str, a_holder: Any, b_holder: Any) -> tuple[Any, ...]:
+    """What ``_unchanged`` compares, and where it looks for it, in its order."""
+    layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
+    a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+    trained = a.requires_grad, b.requires_grad
+    plain = type(a) is type(b) is nn.Parameter  # a subclass of tensors keeps its numbers elsewhere
+    addresses = (a.data_ptr(), b.data_ptr()) if plain else None
+    scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
+    active = layer["_active_adapter"]
+    active = active if type(active) is str else key in active
+    return key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active
 
 
 def _class_for(module: nn.Module) -> type[PeftAdapter]:

@@ -38,14 +38,11 @@ def unmatched(model: nn.Module) -> list[str]:
     there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
     out = []
     for key, config in configs.items():
-        names = {name for name, _, own in adapted if own == key}
-        if not names:
+        own = [(name, module) for name, module, of in adapted if of == key]
+        if not own:
             continue  # not of LoRA's family
-        names |= whole | {
-            f"{name}.{module.parameter_name}"
-            for name, module, own in adapted
-            if own == key and hasattr(module, "parameter_name")
-        }
+        parameters = {f"{name}.{module.parameter_name}" for name, module in own if hasattr(module, "parameter_name")}
+        names = {name for name, _ in own} | parameters | whole
         for setting, matches in _MATCHES.items():
             wanted = getattr(config, setting, None)
             for word in () if isinstance(wanted, str) else sorted(wanted or ()):

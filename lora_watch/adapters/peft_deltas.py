@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import AnyAdapter, Factors
 from lora_watch.adapters.peft import PeftLayer, tuner
-from lora_watch.adapters.tensors import gathered, here, mark
+from lora_watch.adapters.tensors import gathered, here
 
 # Those whose get_delta_weight(adapter) is what merging adds to the weight, each checked by a test (PEFT 0.21.2).
 _MEASURED = frozenset(
@@ -101,10 +101,6 @@ class DenseAdapter(PeftLayer, AnyAdapter):
         own = [holder[self._key] for holder in _holders(self.module) if self._key in holder]
         parts = [(part,) if isinstance(part, nn.Parameter) else part.parameters() for part in own]
         return tuple(p for part in parts for p in part)
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return self.active, self.active and self.merged, *map(mark, self.parameters)
 
     @property
     def scale_formula(self) -> str:

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from itertools import chain
 from typing import Any
 
 from torch import nn
-
-_VALUES = operator.methodcaller("values")
 
 
 def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
@@ -27,20 +24,20 @@ class Tree:
     """The modules of ``model`` as they were when its adapters, in ``layers``, were looked for."""
 
     def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
-        modules, parents = _modules_of(model)
-        self._families = [module._modules for module in modules]
+        modules = dict(walk(model))
+        paths = {id(module): path for path, module in modules.items()}
+        self._families = [module._modules for module in modules.values()]
         self._members = self._everything()
-        links: dict[int, tuple[dict[str, Any], str]] = {}
-        held_by: dict[int, dict[str, Any]] = {}
+        links: dict[str, tuple[dict[str, Any], str]] = {}
+        held: dict[int, dict[str, Any]] = {}
         for layer in layers:
-            here: nn.Module | None = layer
-            while here is not None and id(here) not in links and id(here) in parents:
-                parent, name = parents[id(here)]
-                links[id(here)] = parent._modules, name
-                here = parent
-            if (held := _held(layer)) is not None:
-                held_by[id(layer)] = held
-        self._links, self._held = list(links.values()), list(held_by.values())
+            held[id(layer)] = _held(layer)
+            path = paths.get(id(layer), "")
+            while path and path not in links:
+                above, _, name = path.rpartition(".")
+                links[path] = modules[above]._modules, name
+                path = above
+        self._links, self._held = list(links.values()), list(held.values())
         self._children, self._sizes = self._now()
 
     @property
@@ -61,27 +58,11 @@ class Tree:
 
     def _everything(self) -> list[nn.Module | None]:
         """The children of every module, those of one after those of another."""
-        return list(chain.from_iterable(map(_VALUES, self._families)))
+        return [child for family in self._families for child in family.values()]
 
 
-def _held(layer: nn.Module) -> dict[str, Any] | None:
+def _held(layer: nn.Module) -> dict[str, Any]:
     """By its adapters' names, what ``layer`` holds of each: of several such mappings one that is not empty."""
     mappings = [child for child in layer._modules.values() if isinstance(child, (nn.ModuleDict, nn.ParameterDict))]
     filled = (mapping for mapping in mappings if next(mapping.parameters(), None) is not None)
-    return next((mapping._modules or mapping._parameters for mapping in filled), None)
-
-
-def _modules_of(model: nn.Module) -> tuple[list[nn.Module], dict[int, tuple[nn.Module, str]]]:
-    """All modules, and by the identity of each its parent and its name there."""
-    order: list[nn.Module] = []
-    parents: dict[int, tuple[nn.Module, str]] = {}
-    seen, to_do = {id(model)}, [model]
-    while to_do:
-        module = to_do.pop()
-        order.append(module)
-        for name, child in module._modules.items():
-            if child is not None and id(child) not in seen:
-                seen.add(id(child))
-                parents[id(child)] = module, name
-                to_do.append(child)
-    return order, parents
+    return next((mapping._modules or mapping._parameters for mapping in filled), {})

@@ -83,10 +83,7 @@ class StoredAdapter:
 
     def factors(self) -> Sequence[Factors]:
         """One block; one an expert where there are several."""
-        a, b = (self._matrix(part) for part in "ab")
-        if self.experts == 1:
-            return (Factors(a, b),)
-        return by_expert(a, b, self.experts)
+        return by_expert(self._matrix("a"), self._matrix("b"), self.experts)
 
     def _matrix(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]]

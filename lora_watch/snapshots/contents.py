@@ -27,12 +27,8 @@ class Way(NamedTuple):
     """Puts back what was kept; None where only a sum of it is kept."""
     same: Callable[[Any, Any], bool] = operator.eq
     """Whether what is read is what was kept."""
-    copy: Callable[[Any], Any] | None = None
+    copy: Callable[[Any], Any] = lambda read: read
     """Makes of what is read what is kept, where that would change with the object."""
-
-    def kept(self, thing: Any) -> Any:
-        read = self.read(thing)
-        return read if self.copy is None else self.copy(read)
 
 
 def _identical(now: Sequence[Any], kept: Sequence[Any]) -> bool:
@@ -200,15 +196,11 @@ BUFFER = Way(lambda x: memoryview(x).tobytes(), _write_bytes)
 
 
 # -- random generators, files ------------------------------------------------------------------------------------------
-def _plain(state: Any) -> Any:
-    """The state of one of numpy's, in a form that can be compared."""
-    if isinstance(state, dict):
-        return {key: _plain(value) for key, value in state.items()}
-    return state.tobytes() if isinstance(state, np.ndarray) else state
-
-
 def _same_state(now: Any, kept: Any) -> bool:
-    return _plain(now) == _plain(kept)
+    """Of one of numpy's: numbers, arrays, and dicts of them."""
+    if isinstance(now, dict):
+        return now.keys() == kept.keys() and all(_same_state(now[key], kept[key]) for key in now)
+    return np.array_equal(now, kept)
 
 
 PYTHON_RANDOM = Way(lambda x: x.getstate(), lambda x, kept: x.setstate(kept))

@@ -16,7 +16,6 @@ log = logging.getLogger("lora_watch")
 
 TRAINED = ("model", "optimizer")
 """Parts that are copied however large they are; of frozen weights a sum is compared."""
-SHOWN = 5
 
 
 @contextmanager
@@ -61,4 +60,4 @@ def put_back(
 
 def change_message(left: Collection[str]) -> str:
     """What is not as it was before a sweep, in a sentence."""
-    return f"The sweep has changed {first_of(left, SHOWN)}: build it anew before the training."
+    return f"The sweep has changed {first_of(left, 5)}: build it anew before the training."

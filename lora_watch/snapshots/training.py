@@ -66,8 +66,7 @@ class TrainingCopies(Copies):
     def see(self) -> None:
         """A step is finished: its buffers and scores are what the next copy has."""
         buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
-        scores = dict(enumerate(self._scores.now))
-        self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": scores}
+        self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": self._scores.now}
 
     def put_back(self, kept: Copy) -> bool:
         """Undo all that has been trained since. False where the optimizer's state is cleared: there was none."""
@@ -82,8 +81,7 @@ class TrainingCopies(Copies):
         for i, (module, name) in enumerate(self._buffers):
             buffer = getattr(module, name)
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
-        now = dict(enumerate(self._scores.now))
-        self._scores.put_back([*restored(now, content["scores"], self.device).values()])
+        self._scores.put_back(restored(self._scores.now, content["scores"], self.device))
         self.see()
         return any(content["states"].values())
 

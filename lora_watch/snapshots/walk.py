@@ -26,7 +26,7 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.snapshots import contents
-from lora_watch.snapshots.contents import MISSING, Names, Way
+from lora_watch.snapshots.contents import Names, Way
 
 log = logging.getLogger("lora_watch")
 
@@ -108,7 +108,7 @@ class Walk:
             if type(thing) not in _ATOMS and id(thing) not in self._seen:
                 self._seen[id(thing)] = thing
                 try:
-                    self._visit(thing, where)
+                    self._to_do.extend((part, Where(where, step, thing)) for part, step in self._parts(thing, where))
                 except Exception:  # an object that cannot be asked what it holds
                     log.debug("lora_watch takes %s to stay as it is", where, exc_info=True)
 
@@ -134,31 +134,33 @@ class Walk:
         return not holders.isdisjoint(self._own_states)
 
     # -- one object ----------------------------------------------------------------------------------------------------
-    def _visit(self, thing: Any, where: Where) -> None:
+    def _parts(self, thing: Any, where: Where) -> Iterator[tuple[Any, str]]:
+        """What ``thing`` leads to, and how; keeps what it holds."""
+        kind = type(thing)
         if isinstance(thing, type):
-            self._visit_class(thing, where)
-        elif issubclass(kind := type(thing), self._apart):
+            if _is_users(thing) and not issubclass(thing, self._apart):
+                self._keep(contents.CLASS, thing, where)
+                yield from ((value, f".{name}") for name, value in contents.read_class(thing).items())
+        elif issubclass(kind, self._apart):
             if isinstance(thing, threading.Thread) and thing.is_alive() and thing is not threading.main_thread():
                 self._give_up(thing, where)
         elif issubclass(kind, Tensor):
-            self._visit_tensor(thing, where)
+            yield from self._of_tensor(thing, where)
         elif issubclass(kind, np.ndarray):
-            self._visit_array(thing, where)
+            yield from self._of_array(thing, where)
         elif (way := next((way for known, way in _GENERATORS if issubclass(kind, known)), None)) is not None:
             with suppress(NotImplementedError):  # the operating system's
                 self._keep(way, thing, where)
         elif issubclass(kind, np.random.Generator):
-            self._go(thing.bit_generator, where, ".bit_generator")
+            yield thing.bit_generator, ".bit_generator"
         elif _is_at_work(thing):
             self._give_up(thing, where)
         elif issubclass(kind, io.IOBase):
             self._visit_file(thing, where)
         else:
-            for part, step in self._contents(thing, where):
-                self._go(part, where, step, thing)
+            yield from self._of_object(thing, where)
 
-    def _contents(self, thing: Any, where: Where) -> Iterator[tuple[Any, str]]:
-        """What ``thing`` leads to, and how; keeps what it holds."""
+    def _of_object(self, thing: Any, where: Where) -> Iterator[tuple[Any, str]]:
         yield from self._of_container(thing, where)
         if isinstance(thing, FunctionType):
             yield from self._of_function(thing, where)
@@ -218,13 +220,7 @@ class Walk:
             self._keep(contents.NAMES, names, where)
             yield from ((space[name], f" → {name}") for name in names.names)
 
-    def _visit_class(self, cls: type, where: Where) -> None:
-        if _is_users(cls) and not issubclass(cls, self._apart):
-            self._keep(contents.CLASS, cls, where)
-            for name, value in contents.read_class(cls).items():
-                self._go(value, where, f".{name}")
-
-    def _visit_tensor(self, tensor: Tensor, where: Where) -> None:
+    def _of_tensor(self, tensor: Tensor, where: Where) -> Iterator[tuple[Any, str]]:
         if tensor.is_meta:
             return
         is_parameter = isinstance(tensor, nn.Parameter)
@@ -234,15 +230,13 @@ class Walk:
             self._keep(contents.TENSOR if fits else contents.LARGE_TENSOR, tensor, where)
         if is_parameter:
             self._keep(contents.GRADIENT, tensor, where)
-            self._go(tensor.grad, where, ".grad")
+            yield tensor.grad, ".grad"
         if contents.attributes(tensor):
-            for value, step in self._of_attributes(tensor, where):
-                self._go(value, where, step)
+            yield from self._of_attributes(tensor, where)
 
-    def _visit_array(self, array: Any, where: Where) -> None:
+    def _of_array(self, array: Any, where: Where) -> Iterator[tuple[Any, str]]:
         if array.dtype.hasobject:
-            for i, item in enumerate(array.flat):
-                self._go(item, where, f"[{i}]")
+            yield from ((item, f"[{i}]") for i, item in enumerate(array.flat) if type(item) not in _ATOMS)
         if array.flags.writeable:
             fits = array.dtype.hasobject or self._has_room(array.nbytes)
             self._keep(contents.ARRAY if fits else contents.LARGE_ARRAY, array, where)
@@ -256,12 +250,8 @@ class Walk:
         self._give_up(file, where)
 
     # -- notes ---------------------------------------------------------------------------------------------------------
-    def _go(self, thing: Any, where: Where, step: str, owner: Any = None) -> None:
-        if thing is not MISSING and type(thing) not in _ATOMS:
-            self._to_do.append((thing, Where(where, step, owner)))
-
     def _keep(self, way: Way, thing: Any, where: Where) -> None:
-        self._records.append(Record(way, thing, way.kept(thing), where))
+        self._records.append(Record(way, thing, way.copy(way.read(thing)), where))
 
     def _has_room(self, size: int) -> bool:
         if not self._whole:
@@ -291,7 +281,7 @@ def _is_same(record: Record) -> bool | None:
 def _has_state(holder: Any) -> bool:
     """Of a stream's position, not of a model's weights."""
     has = hasattr(holder, "state_dict") and hasattr(holder, "load_state_dict")
-    return has and not isinstance(holder, (nn.Module, torch.optim.Optimizer))
+    return has and not isinstance(holder, (type, nn.Module, torch.optim.Optimizer))
 
 
 def _is_at_work(thing: Any) -> bool:

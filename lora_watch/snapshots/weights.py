@@ -15,6 +15,7 @@ INDEX = "model.safetensors.index.json"
 MOST_NAMES_BYTES = 15_000_000
 """Of the list of tensors at a file's beginning: 100,000 of them. Reading it takes thirteen times as much memory."""
 _LFS = b"version https://git-lfs.github.com/spec/"
+"""What a clone without Git LFS leaves in the place of weights begins so."""
 
 
 class StoredError(ValueError):
@@ -53,7 +54,12 @@ class StoredWeights(Mapping[str, Tensor]):
 
 def stored_weights(path: Path) -> StoredWeights | None:
     """The weights in a model's folder; None where it has none in safetensors. Raises StoredError for broken files."""
-    files = _files(path)
+    if path.is_file():
+        files = [path]
+    elif (path / INDEX).is_file():
+        files = _indexed(path / INDEX)
+    else:
+        files = [path / SINGLE] if (path / SINGLE).is_file() else []
     return StoredWeights(files) if files else None
 
 
@@ -61,29 +67,14 @@ def opened(file: Path):  # safetensors' own type is not public
     """``safe_open(file)`` for torch, on the CPU. Raises StoredError for what is no safetensors file."""
     try:
         with open_file(file) as content:
-            if int.from_bytes(content.read(8), "little") > MOST_NAMES_BYTES:
-                raise OSError(f"its list of tensors is longer than {MOST_NAMES_BYTES:,} bytes")
+            beginning = content.read(len(_LFS))
+        if beginning == _LFS:
+            raise StoredError(f"{file}: a pointer of Git LFS, and not the weights: git lfs pull fetches them")
+        if int.from_bytes(beginning[:8], "little") > MOST_NAMES_BYTES:
+            raise OSError(f"its list of tensors is longer than {MOST_NAMES_BYTES:,} bytes")
         return safe_open(file, framework="pt", device="cpu")
     except (SafetensorError, OSError) as error:
-        raise StoredError(f"{file}: {_why(file) or f'not a readable safetensors file: {error}'}") from None
-
-
-def _why(file: Path) -> str | None:
-    """What a clone without Git LFS leaves in the place of weights is a few lines of text."""
-    try:
-        with open_file(file) as content:
-            pointer = content.read(len(_LFS)) == _LFS
-    except OSError:
-        return None
-    return "a pointer of Git LFS, and not the weights: git lfs pull fetches them" if pointer else None
-
-
-def _files(path: Path) -> list[Path]:
-    if path.is_file():
-        return [path]
-    if (path / INDEX).is_file():
-        return _indexed(path / INDEX)
-    return [path / SINGLE] if (path / SINGLE).is_file() else []
+        raise StoredError(f"{file}: not a readable safetensors file: {error}") from None
 
 
 def _indexed(index: Path) -> list[Path]:
