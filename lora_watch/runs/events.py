@@ -18,7 +18,7 @@ import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
@@ -54,6 +54,9 @@ _KINDS: dict[bytes, Kind] = {
 }
 _FIRST_TAG = re.compile(rb"\n.(%s)" % b"|".join(map(re.escape, _KINDS)), re.DOTALL)
 """Field 1 of a value, which is its tag, after the byte that says how long it is."""
+
+_crc_of_length = lru_cache(masked_crc)
+"""Few lengths are those of many records."""
 
 
 class Record(NamedTuple):
@@ -149,12 +152,8 @@ class EventLog:
     def _records(self) -> list[Record]:
         return [record for found in self._scanned for record in found.records]
 
-    @cached_property
-    def _files(self) -> list[Path]:
-        return [found.records[0].file for found in self._scanned]
-
     def _position(self, record: Record) -> tuple[int, int]:
-        return self._files.index(record.file), record.offset
+        return [found.records[0].file for found in self._scanned].index(record.file), record.offset
 
     @cached_property
     def _steps(self) -> list[Record]:
@@ -335,7 +334,7 @@ def scan(file: Path, verify: bool = False) -> Scan:
             while offset < size:
                 head = read_at(stream, offset, _HEAD)
                 length, crc = struct.unpack_from("<QI", head) if len(head) >= 12 else (size, 0)
-                if len(head) >= 12 and (masked_crc(head[:8]) != crc or length < 9):
+                if len(head) >= 12 and (_crc_of_length(head[:8]) != crc or length < 9):
                     return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")
                 if offset + 16 + length > size:
                     return Scan(records, cut=f"the last record of {file.name} is incomplete")
