@@ -17,19 +17,15 @@ import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import count
 from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, latest, names, numbers, vectors
+from lora_watch.format.decoding import Tensors, document, episodes, is_schema, latest, names, numbers
 from lora_watch.runs.crc import masked_crc
 
 FILES = "events.out.tfevents.*"
@@ -69,58 +65,6 @@ class Record(NamedTuple):
     offset: int
     """Where the event begins, behind its length."""
     length: int
-
-
-class Tensor(NamedTuple):
-    """A value of ours."""
-
-    step: int
-    wall_time: float
-    serialised: bytes
-
-    @property
-    def tensor(self) -> Any:
-        """A TensorProto."""
-        from tensorboard.compat.proto import tensor_pb2
-
-        return tensor_pb2.TensorProto.FromString(self.serialised)
-
-
-@dataclass
-class Tensors:
-    """The values of one tag in order. Each is taken apart only where it is asked for: a long run has 200,000, and half
-    the time of reading it would go into making an object of each."""
-
-    records: list[Any] = field(default_factory=list)
-    """Whatever knows ``step`` and ``wall_time`` of each."""
-    serialised: list[bytes] = field(default_factory=list)
-    """TensorProtos."""
-
-    @classmethod
-    def of(cls, values: Iterable[Tensor]) -> Tensors:
-        records = list(values)
-        return cls(records, [value.serialised for value in records])
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (Tensor(record.step, record.wall_time, value) for record, value in zip(self.records, self.serialised))
-
-    @property
-    def steps(self) -> list[int]:
-        return [record.step for record in self.records]
-
-    def vectors(self) -> NDArray[np.float32] | None:
-        """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none."""
-        return vectors(next(iter(self)).tensor, self.serialised) if self.records else None
-
-    def latest(self) -> Tensors:
-        """As training last left them: see ``decoding.latest``."""
-        steps = self.steps
-        if all(one < other for one, other in itertools.pairwise(steps)):
-            return self
-        return Tensors.of(latest(self))
 
 
 class EventLog:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -17,11 +16,10 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, names, numbers
+from lora_watch.format.decoding import Tensor, Tensors, document, episodes, is_schema, names, numbers
 from lora_watch.format.quantiles import QUANTILES, quantiles
-from lora_watch.runs.events import Tensors
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
-from lora_watch.tensorboard_plugin.tensors import Event, Source
+from lora_watch.tensorboard_plugin.tensors import Source
 
 CACHE_BYTES = 192 * 2**20
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
@@ -44,7 +42,7 @@ class Cache:
     """What has been decoded of some sources. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, tuple[Any, Decoded]] = OrderedDict()
+        self._kept: dict[Key, tuple[Any, Decoded]] = {}  # what was asked for last is the last
         self._lock = threading.Lock()
         self.latest_schemas: tuple[Any, Any] | None = None
         """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
@@ -52,15 +50,14 @@ class Cache:
     def get(self, key: Key, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
         """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
         with self._lock:
-            if key in self._kept and self._kept[key][0] == stamp:
-                self._kept.move_to_end(key)
-                return self._kept[key][1]
-        result = decode()
+            known, result = self._kept.get(key, (None, None))
+        if result is None or known != stamp:
+            result = decode()
         with self._lock:
-            self._kept[key] = (stamp, result)
-            self._kept.move_to_end(key)
+            self._kept.pop(key, None)
+            self._kept[key] = stamp, result
             while len(self._kept) > 1 and self._size() > CACHE_BYTES:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         return result
 
     def _size(self) -> int:
@@ -113,7 +110,7 @@ class Reader:
 
     def episodes(self, run: str) -> tuple[list[Alert], int]:
         """The same as alerts, and how many entries are damaged."""
-        events: Iterable[Event] = self._read(run, tags.ALERTS)
+        events: Iterable[Tensor] = self._read(run, tags.ALERTS)
         if events:
             events = _still_valid(events, self._clock(run))
         return episodes(document(event.tensor, list) for event in events)
@@ -283,7 +280,7 @@ def singular_values(row: np.ndarray) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in row[:there]]
 
 
-def _still_valid(events: Tensors, clock: Tensors) -> list[Event]:
+def _still_valid(events: Tensors, clock: Tensors) -> list[Tensor]:
     """Without the events of a session whose steps were trained again.
 
     Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
@@ -310,7 +307,7 @@ def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
     return Series.of(np.array(steps, dtype=np.int64), values)
 
 
-def _vector(event: Event) -> np.ndarray | None:
+def _vector(event: Tensor) -> np.ndarray | None:
     array = numbers(event.tensor)
     return array if array is not None and array.ndim == 1 else None
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.text import clean
 from lora_watch.format import tags
-from lora_watch.runs.events import Tensors
+from lora_watch.format.decoding import Tensors
 from lora_watch.runs.places import RunFiles
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
