@@ -36,6 +36,8 @@ Key = tuple[str, str, str]
 """Of one tag: the source's name, the run, the tag."""
 Decoded = tuple[Series, list[str]]
 """A matrix, and notes."""
+Schemas = list[tuple[int, dict[str, Any]]]
+"""Those that can be read, each with its first step."""
 
 
 class Cache:
@@ -156,19 +158,7 @@ class Reader:
     def spectra(self, run: str) -> list[tuple[int, np.ndarray]]:
         """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
         schemas, _ = self._schemas(run)
-        now = names(schemas[-1][1]) if schemas else []
-        found = []
-        for event in self._read(run, tags.SPECTRUM) if now else ():
-            array = numbers(event.tensor)
-            then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
-            if array is None or array.ndim != 2 or len(array) != len(then):
-                continue
-            if then != now:
-                place = {name: i for i, name in enumerate(then)}
-                gone = np.full((1, array.shape[1]), np.nan, np.float32)
-                array = np.concatenate([array, gone])[[place.get(name, len(then)) for name in now]]
-            found.append((event.step, array))
-        return found
+        return _placed(self._read(run, tags.SPECTRUM), schemas, 2) if schemas and schemas[-1][1]["adapters"] else []
 
     def metric(self, run: str, name: str) -> Decoded:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
@@ -196,45 +186,28 @@ class Reader:
         schemas, notes = self._schemas(run)
         if not schemas:
             return self._plain(events, run)
-        column = {name: i for i, name in enumerate(names(schemas[-1][1]))}
-        columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
-        simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
-        all_steps = np.array(events.steps, dtype=np.int64)
-        whole = events.vectors() if simple else None
-        if whole is not None and whole.shape[1] == len(column):
-            return Series.of(all_steps, whole), notes
-        too_large = len(events) * len(column) > MOST_WIDENED
-
-        steps, rows, misfits = [], [], 0
-        schema_of = np.searchsorted(np.array([step for step, _ in schemas]), all_steps, "right") - 1
-        for event, place_of in zip(events, schema_of.clip(0).tolist()):
-            vector, place = _vector(event), columns[place_of]
-            if vector is None or len(vector) != len(place) or (too_large and len(vector) != len(column)):
-                misfits += 1
-                continue
-            if not simple:
-                wide = np.full(len(column) + 1, tags.UNKNOWN_BITS, np.uint32)  # the last one is for adapters now gone
-                wide[place] = vector.view(np.uint32)
-                vector = wide[:-1].view(np.float32)
-            steps.append(event.step)
-            rows.append(vector)
-        if misfits:
-            notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
-        return _stacked(steps, rows, len(column)), notes
+        now = names(schemas[-1][1])
+        whole = events.vectors() if all(names(schema) == now for _, schema in schemas) else None
+        if whole is not None and whole.shape[1] == len(now):
+            return Series.of(np.array(events.steps, dtype=np.int64), whole), notes
+        good = _placed(events, schemas, 1)
+        if len(good) < len(events):
+            notes.append(f"{len(events) - len(good)} events were left out: they do not fit the list of adapters")
+        return _stacked(good, len(now)), notes
 
     def _plain(self, events: Tensors, run: str) -> Decoded:
         """Rows of the latest length."""
         if (whole := events.vectors()) is not None:
             return Series.of(np.array(events.steps, dtype=np.int64), whole), []
-        read = [(event.step, _vector(event)) for event in events]
-        good = [(step, vector) for step, vector in read if vector is not None]
+        read = [(event.step, numbers(event.tensor)) for event in events]
+        good = [(step, vector) for step, vector in read if vector is not None and vector.ndim == 1]
         width = len(good[-1][1]) if good else 0
         good = [(step, vector) for step, vector in good if len(vector) == width]
         lost = len(events) - len(good)
         notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
-        return _stacked([step for step, _ in good], [vector for _, vector in good], width), notes
+        return _stacked(good, width), notes
 
-    def _schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    def _schemas(self, run: str) -> tuple[Schemas, list[str]]:
         """``[(first step, schema)]`` of those that can be read, and notes."""
         stamp = self._source.listing().get(run, {}).get(tags.SCHEMA)
         key, latest_run = (self._source.name, run, stamp), self._cache.latest_schemas
@@ -243,7 +216,7 @@ class Reader:
         schemas, notes = latest_run[1]
         return schemas, list(notes)
 
-    def _read_schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    def _read_schemas(self, run: str) -> tuple[Schemas, list[str]]:
         events = self._read(run, tags.SCHEMA)
         good = [(event.step, schema) for event in events if is_schema(schema := document(event.tensor, dict))]
         notes = []
@@ -302,14 +275,33 @@ def _counts(alert: Alert, step: float) -> bool:
     return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
-def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
-    values = np.stack(rows) if rows else np.zeros((0, width), np.float32)
-    return Series.of(np.array(steps, dtype=np.int64), values)
+def _placed(events: Tensors, schemas: Schemas, dimensions: int) -> list[tuple[int, np.ndarray]]:
+    """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none.
+
+    Events that do not fit are left out.
+    """
+    latest, orders, found = names(schemas[-1][1]), [], []
+    for _, schema in schemas:
+        place = {name: i for i, name in enumerate(names(schema))}
+        orders.append([place.get(name, len(schema["adapters"])) for name in latest])
+    begins = np.array([step for step, _ in schemas])
+    for event in events:
+        at = max(int(np.searchsorted(begins, event.step, "right")) - 1, 0)
+        array, then = numbers(event.tensor), names(schemas[at][1])
+        if array is None or array.ndim != dimensions or len(array) != len(then):
+            continue
+        if then != latest:
+            unknown = np.full((1, *array.shape[1:]), tags.UNKNOWN_BITS, np.uint32).view(np.float32)
+            if len(then) != len(latest) and len(events) * len(latest) * unknown.size > MOST_WIDENED:
+                continue
+            array = np.concatenate([array, unknown])[orders[at]]
+        found.append((event.step, array))
+    return found
 
 
-def _vector(event: Tensor) -> np.ndarray | None:
-    array = numbers(event.tensor)
-    return array if array is not None and array.ndim == 1 else None
+def _stacked(rows: list[tuple[int, np.ndarray]], width: int) -> Series:
+    values = np.stack([row for _, row in rows]) if rows else np.zeros((0, width), np.float32)
+    return Series.of(np.array([step for step, _ in rows], dtype=np.int64), values)
 
 
 def _texts(value: Any) -> list[str]:
