@@ -9,10 +9,8 @@ An event may come from anyone. A tensor is as large as the bytes that it has, wh
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
@@ -58,7 +56,7 @@ def numbers(tensor: Any) -> NDArray[np.float32] | None:
 
 
 class Tensor(NamedTuple):
-    """A value of ours."""
+    """A value of ours. It is taken apart only where it is asked for: a long run has 200,000."""
 
     step: int
     wall_time: float
@@ -72,54 +70,22 @@ class Tensor(NamedTuple):
         return tensor_pb2.TensorProto.FromString(self.serialised)
 
 
-@dataclass
-class Tensors:
-    """The values of one tag in order. Each is taken apart only where it is asked for: a long run has 200,000, and half
-    the time of reading it would go into making an object of each."""
+def vectors(tensors: Sequence[Tensor]) -> NDArray[np.float32] | None:
+    """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none.
 
-    records: list[Any] = field(default_factory=list)
-    """Whatever knows ``step`` and ``wall_time`` of each."""
-    serialised: list[bytes] = field(default_factory=list)
-    """TensorProtos."""
-
-    @classmethod
-    def of(cls, values: Iterable[Tensor]) -> Tensors:
-        records = list(values)
-        return cls(records, [value.serialised for value in records])
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (Tensor(record.step, record.wall_time, value) for record, value in zip(self.records, self.serialised))
-
-    @property
-    def steps(self) -> list[int]:
-        return [record.step for record in self.records]
-
-    def vectors(self) -> NDArray[np.float32] | None:
-        """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none.
-
-        The same as ``numbers`` of each, in a tenth of the time: a long run has a hundred thousand. Each begins with
-        type, shape and length, in the same bytes where these are the same, and ends with the numbers.
-        """
-        first = next(iter(self), None)
-        vector = None if first is None else numbers(first.tensor)
-        sizes = set(map(len, self.serialised))
-        if vector is None or vector.ndim != 1 or len(sizes) > 1:
-            return None
-        rows = np.frombuffer(b"".join(self.serialised), np.uint8).reshape(len(self), *sizes)
-        begin = rows.shape[1] - vector.nbytes
-        if (rows[:, :begin] != rows[0, :begin]).any() or rows[0, begin:].tobytes() != vector.tobytes():
-            return None
-        return rows[:, begin:].copy().view("<f4")
-
-    def latest(self) -> Tensors:
-        """As training last left them: see ``latest``."""
-        steps = self.steps
-        if all(one < other for one, other in itertools.pairwise(steps)):
-            return self
-        return Tensors.of(latest(self))
+    The same as ``numbers`` of each, in a tenth of the time: a long run has a hundred thousand. Each begins with
+    type, shape and length, in the same bytes where these are the same, and ends with the numbers.
+    """
+    vector = numbers(tensors[0].tensor) if tensors else None
+    serialised = [each.serialised for each in tensors]
+    sizes = set(map(len, serialised))
+    if vector is None or vector.ndim != 1 or len(sizes) > 1:
+        return None
+    rows = np.frombuffer(b"".join(serialised), np.uint8).reshape(len(serialised), *sizes)
+    begin = rows.shape[1] - vector.nbytes
+    if (rows[:, :begin] != rows[0, :begin]).any() or rows[0, begin:].tobytes() != vector.tobytes():
+        return None
+    return rows[:, begin:].copy().view("<f4")
 
 
 def document(tensor: Any, kind: type) -> Any:

@@ -25,7 +25,7 @@ from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import count
 from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensors, document, episodes, is_schema, latest, names, numbers
+from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers
 from lora_watch.runs.crc import masked_crc
 
 FILES = "events.out.tfevents.*"
@@ -203,16 +203,15 @@ class EventLog:
                 return float(values[tags.EVALUATION].simple_value)
         return None
 
-    def tensors(self) -> dict[str, Tensors]:
+    def tensors(self) -> dict[str, list[Tensor]]:
         """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""
-        found: dict[str, Tensors] = defaultdict(Tensors)
+        found: dict[str, list[Tensor]] = defaultdict(list)
         ours = tags.PLUGIN_NAME + "/"
         for record, values in self._read_values(self._records, verify=False):
+            step, wall_time = record.step, record.wall_time  # a long run has 200,000 values
             for value in values:
                 if (tag := value.tag).startswith(ours):
-                    values_of = found[tag]
-                    values_of.records.append(record)
-                    values_of.serialised.append(value.tensor.SerializeToString())
+                    found[tag].append(Tensor(step, wall_time, value.tensor.SerializeToString()))
         return dict(found)
 
     def _read(self, records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:

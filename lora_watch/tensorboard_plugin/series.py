@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,7 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor, Tensors, document, episodes, is_schema, names, numbers
+from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers, vectors
 from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
 from lora_watch.tensorboard_plugin.tensors import Source
@@ -112,10 +112,9 @@ class Reader:
 
     def episodes(self, run: str) -> tuple[list[Alert], int]:
         """The same as alerts, and how many entries are damaged."""
-        events: Iterable[Tensor] = self._read(run, tags.ALERTS)
-        if events:
-            events = _still_valid(events, self._clock(run))
-        return episodes(document(event.tensor, list) for event in events)
+        events = self._read(run, tags.ALERTS)
+        valid = _still_valid(events, self._clock(run)) if events else []
+        return episodes(document(event.tensor, list) for event in valid)
 
     def first_alert(self, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
@@ -128,7 +127,7 @@ class Reader:
 
     def verdict(self, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
-        for event in reversed([*self._read(run, tags.VERDICT)]):
+        for event in reversed(self._read(run, tags.VERDICT)):
             reported = document(event.tensor, dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message = reported.get("message")
@@ -181,24 +180,24 @@ class Reader:
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
     # -- from events to arrays ---------------------------------------------------------------------------------------
-    def _aligned(self, events: Tensors, run: str) -> Decoded:
+    def _aligned(self, events: list[Tensor], run: str) -> Decoded:
         """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
         schemas, notes = self._schemas(run)
         if not schemas:
             return self._plain(events, run)
         now = names(schemas[-1][1])
-        whole = events.vectors() if all(names(schema) == now for _, schema in schemas) else None
+        whole = vectors(events) if all(names(schema) == now for _, schema in schemas) else None
         if whole is not None and whole.shape[1] == len(now):
-            return Series.of(np.array(events.steps, dtype=np.int64), whole), notes
+            return Series.of([event.step for event in events], whole), notes
         good = _placed(events, schemas, 1)
         if len(good) < len(events):
             notes.append(f"{len(events) - len(good)} events were left out: they do not fit the list of adapters")
         return _stacked(good, len(now)), notes
 
-    def _plain(self, events: Tensors, run: str) -> Decoded:
+    def _plain(self, events: list[Tensor], run: str) -> Decoded:
         """Rows of the latest length."""
-        if (whole := events.vectors()) is not None:
-            return Series.of(np.array(events.steps, dtype=np.int64), whole), []
+        if (whole := vectors(events)) is not None:
+            return Series.of([event.step for event in events], whole), []
         read = [(event.step, numbers(event.tensor)) for event in events]
         good = [(step, vector) for step, vector in read if vector is not None and vector.ndim == 1]
         width = len(good[-1][1]) if good else 0
@@ -228,11 +227,11 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, run: str) -> Tensors:
+    def _clock(self, run: str) -> list[Tensor]:
         """The events of a small series that has one at every step; empty if the run has none."""
         known = self.runs().get(run, {"series": []})["series"]
         name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
-        return self._read(run, tags.SERIES_PREFIX + name) if name else Tensors()
+        return self._read(run, tags.SERIES_PREFIX + name) if name else []
 
     def _cached(self, run: str, tag: str, decode: Any) -> Decoded:
         """``decode`` of the tag's events. Raises NotThereError."""
@@ -242,9 +241,9 @@ class Reader:
         stamp = [listing[tag], listing.get(tags.SCHEMA)]
         return self._cache.get((self._source.name, run, tag), stamp, lambda: decode(self._read(run, tag), run))
 
-    def _read(self, run: str, tag: str) -> Tensors:
+    def _read(self, run: str, tag: str) -> list[Tensor]:
         """The events of one tag as training last left them; empty if there are none."""
-        return self._source.events(run, tag).latest()
+        return latest(self._source.events(run, tag))
 
 
 def singular_values(row: np.ndarray) -> list[float | None]:
@@ -253,16 +252,16 @@ def singular_values(row: np.ndarray) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in row[:there]]
 
 
-def _still_valid(events: Tensors, clock: Tensors) -> list[Tensor]:
+def _still_valid(events: list[Tensor], clock: list[Tensor]) -> list[Tensor]:
     """Without the events of a session whose steps were trained again.
 
     Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
     is older than the clock at its own step or an earlier one is from before.
     """
     if not clock:
-        return list(events)
-    steps = np.array(clock.steps)
-    at_least = np.fmax.accumulate([tick.wall_time for tick in clock.records])
+        return events
+    steps = np.array([tick.step for tick in clock])
+    at_least = np.fmax.accumulate([tick.wall_time for tick in clock])
     return [
         event
         for event in events
@@ -275,7 +274,7 @@ def _counts(alert: Alert, step: float) -> bool:
     return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
-def _placed(events: Tensors, schemas: Schemas, dimensions: int) -> list[tuple[int, np.ndarray]]:
+def _placed(events: list[Tensor], schemas: Schemas, dimensions: int) -> list[tuple[int, np.ndarray]]:
     """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none.
 
     Events that do not fit are left out.
@@ -301,7 +300,7 @@ def _placed(events: Tensors, schemas: Schemas, dimensions: int) -> list[tuple[in
 
 def _stacked(rows: list[tuple[int, np.ndarray]], width: int) -> Series:
     values = np.stack([row for _, row in rows]) if rows else np.zeros((0, width), np.float32)
-    return Series.of(np.array([step for step, _ in rows], dtype=np.int64), values)
+    return Series.of([step for step, _ in rows], values)
 
 
 def _texts(value: Any) -> list[str]:

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor, Tensors
+from lora_watch.format.decoding import Tensor
 
 EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
@@ -39,7 +39,7 @@ class Source(Protocol):
         """By run and tag of ours."""
         ...
 
-    def events(self, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> list[Tensor]:
         """Of one tag in the order of writing; none if there are none."""
         ...
 
@@ -61,7 +61,7 @@ class Board:
             for run, by_tag in found.items()
         }
 
-    def events(self, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> list[Tensor]:
         """A provider's public way decodes at once: TensorBoard's two (the loader in Python, the one in Rust) are asked
         behind it, and another program's as everybody would."""
         if (multiplexer := getattr(self._data, "_multiplexer", None)) is not None:
@@ -70,7 +70,7 @@ class Board:
             found = _served(stub, self.name, run, tag)
         else:
             found = _decoded(self._data, self._ctx, self.name, run, tag)
-        return Tensors.of(event for event in found if abs(event.step) <= LAST_STEP)
+        return [event for event in found if abs(event.step) <= LAST_STEP]
 
     def evaluation(self) -> dict[str, float]:
         from tensorboard.data import provider

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.text import clean
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensors
+from lora_watch.format.decoding import Tensor
 from lora_watch.runs.places import RunFiles
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
@@ -46,7 +46,7 @@ class Files:
     def __init__(self, runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]):
         names = _names([place for place, _ in runs])
         self.runs: dict[str, FinishedRun] = {}
-        self._tensors: dict[str, dict[str, Tensors]] = {}
+        self._tensors: dict[str, dict[str, list[Tensor]]] = {}
         self._listing: dict[str, dict[str, Stamp]] = {}
         for place, run in runs:
             if not run.log:
@@ -55,15 +55,13 @@ class Files:
             name = names[place]
             self.runs[name] = run
             self._tensors[name] = found = run.log.tensors()
-            self._listing[name] = {
-                tag: Stamp(of_tag.records[-1].step, of_tag.records[-1].wall_time) for tag, of_tag in found.items()
-            }
+            self._listing[name] = {tag: Stamp(of_tag[-1].step, of_tag[-1].wall_time) for tag, of_tag in found.items()}
 
     def listing(self) -> dict[str, dict[str, Stamp]]:
         return self._listing
 
-    def events(self, run: str, tag: str) -> Tensors:
-        return self._tensors.get(run, {}).get(tag, Tensors())
+    def events(self, run: str, tag: str) -> list[Tensor]:
+        return self._tensors.get(run, {}).get(tag, [])
 
     def evaluation(self) -> dict[str, float]:
         found = {name: run.evaluation.get(tags.EVAL_LOSS) for name, run in self.runs.items()}
