@@ -62,10 +62,6 @@ def names_the_path(path: Path, failure: str) -> Iterator[None]:
 class Claim:
     """This process writes to a folder, for as long as somebody holds this."""
 
-    def __init__(self, lock: FileLock | None):
-        if lock is not None:
-            weakref.finalize(self, _release, lock, os.getpid())
-
 
 def _release(lock: FileLock, owner: int) -> None:
     if os.getpid() == owner:  # a forked child shares the lock, and must not end it
@@ -84,14 +80,15 @@ def claim(folder: Path) -> Claim | None:
     key = os.getpid(), folder.resolve()
     if (ours := _claims.get(key)) is not None:
         return ours
-    lock: FileLock | None = FileLock(folder / LOCK, thread_local=False)
+    claimed, lock = Claim(), FileLock(folder / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
+        weakref.finalize(claimed, _release, lock, os.getpid())
     except Timeout:
         return None
     except (OSError, NotImplementedError):
-        lock = None
-    _claims[key] = claimed = Claim(lock)
+        pass
+    _claims[key] = claimed
     return claimed
 
 

@@ -19,7 +19,6 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean, count, short
 from lora_watch.base.untrusted import MISFITS, or_none, read_bytes, whole
-from lora_watch.gate.finding import finding
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.events import FILES
 from lora_watch.runs.places import UnreadableError, find_runs
@@ -33,6 +32,13 @@ LAYERS_TO_COMPARE = 4
 """Fewer layers than this have no median that stands for all: the median is compared, single layers are not."""
 
 RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
+
+
+def finding(
+    rule: str, step: int, message: str, severity: Severity = Severity.ERROR, name: str | None = None, **fields: Any
+) -> Alert:
+    """An alert of a run that is over. ``name``: where it is not the usual one of ``rule``; ``fields`` of Alert."""
+    return Alert(rule, name or OF_FINISHED_RUNS[rule], severity, step, message, **fields)
 
 
 @dataclass(frozen=True)
@@ -246,21 +252,19 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
     typical_limit = math.log1p(before.tolerances["typical_norm"])
     layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))
     typical: dict[int, float] = {}
-    single: dict[str, list[tuple[int, float]]] = {}
+    beyond: dict[str, list[tuple[int, float]]] = {}
     for step in steps:
-        shifts = {
-            name: _log_ratio(a.delta_norm[step], b.delta_norm[step])
-            for name, a, b in pairs
-            if step in a.delta_norm and step in b.delta_norm
-        }
-        known = [shift for shift in shifts.values() if shift is not None]
-        if not known:
+        both = [(name, a.delta_norm.get(step), b.delta_norm.get(step)) for name, a, b in pairs]
+        ratios = {name: _log_ratio(a, b) for name, a, b in both if a is not None and b is not None}
+        shifts = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        if not shifts:
             continue
-        typical[step] = statistics.median(known)
-        for name, shift in shifts.items():
-            # Where the median is not finite nothing can be told apart: all layers are equally lost.
-            if shift is not None and len(known) >= LAYERS_TO_COMPARE and math.isfinite(typical[step]):
-                single.setdefault(name, []).append((step, shift - typical[step]))
+        typical[step] = statistics.median(shifts.values())
+        # Where the median is not finite nothing can be told apart: all layers are equally lost.
+        if len(shifts) >= LAYERS_TO_COMPARE and math.isfinite(typical[step]):
+            for name, shift in shifts.items():
+                if not abs(shift - typical[step]) <= layer_limit:
+                    beyond.setdefault(name, []).append((step, shift - typical[step]))
     off = [step for step, shift in typical.items() if not abs(shift) <= typical_limit]
     if off:
         last = max(typical)
@@ -275,11 +279,7 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
             threshold=before.tolerances["typical_norm"],
             causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
         )
-    differing = []
-    for name, shifts in single.items():
-        beyond = [(step, shift) for step, shift in shifts if not abs(shift) <= layer_limit]
-        if beyond:
-            differing.append((beyond[0][0], name, max((shift for _, shift in beyond), key=abs)))
+    differing = [(found[0][0], name, max((shift for _, shift in found), key=abs)) for name, found in beyond.items()]
     if differing:
         differing.sort(key=lambda found: (found[0], -abs(found[2])))
         step, name, shift = differing[0]

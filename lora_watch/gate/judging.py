@@ -13,8 +13,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.files import WAITING
-from lora_watch.gate.baseline import Baseline, compare
-from lora_watch.gate.finding import finding
+from lora_watch.gate.baseline import Baseline, compare, finding
 from lora_watch.gate.story import tell
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs

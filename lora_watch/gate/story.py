@@ -8,7 +8,7 @@ leaves something out is better than none.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from lora_watch.base.alerts import Alert, Severity
@@ -41,6 +41,11 @@ class Event(NamedTuple):
     before: float
     """The largest value recorded before it; 0 if there is none."""
 
+    def order(self) -> tuple[int, int, float]:
+        """As the fault went through the model."""
+        place = _CAUSE_FIRST.index(self.metric) if self.metric in _CAUSE_FIRST else len(_CAUSE_FIRST)
+        return self.step, place, -self.value if math.isfinite(self.value) else -math.inf
+
 
 def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     """The story, one sentence a line; empty without a record that can be read."""
@@ -52,8 +57,8 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
     if not steps:
         return []
     lines = [f"The incident record holds {count(len(steps), 'step')}, {steps[0]} to {steps[-1]}."]
-    broken = _by_adapter(_first(curves, lambda place, value, highest: not math.isfinite(value)))
-    jumps = _by_adapter(_first(curves, _has_jumped))
+    broken = _first(curves, lambda place, value, highest: not math.isfinite(value))
+    jumps = _first(curves, _has_jumped)
     if jumps and not (broken and broken[0].step <= jumps[0].step):
         lines.append(
             _said("What moved first", jumps, lambda e: f"rose to {e.value / e.before:.3g} × its highest before")
@@ -62,8 +67,7 @@ def tell(incident: Any, alerts: Sequence[Alert]) -> list[str]:
         lines.append(_said("Not finite first", broken, lambda e: f"was {e.value:g}"))
     errors = [alert for alert in alerts if alert.severity >= Severity.ERROR]
     for alert in errors:
-        crossed = _by_adapter(_crossings(curves, alert))
-        if crossed:
+        if crossed := _crossings(curves, alert):
             lines.append(_said(f"Beyond {alert.rule}'s threshold first", crossed, lambda e: f"was {short(e.value)}"))
     lines += [f"Step {alert.step}: {alert.rule} {alert.name} opened." for alert in errors if alert.step >= steps[0]]
     good = incident.get("last_good")
@@ -82,9 +86,10 @@ def _said(what: str, events: Sequence[Event], doing: Any) -> str:
     if others:
         together = sum(event.step == first.step for event in others)
         late = ", ".join(f"{e.where} at step {e.step}" for e in others if e.step > first.step)
-        parts = [f"{together} more at that step"] if together else []
-        shown = late if len(late) < 200 else f"{len(others) - together} more until step {others[-1].step}"
-        line += f"; then {'; '.join([*parts, *([shown] if shown else [])])}"
+        if len(late) >= 200:
+            late = f"{len(others) - together} more until step {others[-1].step}"
+        at_once = f"{together} more at that step" if together else ""
+        line += f"; then {'; '.join(filter(None, (at_once, late)))}"
     return line + "."
 
 
@@ -109,35 +114,27 @@ def _curves(incident: Any) -> Curves:
     return curves
 
 
-def _first(curves: Curves, is_new: Callable[[int, float, float], bool]) -> Iterator[Event]:
-    """Of each curve the first value of which ``is_new(place, value, highest before)`` holds."""
+def _first(curves: Curves, is_new: Callable[[int, float, float], bool]) -> list[Event]:
+    """Of each adapter the first value of which ``is_new(place, value, highest before)`` holds, by ``Event.order``."""
+    found = []
     for (metric, where), curve in curves.items():
         highest = 0.0
         for place, (step, value) in enumerate(curve):
             if is_new(place, value, highest):
-                yield Event(step, metric, where, value, highest)
+                found.append(Event(step, metric, where, value, highest))
                 break
             highest = max(highest, value if math.isfinite(value) else math.inf)
+    first: dict[str, Event] = {}
+    for event in sorted(found, key=Event.order):
+        first.setdefault(event.where, event)
+    return list(first.values())
 
 
 def _has_jumped(place: int, value: float, highest: float) -> bool:
     return place >= _BEFORE and math.isfinite(value) and value >= JUMP * highest > 0
 
 
-def _crossings(curves: Curves, alert: Alert) -> Iterator[Event]:
+def _crossings(curves: Curves, alert: Alert) -> list[Event]:
     threshold = math.inf if alert.threshold is None else alert.threshold
     its_own = {key: curve for key, curve in curves.items() if key[0] == alert.metric}
     return _first(its_own, lambda place, value, highest: value > threshold)
-
-
-def _by_adapter(events: Iterator[Event]) -> list[Event]:
-    """The first event of each adapter, in the order in which the fault went through the model."""
-
-    def order(event: Event) -> tuple[int, int, float]:
-        place = _CAUSE_FIRST.index(event.metric) if event.metric in _CAUSE_FIRST else len(_CAUSE_FIRST)
-        return event.step, place, -event.value if math.isfinite(event.value) else -math.inf
-
-    first: dict[str, Event] = {}
-    for event in sorted(events, key=order):
-        first.setdefault(event.where, event)
-    return list(first.values())

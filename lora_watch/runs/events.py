@@ -17,19 +17,15 @@ import re
 import struct
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, get_args
-
-import numpy as np
-from numpy.typing import NDArray
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import count
 from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, latest, names, numbers, vectors
+from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers
 from lora_watch.runs.crc import masked_crc
 
 FILES = "events.out.tfevents.*"
@@ -55,6 +51,9 @@ _KINDS: dict[bytes, Kind] = {
 _FIRST_TAG = re.compile(rb"\n.(%s)" % b"|".join(map(re.escape, _KINDS)), re.DOTALL)
 """Field 1 of a value, which is its tag, after the byte that says how long it is."""
 
+_crc_of_length = lru_cache(masked_crc)
+"""Few lengths are those of many records."""
+
 
 class Record(NamedTuple):
     """One event that says something of a run, not read yet."""
@@ -66,58 +65,6 @@ class Record(NamedTuple):
     offset: int
     """Where the event begins, behind its length."""
     length: int
-
-
-class Tensor(NamedTuple):
-    """A value of ours."""
-
-    step: int
-    wall_time: float
-    serialised: bytes
-
-    @property
-    def tensor(self) -> Any:
-        """A TensorProto."""
-        from tensorboard.compat.proto import tensor_pb2
-
-        return tensor_pb2.TensorProto.FromString(self.serialised)
-
-
-@dataclass
-class Tensors:
-    """The values of one tag in order. Each is taken apart only where it is asked for: a long run has 200,000, and half
-    the time of reading it would go into making an object of each."""
-
-    records: list[Any] = field(default_factory=list)
-    """Whatever knows ``step`` and ``wall_time`` of each."""
-    serialised: list[bytes] = field(default_factory=list)
-    """TensorProtos."""
-
-    @classmethod
-    def of(cls, values: Iterable[Tensor]) -> Tensors:
-        records = list(values)
-        return cls(records, [value.serialised for value in records])
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __iter__(self) -> Iterator[Tensor]:
-        return (Tensor(record.step, record.wall_time, value) for record, value in zip(self.records, self.serialised))
-
-    @property
-    def steps(self) -> list[int]:
-        return [record.step for record in self.records]
-
-    def vectors(self) -> NDArray[np.float32] | None:
-        """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none."""
-        return vectors(next(iter(self)).tensor, self.serialised) if self.records else None
-
-    def latest(self) -> Tensors:
-        """As training last left them: see ``decoding.latest``."""
-        steps = self.steps
-        if all(one < other for one, other in itertools.pairwise(steps)):
-            return self
-        return Tensors.of(latest(self))
 
 
 class EventLog:
@@ -149,12 +96,8 @@ class EventLog:
     def _records(self) -> list[Record]:
         return [record for found in self._scanned for record in found.records]
 
-    @cached_property
-    def _files(self) -> list[Path]:
-        return [found.records[0].file for found in self._scanned]
-
     def _position(self, record: Record) -> tuple[int, int]:
-        return self._files.index(record.file), record.offset
+        return [found.records[0].file for found in self._scanned].index(record.file), record.offset
 
     @cached_property
     def _steps(self) -> list[Record]:
@@ -260,16 +203,15 @@ class EventLog:
                 return float(values[tags.EVALUATION].simple_value)
         return None
 
-    def tensors(self) -> dict[str, Tensors]:
+    def tensors(self) -> dict[str, list[Tensor]]:
         """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""
-        found: dict[str, Tensors] = defaultdict(Tensors)
+        found: dict[str, list[Tensor]] = defaultdict(list)
         ours = tags.PLUGIN_NAME + "/"
         for record, values in self._read_values(self._records, verify=False):
+            step, wall_time = record.step, record.wall_time  # a long run has 200,000 values
             for value in values:
                 if (tag := value.tag).startswith(ours):
-                    values_of = found[tag]
-                    values_of.records.append(record)
-                    values_of.serialised.append(value.tensor.SerializeToString())
+                    found[tag].append(Tensor(step, wall_time, value.tensor.SerializeToString()))
         return dict(found)
 
     def _read(self, records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:
@@ -335,7 +277,7 @@ def scan(file: Path, verify: bool = False) -> Scan:
             while offset < size:
                 head = read_at(stream, offset, _HEAD)
                 length, crc = struct.unpack_from("<QI", head) if len(head) >= 12 else (size, 0)
-                if len(head) >= 12 and (masked_crc(head[:8]) != crc or length < 9):
+                if len(head) >= 12 and (_crc_of_length(head[:8]) != crc or length < 9):
                     return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")
                 if offset + 16 + length > size:
                     return Scan(records, cut=f"the last record of {file.name} is incomplete")

@@ -32,12 +32,6 @@ class RunFiles:
     why_not: str | None = None
     """Why nothing here can be read, where that is known before."""
 
-    @property
-    def incident(self) -> Path | None:
-        """The incident record, if there is one."""
-        record = None if self.report is None else self.report.with_name(INCIDENT)
-        return record if record is not None and record.exists() else None
-
 
 def find_runs(path: Path) -> list[RunFiles]:
     """The runs at ``path``, in the order of their names.

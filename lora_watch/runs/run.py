@@ -18,7 +18,7 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
+from lora_watch.runs.places import INCIDENT, RunFiles, UnreadableError, find_runs, is_report
 
 T = TypeVar("T")
 
@@ -156,11 +156,9 @@ def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tu
             continue
         for place in places:
             try:
-                run = read_run(place)
+                yield place, read_run(place)
             except UnreadableError as error:
                 unreadable.append(clean(error))
-                continue
-            yield place, run
 
 
 def latest_run(path: Path) -> FinishedRun:
@@ -176,29 +174,35 @@ def read_run(place: RunFiles) -> FinishedRun:
     """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
     if place.why_not is not None:
         raise UnreadableError(place.why_not)
-    log = EventLog(place.events, verify=place.report is None)
-    name = clean(place.path)
+    name, report = clean(place.path), place.report
+    log = EventLog(place.events, verify=report is None)
     try:
-        run = _from_report(place.report, name, log) if place.report is not None else _from_events(name, log)
-        if place.report is not None and run.verdict == "interrupted":
+        run = _from_events(name, log) if report is None else _from_report(report, name, log)
+        if report is not None and run.verdict == "interrupted":
             _bring_up_to_date(run)
-            run.going = run.message is None and is_claimed(place.report.parent)
+            run.going = run.message is None and is_claimed(report.parent)
     except (*MISFITS, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise UnreadableError(f"{place.report or place.path} does not hold what it should ({reason})") from error
-    if place.report is None and log.broken:
+        raise UnreadableError(f"{report or place.path} does not hold what it should ({reason})") from error
+    if report is None and log.broken:
         raise UnreadableError(f"{name}: {log.broken[0]}, and there is no {REPORT} that would say what it said")
     run.notes += [clean(damage) for damage in log.damage]
-    run.waiting = place.report is not None and place.report.with_name(WAITING).is_file()
-    if place.incident is not None:
-        try:
-            incident = read_json(place.incident)
-        except UnreadableError as error:
-            run.notes.append(clean(error))
-        else:  # one of a session before says nothing of this run
-            others = isinstance(incident, dict) and incident.get("run_id", run.run_id) != run.run_id
-            run.incident = None if others else incident
+    if report is not None:
+        run.waiting = report.with_name(WAITING).is_file()
+        _add_incident(run, report.with_name(INCIDENT))
     return run
+
+
+def _add_incident(run: FinishedRun, path: Path) -> None:
+    if not path.exists():
+        return
+    try:
+        incident = read_json(path)
+    except UnreadableError as error:
+        run.notes.append(clean(error))
+        return
+    if not isinstance(incident, dict) or incident.get("run_id", run.run_id) == run.run_id:  # else a session's before
+        run.incident = incident
 
 
 def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:

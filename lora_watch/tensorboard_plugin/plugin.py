@@ -165,22 +165,16 @@ def _metric(reader: Reader, run: str, args: Args) -> bytes:
 
 
 def _window(found: Decoded, args: Args) -> bytes:
-    columns = min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS)
-    series, notes = found
-    return encode(series, _whole_number(args, "from"), _whole_number(args, "to"), columns, notes)
-
-
-def encode(series: Series, first: int | None, last: int | None, max_columns: int, notes: list[str]) -> bytes:
-    """The steps ``[first, last]`` of ``series`` in at most ``max_columns`` columns, as LoraWatchPlugin describes."""
+    """The window that ``args`` ask for, in binary, as LoraWatchPlugin describes."""
     from lora_watch.tensorboard_plugin.pooling import pool
 
-    window = series.between(first, last)
-    pooled = pool(window, max_columns)
-    several = pooled.low is not pooled.high
+    series, notes = found
+    window = series.between(_whole_number(args, "from"), _whole_number(args, "to"))
+    pooled = pool(window, min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS))
     header = header_of(series, window, pooled, notes)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 4)
-    planes = [pooled.low, pooled.high] if several else [pooled.low]
+    planes = [pooled.low, pooled.high] if header["pooled"] else [pooled.low]
     floats = [plane.astype("<f4", copy=False).tobytes() for plane in planes]
     return b"".join([len(head).to_bytes(4, "little"), head, *floats, pooled.flags.tobytes()])
 
@@ -201,7 +195,7 @@ def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) 
 
 def _whole_number(args: Args, key: str) -> int | None:
     text = args.get(key)
-    if text is None or text == "":
+    if not text:
         return None
     try:
         return int(text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from lora_watch.format import tags
 
@@ -29,7 +29,7 @@ class Series:
     """``[n_steps, n]``: NAN, INF, UNKNOWN or 0. A number that stands for many may be finite and flagged."""
 
     @classmethod
-    def of(cls, steps: NDArray[np.int64], values: NDArray[np.float32]) -> Series:
+    def of(cls, steps: ArrayLike, values: NDArray[np.float32]) -> Series:
         """Reads the flags off the values. The format tells an unknown number from a measured NaN by its bits."""
         flags = np.zeros(values.shape, np.uint8)
         if not np.isfinite(values).all():  # seldom: spares large, healthy runs three passes
@@ -38,7 +38,7 @@ class Series:
             flags[nan] = NAN
             flags[unknown] = UNKNOWN
             flags[np.isinf(values)] = INF
-        return cls(steps, values, flags)
+        return cls(np.asarray(steps, np.int64), values, flags)
 
     def between(self, first: int | None, last: int | None) -> Series:
         """The rows whose step lies in ``[first, last]``; None leaves that side open."""

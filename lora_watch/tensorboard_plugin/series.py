@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,11 +16,10 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
-from lora_watch.format.decoding import document, episodes, is_schema, names, numbers
+from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers, vectors
 from lora_watch.format.quantiles import QUANTILES, quantiles
-from lora_watch.runs.events import Tensors
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
-from lora_watch.tensorboard_plugin.tensors import Event, Source
+from lora_watch.tensorboard_plugin.tensors import Source
 
 CACHE_BYTES = 192 * 2**20
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
@@ -38,13 +36,15 @@ Key = tuple[str, str, str]
 """Of one tag: the source's name, the run, the tag."""
 Decoded = tuple[Series, list[str]]
 """A matrix, and notes."""
+Schemas = list[tuple[int, dict[str, Any]]]
+"""Those that can be read, each with its first step."""
 
 
 class Cache:
     """What has been decoded of some sources. Safe to use from several threads."""
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[Key, tuple[Any, Decoded]] = OrderedDict()
+        self._kept: dict[Key, tuple[Any, Decoded]] = {}  # what was asked for last is the last
         self._lock = threading.Lock()
         self.latest_schemas: tuple[Any, Any] | None = None
         """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
@@ -52,15 +52,14 @@ class Cache:
     def get(self, key: Key, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
         """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
         with self._lock:
-            if key in self._kept and self._kept[key][0] == stamp:
-                self._kept.move_to_end(key)
-                return self._kept[key][1]
-        result = decode()
+            known, result = self._kept.get(key, (None, None))
+        if result is None or known != stamp:
+            result = decode()
         with self._lock:
-            self._kept[key] = (stamp, result)
-            self._kept.move_to_end(key)
+            self._kept.pop(key, None)
+            self._kept[key] = stamp, result
             while len(self._kept) > 1 and self._size() > CACHE_BYTES:
-                self._kept.popitem(last=False)
+                del self._kept[next(iter(self._kept))]
         return result
 
     def _size(self) -> int:
@@ -113,10 +112,9 @@ class Reader:
 
     def episodes(self, run: str) -> tuple[list[Alert], int]:
         """The same as alerts, and how many entries are damaged."""
-        events: Iterable[Event] = self._read(run, tags.ALERTS)
-        if events:
-            events = _still_valid(events, self._clock(run))
-        return episodes(document(event.tensor, list) for event in events)
+        events = self._read(run, tags.ALERTS)
+        valid = _still_valid(events, self._clock(run)) if events else []
+        return episodes(document(event.tensor, list) for event in valid)
 
     def first_alert(self, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
@@ -129,7 +127,7 @@ class Reader:
 
     def verdict(self, run: str) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
-        for event in reversed([*self._read(run, tags.VERDICT)]):
+        for event in reversed(self._read(run, tags.VERDICT)):
             reported = document(event.tensor, dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message = reported.get("message")
@@ -159,19 +157,7 @@ class Reader:
     def spectra(self, run: str) -> list[tuple[int, np.ndarray]]:
         """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
         schemas, _ = self._schemas(run)
-        now = names(schemas[-1][1]) if schemas else []
-        found = []
-        for event in self._read(run, tags.SPECTRUM) if now else ():
-            array = numbers(event.tensor)
-            then = names([schema for at, schema in schemas if at <= event.step or schema is schemas[0][1]][-1])
-            if array is None or array.ndim != 2 or len(array) != len(then):
-                continue
-            if then != now:
-                place = {name: i for i, name in enumerate(then)}
-                gone = np.full((1, array.shape[1]), np.nan, np.float32)
-                array = np.concatenate([array, gone])[[place.get(name, len(then)) for name in now]]
-            found.append((event.step, array))
-        return found
+        return _placed(self._read(run, tags.SPECTRUM), schemas, 2) if schemas and schemas[-1][1]["adapters"] else []
 
     def metric(self, run: str, name: str) -> Decoded:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
@@ -194,50 +180,33 @@ class Reader:
         return Series(found.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
     # -- from events to arrays ---------------------------------------------------------------------------------------
-    def _aligned(self, events: Tensors, run: str) -> Decoded:
+    def _aligned(self, events: list[Tensor], run: str) -> Decoded:
         """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
         schemas, notes = self._schemas(run)
         if not schemas:
             return self._plain(events, run)
-        column = {name: i for i, name in enumerate(names(schemas[-1][1]))}
-        columns = [[column.get(name, -1) for name in names(schema)] for _, schema in schemas]
-        simple = len(schemas) == 1 or all(found == list(range(len(column))) for found in columns)
-        all_steps = np.array(events.steps, dtype=np.int64)
-        whole = events.vectors() if simple else None
-        if whole is not None and whole.shape[1] == len(column):
-            return Series.of(all_steps, whole), notes
-        too_large = len(events) * len(column) > MOST_WIDENED
+        now = names(schemas[-1][1])
+        whole = vectors(events) if all(names(schema) == now for _, schema in schemas) else None
+        if whole is not None and whole.shape[1] == len(now):
+            return Series.of([event.step for event in events], whole), notes
+        good = _placed(events, schemas, 1)
+        if len(good) < len(events):
+            notes.append(f"{len(events) - len(good)} events were left out: they do not fit the list of adapters")
+        return _stacked(good, len(now)), notes
 
-        steps, rows, misfits = [], [], 0
-        schema_of = np.searchsorted(np.array([step for step, _ in schemas]), all_steps, "right") - 1
-        for event, place_of in zip(events, schema_of.clip(0).tolist()):
-            vector, place = _vector(event), columns[place_of]
-            if vector is None or len(vector) != len(place) or (too_large and len(vector) != len(column)):
-                misfits += 1
-                continue
-            if not simple:
-                wide = np.full(len(column) + 1, tags.UNKNOWN_BITS, np.uint32)  # the last one is for adapters now gone
-                wide[place] = vector.view(np.uint32)
-                vector = wide[:-1].view(np.float32)
-            steps.append(event.step)
-            rows.append(vector)
-        if misfits:
-            notes = [*notes, f"{misfits} events were left out: they do not fit the list of adapters"]
-        return _stacked(steps, rows, len(column)), notes
-
-    def _plain(self, events: Tensors, run: str) -> Decoded:
+    def _plain(self, events: list[Tensor], run: str) -> Decoded:
         """Rows of the latest length."""
-        if (whole := events.vectors()) is not None:
-            return Series.of(np.array(events.steps, dtype=np.int64), whole), []
-        read = [(event.step, _vector(event)) for event in events]
-        good = [(step, vector) for step, vector in read if vector is not None]
+        if (whole := vectors(events)) is not None:
+            return Series.of([event.step for event in events], whole), []
+        read = [(event.step, numbers(event.tensor)) for event in events]
+        good = [(step, vector) for step, vector in read if vector is not None and vector.ndim == 1]
         width = len(good[-1][1]) if good else 0
         good = [(step, vector) for step, vector in good if len(vector) == width]
         lost = len(events) - len(good)
         notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
-        return _stacked([step for step, _ in good], [vector for _, vector in good], width), notes
+        return _stacked(good, width), notes
 
-    def _schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    def _schemas(self, run: str) -> tuple[Schemas, list[str]]:
         """``[(first step, schema)]`` of those that can be read, and notes."""
         stamp = self._source.listing().get(run, {}).get(tags.SCHEMA)
         key, latest_run = (self._source.name, run, stamp), self._cache.latest_schemas
@@ -246,7 +215,7 @@ class Reader:
         schemas, notes = latest_run[1]
         return schemas, list(notes)
 
-    def _read_schemas(self, run: str) -> tuple[list[tuple[int, dict[str, Any]]], list[str]]:
+    def _read_schemas(self, run: str) -> tuple[Schemas, list[str]]:
         events = self._read(run, tags.SCHEMA)
         good = [(event.step, schema) for event in events if is_schema(schema := document(event.tensor, dict))]
         notes = []
@@ -258,11 +227,11 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, run: str) -> Tensors:
+    def _clock(self, run: str) -> list[Tensor]:
         """The events of a small series that has one at every step; empty if the run has none."""
         known = self.runs().get(run, {"series": []})["series"]
         name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
-        return self._read(run, tags.SERIES_PREFIX + name) if name else Tensors()
+        return self._read(run, tags.SERIES_PREFIX + name) if name else []
 
     def _cached(self, run: str, tag: str, decode: Any) -> Decoded:
         """``decode`` of the tag's events. Raises NotThereError."""
@@ -272,9 +241,9 @@ class Reader:
         stamp = [listing[tag], listing.get(tags.SCHEMA)]
         return self._cache.get((self._source.name, run, tag), stamp, lambda: decode(self._read(run, tag), run))
 
-    def _read(self, run: str, tag: str) -> Tensors:
+    def _read(self, run: str, tag: str) -> list[Tensor]:
         """The events of one tag as training last left them; empty if there are none."""
-        return self._source.events(run, tag).latest()
+        return latest(self._source.events(run, tag))
 
 
 def singular_values(row: np.ndarray) -> list[float | None]:
@@ -283,16 +252,16 @@ def singular_values(row: np.ndarray) -> list[float | None]:
     return [float(x) if np.isfinite(x) else None for x in row[:there]]
 
 
-def _still_valid(events: Tensors, clock: Tensors) -> list[Event]:
+def _still_valid(events: list[Tensor], clock: list[Tensor]) -> list[Tensor]:
     """Without the events of a session whose steps were trained again.
 
     Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
     is older than the clock at its own step or an earlier one is from before.
     """
     if not clock:
-        return list(events)
-    steps = np.array(clock.steps)
-    at_least = np.fmax.accumulate([tick.wall_time for tick in clock.records])
+        return events
+    steps = np.array([tick.step for tick in clock])
+    at_least = np.fmax.accumulate([tick.wall_time for tick in clock])
     return [
         event
         for event in events
@@ -305,14 +274,33 @@ def _counts(alert: Alert, step: float) -> bool:
     return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
-def _stacked(steps: list[int], rows: list[np.ndarray], width: int) -> Series:
-    values = np.stack(rows) if rows else np.zeros((0, width), np.float32)
-    return Series.of(np.array(steps, dtype=np.int64), values)
+def _placed(events: list[Tensor], schemas: Schemas, dimensions: int) -> list[tuple[int, np.ndarray]]:
+    """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none.
+
+    Events that do not fit are left out.
+    """
+    latest, orders, found = names(schemas[-1][1]), [], []
+    for _, schema in schemas:
+        place = {name: i for i, name in enumerate(names(schema))}
+        orders.append([place.get(name, len(schema["adapters"])) for name in latest])
+    begins = np.array([step for step, _ in schemas])
+    for event in events:
+        at = max(int(np.searchsorted(begins, event.step, "right")) - 1, 0)
+        array, then = numbers(event.tensor), names(schemas[at][1])
+        if array is None or array.ndim != dimensions or len(array) != len(then):
+            continue
+        if then != latest:
+            unknown = np.full((1, *array.shape[1:]), tags.UNKNOWN_BITS, np.uint32).view(np.float32)
+            if len(then) != len(latest) and len(events) * len(latest) * unknown.size > MOST_WIDENED:
+                continue
+            array = np.concatenate([array, unknown])[orders[at]]
+        found.append((event.step, array))
+    return found
 
 
-def _vector(event: Event) -> np.ndarray | None:
-    array = numbers(event.tensor)
-    return array if array is not None and array.ndim == 1 else None
+def _stacked(rows: list[tuple[int, np.ndarray]], width: int) -> Series:
+    values = np.stack([row for _, row in rows]) if rows else np.zeros((0, width), np.float32)
+    return Series.of([step for step, _ in rows], values)
 
 
 def _texts(value: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any, get_args
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean
-from lora_watch.base.untrusted import MISFITS
+from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.format import tags
 from lora_watch.runs.comparison.comparing import of_trials
 from lora_watch.runs.comparison.text import curve_in_words
@@ -35,9 +35,7 @@ def sweep(reader: Reader) -> dict[str, Any]:
 
 
 def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
-    known, verdict = reader.runs()[run], reader.verdict(run)
-    message = verdict["message"]
-    loss = None
+    known, verdict, loss = reader.runs()[run], reader.verdict(run), None
     if "loss" in known["series"]:
         series, _ = reader.series(run, "loss")
         values = last_tenth(series.values[series.steps > 0, 0].tolist())
@@ -48,7 +46,7 @@ def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
             reader.schema(run),
             {},
             verdict=verdict["verdict"] if verdict["verdict"] in get_args(Verdict) else "interrupted",
-            message=None if message is None else clean(message),
+            message=or_none(clean, verdict["message"]),
             step=known["step"],
             updated=None,
             alerts=reader.episodes(run)[0],

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Protocol
 
 from lora_watch.format import tags
-from lora_watch.runs.events import Tensor as Event
-from lora_watch.runs.events import Tensors
+from lora_watch.format.decoding import Tensor
 
 EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
@@ -40,7 +39,7 @@ class Source(Protocol):
         """By run and tag of ours."""
         ...
 
-    def events(self, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> list[Tensor]:
         """Of one tag in the order of writing; none if there are none."""
         ...
 
@@ -62,7 +61,7 @@ class Board:
             for run, by_tag in found.items()
         }
 
-    def events(self, run: str, tag: str) -> Tensors:
+    def events(self, run: str, tag: str) -> list[Tensor]:
         """A provider's public way decodes at once: TensorBoard's two (the loader in Python, the one in Rust) are asked
         behind it, and another program's as everybody would."""
         if (multiplexer := getattr(self._data, "_multiplexer", None)) is not None:
@@ -71,7 +70,7 @@ class Board:
             found = _served(stub, self.name, run, tag)
         else:
             found = _decoded(self._data, self._ctx, self.name, run, tag)
-        return Tensors.of(event for event in found if abs(event.step) <= LAST_STEP)
+        return [event for event in found if abs(event.step) <= LAST_STEP]
 
     def evaluation(self) -> dict[str, float]:
         from tensorboard.data import provider
@@ -84,16 +83,16 @@ class Board:
         return {run: max(some, key=lambda point: point.wall_time).value for run, some in points.items() if some}
 
 
-def _held(multiplexer: Any, run: str, tag: str) -> Iterator[Event]:
+def _held(multiplexer: Any, run: str, tag: str) -> Iterator[Tensor]:
     try:
         events = multiplexer.Tensors(run, tag)
     except KeyError:
         return
     for event in events:
-        yield Event(event.step, event.wall_time, event.tensor_proto.SerializeToString())
+        yield Tensor(event.step, event.wall_time, event.tensor_proto.SerializeToString())
 
 
-def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Tensor]:
     from tensorboard.data.proto import data_provider_pb2
 
     request = data_provider_pb2.ReadTensorsRequest(experiment_id=experiment)
@@ -104,10 +103,10 @@ def _served(stub: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
     for of_run in stub.ReadTensors(request).runs:
         for of_tag in of_run.tags:
             values = (value.SerializeToString() for value in of_tag.data.value)
-            yield from map(Event, of_tag.data.step, of_tag.data.wall_time, values)
+            yield from map(Tensor, of_tag.data.step, of_tag.data.wall_time, values)
 
 
-def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Event]:
+def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterator[Tensor]:
     from tensorboard.data import provider
     from tensorboard.util import tensor_util
 
@@ -120,4 +119,4 @@ def _decoded(data: Any, ctx: Any, experiment: str, run: str, tag: str) -> Iterat
     )
     for datum in found.get(run, {}).get(tag, []):
         serialised = tensor_util.make_tensor_proto(datum.numpy).SerializeToString()
-        yield Event(datum.step, datum.wall_time, serialised)
+        yield Tensor(datum.step, datum.wall_time, serialised)

@@ -184,6 +184,21 @@ def test_what_claims_a_billion_numbers_costs_nothing(recorded: list[Any], tmp_pa
     assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 100, "MiB"
 
 
+def test_a_spectrum_is_not_widened_to_whatever_a_later_schema_claims(tmp_path: Path) -> None:
+    """One adapter's thousand singular values, and then a list of 100,000 adapters: 400 MB."""
+    written = []
+    for step, adapters in ((0, 1), (2, 100_000)):
+        schema = {"version": 1, "adapters": [{"name": f"{step}.{i}"} for i in range(adapters)]}
+        values = [events.tensor(tags.SCHEMA, json.dumps(schema).encode(), b"")]
+        event = events.event([*values, events.tensor(tags.SPECTRUM, events.np.ones((1, 1000)), b"")])
+        event.step, event.wall_time = step, 2e9 + step
+        written.append(event)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    tab = Tab(write(tmp_path / "run", written))
+    assert tab.ask("spectrum", adapter="0") == 200
+    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 250, "MiB"
+
+
 def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorded: list[Any], tmp_path: Path) -> None:
     from lora_watch.tensorboard_plugin.series import Reader
     from lora_watch.tensorboard_plugin.tensors import Board

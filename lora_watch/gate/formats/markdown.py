@@ -97,11 +97,8 @@ def _row(judged: Judged) -> str:
 
 def _details(judged: Judged) -> Iterator[str]:
     for alert in judged.findings:
-        yield ""
         head = f"**{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}**"
-        yield f"{head} in {code(judged.run.name)}, step {alert.step}"
-        yield ""
-        yield from _items(alert)
+        yield from ("", f"{head} in {code(judged.run.name)}, step {alert.step}", "", *_items(alert))
     if judged.story:
         yield from ("", f"What happened in {code(judged.run.name)}:", "")
         yield from (f"1. {escaped(line)}" for line in judged.story)

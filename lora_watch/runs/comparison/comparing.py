@@ -112,8 +112,7 @@ def of_trials(
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> list[str]:
     notes = [f"{trial.name} {trial.out}; its quality does not count." for trial in trials if trial.out is not None]
-    lacking = [t for t in trials if t.out is None and chosen not in t.quality]
-    notes += [f"{trial.name} has no {chosen}." for trial in lacking]
+    notes += [f"{trial.name} has no {chosen}." for trial in trials if trial.out is None and chosen not in trial.quality]
     if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
         notes.append(
             f"There is no {EVAL_LOSS} for all of these runs, so the training loss is compared, which shows less. "

@@ -82,12 +82,8 @@ class QualityCurve:
     def held(self) -> str:
         """What is the same all along, in words."""
         names = {"r": "r", "scale": "s", "alpha": "α", "lr": "lr"}
-        same = [
-            f"{says} = {short(_only(self.configurations, name))}"
-            for name, says in names.items()
-            if name != self.along and _only(self.configurations, name) is not None
-        ]
-        return ", ".join(same)
+        same = {says: _only(self.configurations, name) for name, says in names.items() if name != self.along}
+        return ", ".join(f"{says} = {short(value)}" for says, value in same.items() if value is not None)
 
 
 def configurations(trials: Iterable[Trial]) -> list[SeedGroup]:
@@ -148,21 +144,20 @@ def _first_of(
 def _curve(
     along: Literal["r", "scale"], line: list[SeedGroup], metric: str, worth: float, higher_is_better: bool
 ) -> QualityCurve:
-    sign = 1 if higher_is_better else -1
+    values = {id(each): each.values(metric) for each in line}
+
+    def quality(each: SeedGroup) -> float:
+        return statistics.fmean(values[id(each)].values()) * (1 if higher_is_better else -1)
+
     at: dict[float, list[SeedGroup]] = defaultdict(list)
     for each in line:
         at[_key(getattr(each, along))].append(each)
-    chosen_of = {
-        place: max(there, key=lambda c: sign * statistics.fmean(c.values(metric).values()))
-        for place, there in at.items()
-    }
-    line = [chosen_of[place] for place in sorted(chosen_of)]
-    values = {id(each): each.values(metric) for each in line}
+    line = [max(at[place], key=quality) for place in sorted(at)]
     pairs = [
         Pair(a, b, gain(*_paired(values[id(a)], values[id(b)]), CONFIDENCE, higher_is_better))
         for a, b in itertools.pairwise(line)
     ]
-    best = max(line, key=lambda c: sign * statistics.fmean(values[id(c)].values()))
+    best = max(line, key=quality)
     curve = QualityCurve(along, line, pairs, best, best)
     if along == "r":
         flat = next((pair for pair in pairs if pair.gain.verdict(worth) == "flat"), None)

@@ -79,12 +79,9 @@ def _mark(curve: QualityCurve, comparison: Comparison) -> str:
     means = {
         id(c): statistics.fmean(v) for c in comparison.configurations if (v := c.values(comparison.metric).values())
     }
-    best = (max if comparison.higher_is_better else min)(means.values())
-    return (
-        "← best"
-        if means[id(curve.best)] == best
-        else f"← best {'rank' if curve.along == 'r' else 'scale'} of its curve"
-    )
+    if means[id(curve.best)] == (max if comparison.higher_is_better else min)(means.values()):
+        return "← best"
+    return f"← best {'rank' if curve.along == 'r' else 'scale'} of its curve"
 
 
 def _norms(found: Sequence[SeedGroup]) -> list[str]:
@@ -103,11 +100,9 @@ def _norms(found: Sequence[SeedGroup]) -> list[str]:
 def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
     """What is held, the gain of each step along the curve, and what follows, one sentence a line."""
     what, unit = ("Rank", "r") if curve.along == "r" else ("Scale", "s")
-    held = curve.held()
-    yield (
-        f"{what}, {unit} from {_place(curve, curve.configurations[0])} to {_place(curve, curve.configurations[-1])}"
-        + (f" with {held}:" if held else ":")
-    )
+    first, last = _place(curve, curve.configurations[0]), _place(curve, curve.configurations[-1])
+    held = f" with {curve.held()}" if curve.held() else ""
+    yield f"{what}, {unit} from {first} to {last}{held}:"
     for pair in curve.pairs:
         because = f", {pair.gain.because(worth)}" if curve.along == "r" else ""
         yield (
@@ -122,7 +117,7 @@ def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
             beyond = "a larger one is worse" if curve.turns else "the curve is flat"
             yield f"  Plateau: from rank {_place(curve, curve.plateau)} on {beyond}."
         else:
-            yield f"  No plateau is proven up to rank {_place(curve, curve.configurations[-1])}."
+            yield f"  No plateau is proven up to rank {last}."
         if chosen != best:
             better = f"the smallest that is as good as {best}"
         elif any(pair.gain.verdict(worth) == "open" for pair in curve.pairs):

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.text import clean
 from lora_watch.format import tags
-from lora_watch.runs.events import Tensors
+from lora_watch.format.decoding import Tensor
 from lora_watch.runs.places import RunFiles
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
@@ -44,26 +44,22 @@ class Files:
     name = ""
 
     def __init__(self, runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]):
-        names = _names([place for place, _ in runs])
         self.runs: dict[str, FinishedRun] = {}
-        self._tensors: dict[str, dict[str, Tensors]] = {}
+        self._tensors: dict[str, dict[str, list[Tensor]]] = {}
         self._listing: dict[str, dict[str, Stamp]] = {}
-        for place, run in runs:
+        for name, (_, run) in zip(_names([place for place, _ in runs]), runs):
             if not run.log:
                 unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
                 continue
-            name = names[place]
             self.runs[name] = run
             self._tensors[name] = found = run.log.tensors()
-            self._listing[name] = {
-                tag: Stamp(of_tag.records[-1].step, of_tag.records[-1].wall_time) for tag, of_tag in found.items()
-            }
+            self._listing[name] = {tag: Stamp(of_tag[-1].step, of_tag[-1].wall_time) for tag, of_tag in found.items()}
 
     def listing(self) -> dict[str, dict[str, Stamp]]:
         return self._listing
 
-    def events(self, run: str, tag: str) -> Tensors:
-        return self._tensors.get(run, {}).get(tag, Tensors())
+    def events(self, run: str, tag: str) -> list[Tensor]:
+        return self._tensors.get(run, {}).get(tag, [])
 
     def evaluation(self) -> dict[str, float]:
         found = {name: run.evaluation.get(tags.EVAL_LOSS) for name, run in self.runs.items()}
@@ -140,9 +136,9 @@ def _short(values: list[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.4g}") for value in values]
 
 
-def _names(places: Sequence[RunFiles]) -> dict[RunFiles, str]:
+def _names(places: Sequence[RunFiles]) -> list[str]:
     """What each run is called: a page is shown to others, whom the folders above do not concern."""
     paths = [place.path.resolve() for place in places]
     above = os.path.commonpath(paths) if len(set(paths)) > 1 else None
     names = [clean(path.name if above is None else path.relative_to(above)) for path in paths]
-    return {place: name if names.count(name) == 1 else clean(place.path) for place, name in zip(places, names)}
+    return [name if names.count(name) == 1 else clean(place.path) for place, name in zip(places, names)]

@@ -6,9 +6,9 @@ Each module becomes a function that gives back what it exports. They stand in th
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-STATIC = Path(__file__).resolve().parents[1] / "static"
+from lora_watch.tensorboard_plugin.plugin import STATIC
+
 _IMPORT = re.compile(r"^import (\{[^}]*\}|\* as \w+) from '\./(\w+)\.js';\n", re.MULTILINE)
 _SHEET = re.compile(r'^@import "\./(\w+\.css)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (async function|function|class|const|let) (\w+)", re.MULTILINE)
