@@ -30,12 +30,14 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from benchmarks.corpus.labels import GOOD as GOOD_RUN
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
 from benchmarks.corpus.tasks import CLASSES, TEXTS, classified, labelled, minilm
 from lora_watch import find_learning_rate
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
+from lora_watch.rules import AggressiveScale
 from lora_watch.tuning.lr_finder import Curve, Suggestion
 from lora_watch.tuning.lr_finder.estimate import estimate
 from lora_watch.tuning.lr_finder.sweep import BASELINE, Edge
@@ -288,6 +290,18 @@ def table(cases: Sequence[dict[str, Any]]) -> list[str]:
     return lines
 
 
+def too_fast(cases: Sequence[dict[str, Any]]) -> str:
+    """What LW401 says of the runs of the grids: a first step at the rate that `advise` predicts is a useful one."""
+    known = [kept for kept in cases if kept["sweep"]["predicted"]]
+    steps = [(float(at) / kept["sweep"]["predicted"], gain(kept, float(at))) for kept in known for at in kept["runs"]]
+    warned = [share for step, share in steps if step > AggressiveScale.useful_steps]
+    largest = max(step for step, share in steps if share >= GOOD_RUN)
+    return (
+        f"LW401 warns of {len(warned)} of {len(steps)} runs. The best of them has a gain of {max(warned):.2f}. The "
+        f"first step of runs with {GOOD_RUN} of the best gain or more is up to {largest:.2g} useful ones."
+    )
+
+
 def scores(results: dict[str, Any]) -> str:
     """The page."""
     done = [kept for kept in results.values() if "seconds" in kept]
@@ -309,6 +323,8 @@ def scores(results: dict[str, Any]) -> str:
         f"## On the other seeds ({len(chosen)} cases)",
         "\n".join(table(chosen)),
         "Gains at rates that no run was made at are read off the line between the two nearest.",
+        "## Rates that are too high, all cases",
+        too_fast(done),
         "## Case by case",
         "\n".join(rows),
     ]

@@ -31,7 +31,7 @@ from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, BarelyMoves, Episodes, Rule
-from lora_watch.rules.forecast import first_step_of
+from lora_watch.rules.forecast import first_step_of, pace
 from lora_watch.rules.harm import projected
 
 OUT = Path(__file__).with_name("SCORES.md")
@@ -150,6 +150,7 @@ def _p90(values: FloatArray) -> float:
 
 CANDIDATES: dict[str, Callable[[Trace], float]] = {
     "s·lr": lambda t: max(a.scale for a in t.records[0].run.adapters) * max(t.records[0].run.peak_lr),
+    "first full step, in useful ones": lambda t: pace(t.records[0]),
     "first full step, median layer": lambda t: first_step_of(t.records[0].run) / t.records[0].run.blocks,
     "first full step, × blocks": lambda t: first_step_of(t.records[0].run),
     "highest loss / first loss": lambda t: max(r.loss or 0 for r in t.records) / (t.records[1].loss or 1),
