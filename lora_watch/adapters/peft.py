@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -202,7 +202,7 @@ class PeftAdapter(PeftLayer, Adapter):
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
         if all(adapter.variant in _PLAIN for adapter in adapters):
             with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return _unchanged((a._layer, a._key, a._a, a._b) for a in adapters)
+                return _unchanged([_Facts.of(a._layer, a._key, a._a, a._b) for a in adapters])
         return super().unchanged(adapters)
 
 
@@ -289,13 +289,42 @@ class ParameterAdapter(PeftAdapter):
         return (weight if swapped else weight.mT).unbind()
 
 
-def _unchanged(held: Iterable[tuple[Any, str, Any, Any]]) -> Callable[[], bool]:
+class _Facts(NamedTuple):
+    """Where the fingerprint of a usual adapter is found, and what it was."""
+
+    key: str
+    layer: dict[str, Any]
+    """The layer's attributes."""
+    a_layers: dict[str, nn.Module]
+    b_layers: dict[str, nn.Module]
+    a: nn.Parameter
+    b: nn.Parameter
+    trained: tuple[bool, bool]
+    addresses: tuple[int, int] | None
+    """Where their numbers lie; None where a subclass of tensors keeps them elsewhere."""
+    scale: float
+    disabled: bool
+    merged: bool
+    active: str | bool
+
+    @classmethod
+    def of(cls, adapted: Any, key: str, a_holder: Any, b_holder: Any) -> _Facts:
+        """Raises KeyError where an adapter is held in another way."""
+        layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
+        a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+        trained, plain = (a.requires_grad, b.requires_grad), type(a) is type(b) is nn.Parameter
+        addresses = (a.data_ptr(), b.data_ptr()) if plain else None
+        scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
+        now = layer["_active_adapter"]
+        active = now if type(now) is str else key in now
+        return cls(key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active)
+
+
+def _unchanged(known: Sequence[_Facts]) -> Callable[[], bool]:
     """What says whether all adapters are as they are now; nothing is, where one was deleted.
 
-    ``held``: each adapter's layer and key, and what holds the layer's A and B. Raises KeyError where one is held in
-    another way. One loop over tuples: with a call and the lookup of each field it would take half as long again.
+    One loop over tuples: with a call and the lookup of each field it would take half as long again.
     """
-    known = [_facts(*one) for one in held]
 
     def same() -> bool:
         try:
@@ -316,19 +345,6 @@ def _unchanged(held: Iterable[tuple[Any, str, Any, Any]]) -> Callable[[], bool]:
         return True
 
     return same
-
-
-def _facts(adapted: Any, key: str, a_holder: Any, b_holder: Any) -> tuple[Any, ...]:
-    """What ``_unchanged`` compares, and where it looks for it, in its order."""
-    layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
-    a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
-    trained = a.requires_grad, b.requires_grad
-    plain = type(a) is type(b) is nn.Parameter  # a subclass of tensors keeps its numbers elsewhere
-    addresses = (a.data_ptr(), b.data_ptr()) if plain else None
-    scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
-    active = layer["_active_adapter"]
-    active = active if type(active) is str else key in active
-    return key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active
 
 
 def _class_for(module: nn.Module) -> type[PeftAdapter]:

@@ -213,7 +213,8 @@ class Episodes:
             alert.last_step = max(alert.last_step, record.step)
             if not last_word and said["severity"] <= alert.severity:
                 return []
-            vars(alert).update(said)
+            for name, value in said.items():
+                setattr(alert, name, value)
             return [alert]
         open_now = [self._open[other] for other in finding.follows if other in self._open]
         causes = [alert for alert in open_now if alert.severity > Severity.INFO][:1]

@@ -244,7 +244,8 @@ def _prepare(trainer: Trainer, steps: int) -> None:
     """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
     trainer.callback_handler = copy.copy(trainer.callback_handler)
     trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
-    vars(trainer.args).update(ARGUMENTS, max_steps=steps)
+    for name, value in {**ARGUMENTS, "max_steps": steps}.items():
+        setattr(trainer.args, name, value)
     trainer.model_init = None  # what is swept is the model that is there
     if trainer.is_in_train:  # its hook is on the model already
         trainer.neftune_noise_alpha = None
