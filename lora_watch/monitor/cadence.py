@@ -72,21 +72,16 @@ class Cadence:
     """Decides before each step what is measured: nothing but loss and gradients, the norms too, or everything.
 
     Of the first steps all have their norms measured. They are measured in full as soon as the adapters are large, or an
-    alert is open; a calm run has a full measurement whenever Σ lr has grown by two fifths (``Growth``).
+    alert is open; a calm run has a full measurement whenever ``Growth`` says that its size may have changed.
 
-    After the first steps a step is measured when what it is likely to cost has been saved up, so that the share of the
-    wall time that is spent inside the guard stays below ``max_overhead``. Half of the time is kept for full
-    measurements, as long as they have not had it; what the norms leave of theirs is added to it. Every 16th step is
-    measured in full whatever that costs, in calm runs every 64th: where steps are so short that the loss and the
-    gradients alone take all of the time, adapters would never be measured again. So is the last one: a run is judged
-    and shown as it ended. And so is the next one when a loss looks odd, or an alert has opened.
+    After the first steps a step is measured when what it is likely to cost has been saved up. Half of the time is kept
+    for full measurements, as long as they have not had it; what the norms leave of theirs is added to it. At any cost
+    one step of each longest interval is measured in full: where steps are so short that the loss and the gradients
+    alone take all of the time, adapters would never be measured again. So is the last one: a run is judged and shown as
+    it ended. And so is the next one when a loss looks odd, or an alert has opened.
 
-    Args:
-        every: optimizer steps between two measurements of the norms, at least.
-        max_overhead: the most of the wall time that monitoring takes after the first steps, everything counted but the
-            measurements that are made whatever they cost.
-        guard: knows the time that has been spent.
-        clock: seconds, for tests.
+    ``every``, ``max_overhead``: see ``Monitor``. ``guard`` knows the time that has been spent. ``clock``: seconds, for
+    tests.
     """
 
     def __init__(self, every: int, max_overhead: float, guard: Guard, clock: Callable[[], float] = time.perf_counter):

@@ -39,11 +39,11 @@ class Coverage:
         """Of the guard, up to the latest step that was judged or could not be."""
         self._sound = False
         """The latest step was judged."""
-        self._run = RunInfo((), searched=False)
+        self._last = StepRecord(RunInfo((), searched=False), 0, {})
+        """The latest record that was judged."""
         self._measured: set[str] = set()
         self._seen: BoolArray = np.zeros(0, dtype=bool)
-        """Which adapters of ``_run`` have been measured; ``_measured`` are those of other sets before."""
-        self._last: StepRecord | None = None
+        """Which adapters of that have been measured; ``_measured`` are those of other sets before."""
         self.concluded = False
         """The rules have had their last word."""
 
@@ -55,20 +55,21 @@ class Coverage:
         """The rules have been asked about ``record``; the guard has caught so many ``failures`` so far."""
         self._sound, self._failures = failures == self._failures, failures
         self._judged += self._sound
-        if len(self._seen) != len(record.run.names) or record.run.names != self._run.names:
+        if len(self._seen) != len(record.run.names) or record.run.names != self._last.run.names:
             self._measured, self._seen = self._all_measured(), np.zeros(len(record.run.names), dtype=bool)
-        self._run, self._last = record.run, record
+        self._last = record
         for name in ("delta_norm", "output_ratio"):
             if name in record.metrics:
                 self._seen |= record.metrics[name].known
 
     def _all_measured(self) -> set[str]:
-        return self._measured | {name for name, seen in zip(self._run.names, self._seen) if seen}
+        return self._measured | {name for name, seen in zip(self._last.run.names, self._seen) if seen}
 
     @property
     def is_blind(self) -> bool:
         """Steps have been done, adapters are there, and none of them was measured."""
-        return self.done > 0 and not self._all_measured() and bool(self._run.adapters or self._run.unmeasurable)
+        run = self._last.run
+        return self.done > 0 and not self._all_measured() and bool(run.adapters or run.unmeasurable)
 
     def gap(self, failures: int, lost: int) -> str | None:
         """What is missing for a run to be called ``ok``, in words. ``lost``: steps that it has discarded."""
@@ -82,7 +83,7 @@ class Coverage:
         return None
 
     def _gap_of_adapters(self) -> str | None:
-        run = self._run
+        run = self._last.run
         if not run.searched:
             return "lora_watch failed while it looked for adapters (LW901)"
         found = {*run.names, *run.unmeasurable}
@@ -101,9 +102,8 @@ class Coverage:
         kept = self.done - lost
         if lost and kept < KEPT * self.done:
             return f"{lost} of {count(self.done, 'step')} were discarded, which leaves {kept}: too few to judge"
-        last = self._last
-        size = size_of(last, "relative_spectral_norm") if last is not None and self.done < FEW_STEPS else None
-        if size is not None and not size.overall <= ORDINARY:
+        size = size_of(self._last, "relative_spectral_norm")
+        if self.done < FEW_STEPS and size is not None and not size.overall <= ORDINARY:
             return (
                 f"{count(self.done, 'step')} are too few to judge adapters of this size: relative_spectral_norm {size} "
                 f"(ordinary up to {ORDINARY:g})"

@@ -82,18 +82,6 @@ class Guard:
         with suppress(Exception):  # telling can fail, too
             self._tell(doing, error)
 
-    def enter(self) -> None:
-        """Start the clock, unless a door around this one has started it."""
-        if self._depth == 0:
-            self._began = time.perf_counter()
-        self._depth += 1
-
-    def leave(self) -> None:
-        """Stop the clock that this ``enter`` has started."""
-        self._depth -= 1
-        if self._depth == 0:
-            self._seconds += time.perf_counter() - self._began
-
     def _tell(self, doing: str, error: Exception) -> None:
         if isinstance(error, OSError) and error.errno in _OF_DISKS:
             if self._is_new(f"errno {error.errno}"):
@@ -122,14 +110,21 @@ class _Door:
         self._guard, self._doing, self._aside = guard, doing, aside
 
     def __enter__(self) -> None:
-        self._guard.enter()
+        """Start the clock, unless a door around this one has started it."""
+        guard = self._guard
+        if guard._depth == 0:
+            guard._began = time.perf_counter()
+        guard._depth += 1
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         """True if ``error`` ends here."""
+        guard = self._guard
         held = isinstance(error, Exception)
         if held:
-            self._guard.caught(self._doing, error, self._aside)
-        self._guard.leave()
+            guard.caught(self._doing, error, self._aside)
+        guard._depth -= 1
+        if guard._depth == 0:
+            guard._seconds += time.perf_counter() - guard._began
         return held
 
 
@@ -139,7 +134,7 @@ class _QuietDoor(_Door):
     __slots__ = ("_grad", "_quiet")
 
     def __enter__(self) -> None:
-        self._guard.enter()
+        super().__enter__()
         self._quiet: np.errstate | None = None
         self._grad = torch.is_grad_enabled()
         if self._grad:

@@ -136,15 +136,12 @@ class LiveSettings:
     def _can_shrink(self) -> bool:
         """The product of A and B is all that the adapters add, and both learn, by steps of the learning rate's size.
         Nothing else is trained, to whose rate alpha is nothing: a head."""
-        adapters = self._monitored.adapters
-        if not is_adaptive(self._monitored.run) or not all(
-            isinstance(a, Adapter) and a.diagonal is None for a in adapters
-        ):
+        adapters, groups = self._monitored.adapters, unwrapped(self._optimizer).param_groups
+        products = all(isinstance(adapter, Adapter) and adapter.diagonal is None for adapter in adapters)
+        if not products or not is_adaptive(self._monitored.run):
             return False
         own = {id(parameter) for adapter in adapters for parameter in adapter.own}
-        trained = {
-            id(p) for group in unwrapped(self._optimizer).param_groups for p in group["params"] if p.requires_grad
-        }
+        trained = {id(p) for group in groups for p in group["params"] if p.requires_grad}
         return trained <= own and all(p.requires_grad for adapter in adapters for p in adapter.parameters)
 
     def _shrink(self, factor: float) -> None:

@@ -233,7 +233,8 @@ class Monitor(Run):
             return
         if self.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
-                self.ranks = Ranks(_device_of(self._model), together=all_have_met())
+                device = next((parameter.device for parameter in self._model.parameters()), None)
+                self.ranks = Ranks(device, together=all_have_met())
                 self._joined = join_of(self._model) if self.ranks.together else None
         self.start()
         if self.policy.can_act and world_size() > 1 and not self.ranks.together:
@@ -261,10 +262,6 @@ class Monitor(Run):
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
-
-
-def _device_of(model: nn.Module) -> torch.device:
-    return next((parameter.device for parameter in model.parameters()), torch.device("cpu"))
 
 
 def _own_sinks(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace
 from importlib import metadata
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -22,8 +22,6 @@ from lora_watch.base.records import BoolArray, RunInfo
 from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.optimizer import ParameterGroups
-
-OneKind = TypeVar("OneKind", Adapter, DenseAdapter)
 
 
 class MonitoredAdapters:
@@ -174,10 +172,8 @@ def _versions() -> dict[str, str]:
     """Of the packages that a run depends on, as far as they are installed."""
     out = {}
     for package in ("lora-watch", "torch", "transformers", "peft", "trl", "accelerate", "numpy"):
-        try:
+        with suppress(metadata.PackageNotFoundError):
             out[package] = metadata.version(package)
-        except metadata.PackageNotFoundError:
-            continue
     return out
 
 
@@ -199,6 +195,6 @@ def _trains(adapter: Adapter | DenseAdapter) -> bool:
     return adapter.active and adapter.trainable and not adapter.merged
 
 
-def _in_training(found: Sequence[OneKind]) -> Sequence[OneKind]:
+def _in_training(found: Sequence[Adapter | DenseAdapter]) -> Sequence[Adapter | DenseAdapter]:
     """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
     return [adapter for adapter in found if _trains(adapter)] or found

@@ -24,9 +24,7 @@ def multiplied(optimizer: Any, scheduler: Any, factors: Sequence[float]) -> None
     """
     for group, factor in zip(unwrapped(optimizer).param_groups, factors):
         for key in RATES:
-            if isinstance(group.get(key), Tensor):
-                group[key].mul_(factor)
-            elif isinstance(group.get(key), (int, float)):
+            if isinstance(group.get(key), (int, float, Tensor)):  # a tensor is multiplied in its place
                 group[key] *= factor
     for each in _schedulers(unwrapped(scheduler)):
         for name in _LISTS:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import copy
-import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -83,17 +81,6 @@ class NoRecovery:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
 
 
-class Updates(enum.Flag):
-    """What becomes of the optimizer's updates."""
-
-    APPLIED = 0
-    """They are applied as they come."""
-    ON_TRIAL = enum.auto()
-    """Each is taken back if its loss is odd."""
-    NEXT_DROPPED = enum.auto()
-    """The next one is taken back, whatever its loss."""
-
-
 @dataclass(frozen=True)
 class Decision:
     """What is done about an alert: ``treatment``, or nothing for the reason ``why_not``. Nothing of it is done yet."""
@@ -117,11 +104,6 @@ class Trouble:
     alert: Alert
     """It reports ``recovered``."""
 
-    def still_costs(self, rule: str, step: int) -> Recovered | None:
-        """The recovery, if it was from ``rule`` as well and ``step`` has not made up for what it has cost."""
-        last = self.recovered
-        return last if last.rule == rule and step <= last.step + last.lost else None
-
 
 class Recovery(NoRecovery):
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
@@ -139,7 +121,8 @@ class Recovery(NoRecovery):
         self._settings, self._recorder, self._judge = settings, recorder, judge
         self._copies = TrainingCopies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
-        self._updates = Updates.APPLIED
+        self._on_trial = self._next_dropped = False
+        """Each update is taken back if its loss is odd; the next one, whatever its loss."""
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
         self._calm = 0
@@ -169,7 +152,7 @@ class Recovery(NoRecovery):
             return
         self._begins_at_zero = step == 0 and adds_nothing(self._judge.last)
         self._held = None
-        self._states.begin(step, _state_of(self._judge, self._recorder, self._size))
+        self._states.begin(step, self._state())
 
     def before_update(self) -> None:
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
@@ -182,8 +165,8 @@ class Recovery(NoRecovery):
         held, self._held = self._held, None
         if held is None and not self._on_trial:
             return False
-        odd = held is not None and (Updates.NEXT_DROPPED in self._updates or self._is_odd(loss))
-        self._updates &= ~Updates.NEXT_DROPPED
+        odd = held is not None and (self._next_dropped or self._is_odd(loss))
+        self._next_dropped = False
         if held is not None and odd:
             self._copies.put_back(held)
         self._copies.drop(held)
@@ -209,7 +192,7 @@ class Recovery(NoRecovery):
         last = self._judge.last
         if last is not None:
             self._size = total_norm(last) or self._size
-            self._states.judged(last.step, partial(_state_of, self._judge, self._recorder, self._size))
+            self._states.judged(last.step, self._state)
 
     def conclude(self) -> None:
         self._relax(now=True)
@@ -231,7 +214,8 @@ class Recovery(NoRecovery):
     def _decide(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Decision:
         """What to do about ``alerts``. Changes nothing."""
         first, settings = alerts[0], self._settings
-        again = self._trouble.still_costs(first.rule, record.step) if self._trouble is not None else None
+        last = self._trouble.recovered if self._trouble is not None else None
+        again = last if last and last.rule == first.rule and record.step <= last.step + last.lost else None
         way = self._treatment(alerts, record, good, before_update)
         if way is Treatment.GO_BACK and again is not None and not again.changed:
             way, again = Treatment.WEAKEN, None  # the update itself may be what overflows
@@ -268,7 +252,7 @@ class Recovery(NoRecovery):
         own = [alert for alert, _ in self._treated]
         cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
         if decision.good is None:
-            self._updates, self._calm = Updates.ON_TRIAL, 0
+            self._on_trial, self._calm = True, 0
             self._drop_next()
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
@@ -284,7 +268,7 @@ class Recovery(NoRecovery):
     def _drop_next(self) -> None:
         if self._held is None:
             self._held = self._copies.take(self._judge.steps)
-        self._updates |= Updates.NEXT_DROPPED
+        self._next_dropped = True
 
     def _go_back(self, good: Copy, change: Change, cause: Alert, own: Sequence[Alert], skip: bool) -> Trouble:
         step, monitored = self._judge.steps, self._recorder.monitored
@@ -303,7 +287,7 @@ class Recovery(NoRecovery):
             self._judge.sinks.start(monitored.run, step)
             outdated = self._judge.episodes.outdated(StepRecord(monitored.run, step, {}))
             own, over = [*own, *outdated], [*over, *outdated]
-        self._updates, self._calm = Updates.ON_TRIAL if skip else Updates.APPLIED, 0
+        self._on_trial, self._next_dropped, self._calm = skip, False, 0
         if lowered := change.lowers and bool(change.values):
             self._advised |= self._settings.advised(change.values)
         recovered = Recovered(step, good.step, cause.rule, dict(change.values), optimizer)
@@ -326,7 +310,7 @@ class Recovery(NoRecovery):
     def break_off(self) -> None:
         self.give_up(f"{HALF_WAY} (LW901)")
         self._recorder.monitored.note(f"At step {self._judge.steps} {HALF_WAY}")
-        self._updates, self._held = Updates.APPLIED, None
+        self._on_trial, self._next_dropped, self._held = False, False, None
         for alert, severity in self._treated:
             self._judge.episodes.reopen(alert, severity)
         if self._trouble is not None:
@@ -342,16 +326,12 @@ class Recovery(NoRecovery):
         trouble = self._trouble
         if not self._on_trial or trouble is None:
             return
-        self._updates &= ~Updates.ON_TRIAL
+        self._on_trial = False
         trouble.alert.last_step = max(self._judge.steps, trouble.alert.last_step)
         trouble.alert.message += f" {count(trouble.recovered.dropped, 'update')} dropped in all."
         self._judge.settled(trouble.alert, trouble.cause if self.over is None else None, now)
 
     # -- questions -----------------------------------------------------------------------------------------------------
-    @property
-    def _on_trial(self) -> bool:
-        return Updates.ON_TRIAL in self._updates
-
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         """The step that has just been made is one of those to be dropped."""
         loss = None if loss is None else float(loss)
@@ -359,6 +339,11 @@ class Recovery(NoRecovery):
         if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
             return True  # seen before the update
         return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
+
+    def _state(self) -> dict[str, Any]:
+        """The monitor's own, as of the step that was judged last."""
+        recorder = copy.deepcopy(self._recorder.state_dict())
+        return {"rules": self._judge.episodes.memory(), "recorder": recorder, "size": self._size}
 
     def state_dict(self) -> dict[str, Any]:
         own = {"used": self._used, "advised": dict(self._advised), "story": list(self._judge.story)}
@@ -368,11 +353,6 @@ class Recovery(NoRecovery):
         self._used, self._advised = int(state.get("used", 0)), dict(state.get("advised", {}))
         self._settings.load_state_dict(state.get("settings", {}))
         self._judge.story = list(state.get("story", []))
-
-
-def _state_of(judge: Judge, recorder: Recorder, size: float | None) -> dict[str, Any]:
-    """The monitor's own, as of the step that was judged last."""
-    return {"rules": judge.episodes.memory(), "recorder": copy.deepcopy(recorder.state_dict()), "size": size}
 
 
 def total_norm(record: StepRecord) -> float | None:

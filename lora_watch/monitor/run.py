@@ -171,7 +171,11 @@ class Run(Observed):
         return self._fail() if failed else self.finish("ok")
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
-        if agreed := _agreed(self, alerts):
+        """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
+        agreed = [] if self.ranks.together and world_size() > 1 else list(alerts)
+        with self.guard.light("agreeing with the other ranks"):
+            agreed = self.ranks.agree(alerts)
+        if agreed:
             with self.guard("taking over alerts of another rank"):
                 self._judge.adopt(agreed)
         return agreed
@@ -222,7 +226,10 @@ class Run(Observed):
             return
         (self.conclude if verdict == "ok" else self.flush)()
         self._started = False
-        _leave(self)
+        with self.guard("taking the hooks off the model", aside=True):
+            self._recorder.close()
+        with self.guard("listening to what ends the process", aside=True):
+            interrupts.ended(self)
         if verdict == "ok":
             verdict, message = "unknown", "lora_watch failed while it judged the whole run"
             with self.guard("judging the whole run"):
@@ -230,7 +237,8 @@ class Run(Observed):
         self._judge.finish(self.run, verdict, message)
         if verdict != "unknown":
             Run.unjudged -= 1
-        _let_go(self)
+        with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
+            self._recorder, self._recovery = copy.copy(self._recorder), NoRecovery(self._recovery.state_dict())
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
@@ -270,22 +278,6 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
     else:  # a resumed run was judged before its first step already, and has what was found since then
         # Alerts of the session before are this one's story, too.
         judge.write_waiting(StepRecord(recorder.monitored.run, step, {}))
-
-
-def _agreed(loop: Run, alerts: Sequence[Alert]) -> list[Alert]:
-    """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
-    agreed = [] if loop.ranks.together and world_size() > 1 else list(alerts)
-    with loop.guard.light("agreeing with the other ranks"):
-        agreed = loop.ranks.agree(alerts)
-    return agreed
-
-
-def _leave(loop: Run) -> None:
-    """Nothing of a run that is over stays in the model or in the process."""
-    with loop.guard("taking the hooks off the model", aside=True):
-        loop._recorder.close()
-    with loop.guard("listening to what ends the process", aside=True):
-        interrupts.ended(loop)
 
 
 def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
@@ -347,9 +339,3 @@ def _announce(loop: Run, step: int) -> None:
     if loop.run is not loop._announced:  # other adapters, or a note
         loop._announced = loop.run
         loop._judge.sinks.start(loop.run, step)
-
-
-def _let_go(loop: Run) -> None:
-    """A run that is over keeps no model alive."""
-    with loop.guard("letting go of the model", aside=True):
-        loop._recorder, loop._recovery = copy.copy(loop._recorder), NoRecovery(loop._recovery.state_dict())

@@ -146,9 +146,8 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     """
     chosen = {rule.id: rule for rule in catalogue()}
     chosen.update({rule.id: copy.deepcopy(rule) for rule in _instances(rules or (), list(chosen.values()))})
-    for muted in [rule_called(word, chosen.values()) for word in mute]:
-        chosen.pop(muted.id, None)
-    return list(chosen.values())
+    muted = {rule_called(word, chosen.values()).id for word in mute}
+    return [rule for rule in chosen.values() if rule.id not in muted]
 
 
 def _instances(rules: Any, known: Sequence[Rule]) -> list[Rule]:

@@ -15,8 +15,6 @@ from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
-
-
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
 

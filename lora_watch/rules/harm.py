@@ -40,9 +40,8 @@ class Compared:
     def is_void(self, record: StepRecord) -> bool:
         """Without the adapters, too, the model is far worse than at the start, and than guessing: what else is trained,
         such as a head, has been spoiled. Then the comparison does not acquit the adapters."""
-        return record.run.trains_more and self.base > CLEAR * max(
-            guessing(record), record.scalars.get("loss_start", math.inf)
-        )
+        start = record.scalars.get("loss_start", math.inf)
+        return record.run.trains_more and self.base > CLEAR * max(guessing(record), start)
 
     def in_a_row(self, before: int, factor: float, steps: int) -> int:
         """Comparisons in a row that harm by ``factor``, this one counted, ``steps`` after ``before`` of them."""

@@ -82,15 +82,14 @@ class LossDivergence(_OfTheLoss):
         fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
         pair = Compared(*self.latest[1:]) if fresh else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
-        compares = self.compare and record.comparable
-        self.wants = HARM if compares and undecided and score > _LIKELY * self.score and rise > 0.0 else {}
-        if record.loss is None or not (score > self.score and rise > self.rise):
-            return None
-        if compares and undecided:  # asked for now
+        asks = undecided and self.compare and record.comparable
+        self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}
+        if record.loss is None or not (score > self.score and rise > self.rise) or asks:
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"
-        if pair is not None and not pair.harms(SLIGHT) and not _guesses(record):
+        worse_than_guessing = not record.scalars.get("loss_recent", math.inf) <= guessing(record)
+        if pair is not None and not pair.harms(SLIGHT) and not worse_than_guessing:
             return Finding(
                 f"{what}. The adapters do no harm: {pair}.",
                 metric="loss",
@@ -109,11 +108,6 @@ class LossDivergence(_OfTheLoss):
             remedies=first_suspect_first(record, change.words),
             settings=change.settings,
         )
-
-
-def _guesses(record: StepRecord) -> bool:
-    """The last losses are worse than guessing."""
-    return not record.scalars.get("loss_recent", math.inf) <= guessing(record)
 
 
 @dataclass

@@ -31,7 +31,7 @@ class Reference:
     learning_rate: float | None
     """Peak of the schedule."""
     first_step: float | None
-    """‖ΔW‖/‖W₀‖ of the first full step, summed over blocks (``remedies.first_step_of``); None where unknown."""
+    """‖ΔW‖/‖W₀‖ of the first full step, summed over blocks (``forecast.first_step_of``); None where unknown."""
 
     @property
     def effective_lr(self) -> float | None:

@@ -207,12 +207,8 @@ def in_fp16(record: StepRecord) -> bool:
 
 def in_wider_numbers(record: StepRecord) -> Change:
     """What helps against numbers that are not finite and is not done yet."""
-    clipped = clip(record)
-    return (
-        replace(clipped, words=["train in bf16 or fp32 instead of fp16", *clipped.words])
-        if in_fp16(record)
-        else clipped
-    )
+    clipped, wider = clip(record), ["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else []
+    return replace(clipped, words=[*wider, *clipped.words])
 
 
 def clip(record: StepRecord) -> Change:

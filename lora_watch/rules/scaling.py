@@ -137,9 +137,8 @@ class FadingScale(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         adapters = record.run.adapters
-        faded = np.array(
-            [a.scale_formula == "alpha/r" and a.r >= self.rank and 0 < a.scale < self.scale for a in adapters], bool
-        )
+        fades = [a.scale_formula == "alpha/r" and a.r >= self.rank and 0 < a.scale < self.scale for a in adapters]
+        faded = np.array(fades, dtype=bool)
         if not faded.any():
             return None
         scale = np.array([a.scale for a in adapters])

@@ -220,9 +220,8 @@ class StepsSkipped(Rule):
         if sum(self.recent) < self.skips:
             return None
         self.fired = True
-        return self._finding(
-            record, f"The optimizer has skipped {sum(self.recent)} of the last {len(self.recent)} steps"
-        )
+        what = f"The optimizer has skipped {sum(self.recent)} of the last {len(self.recent)} steps"
+        return self._finding(record, what)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         steps, before, since = self.counts
