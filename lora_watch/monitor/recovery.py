@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -81,6 +82,17 @@ class NoRecovery:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
 
 
+class Updates(enum.Flag):
+    """What becomes of the optimizer's updates."""
+
+    APPLIED = 0
+    """They are applied as they come."""
+    ON_TRIAL = enum.auto()
+    """Each is taken back if its loss is odd."""
+    NEXT_DROPPED = enum.auto()
+    """The next one is taken back, whatever its loss."""
+
+
 @dataclass(frozen=True)
 class Decision:
     """What is done about an alert: ``treatment``, or nothing for the reason ``why_not``. Nothing of it is done yet."""
@@ -121,8 +133,7 @@ class Recovery(NoRecovery):
         self._settings, self._recorder, self._judge = settings, recorder, judge
         self._copies = TrainingCopies(optimizer, model)
         self._states = GoodStates(self._copies, judge.policy)
-        self._on_trial = self._next_dropped = False
-        """Each update is taken back if its loss is odd; the next one, whatever its loss."""
+        self._updates = Updates.APPLIED
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
         self._calm = 0
@@ -165,8 +176,8 @@ class Recovery(NoRecovery):
         held, self._held = self._held, None
         if held is None and not self._on_trial:
             return False
-        odd = held is not None and (self._next_dropped or self._is_odd(loss))
-        self._next_dropped = False
+        odd = held is not None and (Updates.NEXT_DROPPED in self._updates or self._is_odd(loss))
+        self._updates &= ~Updates.NEXT_DROPPED
         if held is not None and odd:
             self._copies.put_back(held)
         self._copies.drop(held)
@@ -252,7 +263,7 @@ class Recovery(NoRecovery):
         own = [alert for alert, _ in self._treated]
         cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
         if decision.good is None:
-            self._on_trial, self._calm = True, 0
+            self._updates, self._calm = Updates.ON_TRIAL, 0
             self._drop_next()
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
@@ -268,7 +279,7 @@ class Recovery(NoRecovery):
     def _drop_next(self) -> None:
         if self._held is None:
             self._held = self._copies.take(self._judge.steps)
-        self._next_dropped = True
+        self._updates |= Updates.NEXT_DROPPED
 
     def _go_back(self, good: Copy, change: Change, cause: Alert, own: Sequence[Alert], skip: bool) -> Trouble:
         step, monitored = self._judge.steps, self._recorder.monitored
@@ -287,7 +298,7 @@ class Recovery(NoRecovery):
             self._judge.sinks.start(monitored.run, step)
             outdated = self._judge.episodes.outdated(StepRecord(monitored.run, step, {}))
             own, over = [*own, *outdated], [*over, *outdated]
-        self._on_trial, self._next_dropped, self._calm = skip, False, 0
+        self._updates, self._calm = Updates.ON_TRIAL if skip else Updates.APPLIED, 0
         if lowered := change.lowers and bool(change.values):
             self._advised |= self._settings.advised(change.values)
         recovered = Recovered(step, good.step, cause.rule, dict(change.values), optimizer)
@@ -310,7 +321,7 @@ class Recovery(NoRecovery):
     def break_off(self) -> None:
         self.give_up(f"{HALF_WAY} (LW901)")
         self._recorder.monitored.note(f"At step {self._judge.steps} {HALF_WAY}")
-        self._on_trial, self._next_dropped, self._held = False, False, None
+        self._updates, self._held = Updates.APPLIED, None
         for alert, severity in self._treated:
             self._judge.episodes.reopen(alert, severity)
         if self._trouble is not None:
@@ -326,12 +337,16 @@ class Recovery(NoRecovery):
         trouble = self._trouble
         if not self._on_trial or trouble is None:
             return
-        self._on_trial = False
+        self._updates &= ~Updates.ON_TRIAL
         trouble.alert.last_step = max(self._judge.steps, trouble.alert.last_step)
         trouble.alert.message += f" {count(trouble.recovered.dropped, 'update')} dropped in all."
         self._judge.settled(trouble.alert, trouble.cause if self.over is None else None, now)
 
     # -- questions -----------------------------------------------------------------------------------------------------
+    @property
+    def _on_trial(self) -> bool:
+        return Updates.ON_TRIAL in self._updates
+
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         """The step that has just been made is one of those to be dropped."""
         loss = None if loss is None else float(loss)
