@@ -7,6 +7,7 @@ import enum
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -163,7 +164,7 @@ class Recovery(NoRecovery):
             return
         self._begins_at_zero = step == 0 and adds_nothing(self._judge.last)
         self._held = None
-        self._states.begin(step, self._state())
+        self._states.begin(step, _state_of(self._judge, self._recorder, self._size))
 
     def before_update(self) -> None:
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
@@ -203,7 +204,7 @@ class Recovery(NoRecovery):
         last = self._judge.last
         if last is not None:
             self._size = total_norm(last) or self._size
-            self._states.judged(last.step, self._state)
+            self._states.judged(last.step, partial(_state_of, self._judge, self._recorder, self._size))
 
     def conclude(self) -> None:
         self._relax(now=True)
@@ -355,11 +356,6 @@ class Recovery(NoRecovery):
             return True  # seen before the update
         return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
 
-    def _state(self) -> dict[str, Any]:
-        """The monitor's own, as of the step that was judged last."""
-        recorder = copy.deepcopy(self._recorder.state_dict())
-        return {"rules": self._judge.episodes.memory(), "recorder": recorder, "size": self._size}
-
     def state_dict(self) -> dict[str, Any]:
         own = {"used": self._used, "advised": dict(self._advised), "story": list(self._judge.story)}
         return {**own, "settings": self._settings.state_dict()}
@@ -368,6 +364,11 @@ class Recovery(NoRecovery):
         self._used, self._advised = int(state.get("used", 0)), dict(state.get("advised", {}))
         self._settings.load_state_dict(state.get("settings", {}))
         self._judge.story = list(state.get("story", []))
+
+
+def _state_of(judge: Judge, recorder: Recorder, size: float | None) -> dict[str, Any]:
+    """The monitor's own, as of the step that was judged last."""
+    return {"rules": judge.episodes.memory(), "recorder": copy.deepcopy(recorder.state_dict()), "size": size}
 
 
 def total_norm(record: StepRecord) -> float | None:
