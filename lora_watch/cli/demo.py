@@ -9,7 +9,6 @@ import typer
 from rich.console import Console
 
 from lora_watch.cli.common import refusing
-from lora_watch.demo.models import MissingPackageError
 
 EXAMPLES = {
     "lora-watch demo": "the packaged model, under two minutes",
@@ -32,5 +31,5 @@ def demo(
     """
     from lora_watch.demo.show import demo as run_demo
 
-    with refusing(MissingPackageError, FileExistsError, FileNotFoundError):
+    with refusing(ModuleNotFoundError, FileExistsError, FileNotFoundError):
         raise typer.Exit(run_demo(quick, output_dir, Console(highlight=False)))

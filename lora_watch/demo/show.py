@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shlex
 import shutil
@@ -18,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order
-from lora_watch.demo.models import MissingPackageError
+from lora_watch.base.lazy import needed
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
@@ -34,14 +33,13 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
     The fixed run is the failing one with the settings that its own alert advises.
 
     Runs are written to ``<output_dir>/tiny-<run>/``; those of an earlier demo are replaced. Returns the exit
-    code: 0 when all runs went as promised, else 1. Raises MissingPackageError when something is to be installed
-    first, and FileExistsError when a folder of that name holds something else.
+    code: 0 when all runs went as promised, else 1. Raises ModuleNotFoundError without PEFT, and FileExistsError when a
+    folder of that name holds something else.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise MissingPackageError("the demo trains with PEFT; first run: pip install peft")
     began = time.monotonic()
     with console.status("loading torch, transformers and the pretrained model …"):
         _prepare_libraries()
+        needed("peft")
         import torch
 
         from lora_watch.demo.runs import broken_promises, fixed
