@@ -99,11 +99,9 @@ class Drift:
 
 
 class Magnitudes:
-    """How large DoRA's magnitude vectors are, and how far they have gone from where they began.
+    """How large DoRA's magnitude vectors are, and how far they have gone from where they were when first seen.
 
-    Remembers each adapter's magnitude vector m as it was when first seen (one copy), by the adapter's name.
-
-    A resumed run's drift counts from where it went on.
+    Holds one copy of them, by the adapters' names. A resumed run's drift counts from where it went on.
     """
 
     def __init__(self) -> None:
