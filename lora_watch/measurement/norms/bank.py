@@ -12,9 +12,9 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
-from lora_watch.base.deferred import Deferred, on_host, ready
+from lora_watch.base.deferred import Deferred, is_far, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams, uses_staging
+from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
@@ -214,8 +214,9 @@ class AdapterBank:
                 known[index] = bool(blocks)
                 for block in blocks:
                     numbers += block.a.numel() + block.b.numel()
-                    if uses_staging(block.a.device, self._small):
-                        on_device.setdefault(block.a.device, []).append(Entry(index, block, diagonal))
+                    device = block.a.device
+                    if is_far(device) or (self._small and device.type == "cpu"):
+                        on_device.setdefault(device, []).append(Entry(index, block, diagonal))
                     else:
                         yield Entry(index, block, diagonal)
 

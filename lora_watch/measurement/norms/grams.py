@@ -39,14 +39,6 @@ _SIZE = 8  # bytes of a float64
 _foreach_copy: Callable[[list[Tensor], list[Tensor]], object] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
 
 
-def uses_staging(device: torch.device, small: bool) -> bool:
-    """Whether blocks on ``device`` are batched there; on a CPU only ``small`` models gain by it.
-
-    Where there is no float64, factors are brought to the host.
-    """
-    return is_far(device) or (small and device.type == "cpu")
-
-
 def host_grams(blocks: Sequence[Factors]) -> tuple[FloatArray, FloatArray]:
     """A·Aᵀ and Bᵀ·B, each float64 ``[n, r, r]`` on the host, of n blocks of one rank r."""
     r = blocks[0].a.shape[0]
