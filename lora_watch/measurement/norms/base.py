@@ -189,8 +189,7 @@ def _times_transposed(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
 def _pieces(weight: Tensor, kind: torch.dtype) -> Iterator[Tensor]:
     """Rows of W as ``kind``: all at once where nothing is to be converted."""
     step = len(weight) if weight.dtype == kind else max(_PIECE // (8 * weight.shape[1]), 1)
-    for start in range(0, len(weight), step):
-        yield weight[start : start + step].to(kind)
+    return (piece.to(kind) for piece in weight.split(step))
 
 
 def dequantised(layer: nn.Module | None) -> Tensor | None:

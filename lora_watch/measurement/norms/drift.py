@@ -45,9 +45,7 @@ class Snapshot:
 
     def add(self, adapters: Sequence[Measurable]) -> None:
         """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
-        for adapter in adapters:
-            if adapter.name not in self._held:
-                self._held[adapter.name] = _hold(adapter, None)
+        self._held |= {adapter.name: _hold(adapter, None) for adapter in adapters if adapter.name not in self._held}
 
     def update(self, adapters: Sequence[Measurable]) -> None:
         """Hold ``adapters`` as they are now, and no others."""

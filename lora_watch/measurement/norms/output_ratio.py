@@ -22,7 +22,6 @@ from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.base.deferred import Deferred, is_far, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 from lora_watch.measurement.hooks import Hook, has_compiled
-from lora_watch.measurement.norms.base import relative
 from lora_watch.measurement.norms.layer_outputs import NOT_FACTORED, Part, Rows, Sampled, squares_and_norms
 
 TOKENS = 64
@@ -75,8 +74,7 @@ class OutputRatioProbe:
     precision a bias that is hundreds of times as large leaves few digits of it.
 
     Cost: r · (tokens · d_in + r · d_out) multiply-adds for each adapter; two copies inside a layer, and some fifteen
-    operations for all layers of one shape; no synchronisation. Where the change is no product of two factors, it is
-    made whole.
+    operations for all layers of one shape; no synchronisation. A change that is no product of factors is made whole.
 
     Args:
         tokens: rows of a layer's input that are sampled, at most.
@@ -213,9 +211,10 @@ class OutputRatioProbe:
                 spoken = np.sqrt(np.maximum(squares, 0.0))  # what has cancelled may have become negative
                 # Zero: only padding was sampled, or the layer is silent. Infinite: beyond single precision. Either way
                 # there is nothing to compare with.
-                own = np.where(np.isinf(own), 0.0, own)
-                known[indices] = own != 0
-                ratio[indices] = relative(np.abs(scales) * spoken, own)
+                known[indices] = comparable = (own != 0) & ~np.isinf(own)
+                ratio[indices] = np.divide(
+                    np.abs(scales) * spoken, own, out=np.full(len(own), np.nan), where=comparable
+                )
             return {"output_ratio": Reading(ratio, known)}
 
         return Deferred([group.numbers for group in groups], finish)

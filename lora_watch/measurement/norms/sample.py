@@ -194,20 +194,18 @@ class FrozenWeights:
         adapters, self.trainable = self._adapters, None
         if not due.full or not adapters:
             return ready({})
-        indices: list[NDArray[np.intp]] = []
-        drifts: list[Tensor] = []
+        drifts: list[tuple[NDArray[np.intp], Tensor]] = []
         for kind, views in self._read().items():
             values = views.values()
             where, chosen, start, size = self._start_of(kind, views, values)
             if len(where):
                 now = values if chosen is None else values[chosen]
-                drifts.append(torch.linalg.vector_norm(now.double() - start, dim=1) / size)
-                indices.append(where)
+                drifts.append((where, torch.linalg.vector_norm(now.double() - start, dim=1) / size))
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full(len(adapters), np.nan)
-            for where, numbers in zip(indices, values):
+            for (where, _), numbers in zip(drifts, values):
                 out[where] = numbers
             return {"base_drift": Reading(out, ~np.isnan(out))}
 
-        return Deferred(drifts, finish)
+        return Deferred([drift for _, drift in drifts], finish)
