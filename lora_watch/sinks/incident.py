@@ -58,16 +58,16 @@ class IncidentRecorder:
         policy: Policy,
         inputs: Callable[[], str | None] | None = None,
     ):
-        self._report, self._policy = report, policy
-        self._hashes, self._inputs = inputs is not None, inputs or (lambda: None)
+        self._report, self._policy, self._inputs = report, policy, inputs
         self._last_good = last_good_of(model, policy.evidence())
         self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
         self._kept: deque[tuple[StepRecord, str | None]] = deque()
         """Each with the hash of its batch."""
-        self._latest: deque[tuple[int, dict[str, Any], str | None]] = deque(maxlen=3)
-        """Updates, random states and hashes: one is judged after the next at the latest."""
+        # Of three steps: one is judged after the next at the latest.
+        self._random: deque[tuple[int, dict[str, Any]]] = deque(maxlen=3)
+        self._hashes: deque[tuple[int, str | None]] = deque(maxlen=3)
         self._history = AlertHistory()
         self._at = self._healthy_at = -1
         """Steps whose update has been applied; the latest of them that was judged healthy."""
@@ -91,7 +91,9 @@ class IncidentRecorder:
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        self._latest.append((step, random_state(self._kinds), self._inputs()))
+        self._random.append((step, random_state(self._kinds)))
+        if self._inputs is not None:
+            self._hashes.append((step, self._inputs()))
         self._last_good.updated(step, calm=self._incident is None)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -128,8 +130,8 @@ class IncidentRecorder:
 
     def _remember(self, record: StepRecord) -> None:
         if self._incident is None or len(self._kept) <= 2 * STEPS:
-            hashes = {step: inputs for step, _, inputs in self._latest}
-            if record.step > self._at:  # judged before its update
+            hashes = dict(self._hashes)
+            if self._inputs is not None and record.step > self._at:  # judged before its update
                 hashes[record.step] = self._inputs()
             self._kept.append((record, hashes.get(record.step)))
         while self._incident is None and len(self._kept) > STEPS + 1:
@@ -173,8 +175,8 @@ class IncidentRecorder:
             **self._good_adapter(folder),
             "adapters": [adapter_fields(adapter) for adapter in latest.adapters],
             **_series([record for record, _ in kept]),
-            **({"inputs_sha256": [inputs for _, inputs in kept]} if self._hashes else {}),
-            "rng": next(({"step": at, **_plain(state)} for at, state, _ in self._latest if at == began - 1), {}),
+            **({"inputs_sha256": [inputs for _, inputs in kept]} if self._inputs is not None else {}),
+            "rng": next(({"step": at, **_plain(state)} for at, state in self._random if at == began - 1), {}),
             "config": self._run.config,
             "versions": self._run.versions,
         }
