@@ -24,7 +24,7 @@ class Gone:
 class Hook:
     """Calls ``see`` with what a hook is called with, in passes that keep gradients. No exception leaves it.
 
-    While a graph is being made nothing of ours gets into it, and no copy of a model has it.
+    While a graph is being made nothing of ours gets into it. Copies of a model, pickled ones too, have ``Gone``.
 
     Args:
         guard: what to do everything in, given what it does in words.

@@ -17,15 +17,12 @@ class Sink(Protocol):
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""
-        return
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         """One step, with the alerts that opened, changed or closed at it."""
-        return
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """The run is over; ``message`` says why when it is not ``ok``. Not called for a killed run."""
-        return
 
 
 @runtime_checkable
@@ -34,7 +31,6 @@ class EvaluationSink(Protocol):
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
-        ...
 
 
 @runtime_checkable
@@ -43,7 +39,6 @@ class RecoverySink(Protocol):
 
     def recovered(self, recovery: Recovered) -> None:
         """Just before its alert LW910. ``recovery.dropped`` may grow later."""
-        ...
 
 
 @runtime_checkable
@@ -52,7 +47,6 @@ class UpdateSink(Protocol):
 
     def updated(self, step: int) -> None:
         """The weights now have ``step`` optimizer steps behind them, the last of which is not checked yet."""
-        ...
 
 
 @runtime_checkable
@@ -66,4 +60,3 @@ class ThreadSink(Protocol):
 
     def flush(self) -> None:
         """A checkpoint is about to be saved, and what has been written is to be on disk: waits for that."""
-        ...

@@ -14,7 +14,7 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.lazy import needed
 from lora_watch.base.names import by_block
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.sinks import Sink
 from lora_watch.sinks.heatmap import Heatmap
 
@@ -86,10 +86,10 @@ class Curves(Sink):
         """The curves with the steps at which ``alerts`` opened. Raises ImportError when matplotlib is not there."""
         figure: Figure = needed("matplotlib.figure").Figure(figsize=(9, 7), layout="constrained")
         loss, size, heat = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 3))
-        steps, losses, broken, sizes = (np.array(column) for column in zip(*self._points)) if self._points else [[]] * 4
+        steps, losses, broken, sizes = np.array(self._points, dtype=float).reshape(-1, 4).T
         _line(loss, "loss", steps, losses, _LOSS)
         _line(size, "size", steps, sizes, _SIZE)
-        for step in np.asarray(steps)[np.asarray(broken, dtype=bool)]:
+        for step in steps[broken > 0]:
             loss.axvspan(step - self._every, step, color=_BROKEN, lw=0)
         named = [alert for alert in in_order(alerts) if alert.severity in _ALERT][:_MOST_NAMED]
         for alert in named:
@@ -111,9 +111,9 @@ def _both(one: _Point, other: _Point) -> _Point:
     return worse._replace(size=float(np.fmax(one.size, other.size)))
 
 
-def _line(axes: Axes, name: str, steps: Any, values: Any, colour: str) -> None:
+def _line(axes: Axes, name: str, steps: FloatArray, values: FloatArray, colour: str) -> None:
     known = np.isfinite(values)
-    axes.plot(np.asarray(steps)[known], np.asarray(values)[known], color=colour)
+    axes.plot(steps[known], values[known], color=colour)
     axes.set_ylabel(name)
     axes.grid(alpha=0.2)
 

@@ -13,11 +13,7 @@ from lora_watch.sinks.report import ReportSink
 
 
 class ForwardingSink(Sink):
-    """Hands on every alert of WARNING or worse, once, as it opens. What is INFO stays in the report.
-
-    Args:
-        report: whose path ends each alert.
-    """
+    """Hands on every alert of WARNING or worse, once, as it opens, with the path of ``report``, where INFO stays."""
 
     def __init__(self, report: ReportSink) -> None:
         self._report = report

@@ -16,8 +16,8 @@ class Heatmap:
     def __init__(self, metric: str = "delta_norm") -> None:
         self._metric = metric
         self.names: tuple[str, ...] = ()
-        self._columns: list[tuple[int, FloatArray]] = []
-        self._last: tuple[int, FloatArray] | None = None
+        self._columns: dict[int, FloatArray] = {}
+        self._last: dict[int, FloatArray] = {}
         self._every = 1
 
     def take(self, record: StepRecord) -> None:
@@ -25,18 +25,18 @@ class Heatmap:
         if reading is None or not reading.known.any():
             return
         if record.run.names != self.names:
-            self.names, self._columns, self._every = record.run.names, [], 1
-        self._last = record.step, reading.measured
+            self.names, self._columns, self._every = record.run.names, {}, 1
+        self._last = {record.step: reading.measured}
         if record.step % self._every == 0:
-            self._columns.append(self._last)
+            self._columns |= self._last
         if len(self._columns) >= MOST_STEPS:  # one is left for the last step
             self._every *= 2
-            self._columns = [column for column in self._columns if column[0] % self._every == 0]
+            self._columns = {step: column for step, column in self._columns.items() if step % self._every == 0}
 
     @property
     def columns(self) -> dict[int, FloatArray]:
         """``[n_adapters]`` by step, in the order of ``names``; empty where nothing was taken."""
-        return dict([*self._columns, self._last] if self._last is not None else [])
+        return self._columns | self._last
 
     def table(self) -> tuple[list[str], list[list[object]]]:
         """Names of the columns, ``adapter`` and the steps, and a row an adapter: None for what is unknown or

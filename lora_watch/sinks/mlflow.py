@@ -43,8 +43,7 @@ class MlflowSink(ForwardingSink):
     def _do(self, act: Callable[[Any, str], object]) -> None:
         """``act``, given a client and the id of the active run; nothing where there is none."""
         mlflow = sys.modules.get("mlflow")
-        run = mlflow.active_run() if mlflow is not None else None
-        if mlflow is not None and run is not None:
+        if mlflow is not None and (run := mlflow.active_run()) is not None:
             self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id))
 
     def _settle(self) -> None:

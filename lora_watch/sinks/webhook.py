@@ -41,10 +41,9 @@ class WebhookSink(ForwardingSink):
             log.warning("%s does not begin with http:// or https://: nothing is sent to it", VARIABLE)
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
-        if not self._url or self._sent >= MOST:
-            return
-        self._sent += 1
-        self._background.do(partial(_post, self._url, f"*{title}*\n{text}"))
+        if self._url and self._sent < MOST:
+            self._sent += 1
+            self._background.do(partial(_post, self._url, f"*{title}*\n{text}"))
 
     def finish(self, verdict: str, message: str | None) -> None:
         self._background.settle(timeout=SECONDS)  # the alert that ends a run is the one that matters most

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
-from lora_watch.base.deferred import Deferred, on_host, ready
+from lora_watch.base.deferred import Deferred, is_far, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams, uses_staging
+from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
@@ -86,18 +86,18 @@ class Portion:
         return len(redo)
 
 
-def _batch(r: int) -> int:
-    """Blocks of rank r that are solved at a time."""
-    return max(_BATCH // max(r * r, 1), 1)
-
-
-def _portions(entries: Sequence[Entry]) -> list[tuple[list[int], Portion]]:
-    """All of them, and of each portion which of ``entries`` it has."""
-    by_rank: dict[int, list[int]] = {}
+def _portions(entries: Iterable[Entry]) -> Iterator[tuple[list[int], Portion]]:
+    """All of them, each portion as soon as it is full, and which of ``entries`` it has."""
+    waiting: dict[int, tuple[list[int], list[Entry]]] = {}
     for i, entry in enumerate(entries):
-        by_rank.setdefault(entry.block.a.shape[0], []).append(i)
-    parts = [members[i : i + _batch(r)] for r, members in by_rank.items() for i in range(0, len(members), _batch(r))]
-    return [(part, Portion([entries[i] for i in part])) for part in parts]
+        r = entry.block.a.shape[0]
+        members, queue = waiting.setdefault(r, ([], []))
+        members.append(i)
+        queue.append(entry)
+        if len(queue) >= _BATCH // max(r * r, 1):
+            del waiting[r]
+            yield members, Portion(queue)
+    yield from ((members, Portion(queue)) for members, queue in waiting.values())
 
 
 class _Staged(NamedTuple):
@@ -205,23 +205,22 @@ class AdapterBank:
     def _read(self, now: Resolved) -> Iterator[Portion]:
         """A portion at a time, so that copies are not all held at once."""
         self.known = known = np.zeros(len(self._adapters), dtype=bool)
-        waiting: dict[int, list[Entry]] = {}
         on_device: dict[torch.device, list[Entry]] = {}
         numbers = 0
-        for index, (blocks, diagonal) in enumerate(now.read()):
-            known[index] = bool(blocks)
-            for block in blocks:
-                entry = Entry(index, block, diagonal)
-                numbers += block.a.numel() + block.b.numel()
-                if uses_staging(block.a.device, self._small):
-                    on_device.setdefault(block.a.device, []).append(entry)
-                    continue
-                queue = waiting.setdefault(block.a.shape[0], [])
-                queue.append(entry)
-                if len(queue) >= _batch(block.a.shape[0]):
-                    yield Portion(queue)
-                    queue.clear()
-        yield from (Portion(queue) for queue in waiting.values() if queue)
+
+        def near() -> Iterator[Entry]:
+            nonlocal numbers
+            for index, (blocks, diagonal) in enumerate(now.read()):
+                known[index] = bool(blocks)
+                for block in blocks:
+                    numbers += block.a.numel() + block.b.numel()
+                    device = block.a.device
+                    if is_far(device) or (self._small and device.type == "cpu"):
+                        on_device.setdefault(device, []).append(Entry(index, block, diagonal))
+                    else:
+                        yield Entry(index, block, diagonal)
+
+        yield from (portion for _, portion in _portions(near()))
         self._small = 8 * numbers <= HOST_PIECE
         self._far = [self._stage(device, entries) for device, entries in on_device.items()]
 

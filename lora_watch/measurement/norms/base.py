@@ -74,19 +74,17 @@ def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
 
 def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float, float]]) -> list[tuple[float, float]]:
     """``matrix_norms`` of each block of W₀; none where it is unknown. ``seen`` remembers them."""
-    norms = []
-    if (weight := adapter.base_weight) is not None:
-        for place, block in enumerate(adapter.base_matrices()):
-            key = weight, place  # not the block's address: that of a gathered copy is soon another's
-            if key not in seen:
-                seen[key] = matrix_norms(block.detach())
-            norms.append(seen[key])
-    else:
+    if (weight := adapter.base_weight) is None:
         layer = adapter.base_layer
         if layer not in seen and (weight := dequantised(layer)) is not None:
             seen[layer] = matrix_norms(weight)
-        if layer in seen:
-            norms.append(seen[layer])
+        return [seen[layer]] if layer in seen else []
+    norms = []
+    for place, block in enumerate(adapter.base_matrices()):
+        key = weight, place  # not the block's address: that of a gathered copy is soon another's
+        if key not in seen:
+            seen[key] = matrix_norms(block.detach())
+        norms.append(seen[key])
     return norms
 
 
@@ -144,7 +142,8 @@ def _top_right_vector(weight: Tensor) -> Tensor:
     diagonal: list[float] = []
     above: list[float] = []
     for count in range(1, columns + 1):
-        u = _times(weight, right[-1], kind)
+        v = right[-1].to(kind)
+        u = torch.cat([piece @ v for piece in _pieces(weight, kind)]).double()
         diagonal.append(_orthonormalise(u, left))
         left.append(u)
         v = _times_transposed(weight, u, kind)
@@ -178,11 +177,6 @@ def _orthonormalise(x: Tensor, basis: list[Tensor]) -> float:
     return length
 
 
-def _times(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
-    x = x.to(kind)
-    return torch.cat([piece @ x for piece in _pieces(weight, kind)]).double()
-
-
 def _times_transposed(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
     out = torch.zeros(weight.shape[1], dtype=torch.float64, device=weight.device)
     start = 0
@@ -195,8 +189,7 @@ def _times_transposed(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
 def _pieces(weight: Tensor, kind: torch.dtype) -> Iterator[Tensor]:
     """Rows of W as ``kind``: all at once where nothing is to be converted."""
     step = len(weight) if weight.dtype == kind else max(_PIECE // (8 * weight.shape[1]), 1)
-    for start in range(0, len(weight), step):
-        yield weight[start : start + step].to(kind)
+    return (piece.to(kind) for piece in weight.split(step))
 
 
 def dequantised(layer: nn.Module | None) -> Tensor | None:

@@ -45,9 +45,7 @@ class Snapshot:
 
     def add(self, adapters: Sequence[Measurable]) -> None:
         """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
-        for adapter in adapters:
-            if adapter.name not in self._held:
-                self._held[adapter.name] = _hold(adapter, None)
+        self._held |= {adapter.name: _hold(adapter, None) for adapter in adapters if adapter.name not in self._held}
 
     def update(self, adapters: Sequence[Measurable]) -> None:
         """Hold ``adapters`` as they are now, and no others."""
@@ -99,11 +97,9 @@ class Drift:
 
 
 class Magnitudes:
-    """How large DoRA's magnitude vectors are, and how far they have gone from where they began.
+    """How large DoRA's magnitude vectors are, and how far they have gone from where they were when first seen.
 
-    Remembers each adapter's magnitude vector m as it was when first seen (one copy), by the adapter's name.
-
-    A resumed run's drift counts from where it went on.
+    Holds one copy of them, by the adapters' names. A resumed run's drift counts from where it went on.
     """
 
     def __init__(self) -> None:

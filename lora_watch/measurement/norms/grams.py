@@ -12,8 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from itertools import groupby
-from typing import NamedTuple
+from itertools import accumulate, groupby
 
 import numpy as np
 import torch
@@ -32,17 +31,12 @@ DEVICE_STAGING = 64 << 20
 Solvable = tuple[FloatArray, FloatArray, FloatArray | None]
 """A·Aᵀ and Bᵀ·B, ``[n, r, r]``, and the diagonals between them, ``[n, r]``, ones where there is none; or None."""
 
+_Stack = tuple[list[int], Tensor]
+"""Which factors of one shape lie in a place of the staging buffer, ``[n, rows, columns]``."""
+
 _SIZE = 8  # bytes of a float64
 
 _foreach_copy: Callable[[list[Tensor], list[Tensor]], object] = torch._foreach_copy_  # pyright: ignore[reportPrivateImportUsage]
-
-
-def uses_staging(device: torch.device, small: bool) -> bool:
-    """Whether blocks on ``device`` are batched there; on a CPU only ``small`` models gain by it.
-
-    Where there is no float64, factors are brought to the host.
-    """
-    return is_far(device) or (small and device.type == "cpu")
 
 
 def host_grams(blocks: Sequence[Factors]) -> tuple[FloatArray, FloatArray]:
@@ -112,15 +106,18 @@ class StagedGrams:
         rounds = list(_rounds(factors, max(limit // _SIZE, max(factor.numel() for factor in factors))))
         length = max(sum(factors[i].numel() for i in members) for members in rounds)
         staging = torch.empty(length, dtype=torch.float64, device=device)
-        self._ranks = ranks = [block.a.shape[0] for block in blocks]
-        self._has_diagonal = [diagonal is not None for diagonal in diagonals]
-        squares = sum(2 * r * r for r in ranks)
-        lengths = [r for r, has_diagonal in zip(ranks, self._has_diagonal) if has_diagonal]
-        self._results = torch.empty(squares + sum(lengths), dtype=torch.float64, device=device)
-        self._diagonals = list(self._results[squares:].split(lengths))
-        self._starts = squares + np.cumsum([0, *(r if has else 0 for r, has in zip(ranks, self._has_diagonal))])
-        self._regions = _regions(ranks)
-        rows = dict.fromkeys(self._regions, 0)
+        self._ranks = [block.a.shape[0] for block in blocks]
+        sizes = {r: 2 * count * r * r for r, count in Counter(self._ranks).items()}
+        lengths = [0 if diagonal is None else r for r, diagonal in zip(self._ranks, diagonals)]
+        ends = list(accumulate([*sizes.values(), *lengths]))
+        self._results = torch.empty(ends[-1], dtype=torch.float64, device=device)
+        self._regions = {r: slice(end - size, end) for (r, size), end in zip(sizes.items(), ends)}
+        """Of each rank, the part of the results that holds its Grams."""
+        places = zip(lengths, ends[len(sizes) :])
+        self._places = [slice(end - length, end) if length else None for length, end in places]
+        """Of each block, the part that holds its diagonal."""
+        self._diagonals = [self._results[place] for place in self._places if place is not None]
+        rows = dict.fromkeys(sizes, 0)
         self._rows = [0] * len(factors)  # of each factor's Gram among those of its rank
         self._rounds: list[tuple[list[_Stack], list[tuple[Tensor, Tensor, Tensor]]]] = []
         self._computed = 0
@@ -132,7 +129,7 @@ class StagedGrams:
                 stack = staging[used : used + len(same) * shape.numel()].view(len(same), *shape)
                 place = self._regions[r].start + rows[r] * r * r
                 result = self._results[place : place + len(same) * r * r].view(len(same), r, r)
-                stacks.append(_Stack(same, stack))
+                stacks.append((same, stack))
                 products.append((stack.mT, stack, result) if is_b else (stack, stack.mT, result))
                 for i, room in zip(same, stack):
                     rooms[i] = room
@@ -178,52 +175,33 @@ class StagedGrams:
         r = self._ranks[members[0]]
         region = self._regions[r]
         rows_a, rows_b = (np.array([self._rows[2 * i + is_b] for i in members]) for is_b in (0, 1))
-        starts = [int(self._starts[i]) if self._has_diagonal[i] else None for i in members]
-        nowhere = [None] * len(starts)
+        places = [self._places[i] for i in members]
+        there = any(place is not None for place in places)
 
         def read(host: FloatArray) -> Solvable:
             grams = host[region].reshape(-1, r, r)
-            if starts == nowhere:
-                return grams[rows_a], grams[rows_b], None
-            diagonals = [np.ones(r) if start is None else host[start : start + r] for start in starts]
-            return grams[rows_a], grams[rows_b], np.stack(diagonals)
+            diagonals = [np.ones(r) if place is None else host[place] for place in places] if there else []
+            return grams[rows_a], grams[rows_b], np.stack(diagonals) if there else None
 
         return read
 
 
-class _Stack(NamedTuple):
-    """Factors of one shape."""
-
-    members: list[int]
-    room: Tensor
-    """``[len(members), rows, columns]``."""
-
-
 def _fill_at_once(stacks: Sequence[_Stack], factors: Sequence[Tensor]) -> Callable[[], object]:
     """What copies the factors to their places by one operation."""
-    targets = [target for stack in stacks for target in stack.room.unbind()]
-    sources = [factors[i] for stack in stacks for i in stack.members]
+    targets = [target for _, room in stacks for target in room.unbind()]
+    sources = [factors[i] for members, _ in stacks for i in members]
     return lambda: _foreach_copy(targets, sources)
 
 
 def _fill_each(stacks: Sequence[_Stack], factors: Sequence[Tensor]) -> Callable[[], object]:
     """The same by two operations a shape. On a CPU ``_foreach_copy_`` is one after the other, ten times as slow."""
-    pairs = [(stack.room.flatten(0, 1), [factors[i] for i in stack.members]) for stack in stacks]
+    pairs = [(room.flatten(0, 1), [factors[i] for i in members]) for members, room in stacks]
 
     def fill() -> None:
         for room, sources in pairs:
             room.copy_(torch.cat(sources))
 
     return fill
-
-
-def _regions(ranks: Sequence[int]) -> dict[int, slice]:
-    """Of each rank, the part of the results that holds its Grams."""
-    regions, start = {}, 0
-    for r, blocks in Counter(ranks).items():
-        regions[r] = slice(start, start + 2 * blocks * r * r)
-        start = regions[r].stop
-    return regions
 
 
 def _signature(blocks: Sequence[Factors], diagonals: Sequence[Tensor | None]) -> tuple[object, ...]:

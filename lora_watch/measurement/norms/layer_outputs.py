@@ -15,7 +15,6 @@ from lora_watch.base.deferred import has_float64, is_far
 
 _GOLDEN = 0.6180339887498949
 
-
 _KINDS: dict[tuple[Any, ...], int] = {}
 """A number for each dtype, shape and device of the factors that there have been, for it is compared in every layer."""
 
@@ -129,12 +128,9 @@ def _rows(x: Tensor, sample: slice | None) -> Tensor:
 def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slice | None) -> Tensor:
     """h = A·x of the sampled rows, ``[r, rows]``; where there is no A, ‖ΔW·x‖, ``[1, rows]``."""
     with _as_written(x.device):
-        if isinstance(adapter, DenseAdapter):
-            (delta,) = adapter.delta_matrices()
-            a = _wide(delta)
-        else:
-            assert part.a is not None
-            a = _wide(part.a)
+        (matrix,) = adapter.delta_matrices() if isinstance(adapter, DenseAdapter) else (part.a,)
+        assert matrix is not None
+        a = _wide(matrix)
         if adapter.kind == "Embedding":
             ids = x.reshape(-1)
             h = F.embedding(ids if sample is None else ids[sample], a.t()).t()

@@ -31,7 +31,6 @@ KEPT, KEPT_FAR = 2 << 20, 32 << 20
 """Bytes of rows that are kept before they are measured, on a CPU (what its caches hold) and on an accelerator, where
 measuring them takes up to four times as much for a moment: they may be in half precision, and are made float64."""
 
-
 _EXPERT = re.compile(r"experts?\.\d")
 
 
@@ -57,11 +56,10 @@ class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
     From ``arm()`` to ``begin()`` a forward hook on each frozen layer sees its input x and output W₀·x (a bias is
-    taken off); no other step has a hook of ours in it. Of the first micro-batch it copies evenly spaced rows of
-    both, up to ``tokens`` and at least half as many, shifted from step to step so that every position is sampled
-    alike. Before the model's forward pass is over, and whenever the copies take more than ``KEPT``, those of all
-    layers of one shape are measured together, and dropped. It draws no random number, changes no value and returns
-    nothing to the forward pass.
+    taken off); no other step has a hook of ours in it. Of the first micro-batch it copies rows of both, as
+    ``Sampled`` says. Before the model's forward pass is over, and whenever the copies take more than ``KEPT``, those
+    of all layers of one shape are measured together, and dropped. It draws no random number, changes no value and
+    returns nothing to the forward pass.
 
     Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
     forward passes without gradients (a reference model) are passed over, and of replicas in several threads
@@ -76,13 +74,10 @@ class OutputRatioProbe:
     precision a bias that is hundreds of times as large leaves few digits of it.
 
     Cost: r · (tokens · d_in + r · d_out) multiply-adds for each adapter; two copies inside a layer, and some fifteen
-    operations for all layers of one shape; no synchronisation. Where the change is no product of two factors, it is
-    made whole.
-
-    Copies of a model, pickled ones too, hold none of these hooks but a trace that goes at the first call.
+    operations for all layers of one shape; no synchronisation. A change that is no product of factors is made whole.
 
     Args:
-        tokens: rows of a layer's input that are sampled.
+        tokens: rows of a layer's input that are sampled, at most.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
         live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.
         wanted: without it there are no hooks, and every ratio is unknown.
@@ -99,9 +94,8 @@ class OutputRatioProbe:
         live: Live | None = None,
         wanted: bool = True,
     ):
-        self._model, self.guard, self._live = model, guard, live
-        self._adapters = list(adapters)
-        self._tokens = tokens
+        self._model, self._adapters, self._tokens = model, list(adapters), tokens
+        self.guard, self._live = guard, live
         self._late: set[int] = set()
         """Adapters whose factors are whole in the layer's forward pass alone."""
         self._parts: tuple[Resolved | None, dict[int, Part | None]] = (None, {})
@@ -129,7 +123,7 @@ class OutputRatioProbe:
         """Steps whose forward pass was looked at."""
         self.never_seen: set[int] = set()
         """Adapters whose frozen layer was seen in none of them."""
-        self.in_evaluation: set[int] = set()
+        self._in_evaluation: set[int] = set()
         """Adapters whose layer was called in evaluation mode, with gradients."""
         self._in_parts: set[int] = set()
         """Adapters whose factors were not whole even in their layer's own pass."""
@@ -190,7 +184,7 @@ class OutputRatioProbe:
                 parts[index] = None
             elif blocks := adapter.factors():
                 parts[index] = Part.of(*blocks[0], adapter.diagonal)
-        if self._live is not None and now.kept is not None:
+        if now.kept is not None:
             self._parts = now, parts
         return parts
 
@@ -228,14 +222,19 @@ class OutputRatioProbe:
     def why_never_seen(self) -> dict[str, int]:
         """For how many adapters ``output_ratio`` was unknown at every step so far, by the reason in words."""
         compiled = has_compiled(self._model)
-        unseen = {index: self._adapters[index] for index in sorted(self.never_seen)}
-        in_parts = {i for i, adapter in unseen.items() if i in self._in_parts or any(map(partitioned, adapter.own))}
-        return dict(
-            Counter(
-                _why_unseen(index in self.in_evaluation, index in in_parts, compiled, adapter.name)
-                for index, adapter in unseen.items()
-            )
-        )
+        return dict(Counter(self._why_unseen(index, compiled) for index in sorted(self.never_seen)))
+
+    def _why_unseen(self, index: int, compiled: bool) -> str:
+        adapter = self._adapters[index]
+        if index in self._in_evaluation:
+            return "the model is in evaluation mode: call model.train()"
+        if index in self._in_parts or any(map(partitioned, adapter.own)):
+            return "their factors are in parts, in their layers' own forward passes too (tensor parallelism, ZeRO-3)"
+        if compiled:
+            return "the model was compiled after the run had begun"
+        if _EXPERT.search(adapter.name):
+            return "no token has reached their experts yet"
+        return "their frozen layers were never called: a kernel computes layer and adapter together"
 
     def close(self) -> None:
         """Remove every hook, until ``arm`` is called again."""
@@ -264,7 +263,7 @@ class OutputRatioProbe:
     def see_layer(self, indices: Sequence[int], layer: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """The hook of a frozen layer under the adapters at the places ``indices``."""
         if not layer.training:
-            self.in_evaluation.update(indices)
+            self._in_evaluation.update(indices)
             return
         passing = self._passes.get(get_ident())
         now = passing or _Pass(self._sampled)
@@ -301,18 +300,6 @@ class OutputRatioProbe:
         """Make numbers of what is kept."""
         kept, passing.kept, passing.bytes = passing.kept.values(), {}, 0
         self._measured.extend([_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept])
-
-
-def _why_unseen(in_evaluation: bool, in_parts: bool, compiled: bool, name: str) -> str:
-    if in_evaluation:
-        return "the model is in evaluation mode: call model.train()"
-    if in_parts:
-        return "their factors are in parts, in their layers' own forward passes too (tensor parallelism, ZeRO-3)"
-    if compiled:
-        return "the model was compiled after the run had begun"
-    if _EXPERT.search(name):
-        return "no token has reached their experts yet"
-    return "their frozen layers were never called: a kernel computes layer and adapter together"
 
 
 def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:

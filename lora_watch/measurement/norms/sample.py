@@ -66,11 +66,6 @@ def _is_seen_through(tensor: Tensor) -> bool:
     return tensor.numel() >= ELEMENTS and tensor.is_contiguous()
 
 
-def _here(tensor: Tensor) -> bool:
-    """Its numbers are all in this process, and there are some."""
-    return here(tensor) and not sharded(tensor)
-
-
 class Changed:
     """Which share of its elements the latest update has changed, of each factor that is kept in half precision.
 
@@ -99,7 +94,7 @@ class Changed:
             views = self._views[1]
         else:
             factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
-            views = _elements_of([(place, factor) for place, factor in factors if _here(factor)])
+            views = _elements_of([(place, factor) for place, factor in factors if here(factor) and not sharded(factor)])
             self._views = (now, views) if all(_is_seen_through(factor) for _, factor in factors) else None
         return {kind: (of.places, of.values()) for kind, of in views.items()}
 
@@ -144,8 +139,9 @@ class FrozenWeights:
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter] = ()
-        self._start: dict[str, tuple[int, Tensor]] = {}
-        """By the adapter's name: how many numbers its frozen weight has here, and ``[ELEMENTS]`` of them."""
+        self._start: dict[str, tuple[Kind, int, Tensor]] = {}
+        """By the adapter's name: of what kind its frozen weight is, how many numbers it has here, and ``[ELEMENTS]`` of
+        them."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
         self._marks: Sequence[object] | None = None
@@ -158,9 +154,9 @@ class FrozenWeights:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
         self._adapters, self._marks = adapters, None
         new = [a for a in adapters if a.name not in self._start]
-        for views in self._now(new, [a.base_weight for a in new]).values():
+        for kind, views in self._now(new, [a.base_weight for a in new]).items():
             held = zip(views.places, views.sizes, views.values())
-            self._start.update((new[place].name, (size, values)) for (place,), size, values in held)
+            self._start.update((new[place].name, (kind, size, values)) for (place,), size, values in held)
 
     @staticmethod
     def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
@@ -183,7 +179,8 @@ class FrozenWeights:
         if kind not in self._compared:
             held = [self._start.get(self._adapters[place].name) for (place,) in views.places]
             pairs = enumerate(zip(held, views.sizes))
-            same = [(n, was[1]) for n, (was, size) in pairs if was is not None and _alike(was, size, values)]
+            # Neither moved to another device, nor cast to another dtype, nor cut in another way since.
+            same = [(n, was[2]) for n, (was, size) in pairs if was is not None and was[:2] == (kind, size)]
             chosen = np.array([n for n, _ in same], dtype=np.intp)
             start = torch.stack([v for _, v in same]).double() if same else values[:0].double()
             size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
@@ -197,25 +194,18 @@ class FrozenWeights:
         adapters, self.trainable = self._adapters, None
         if not due.full or not adapters:
             return ready({})
-        indices: list[NDArray[np.intp]] = []
-        drifts: list[Tensor] = []
+        drifts: list[tuple[NDArray[np.intp], Tensor]] = []
         for kind, views in self._read().items():
             values = views.values()
             where, chosen, start, size = self._start_of(kind, views, values)
             if len(where):
                 now = values if chosen is None else values[chosen]
-                drifts.append(torch.linalg.vector_norm(now.double() - start, dim=1) / size)
-                indices.append(where)
+                drifts.append((where, torch.linalg.vector_norm(now.double() - start, dim=1) / size))
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full(len(adapters), np.nan)
-            for where, numbers in zip(indices, values):
+            for (where, _), numbers in zip(drifts, values):
                 out[where] = numbers
             return {"base_drift": Reading(out, ~np.isnan(out))}
 
-        return Deferred(drifts, finish)
-
-
-def _alike(was: tuple[int, Tensor], size: int, now: Tensor) -> bool:
-    """Neither moved to another device, nor cast to another dtype, nor cut in another way since."""
-    return (was[0], was[1].device, was[1].dtype) == (size, now.device, now.dtype)
+        return Deferred([drift for _, drift in drifts], finish)

@@ -62,12 +62,11 @@ class SeenLabels:
 
     def __init__(self, model: nn.Module, guard: Callable[[str], AbstractContextManager[Any]]):
         self.guard = guard
-        compiled = has_compiled(model)
-        self._labels = Labels(0 if compiled else classes_of(model))
+        self._labels = Labels(classes_of(model))
         self._losses: list[Tensor] = []
         """The model's own since the step before."""
         hook = Hook(guard, "counting labels", self._see)
-        self._hook = model.register_forward_hook(hook, with_kwargs=True) if not compiled else None
+        self._hook = None if has_compiled(model) else model.register_forward_hook(hook, with_kwargs=True)
 
     def _see(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """The model's own hook, after a forward pass."""

@@ -29,8 +29,7 @@ class ParameterGroups:
         """What the optimizer holds can be told."""
         place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
         pairs = [adapter.parameters for adapter in adapters]
-        found = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
-        self.group: list[int | None] = found
+        self.group = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
         """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
         self.in_optimizer: BoolArray = np.array(
             [all(id(p) in place for p in pair if p.requires_grad) for pair in pairs], dtype=bool

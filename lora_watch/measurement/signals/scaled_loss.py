@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.base.deferred import Deferred, ready
+from lora_watch.base.deferred import Deferred
 from lora_watch.base.generators import put_back
 from lora_watch.measurement.hooks import Hook, has_compiled
 
@@ -74,8 +74,6 @@ class ScaledLoss:
         if self._handle is not None:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
-        if not losses:
-            return ready({})
         return Deferred(losses, lambda arrays: {name: float(array[0]) for name, array in zip(names, arrays)})
 
     def close(self) -> None:
