@@ -100,10 +100,8 @@ class AnyAdapter(ABC):
 
 
 class Adapter(AnyAdapter):
-    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written.
-
-    The readers (``peft.py`` …) subclass it; everything else in the package sees only this.
-    """
+    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written. The readers
+    (``peft.py`` …) subclass it; everything else in the package sees only this."""
 
     variant: str
     """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
@@ -114,10 +112,8 @@ class Adapter(AnyAdapter):
         """The stored A and B (in whatever layout), the objects an optimizer must hold."""
 
     def factors(self) -> Sequence[Factors]:
-        """The change as low-rank products. Empty when the factors are not readable here (sharded away).
-
-        FSDP2's DTensors are gathered: then this is a collective, and every rank must call it.
-        """
+        """The change as low-rank products. Empty when the factors are not readable here (sharded away). FSDP2's
+        DTensors are gathered: then this is a collective, and every rank must call it."""
         a, b = map(gathered, self.parameters)
         return self._arrange(a, b) if whole(a) and whole(b) else ()
 

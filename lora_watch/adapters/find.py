@@ -35,10 +35,8 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
 
 
 def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
-    """Every adapter of PEFT's other tuners in module order, measurable or not, with unique names; empty without any.
-
-    A layer is listed once for each adapter that has something in it.
-    """
+    """Every adapter of PEFT's other tuners in module order, measurable or not, with unique names; empty without any. A
+    layer is listed once for each adapter that has something in it."""
     found = [adapter for path, module in walk(model) for adapter in peft_deltas.read_layer(path, module)]
     _make_names_unique(found)
     return found

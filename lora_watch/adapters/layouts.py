@@ -66,10 +66,8 @@ class OwnLayer(Adapter):
 
 
 class LoralibAdapter(OwnLayer):
-    """loralib's Linear, Embedding and convolutions, and litgpt's LoRALinear: ΔW = α/r · B·A.
-
-    loralib merges in ``eval()`` and takes the product out again in ``train()``. W₀ is the same in both modes here.
-    """
+    """loralib's Linear, Embedding and convolutions, and litgpt's LoRALinear: ΔW = α/r · B·A. loralib merges in
+    ``eval()`` and takes the product out again in ``train()``. W₀ is the same in both modes here."""
 
     def __init__(self, path: str, module: nn.Module):
         super().__init__(path, module)

@@ -35,10 +35,8 @@ _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
-    """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer.
-
-    ``path`` is the module's path from the root of the model, wrapper parts included.
-    """
+    """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer. ``path`` is the
+    module's path from the root of the model, wrapper parts included."""
     return [
         _class_for(module)(path, module, key, module._modules[a], module._modules[b])  # type: ignore[arg-type]
         for a, b in PAIRS
@@ -47,10 +45,8 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
 
 
 def tuner(module: nn.Module) -> str | None:
-    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer.
-
-    A module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which is none.
-    """
+    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer. A
+    module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which is none."""
     if not hasattr(type(module), "adapter_layer_names"):
         return None
     # The class's own name is Linear or Conv2d, and FSDP2 changes it.
@@ -256,10 +252,8 @@ class RankScores:
 
 
 class ParameterAdapter(PeftAdapter):
-    """An adapter of one parameter of a module (``target_parameters``): a matrix, or the experts of an MoE layer.
-
-    The module's output is not W₀·x, so there is no base layer to compare with.
-    """
+    """An adapter of one parameter of a module (``target_parameters``): a matrix, or the experts of an MoE layer. The
+    module's output is not W₀·x, so there is no base layer to compare with."""
 
     def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
         super().__init__(f"{path}.{module.parameter_name}".removeprefix("."), module, key, a, b)
@@ -321,10 +315,8 @@ class _Facts(NamedTuple):
 
 
 def _unchanged(known: Sequence[_Facts]) -> Callable[[], bool]:
-    """What says whether all adapters are as they are now; nothing is, where one was deleted.
-
-    One loop over tuples: with a call and the lookup of each field it would take half as long again.
-    """
+    """What says whether all adapters are as they are now; nothing is, where one was deleted. One loop over tuples: with
+    a call and the lookup of each field it would take half as long again."""
 
     def same() -> bool:
         try:

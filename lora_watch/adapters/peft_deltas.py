@@ -144,10 +144,8 @@ def read_layer(path: str, module: nn.Module) -> list[DenseAdapter]:
 
 
 def _holders(module: nn.Module) -> list[Any]:
-    """The dictionaries in which a tuner's layer keeps adapters' parameters under the adapters' names.
-
-    Some of several (LoKr: one or both of w1 and its factors): an adapter that is in none has nothing in this layer.
-    """
+    """The dictionaries in which a tuner's layer keeps adapters' parameters under the adapters' names. Some of several
+    (LoKr: one or both of w1 and its factors): an adapter that is in none has nothing in this layer."""
     names: Sequence[str] = type(module).adapter_layer_names  # pyright: ignore[reportAttributeAccessIssue]
     children = dict(module.named_children())
     return [children[name] for name in names if isinstance(children.get(name), _DICTS)]

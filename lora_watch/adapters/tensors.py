@@ -71,9 +71,7 @@ def elements(weight: Tensor) -> int:
 
 
 def mark(parameter: Tensor) -> tuple[int, int, bool]:
-    """Of a parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained.
-
-    Whoever keeps a view of the numbers keeps their memory, so that no others can come to lie there unseen.
-    """
+    """Of a parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained. Whoever
+    keeps a view of the numbers keeps their memory, so that no others can come to lie there unseen."""
     plain = type(parameter) is nn.Parameter
     return id(parameter), parameter.data_ptr() if plain else 0, parameter.requires_grad

@@ -98,10 +98,8 @@ class Alert:
 
     @classmethod
     def from_dict(cls, serialised: Mapping[str, Any]) -> Alert:
-        """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``.
-
-        Raises ValueError for anything else.
-        """
+        """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``. Raises ValueError
+        for anything else."""
         try:
             step = whole(serialised["step"])
             return cls(

@@ -143,10 +143,8 @@ class HostCopy:
 
 
 def copies_done_on(device: torch.device) -> Callable[[], None]:
-    """A function that waits for all that has been asked of ``device`` so far.
-
-    Every torch backend names these alike. MPS has one stream, and no name for it.
-    """
+    """A function that waits for all that has been asked of ``device`` so far. Every torch backend names these alike.
+    MPS has one stream, and no name for it."""
     if device.type == "cpu":
         return lambda: None
     backend = getattr(torch, device.type)

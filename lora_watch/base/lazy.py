@@ -9,10 +9,8 @@ from typing import Any
 
 
 def lazily(package: str, homes: Mapping[str, Sequence[str]]) -> Callable[[str], Any]:
-    """The ``__getattr__`` of ``package``: gets what is asked for from the module that ``homes`` lists it under.
-
-    Raises AttributeError for other names. Type checkers learn the names from imports under ``TYPE_CHECKING``.
-    """
+    """The ``__getattr__`` of ``package``: gets what is asked for from the module that ``homes`` lists it under. Raises
+    AttributeError for other names. Type checkers learn the names from imports under ``TYPE_CHECKING``."""
     home = {name: module for module, names in homes.items() for name in names}
 
     def __getattr__(name: str) -> Any:

@@ -39,10 +39,8 @@ def numbered(names: Iterable[str]) -> list[str]:
 
 
 def layer_index(name: str) -> int | None:
-    """Index of the transformer block in a clean name; None where the name holds no number.
-
-    It is the number after the first ``layers``, ``layer``, ``blocks``, ``block`` or ``h``, or else the first number.
-    """
+    """Index of the transformer block in a clean name; None where the name holds no number. It is the number after the
+    first ``layers``, ``layer``, ``blocks``, ``block`` or ``h``, or else the first number."""
     parts = name.split(".")
     place = _place_of_index(parts)
     return None if place is None else int(parts[place][:18])  # a name can be a number of 5,000 digits

@@ -43,10 +43,8 @@ def mean_and_spread(values: Sequence[float]) -> str:
 
 
 def sparkline(values: Sequence[float], width: int = 24) -> str:
-    """``values`` as at most ``width`` bars between their least and greatest, each the mean of its share.
-
-    A share that holds a number that is not finite is shown as ``!``. Empty for fewer than two values.
-    """
+    """``values`` as at most ``width`` bars between their least and greatest, each the mean of its share. A share that
+    holds a number that is not finite is shown as ``!``. Empty for fewer than two values."""
     if len(values) < 2:
         return ""
     edges = [round(i * len(values) / min(width, len(values))) for i in range(min(width, len(values)) + 1)]

@@ -28,10 +28,8 @@ MATCHING = 1.0
 
 
 def open_file(path: str | os.PathLike[str]) -> BinaryIO:
-    """``path`` for reading, unbuffered.
-
-    Raises OSError, also for what is no regular file: a FIFO could wait for ever, and a device never ends.
-    """
+    """``path`` for reading, unbuffered. Raises OSError, also for what is no regular file: a FIFO could wait for ever,
+    and a device never ends."""
     flags = sum(getattr(os, name, 0) for name in ("O_NONBLOCK", "O_CLOEXEC", "O_BINARY"))
     descriptor = os.open(path, os.O_RDONLY | flags)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -121,10 +119,8 @@ def _nodes(node: Any, known: dict[int, float]) -> float:
 
 @contextmanager
 def within(seconds: float, doing: str) -> Iterator[None]:
-    """Raises ValueError where what is done inside takes more CPU time: a regular expression can take 2ⁿ steps.
-
-    Where a process has no such timer (Windows, any but the main thread) nothing is bounded.
-    """
+    """Raises ValueError where what is done inside takes more CPU time: a regular expression can take 2ⁿ steps. Where a
+    process has no such timer (Windows, any but the main thread) nothing is bounded."""
 
     def stop(*_: Any) -> None:
         raise ValueError(f"{doing} takes longer than {seconds:g} s")
@@ -144,9 +140,7 @@ def within(seconds: float, doing: str) -> Iterator[None]:
 
 def matches_end(pattern: str, name: str) -> bool:
     """PEFT's way of matching a key of ``rank_pattern``: with the end of a module's name, after a dot or as a whole.
-
-    Raises ValueError for what is no regular expression. Some take longer than there is time: see ``within``.
-    """
+    Raises ValueError for what is no regular expression. Some take longer than there is time: see ``within``."""
     try:
         return re.match(rf"(.*\.)?({pattern})$", name) is not None
     except (re.error, RecursionError, OverflowError) as error:

@@ -44,10 +44,8 @@ class Outcome:
 
 
 def build_trainer(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Trainer:
-    """A Trainer whose checkpoints go to ``folder`` and whose TensorBoard events lie directly in it.
-
-    The start is the same for every setup: the seed is set here.
-    """
+    """A Trainer whose checkpoints go to ``folder`` and whose TensorBoard events lie directly in it. The start is the
+    same for every setup: the seed is set here."""
     set_seed(0)
     lora = LoraConfig(r=setup.r, lora_alpha=setup.alpha, target_modules="all-linear", task_type="CAUSAL_LM")
     arguments = TrainingArguments(

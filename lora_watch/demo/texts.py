@@ -15,10 +15,8 @@ HELD_OUT_EVERY = 10
 
 
 def stdlib_text() -> list[str]:
-    """The modules of Python's standard library (its top folder only), in alphabetical order of file name.
-
-    Raises FileNotFoundError where Python was installed without its sources.
-    """
+    """The modules of Python's standard library (its top folder only), in alphabetical order of file name. Raises
+    FileNotFoundError where Python was installed without its sources."""
     folder = Path(sysconfig.get_path("stdlib"))
     files = sorted(folder.glob("*.py"))
     if not files:
@@ -40,10 +38,8 @@ def split(documents: Sequence[T]) -> tuple[list[T], list[T]]:
 
 
 def blocks(documents: Sequence[str], tokenizer: Any, n: int, length: int) -> list[dict[str, list[int]]]:
-    """``n`` blocks of ``length`` tokens for a language model, drawn from all of ``documents``, always the same.
-
-    Each is ``{"input_ids": …, "labels": …}``. Raises ValueError when the documents hold fewer than ``n``.
-    """
+    """``n`` blocks of ``length`` tokens for a language model, drawn from all of ``documents``, always the same. Each is
+    ``{"input_ids": …, "labels": …}``. Raises ValueError when the documents hold fewer than ``n``."""
     size = 8 * length  # characters; only what is drawn is tokenised, which keeps the start short
     pieces = [text[i : i + size] for text in documents for i in range(0, len(text) - size + 1, size)]
     random.Random(0).shuffle(pieces)

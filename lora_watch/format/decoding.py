@@ -35,10 +35,8 @@ S = TypeVar("S", bound=Stepped)
 
 
 def latest(events: Iterable[S]) -> list[S]:
-    """``events`` in the order of writing, as training last left them: with rising steps.
-
-    A session that resumed at an earlier step has replaced what came after that step before.
-    """
+    """``events`` in the order of writing, as training last left them: with rising steps. A session that resumed at an
+    earlier step has replaced what came after that step before."""
     out: list[S] = []
     for event in events:
         while out and out[-1].step >= event.step:

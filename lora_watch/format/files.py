@@ -25,10 +25,8 @@ def now() -> str:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """All of ``content`` or the old file, whatever happens in between. Makes the folder if it is gone.
-
-    Raises OSError with ``path``.
-    """
+    """All of ``content`` or the old file, whatever happens in between. Makes the folder if it is gone. Raises OSError
+    with ``path``."""
     part = path.with_name(path.name + ".part")
     with names_the_path(path, "cannot write the report"):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -10,10 +10,8 @@ QUANTILES = {"max": 1.0, "p90": 0.9, "median": 0.5, "p10": 0.1}
 
 
 def quantiles(rows: FloatArray) -> FloatArray:
-    """``[m, len(QUANTILES)]`` of ``rows`` ``[m, n]``, linear between neighbours and NaN ignored.
-
-    A row without a number gives NaN. Infinity counts as the large number it stands for.
-    """
+    """``[m, len(QUANTILES)]`` of ``rows`` ``[m, n]``, linear between neighbours and NaN ignored. A row without a number
+    gives NaN. Infinity counts as the large number it stands for."""
     ordered = np.sort(rows, axis=1)  # NaN goes to the end
     last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
     position = last[:, None] * np.array(list(QUANTILES.values()))

@@ -118,10 +118,8 @@ def curve_steps(steps: Sequence[int]) -> list[int]:
 
 
 def load(path: Path) -> Baseline:
-    """The baseline at ``path``: one that was written, or a run, its report or its folder, to be made into one.
-
-    Raises UnreadableError.
-    """
+    """The baseline at ``path``: one that was written, or a run, its report or its folder, to be made into one. Raises
+    UnreadableError."""
     content = None
     if not path.exists():
         raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
@@ -244,10 +242,8 @@ def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
 
 
 def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -> Iterator[Alert]:
-    """Two questions: did all layers together do something else, and did one of them do other than the rest?
-
-    ``ended``: the run has come to its end, and all of its norms are left.
-    """
+    """Two questions: did all layers together do something else, and did one of them do other than the rest? ``ended``:
+    the run has come to its end, and all of its norms are left."""
     pairs = _both(now, before)
     typical_limit = math.log1p(before.tolerances["typical_norm"])
     layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))

@@ -206,10 +206,8 @@ class Cadence:
             self.full_every = step - self._last_full
 
     def _learn(self, done: int) -> None:
-        """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now.
-
-        Threads of ours work for many steps at a time: what they spend counts for the share, not for one step.
-        """
+        """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now. Threads of
+        ours work for many steps at a time: what they spend counts for the share, not for one step."""
         now = self._clock(), self.guard.inside
         wall, spent = now[0] - self._mark[0], now[1] - self._mark[1]
         self._mark = now

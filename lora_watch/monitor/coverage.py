@@ -24,10 +24,8 @@ ORDINARY = 5.0
 
 
 class Coverage:
-    """Counts steps done and judged, and adapters found and measured.
-
-    A step is judged when every rule has answered for it and nothing of the monitor has failed since the step before.
-    """
+    """Counts steps done and judged, and adapters found and measured. A step is judged when every rule has answered for
+    it and nothing of the monitor has failed since the step before."""
 
     def __init__(self) -> None:
         self.done = 0

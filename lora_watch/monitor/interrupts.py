@@ -23,10 +23,8 @@ _running: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
 
 
 def began(run: Run) -> None:
-    """``run.finish`` is called when the process ends before ``ended(run)``; ``run`` is not kept alive for that.
-
-    SIGTERM is listened to only where nobody else does, and ends the process as it would have done.
-    """
+    """``run.finish`` is called when the process ends before ``ended(run)``; ``run`` is not kept alive for that. SIGTERM
+    is listened to only where nobody else does, and ends the process as it would have done."""
     _running[run] = os.getpid()
     if _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_signal)

@@ -43,10 +43,8 @@ class Change:
 
 
 class LiveSettings:
-    """Learning rates through parameter groups and scheduler, and the size of A and B at the start.
-
-    The run's own settings, which the rules judge by, follow. ``scheduler`` may be None.
-    """
+    """Learning rates through parameter groups and scheduler, and the size of A and B at the start. The run's own
+    settings, which the rules judge by, follow. ``scheduler`` may be None."""
 
     def __init__(self, optimizer: Any, scheduler: Any, monitored: MonitoredAdapters):
         self._optimizer, self._scheduler, self._monitored = optimizer, scheduler, monitored

@@ -105,10 +105,8 @@ def all_have_met() -> bool:
 
 
 def join_of(model: nn.Module) -> Callable[[], bool]:
-    """What says whether torch's ``Join`` was begun with a wrapper of DDP's that is around ``model`` now.
-
-    Inside it a rank whose data has ended answers DDP's collectives alone. The answer stays so, on all ranks alike.
-    """
+    """What says whether torch's ``Join`` was begun with a wrapper of DDP's that is around ``model`` now. Inside it a
+    rank whose data has ended answers DDP's collectives alone. The answer stays so, on all ranks alike."""
     # The model does not know its wrapper, and torch keeps no list of them.
     found = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.parallel.DistributedDataParallel)]
     wrappers = [weakref.ref(ddp) for ddp in found if any(module is model for module in ddp.modules())]

@@ -51,10 +51,8 @@ def peaks(scheduler: Any) -> tuple[float, ...]:
 
 
 class RateWatch:
-    """Are the rates that updates use those that the scheduler has set, or else those of the update before?
-
-    Only then they stay lowered.
-    """
+    """Are the rates that updates use those that the scheduler has set, or else those of the update before? Only then
+    they stay lowered."""
 
     def __init__(self, optimizer: Any, scheduler: Any):
         self._optimizer, self._scheduler = optimizer, scheduler

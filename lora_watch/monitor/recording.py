@@ -112,10 +112,8 @@ class Recorder:
     def before_update(
         self, step: int, loss: Loss, targets: Tensor | int | None = None, always: bool = True
     ) -> StepRecord | None:
-        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators.
-
-        None where all of it is finite, unless it is wanted ``always``.
-        """
+        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators. None
+        where all of it is finite, unless it is wanted ``always``."""
         gradients = self._instruments.gradients
         numbers = {"gradients": gradients.latest, "loss": _number(loss, float), "targets": _number(targets, int)}
         there = self._host_copy.send(numbers).read()

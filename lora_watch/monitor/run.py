@@ -148,9 +148,7 @@ class Run(Observed):
 
     def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Those that end the run: on any rank the policy acts on ``alerts``, and the run does not recover from them.
-
-        Every rank calls it at the same step, and gets the same answer.
-        """
+        Every rank calls it at the same step, and gets the same answer."""
         agreed = self._agree(alerts)
         return [] if not agreed or _recovered(self, agreed) else agreed
 
@@ -189,9 +187,7 @@ class Run(Observed):
     @guarded("measuring", list)
     def flush(self) -> list[Alert]:
         """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
-
-        Returns what the policy is to act on if there was such a step, nothing otherwise.
-        """
+        Returns what the policy is to act on if there was such a step, nothing otherwise."""
         if self._waiting is None:
             return []
         with self.guard("measuring"):

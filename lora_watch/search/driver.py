@@ -229,10 +229,8 @@ def _next(study: optuna.Study, plan: Plan, console: Console) -> Decision:
 
 
 def _claim(study: optuna.Study, trial: optuna.Trial) -> Configuration:
-    """What ``trial`` runs.
-
-    Raises TrialPruned where another process took the run from the queue first, or has queued the same one before.
-    """
+    """What ``trial`` runs. Raises TrialPruned where another process took the run from the queue first, or has queued
+    the same one before."""
     configuration = _configuration(trial)
     earlier = [t for t in study.get_trials(deepcopy=False) if t.number < trial.number and t.state.name != "FAIL"]
     if configuration is None or any(_configuration(t) == configuration for t in earlier):

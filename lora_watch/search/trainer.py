@@ -106,10 +106,8 @@ class LoraSpace:
         return {"learning_rate": trial.params["effective_lr"] / trial.params["scale"]}
 
     def lora(self, trial: Any) -> dict[str, Any]:
-        """Keyword arguments of LoraConfig for ``trial``.
-
-        Without one, as at the Trainer's first ``model_init``, those of the smallest rank and the middle of the scales.
-        """
+        """Keyword arguments of LoraConfig for ``trial``. Without one, as at the Trainer's first ``model_init``, those
+        of the smallest rank and the middle of the scales."""
         if trial is not None:  # the Trainer may build the model before it asks for the learning rate, or after
             self(trial)
             return self.configuration(trial.params).lora()

@@ -10,10 +10,8 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 
 
 class Sink(Protocol):
-    """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once.
-
-    A class that inherits from this one leaves out the methods in which it does nothing.
-    """
+    """Called on rank 0 only, in the training thread, so it is cheap. It may raise; the monitor logs that once. A class
+    that inherits from this one leaves out the methods in which it does nothing."""
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""

@@ -48,10 +48,8 @@ def _length(content: bytes) -> bytes:
 
 
 def tensor(tag: str, content: FloatArray | NDArray[np.float32] | bytes, explanation: bytes) -> bytes:
-    """A tensor of our plugin: a string, or numbers stored as float32. ``explanation`` goes with it.
-
-    What float32 cannot hold becomes Inf: numpy's warning of it is the caller's to switch off.
-    """
+    """A tensor of our plugin: a string, or numbers stored as float32. ``explanation`` goes with it. What float32 cannot
+    hold becomes Inf: numpy's warning of it is the caller's to switch off."""
     if isinstance(content, bytes):
         value = _ours(tag, explanation)
         value.tensor.dtype = types_pb2.DT_STRING

@@ -81,10 +81,8 @@ def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
 
 
 def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, float]:
-    """The step for viewers without the plugin, by full tag: what is usual, or ``everything``.
-
-    Adapters a metric cannot have are left out of it.
-    """
+    """The step for viewers without the plugin, by full tag: what is usual, or ``everything``. Adapters a metric cannot
+    have are left out of it."""
     singles = _single_numbers(record)
     out = {name: singles[name] for name in singles if (everything and name != "lr_fraction") or name == "loss"}
     readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}

@@ -128,9 +128,7 @@ class ReportSink:
 
     def _take_a_folder(self) -> Sequence[str]:
         """Makes ``directory`` the first of the wanted folder and its neighbours that no other process is writing to.
-
-        Returns what is to be said of it.
-        """
+        Returns what is to be said of it."""
         for number in itertools.count(1):
             self.directory = self._wanted if number == 1 else self._wanted.with_name(f"{self._wanted.name}-{number}")
             with names_the_path(self.directory, "cannot make the folder of the report"):
@@ -156,10 +154,8 @@ class ReportSink:
             return True  # gone or spoiled: better ours than nothing
 
     def _keep_previous(self) -> int:
-        """Moves the last session's report aside and returns how many sessions there have been.
-
-        That takes no room on the disk: where this session's cannot be written, the old one does not stand for it.
-        """
+        """Moves the last session's report aside and returns how many sessions there have been. That takes no room on
+        the disk: where this session's cannot be written, the old one does not stand for it."""
         path, previous = self.directory / REPORT, self.directory / "report.previous.json"
         with names_the_path(path, "cannot move the last session's report aside"):
             if not path.exists():

@@ -51,10 +51,8 @@ class LastGood:
         self.why_unavailable: str | None = None
 
     def begin(self) -> None:
-        """Look what is trained, and make room for the copies: when watching begins or the adapters have changed.
-
-        A copy of what was trained before is kept only while the names and shapes are the same.
-        """
+        """Look what is trained, and make room for the copies: when watching begins or the adapters have changed. A copy
+        of what was trained before is kept only while the names and shapes are the same."""
         before = {n: p.shape for n, p in self._trained.items()}
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         self.why_unavailable = self._why_not(trained)
@@ -70,9 +68,7 @@ class LastGood:
 
     def updated(self, step: int, calm: bool) -> None:
         """The parameters now have ``step`` steps behind them: copy them, unless it is too early for another copy.
-
-        ``calm``: nothing is known to be wrong.
-        """
+        ``calm``: nothing is known to be wrong."""
         if calm and self._trained and self._is_time(step):
             self._new = self._copy(step)
 
@@ -85,10 +81,8 @@ class LastGood:
             self._good.append(self._copy(step))
 
     def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
-        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not.
-
-        ``evidence``: steps before ``step`` for which it may not have been healthy any more.
-        """
+        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not. ``evidence``: steps before
+        ``step`` for which it may not have been healthy any more."""
         if not healthy:
             self._drop_new()
             if len(self._good) > 1 and self._good[-1].step > step - evidence:
@@ -214,10 +208,8 @@ def _settings_unchanged(model: Any) -> Iterator[None]:
 
 @contextmanager
 def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
-    """Arguments by which ``save_pretrained`` writes the embeddings, or does not.
-
-    Left to itself PEFT asks the Hub how large the base model's vocabulary is.
-    """
+    """Arguments by which ``save_pretrained`` writes the embeddings, or does not. Left to itself PEFT asks the Hub how
+    large the base model's vocabulary is."""
     if not (getattr(model, "peft_config", None) and hasattr(model, "get_input_embeddings")):
         yield {}
     elif "save_embedding_layers" in inspect.signature(model.save_pretrained).parameters:

@@ -23,10 +23,8 @@ class StoredError(ValueError):
 
 
 class StoredWeights(Mapping[str, Tensor]):
-    """The tensors of a folder or file by their names in it; each is read when asked for, and not kept.
-
-    Names and shapes are all that is read at the start. Raises StoredError for a file that cannot be read.
-    """
+    """The tensors of a folder or file by their names in it; each is read when asked for, and not kept. Names and shapes
+    are all that is read at the start. Raises StoredError for a file that cannot be read."""
 
     def __init__(self, files: Iterable[Path]):
         self._file_of: dict[str, Path] = {}
@@ -93,9 +91,7 @@ def _indexed(index: Path) -> list[Path]:
 
 def weight_of(weights: Mapping[str, Tensor], module: str) -> str | None:
     """The name under which the weight of the layer ``module`` is stored; None where there is none, or several could be.
-
-    A model and its file differ in what stands in front: ``bert.encoder.…`` is stored as ``encoder.…``.
-    """
+    A model and its file differ in what stands in front: ``bert.encoder.…`` is stored as ``encoder.…``."""
     wanted = f"{module}.weight"
     if wanted in weights:
         return wanted

@@ -74,9 +74,7 @@ class Reader:
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """By run: ``metrics`` and ``series`` it holds, its latest ``step``, and when that was written (``wall_time``).
-
-        Runs without a vector of ours are left out.
-        """
+        Runs without a vector of ours are left out."""
         out = {}
         for run, by_tag in self._source.listing().items():
             metrics = [tag.removeprefix(tags.METRIC_PREFIX) for tag in by_tag if tag.startswith(tags.METRIC_PREFIX)]
@@ -168,10 +166,8 @@ class Reader:
         return self._cached(run, tags.SERIES_PREFIX + name, self._plain)
 
     def spread(self, run: str, name: str) -> Decoded:
-        """The QUANTILES of a metric over the adapters at each step, of the finite ones. Raises NotThereError.
-
-        Every column of a step in which some adapter is not finite carries that adapter's flag.
-        """
+        """The QUANTILES of a metric over the adapters at each step, of the finite ones. Raises NotThereError. Every
+        column of a step in which some adapter is not finite carries that adapter's flag."""
         found, notes = self.metric(run, name)
         rows = np.where(found.flags == 0, found.values, np.float32(np.nan))
         levels = quantiles(rows).astype(np.float32)
@@ -275,10 +271,8 @@ def _counts(alert: Alert, step: float) -> bool:
 
 
 def _placed(events: list[Tensor], schemas: Schemas, dimensions: int) -> list[tuple[int, np.ndarray]]:
-    """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none.
-
-    Events that do not fit are left out.
-    """
+    """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none. Events
+    that do not fit are left out."""
     latest, orders, found = names(schemas[-1][1]), [], []
     for _, schema in schemas:
         place = {name: i for i, name in enumerate(names(schema))}

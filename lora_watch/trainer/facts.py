@@ -43,10 +43,8 @@ _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer",
 
 
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
-    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler.
-
-    No version of transformers from 4.46 to 5 passes the Trainer, or what knows it, to a callback.
-    """
+    """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler. No
+    version of transformers from 4.46 to 5 passes the Trainer, or what knows it, to a callback."""
     owners = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(inspect.currentframe()))
     return next((o for o in owners if any(known is callback for known in callbacks_of(o))), None)
 
@@ -67,10 +65,8 @@ def is_first(state: TrainerState) -> bool:
 
 
 def planned_steps(trainer: Trainer) -> int | None:
-    """Optimizer steps of the training that has begun or would begin; None for data of unknown length.
-
-    Before it has begun, epochs count as if no example were left out.
-    """
+    """Optimizer steps of the training that has begun or would begin; None for data of unknown length. Before it has
+    begun, epochs count as if no example were left out."""
     if trainer.is_in_train or trainer.args.max_steps > 0:
         return (trainer.state if trainer.is_in_train else trainer.args).max_steps
     try:

@@ -35,9 +35,7 @@ def follows_a_metric(scheduler: Any) -> bool:
 
 def read_schedule(scheduler: Any, max_steps: int) -> Schedule | None:
     """What a schedule holds: from its function of the step (LambdaLR), else by a twin of it that is tried in advance.
-
-    None where neither can be done.
-    """
+    None where neither can be done."""
     scheduler = getattr(scheduler, "scheduler", scheduler)
     lambdas, base = getattr(scheduler, "lr_lambdas", None), getattr(scheduler, "base_lrs", ())
     if max_steps <= 0 or scheduler is None:

@@ -137,10 +137,8 @@ class StepTap(Tap):
 
 
 def hash_batch(into: Any, batch: Any) -> None:
-    """Add ``batch`` to a hash of ``hashlib``: tensors by dtype, shape and bytes, mappings by their sorted names.
-
-    Waits for tensors that are on an accelerator.
-    """
+    """Add ``batch`` to a hash of ``hashlib``: tensors by dtype, shape and bytes, mappings by their sorted names. Waits
+    for tensors that are on an accelerator."""
     if isinstance(batch, torch.Tensor):
         into.update(f"{batch.dtype}{tuple(batch.shape)}".encode())
         into.update(batch.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())

@@ -58,9 +58,7 @@ class LogRows(Tap):
 
 def summary_of(monitor: Monitor) -> dict[str, float]:
     """The plain scalars of the latest step that was judged, by the names that TensorBoard has them under: ``lora/…``.
-
-    Empty before the first one.
-    """
+    Empty before the first one."""
     if monitor.last is None:
         return {}
     counts = plain_counts(Counter(alert.severity for alert in monitor.alerts))

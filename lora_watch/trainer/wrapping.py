@@ -39,10 +39,8 @@ def wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None
 
 
 class Tap:
-    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``.
-
-    What stands around a method is in no guard of ours: it calls what is, and does nothing else that could fail.
-    """
+    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``. What stands
+    around a method is in no guard of ours: it calls what is, and does nothing else that could fail."""
 
     def __init__(self) -> None:
         self._of: weakref.ref[Any] | None = None

@@ -190,9 +190,7 @@ class Difference:
 
 def compare_adapters(first: Inspection, second: Inspection) -> Difference:
     """How two adapters of one model differ, from their factors: no ΔW is formed. One layer is in memory at a time.
-
-    Raises StoredError when a layer has two shapes, and when no layer is in both.
-    """
+    Raises StoredError when a layer has two shapes, and when no layer is in both."""
     others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
     names, rows, broken = [], [], []
     for i, adapter in enumerate(first.saved.adapters):

@@ -18,10 +18,8 @@ from lora_watch.adapters.tensors import sharded
 
 @torch.no_grad()
 def wholes(parameters: Iterable[Tensor]) -> dict[int, Tensor]:
-    """Those of ``parameters`` that are cut along their rows, as FSDP2 does it, whole, by their identity.
-
-    One collective for each mesh, dtype and device. What is placed in another way is left out.
-    """
+    """Those of ``parameters`` that are cut along their rows, as FSDP2 does it, whole, by their identity. One collective
+    for each mesh, dtype and device. What is placed in another way is left out."""
     alike: dict[tuple[Any, ...], list[Any]] = {}
     for parameter in parameters:
         if sharded(parameter) and (split := _row_split(parameter)) is not None:
@@ -76,10 +74,8 @@ def _gather(parameters: Sequence[Any], mesh: Any, split: int) -> list[Tensor]:
 
 @torch.no_grad()
 def norms(gradients: Sequence[Any]) -> Tensor:
-    """‖g‖_F of DTensors of one mesh and placement, float64 ``[n]``: each rank's squares, added up by one all-reduce.
-
-    A collective. Sums that are still to be made (``Partial``) are made first, one tensor after the other.
-    """
+    """‖g‖_F of DTensors of one mesh and placement, float64 ``[n]``: each rank's squares, added up by one all-reduce. A
+    collective. Sums that are still to be made (``Partial``) are made first, one tensor after the other."""
     if any(placement.is_partial() for placement in gradients[0].placements):
         return _norms([gradient.full_tensor() for gradient in gradients])
     squares = _norms([gradient.to_local() for gradient in gradients]) ** 2

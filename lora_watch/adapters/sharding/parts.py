@@ -30,10 +30,8 @@ def part_of(parameter: Any) -> Tensor:
 
 
 def place_of(parameter: Any) -> ShardLocation | None:
-    """Where ``part_of(parameter)`` belongs; None where there is nothing of it here, or another rank has the same.
-
-    The parts of all ranks together are the whole. What is whole on every rank is the first one's.
-    """
+    """Where ``part_of(parameter)`` belongs; None where there is nothing of it here, or another rank has the same. The
+    parts of all ranks together are the whole. What is whole on every rank is the first one's."""
     if not part_of(parameter).numel():
         return None
     if partitioned(parameter):

@@ -24,10 +24,8 @@ def prefix() -> str:
 
 
 class Channel:
-    """What the first rank says to the others, in words they wait for. Nobody waits on an accelerator.
-
-    Made on every rank that is to hear it, in the same order on all.
-    """
+    """What the first rank says to the others, in words they wait for. Nobody waits on an accelerator. Made on every
+    rank that is to hear it, in the same order on all."""
 
     made = 0
 

@@ -32,10 +32,8 @@ class DenseBank:
         """``[n_adapters]``, of the latest measurement: False where ΔW could not be had."""
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        """``delta_norm``, ``spectral_norm`` and ``stable_rank``: all in a full measurement, nothing else.
-
-        NaN where ΔW holds a NaN or an infinity, or is not known.
-        """
+        """``delta_norm``, ``spectral_norm`` and ``stable_rank``: all in a full measurement, nothing else. NaN where ΔW
+        holds a NaN or an infinity, or is not known."""
         if not due.full:
             return ready({})
         rows = [dense_norms(adapter) for adapter in self._adapters]
@@ -47,10 +45,8 @@ class DenseBank:
 
 @torch.no_grad()
 def dense_norms(adapter: DenseAdapter, effective_rank: bool = False) -> dict[str, float]:
-    """``delta_norm``, ``spectral_norm`` and ``stable_rank`` of an adapter; nothing where its change cannot be had.
-
-    Also ``effective_rank`` if asked for, where the smaller side of ΔW is at most ``SPECTRUM_UP_TO``.
-    """
+    """``delta_norm``, ``spectral_norm`` and ``stable_rank`` of an adapter; nothing where its change cannot be had. Also
+    ``effective_rank`` if asked for, where the smaller side of ΔW is at most ``SPECTRUM_UP_TO``."""
     blocks = adapter.delta_matrices()
     if not blocks:
         return {}

@@ -97,10 +97,8 @@ class Drift:
 
 
 class Magnitudes:
-    """How large DoRA's magnitude vectors are, and how far they have gone from where they were when first seen.
-
-    Holds one copy of them, by the adapters' names. A resumed run's drift counts from where it went on.
-    """
+    """How large DoRA's magnitude vectors are, and how far they have gone from where they were when first seen. Holds
+    one copy of them, by the adapters' names. A resumed run's drift counts from where it went on."""
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter | DenseAdapter] = ()

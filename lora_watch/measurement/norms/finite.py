@@ -26,10 +26,8 @@ def not_finite(model: nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def spoiled(adapters: Sequence[Adapter | DenseAdapter]) -> tuple[str, ...]:
-    """Names of the adapters that hold a NaN or an infinity, in their order. Waits for their devices.
-
-    Of a sharded tensor this rank's part is read, and placeholders cannot be told.
-    """
+    """Names of the adapters that hold a NaN or an infinity, in their order. Waits for their devices. Of a sharded
+    tensor this rank's part is read, and placeholders cannot be told."""
     tops = [(a.name, [_top(t) for t in a.own if _numbers(t)]) for a in adapters]
     return tuple(name for name, own in tops if not all(bool(torch.isfinite(top)) for top in own))
 

@@ -64,10 +64,8 @@ def _gram(x: Tensor, out: FloatArray) -> None:
 
 
 def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
-    """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout.
-
-    The difference is taken in float64, element by element. On an accelerator x is formed there whole.
-    """
+    """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout. The difference
+    is taken in float64, element by element. On an accelerator x is formed there whole."""
     if is_far(now.device):
         return _difference_gram_there(now, then)
     r, d = now.shape

@@ -124,10 +124,8 @@ class Kind(NamedTuple):
         return [([there[i] for i in members], places[:, members]) for members in alike.values()]
 
     def norms(self, grads: list[Tensor], order: float = 2.0) -> Tensor:
-        """``[len(grads)]``. Squares are added in float64, so that they neither vanish nor overflow.
-
-        Of DTensors every rank adds its own to those of the others: a collective.
-        """
+        """``[len(grads)]``. Squares are added in float64, so that they neither vanish nor overflow. Of DTensors every
+        rank adds its own to those of the others: a collective."""
         if self.sharded:
             return dtensor.norms(grads)
         if self.stacked:
@@ -176,10 +174,8 @@ def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None
 
 @torch.no_grad()
 def sound_gradients(parameters: Parameters) -> Deferred[BoolArray]:
-    """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are.
-
-    It is seldom asked. Small ones on a CPU are copied, which takes less than looking, and looked at then.
-    """
+    """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are. It is
+    seldom asked. Small ones on a CPU are copied, which takes less than looking, and looked at then."""
     read = [(kind, *same) for kind in parameters.kinds if not kind.sharded for same in kind.read()]
     copies = [(torch.stack(grads), where) for kind, grads, where in read if kind.stacked]
     norms = [(kind.norms(grads, torch.inf), where) for kind, grads, where in read if not kind.stacked]

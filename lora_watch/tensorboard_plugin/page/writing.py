@@ -42,10 +42,8 @@ _PAGE = """<!doctype html>
 
 
 def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
-    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words.
-
-    Raises UnreadableError where there is nothing to show, OSError where the page cannot be written.
-    """
+    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words. Raises UnreadableError
+    where there is nothing to show, OSError where the page cannot be written."""
     unreadable: list[str] = []
     return write_runs(list(read_runs(paths, unreadable)), target, unreadable)
 

@@ -74,10 +74,8 @@ class Skeleton:
 
     @property
     def task_type(self) -> str | None:
-        """PEFT's ``task_type`` for this class of model; None where its name tells nothing.
-
-        None as well where the model reads no ``input_ids`` (Whisper): PEFT's class for the type would hand it some.
-        """
+        """PEFT's ``task_type`` for this class of model; None where its name tells nothing. None as well where the model
+        reads no ``input_ids`` (Whisper): PEFT's class for the type would hand it some."""
         if getattr(self.model, "main_input_name", "input_ids") != "input_ids":
             return None
         name = type(self.model).__name__
@@ -141,10 +139,8 @@ class Skeleton:
 
 
 def local_model(name: str) -> Path | None:
-    """The folder of the model ``name``: that folder, or its copy in the cache of Hugging Face's hub.
-
-    Never asks the network. None where the model is not on this machine.
-    """
+    """The folder of the model ``name``: that folder, or its copy in the cache of Hugging Face's hub. Never asks the
+    network. None where the model is not on this machine."""
     if Path(name).exists():
         return Path(name)
     from transformers.utils.hub import cached_file

@@ -41,10 +41,8 @@ def lines(suggestion: Suggestion) -> list[str]:
 
 
 def svg(suggestion: Suggestion) -> str:
-    """The smoothed and the single losses, and below them the depth-scaled output ratio, over the learning rate.
-
-    Raises ImportError without matplotlib.
-    """
+    """The smoothed and the single losses, and below them the depth-scaled output ratio, over the learning rate. Raises
+    ImportError without matplotlib."""
     curve, shown = suggestion.curve, shown_loss(suggestion)
     figure = needed("matplotlib.figure").Figure(figsize=(8, 4.5), layout="constrained")
     loss, ratio = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))

@@ -102,10 +102,8 @@ class SweepMonitor:
 
 
 def ratios_of(optimizer: Any) -> tuple[float, ...]:
-    """Each parameter group's rate relative to the first group's.
-
-    Raises ValueError where there is none: the optimizer makes its own rates, or its first group does not move.
-    """
+    """Each parameter group's rate relative to the first group's. Raises ValueError where there is none: the optimizer
+    makes its own rates, or its first group does not move."""
     peaks = ParameterGroups(optimizer, ()).peak_lr
     if not peaks or not all(0 <= peak < math.inf for peak in peaks) or not peaks[0] > 0:
         raise ValueError(

@@ -172,10 +172,8 @@ class Suggestion:
 
 
 def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
-    """A rate that a sweep found for a run of ``steps`` steps, for one of ``new``; None counts as a short run.
-
-    A shorter run has the rate of a short one: a higher rate was not swept.
-    """
+    """A rate that a sweep found for a run of ``steps`` steps, for one of ``new``; None counts as a short run. A shorter
+    run has the rate of a short one: a higher rate was not swept."""
     of, to = (max(n or SHORT_RUN, SHORT_RUN) for n in (steps, new))
     return at_steps(rate, of, to, new_head)
 

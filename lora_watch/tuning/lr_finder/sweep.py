@@ -109,10 +109,8 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
 
 
 def monitor_settings() -> dict[str, Any]:
-    """Of the monitor of a sweep: it measures all that it can, asks ``EDGE_RULES`` alone, and only looks on.
-
-    No batch is computed twice: the rates rise so fast that the answer would be of another rate.
-    """
+    """Of the monitor of a sweep: it measures all that it can, asks ``EDGE_RULES`` alone, and only looks on. No batch is
+    computed twice: the rates rise so fast that the answer would be of another rate."""
     rules = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
     mute = [rule.id for rule in rules if rule.id not in EDGE_RULES]
     acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False}
