@@ -68,15 +68,7 @@ class Monitor(Run):
             them.
         scaler: the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
-        fail_on: ``never``, ``warning`` or ``error``: alerts of this severity or worse end the run; or a mapping
-            ``{"default": "error", "LW202": "never"}``. Without it, ``patience`` or ``mute``, environment variables
-            count: see ``lora_watch.rules.policy``.
-        recover: how many times the run restores its last good state and continues with the advised settings, instead
-            of ending: see the page on recovering. The default of ``fail_on`` is then ``error``.
-        recover_memory: GiB of host memory that copies for ``recover`` may take.
-        patience: optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
-            once.
-        every: optimizer steps between two measurements of the norms; the loss is checked at every step.
+        fail_on, recover, recover_memory, patience, every, rules, mute, console: those of ``LoraWatchCallback``.
         max_overhead: the most of the wall time that monitoring takes, with hooks and writing, after the first 20
             steps. Those have their norms measured, and everything as soon as the adapters may be large. After them
             half of the time is for norms, at most at every step, and the rest for full measurements. Loss and gradients
@@ -89,13 +81,10 @@ class Monitor(Run):
         drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters
             and takes about six times as long as the other norms together. A resumed run's drift counts from the step
             at which it resumed.
-        rules: rules that replace those with the same id, or are added.
-        mute: ids or names of rules to leave out.
         sinks: objects that get the records and alerts too.
         output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
             Without it nothing is written. Give it to all ranks: the first one writes, and each writes its part of a
             last good adapter that is spread over them.
-        console: print alerts and the end of the run to standard error.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr after n steps; without it, n / max_steps.
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that

@@ -23,8 +23,9 @@ class BarelyMoves(Rule):
     The rule decides once, when ``spent`` of the schedule's Σ lr is done. The projection is the most that the adapter
     can reach: its size now × (total Σ lr / Σ lr so far), as if every update agreed. The rule fires when
 
-    - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, unless the loss has fallen by
-      more than its noise and more than ``fall`` of its start, or
+    - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, ``with_a_head`` where a
+      classifier's head learns from nothing, unless the loss has fallen by more than its noise and more than ``fall`` of
+      its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
       the projected size. They are computed before the passes of these steps, where LW102 can compare the loss with the
       frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses noise.
@@ -41,6 +42,7 @@ class BarelyMoves(Rule):
     yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
 
     reach: float = 0.13
+    with_a_head: float = 0.25
     fall: float = 0.05
     spent: float = 0.25
     steps: int = 10
@@ -68,7 +70,7 @@ class BarelyMoves(Rule):
         if size is None:
             return None
         if (why := self._small(record, size)) is not None:
-            threshold = self.reach / size.depth
+            threshold = self._reach(record) / size.depth
         elif (why := falls) is None:
             return None
         change = stronger(record, size.overall)
@@ -96,6 +98,9 @@ class BarelyMoves(Rule):
             follows=("LW409",),
         )
 
+    def _reach(self, record: StepRecord) -> float:
+        return self.with_a_head if has_new_head(record.run) else self.reach
+
     def _small(self, record: StepRecord, size: Size) -> str | None:
         """Once: the size, as projected, is too small for any model."""
         start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
@@ -103,10 +108,10 @@ class BarelyMoves(Rule):
             return None
         self.judged = True
         learns = improved(record) and start - recent > self.fall * abs(start)
-        if learns or end_of(record, size.overall) >= self.reach:
+        if learns or end_of(record, size.overall) >= self._reach(record):
             return None
         self.compared = True
-        return f" (threshold {self.reach:g}), while the mean loss went {start:.4g} → {recent:.4g}"
+        return f" (threshold {self._reach(record):g}), while the mean loss went {start:.4g} → {recent:.4g}"
 
     def _falls(self, record: StepRecord) -> str | None:
         """Batch after batch costs less with larger adapters; the first that does not has the last word."""
