@@ -31,8 +31,9 @@ from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, BarelyMoves, Episodes, Rule
-from lora_watch.rules.forecast import first_step_of, pace
+from lora_watch.rules.forecast import end_of, first_step_of, pace
 from lora_watch.rules.harm import projected
+from lora_watch.rules.size import size_of
 
 OUT = Path(__file__).with_name("SCORES.md")
 SEEN = (
@@ -262,6 +263,21 @@ def replayed(everything: Runs) -> str:
     return table(["WARNINGs of", "seeds", *LABELS], rows)
 
 
+def least_sizes(everything: Runs) -> str:
+    """The smallest adapters of good runs, as LW104 projects them: by model, and by seeds."""
+    rule, outcomes = BarelyMoves(), label(everything)
+    found: dict[str, dict[bool, list[float]]] = {}
+    for spec, outcome in outcomes.items():
+        if outcome.label == "good":
+            later = (
+                r for r in records(everything[spec]) if r.step >= rule.steps and (r.lr_fraction or 0) >= rule.spent
+            )
+            ends = (end_of(record, size.overall) for record in later if (size := size_of(record)) is not None)
+            found.setdefault(spec.base, {}).setdefault(spec.held_out, []).append(next(ends, math.inf))
+    rows = [[base, f"{min(some[False]):.2f}", f"{min(some[True]):.2f}"] for base, some in found.items()]
+    return table(["least size of a good run, as LW104 projects it", "tuning seeds", "held-out seeds"], rows)
+
+
 def _warns(rule: Rule, trace: Trace) -> bool:
     episodes = Episodes([rule])
     for record in records(trace, wanted=lambda: episodes.wanted):
@@ -335,6 +351,7 @@ def main() -> None:
         "## Thresholds that were set last",
         "The table has LW110, LW401 and LW104, each asked alone, on all runs. Tuning seeds stand apart.",
         replayed(everything),
+        least_sizes(everything),
         "## Which statistic tells strong runs from good ones",
         "The table compares damaged and diverged runs with good ones. A statistic is the highest value within ten "
         "steps, or before the first.",
