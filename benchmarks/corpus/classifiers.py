@@ -1,5 +1,6 @@
-"""Two language models as classifiers with a new head, from rates that waste a run to rates that ruin it: how large the
-adapters of good runs become. A check of LW104's threshold for new heads, which was chosen on MiniLM.
+"""Check LW104's threshold for new heads, which was chosen on MiniLM, on two language models as classifiers.
+
+The rates go from those that waste a run to those that ruin it.
 
     python -m benchmarks.corpus.classifiers [--train]     # prints what came of it; with --train trains what is missing
 

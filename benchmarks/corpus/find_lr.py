@@ -292,7 +292,7 @@ def table(cases: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def too_fast(cases: Sequence[dict[str, Any]]) -> str:
-    """What LW401 says of the runs of the grids: a first step at the rate that `advise` predicts is a useful one."""
+    """LW401 on the runs of the grids. A first step at the rate that `advise` predicts is a useful one."""
     known = [kept for kept in cases if kept["sweep"]["predicted"]]
     steps = [(float(at) / kept["sweep"]["predicted"], gain(kept, float(at))) for kept in known for at in kept["runs"]]
     warned = [share for step, share in steps if step > AggressiveScale.useful_steps]

@@ -21,7 +21,7 @@ class MissingPackageError(Exception):
 
 
 def package_folder(package: str, install: str) -> Path:
-    """Where ``package`` is installed, found without importing it.
+    """The folder of an installed ``package``, found without importing it.
 
     Raises MissingPackageError, which says to run ``pip install`` with the arguments ``install``.
     """

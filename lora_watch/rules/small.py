@@ -23,15 +23,15 @@ class BarelyMoves(Rule):
     The rule decides once, when ``spent`` of the schedule's Σ lr is done. The projection is the most that the adapter
     can reach: its size now × (total Σ lr / Σ lr so far), as if every update agreed. The rule fires when
 
-    - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, ``with_a_head`` where a
-      classifier's head learns from nothing, unless the loss has fallen by more than its noise and more than ``fall`` of
-      its start, or
+    - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, unless the loss has fallen by
+      more than its noise and more than ``fall`` of its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
       the projected size. They are computed before the passes of these steps, where LW102 can compare the loss with the
       frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses noise.
 
-    A run of fewer than ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. The
-    advice is a forecast from the measured growth, and it names the number to check.
+    ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
+    ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. The advice is a forecast
+    from the measured growth, and it names the number to check.
     """
 
     id = "LW104"

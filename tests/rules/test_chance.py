@@ -25,7 +25,7 @@ from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules import AdapterDominates, Episodes, NormExplosion, SingleClass, StuckAtChance
+from lora_watch.rules import AdapterDominates, BarelyMoves, Episodes, NormExplosion, SingleClass, StuckAtChance
 from lora_watch.trainer.facts import labels_of
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_tokenizer
@@ -278,3 +278,19 @@ def test_a_language_model_has_no_chance_level() -> None:
     last = healthy().last
     assert last is not None
     assert "chance_loss" not in last.scalars
+
+
+# -- other thresholds where a head is new ------------------------------------------------------------------------------
+def test_more_is_expected_of_the_adapters_where_a_head_is_new() -> None:
+    """LW104 at a third of the healthy twin's rate, at which the adapters would be large enough without a head."""
+    slow = {"steps": 40, "lr": 7e-4, "dataset": code_or_prose()}
+    alert = the("LW104", run(classifier(), **slow))
+    assert alert.threshold == pytest.approx(0.25 / 4)  # of one of four blocks
+    assert ids(run(classifier(), **slow, rules=[BarelyMoves(with_a_head=BarelyMoves.reach)])) == []
+    assert ids(run(classifier(), steps=40, lr=2e-3, dataset=code_or_prose())) == []
+
+
+def test_the_first_step_may_be_smaller_where_a_head_is_new() -> None:
+    assert "LW401" not in ids(run(steps=1, lr=2e-2))
+    alert = the("LW401", run(classifier(), steps=1, lr=2e-2, dataset=code_or_prose()))
+    assert alert.severity is Severity.WARNING

@@ -23,8 +23,9 @@ from tests.support import lora, tiny_model
         ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005, 0.04}, "alpha/sqrt(r)"),
         ({"alpha": 16}, 5e-2, Severity.WARNING, {2, 0.05, 0.1, 8.5, 5}, "alpha/r"),
         ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01, 0.16}, "alpha/r"),
+        ({"alpha": 128, "targets": ["q_proj", "v_proj"]}, 1e-2, Severity.INFO, {16, 0.01, 0.16, 5}, "alpha/r"),
     ],
-    ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both"],
+    ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both", "few-modules-may-each-be-larger"],
 )
 def test_aggressive_scale(
     config: dict[str, Any], lr: float, severity: Severity, stated: set[float], formula: str
