@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from typing import Any, NamedTuple
 
 import torch
@@ -196,10 +195,10 @@ class PeftAdapter(PeftLayer, Adapter):
     def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
         """The same in other words. Of the usual kind without a call and without an object made: a third of the time,
         which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
-        if all(adapter.variant in _PLAIN for adapter in adapters):
-            with suppress(KeyError):  # bare parameters, something computed in a weight's place, another PEFT
-                return _unchanged([_Facts.of(a._layer, a._key, a._a, a._b) for a in adapters])
-        return super().unchanged(adapters)
+        known = [_Facts.of(adapter) for adapter in adapters]
+        usual = _unchanged([facts for facts in known if facts is not None])
+        others = super().unchanged([adapter for adapter, facts in zip(adapters, known) if facts is None])
+        return lambda: usual() and others()
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -302,14 +301,20 @@ class _Facts(NamedTuple):
     active: str | bool
 
     @classmethod
-    def of(cls, adapted: Any, key: str, a_holder: Any, b_holder: Any) -> _Facts:
-        """Raises KeyError where an adapter is held in another way."""
-        layer, a_layers, b_layers = vars(adapted), a_holder._modules, b_holder._modules
-        a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+    def of(cls, adapter: PeftAdapter) -> _Facts | None:
+        """None for one that is held in another way (bare parameters, something computed in a weight's place, another
+        PEFT), or whose product is made of more."""
+        if adapter.variant not in _PLAIN:
+            return None
+        layer, key, a_layers, b_layers = vars(adapter._layer), adapter._key, adapter._a._modules, adapter._b._modules
+        try:
+            a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
+            scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
+            now = layer["_active_adapter"]
+        except KeyError:
+            return None
         trained, plain = (a.requires_grad, b.requires_grad), type(a) is type(b) is nn.Parameter
         addresses = (a.data_ptr(), b.data_ptr()) if plain else None
-        scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
-        now = layer["_active_adapter"]
         active = now if type(now) is str else key in now
         return cls(key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active)
 

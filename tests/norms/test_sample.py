@@ -98,3 +98,14 @@ def test_what_is_merged_or_has_another_dtype_is_unknown() -> None:
     assert isinstance(layer, nn.Module)
     layer.half()
     assert drift_of(frozen, monitored)[1].tolist() == [False] + [True] * 27
+
+
+def test_of_a_weight_that_is_not_contiguous_no_copy_is_kept() -> None:
+    found = adapters(torch.float32)[:1]
+    weight = found[0].base_layer.weight  # type: ignore[union-attr]
+    weight.data = weight.data.T.contiguous().T
+    frozen = FrozenWeights()
+    frozen.watch(found)
+    frozen.begin(Due(1)).now()
+    (views,) = frozen._views.values()
+    assert sum(row.untyped_storage().nbytes() for row in views.rows) < weight.nbytes / 4

@@ -52,13 +52,14 @@ def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind
 
 
 def _elements(tensor: Tensor) -> Tensor:
-    """``[ELEMENTS]``, spread evenly; a view, unless the tensor is small or not contiguous."""
+    """``[ELEMENTS]``, spread evenly; a view of it, unless it is small or not contiguous."""
     flat = tensor.detach().reshape(-1)
     if flat.numel() < ELEMENTS:
         return flat.repeat(-(-ELEMENTS // flat.numel()))[:ELEMENTS]
     stride = flat.numel() // ELEMENTS
     stride -= stride % 2 == 0  # an odd one does not stay in one column of a matrix
-    return flat[::stride][:ELEMENTS]
+    elements = flat[::stride][:ELEMENTS]
+    return elements if tensor.is_contiguous() else elements.clone()
 
 
 def _is_seen_through(tensor: Tensor) -> bool:
