@@ -112,8 +112,8 @@ def pace(record: StepRecord) -> float:
     """The first full step as a multiple of a useful one, at the scale of the median adapter; NaN where unknown. Of
     Adam's the weights tell; that of SGD and the like follows the gradient, and has to be measured."""
     run = record.run
-    step = _by_weights(run) if is_adaptive(run) else record.first_step
-    return step / useful_step(run, typical_scale(run)) if step and run.adapters else math.nan
+    step = _by_weights(run) if is_adaptive(run) else record.first_step or math.nan
+    return step / useful_step(run, typical_scale(run)) if run.adapters else math.nan
 
 
 def expected_step(record: StepRecord) -> float:
@@ -226,8 +226,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     """
     known = expected_step(record)
     within = OF_GROWTH if record.first_step else OF_WEIGHTS
-    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
-    if (fast := _too_fast(record, known / _useful_for_length(record.run, scale))) > 2.0:
+    if (fast := _too_fast(record, known / _useful_for_length(record.run, _scale(record)))) > 2.0:
         return Factor(_allowed(record, fast), within)
     by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
     return Factor(_allowed(record, by))
@@ -246,31 +245,35 @@ def stronger_by(record: StepRecord, overall: float) -> Factor:
 
 def is_gentle(record: StepRecord) -> bool:
     """The first full step was measured to be less than half of a useful one: the settings are not too strong."""
-    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
-    return 0.0 < (record.first_step or 0.0) < _useful_for_length(record.run, scale) / 2.0
+    return 0.0 < (record.first_step or 0.0) < _useful_for_length(record.run, _scale(record)) / 2.0
 
 
 def _too_fast(record: StepRecord, excess: float) -> float:
     """By how much s·lr is too high where a step is ``excess`` times what it should be at this scale. A lower scale,
     which is tried first, leaves A a faster motion, so that each step may be a little smaller."""
-    scale = abs(strongest(record).scale) if record.run.adapters else 1.0
-    if not _scales(record.run) or scale <= ORDINARY_SCALE:
+    run, scale = record.run, _scale(record)
+    if not _scales(run) or scale <= ORDINARY_SCALE:
         return excess
     by_alpha = excess ** (1.0 / SCALE_EXPONENT)
-    return by_alpha if scale / by_alpha > ORDINARY_SCALE else excess * (scale / ORDINARY_SCALE) ** (1 - SCALE_EXPONENT)
+    return by_alpha if scale / by_alpha > ORDINARY_SCALE else excess * useful_step(run, scale) / useful_step(run)
 
 
 def _allowed(record: StepRecord, factor: float) -> float:
     """``factor``, or what it takes for LW401 to be silent about the settings that it leads to."""
-    if not record.run.adapters or not is_adaptive(record.run) or not (now := pace(record)) > 0:
+    if not is_adaptive(record.run) or not (now := pace(record)) > 0:
         return factor
-    stays_high = abs(strongest(record).scale) / factor >= HIGH_SCALE
+    stays_high = _scale(record) / factor >= HIGH_SCALE
     return max(factor, _too_fast(record, now / (ORDINARY_PACE if stays_high else HIGHEST_PACE)))
 
 
 def typical_scale(run: RunInfo) -> float:
     """|s| of the median adapter. ``run.adapters`` must not be empty."""
     return float(np.median([abs(adapter.scale) for adapter in run.adapters]))
+
+
+def _scale(record: StepRecord) -> float:
+    """|s| of the adapter with the highest s·lr; 1 without adapters."""
+    return abs(strongest(record).scale) if record.run.adapters else 1.0
 
 
 def strongest(record: StepRecord) -> AdapterInfo:

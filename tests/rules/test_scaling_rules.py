@@ -94,6 +94,7 @@ def test_the_twin_is_silent() -> None:
             "lora_alpha",
         ),
         ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {128, 2, 16}, "lora_alpha"),
+        ("LW404", {"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {128, 2, 16}, "lora_alpha"),
     ],
 )
 def test_scale_that_was_not_meant(
