@@ -208,11 +208,12 @@ class Episodes:
 
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord, last_word: bool = False) -> list[Alert]:
         """Returns the alert that opens or is stated anew, if one is, and the one that explains it."""
-        said = _said_by(rule, finding, record)
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, record.step)
-            if not last_word and said["severity"] <= alert.severity:
+            if not last_word and (finding.severity or rule.severity) <= alert.severity:
                 return []
+        said = _said_by(rule, finding, record)
+        if alert is not None:
             for name, value in said.items():
                 setattr(alert, name, value)
             return [alert]

@@ -69,8 +69,9 @@ class BarelyMoves(Rule):
         falls = self._falls(record)
         if size is None:
             return None
-        if (why := self._small(record, size)) is not None:
-            threshold = self._reach(record) / size.depth
+        reach = self.with_a_head if has_new_head(record.run) else self.reach
+        if (why := self._small(record, size, reach)) is not None:
+            threshold = reach / size.depth
         elif (why := falls) is None:
             return None
         change = stronger(record, size.overall)
@@ -98,20 +99,17 @@ class BarelyMoves(Rule):
             follows=("LW409",),
         )
 
-    def _reach(self, record: StepRecord) -> float:
-        return self.with_a_head if has_new_head(record.run) else self.reach
-
-    def _small(self, record: StepRecord, size: Size) -> str | None:
+    def _small(self, record: StepRecord, size: Size, reach: float) -> str | None:
         """Once: the size, as projected, is too small for any model."""
         start, recent = record.scalars.get("loss_start"), record.scalars.get("loss_recent")
         if self.judged or record.step < self.steps or record.loss is None or start is None or recent is None:
             return None
         self.judged = True
         learns = improved(record) and start - recent > self.fall * abs(start)
-        if learns or end_of(record, size.overall) >= self._reach(record):
+        if learns or end_of(record, size.overall) >= reach:
             return None
         self.compared = True
-        return f" (threshold {self._reach(record):g}), while the mean loss went {start:.4g} → {recent:.4g}"
+        return f" (threshold {reach:g}), while the mean loss went {start:.4g} → {recent:.4g}"
 
     def _falls(self, record: StepRecord) -> str | None:
         """Batch after batch costs less with larger adapters; the first that does not has the last word."""
