@@ -26,13 +26,12 @@ from benchmarks.corpus.labels import BAD, GOOD, gain
 from benchmarks.corpus.markdown import table
 from benchmarks.corpus.models import smollm2
 from benchmarks.corpus.plan import TARGETS
+from benchmarks.corpus.replay import projected_end
 from benchmarks.corpus.tasks import CLASSES, classified, labelled
 from lora_watch.demo import texts
 from lora_watch.demo.models import tiny_llama
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import BarelyMoves
-from lora_watch.rules.forecast import end_of
-from lora_watch.rules.size import size_of
 
 RESULTS = Path(__file__).with_name("classifiers.json")
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)
@@ -84,10 +83,7 @@ def run(case: Case) -> dict[str, Any]:
         before = mean_loss(trainer.model, kept)
         trainer.train()
         after = mean_loss(trainer.model, kept)
-    rule = BarelyMoves()
-    known = ((record, size_of(record)) for record in seen.recorder.records if record.step >= rule.steps)
-    sizes = (end_of(record, size.overall) for record, size in known if size and (record.lr_fraction or 0) >= rule.spent)
-    return {**case._asdict(), "before": before, "after": after, "end": next(sizes)}
+    return {**case._asdict(), "before": before, "after": after, "end": projected_end(seen.recorder.records)}
 
 
 def report(results: list[dict[str, Any]]) -> str:

@@ -14,9 +14,10 @@ from lora_watch.measurement.signals.gradients import NAMES, NAMES_DENSE
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
-from lora_watch.rules import Episodes, Rule, choose
+from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
+from lora_watch.rules.forecast import end_of
 from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
-from lora_watch.rules.size import extent
+from lora_watch.rules.size import extent, size_of
 
 FULL_ONLY = (
     "spectral_norm",
@@ -110,3 +111,10 @@ def _before_update(record: StepRecord) -> StepRecord:
         names = (*names, "output_ratio")  # where such a loss comes from is looked for at once
     metrics = {name: reading for name, reading in record.metrics.items() if name in names}
     return dataclasses.replace(record, metrics=metrics, scalars={}, wiring={})
+
+
+def projected_end(records: Iterable[StepRecord]) -> float:
+    """The size at the end of the schedule, as LW104 projects it when it judges; infinite where it never does."""
+    rule = BarelyMoves()
+    due = (r for r in records if r.step >= rule.steps and (r.lr_fraction or 0.0) >= rule.spent)
+    return next((end_of(r, size.overall) for r in due if (size := size_of(r)) is not None), math.inf)

@@ -26,21 +26,20 @@ from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import Outcome, label
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import FRESH_SEED, Spec, fresh
-from benchmarks.corpus.replay import first, judge, records
+from benchmarks.corpus.replay import first, judge, projected_end, records
 from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray
 from lora_watch.rules import AdapterDominates, AggressiveScale, BarelyMoves, Episodes, Rule
-from lora_watch.rules.forecast import end_of, first_step_of, pace
+from lora_watch.rules.forecast import first_step_of, pace
 from lora_watch.rules.harm import projected
-from lora_watch.rules.size import size_of
 
 OUT = Path(__file__).with_name("SCORES.md")
 SEEN = (
     "SmolLM2 on Python at s 16 and lr 0.003 is not named, with seed 2 and seed 3. In training LW102 compares the loss "
     "with and without the adapters. These traces are older and hold no such comparison. So the rules go by the start "
-    "of the loss here. Both were trained again under the callback. Seed 2 has LW102's ERROR at step 5. With seed 3 "
-    "batches cost about as much with the adapters as without, and it has none."
+    "of the loss here. Both were trained again under the callback (`live.py`). Seed 2 has LW102's ERROR at step 5. "
+    "With seed 3 batches cost about as much with the adapters as without, and it has none."
 )
 """Remarks on the marks."""
 NOT_CHOSEN = (
@@ -266,15 +265,11 @@ def replayed(everything: Runs) -> str:
 
 def least_sizes(everything: Runs) -> str:
     """The smallest adapters of good runs, as LW104 projects them: by model, and by seeds."""
-    rule, outcomes = BarelyMoves(), label(everything)
     found: dict[str, dict[bool, list[float]]] = {}
-    for spec, outcome in outcomes.items():
+    for spec, outcome in label(everything).items():
         if outcome.label == "good":
-            later = (
-                r for r in records(everything[spec]) if r.step >= rule.steps and (r.lr_fraction or 0) >= rule.spent
-            )
-            ends = (end_of(record, size.overall) for record in later if (size := size_of(record)) is not None)
-            found.setdefault(spec.base, {}).setdefault(spec.held_out, []).append(next(ends, math.inf))
+            end = projected_end(everything[spec].records)
+            found.setdefault(spec.base, {}).setdefault(spec.held_out, []).append(end)
     rows = [[base, f"{min(some[False]):.2f}", f"{min(some[True]):.2f}"] for base, some in found.items()]
     return table(["least size of a good run, as LW104 projects it", "tuning seeds", "held-out seeds"], rows)
 
