@@ -15,7 +15,8 @@ glibc keeps freed memory or gives it back, as the heap happens to lie. A step of
 reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
 
 The cost of a step is the median difference between the twins, step against step. Each kind of step has its own: plain,
-with norms, or measured in full. A ratio adds these up. On a quiet machine the sum of all differences says the same.
+with norms, measured in full, or with losses that rules have asked for (LW104 does once in each run). A ratio adds these
+up. On a quiet machine the sum of all differences says the same.
 """
 
 from __future__ import annotations
@@ -57,13 +58,16 @@ SIZES = (
 )
 
 
+KINDS = ("plain", "norms", "full", "compared")
+
+
 class Step(NamedTuple):
     """One step of one twin, as its processes report it."""
 
     cpu: float
     """Seconds, all threads of all ranks."""
     kind: str
-    """``full``, ``norms`` or ``plain``: what was measured."""
+    """``plain``, ``norms``, ``full`` or ``compared``: what was measured."""
     own: float | None
     """The run's own figure after it."""
 
@@ -99,6 +103,8 @@ class Turns:
         last = monitor.last if monitor is not None else None
         metrics = last.metrics if last is not None else {}
         kind = "full" if "output_ratio" in metrics else "norms" if "a_norm" in metrics else "plain"
+        if last is not None and not {"end_loss", "base_loss"}.isdisjoint(last.scalars):
+            kind = "compared"
         if first:
             own = last.overhead_after_start if last is not None else None
             print(json.dumps(Step(cpu, kind, own)), flush=True)
@@ -259,18 +265,18 @@ def compare(size: Size, steps: int) -> str:
         return (statistics.median(found) if found else 0.0), len(found)
 
     def ratio(steps: list[tuple[Step, Step]]) -> float:
-        costs = sum(cost * times for cost, times in (more(steps, kind) for kind in ("plain", "norms", "full")))
+        costs = sum(cost * times for cost, times in (more(steps, kind) for kind in KINDS))
         return 1.0 + costs / sum(b.cpu for _, b in steps)
 
     def shown(kind: str) -> str:
-        cost, times = more(rest, kind)
-        return f"{1e3 * cost:5.2f} ms ({times:3d})" if times else "      –       "
+        cost, times = more(pairs if kind == "compared" else rest, kind)
+        return f"{1e3 * cost:6.2f} ms ({times:3d})" if times else "       –       "
 
     unmonitored = 1e3 * statistics.median(b.cpu for _, b in pairs)
     return (
         f"{size.way:7s} {7 * size.blocks:8d}  {size.batch:2d} × {size.length:3d}  {unmonitored:8.1f} ms"
         f"  × {ratio(pairs):5.3f}  × {ratio(first):5.3f}  × {ratio(rest):5.3f}  × {1 + (own or 0.0):5.3f}"
-        f"  {shown('plain')}  {shown('norms')}  {shown('full')}"
+        f"  {'  '.join(map(shown, KINDS))}"
     )
 
 
@@ -287,7 +293,7 @@ def main() -> None:
     sizes = SIZES[:1] if options.quick else SIZES if options.only is None else [SIZES[options.only]]
     print(
         "driver  adapters   tokens  unmonitored    whole   first 20    after       own"
-        "   a step after these: plain      norms            full"
+        "   a step after these: plain       norms             full         compared (once)"
     )
     for size in sizes:
         print(compare(size, options.steps), flush=True)

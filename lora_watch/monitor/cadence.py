@@ -18,6 +18,8 @@ FIRST_STEPS = 20
 """Steps whose cost is not capped. Most runs that explode do so then, and LW102 is strictest."""
 LONGEST_INTERVAL = 16
 """Beats of ``every`` from one full measurement to the next at most, and always where ranks agree without a clock."""
+NORMS_INTERVAL = 4
+"""Beats from one measurement of the norms to the next where ranks agree without a clock."""
 LONGEST_INTERVAL_CALM = 64
 """The same of a run that is calm."""
 LONGEST_INTERVAL_DENSE = 256
@@ -182,7 +184,9 @@ class Cadence:
         elif not on_beat:
             self._full = False
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
-            self._full = self._settled is None or step % (LONGEST_INTERVAL * self.every) == 0
+            settled = self._settled is not None
+            self._norms = not settled or step % (NORMS_INTERVAL * self.every) == 0
+            self._full = not settled or step % (LONGEST_INTERVAL * self.every) == 0
         elif self._settled is None:
             self._full = self._called or not calm
         elif self._called or step - self._last_full >= longest * self.every:  # whatever it costs

@@ -74,7 +74,7 @@ class Monitor(Run):
             half of the time is for norms, at most at every step, and the rest for full measurements. Loss and gradients
             are read at every step. Every 16th step, in calm runs every 64th, and the last of ``max_steps`` are measured
             in full at any cost. 1 leaves nothing out. With several ranks neither clock nor calm decides, so that all do
-            the same: norms at every step, everything at every 16th, and no cap. Methods that are not LoRA
+            the same: norms at every 4th step, everything at every 16th, and no cap. Methods that are not LoRA
             are measured as often as this allows, and after 1, 2, 4, 8 … steps.
         output_ratio: measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
             then compare weights.

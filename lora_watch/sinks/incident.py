@@ -72,6 +72,8 @@ class IncidentRecorder:
         self._at = self._healthy_at = -1
         """Steps whose update has been applied; the latest of them that was judged healthy."""
         self._incident: Alert | None = None
+        self._began_with: tuple[int, dict[str, Any]] | None = None
+        """The random state with which the step of the incident began; None where it was not seen."""
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
         self._adapter_reported = False
@@ -106,6 +108,7 @@ class IncidentRecorder:
             return
         if self._incident is None:
             self._incident, self._known = serious[0], 0
+            self._began_with = self._random_before(self._incident.step)
             if record.step - 1 == self._at == self._healthy_at:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_good(self._at)
@@ -123,6 +126,9 @@ class IncidentRecorder:
             self._last_good.end(verdict)
         self._model = nn.Module()  # whoever holds this sink after the run does not hold its weights
         self._last_good = last_good_of(self._model, self._policy.evidence())
+
+    def _random_before(self, step: int) -> tuple[int, dict[str, Any]] | None:
+        return next((seen for seen in self._random if seen[0] == step - 1), None)
 
     def _adapter_is_new(self) -> bool:
         """It is in its place only now: its parts came from several ranks."""
@@ -163,6 +169,7 @@ class IncidentRecorder:
         latest = self._kept[-1][0].run if self._kept else self._run
         kept = [entry for entry in self._kept if entry[0].run.names == latest.names]  # a vector has one order
         began = self._incident.step if self._incident is not None else self._at
+        random = self._began_with if self._incident is not None else self._random_before(began)
         return {
             "version": INCIDENT_VERSION,
             "run_id": self._report.run_id,
@@ -176,7 +183,7 @@ class IncidentRecorder:
             "adapters": [adapter_fields(adapter) for adapter in latest.adapters],
             **_series([record for record, _ in kept]),
             **({"inputs_sha256": [inputs for _, inputs in kept]} if self._inputs is not None else {}),
-            "rng": next(({"step": at, **_plain(state)} for at, state in self._random if at == began - 1), {}),
+            "rng": {} if random is None else {"step": random[0], **_plain(random[1])},
             "config": self._run.config,
             "versions": self._run.versions,
         }

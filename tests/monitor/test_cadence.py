@@ -110,7 +110,7 @@ def test_a_run_that_costs_more_for_a_while_is_back_below_the_cap_later() -> None
 def test_ranks_measure_alike_whatever_each_has_spent(why: str) -> None:
     slow, fast = (Run(0.02, norms=cost, full=4 * cost).go(70, **{why: True}) for cost in (1.0, 1e-6))
     assert slow.full == fast.full == [*range(1, 21), 32, 48, 64]
-    assert slow.norms == fast.norms == list(range(1, 71))
+    assert slow.norms == fast.norms == [*range(1, 21), *range(24, 71, 4)]
 
 
 def test_a_resumed_run_has_first_steps_of_its_own() -> None:
@@ -215,5 +215,6 @@ def test_several_ranks_do_not_go_by_what_one_of_them_sees(why: str) -> None:
     assert run.adapt(70, **{why: True}).full == [*range(1, 21), 32, 48, 64]
 
 
-def test_without_a_cap_a_calm_run_is_measured_in_full_at_every_step() -> None:
-    assert Adapting(small, cap=1.0).adapt(40).full == list(range(1, 41))
+@pytest.mark.parametrize("others", [{}, {"ranks": True}])
+def test_without_a_cap_a_calm_run_is_measured_in_full_at_every_step(others: dict[str, bool]) -> None:
+    assert Adapting(small, cap=1.0).adapt(40, **others).full == list(range(1, 41))

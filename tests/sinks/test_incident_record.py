@@ -55,6 +55,7 @@ def test_the_steps_around_an_incident(
     assert incident["steps"] == list(range(first, last + 1))
     assert incident["metrics"]["delta_norm"] == [[step, step + 1] for step in incident["steps"]]
     assert incident["loss"] == [1 / step for step in incident["steps"]]
+    assert incident["rng"]["step"] == opens - 1  # also in the file that was written long afterwards
 
 
 # -- a real run, twice, and with other data ----------------------------------------------------------------------------

@@ -74,22 +74,22 @@ def _gather(parameters: Sequence[Any], mesh: Any, split: int) -> list[Tensor]:
 
 @torch.no_grad()
 def norms(gradients: Sequence[Any]) -> Tensor:
-    """‖g‖_F of DTensors of one mesh and placement, float64 ``[n]``: each rank's squares, added up by one all-reduce. A
+    """‖g‖_F of DTensors, float64 ``[n]``: each rank's squares, added up by one all-reduce for each group of ranks. A
     collective. Sums that are still to be made (``Partial``) are made first, one tensor after the other."""
-    if any(placement.is_partial() for placement in gradients[0].placements):
-        return _norms([gradient.full_tensor() for gradient in gradients])
-    squares = _norms([gradient.to_local() for gradient in gradients]) ** 2
-    mesh = gradients[0].device_mesh
-    for dim, placement in enumerate(gradients[0].placements):
-        if not placement.is_replicate():
-            torch.distributed.all_reduce(squares, group=mesh.get_group(dim))
+    parts: dict[tuple[Any, int], list[int]] = {}
+    local = []
+    for i, gradient in enumerate(gradients):
+        if any(placement.is_partial() for placement in gradient.placements):
+            local.append(gradient.full_tensor())
+            continue
+        local.append(gradient.to_local())
+        for dim, placement in enumerate(gradient.placements):
+            if not placement.is_replicate():
+                parts.setdefault((gradient.device_mesh, dim), []).append(i)
+    found = torch._foreach_norm(local, dtype=torch.float64)  # pyright: ignore[reportPrivateImportUsage]
+    squares = torch.stack(found) ** 2
+    for (mesh, dim), members in parts.items():
+        part = squares[members]
+        torch.distributed.all_reduce(part, group=mesh.get_group(dim))
+        squares[members] = part
     return squares.sqrt()
-
-
-def _norms(tensors: list[Tensor]) -> Tensor:
-    return torch.stack(torch._foreach_norm(tensors, dtype=torch.float64))  # pyright: ignore[reportPrivateImportUsage]
-
-
-def layout(gradient: Any) -> tuple[Any, ...]:
-    """What is alike in gradients that ``norms`` takes together."""
-    return gradient.device_mesh, tuple(gradient.placements)

@@ -111,17 +111,13 @@ class Kind(NamedTuple):
     """They are of one shape, on a CPU, and few."""
     sharded: bool
 
-    def read(self) -> list[tuple[list[Tensor], NDArray[np.intp]]]:
-        """The gradients that are there, those together that go into one call of ``norms``, and their places."""
+    def read(self) -> tuple[list[Tensor], NDArray[np.intp]]:
+        """The gradients that are there, and their places."""
         grads = [parameter.grad for parameter in self.parameters]
         there = [grad for grad in grads if grad is not None]
-        places = self.places if len(there) == len(grads) else self.places[:, [grad is not None for grad in grads]]
-        if not self.sharded:
-            return [(there, places)] if there else []
-        alike: dict[tuple[Any, ...], list[int]] = {}
-        for i, grad in enumerate(there):
-            alike.setdefault(dtensor.layout(grad), []).append(i)
-        return [([there[i] for i in members], places[:, members]) for members in alike.values()]
+        if len(there) == len(grads):
+            return there, self.places
+        return there, self.places[:, [grad is not None for grad in grads]]
 
     def norms(self, grads: list[Tensor], order: float = 2.0) -> Tensor:
         """``[len(grads)]``. Squares are added in float64, so that they neither vanish nor overflow. Of DTensors every
@@ -150,7 +146,8 @@ def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None
     norms: list[Tensor] = []
     places: list[tuple[NDArray[np.intp], ...]] = []
     for kind in parameters.kinds:
-        for grads, where in kind.read():
+        grads, where = kind.read()
+        if grads:
             norms.append(kind.norms(grads))
             places.append(tuple(where))
             there[places[-1]] = True
@@ -176,7 +173,8 @@ def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None
 def sound_gradients(parameters: Parameters) -> Deferred[BoolArray]:
     """Whether each adapter's gradients are finite, ``[n_adapters]``. Of sharded ones nothing is read: they are. It is
     seldom asked. Small ones on a CPU are copied, which takes less than looking, and looked at then."""
-    read = [(kind, *same) for kind in parameters.kinds if not kind.sharded for same in kind.read()]
+    read = [(kind, *kind.read()) for kind in parameters.kinds if not kind.sharded]
+    read = [item for item in read if item[1]]
     copies = [(torch.stack(grads), where) for kind, grads, where in read if kind.stacked]
     norms = [(kind.norms(grads, torch.inf), where) for kind, grads, where in read if not kind.stacked]
 
