@@ -57,9 +57,12 @@ def compared(record: StepRecord) -> Compared | None:
 
 
 def guessing(record: StepRecord) -> float:
-    """The loss of guessing, or of the start where the number of classes is not known; infinite where neither is."""
+    """The loss of guessing. Where the number of classes is not known, that of the start if more than the adapters is
+    trained; else infinite: the first batches may have been easy."""
     classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
-    return math.log(classes) if isinstance(classes, int) and classes > 1 else start
+    if isinstance(classes, int) and classes > 1:
+        return math.log(classes)
+    return start if record.run.trains_more else math.inf
 
 
 class Projected(NamedTuple):

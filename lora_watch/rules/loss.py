@@ -51,8 +51,8 @@ class LossDivergence(_OfTheLoss):
     A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
 
     The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
-    adapters, too, where that can be done. If the adapters do not raise it, and the loss is no worse than guessing, the
-    alert is an INFO. One batch that they raise by 10 % is enough for the ERROR, or two in a row by 3 %.
+    adapters, too, where that can be done. If the adapters do not raise it, and the loss is not 10 % above that of
+    guessing, the alert is an INFO. One batch that they raise by 10 % is enough for the ERROR, or two in a row by 3 %.
     """
 
     id = "LW202"
@@ -88,7 +88,7 @@ class LossDivergence(_OfTheLoss):
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"
-        worse_than_guessing = not record.scalars.get("loss_recent", math.inf) <= guessing(record)
+        worse_than_guessing = not record.scalars.get("loss_recent", math.inf) <= CLEAR * guessing(record)
         if pair is not None and not pair.harms(SLIGHT) and not worse_than_guessing:
             return Finding(
                 f"{what}. The adapters do no harm: {pair}.",

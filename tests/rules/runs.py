@@ -107,12 +107,11 @@ def trainer_with_labels(spoiled: Callable[[int], bool]) -> type[Trainer]:
     """A Trainer that trains on shuffled tokens at the steps that ``spoiled`` names: a damaged data file."""
 
     class Spoiled(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+        def training_step(self, model: Any, inputs: Any, *rest: Any, **kwargs: Any) -> Any:
             if spoiled(self.state.global_step + 1):
                 ids = inputs["input_ids"]
                 noise = torch.randint(ids.max() + 1, ids.shape, generator=torch.Generator().manual_seed(0))
                 inputs = {"input_ids": noise, "labels": noise}
-            loss = model(**inputs).loss
-            return (loss, None) if return_outputs else loss
+            return super().training_step(model, inputs, *rest, **kwargs)
 
     return Spoiled

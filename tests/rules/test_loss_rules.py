@@ -101,6 +101,27 @@ def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
     assert found == said
 
 
+@pytest.mark.parametrize(
+    ("classes", "trains_more", "loss", "said"),
+    [
+        (1024, False, 7.3, Severity.INFO),  # hard text costs a small model more than guessing, 6.93
+        (1024, False, 9.0, Severity.ERROR),  # labels that are noise
+        (None, False, 9.0, Severity.INFO),  # a loss of the user's own: what guessing costs is not known
+        (None, True, 9.0, Severity.ERROR),  # the head may be spoiled, which the frozen model is computed with
+    ],
+)
+def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
+    classes: int | None, trains_more: bool, loss: float, said: Severity
+) -> None:
+    """Easy examples come first, then hard ones."""
+    rule, run = LossDivergence(), replace(healthy().run, config={"classes": classes}, trains_more=trains_more)
+    scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 4.4, "loss_recent": loss}
+    scores |= {"adapted_loss": 0.8 * loss, "base_loss": loss}
+    finding = rule.check(StepRecord(run, 30, {}, loss=loss, scalars=scores, comparable=True))
+    assert finding is not None
+    assert (finding.severity or rule.severity) is said
+
+
 def test_loss_spike_when_one_batch_is_noise() -> None:
     monitor = run(steps=50, trainer_class=trainer_with_labels(lambda step: step == 35))
     alert = the("LW203", monitor)
