@@ -76,6 +76,8 @@ class RunInfo:
     was learned. Empty otherwise."""
     trains_more: bool = False
     """Parameters outside the adapters are trained, too: a head (``modules_to_save``), biases."""
+    own_classes: int = 0
+    """Among how many classes the model's own loss chooses, whatever the training makes of it; 0 if unknown."""
     meant: bool = False
     """Something says that adapters were to be trained: PEFT's configuration, a name, or who started the run."""
     searched: bool = True

@@ -21,6 +21,7 @@ from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import BoolArray, RunInfo
 from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
+from lora_watch.measurement.signals.labels import own_classes
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 
 
@@ -115,6 +116,7 @@ class MonitoredAdapters:
             unmeasurable=tuple(unmeasurable),
             init_from_base=init_from_base(self._model),
             trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
+            own_classes=own_classes(self._model),
             meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
             unmatched=tuple(unmatched(self._model)),
         )

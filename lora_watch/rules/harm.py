@@ -57,12 +57,11 @@ def compared(record: StepRecord) -> Compared | None:
 
 
 def guessing(record: StepRecord) -> float:
-    """The loss of guessing. Where the number of classes is not known, that of the start if more than the adapters is
-    trained; else infinite: the first batches may have been easy."""
+    """What guessing costs by the model's own loss. Where the number of classes is not known, that of the start if more
+    than the adapters is trained; else infinite: the first batches may have been easy."""
     classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
-    if isinstance(classes, int) and classes > 1:
-        return math.log(classes)
-    return start if record.run.trains_more else math.inf
+    classes = classes if isinstance(classes, int) else record.run.own_classes
+    return math.log(classes) if classes > 1 else start if record.run.trains_more else math.inf
 
 
 class Projected(NamedTuple):

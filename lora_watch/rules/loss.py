@@ -88,8 +88,7 @@ class LossDivergence(_OfTheLoss):
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"
-        worse_than_guessing = not record.scalars.get("loss_recent", math.inf) <= CLEAR * guessing(record)
-        if pair is not None and not pair.harms(SLIGHT) and not worse_than_guessing:
+        if pair is not None and not pair.harms(SLIGHT) and not self._is_worse_than_guessing(record, pair):
             return Finding(
                 f"{what}. The adapters do no harm: {pair}.",
                 metric="loss",
@@ -108,6 +107,11 @@ class LossDivergence(_OfTheLoss):
             remedies=first_suspect_first(record, change.words),
             settings=change.settings,
         )
+
+    @staticmethod
+    def _is_worse_than_guessing(record: StepRecord, pair: Compared) -> bool:
+        """The data are noise, or what is trained beside the adapters has been spoiled."""
+        return min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
 
 
 @dataclass

@@ -63,8 +63,8 @@ class NormExplosion(Rule):
     may be spoiled, so that the model is far above its start without the adapters, too. LW102 then fires when the mean
     of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold`` alone.
 
-    It holds until the size is below ``threshold_if_worse``, or below ``threshold`` and the loss has improved. The latter
-    is also known from two batches in a row that cost 3 % more without the adapters. One in ten steps is computed.
+    It holds until the size is below ``threshold_if_worse``, or below ``threshold`` and the loss has improved. Two
+    batches in a row that cost 3 % more without the adapters show the latter, too. One in ten steps is computed.
 
     Layers whose base weight is less than a tenth of that of their siblings do not count. The starting size of PiSSA,
     OLoRA, CorDA and LoftQ does not count either.

@@ -126,12 +126,8 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
         return {}
-    bare = labels.bare_model(model)
-    if type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
-        count = getattr(getattr(bare, "config", None), "vocab_size", None)
-    else:
-        count = labels.classes_of(model)
-    return {"classes": count} if isinstance(count, int) and count > 1 else {}
+    count = labels.own_classes(model)
+    return {"classes": count} if count > 1 else {}
 
 
 def labels_of(trainer: Trainer | None, model: Any) -> int:

@@ -103,6 +103,15 @@ def classes_of(model: Any) -> int:
     return classes if is_classifier(bare) and isinstance(classes, int) and classes > 1 else 0
 
 
+def own_classes(model: Any) -> int:
+    """Among how many classes the model's own loss chooses: the vocabulary of a language model. 0 if unknown."""
+    bare = bare_model(model)
+    if not type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
+        return classes_of(model)
+    count = getattr(getattr(bare, "config", None), "vocab_size", None)
+    return count if isinstance(count, int) else 0
+
+
 def bare_model(model: Any) -> Any:
     """What is inside the wrappers of DDP and PEFT."""
     model = getattr(model, "module", model)
