@@ -164,6 +164,7 @@ class LoraWatch(Callback):
             scaler=getattr(trainer.precision_plugin, "scaler", None),
             sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else part_keepers(model),
             notes=() if model.training else (_EVALUATING,),
+            console=False,  # it is one of the sinks
             **{"max_steps": int(planned) if 0 < planned < math.inf else None, **self.settings},
         )
         restored, self._restored = self._restored, {}  # the next fit may be another run

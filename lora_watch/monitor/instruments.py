@@ -134,7 +134,9 @@ class Instruments:
                 f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
-        self.scaled_loss = ScaledLoss(self._model, adapters, monitored.run.init_from_base, self._guard)
+        run = monitored.run
+        preference = bool(run.config.get("preference"))
+        self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
         wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         if wanted:

@@ -300,6 +300,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         | facts.classes_of(trainer, model)
         | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
         | ({"sweepable": True} if trainer is not None and facts.no_sweep(trainer) is None else {})
+        | ({"preference": True} if facts.is_preference(trainer) else {})
         | callback._purpose,
         judge_loss=not facts.is_policy_gradient(trainer),
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],

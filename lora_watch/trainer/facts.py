@@ -140,12 +140,17 @@ def is_policy_gradient(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
 
 
+def is_preference(trainer: Trainer | None) -> bool:
+    """Whether the trainer's loss compares answers, which the loss of the model alone does not."""
+    return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
+
+
 def no_sweep(trainer: Trainer) -> str | None:
     """Why the learning rate of this Trainer cannot be swept, in words; None where it can."""
     kind = type(trainer).__name__
     if is_policy_gradient(trainer):
         return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
-    if any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__):
+    if is_preference(trainer):
         return (
             f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
             "tested. It wants a lower rate than fine-tuning on the same text does"

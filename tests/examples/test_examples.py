@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_watch.monitor.cadence import Cadence
+
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -20,6 +22,8 @@ class Ran:
         self._monkeypatch, self._capsys, self.folder = monkeypatch, capsys, folder
         self.errors = ""
         monkeypatch.chdir(folder)
+        # Users' machines may be busy: after the first steps nothing is measured that can be left out.
+        monkeypatch.setattr(Cadence, "_affordable", lambda self: (False, False))
 
     def __call__(self, script: str, *arguments: str) -> str:
         self._monkeypatch.setattr(sys, "argv", [script, *arguments])
@@ -88,14 +92,17 @@ def test_dora_has_two_parts_that_move(ran: Ran):
 
 
 def test_a_rule_of_ones_own_fires_beyond_its_limit_alone(ran: Ran):
-    out = ran("own_rule.py", "--steps", "10", "--limit", "0.02")
+    out = ran("own_rule.py", "--limit", "0.02")  # more steps than those at which all is measured
     assert re.search(r"TEAM1 .*\b0\.02\b", ran.errors)
     assert numbers(r"alerts: \[\('TEAM1', #\)\]", out)[0] <= 10
-    assert "alerts: []" in ran("own_rule.py", "--steps", "10", "--limit", "0.5")
+    assert "alerts: []" in ran("own_rule.py", "--limit", "0.5")
+    assert "LW901" not in ran.errors
 
 
 def test_a_plain_loop_is_monitored(ran: Ran):
-    loss, change = numbers(r"step 20: loss #, largest \|dW\| #", ran("plain_loop.py", "--steps", "20"))
+    out = ran("plain_loop.py", "--steps", "40")
+    assert "step 30: loss" in out
+    loss, change = numbers(r"step 20: loss #, largest \|dW\| #", out)
     assert 3 < loss < 6.5
     assert 0.1 < change < 5
 

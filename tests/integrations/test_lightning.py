@@ -57,6 +57,12 @@ def report(folder: Path) -> dict[str, Any]:
     return json.loads((folder / "lora_watch" / "report.json").read_text())
 
 
+@pytest.mark.parametrize("console", [True, False])
+def test_the_console_says_everything_once(console: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    fit(tmp_path, Module(), LoraWatch(console=console), steps=2)
+    assert capsys.readouterr().err.count("lora_watch: the run ended") == console
+
+
 def test_a_run_is_monitored_step_by_step_and_training_is_the_same(tmp_path: Path) -> None:
     callback = LoraWatch(console=False)
     monitored, plain = Module(), Module()

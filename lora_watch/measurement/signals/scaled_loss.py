@@ -40,6 +40,7 @@ class ScaledLoss:
         model: nn.Module,
         adapters: Sequence[Adapter | DenseAdapter],
         init_from_base: str = "",
+        preference: bool = False,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
         self._model, self._adapters, self._guard = model, list(adapters), guard
@@ -47,10 +48,12 @@ class ScaledLoss:
         self._losses: list[Tensor] = []
         """One for each of ``_multiples``, ``[1]``; none before the pass."""
         self._handle: RemovableHandle | None = None
-        self.why_not = self._check(init_from_base)
+        self.why_not = self._check(init_from_base, preference)
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
 
-    def _check(self, init_from_base: str) -> str:
+    def _check(self, init_from_base: str, preference: bool) -> str:
+        if preference:
+            return "the training compares answers, and the model's own loss does not"
         if init_from_base:
             return f"{init_from_base} has moved a part of the frozen weights into the adapters"
         if not self._adapters or any(adapter.base_layer is None for adapter in self._adapters):
