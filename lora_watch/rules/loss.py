@@ -110,7 +110,7 @@ class LossDivergence(_OfTheLoss):
 
     @staticmethod
     def _is_worse_than_guessing(record: StepRecord, pair: Compared) -> bool:
-        """The data are noise, or what is trained beside the adapters has been spoiled."""
+        """The data are noise, or what else is trained has been spoiled."""
         return min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
 
 
