@@ -8,9 +8,11 @@ from statistics import fmean
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
+from lora_watch.measurement.signals.loss import trend
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import pace
-from lora_watch.rules.remedies import weaker, why_strong
+from lora_watch.rules.forecast import is_gentle, pace
+from lora_watch.rules.harm import guessing
+from lora_watch.rules.remedies import TOO_LOW, is_ordinary, stronger, weaker, why_strong
 from lora_watch.rules.size import size_of
 
 
@@ -23,6 +25,8 @@ class StuckAtChance(Rule):
     - The mean of the last ``steps`` losses has come less than 1 - ``share`` of the way from guessing to a perfect
       model.
     - The same holds for the later half of these losses.
+    - The loss no longer falls: over twice as many steps, its last third lies less than two standard errors below its
+      first. With rare classes a new head starts above chance, and a slow run falls towards it.
     - The depth-scaled output ratio is above ``size``. A slow learner starts at chance too, with small adapters.
 
     Guessing costs the entropy of the labels so far, smoothed if they are smoothed. A Trainer counts them, and so does a
@@ -45,7 +49,7 @@ class StuckAtChance(Rule):
     spectral_size: float = 3.0
     """In place of ``size`` where ``output_ratio`` is unavailable and ``relative_spectral_norm`` stands in."""
     recent: list[float] = field(default_factory=list, init=False)
-    """The last ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
+    """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
     overall: float = field(default=0.0, init=False)
     """The size as last measured, in units of its threshold."""
 
@@ -56,7 +60,7 @@ class StuckAtChance(Rule):
             self.overall = size.overall / self.spectral_size
         chance, best = _costs(record)
         if record.loss is not None and math.isfinite(record.loss) and chance > best:
-            self.recent = [*self.recent, (record.loss - best) / (chance - best)][-self.steps :]
+            self.recent = [*self.recent, (record.loss - best) / (chance - best)][-2 * self.steps :]
         return self._judged(record, Severity.WARNING)
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -65,11 +69,14 @@ class StuckAtChance(Rule):
     def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
         if len(self.recent) < self.steps or not self.overall > 1.0:
             return None
-        if min(fmean(self.recent), fmean(self.recent[-(self.steps // 2) :])) < self.share:
+        level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
+        if min(level, later) < self.share or self._falls(record):
             return None
         chance, best = _costs(record)
-        mean = best + (chance - best) * fmean(self.recent)
-        change = weaker(record, self.overall * self.size)
+        mean = best + (chance - best) * level
+        slow = is_gentle(record) and is_ordinary(record)
+        change = (stronger if slow else weaker)(record, self.overall * self.size)
+        why = [TOO_LOW] if slow else why_strong(record)
         data = "the labels do not belong to their inputs, or the inputs do not determine them"
         trial = (
             "train on eight examples: if even their loss stays at chance at the new settings, the data are the cause"
@@ -80,11 +87,18 @@ class StuckAtChance(Rule):
             f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",
             metric="loss",
             threshold=best + self.share * (chance - best),
-            causes=[*why_strong(record), data] if fast else [data, *why_strong(record)],
+            causes=[*why, data] if fast else [data, *why],
             remedies=[*change.words, trial] if fast else [trial, *change.words],
             settings=change.settings,
             severity=severity,
         )
+
+    def _falls(self, record: StepRecord) -> bool:
+        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm."""
+        chance, best = _costs(record)
+        early, late, error = (part * (chance - best) for part in trend(self.recent))
+        start = max(guessing(record), record.scalars.get("loss_start", 0.0))
+        return min(early, start - best) - late > 2.0 * error
 
 
 @dataclass

@@ -13,6 +13,7 @@ from lora_watch.rules.forecast import is_gentle
 from lora_watch.rules.harm import CLEAR, HARM, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
+    TOO_LOW,
     Change,
     first_suspect_first,
     improved,
@@ -318,7 +319,7 @@ class LossNotDecreasing(Rule):
             "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is broken"
         ]
         if is_gentle(record) and (size := size_of(record, "output_ratio")) is not None:
-            causes.insert(0, "the learning rate is too low: the first full step was less than half of a useful one")
+            causes.insert(0, TOO_LOW)
             faster = stronger(record, size.overall)
             remedies, settings = [*faster.words, *remedies], faster.settings
         else:

@@ -21,6 +21,8 @@ from lora_watch.rules.forecast import (
 
 MEASURE = "measure the rate: lora-watch run --find-lr train.py"
 """What to try last where a Trainer can sweep, and no sweep has found its rate."""
+TOO_LOW = "the learning rate is too low: the first full step was less than half of a useful one"
+"""The likely cause where ``forecast.is_gentle`` holds."""
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
 """First digits of the learning rates that people type."""
 

@@ -154,7 +154,7 @@ def opened(
 
     ``cause``: an alert that is open from the start.
     """
-    info = replace(healthy().run, config={})
+    info = replace(healthy().run, config={"classes": 2})
     ratios = Reading(np.full(len(info.adapters), size / 4))  # four blocks
     episodes, record = Episodes([StuckAtChance()]), None
     if cause is not None:
@@ -224,6 +224,66 @@ def test_made_up_courses(
     losses: list[float], size: float, scalars: dict[str, float], found: list[tuple[int, Severity]]
 ) -> None:
     assert opened(losses, size, scalars) == found
+
+
+RARE = {"chance_loss": 0.305, "best_loss": 0.0}
+
+
+def of_rare_labels(rates: Sequence[float]) -> list[float]:
+    """Losses of batches of eight with 9 % positives, where the model answers with these rates whatever the input."""
+    draw, losses = random.Random(0), []
+    for rate in rates:
+        positive = sum(draw.random() < 0.09 for _ in range(8))
+        losses.append(-(positive * math.log(rate) + (8 - positive) * math.log(1 - rate)) / 8)
+    return losses
+
+
+def rates(falling: int, steps: int) -> list[float]:
+    """Of a new head, which says 0.5 at first and learns within ``falling`` steps how rare the class is."""
+    log_odds = (math.log(0.09 / 0.91) * min(step / falling, 1.0) for step in range(steps))
+    return [1 / (1 + math.exp(-odds)) for odds in log_odds]
+
+
+@pytest.mark.parametrize(
+    ("losses", "scalars", "found"),
+    [
+        pytest.param(of_rare_labels(rates(60, 80)), RARE, [], id="a slow run learns how rare a class is"),
+        pytest.param(of_rare_labels(rates(120, 90)), RARE, [], id="ends above chance while it falls"),
+        pytest.param(of_rare_labels(rates(3, 80)), RARE, [(50, Severity.ERROR)], id="knows that alone, and is stuck"),
+        pytest.param(
+            [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.09] * 70)],
+            RARE,
+            [(96, Severity.ERROR)],
+            id="rises to chance, and stays there in noise",
+        ),
+        pytest.param([1.5 - 0.009 * n for n in range(85)], {**TWO, "loss_start": 1.5}, [], id="a head far off"),
+        pytest.param([*[3.0] * 15, *[0.7] * 45], TWO, [(50, Severity.ERROR)], id="falls from harm, and is stuck"),
+    ],
+)
+def test_a_loss_that_falls_from_its_start_is_not_stuck(
+    losses: list[float], scalars: dict[str, float], found: list[tuple[int, Severity]]
+) -> None:
+    """A new head costs ln 2, however rare a class is. In a run on MiniLM with 9 % positives guessing cost 0.33."""
+    assert opened(losses, 1.4, scalars) == found
+
+
+@pytest.mark.parametrize(
+    ("first_step", "size", "higher"),
+    [
+        pytest.param(1e-4, 1.4, True, id="slow"),
+        pytest.param(1.0, 1.4, False, id="fast"),
+        pytest.param(1e-4, 12.0, False, id="large"),
+    ],
+)
+def test_a_slow_run_is_not_made_slower(first_step: float, size: float, higher: bool) -> None:
+    rule = StuckAtChance()
+    rule.recent, rule.overall = [1.0] * rule.steps, size
+    record = StepRecord(healthy().run, 60, {}, loss=math.log(2), lr=(1e-3,), scalars=TWO)
+    record.derived.update({"first step": first_step, "size before": size})
+    found = rule.check(record)
+    assert found is not None
+    assert (found.settings["learning_rate"] > record.run.peak_lr[0]) == higher
+    assert any("too low" in cause for cause in found.causes) == higher
 
 
 @pytest.mark.parametrize(("severity", "found"), [(Severity.WARNING, [(80, Severity.ERROR)]), (Severity.ERROR, [])])

@@ -114,9 +114,10 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     classes: int | None, trains_more: bool, loss: float, said: Severity
 ) -> None:
     """Easy examples come first, then hard ones."""
-    rule, run = LossDivergence(), replace(healthy().run, config={"classes": classes}, trains_more=trains_more)
+    config = {"classes": classes}
+    rule, run = LossDivergence(), replace(healthy().run, config=config, own_classes=0, trains_more=trains_more)
     scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 4.4, "loss_recent": loss}
-    scores |= {"adapted_loss": 0.8 * loss, "base_loss": loss}
+    scores |= {"adapted_loss": loss, "base_loss": 1.2 * loss}
     finding = rule.check(StepRecord(run, 30, {}, loss=loss, scalars=scores, comparable=True))
     assert finding is not None
     assert (finding.severity or rule.severity) is said
