@@ -167,6 +167,7 @@ class LoraWatch(Callback):
             console=False,  # it is one of the sinks
             **{"max_steps": int(planned) if 0 < planned < math.inf else None, **self.settings},
         )
+        monitor.place = self._report_folder(folder).resolve()
         restored, self._restored = self._restored, {}  # the next fit may be another run
         if restored:
             monitor.load_state_dict(restored)

@@ -97,7 +97,7 @@ def run(
 
     The exit code is the script's own, with two exceptions. It is 1 if an alert ends the run. The alert is then printed
     last, even if the script catches every exception. It is 2 if nothing was monitored, or a run was
-    not judged to its end.
+    not judged to its end. A run that broke off is one, unless a later run trains in the same folder.
 
     A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
     that it leaves open.

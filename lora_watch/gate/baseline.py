@@ -58,7 +58,7 @@ class Baseline:
     name: str
     step: int
     loss: float | None
-    """Mean over the last tenth of the steps; the last one's where only a report was left."""
+    """Mean over the last tenth of the steps; None without event files."""
     trainable_parameters: int | None
     adapters: Mapping[str, BaselineAdapter]
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
@@ -181,7 +181,7 @@ def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
     return [
         *_adapters(now, baseline),
         *_scales(now, baseline),
-        *(_ending(now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
+        *(_ending(run, now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
         *_norms(now, baseline, steps, ended=bool(run.log) and run.verdict != "interrupted"),
     ]
 
@@ -225,12 +225,17 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
         )
 
 
-def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
+def _ending(run: FinishedRun, now: Baseline, before: Baseline) -> Iterator[Alert]:
     if now.step != before.step:
         message = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}: their ends are no match."
         yield finding("LW816", now.step, message)
         return
     if now.loss is None or before.loss is None:
+        if run.loss_ends[1] is not None or before.loss is not None:
+            whose = "this run" if now.loss is None else "the baseline"
+            message = f"The final loss cannot be compared with the baseline's: {whose} has no mean loss."
+            causes = ["its event files were not written (tensorboard=False), or are not next to its report"]
+            yield finding("LW811", now.step, message, Severity.WARNING, "loss-unknown", metric="loss", causes=causes)
         return
     change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
     numbers = f"{short(now.loss)} instead of {short(before.loss)}, {100 * change:+.1f} %"

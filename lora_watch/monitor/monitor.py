@@ -158,6 +158,8 @@ class Monitor(Run):
             settings = LiveSettings(optimizer, scheduler, monitored)
             recovery = Recovery(model, optimizer, settings, recorder, judge, recover_memory)
         super().__init__(recorder, judge, cadence, recovery)
+        if output_dir is not None:
+            self.place = Path(output_dir).resolve()
 
     def __enter__(self) -> Monitor:
         self._begin()

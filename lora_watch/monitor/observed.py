@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from lora_watch.base import markup
-from lora_watch.base.alerts import Alert, LoraWatchError, in_order
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.monitor.cadence import Cadence
@@ -19,7 +19,14 @@ class Observed:
     started: ClassVar[int] = 0
     """How many runs have begun to be monitored in this process."""
     unjudged: ClassVar[int] = 0
-    """How many of them have no verdict so far, or ``unknown``."""
+    """How many of them have no verdict so far, or ``unknown``, or broke off with no later run in their place."""
+    latest: ClassVar[dict[object, object]] = {}
+    """By place the mark of its latest run, where that goes on or broke off."""
+    place: object
+    """Shared with the runs that repeat this one: the folder, where it has one."""
+    may_break_off = False
+    """That is planned, as for a sweep or a trial that is pruned."""
+    _mark: object
     _recorder: Recorder
     _judge: Judge
     _cadence: Cadence
@@ -74,6 +81,16 @@ class Observed:
     def full_every(self) -> int:
         """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` too."""
         return self._cadence.full_every
+
+    def _count(self) -> None:
+        """The run begins, and replaces the one before in its place if that has no verdict yet or broke off."""
+        Observed.started, Observed.unjudged = self.started + 1, self.unjudged + (self.place not in self.latest)
+        self.latest[self.place] = self._mark
+
+    def _count_as(self, verdict: Verdict) -> None:
+        if self.latest.get(self.place) is self._mark and (verdict != "interrupted" or self.may_break_off):
+            del self.latest[self.place]
+            Observed.unjudged -= verdict != "unknown"
 
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""

@@ -46,6 +46,7 @@ class Run(Observed):
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
         self._ended_with: LoraWatchError | None = None
+        self._mark = self.place = object()
         self.ranks = Ranks()
         """Alone, until whoever drives this knows of others."""
 
@@ -58,7 +59,7 @@ class Run(Observed):
     def start(self, step: int = 0) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
         self._started = True
-        Run.started, Run.unjudged = Run.started + 1, Run.unjudged + 1
+        self._count()
         self._cadence.start(step)
         self._judge.start(step)
         with self.guard("listening to what ends the process", aside=True):
@@ -231,8 +232,7 @@ class Run(Observed):
             with self.guard("judging the whole run"):
                 verdict, message = self._judge.verdict()
         self._judge.finish(self.run, verdict, message)
-        if verdict != "unknown":
-            Run.unjudged -= 1
+        self._count_as(verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
             self._recorder, self._recovery = copy.copy(self._recorder), NoRecovery(self._recovery.state_dict())
 

@@ -46,7 +46,8 @@ def standard_sinks(
         sinks.append(drawn)
 
     def left() -> dict[str, object]:
-        found: dict[str, object] = {"report": report.directory / "report.json"}
+        path = report.directory / "report.json"
+        found: dict[str, object] = {"report": path} if report.run_id is not None and os.path.isfile(path) else {}
         if (written := getattr(drawn, "written", None)) is not None:
             found["page"] = written
         if events is not None and events.folder is not None:

@@ -104,7 +104,7 @@ class FinishedRun:
 
     @property
     def loss_means(self) -> tuple[float | None, float | None]:
-        """Mean loss of the first and of the last tenth of the curve: one step alone may be an easy or a hard batch."""
+        """Mean loss of the first and of the last tenth of the curve; without a curve the first and the last loss."""
         losses = [value for _, value in self.loss_curve]
         last = last_tenth(losses)
         return (statistics.fmean(losses[: len(last)]), statistics.fmean(last)) if losses else self.loss_ends
@@ -116,10 +116,10 @@ class FinishedRun:
 
     @cached_property
     def final_loss(self) -> float | None:
-        """Mean over the last tenth of the steps; the last one's where only a report was left."""
+        """Mean over the last tenth of the steps; None without event files: a report has single steps alone."""
         trained = [step for step in self.log.steps if step > 0]
         tail = self.log.series("loss", last_tenth(trained))
-        return statistics.fmean(tail.values()) if tail else self.loss_ends[1]
+        return statistics.fmean(tail.values()) if tail else None
 
     def largest(self) -> tuple[str, str, float] | None:
         """The run's highest ``output_ratio`` (else ``relative_norm``): the metric, the adapter, the value."""

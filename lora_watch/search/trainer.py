@@ -68,6 +68,8 @@ class SearchCallback(LoraWatchCallback):
         value = float(metrics[self.metric])
         self.trial.report(value, state.global_step)
         if self.trial.should_prune():
+            if self.monitor is not None:
+                self.monitor.may_break_off = True
             self.close("interrupted", "stopped by the study's pruner")
             raise needed("optuna").TrialPruned(f"stopped by the pruner at step {state.global_step}, with {value:.4g}.")
 

@@ -102,7 +102,8 @@ class ReportSink:
         session, self._session = self._session, None
         if session is not None:
             session.verdict, session.message = verdict, message
-            self._write_report(session)
+            if self._is_still_ours(session):
+                self._write_report(session)
         self._claim = None
 
     def _write_report(self, session: _Session) -> None:
@@ -147,7 +148,7 @@ class ReportSink:
         return (note,)
 
     def _is_still_ours(self, session: _Session) -> bool:
-        """Nobody has begun another run in the folder since this one ended."""
+        """Nobody has begun another run in the folder since this one began."""
         try:
             return json.loads((self.directory / REPORT).read_bytes())["run_id"] == session.run_id
         except (OSError, ValueError, TypeError, KeyError):

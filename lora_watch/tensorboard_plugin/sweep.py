@@ -50,7 +50,7 @@ def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
             step=known["step"],
             updated=None,
             alerts=reader.episodes(run)[0],
-            loss_ends=(None, loss),
             evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
-        )
+        ),
+        loss,
     )

@@ -306,6 +306,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,
     )
+    monitor.place = callback._report_folder(callback._output).resolve()
     callback._tap.attach(trainer, monitor, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)
     callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))

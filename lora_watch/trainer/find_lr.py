@@ -211,6 +211,7 @@ class _Sweeping(TrainerEvents):
         super().on_train_begin(args, state, control, **kwargs)
         if self.monitor is None:
             raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
+        self.monitor.may_break_off = True
         self._seen = SweepMonitor(self.monitor, kwargs.get("optimizer"), self._steps, self._span)
         hidden = bool(args.disable_tqdm) or not is_first()
         self._advance = self._bar.enter_context(progress(self._steps, hidden))

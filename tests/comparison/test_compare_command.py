@@ -175,6 +175,14 @@ def test_event_files_alone_give_both_losses(sweep: Sweep, tmp_path: Path) -> Non
     assert any("trainer.evaluate()" in note for note in content["notes"])
 
 
+def test_a_report_alone_has_no_mean_loss_to_compare(sweep: Sweep, tmp_path: Path) -> None:
+    shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "bare", ignore=shutil.ignore_patterns("runs"))
+    content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare", "--metric", "train_loss")
+    runs = [run for each in content["configurations"] for run in each["runs"]]
+    assert {Path(run["name"]).name: "train_loss" in run["quality"] for run in runs} == {"r2-seed1": True, "bare": False}
+    assert f"{tmp_path / 'bare'} has no train_loss." in content["notes"]
+
+
 def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
     content = as_json(sweep[0], "--metric", "train_loss", "--better", "higher")
     assert (content["metric"], content["higher_is_better"]) == ("train_loss", True)

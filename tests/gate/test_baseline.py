@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,28 @@ def test_a_run_of_another_length(tmp_path: Path) -> None:
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)
 
 
+@pytest.mark.parametrize("bare", ["before", "now", "both", "neither"])
+def test_the_last_step_is_no_mean_loss(tmp_path: Path, bare: str) -> None:
+    """Without event files only the losses of single steps are left."""
+    for name in ("before", "now"):
+        write_run(tmp_path / name)
+        if bare in (name, "both"):
+            edit_json(
+                tmp_path / name / "lora_watch" / "report.json", loss={"first": None, "last": {"step": 20, "value": 9}}
+            )
+            shutil.rmtree(tmp_path / name / "runs")
+    found = [alert for alert in differing(tmp_path / "now", baseline_of(tmp_path / "before")) if alert.rule == "LW811"]
+    assert [(alert.name, alert.severity) for alert in found] == (
+        [] if bare == "neither" else [("loss-unknown", Severity.WARNING)]
+    )
+    assert all(("the baseline has" in alert.message) == (bare == "before") for alert in found)
+
+
+def test_runs_without_any_loss_are_not_asked_for_one(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", loss=None))
+    assert differing(write_run(tmp_path / "now", loss=None), before) == []
+
+
 def test_a_run_that_broke_off_is_not_asked_for_its_loss(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", steps=20))
     assert differing(write_run(tmp_path / "now", steps=5, verdict=None), before) == []
@@ -123,8 +146,9 @@ def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
     now = write_run(tmp_path / "now", factors=dict.fromkeys(range(3), 2.0))
     for file in (now / "runs").rglob("events*"):
         file.unlink()
-    (finding,) = differing(now, before)
+    finding, unknown = differing(now, before)
     assert (finding.rule, finding.step) == ("LW812", 20)
+    assert (unknown.rule, unknown.name) == ("LW811", "loss-unknown")
     alone = keep(judge([now]).runs[0].run)
     assert all(list(kept.delta_norm) == [20] for kept in alone.adapters.values())
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -107,6 +108,13 @@ def test_text_shows_the_loss_and_the_largest_layer(healthy: Path) -> None:
     assert tuple(map(float, shown.groups())) == pytest.approx(means, rel=1e-3)
     assert " → ".join(shown.groups()) in markdown(judgement)
     assert "largest output_ratio: model.layers." in said
+
+
+def test_single_steps_are_not_called_a_mean(tmp_path: Path) -> None:
+    shutil.rmtree(write_run(tmp_path) / "runs")
+    judgement = judge([tmp_path])
+    assert re.findall("mean loss|last step", text(judgement)) == ["last step"]
+    assert "(single steps)" in markdown(judgement)
 
 
 # -- GitHub ----------------------------------------------------------------------------------------------------------

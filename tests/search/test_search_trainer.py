@@ -18,7 +18,7 @@ import pytest
 from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.search import Attempt, Configuration, LoraSpace, Plan, SearchCallback, search
 from lora_watch.tuning.lr_finder import Curve, Suggestion
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -150,8 +150,10 @@ def test_evaluations_are_reported_and_the_pruner_may_stop(tmp_path: Path) -> Non
     callback = SearchCallback(trial, console=False, tensorboard=False)
     config = Configuration(4, 4, False, 1e-3)
     trainer = trainer_of(config, tmp_path, [callback], eval_strategy="steps", eval_steps=2)
+    unjudged = Monitor.unjudged
     with pytest.raises(optuna.TrialPruned, match="at step 2"):
         trainer.train()
+    assert Monitor.unjudged == unjudged  # its end was planned
     assert list(study.trials[0].intermediate_values) == [2]
     report = json.loads((tmp_path / config.name / "lora_watch" / "report.json").read_text())
     assert (report["verdict"], report["step"]) == ("interrupted", 2)

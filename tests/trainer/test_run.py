@@ -224,11 +224,73 @@ def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_i
     python: Python, tmp_path: Path, last: str
 ) -> None:
     done = forked(python, tmp_path, script(tmp_path, textwrap.dedent(BREAKS) + last))
-    assert done.returncode == (1 if last else 0), done.stderr
+    assert done.returncode == (1 if last else 2), done.stderr
     assert report_of(tmp_path / "expected")["verdict"] == "failed"
     report = report_of(tmp_path / "caught")
     assert (report["verdict"], report["step"]) == ("interrupted", 2)
     assert ("RuntimeError: unlucky" if last else "script caught") in report["message"]
+
+
+BROKEN = """
+    import sys, torch
+    from transformers import TrainerCallback
+    from tests.support import build_trainer, lora, tiny_model
+
+    class Breaks(TrainerCallback):
+        error = None
+        def on_step_end(self, args, state, control, **_):
+            error, Breaks.error = Breaks.error, None
+            if state.global_step == 1 and error == "stop":
+                control.should_training_stop = True
+            elif error is not None:
+                raise error
+
+    def train(error=None, folder="out", trainer=None, **settings):
+        Breaks.error = error
+        trainer = trainer or build_trainer(lora(tiny_model()), None, 3, [Breaks()], output_dir=folder, **settings)
+        try:
+            trainer.train()
+        except (Exception, KeyboardInterrupt) as caught:
+            print("caught", type(caught).__name__)
+        return trainer
+
+    def loop(error=None):
+        try:
+            with lora_watch.Monitor(lora(tiny_model())) as monitor:
+                monitor.step(loss=1.0)
+                if error is not None:
+                    raise error
+        except RuntimeError:
+            pass
+"""
+OOM = "torch.OutOfMemoryError('CUDA out of memory.')"
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        (f"train({OOM})", 2),
+        ("train(KeyboardInterrupt())", 2),
+        ("train(SystemExit(0))", 2),
+        (f"train({OOM}); train(folder='other')", 2),
+        (f"train(); train({OOM})", 2),
+        ("import lora_watch; loop(RuntimeError())", 2),
+        ("import lora_watch; loop()", 0),
+        ("train('stop')", 0),
+        (f"train(trainer=train({OOM}))", 0),
+        (f"train({OOM}); train()", 0),
+        (f"train({OOM}, auto_find_batch_size=True, per_device_train_batch_size=2)", 0),
+    ],
+)
+def test_a_training_that_broke_off_is_no_success_unless_it_was_repeated(
+    python: Python, tmp_path: Path, text: str, code: int
+) -> None:
+    done = forked(python, tmp_path, script(tmp_path, textwrap.dedent(BROKEN) + text))
+    assert done.returncode == code, done.stderr
+    assert ("1 run " in done.stderr) == (code == 2)
+    if (report := tmp_path / "out" / "lora_watch" / "report.json").exists():
+        broke_off = json.loads(report.read_text())["verdict"] == "interrupted"
+        assert broke_off == (code == 2)
 
 
 def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path: Path) -> None:

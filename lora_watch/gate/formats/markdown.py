@@ -87,7 +87,7 @@ def _row(judged: Judged) -> str:
         code(run.name),
         ending(run),
         str(run.step) + (f" / {run.max_steps}" if run.max_steps is not None else ""),
-        f"{short(first)} → {short(last)}",
+        f"{short(first)} → {short(last)}" + ("" if run.loss_curve or last is None else " (single steps)"),
         sparkline([value for _, value in run.loss_curve], width=16),
         f"{code(found[1])} {short(found[2])}" if found else "",
         "<br>".join(by_rule.values()) or "none",

@@ -49,7 +49,8 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     first, last = run.loss_means
     if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
-        parts.append(f"mean loss {short(first)} → {short(last)} {curve}".rstrip())
+        kind = "mean loss" if run.loss_curve else "loss of the first and the last step"
+        parts.append(f"{kind} {short(first)} → {short(last)} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if (found := run.largest()) is not None:
         yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"

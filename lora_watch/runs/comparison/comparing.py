@@ -85,7 +85,7 @@ def compare(
     unreadable: list[str] = []
     for place, run in read_runs(paths, unreadable):
         try:
-            trials.setdefault(str(place.path.resolve()), trial_of(run))
+            trials.setdefault(str(place.path.resolve()), trial_of(run, run.final_loss))
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return of_trials(list(trials.values()), metric, higher_is_better, worth, unreadable)

@@ -12,7 +12,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.runs.run import FinishedRun
 
 TRAIN_LOSS = "train_loss"
-"""The one quality that every run has: the mean loss of the last tenth of its steps."""
+"""The one quality that every run with event files has: the mean loss of the last tenth of its steps."""
 NORMS = ("delta_norm", "relative_norm", "output_ratio", "spectral_norm", "stable_rank", "effective_rank")
 """What is shown of the adapters at the end."""
 
@@ -51,10 +51,9 @@ class Trial:
     """Why its quality does not count, in words; None if it does."""
 
 
-def trial_of(run: FinishedRun) -> Trial:
-    """What is compared of ``run``."""
+def trial_of(run: FinishedRun, loss: float | None) -> Trial:
+    """What is compared of ``run``. ``loss``: its ``final_loss``."""
     rates = [run.config.get("learning_rate"), *sorted(run.peak_lr, reverse=True)]
-    loss = run.final_loss
     return Trial(
         name=run.name,
         r=_commonest([a.r for a in run.adapters.values()]),

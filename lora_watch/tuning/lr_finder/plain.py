@@ -36,6 +36,7 @@ def find_in_loop(
     """See ``lora_watch.find_learning_rate``."""
     ratios_of(optimizer)  # refuses what has no rate before anything is done
     monitor = Monitor(model, optimizer, **monitor_settings())
+    monitor.may_break_off = True
     parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
     with put_back(parts) as left, torch.enable_grad(), progress(steps, hidden=not is_first()) as advance:
         try:
