@@ -1,5 +1,7 @@
 """Trains every bad run of the held-out seeds, and the extremes of ``plan.py``, with the settings its alert names.
 
+Good runs that got an ERROR are trained so, too.
+
     python -m benchmarks.corpus.cures [--most N]
 
 Restartable. The results are kept in cures.json next to this file and go into the report of ``score.py``. With
@@ -24,7 +26,7 @@ from benchmarks.corpus.generate import load_all, train
 from benchmarks.corpus.labels import BAD, GOOD, best, gain, label
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, extremes
-from benchmarks.corpus.replay import judge
+from benchmarks.corpus.replay import first, judge
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import OF_WEIGHTS
 
@@ -102,8 +104,18 @@ def report() -> str:
     entries = advised_runs()
     if not entries:
         return "Not run yet: `python -m benchmarks.corpus.cures`."
-    ordinary, extreme = ([e for e in entries if e["extreme"] == kind] for kind in (False, True))
-    return "\n\n".join([ABOUT, _fixed(ordinary), _rows(ordinary), "### Extremes", _fixed(extreme), _rows(extreme)])
+    parts = [ABOUT]
+    for title, some in (("", of_bad(entries)), ("### Extremes", [e for e in entries if e["extreme"]])):
+        parts += [title, _fixed(some), _rows(some)]
+    wrongly = [entry for entry in entries if entry["label"] == "good"]
+    better = sum((entry.get("gain") or 0.0) >= entry["gain_before"] for entry in wrongly)
+    parts += ["### Good runs with an ERROR", f"As advised, {share(better, len(wrongly))} gain as much or more."]
+    return "\n\n".join(filter(None, [*parts, _rows(wrongly)]))
+
+
+def of_bad(entries: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """The entries of bad runs of the grid."""
+    return [entry for entry in entries if not entry["extreme"] and entry["label"] != "good"]
 
 
 def _fixed(entries: Sequence[Mapping[str, Any]]) -> str:
@@ -145,7 +157,7 @@ def _rows(entries: Sequence[Mapping[str, Any]]) -> str:
     rows = [
         [
             entry["name"],
-            entry["label"],
+            entry["label"] + (f", gain {entry['gain_before']:.2f}" if entry["label"] == "good" else ""),
             f"{entry['rule']} {entry['severity']} at {entry['step']}" if entry["rule"] else "–",
             _settings(entry["settings"]),
             "yes" if entry["agree"] else "no",
@@ -174,9 +186,11 @@ def main() -> None:
     known = {spec: trace.after for spec, trace in corpus.items()} | trained_before(done, corpus | extreme)
     results = []
     for spec, trace in (corpus | extreme).items():
-        if spec.fault or not (spec.held_out and outcomes[spec].bad):
+        if spec.fault or not spec.held_out:
             continue
-        alerts = judge(trace)
+        alerts, outcome = judge(trace), outcomes[spec]
+        if not outcome.bad and (outcome.label != "good" or first(alerts, Severity.ERROR) is None):
+            continue
         alert = advice(alerts)
         earlier = done.get(spec.name)
         if alert is None:
@@ -190,7 +204,8 @@ def main() -> None:
             left -= advised(spec, alert.settings) not in known
             entry = run_again(spec, alert, trace.before, corpus[best(corpus, members)].after, known)
         entry |= {
-            "label": outcomes[spec].label,
+            "label": outcome.label,
+            "gain_before": outcome.gain if math.isfinite(outcome.gain) else None,
             "step": alert.step if alert else None,
             "severity": alert.severity.name if alert else None,
             "agree": agree(spec, alerts),

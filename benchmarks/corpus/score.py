@@ -213,7 +213,7 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     }
     unnamed = [s for s in by_label["wasted"] if first(said[s], Severity.WARNING) is None]
     nearly_fair = sum(outcomes[s].gain > 1 / 3 for s in unnamed)
-    entries = advised_runs()
+    entries = [entry for entry in advised_runs() if entry["label"] != "good"]
     tried = [entry for entry in entries if entry["rule"] and entry["verdict"] != UNTRIED]
     advised = [entry["verdict"] for entry in tried]
     nans = json.loads(layers.RESULTS.read_text()) if layers.RESULTS.exists() else []

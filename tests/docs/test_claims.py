@@ -118,7 +118,7 @@ def scores_table(heading: str) -> str:
 
 
 def test_advice_does_what_it_is_said_to_do() -> None:
-    runs = json.loads(read("benchmarks/corpus/cures.json"))
+    runs = [run for run in json.loads(read("benchmarks/corpus/cures.json")) if run["label"] != "good"]
     named = [run for run in runs if run["rule"] and run["verdict"] != UNTRIED]
     fixed, good = (sum(run["verdict"] in kinds for run in named) for kinds in (("fair", "good"), ("good",)))
     missed = [run["label"] for run in runs if not run["rule"]]
