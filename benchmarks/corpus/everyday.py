@@ -21,7 +21,7 @@ CELLS: dict[str, Callable[[Spec], object]] = {
     "learning rate": lambda spec: "up to 0.005" if spec.lr <= 5e-3 else "higher",
     "seeds": lambda spec: {
         **dict.fromkeys(EVERYDAY_FRESH, "17, 18: after all but LW401 and LW104 with a new head"),
-        **dict.fromkeys(EVERYDAY_LAST, "19, 20: after every threshold and every rule"),
+        **dict.fromkeys(EVERYDAY_LAST, "19, 20: after every threshold"),
     }.get(spec.seed, "the others"),
 }
 """The things that the second grid varies."""
@@ -33,7 +33,9 @@ SEEN = (
     "compares as well since then. LW104's comparison was chosen on the tuning seeds. Its scores on 12 to 18 were seen "
     "before it left out MiniLM, whose head learns from nothing. Two changes came when all seeds had been seen: LW401 "
     "compares with a useful step, and LW104 has another threshold for a new head. Both thresholds were chosen on the "
-    "tuning seeds. Seeds 17 and 18 came after all other changes. Seeds 19 and 20 came after all of them."
+    "tuning seeds. Seeds 17 and 18 came after all other changes. Seeds 19 and 20 came after all of them. Their first "
+    "scores had 6 false ERRORs in 74 good runs, one of them LW202's, at a rate of 0.002. LW202 then ceased to take the "
+    "loss of an easy start for that of guessing. LW102 then learned when to close."
 )
 
 
