@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
-from benchmarks.corpus.plan import everyday
+from benchmarks.corpus.plan import Spec, everyday
 from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Reading, RunInfo
@@ -357,6 +357,15 @@ def test_what_levels_off_jumps_once_or_is_small_does_not_creep(size: Callable[[i
 
 
 # -- LW104 -------------------------------------------------------------------------------------------------------------
+
+
+def test_adapters_that_learn_preferences_may_stay_small() -> None:
+    small = Spec(lr=1e-5, seed=2)
+    trace = load_all([small])[small]
+    assert "LW104" in {alert.rule for alert in judge(trace)}
+    dpo = replace(trace.records[0].run, config={**trace.records[0].run.config, "preference": True})
+    under_dpo = replace(trace, records=[replace(record, run=dpo) for record in trace.records])
+    assert "LW104" not in {alert.rule for alert in judge(under_dpo)}
 
 
 @pytest.mark.parametrize(
