@@ -1,0 +1,33 @@
+"""LW102 and LW104 on stored runs of the corpus that are too long to train here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.plan import Spec, everyday
+from benchmarks.corpus.replay import judge
+from lora_watch.base.alerts import Alert
+
+
+def test_an_explosion_is_over_when_the_adapters_help_although_the_data_have_become_harder() -> None:
+    """The easiest examples come first, so that no later loss is below that of the start."""
+
+    def explosion(name: str) -> Alert:
+        (trace,) = load_all(spec for spec in everyday(held_out=True) if spec.name == name).values()
+        (alert,) = [alert for alert in judge(trace) if alert.rule == "LW102"]
+        return alert
+
+    good = explosion("tiny_news_r8_s16_lr0.01_b4_linear_t64_qv_easiest_seed19")
+    assert good.closed_step is not None
+    assert good.closed_step < 70
+    assert explosion("tiny_python_r8_s2_lr0.05_b4_linear_t128_v_easiest_seed17").closed_step is None, "a damaged run"
+
+
+def test_adapters_that_learn_preferences_may_stay_small() -> None:
+    small = Spec(lr=1e-5, seed=2)
+    trace = load_all([small])[small]
+    assert "LW104" in {alert.rule for alert in judge(trace)}
+    dpo = replace(trace.records[0].run, config={**trace.records[0].run.config, "preference": True})
+    under_dpo = replace(trace, records=[replace(record, run=dpo) for record in trace.records])
+    assert "LW104" not in {alert.rule for alert in judge(under_dpo)}
