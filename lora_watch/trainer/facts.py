@@ -209,6 +209,11 @@ def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
         log.warning("%s", notes[0])
     if is_compiled(args, trainer):
         notes.append("output_ratio is unavailable: the model is compiled")
+    if is_preference(trainer):
+        notes.append(
+            f"the loss of {type(trainer).__name__} compares answers: LW104 does not judge, and no batch is compared "
+            "with the frozen model"
+        )
     if is_policy_gradient(trainer):
         notes.append(
             f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
