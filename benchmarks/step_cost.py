@@ -14,9 +14,10 @@ record. The clock that the monitor reads is the process's CPU time too, which st
 glibc keeps freed memory or gives it back, as the heap happens to lie. A step of 900 ms differed by 150 ms for that
 reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
 
-The cost of a step is the median difference between the twins, step against step. Each kind of step has its own: plain,
-with norms, measured in full, or with losses that rules have asked for (LW104 does once in each run). A ratio adds these
-up. On a quiet machine the sum of all differences says the same.
+The cost of a step on the thread that trains is the median difference between the twins, step against step. Each kind of
+step has its own: plain, with norms, measured in full, or with losses that rules have asked for (LW104 does once in each
+run). Other threads work in bursts, which no median shows: of theirs the differences of all steps are added up
+(``threads``, a step). A ratio adds up all of it.
 """
 
 from __future__ import annotations
@@ -65,7 +66,9 @@ class Step(NamedTuple):
     """One step of one twin, as its processes report it."""
 
     cpu: float
-    """Seconds, all threads of all ranks."""
+    """Seconds of the thread that trains, on all ranks."""
+    threads: float
+    """Seconds of all other threads of these processes."""
     kind: str
     """``plain``, ``norms``, ``full`` or ``compared``: what was measured."""
     own: float | None
@@ -83,22 +86,26 @@ class Turns:
     def __init__(self, monitor: Callable[[], Any], ranks: int = 1):
         self._monitor, self._ranks = monitor, ranks
         self._began: float | None = None
+        self._threads = 0.0
+        """What other threads had spent at the latest report. They work on while the twin waits for its turn."""
 
     def next(self) -> None:
         """A step is over, and the next one may begin."""
+        own, threads = time.thread_time(), time.process_time() - time.thread_time()
         if self._began is not None:
-            self._report(time.process_time() - self._began)
+            self._report(own - self._began, threads - self._threads)
+        self._threads = threads
         self._wait()
-        self._began = time.process_time()
+        self._began = time.thread_time()
 
-    def _report(self, cpu: float) -> None:
+    def _report(self, cpu: float, threads: float) -> None:
         import torch
 
         first = True
         if self._ranks > 1:
-            total = torch.tensor(cpu, dtype=torch.float64)
+            total = torch.tensor([cpu, threads], dtype=torch.float64)
             torch.distributed.all_reduce(total)
-            cpu, first = float(total), torch.distributed.get_rank() == 0
+            (cpu, threads), first = total.tolist(), torch.distributed.get_rank() == 0
         monitor = self._monitor()
         last = monitor.last if monitor is not None else None
         metrics = last.metrics if last is not None else {}
@@ -107,7 +114,7 @@ class Turns:
             kind = "compared"
         if first:
             own = last.overhead_after_start if last is not None else None
-            print(json.dumps(Step(cpu, kind, own)), flush=True)
+            print(json.dumps(Step(cpu, threads, kind, own)), flush=True)
 
     def _wait(self) -> None:
         import torch
@@ -264,19 +271,22 @@ def compare(size: Size, steps: int) -> str:
         found = [w.cpu - b.cpu for w, b in steps if w.kind == kind]
         return (statistics.median(found) if found else 0.0), len(found)
 
+    def of_threads(steps: list[tuple[Step, Step]]) -> float:
+        return sum(w.threads - b.threads for w, b in steps)
+
     def ratio(steps: list[tuple[Step, Step]]) -> float:
-        costs = sum(cost * times for cost, times in (more(steps, kind) for kind in KINDS))
-        return 1.0 + costs / sum(b.cpu for _, b in steps)
+        costs = sum(cost * times for cost, times in (more(steps, kind) for kind in KINDS)) + of_threads(steps)
+        return 1.0 + costs / sum(b.cpu + b.threads for _, b in steps)
 
     def shown(kind: str) -> str:
         cost, times = more(pairs if kind == "compared" else rest, kind)
         return f"{1e3 * cost:6.2f} ms ({times:3d})" if times else "       –       "
 
-    unmonitored = 1e3 * statistics.median(b.cpu for _, b in pairs)
+    unmonitored = 1e3 * statistics.median(b.cpu + b.threads for _, b in pairs)
     return (
         f"{size.way:7s} {7 * size.blocks:8d}  {size.batch:2d} × {size.length:3d}  {unmonitored:8.1f} ms"
         f"  × {ratio(pairs):5.3f}  × {ratio(first):5.3f}  × {ratio(rest):5.3f}  × {1 + (own or 0.0):5.3f}"
-        f"  {'  '.join(map(shown, KINDS))}"
+        f"  {'  '.join(map(shown, KINDS))}  {1e3 * of_threads(rest) / len(rest):6.2f} ms"
     )
 
 
@@ -293,7 +303,7 @@ def main() -> None:
     sizes = SIZES[:1] if options.quick else SIZES if options.only is None else [SIZES[options.only]]
     print(
         "driver  adapters   tokens  unmonitored    whole   first 20    after       own"
-        "   a step after these: plain       norms             full         compared (once)"
+        "   a step after these: plain       norms             full         compared (once)   threads"
     )
     for size in sizes:
         print(compare(size, options.steps), flush=True)

@@ -226,7 +226,7 @@ class Reader:
     def _clock(self, run: str) -> list[Tensor]:
         """The events of a small series that has one at every step; empty if the run has none."""
         known = self.runs().get(run, {"series": []})["series"]
-        name = next((name for name in ("overhead", "lr_fraction", "loss") if name in known), None)
+        name = next((name for name in ("zone", "loss") if name in known), None)
         return self._read(run, tags.SERIES_PREFIX + name) if name else []
 
     def _cached(self, run: str, tag: str, decode: Any) -> Decoded:

@@ -98,6 +98,29 @@ def test_a_run_reads_back_whole(tmp_path: Path, loader: str) -> None:
 
 
 @BY_EITHER_LOADER
+def test_a_step_without_norms_has_what_was_measured_and_few_numbers_more(tmp_path: Path, loader: str) -> None:
+    run = run_of()
+    read = dict.fromkeys(("a_grad_norm", "b_grad_norm", "effective_lr", "predicted_norm"), np.ones(3))
+    scalars = {"loss_recent": 0.5, "loss_expected": 0.4}
+    full = record_of(run, 1, metrics={**read, "delta_norm": np.ones(3)}, scalars=scalars)
+    write_run(tmp_path, [full, record_of(run, 2, metrics=read, scalars=scalars)])
+
+    def steps(tag: str) -> list[int]:
+        return [step for step, _ in board.tensors(tag)]
+
+    with tensorboard(tmp_path, loader) as board:
+        assert {name: steps(tags.METRIC_PREFIX + name) for name in ("a_grad_norm", "b_grad_norm", "effective_lr")} == {
+            "a_grad_norm": [1, 2],
+            "b_grad_norm": [1, 2],
+            "effective_lr": [1],
+        }
+        for name in ("loss", "loss_recent", "lr", "effective_lr", "zone"):
+            assert steps(tags.SERIES_PREFIX + name) == [1, 2]
+        for name in ("loss_expected", "overhead"):
+            assert steps(tags.SERIES_PREFIX + name) == [1]
+
+
+@BY_EITHER_LOADER
 def test_viewers_without_the_plugin_get_charts_hyperparameters_and_texts(tmp_path: Path, loader: str) -> None:
     run = run_of()
     records = [record_of(run, step) for step in range(4)]

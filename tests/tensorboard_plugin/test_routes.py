@@ -105,7 +105,7 @@ def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: 
         for step in steps:
             values = [
                 vector("delta_norm", [value]),
-                events.tensor(tags.SERIES_PREFIX + "overhead", np.array([0.1]), b""),
+                events.tensor(tags.SERIES_PREFIX + "zone", np.array([1.0]), b""),
             ]
             if step == alert_at:
                 values.append(events.tensor(tags.ALERTS, strict_json([alert_of(step).to_dict()]), b""))
