@@ -12,13 +12,16 @@ from torch import Tensor, nn
 
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
 from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
-from lora_watch.measurement.signals.gradients import overflow
+from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
 from lora_watch.rules.size import extent
+
+_STEPS_TO_BE_SEEN = 3
+"""Steps without any adapter's gradient from which on that is noted."""
 
 Loss = float | Tensor | None
 Number = TypeVar("Number", float, int)
@@ -71,6 +74,8 @@ class Recorder:
         """Of the whole run, sessions before this one included: the step, and the loss."""
         self._source: _Source | None = None
         """Of the losses that are not finite at present."""
+        self._unseen: int | None = 0
+        """Steps so far without any adapter's gradient; None once there was one."""
 
     def find(self, step: int) -> None:
         """Look for the adapters, after ``step``."""
@@ -189,12 +194,24 @@ class Recorder:
             scalars=scalars,
             comparable=self._judge_loss and not dropped and not self._instruments.scaled_loss.why_not,
         )
+        self._look_for_gradients(taken.due, metrics)
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
             scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["wanted"]
         self._cadence.see(record)
         return self._with_source(record)
+
+    def _look_for_gradients(self, due: Due, metrics: Readings) -> None:
+        """Gradients that are gone, or somewhere else, before they are read stand in no number: a note says so."""
+        if self._unseen is None or not due.trained or not self.monitored.adapters:
+            return
+        self._unseen = None if any_seen(metrics) else self._unseen + 1
+        if self._unseen == _STEPS_TO_BE_SEEN:
+            self.monitored.note(
+                "the gradient norms are unknown: no adapter had a gradient when lora_watch looked. In a loop of your "
+                "own, call monitor.step() before zero_grad()"
+            )
 
     def _with_source(self, record: StepRecord) -> StepRecord:
         """Where the loss is not finite, with what shows where that comes from. Looked for at the first such step."""

@@ -58,6 +58,21 @@ def test_a_plain_loop_is_monitored(tmp_path: Path) -> None:
     assert not any(module._forward_hooks for module in model.modules()), "no hook is left behind"
 
 
+@pytest.mark.parametrize("cleared", [True, False], ids=["zero_grad before the step", "zero_grad after it"])
+def test_gradients_that_are_gone_when_they_are_read_are_noted(cleared: bool) -> None:
+    model, optimizer = built()
+    with Monitor(model, optimizer) as monitor:
+        for example in stdlib_blocks(4, 32):
+            ids = torch.tensor([example["input_ids"]])
+            model(input_ids=ids, labels=ids).loss.backward()
+            optimizer.step()
+            if cleared:
+                optimizer.zero_grad()
+            monitor.step()
+            optimizer.zero_grad()
+    assert any("before zero_grad()" in note for note in monitor.run.notes) == cleared
+
+
 def test_a_bad_loop_raises_and_the_report_says_failed(tmp_path: Path) -> None:
     model, optimizer = built(alpha=128, lr=5e-2)
     with (

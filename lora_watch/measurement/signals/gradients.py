@@ -72,8 +72,16 @@ class Gradients:
 
 def overflow(metrics: Readings) -> bool:
     """Whether some gradient is not finite."""
-    found = (metrics[name] for name in (*NAMES, *NAMES_DENSE) if name in metrics)
-    return any((reading.known & ~np.isfinite(reading.values)).any() for reading in found)
+    return any((reading.known & ~np.isfinite(reading.values)).any() for reading in _norms_in(metrics))
+
+
+def any_seen(metrics: Readings) -> bool:
+    """Whether some adapter has a gradient."""
+    return any(reading.known.any() for reading in _norms_in(metrics))
+
+
+def _norms_in(metrics: Readings) -> list[Reading]:
+    return [metrics[name] for name in (*NAMES, *NAMES_DENSE) if name in metrics]
 
 
 class Parameters:
