@@ -74,6 +74,8 @@ class RunInfo:
     init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""
+    nonzero_start: bool = False
+    """The adapters added something before the first update: they had been trained before, or begin at random."""
     trains_more: bool = False
     """Parameters outside the adapters are trained, too: a head (``modules_to_save``), biases."""
     own_classes: int = 0

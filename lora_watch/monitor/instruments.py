@@ -137,6 +137,8 @@ class Instruments:
         run = monitored.run
         preference = bool(run.config.get("preference"))
         self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
+        if run.nonzero_start:  # a session before this one has seen it, or other adapters
+            self.scaled_loss.why_not = self.scaled_loss.why_not or "how the adapters began is not at hand any more"
         wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         if wanted:

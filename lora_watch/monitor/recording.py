@@ -20,6 +20,8 @@ from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
 from lora_watch.rules.size import extent
 
+_NONZERO = 1e-3
+"""‖ΔW‖/‖W₀‖ of an adapter before the first update from which on it counts as adding something."""
 _STEPS_TO_BE_SEEN = 3
 """Steps without any adapter's gradient from which on that is noted."""
 
@@ -195,6 +197,8 @@ class Recorder:
             comparable=self._judge_loss and not dropped and not self._instruments.scaled_loss.why_not,
         )
         self._look_for_gradients(taken.due, metrics)
+        if taken.due.step == 0:
+            self._look_at_the_beginning(metrics)
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
@@ -212,6 +216,18 @@ class Recorder:
                 "the gradient norms are unknown: no adapter had a gradient when lora_watch looked. In a loop of your "
                 "own, call monitor.step() before zero_grad()"
             )
+
+    def _look_at_the_beginning(self, metrics: Readings) -> None:
+        """Adapters that add something before the first update are judged by what comes to it."""
+        began, monitored = metrics.get("relative_norm"), self.monitored
+        if began is None or monitored.run.init_from_base or not (began.measured > _NONZERO).any():
+            return
+        monitored.run = replace(monitored.run, nonzero_start=True)
+        self._instruments.scaled_loss.keep_beginning()
+        monitored.note(
+            "the adapters were not zero at the start: their size counts from there, and batches are compared with the "
+            "adapters as they began. LW104 does not judge"
+        )
 
     def _with_source(self, record: StepRecord) -> StepRecord:
         """Where the loss is not finite, with what shows where that comes from. Looked for at the first such step."""
@@ -249,6 +265,7 @@ class Recorder:
             "first_loss": self._first_loss,
             "lr_sum": self._instruments.rates.spent.tolist(),
             "skipped": self._skipped,
+            "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
         }
 
@@ -256,6 +273,7 @@ class Recorder:
         self._loss.load_state_dict(state.get("loss", {}))
         self._instruments.rates.spent = np.array(state.get("lr_sum", []), dtype=np.float64)
         self._skipped = state.get("skipped", 0)
+        self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         if first := state.get("first_loss"):
             self._first_loss = first[0], first[1]
             self.monitored.run = replace(self.monitored.run, first_loss=self._first_loss)

@@ -240,7 +240,10 @@ def stronger_by(record: StepRecord, overall: float) -> Factor:
     rates that differ 1,000 times, the end within 1.6.
     """
     step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
-    return Factor(max(min(HIGHEST_END / max(end_of(record, overall), 1e-12), step), 2.0), OF_GROWTH)
+    by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
+    if is_adaptive(record.run) and (now := pace(record)) > 0:
+        by = min(by, HIGHEST_PACE / now)
+    return Factor(max(by, 2.0), OF_GROWTH)
 
 
 def is_gentle(record: StepRecord) -> bool:

@@ -25,9 +25,12 @@ class Compared:
 
     adapted: float
     base: float
+    """Without the adapters, or with them as they began (``RunInfo.nonzero_start``)."""
+    nonzero_start: bool = False
 
     def __str__(self) -> str:
-        return f"one batch costs {self.adapted:.4g} with the adapters and {self.base:.4g} without"
+        other = "as they began" if self.nonzero_start else "without"
+        return f"one batch costs {self.adapted:.4g} with the adapters and {self.base:.4g} {other}"
 
     def harms(self, factor: float = 1.0) -> bool:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
@@ -53,7 +56,7 @@ class Compared:
 def compared(record: StepRecord) -> Compared | None:
     """What was computed at this step (``signals.scaled_loss``); None at most steps."""
     adapted, base = record.scalars.get("adapted_loss"), record.scalars.get("base_loss")
-    return None if adapted is None or base is None or not base > 0 else Compared(adapted, base)
+    return None if adapted is None or base is None or not base > 0 else Compared(adapted, base, record.run.nonzero_start)
 
 
 def guessing(record: StepRecord) -> float:

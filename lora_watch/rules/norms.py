@@ -31,7 +31,8 @@ LEARNED = 5
 
 
 def _beyond(record: StepRecord) -> str:
-    return f", beyond what {record.run.init_from_base} put in," if record.run.init_from_base else ""
+    began = "they began with" if record.run.nonzero_start else f"{record.run.init_from_base} put in"
+    return f", beyond what {began}," if record.run.nonzero_start or record.run.init_from_base else ""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:

@@ -37,10 +37,11 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
     Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one.
-    Where adapters began with a part of W₀ in them (PiSSA), what has come since, relative to the whole layer: the two
-    parts of the layer are taken to be orthogonal. None where the beginning is not known: ``Episodes`` notes it.
+    Where adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, relative to
+    the whole layer: the two parts are taken to be orthogonal. None where the beginning is not known: ``Episodes`` notes
+    it.
     """
-    if record.run.init_from_base:
+    if _began_large(record):
         return _size_of(record, metric)
     if (name := f"size of {metric}") not in record.derived:
         record.derived[name] = _size_of(record, metric)
@@ -51,11 +52,12 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     values = known_values(record, metric)
     if values is None:
         return None
-    if record.run.init_from_base:
+    if _began_large(record):
         began = record.derived.get("began", ())
-        if metric != "output_ratio" or len(began) != len(values):
+        if metric == "output_ratio" and len(began) == len(values):
+            values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
+        elif metric == "output_ratio" or record.run.init_from_base:
             return None
-        values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
     if record.run.small_base.any():
         values = np.where(record.run.small_base, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
@@ -67,6 +69,10 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     return Size(p90, p90 * depth, values, depth)
 
 
+def _began_large(record: StepRecord) -> bool:
+    return bool(record.run.init_from_base) or record.run.nonzero_start
+
+
 SPECTRAL = 0.3
 """What ``relative_spectral_norm`` is multiplied by where it stands in for ``output_ratio``."""
 
@@ -74,7 +80,7 @@ SPECTRAL = 0.3
 def extent(record: StepRecord) -> float | None:
     """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known.
 
-    Also None for PiSSA and similar starts, whose size says nothing of what was learned.
+    Also None before the first pass of adapters that were not zero at the start.
     """
     if (size := size_of(record)) is not None:
         return size.overall
@@ -111,6 +117,6 @@ class FirstStep:
 
 
 def began_with(record: StepRecord, before: list[float]) -> list[float]:
-    """``output_ratio`` of the first forward pass, where the adapters began with a part of W₀ in them; else empty."""
+    """``output_ratio`` of the first forward pass, where the adapters were not zero in it; else empty."""
     values = known_values(record, "output_ratio")
-    return values.tolist() if record.run.init_from_base and record.step == 1 and values is not None else before
+    return values.tolist() if _began_large(record) and record.step == 1 and values is not None else before

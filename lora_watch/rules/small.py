@@ -31,7 +31,7 @@ class BarelyMoves(Rule):
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
     ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. Nor is one on preferences
-    (DPO): small adapters are enough there. The advice is a forecast from the measured growth, and names what to check.
+    (DPO), where small adapters are enough, or of adapters that were not zero at the start. The advice is a forecast from the measured growth, and names what to check.
     """
 
     id = "LW104"
@@ -60,7 +60,8 @@ class BarelyMoves(Rule):
     """The comparisons have had theirs."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (self.judged and self.compared) or record.run.config.get("preference"):
+        run = record.run
+        if (self.judged and self.compared) or run.config.get("preference") or run.nonzero_start:
             return None
         shortest = record.run.max_steps is not None and record.run.max_steps < self.shortest
         if shortest or not record.lr_fraction or record.lr_fraction < self.spent or record.first_step is None:

@@ -30,6 +30,7 @@ class ScaledLoss:
     difference of two such losses is free of it. After ``arm`` the first micro-batch of the next training pass is
     computed again for each multiple, in evaluation mode and without gradients, before the pass itself: the weights have
     not been trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
+    After ``keep_beginning`` adapters as they were then stand in for none.
 
     Needs a model that returns its own ``loss`` for ``labels``, adapters that wrap their frozen layer and are not merged
     into it, and one process. Otherwise ``why_not`` says what is missing.
@@ -47,6 +48,8 @@ class ScaledLoss:
         self._multiples: Mapping[str, float] = {}
         self._losses: list[Tensor] = []
         """One for each of ``_multiples``, ``[1]``; none before the pass."""
+        self._beginning: dict[str, Tensor] = {}
+        """What the adapters held when they were kept, by the model's names, on the host."""
         self._handle: RemovableHandle | None = None
         self.why_not = self._check(init_from_base, preference)
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
@@ -61,6 +64,13 @@ class ScaledLoss:
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return "the training has several processes"
         return "the model is compiled" if has_compiled(self._model) else ""
+
+    def keep_beginning(self) -> None:
+        """From now on a multiple of 0 leaves the model as it is now, and not the frozen layers alone."""
+        own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
+        if not self.why_not:
+            named = self._model.named_parameters()
+            self._beginning = {name: p.detach().to("cpu", copy=True) for name, p in named if id(p) in own}
 
     def arm(self, multiples: Mapping[str, float]) -> None:
         """Compute these losses in the next training pass: by name, what the adapters' output is multiplied by. 1 leaves
@@ -105,13 +115,16 @@ class ScaledLoss:
             log.debug("lora_watch could not compute a loss with other adapters", exc_info=True)
 
     def _loss(self, multiple: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+        beginning = self._beginning if multiple == 0.0 else {}
         with ExitStack() as hooks:
-            if multiple != 1.0:
+            if multiple != 1.0 and not beginning:
                 for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
                     assert base is not None
                     hook = _multiplied(base, multiple)
                     hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
-            return self._model(*args, **kwargs).loss.detach().float().reshape(1)
+            there = {name: kept.to(self._model.get_parameter(name).device) for name, kept in beginning.items()}
+            output = torch.func.functional_call(self._model, there, args, kwargs)
+            return output.loss.detach().float().reshape(1)
 
 
 def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
