@@ -87,7 +87,7 @@ class Turns:
         self._monitor, self._ranks = monitor, ranks
         self._began: float | None = None
         self._threads = 0.0
-        """What other threads had spent at the latest report. They work on while the twin waits for its turn."""
+        """CPU time of all other threads at the latest report. They work on while the twin waits for its turn."""
 
     def next(self) -> None:
         """A step is over, and the next one may begin."""

@@ -54,6 +54,7 @@ class LossDivergence(_OfTheLoss):
     The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
     adapters, too, where that can be done. If the adapters do not raise it, and the loss is not 10 % above that of
     guessing, the alert is an INFO. One batch that they raise by 10 % is enough for the ERROR, or two in a row by 3 %.
+    Adapters larger than ``large`` are not acquitted: they may have lost what they had gained.
     """
 
     id = "LW202"
@@ -67,6 +68,8 @@ class LossDivergence(_OfTheLoss):
     rise: float = 0.05
     """Least mean rise of log loss over the last three steps."""
 
+    large: float = 12.0
+    """Depth-scaled output ratio; the same as LW103's."""
     compare: bool = True
     """Compute a batch with and without the adapters where that can be done."""
     latest: list[float] = field(default_factory=list, init=False)
@@ -89,7 +92,8 @@ class LossDivergence(_OfTheLoss):
             return None
         what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
         what += f"standard errors (threshold {self.score:g})"
-        if pair is not None and not pair.harms(SLIGHT) and not self._is_worse_than_guessing(record, pair):
+        small = (record.derived.get("size before") or 0.0) < self.large
+        if pair is not None and small and not pair.harms(SLIGHT) and not self._is_worse_than_guessing(record, pair):
             return Finding(
                 f"{what}. The adapters do no harm: {pair}.",
                 metric="loss",

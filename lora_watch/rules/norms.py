@@ -58,7 +58,7 @@ class NormExplosion(Rule):
 
     - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
       loss has not improved yet, or
-    - the size is above ``threshold``, and the loss is not below its start by more than its noise.
+    - the size is above ``threshold``.
 
     Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss. Elsewhere a trained head
     may be spoiled, so that the model is far above its start without the adapters, too. LW102 then fires when the mean
@@ -118,7 +118,7 @@ class NormExplosion(Rule):
             return None
         early = sound_steps(record) < LEARNED and record.step <= EARLY + self.warm_up
         too_large = record.step >= 3 and size.overall > always and not improved(record)
-        suspected = too_large or ((early or self.slight > 0) and size.overall > if_worse / 2.0)
+        suspected = size.overall > always or ((early or self.slight > 0) and size.overall > if_worse / 2.0)
         if self.holds:  # and holds above ``always``, whatever the loss
             suspected = size.overall <= always
         harm = self._harm(record, suspected, enough=1 if size.overall > always else 2)

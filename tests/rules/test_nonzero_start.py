@@ -1,0 +1,85 @@
+"""Adapters that are not zero before the first update, trained before or random: what comes to them is judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback, Monitor, find_adapters
+from lora_watch.measurement.signals.scaled_loss import ScaledLoss
+from lora_watch.rules.harm import HARM
+from tests.rules.runs import ids, the
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+
+def harmful() -> Any:
+    """Random adapters: the model is clearly worse with them, and no learning rate is to blame."""
+    torch.manual_seed(0)
+    return lora(tiny_model(), init_lora_weights=False)
+
+
+def trained(lr: float, folder: Path, steps: int = 16, resume: bool = False, **settings: Any) -> Monitor:
+    callback = LoraWatchCallback()
+    trainer = build_trainer(
+        harmful(),
+        stdlib_blocks(),
+        steps=steps,
+        callbacks=[callback],
+        learning_rate=lr,
+        output_dir=str(folder),
+        **settings,
+    )
+    trainer.train(resume_from_checkpoint=resume)
+    assert callback.monitor is not None
+    return callback.monitor
+
+
+def loss_of(model: Any, batch: dict[str, Any]) -> float:
+    model.eval()
+    with torch.no_grad():
+        return float(model(**batch).loss)
+
+
+def test_harm_that_was_there_before_the_first_update_is_no_explosion(tmp_path: Path) -> None:
+    monitor = trained(2e-3, tmp_path)
+    assert not ids(monitor)
+    assert any("not zero at the start" in note for note in monitor.run.notes)
+
+
+def test_harm_that_comes_to_it_is_one(tmp_path: Path) -> None:
+    alert = the("LW102", trained(0.1, tmp_path))
+    assert "beyond what they began with" in alert.message
+    assert "as they began" in alert.message
+
+
+def test_a_resumed_run_knows_of_its_beginning(tmp_path: Path) -> None:
+    trained(2e-3, tmp_path, save_strategy="steps", save_steps=8)
+    monitor = trained(2e-3, tmp_path, steps=24, resume=True)
+    assert monitor.run.nonzero_start
+    assert not ids(monitor)
+
+
+def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> None:
+    model = harmful().train()
+    ids_of_batch = torch.tensor([example["input_ids"] for example in stdlib_blocks()[:4]])
+    batch = {"input_ids": ids_of_batch, "labels": ids_of_batch}
+    scaled = ScaledLoss(model, find_adapters(model))
+    scaled.keep_beginning()
+    before = loss_of(model, batch)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.mul_(0.5)
+    kept = {name: (id(p), p.detach().clone()) for name, p in model.named_parameters()}
+    scaled.arm(HARM)
+    model.train()(**batch)
+    found = scaled.begin().now()
+    assert found["base_loss"] == pytest.approx(before, rel=1e-6)
+    assert found["adapted_loss"] == pytest.approx(loss_of(model, batch), rel=1e-6)
+    assert found["adapted_loss"] < found["base_loss"]
+    for name, parameter in model.named_parameters():
+        assert id(parameter) == kept[name][0]
+        assert torch.equal(parameter, kept[name][1])
