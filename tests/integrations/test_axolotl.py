@@ -86,19 +86,19 @@ def test_the_settings_are_known_to_axolotls_configuration(manager: Any) -> None:
 @pytest.mark.parametrize(
     ("given", "said"),
     [
-        ({"fail_onn": "error"}, "no setting 'fail_onn' (is 'fail_on' meant?). It has fail_on, patience, every"),
-        ({"fail_on": "error", "zzz": 1}, "no setting 'zzz'. It has fail_on"),
-        ({"fail_on": "eror"}, "use one of: never, warning, error"),
-        (True, "valid dictionary"),
+        ({"fail_onn": "error"}, ["'fail_onn'", "'fail_on'", "patience", "every", "html"]),
+        ({"fail_on": "error", "zzz": 1}, ["'zzz'", "fail_on"]),
+        ({"fail_on": "eror"}, ["'eror'", "warning"]),
+        (True, ["dictionary"]),
     ],
 )
-def test_a_wrong_argument_is_an_error_when_the_yaml_is_read(manager: Any, given: Any, said: str) -> None:
+def test_a_wrong_argument_is_an_error_when_the_yaml_is_read(manager: Any, given: Any, said: list[str]) -> None:
     module, _, name = manager.get_input_args()[0].rpartition(".")
     base = getattr(importlib.import_module(module), name)
     merged = type("AxolotlInputConfig", (base,), {})  # as Axolotl's merge_input_args makes it
     with pytest.raises(ValueError, match="lora_watch") as caught:
         merged(lora_watch=given)
-    assert said in str(caught.value)
+    assert [word for word in said if word not in str(caught.value)] == []
 
 
 def test_python_names_the_public_class_for_a_wrong_argument() -> None:

@@ -11,7 +11,7 @@ from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import Alert, LoraWatchCallback, Monitor, Severity
+from lora_watch import LoraWatchCallback, Monitor, Severity
 from tests.rules.runs import At, healthy, ids, numbers, run, the
 from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
 
@@ -352,12 +352,14 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
     assert ids(monitor) == ["LW310"]
 
 
-def of_names(model: Any) -> list[Alert]:
-    """LW310, as before the first step."""
+def of_names(model: Any) -> tuple[list[str], list[str], list[Severity]]:
+    """Before the first step: the names that the model lacks, keys of layers without an adapter, LW310's severity."""
     with Monitor(model.train(), console=False) as monitor:
-        return [alert for alert in monitor.alerts if alert.rule == "LW310"]
+        severity = [alert.severity for alert in monitor.alerts if alert.rule == "LW310"]
+        return [*monitor.run.unmatched], [*monitor.run.unadapted], severity
 
 
+NOTHING: Any = ([], [], [])
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "all but one": {"targets": "all-linear", "exclude_modules": ["down_proj"]},
     "all but some": {"targets": "all-linear", "exclude_modules": r".*layers\.[01]\..*"},
@@ -377,45 +379,45 @@ LEFT_OUT: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("case", LEFT_OUT)
 def test_what_a_setting_leaves_out_is_not_missing_and_a_mistyped_name_is(case: str) -> None:
     targets = LEFT_OUT[case]["targets"]
-    assert of_names(lora(tiny_model(), **LEFT_OUT[case])) == []
+    assert of_names(lora(tiny_model(), **LEFT_OUT[case])) == NOTHING
     setting = "rank_pattern" if targets == "all-linear" else "target_modules"
     typo = {"targets": [*targets, "v_prjo"]} if setting == "target_modules" else {setting: {"v_prjo": 4}}
-    (alert,) = of_names(lora(tiny_model(), **{**LEFT_OUT[case], **typo}))
-    assert alert.severity is Severity.WARNING
-    assert alert.message.endswith(f"does not have: {setting} 'v_prjo' (is 'v_proj' meant?).")
+    missing, idle, severity = of_names(lora(tiny_model(), **{**LEFT_OUT[case], **typo}))
+    assert missing == [f"{setting} 'v_prjo' (is 'v_proj' meant?)"]
+    assert (idle, severity) == ([], [Severity.WARNING])
 
 
-def test_a_key_for_a_layer_without_an_adapter_is_told_as_it_is() -> None:
-    keys = {"layers.1.mlp.up_proj": 4, "layers.2.mlp.up_proj": 4}
-    settings: dict[str, Any] = {"targets": ["up_proj"], "layers_to_transform": [1]}
-    (alert,) = of_names(lora(tiny_model(), rank_pattern=keys, **settings))
-    assert alert.severity is Severity.INFO, "it ends no run"
-    assert "does not have" not in alert.message
-    assert "not adapted: rank_pattern 'layers.2.mlp.up_proj'." in alert.message
-    (alert,) = of_names(lora(tiny_model(), rank_pattern=keys | {"layers.9.mlp.up_proj": 4}, **settings))
-    assert alert.severity is Severity.WARNING
-    assert "does not have: rank_pattern 'layers.9.mlp.up_proj'." in alert.message
-    assert of_names(lora(tiny_model(), rank_pattern={"layers.1.mlp.up_proj": 4}, **settings)) == []
+def test_a_key_for_a_layer_without_an_adapter_is_no_missing_name() -> None:
+    keys = {"layers.1.mlp.up_proj": 4}
+
+    def patterns(**more: int) -> Any:
+        return of_names(lora(tiny_model(), targets=["up_proj"], layers_to_transform=[1], rank_pattern=keys | more))
+
+    there, mistyped = "layers.2.mlp.up_proj", "layers.9.mlp.up_proj"
+    assert patterns() == NOTHING
+    assert patterns(**{there: 4}) == ([], [f"rank_pattern {there!r}"], [Severity.INFO]), "it ends no run"
+    both = [f"rank_pattern {mistyped!r}"], [f"rank_pattern {there!r}"], [Severity.WARNING]
+    assert patterns(**{there: 4, mistyped: 4}) == both
 
 
 def test_each_of_several_adapters_has_names_of_its_own() -> None:
     def both(*targets: str) -> Any:
         model = lora(tiny_model(), targets=["q_proj"], modules_to_save=["mlp"])
         model.add_adapter("second", LoraConfig(target_modules=list(targets), layers_to_transform=[0]))
-        return model
+        return of_names(model)
 
-    assert of_names(both("v_proj", "layers.3.self_attn.q_proj", "mlp.up_proj")) == []
-    (alert,) = of_names(both("v_proj", "k_prjo"))
-    assert "does not have: target_modules 'k_prjo'" in alert.message
+    assert both("v_proj", "layers.3.self_attn.q_proj", "mlp.up_proj") == NOTHING
+    assert both("v_proj", "k_prjo")[0] == ["target_modules 'k_prjo' (is 'k_proj' meant?)"]
 
 
 @needs_peft("0.17")
 def test_a_parameter_is_no_module() -> None:
-    model = lora(tiny_model(), targets=[], target_parameters=["q_proj.weight", "mlp"])
-    assert "does not have: target_parameters 'mlp'." in of_names(model)[0].message
-    assert of_names(lora(tiny_model(), targets=[], target_parameters=["q_proj.weight"])) == []
-    model = lora(tiny_model(), targets=["q_proj", "v_proj.weight", "lora_A"])
-    assert "does not have: target_modules 'lora_A'; target_modules 'v_proj.weight'" in of_names(model)[0].message
+    parameters: dict[str, Any] = {"targets": [], "target_parameters": ["q_proj.weight"]}
+    assert of_names(lora(tiny_model(), **parameters)) == NOTHING
+    parameters["target_parameters"].append("mlp")
+    assert of_names(lora(tiny_model(), **parameters))[0] == ["target_parameters 'mlp'"]
+    missing, *_ = of_names(lora(tiny_model(), targets=["q_proj", "v_proj.weight", "lora_A"]))
+    assert missing == ["target_modules 'lora_A'", "target_modules 'v_proj.weight'"]
 
 
 def test_the_ranks_that_adalora_has_chosen_are_no_names_of_the_users(tmp_path: Path) -> None:
@@ -427,6 +429,6 @@ def test_the_ranks_that_adalora_has_chosen_are_no_names_of_the_users(tmp_path: P
         model(input_ids=tokens, labels=tokens).loss.backward()
         model.base_model.update_and_allocate(step)
     assert len(model.peft_config["default"].rank_pattern) == 4
-    assert of_names(model) == []
+    assert of_names(model) == NOTHING
     model.save_pretrained(tmp_path)
-    assert of_names(PeftModel.from_pretrained(tiny_model(), tmp_path, is_trainable=True)) == []
+    assert of_names(PeftModel.from_pretrained(tiny_model(), tmp_path, is_trainable=True)) == NOTHING
