@@ -9,9 +9,11 @@
 
 from __future__ import annotations
 
+import difflib
+import inspect
 from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, field_validator
 
 from lora_watch.trainer.callback import LoraWatchCallback
 
@@ -26,6 +28,19 @@ class Arguments(BaseModel):
 
     lora_watch: dict[str, Any] | None = None
     """Arguments of ``LoraWatchCallback``."""
+
+    @field_validator("lora_watch")
+    @classmethod
+    def _are_valid(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
+        """A wrong name or value is an error when Axolotl reads the YAML, before it loads the model."""
+        known = list(inspect.signature(LoraWatchCallback).parameters)
+        for name in given or {}:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f" (is {near[0]!r} meant?)" if near else ""
+                raise ValueError(f"lora_watch has no setting {name!r}{hint}. It has {', '.join(known)}")
+        LoraWatchCallback(**(given or {}))
+        return given
 
 
 class Plugin(BasePlugin):

@@ -25,32 +25,40 @@ def methods(model: nn.Module) -> list[str]:
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
 
 
-def unmatched(model: nn.Module) -> list[str]:
-    """Names in a model's LoRA configurations that none of its adapters comes from, in words; empty for other libraries.
+def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
+    """Names in a model's LoRA configurations that the model does not have, and keys of patterns whose layers it has
+    without an adapter: both in words, and empty for other libraries.
 
     Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
-    and ``alpha_pattern``, compared with the layers' paths as PEFT does. What lies in a part that is trained whole
-    (``modules_to_save``) is there: ``all-linear`` names it, too.
+    and ``alpha_pattern``, compared with paths as PEFT does. A target that the model has is no mistake, adapted or not:
+    ``exclude_modules``, ``layers_to_transform`` and ``modules_to_save`` leave layers out, and ``all-linear`` becomes a
+    list of all names.
     """
-    named, configs = [(clean_name(path), module) for path, module in walk(model)], _configs(model)
-    adapted = [(name, module, key) for name, module in named for pair in PAIRS for key in keys_of(module, pair)]
-    whole = {_WHOLE.sub("", name) for name, _ in named if _WHOLE.search(name)}
-    there = sorted({name.rpartition(".")[2] for name, _ in named if not name.rpartition(".")[2].startswith("lora_")})
-    out = []
-    for key, config in configs.items():
-        own = [(name, module) for name, module, of in adapted if of == key]
+    named = [(clean_name(path), module) for path, module in walk(model)]
+    modules = {_WHOLE.sub("", name) for name, _ in named if ".lora_" not in f".{name}"}
+    parameters = {f"{name}.{own}" for name, module in named for own in module._parameters}
+    there = sorted({name.rpartition(".")[2] for name in modules})
+    missing, idle = [], []
+    for key, config in _configs(model).items():
+        own = [(name, module) for name, module in named for pair in PAIRS if key in keys_of(module, pair)]
         if not own:
             continue  # not of LoRA's family
-        parameters = {f"{name}.{module.parameter_name}" for name, module in own if hasattr(module, "parameter_name")}
-        names = {name for name, _ in own} | parameters | whole
+        adapted = {name for name, _ in own}
+        adapted |= {f"{name}.{module.parameter_name}" for name, module in own if hasattr(module, "parameter_name")}
+        places = {"target_modules": modules, "target_parameters": parameters}
         for setting, matches in _MATCHES.items():
             wanted = getattr(config, setting, None)
             for word in () if isinstance(wanted, str) else sorted(wanted or ()):
-                if not any(matches(word, name) for name in names):
-                    leaf = word.rpartition(".")[2]
-                    near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
-                    out.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
-    return out
+                target = word.partition(".lora_")[0]  # AdaLoRA names the parameters of which it has chosen the ranks
+                if any(matches(target, name) for name in adapted):
+                    continue
+                if any(matches(target, name) for name in places.get(setting, modules | parameters)):
+                    idle += [] if setting in places else [f"{setting} {word!r}"]
+                    continue
+                leaf = word.rpartition(".")[2]
+                near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
+                missing.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
+    return missing, idle
 
 
 def init_from_base(model: nn.Module) -> str:

@@ -80,6 +80,12 @@ class DenseAdapter(PeftLayer, AnyAdapter):
         self.method = layer_class.removesuffix("Layer")
 
     @property
+    def of_lora(self) -> bool:
+        """Next to LoRA it belongs to LoRA's own configuration (``trainable_token_indices``): rows that are trained
+        whole, as ``modules_to_save`` are."""
+        return self._layer_class == "TrainableTokensLayer"
+
+    @property
     def why_not(self) -> str | None:
         """Why its change cannot be measured, in words; None when it can."""
         if self._layer_class not in _MEASURED:

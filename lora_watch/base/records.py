@@ -86,9 +86,11 @@ class RunInfo:
     """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
     unmeasurable: tuple[str, ...] = ()
     """Adapters of other methods that cannot be measured, or are not next to LoRA, by name; a method that learns a
-    prompt by its own."""
+    prompt by its own. Not the rows that LoRA's ``trainable_token_indices`` train."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
+    unadapted: tuple[str, ...] = ()
+    """Keys of its ``rank_pattern`` and ``alpha_pattern`` that match layers without an adapter only, in words."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
 

@@ -77,7 +77,7 @@ class MonitoredAdapters:
                     f"not measured next to {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
                     "one kind"
                 )
-                unmeasurable = [adapter.name for adapter in others if _trains(adapter)]
+                unmeasurable = [adapter.name for adapter in others if _trains(adapter) and not adapter.of_lora]
         except NoAdaptersError as error:
             others = find_other_adapters(self._model)
             learned = prompts(self._model)
@@ -103,6 +103,7 @@ class MonitoredAdapters:
         self.groups = ParameterGroups(self._optimizer, self.adapters)
         self.base = self._read_base_norms()
         own = {id(parameter) for adapter in found for parameter in adapter.own}
+        missing, idle = unmatched(self._model)
         with self.gathered():
             described = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
         self.run = replace(
@@ -118,7 +119,8 @@ class MonitoredAdapters:
             trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
             own_classes=own_classes(self._model),
             meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
-            unmatched=tuple(unmatched(self._model)),
+            unmatched=tuple(missing),
+            unadapted=tuple(idle),
         )
         self._state = self.live.now.state
 

@@ -311,7 +311,9 @@ class TargetMatchedNothing(RuleOnSettings):
 
     Fires before the first step when a name matches nothing: in ``target_modules`` or ``target_parameters``, or a key of
     ``rank_pattern`` or ``alpha_pattern``. Each is compared as PEFT does it. PEFT raises only when nothing matches at
-    all. A regular expression as ``target_modules`` is one name.
+    all. A regular expression as ``target_modules`` is one name. A name that the model has is no finding, such as one
+    that ``exclude_modules`` or ``layers_to_transform`` leaves out. It is an INFO if such a layer has a key in
+    ``rank_pattern`` or ``alpha_pattern``.
     """
 
     id = "LW310"
@@ -319,11 +321,17 @@ class TargetMatchedNothing(RuleOnSettings):
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:
-        unmatched = record.run.unmatched
-        if not unmatched:
+        missing, idle = record.run.unmatched, record.run.unadapted
+        if not missing and not idle:
             return None
-        return Finding(
-            "The LoRA configuration names what the model does not have: " + "; ".join(unmatched) + ".",
-            causes=["a mistyped name", "a name that another model's layers have"],
-            remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists what there is"],
-        )
+        says, causes, remedies = [], [], []
+        if missing:
+            says.append(f"The LoRA configuration names what the model does not have: {'; '.join(missing)}.")
+            causes += ["a mistyped name", "a name that another model's layers have"]
+            remedies.append("correct or remove it; [name for name, _ in model.named_modules()] lists what there is")
+        if idle:
+            says.append(f"Layers with a rank or alpha of their own are there, but not adapted: {'; '.join(idle)}.")
+            causes.append("target_modules does not name the layer, or another setting leaves it out")
+            remedies.append("target this layer, or remove its key")
+        severity = self.severity if missing else Severity.INFO
+        return Finding(" ".join(says), causes=causes, remedies=remedies, severity=severity)

@@ -87,6 +87,8 @@ class TrainerEvents(TrainerCallback):
         self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
 
+    __init__.__qualname__ = "LoraWatchCallback.__init__"  # Python names it where an argument is wrong
+
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark = WaitingMark()

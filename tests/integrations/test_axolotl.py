@@ -7,12 +7,13 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterator
+from functools import partial
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, watch
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 pytest.importorskip("pydantic")
@@ -80,6 +81,31 @@ def test_the_settings_are_known_to_axolotls_configuration(manager: Any) -> None:
     arguments = getattr(importlib.import_module(module), name)
     assert arguments(lora_watch={"fail_on": "error"}).lora_watch == {"fail_on": "error"}
     assert arguments().lora_watch is None
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"fail_onn": "error"}, ["'fail_onn'", "'fail_on'", "patience", "every", "html"]),
+        ({"fail_on": "error", "zzz": 1}, ["'zzz'", "fail_on"]),
+        ({"fail_on": "eror"}, ["'eror'", "warning"]),
+        (True, ["dictionary"]),
+    ],
+)
+def test_a_wrong_argument_is_an_error_when_the_yaml_is_read(manager: Any, given: Any, said: list[str]) -> None:
+    module, _, name = manager.get_input_args()[0].rpartition(".")
+    base = getattr(importlib.import_module(module), name)
+    merged = type("AxolotlInputConfig", (base,), {})  # as Axolotl's merge_input_args makes it
+    with pytest.raises(ValueError, match="lora_watch") as caught:
+        merged(lora_watch=given)
+    assert [word for word in said if word not in str(caught.value)] == []
+
+
+def test_python_names_the_public_class_for_a_wrong_argument() -> None:
+    wrong: dict[str, Any] = {"fail_onn": "error"}
+    for build in (LoraWatchCallback, partial(watch, None)):
+        with pytest.raises(TypeError, match=r"LoraWatchCallback.*'fail_onn'"):
+            build(**wrong)
 
 
 @pytest.mark.skipif(not INSTALLED, reason="axolotl is not installed")

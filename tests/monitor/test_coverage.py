@@ -23,7 +23,7 @@ from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import Recovery
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -111,11 +111,12 @@ OTHERS: Mapping[str, Any] = {
     "OFT": lambda: peft.OFTConfig(oft_block_size=32, r=0, target_modules=["q_proj"]),
     "IA3": lambda: peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[]),
     "HRA": lambda: peft.HRAConfig(r=4, target_modules=["q_proj"]),
+    "tokens": lambda: peft.TrainableTokensConfig(token_indices=[1], target_modules=["embed_tokens"]),
     "prompt": lambda: peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4),
 }
 
 
-@pytest.mark.parametrize("method", OTHERS)
+@pytest.mark.parametrize("method", [pytest.param(m, marks=needs_peft("0.15") if m == "tokens" else ()) for m in OTHERS])
 def test_a_method_that_cannot_be_measured_is_not_ok(method: str, tmp_path: Path) -> None:
     model = peft.get_peft_model(tiny_model(), OTHERS[method]()).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
@@ -124,6 +125,25 @@ def test_a_method_that_cannot_be_measured_is_not_ok(method: str, tmp_path: Path)
     assert (report(tmp_path)["verdict"], judge([tmp_path]).exit_code) == ("unknown", 2)
     assert monitor.is_blind
     assert monitor.alerts == []
+
+
+@needs_peft("0.15")
+def test_tokens_that_lora_trains_are_noted_and_cost_no_verdict(tmp_path: Path) -> None:
+    """As ``modules_to_save``. A method that adapts layers next to LoRA does."""
+
+    def verdict(model: Any) -> tuple[str, int]:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+        with Monitor(model.train(), optimizer, output_dir=tmp_path, console=False) as monitor:
+            loop(monitor, model, optimizer, 4)
+        assert any("2 TrainableTokens" in note for note in monitor.run.notes)
+        return report(tmp_path)["verdict"], judge([tmp_path]).exit_code
+
+    config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], trainable_token_indices=[1, 2])
+    assert verdict(peft.get_peft_model(tiny_model(), config)) == ("ok", 0)
+    mixed = peft.get_peft_model(tiny_model(), config, mixed=True)
+    mixed.add_adapter("other", peft.LoHaConfig(target_modules=["k_proj"]))
+    mixed.set_adapter(["default", "other"])
+    assert verdict(mixed) == ("unknown", 2)
 
 
 def records(sizes: list[float], known: int = 3) -> list[StepRecord]:

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, Monitor
+from lora_watch import LoraWatchCallback, Monitor, Severity
 from tests.rules.runs import At, healthy, ids, numbers, run, the
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
 
 
 def test_the_healthy_twin_raises_nothing() -> None:
@@ -349,3 +350,85 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
     assert all(name in alert.message for name in named)
     assert "layers.0" not in alert.message
     assert ids(monitor) == ["LW310"]
+
+
+def of_names(model: Any) -> tuple[list[str], list[str], list[Severity]]:
+    """Before the first step: the names that the model lacks, keys of layers without an adapter, LW310's severity."""
+    with Monitor(model.train(), console=False) as monitor:
+        severity = [alert.severity for alert in monitor.alerts if alert.rule == "LW310"]
+        return [*monitor.run.unmatched], [*monitor.run.unadapted], severity
+
+
+NOTHING: Any = ([], [], [])
+LEFT_OUT: dict[str, dict[str, Any]] = {
+    "all but one": {"targets": "all-linear", "exclude_modules": ["down_proj"]},
+    "all but some": {"targets": "all-linear", "exclude_modules": r".*layers\.[01]\..*"},
+    "excluded": {"targets": ["q_proj", "down_proj"], "exclude_modules": ["down_proj"]},
+    "excluded by pattern": {"targets": ["q_proj", "down_proj"], "exclude_modules": r".*down_proj"},
+    "excluded head": {"targets": ["q_proj", "lm_head"], "exclude_modules": ["lm_head"]},
+    "full path": {"targets": ["q_proj", "model.layers.1.mlp.up_proj"], "exclude_modules": ["layers.1.mlp.up_proj"]},
+    "some layers": {"targets": ["q_proj", "layers.2.mlp.up_proj"], "layers_to_transform": [1]},
+    "some blocks": {"targets": ["q_proj", "lm_head"], "layers_to_transform": [1], "layers_pattern": "layers"},
+    "trained whole": {"targets": ["q_proj", "lm_head"], "modules_to_save": ["lm_head"]},
+    "blocks trained whole": {"targets": "all-linear", "modules_to_save": ["mlp"]},
+    "tokens": {"targets": ["q_proj", "lm_head"], "trainable_token_indices": [1], "exclude_modules": ["lm_head"]},
+}
+
+
+@needs_peft("0.15")
+@pytest.mark.parametrize("case", LEFT_OUT)
+def test_what_a_setting_leaves_out_is_not_missing_and_a_mistyped_name_is(case: str) -> None:
+    targets = LEFT_OUT[case]["targets"]
+    assert of_names(lora(tiny_model(), **LEFT_OUT[case])) == NOTHING
+    setting = "rank_pattern" if targets == "all-linear" else "target_modules"
+    typo = {"targets": [*targets, "v_prjo"]} if setting == "target_modules" else {setting: {"v_prjo": 4}}
+    missing, idle, severity = of_names(lora(tiny_model(), **{**LEFT_OUT[case], **typo}))
+    assert missing == [f"{setting} 'v_prjo' (is 'v_proj' meant?)"]
+    assert (idle, severity) == ([], [Severity.WARNING])
+
+
+def test_a_key_for_a_layer_without_an_adapter_is_no_missing_name() -> None:
+    keys = {"layers.1.mlp.up_proj": 4}
+
+    def patterns(**more: int) -> Any:
+        return of_names(lora(tiny_model(), targets=["up_proj"], layers_to_transform=[1], rank_pattern=keys | more))
+
+    there, mistyped = "layers.2.mlp.up_proj", "layers.9.mlp.up_proj"
+    assert patterns() == NOTHING
+    assert patterns(**{there: 4}) == ([], [f"rank_pattern {there!r}"], [Severity.INFO]), "it ends no run"
+    both = [f"rank_pattern {mistyped!r}"], [f"rank_pattern {there!r}"], [Severity.WARNING]
+    assert patterns(**{there: 4, mistyped: 4}) == both
+
+
+def test_each_of_several_adapters_has_names_of_its_own() -> None:
+    def both(*targets: str) -> Any:
+        model = lora(tiny_model(), targets=["q_proj"], modules_to_save=["mlp"])
+        model.add_adapter("second", LoraConfig(target_modules=list(targets), layers_to_transform=[0]))
+        return of_names(model)
+
+    assert both("v_proj", "layers.3.self_attn.q_proj", "mlp.up_proj") == NOTHING
+    assert both("v_proj", "k_prjo")[0] == ["target_modules 'k_prjo' (is 'k_proj' meant?)"]
+
+
+@needs_peft("0.17")
+def test_a_parameter_is_no_module() -> None:
+    parameters: dict[str, Any] = {"targets": [], "target_parameters": ["q_proj.weight"]}
+    assert of_names(lora(tiny_model(), **parameters)) == NOTHING
+    parameters["target_parameters"].append("mlp")
+    assert of_names(lora(tiny_model(), **parameters))[0] == ["target_parameters 'mlp'"]
+    missing, *_ = of_names(lora(tiny_model(), targets=["q_proj", "v_proj.weight", "lora_A"]))
+    assert missing == ["target_modules 'lora_A'", "target_modules 'v_proj.weight'"]
+
+
+def test_the_ranks_that_adalora_has_chosen_are_no_names_of_the_users(tmp_path: Path) -> None:
+    settings: dict[str, Any] = {"init_r": 4, "target_r": 2, "total_step": 4, "tinit": 1, "tfinal": 1}
+    config = AdaLoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
+    model: Any = get_peft_model(tiny_model(), config)
+    tokens = torch.tensor([stdlib_blocks(1, 32)[0]["input_ids"]])
+    for step in range(5):
+        model(input_ids=tokens, labels=tokens).loss.backward()
+        model.base_model.update_and_allocate(step)
+    assert len(model.peft_config["default"].rank_pattern) == 4
+    assert of_names(model) == NOTHING
+    model.save_pretrained(tmp_path)
+    assert of_names(PeftModel.from_pretrained(tiny_model(), tmp_path, is_trainable=True)) == NOTHING

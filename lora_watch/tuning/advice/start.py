@@ -240,8 +240,8 @@ def advise(
             "The model is taken as the language model that it is, which writes the label. With "
             "AutoModelForSequenceClassification the task_type is SEQ_CLS, and a head is trained as well."
         )
-    if names := unmatched(adapted):
-        notes.append(f"The model has no such module: {'; '.join(names)}.")
+    says = ("The model has no such module", "These layers are not adapted, so their own rank or alpha does nothing")
+    notes += [f"{what}: {'; '.join(names)}." for what, names in zip(says, unmatched(adapted)) if names]
     quantised = getattr(getattr(bare.model, "config", None), "quantization_config", None)
     if quantised and not isinstance(model, nn.Module):
         notes.append(f"The model is stored quantised and takes less than is said here, which counts {bare.dtype}.")
