@@ -89,6 +89,8 @@ class RunInfo:
     """Names in the adapters' configuration that match no module, in words."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
+    run_id: str = ""
+    """By which the run's files know each other. Empty: the report makes one up."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:
