@@ -93,6 +93,8 @@ class RunInfo:
     """Keys of its ``rank_pattern`` and ``alpha_pattern`` that match layers without an adapter only, in words."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
+    run_id: str = ""
+    """By which the run's files know each other. Empty: the report makes one up."""
 
     @cached_property
     def names(self) -> tuple[str, ...]:

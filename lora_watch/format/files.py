@@ -24,6 +24,13 @@ def now() -> str:
     return datetime.now(timezone.utc).isoformat(timespec="milliseconds")
 
 
+def shown(path: Path) -> Path:
+    """``path``, which is absolute, as it is called in the working directory if it lies there."""
+    with suppress(OSError, ValueError):  # that is gone, or the path lies elsewhere
+        return path.relative_to(Path.cwd())
+    return path
+
+
 def replace_file(path: Path, content: bytes) -> None:
     """All of ``content`` or the old file, whatever happens in between. Makes the folder if it is gone. Raises OSError
     with ``path``."""
@@ -105,8 +112,9 @@ class WaitingMark:
     def leave(self, folder: Path) -> None:
         """A run is set up that will write to ``folder``, where an earlier report may stand. Raises OSError."""
         if (folder / REPORT).is_file() and not is_claimed(folder):
-            replace_file(folder / WAITING, strict_json({"since": now(), "pid": os.getpid()}))
-            self._file = folder / WAITING
+            mark = folder.absolute() / WAITING
+            replace_file(mark, strict_json({"since": now(), "pid": os.getpid()}))
+            self._file = mark
 
     def take_off(self) -> None:
         """The run has its own report, or will not be. Raises OSError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,7 @@ class Monitor(Run):
             peak_lr=tuple(peak_lr or peaks(scheduler)),
             notes=tuple(dict.fromkeys(notes)),
             meant=meant,
+            run_id=uuid.uuid4().hex,
         )
         monitored = MonitoredAdapters(model, optimizer, run)
         instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)

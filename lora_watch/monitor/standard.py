@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lora_watch.format.files import shown
 from lora_watch.sinks import Sink
 from lora_watch.sinks.console import ConsoleSink
 from lora_watch.sinks.incident import IncidentRecorder
@@ -47,11 +48,11 @@ def standard_sinks(
 
     def left() -> dict[str, object]:
         path = report.directory / "report.json"
-        found: dict[str, object] = {"report": path} if report.run_id is not None and os.path.isfile(path) else {}
+        found: dict[str, object] = {"report": shown(path)} if report.run_id is not None and os.path.isfile(path) else {}
         if (written := getattr(drawn, "written", None)) is not None:
-            found["page"] = written
+            found["page"] = shown(written)
         if events is not None and events.folder is not None:
-            found["curves"] = f"tensorboard --logdir {events.folder}"
+            found["curves"] = f"tensorboard --logdir {shown(events.folder)}"
         return found
 
     return [*sinks, ConsoleSink(left)] if console else sinks

@@ -132,6 +132,12 @@ class EventLog:
         """When the last event was written, seconds since 1970."""
         return self._scanned[-1].records[-1].wall_time if self._scanned else None
 
+    def session_since(self, wall_time: float) -> str | None:
+        """``run_id`` of the latest session, if it has one and began at this time, seconds since 1970, or later."""
+        last = [record for record in self._records if record.kind == "schema"][-1:]
+        since = self._read(record for record in last if record.wall_time >= wall_time)
+        return next(((_document(values, tags.SCHEMA, dict) or {}).get("run_id") for _, values in since), None)
+
     @cached_property
     def schemas(self) -> list[tuple[tuple[int, int], dict[str, Any]]]:
         """The headers that can be read, each with its position in the sequence."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import statistics
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -68,7 +69,7 @@ class FinishedRun:
     notes: list[str]
     """What could not be monitored, and what of the files could not be read."""
     run_id: str | None = None
-    """Of its latest session; None where only event files are left."""
+    """Of its latest session."""
     started: str | None = None
     """When its latest session began, UTC, ISO 8601; None where only event files are left."""
     loss_ends: tuple[float | None, float | None] = (None, None)
@@ -94,8 +95,7 @@ class FinishedRun:
             return True
         if self.verdict != "interrupted" or self.message is not None or self.updated is None:
             return False
-        silent = datetime.now(timezone.utc) - datetime.fromisoformat(self.updated.replace("Z", "+00:00"))
-        return silent.total_seconds() < SILENT
+        return time.time() - _seconds(self.updated) < SILENT
 
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
@@ -178,6 +178,10 @@ def read_run(place: RunFiles) -> FinishedRun:
     log = EventLog(place.events, verify=report is None)
     try:
         run = _from_events(name, log) if report is None else _from_report(report, name, log)
+        if report is not None and _is_of_an_earlier_run(run):
+            run = read_run(replace(place, report=None))
+            run.notes.append(f"{REPORT} is of an earlier run: this is read from the event files of the latest one")
+            return run
         if report is not None and run.verdict == "interrupted":
             _bring_up_to_date(run)
             run.going = run.message is None and is_claimed(report.parent)
@@ -226,7 +230,6 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         step=whole(report["step"]),
         updated=or_none(clean, report.get("updated")),
         alerts=_with_the_last_words([Alert.from_dict(a) for a in listed(report["alerts"])], path, report.get("run_id")),
-        run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
         evaluation={
@@ -263,6 +266,7 @@ def from_header(
     return FinishedRun(
         name=name,
         adapters=adapters,
+        run_id=or_none(clean, header.get("run_id")),
         max_steps=or_none(whole, header.get("max_steps")),
         trainable_parameters=or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in header.get("rules") or ()},
@@ -294,9 +298,20 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
     return list(known.values())
 
 
+def _is_of_an_earlier_run(run: FinishedRun) -> bool:
+    """A later one has begun, as the events say, and could not write its report here."""
+    later = run.log.session_since(_seconds(run.started)) if run.started else None
+    return later not in (None, "", run.run_id)
+
+
+def _seconds(iso: str) -> float:
+    """Since 1970."""
+    return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
+
+
 def _bring_up_to_date(run: FinishedRun) -> None:
     """The events of a run that was killed go on behind its report, which is written every ten seconds."""
-    later = run.log.since(datetime.fromisoformat(run.started).timestamp()) if run.started else []
+    later = run.log.since(_seconds(run.started)) if run.started else []
     if not later or later[-1] <= run.step:
         return
     run.step = later[-1]

@@ -23,7 +23,7 @@ class ForwardingSink(Sink):
         for event, alert in self._history.update(alerts):
             if event == "opened" and alert.severity >= Severity.WARNING:
                 lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
-                lines.append(f"Report: {self._report.directory.absolute() / 'report.json'}")
+                lines.append(f"Report: {self._report.directory / 'report.json'}")
                 title = clean(f"{alert.severity.name} {alert.rule} {alert.name}")
                 self.forward(alert, title, "\n".join(map(clean, lines)))
 

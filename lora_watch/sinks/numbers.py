@@ -36,6 +36,7 @@ def schema(run: RunInfo) -> dict[str, Any]:
     """What a reader must know before the vectors mean anything. ``adapters`` is in the order of every vector."""
     return {
         "version": tags.FORMAT_VERSION,
+        "run_id": run.run_id,
         "adapters": [adapter_fields(adapter) for adapter in run.adapters],
         "rules": run.rules,
         "zones": described(run.rules),

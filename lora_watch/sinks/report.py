@@ -56,7 +56,7 @@ class ReportSink:
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
-        self.directory = self._wanted = Path(directory)
+        self.directory = self._wanted = Path(directory).absolute()  # scripts change the working directory
         self._claim: Claim | None = None
         self._session: _Session | None = None
         self._latest: _Session | None = None  # the same, also after its end
@@ -72,7 +72,8 @@ class ReportSink:
             self._session.change_run(run)
         else:
             notes = self._take_a_folder()
-            self._session = self._latest = _Session(run, step, self._keep_previous() + 1, notes)
+            number, run_id = self._keep_previous() + 1, run.run_id or uuid.uuid4().hex
+            self._session = self._latest = _Session(run, step, number, notes, run_id)
             if run.first_loss is not None:
                 self._session.loss["first"] = dict(zip(("step", "value"), run.first_loss))
         self._write_report(self._session)
@@ -175,9 +176,9 @@ class _Session:
     run: RunInfo
     step: int
     number: int
-    notes: Sequence[str] = ()
+    notes: Sequence[str]
     """What the sink has to add to those of ``run``."""
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_id: str
     started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"
     message: str | None = None

@@ -72,6 +72,8 @@ class TensorBoardSink:
     """
 
     def __init__(self, where: str | os.PathLike[str] | Callable[[], SummaryWriter | None], all_scalars: bool = False):
+        if not callable(where) and "://" not in os.fspath(where):
+            where = os.path.abspath(where)  # scripts change the working directory
         self._where, self._all_scalars = where, all_scalars
         self.folder: Path | None = None
         """Where the events are; None before there is a writer."""

@@ -22,8 +22,8 @@ class Checkpoints(Sink):
 
     def __init__(self, output: Path):
         self._output = output
-        self._saved: list[int] = []
-        """Steps that the checkpoints have behind them."""
+        self._saved: dict[int, Path] = {}
+        """Where a checkpoint's mark would be, by the steps that it has behind it."""
 
     def notes(self, step: int) -> list[str]:
         """What is to be said of a run that begins after ``step`` steps, in words."""
@@ -35,15 +35,15 @@ class Checkpoints(Sink):
 
     def saved(self, step: int) -> None:
         """One has been written, perhaps in the place of one that a run before has discarded."""
-        self._mark(step).unlink(missing_ok=True)
-        self._saved.append(step)
+        self._saved[step] = mark = self._mark(step).absolute()
+        mark.unlink(missing_ok=True)
 
     def recovered(self, recovery: Recovered) -> None:
         """Mark what was saved since the state that the run goes on from."""
-        for step in self._saved:
-            if step > recovery.back_to and self._mark(step).parent.is_dir():
-                self._mark(step).write_text(_why(step, recovery), encoding="utf-8")
-        self._saved = [step for step in self._saved if step <= recovery.back_to]
+        for step, mark in self._saved.items():
+            if step > recovery.back_to and mark.parent.is_dir():
+                mark.write_text(_why(step, recovery), encoding="utf-8")
+        self._saved = {step: mark for step, mark in self._saved.items() if step <= recovery.back_to}
 
     def _mark(self, step: int) -> Path:
         return self._output / f"{PREFIX_CHECKPOINT_DIR}-{step}" / MARK

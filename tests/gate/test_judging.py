@@ -18,8 +18,9 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.runs.events import FILES
 from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, edit_json, incident_of, write_run
-from tests.sinks.made_up import alert_of, run_of
+from tests.sinks.made_up import alert_of, record_of, run_of
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
 
@@ -100,6 +101,40 @@ def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> 
     write_run(tmp_path, steps=30, verdict=None)
     write_run(tmp_path, steps=9, verdict=None, first_step=10)  # resumed, and killed before its first step
     assert judge([tmp_path]).runs[0].run.step == 10
+
+
+NOTE = "report.json is of an earlier run: this is read from the event files of the latest one"
+
+
+def test_a_report_does_not_stand_for_a_run_that_began_after_it(tmp_path: Path) -> None:
+    write_run(tmp_path, run=run_of(run_id="first"))
+    write_run(tmp_path, 10, "unhealthy", alerts=[alert_of(5)], run=run_of(run_id="second", max_steps=10), report=False)
+    home = tmp_path / "lora_watch"
+    for path in (tmp_path, home, home / "report.json"):
+        judgement = judge([path])
+        (judged,) = judgement.runs
+        assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW102"]), path
+        assert (judged.run.run_id, judged.run.step, judged.run.verdict) == ("second", 10, "unhealthy")
+        assert judged.run.notes == [NOTE]
+    third = TensorBoardSink(tmp_path / "runs" / "third")
+    third.start(run_of(run_id="third"), 0)
+    third.flush()
+    assert "LW801" in rules_of(judge([tmp_path])), "it was killed before its first step"
+
+
+def test_a_report_stands_for_its_own_run_whatever_was_before_and_whenever_its_events_came(tmp_path: Path) -> None:
+    write_run(tmp_path, 30, "unhealthy", alerts=[alert_of(5)], run=run_of(run_id="first"), report=False)
+    report, run = ReportSink(tmp_path / "lora_watch"), run_of(run_id="second", max_steps=20)
+    report.start(run, 0)
+    for step in range(21):
+        report.write(record_of(run, step), [])
+    report.finish("ok", None)
+    for _ in range(2):
+        judgement = judge([tmp_path])
+        (judged,) = judgement.runs
+        assert (judgement.exit_code, judged.run.run_id, judged.run.step) == (0, "second", 20)
+        assert judged.run.notes == []
+        write_run(tmp_path, 20, run=run, report=False)  # a slow disk had them late, or a file begins anew
 
 
 def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
@@ -102,13 +103,20 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
 
 
 def training(
-    folder: Path, steps: int, lr: float = 2e-3, alpha: float = 16, find_lr: Any = False, **arguments: Any
+    folder: Path,
+    steps: int,
+    lr: float = 2e-3,
+    alpha: float = 16,
+    find_lr: Any = False,
+    console: bool = False,
+    report_dir: Path | None = None,
+    **arguments: Any,
 ) -> Any:
     return build_trainer(
         lora(tiny_model(), r=2, alpha=alpha),
         stdlib_blocks(32, 32),
         steps,
-        callbacks=[LoraWatchCallback(console=False, find_lr=find_lr)],
+        callbacks=[LoraWatchCallback(console=console, find_lr=find_lr, report_dir=report_dir)],
         lr=lr,
         output_dir=str(folder),
         **arguments,
@@ -137,6 +145,60 @@ def test_a_run_after_another_replaces_it(tmp_path: Path) -> None:
     latest = (tmp_path / "lora_watch" / "report.json").read_bytes()
     again.evaluate()  # the report is another run's by now
     assert (tmp_path / "lora_watch" / "report.json").read_bytes() == latest
+
+
+@pytest.mark.parametrize(("lr", "alpha", "exit_code"), [(2e-3, 16, 0), (5e-2, 128, 1)], ids=["good", "exploded"])
+def test_a_later_run_whose_report_is_not_here_is_judged_by_its_events(
+    tmp_path: Path, lr: float, alpha: float, exit_code: int
+) -> None:
+    good = training(tmp_path / "out", 12)
+    good.train()
+    later = training(tmp_path / "out", 6, lr=lr, alpha=alpha, report_dir=tmp_path / "elsewhere")
+    later.train()
+    good.evaluate(stdlib_blocks(8, 32))  # type: ignore[arg-type]  # writes the report of the earlier run again
+    assert report_in(tmp_path / "out" / "lora_watch")["verdict"] == "ok"
+    judgement = judge([tmp_path / "out"])
+    (judged,) = judgement.runs
+    assert (judgement.exit_code, judged.run.step, len(judged.run.notes)) == (exit_code, 6, 1)
+    assert judged.run.run_id == report_in(tmp_path / "elsewhere")["run_id"]
+
+
+@pytest.mark.parametrize("moves", [False, True], ids=["stays", "moves"])
+def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], moves: bool
+) -> None:
+    home, other = tmp_path / "home", tmp_path / "other"
+    home.mkdir()
+    other.mkdir()
+    monkeypatch.chdir(home)
+
+    class Moves(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if moves and state.global_step == 2:
+                os.chdir(other)
+
+    trainer = training(Path("out"), 12, lr=5e-2, alpha=128, console=True)
+    trainer.add_callback(Moves)
+    trainer.train()
+    files = home / "out" / "lora_watch"
+    assert [path for path in other.iterdir() if path.name != "out"] == []
+    assert not list(other.rglob("lora_watch*")), "all that other may hold is the Trainer's"
+    assert parse((files / "incident.json").read_bytes())["verdict"] == "unhealthy"
+    (judged,) = judge([home / "out"]).runs
+    assert (judged.run.verdict, judged.run.step, judged.run.log.steps) == ("unhealthy", 12, list(range(13)))
+    assert "LW901" not in {alert.rule for alert in judged.findings}
+    said = files if moves else files.relative_to(home)
+    assert (
+        f"; report: {said / 'report.json'}; curves: tensorboard --logdir {said.parent / 'runs'}"
+        in capfd.readouterr().err
+    )
+
+    monkeypatch.chdir(home)
+    again = training(Path("out"), 3)
+    assert (files / "waiting.json").exists()
+    monkeypatch.chdir(other)
+    again.train()
+    assert not (files / "waiting.json").exists()
 
 
 def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:

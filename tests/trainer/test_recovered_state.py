@@ -15,8 +15,9 @@ from torch.optim import lr_scheduler as schedules
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.base.records import Recovered
 from lora_watch.gate import judge
-from lora_watch.trainer.checkpoints import MARK
+from lora_watch.trainer.checkpoints import MARK, Checkpoints
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12
@@ -139,6 +140,16 @@ def test_what_is_saved_loads_as_what_the_model_computes(name: str, tmp_path: Pat
         best = Path(str(trainer.state.best_model_checkpoint))
         assert int(best.name.partition("-")[2]) in discarded
         assert torch.allclose(logits(PeftModel.from_pretrained(tiny_model(), best)), logits(model), atol=1e-5)
+
+
+def test_a_checkpoint_is_marked_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    saved, marks = [tmp_path / place / "out" / "checkpoint-2" for place in ("first", "then")], Checkpoints(Path("out"))
+    for step, folder in enumerate(saved, 2):
+        folder.with_name(f"checkpoint-{step}").mkdir(parents=True)
+        monkeypatch.chdir(folder.parents[1])
+        marks.saved(step)
+    marks.recovered(Recovered(4, 1, "LW102", {}, "went back"))
+    assert sorted(path.parent for path in tmp_path.rglob(MARK)) == [saved[0], saved[1].with_name("checkpoint-3")]
 
 
 def test_going_on_from_a_discarded_checkpoint_is_noted_and_writing_it_anew_takes_the_mark_off(tmp_path: Path) -> None:
