@@ -34,7 +34,8 @@ def multiplied(optimizer: Any, scheduler: Any, factors: Sequence[float]) -> None
         if isinstance(floor := getattr(each, "eta_min", None), (int, float)):
             each.eta_min = floor * max(factors, default=1.0)
     for group, rate in zip(unwrapped(optimizer).param_groups, planned(scheduler)):
-        if isinstance(group.get("initial_lr"), (int, float)):  # whoever raises rates leaves this one as it is
+        # Whoever raises rates leaves this one as it is. With ``max_lr`` it is OneCycleLR's own, and multiplied above.
+        if isinstance(group.get("initial_lr"), (int, float)) and "max_lr" not in group:
             group["initial_lr"] = rate
 
 

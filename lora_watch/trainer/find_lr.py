@@ -8,21 +8,24 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
 
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.text import say
-from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.monitor.ranks import is_first
-from lora_watch.monitor.rates import multiplied
+from lora_watch.monitor.rates import multiplied, peaks
 from lora_watch.sinks import Sink
 from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
+from lora_watch.trainer.schedule import read_schedule
 from lora_watch.tuning.lr_finder.plain import SweepMonitor, find_in_loop, progress, ratios_of, set_rates
 from lora_watch.tuning.lr_finder.suggestion import Suggestion
 from lora_watch.tuning.lr_finder.sweep import STEPS, monitor_settings
@@ -159,7 +162,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     try:
         # Accelerate holds loaders of earlier trainings, perhaps with iterators, which a sweep does not touch.
         with put_back(parts, loose=("accelerator",), apart=(TrainerCallback,)) as left:
-            _prepare(trainer, steps)
+            _prepare(trainer, steps, planned)
             trainer.callback_handler.callbacks = [sweeping]
             sweeping.attach(trainer)
             with torch.enable_grad():
@@ -171,30 +174,36 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
 
 def apply(rate: float, trainer: Trainer) -> None:
     """Let ``trainer``, whose training is about to begin, train at ``rate``: arguments, optimizer and schedule. The
-    parameter groups keep their ratios to the first, whose rate it is."""
+    parameter groups keep their ratios to the first, whose highest rate it is."""
     optimizer: Any = trainer.optimizer
-    schedule: Any = trainer.lr_scheduler
-    own = schedule is not None and not getattr(trainer, "_created_lr_scheduler", False)
+    schedule = _own_schedule(trainer)
     trainer.args.learning_rate = rate
     if optimizer is None:
         return
-    ratios = ratios_of(optimizer)
-    if own and not hasattr(schedule, "lr_lambdas"):
-        peak = ParameterGroups(optimizer, ()).peak_lr[0]
+    if schedule is not None:
+        peak = _peaks(schedule, optimizer, facts.planned_steps(trainer))[0]
         multiplied(optimizer, schedule, [rate / peak] * len(optimizer.param_groups))
         return
+    ratios = ratios_of(optimizer)
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
     set_rates(optimizer, rate, ratios)
-    if own and schedule is not None:
-        schedule.base_lrs = [rate * ratio for ratio in ratios]
-        for group, peak, of in zip(optimizer.param_groups, schedule.base_lrs, schedule.lr_lambdas):
-            group |= {"initial_lr": peak, "lr": peak * of(schedule.last_epoch)}
-    elif schedule is not None:  # made anew, it is what it would have been from the start
+    if trainer.lr_scheduler is not None:  # made anew, it is what it would have been from the start
         trainer.lr_scheduler = None
         trainer.create_scheduler(num_training_steps=trainer.state.max_steps)
     handler: Any = trainer.callback_handler
     handler.lr_scheduler = trainer.lr_scheduler
+
+
+def _own_schedule(trainer: Trainer) -> Any:
+    """The user's; None where the Trainer makes one."""
+    return None if getattr(trainer, "_created_lr_scheduler", False) else trainer.lr_scheduler
+
+
+def _peaks(schedule: Any, optimizer: Any, steps: int | None) -> Sequence[float]:
+    """The highest rate of each parameter group in a training of ``steps`` under ``schedule``."""
+    read = read_schedule(schedule, steps or 0)
+    return read.peaks if read is not None else peaks(schedule) or ParameterGroups(optimizer, ()).peak_lr
 
 
 class _Sweeping(TrainerEvents):
@@ -241,8 +250,21 @@ class _Sweeping(TrainerEvents):
         return []
 
 
-def _prepare(trainer: Trainer, steps: int) -> None:
-    """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
+def _prepare(trainer: Trainer, steps: int, planned: int | None) -> None:
+    """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards.
+
+    Under a schedule of the user's the parameter groups have the ratios of their highest rates. A sweep makes no step of
+    it: it may be shorter.
+    """
+    optimizer: Any = trainer.optimizer
+    if optimizer is not None and (schedule := _own_schedule(trainer)) is not None:
+        rates = _peaks(schedule, optimizer, planned)
+        for group in optimizer.param_groups:
+            for name in ("initial_lr", "max_lr"):
+                group.pop(name, None)
+        set_rates(optimizer, 1.0, rates)
+    trainer.lr_scheduler = None
+    vars(trainer)["create_scheduler"] = partial(_constant, trainer)
     trainer.callback_handler = copy.copy(trainer.callback_handler)
     trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
     for name, value in {**ARGUMENTS, "max_steps": steps}.items():
@@ -250,3 +272,9 @@ def _prepare(trainer: Trainer, steps: int) -> None:
     trainer.model_init = None  # what is swept is the model that is there
     if trainer.is_in_train:  # its hook is on the model already
         trainer.neftune_noise_alpha = None
+
+
+def _constant(trainer: Any, *_: Any, **__: Any) -> LambdaLR:
+    """The schedule of a sweep, which sets the rates itself."""
+    trainer.lr_scheduler = LambdaLR(unwrapped(trainer.optimizer), lambda step: 1.0)
+    return trainer.lr_scheduler

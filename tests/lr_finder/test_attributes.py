@@ -17,6 +17,7 @@ from tests.support import build_trainer, lora
 Attributes = dict[str, Any]
 CHANGED = (
     *("trainer.args", "trainer.callback_handler", "trainer.control", "trainer.current_flos", "trainer.is_in_train"),
+    "trainer.create_scheduler",
     *("trainer.lr_scheduler", "trainer.optimizer", "trainer.state", "trainer.training_step"),
     *("accelerator._dataloaders", "accelerator._models", "accelerator._optimizers", "accelerator.clip_grad_norm_"),
     "GradientState.sync_gradients",

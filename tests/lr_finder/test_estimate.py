@@ -200,6 +200,19 @@ def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() ->
     assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
 
 
+@pytest.mark.parametrize("columns", [2, 8, 14, 53])
+def test_numbers_under_the_picture_never_touch(columns: int) -> None:
+    rates = np.geomspace(2e-5, 4e-2, columns)
+    curve = Curve(rates, np.ones(columns), np.ones(columns))
+    for rate in (None, *rates, 6.4e-3):
+        axis = drawing.lines(Suggestion(rate, None, curve))[-1]
+        numbers = axis.removeprefix("  rate ").replace("▲ ", "▲").split()
+        ends = [number for number in numbers if "▲" not in number]
+        assert [number for number in numbers if "▲" in number] == ([] if rate is None else [f"▲{rate:g}"])
+        assert ends in (["2e-05", "0.04"], ["2e-05"], ["0.04"], [])
+        assert len(ends) == 2 or columns < 53 or not 5e-5 < (rate or 1e-3) < 4e-3
+
+
 @pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
 def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     found = swept(curve, scale=2.0, predicted=1e-3)

@@ -195,6 +195,9 @@ SCHEDULES: dict[str, Callable[[Any], Any]] = {
     "multiplicative": lambda o: schedules.MultiplicativeLR(o, lambda t: 1.1),
     "chained": lambda o: schedules.ChainedScheduler([schedules.ConstantLR(o, 0.1, 5), schedules.ExponentialLR(o, 0.9)]),
     "one-cycle": lambda o: schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14),
+    "one-cycle-after-a-warm-up": lambda o: schedules.SequentialLR(
+        o, [schedules.LinearLR(o, 0.25, total_iters=4), schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14)], [4]
+    ),
     "cyclic": lambda o: schedules.CyclicLR(o, [0.01, 0.02], [0.1, 0.2], step_size_up=4, cycle_momentum=False),
     **{f"transformers-{name}": functools.partial(of_transformers, name) for name in OF_TRANSFORMERS},
     "sequential": lambda o: schedules.SequentialLR(

@@ -30,14 +30,14 @@ def lines(suggestion: Suggestion) -> list[str]:
     known, ratio = np.isfinite(ratios), "not measured"
     if known.any():
         ratio = sparkline(list(np.where(known, ratios, ratios[known].min())), len(curve))
-    low, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
-    axis = list(f"{low}{high.rjust(max(len(curve) - len(low), 0))}")
+    axis, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
     if suggestion.rate is not None:
-        at = int(np.argmin(np.abs(np.log(curve.rates / suggestion.rate))))
         label = f"▲ {suggestion.rate:g}"
-        at = min(at, max(len(axis) - len(label), 0))
-        axis[at : at + len(label)] = label
-    return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {''.join(axis)}"]
+        at = min(int(np.argmin(np.abs(np.log(curve.rates / suggestion.rate)))), max(len(curve) - len(label), 0))
+        axis = (axis if at > len(axis) else "").ljust(at) + label
+    if (right := high.rjust(len(curve) - len(axis))).startswith(" "):  # numbers never touch: an end gives way
+        axis += right
+    return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {axis}"]
 
 
 def svg(suggestion: Suggestion) -> str:
