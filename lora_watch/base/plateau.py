@@ -86,6 +86,11 @@ def smallest_good(by_rank: Mapping[int, Values], worth: float, higher_is_better:
     return best, best
 
 
+def the_best(proven: bool) -> str:
+    """What the best of several is called, ``proven`` where no other one may be better."""
+    return "the best" if proven else "so far the best"
+
+
 def per_look(confidence: float, looks: int) -> float:
     """The confidence of each of ``looks`` looks that together have ``confidence``."""
     return 1 - (1 - confidence) / max(looks, 1)

@@ -33,6 +33,6 @@ def report(
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
     with refusing(UnreadableError), writing(output):
-        for line in write_page(runs, output):
+        for line in write_page(runs, output, below=True):
             note(f"left out: {line}")
         note(f"{clean(output)} written ({output.stat().st_size / 1e6:.2f} MB)")

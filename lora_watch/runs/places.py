@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,14 +31,19 @@ class RunFiles:
     """Event files that may be the run's."""
     why_not: str | None = None
     """Why nothing here can be read, where that is known before."""
+    below: tuple[Path, ...] = ()
+    """Folders in the run's own that have reports of more runs, where those were not asked for."""
 
 
-def find_runs(path: Path) -> list[RunFiles]:
+def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
     """The runs at ``path``, in the order of their names.
 
     ``path`` is an output folder, its ``lora_watch`` folder, a report, a folder of event files or one such file, or
     a folder in which such are found at any depth. A folder that cannot be listed is among them, and so is one in which
     a run has begun and left no report: nobody can say that all is well there.
+
+    A run's folder may have folders of more runs, such as the trials of a search before the last training. With
+    ``below`` they are among the runs; else the run names them.
 
     Raises:
         UnreadableError: nothing is there, or nothing of lora_watch's.
@@ -60,13 +65,15 @@ def find_runs(path: Path) -> list[RunFiles]:
         children.sort()
         try:
             runs = _runs_of(Path(folder))
+            if any(run.why_not is None for run in runs):
+                children.clear()  # what else lies in a run's folder is the run's
+                if more := _below(Path(folder)):
+                    more_runs = [run for each in more for run in _runs_of(each)]
+                    runs = [*runs, *more_runs] if below else [replace(runs[0], below=more), *runs[1:]]
             found += [*runs, *_without_report(Path(folder))]
         except OSError as error:
             hidden(error)
             children.clear()
-            continue
-        if any(run.why_not is None for run in runs):
-            children.clear()  # what lies in a run's folder is the run's
     if not found and (path / REPORT).is_file():
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
     if not found:
@@ -93,6 +100,12 @@ def _runs_of(folder: Path) -> list[RunFiles]:
         return [RunFiles(folder, None, events)]
     broken = [found.broken for found in scans if found.broken]  # may have been ours
     return [RunFiles(folder, None, (), f"{folder}: {broken[0]}")] if broken else []
+
+
+def _below(folder: Path) -> tuple[Path, ...]:
+    """Folders in a run's folder with reports of their own; event files alone are the run's."""
+    reports = (report for report in folder.glob(f"**/{HOME}*/{REPORT}") if _is_home(report.parent))
+    return tuple(sorted({report.parent.parent for report in reports} - {folder}))
 
 
 def _without_report(folder: Path) -> list[RunFiles]:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, parse_json, read_bytes, whole
 from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
@@ -146,11 +146,14 @@ def last_tenth(steps: Sequence[T]) -> Sequence[T]:
     return steps[-max(1, len(steps) // 10) :]
 
 
-def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[tuple[RunFiles, FinishedRun]]:
-    """Every run at ``paths`` and where it lies, one at a time. What cannot be read goes to ``unreadable``, in words."""
+def read_runs(
+    paths: Iterable[Path | str], unreadable: list[str], below: bool = False
+) -> Iterator[tuple[RunFiles, FinishedRun]]:
+    """Every run at ``paths`` and where it lies, one at a time; ``below`` as for ``find_runs``. What cannot be read goes
+    to ``unreadable``, in words."""
     for path in paths:
         try:
-            places = find_runs(Path(path))
+            places = find_runs(Path(path), below)
         except UnreadableError as error:
             unreadable.append(clean(error))
             continue
@@ -191,6 +194,9 @@ def read_run(place: RunFiles) -> FinishedRun:
     if report is None and log.broken:
         raise UnreadableError(f"{name}: {log.broken[0]}, and there is no {REPORT} that would say what it said")
     run.notes += [clean(damage) for damage in log.damage]
+    if place.below:
+        more = count(len(place.below), "more run")
+        run.notes.append(clean(f"Folders below hold {more}, such as {place.below[0]}. Name a folder to have it read."))
     if report is not None:
         run.waiting = report.with_name(WAITING).is_file()
         _add_incident(run, report.with_name(INCIDENT))

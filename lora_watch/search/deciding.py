@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from lora_watch.base.plateau import gain, per_look, smallest_good
+from lora_watch.base.plateau import gain, per_look, smallest_good, the_best
 from lora_watch.search.plan import Configuration, Plan
 
 
@@ -51,6 +51,8 @@ class _Decider:
         """The metric by seed, of each configuration with seed 0 in its seed's stead."""
         self.failed: dict[Configuration, str] = {}
         """Why; one failed run is enough to give up its configuration."""
+        self.open = False
+        """Whether a step of the rank stage was left open: too much noise, and no more seeds."""
         for each, outcome in known.items():
             if outcome.value is None:
                 self.failed[each.with_seed(0)] = outcome.why or "failed"
@@ -63,7 +65,8 @@ class _Decider:
             by_rank = {each.r: self.values[each] for each in reached}
             rank, best = smallest_good(by_rank, self.plan.worth, self.plan.higher_is_better)
             self.says.rank = rank
-            self._tell(f"Rank {rank} is {'the best' if rank == best else f'the smallest that is as good as {best}'}.")
+            as_good = f"the smallest that is as good as {best}"
+            self._tell(f"Rank {rank} is {the_best(not self.open) if rank == best else as_good}.")
             self._turn(rank)
         return self.says
 
@@ -89,7 +92,7 @@ class _Decider:
             if verdict == "flat":
                 self.says.plateau = True
                 return reached
-        self._tell(f"No plateau up to rank {ranks[-1].r}.")
+        self._tell(f"No plateau is proven up to rank {ranks[-1].r}.")
         return reached
 
     def _compare(self, smaller: Configuration, larger: Configuration) -> str:
@@ -108,6 +111,7 @@ class _Decider:
             found = gain(before, after, confidence, plan.higher_is_better)
             verdict = found.verdict(plan.worth)
             if verdict != "open" or seeds == plan.most_seeds:
+                self.open |= verdict == "open"
                 self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(plan.worth)}.")
                 return verdict
             seeds += 1
@@ -126,19 +130,23 @@ class _Decider:
             tried.append(here)
         if self.says.wanted:
             return
+        self.says.best = base
+        others = [each for each in tried if each != base]
+        if not others:
+            return
         sign = 1 if plan.higher_is_better else -1
-        best = max(tried, key=lambda each: sign * statistics.fmean(self.values[each].values()))
-        if best != base:
-            found = gain(self.values[base], self.values[best], plan.confidence, plan.higher_is_better)
-            says = f"s = {best.scale:g} instead of {base.scale:g}: {found} over {found.pairs} seeds"
-            if found.mean <= max(plan.worth, found.error):
-                self._tell(f"{says}, within the noise or less than it must gain: s = {base.scale:g} stays.")
-                best = base
-            else:
-                self._tell(f"{says}, better.")
-        elif len(set(tried)) > 1:
-            self._tell(f"s = {base.scale:g} is the best of {len(set(tried))}.")
-        self.says.best = best
+        rival = max(others, key=lambda each: sign * statistics.fmean(self.values[each].values()))
+        gains = {each: gain(self.values[base], self.values[each], plan.confidence, sign > 0) for each in others}
+        found = gains[rival]
+        says = f"s = {rival.scale:g} instead of {base.scale:g}: {found} over {found.pairs} seeds"
+        if found.mean > max(plan.worth, found.error):
+            self.says.best = rival
+            self._tell(f"{says}, {'better' if found.low > 0 else the_best(False)}.")
+        elif found.mean > 0:
+            self._tell(f"{says}, within the noise or less than it must gain: s = {base.scale:g} stays.")
+        else:
+            best = the_best(all(each.high < 0 for each in gains.values()))
+            self._tell(f"{says}: s = {base.scale:g} is {best} of {len(others) + 1}.")
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _lacks(self, configuration: Configuration, seeds: int) -> bool:

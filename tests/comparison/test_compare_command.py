@@ -78,6 +78,18 @@ def compare(*arguments: str | Path) -> Result:
     return CliRunner().invoke(app, ["compare", *map(str, arguments)], catch_exceptions=False)
 
 
+def test_trials_of_a_search_are_compared_with_the_training_after_it(muddle: Path, tmp_path: Path) -> None:
+    """The Trainer's hyperparameter_search trains in run-0, run-1 and so on, and train() then in the folder itself."""
+    out = shutil.copytree(muddle / "small", tmp_path / "out")
+    assert "1 run in 1 configuration," in compare(out).stdout
+    shutil.copytree(muddle / "large", out / "run-0")
+    shutil.copytree(muddle / "large", out / "sweep" / "run-1")
+    assert [len(each["runs"]) for each in as_json(out)["configurations"]] == [1, 2]
+    assert as_json(out, out / "run-0") == as_json(out)
+    CliRunner().invoke(app, ["report", str(out), "-o", str(tmp_path / "page.html")], catch_exceptions=False)
+    assert "<title>lora_watch: 3 runs</title>" in (tmp_path / "page.html").read_text()
+
+
 def as_json(*arguments: str | Path) -> dict[str, Any]:
     content = parse(compare(*arguments, "--json").stdout.encode())
     assert errors("compare.json", content) == []  # whatever was compared

@@ -89,6 +89,14 @@ def test_one_pair_makes_no_rank_the_best(seeds: int, proven: bool) -> None:
     assert ("so far" in last, "16" in last) == (not proven, True)
 
 
+@pytest.mark.parametrize(("noise", "proven"), [(1.0, False), (0.001, True)])
+def test_a_gain_within_the_noise_makes_no_scale_the_best(noise: float, proven: bool) -> None:
+    stage = Plan(2e-4, ranks=(8,), scales=(1, 2, 4)).configurations(8)
+    trials = [trial(each, abs(each.scale - 2) / 10 + 2 + noise * (each.seed - 1) * (each.scale - 2)) for each in stage]
+    said = text(of_trials(trials, "eval_loss")).splitlines()
+    assert f"  s = 2 is {'the' if proven else 'so far the'} best of 3." in said
+
+
 def marks(trials: list[Trial]) -> list[str]:
     """What stands behind each configuration of the table, in its order."""
     said = text(of_trials(trials, "eval_loss")).splitlines()[3:]

@@ -45,6 +45,21 @@ def test_exit_codes(healthy: Path, exploded: Path, tmp_path: Path) -> None:
     assert check().exit_code == 2
 
 
+def test_runs_below_a_run_are_named_and_fail_nothing(tmp_path: Path) -> None:
+    """Trials of a search, of which a pruner has ended some on purpose."""
+    write_run(tmp_path)
+    (tmp_path / "checkpoint-5").mkdir()
+    alone = check(tmp_path)
+    assert (alone.exit_code, "note:" in alone.stdout) == (0, False)
+    write_run(tmp_path / "run-0", verdict="failed", message="LW102", alerts=[alert_of(3, "LW102", Severity.ERROR)])
+    found = check(tmp_path)
+    assert (found.exit_code, "\n1 run checked" in found.stdout) == (0, True)
+    assert re.search(r"note: .*\b1 more run, .*run-0\.", found.stdout)
+    assert check(tmp_path, tmp_path / "run-0").exit_code == 1
+    write_run(tmp_path / "run-1")
+    assert "2 more runs" in check(tmp_path).stdout
+
+
 def test_fail_on(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
     assert (check(tmp_path).exit_code, check(tmp_path, "--fail-on", "warning").exit_code) == (0, 1)

@@ -83,7 +83,7 @@ def compare(
     """
     trials: dict[str, Trial] = {}  # a run that is named twice counts once
     unreadable: list[str] = []
-    for place, run in read_runs(paths, unreadable):
+    for place, run in read_runs(paths, unreadable, below=True):
         try:
             trials.setdefault(str(place.path.resolve()), trial_of(run, run.final_loss))
         except MISFITS as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Sequence
 
+from lora_watch.base.plateau import the_best
 from lora_watch.base.text import count, mean_and_spread, short, table
 from lora_watch.runs.comparison.comparing import Comparison
 from lora_watch.runs.comparison.curves import QualityCurve, SeedGroup, differences
@@ -111,7 +112,9 @@ def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
         )
     chosen, best = _place(curve, curve.chosen), _place(curve, curve.best)
     if curve.along == "scale":
-        yield f"  s = {best} is the best of {len(curve.configurations)}."
+        rises = (pair.gain.low > 0 for pair in curve.pairs if pair.after is curve.best)
+        falls = (pair.gain.high < 0 for pair in curve.pairs if pair.before is curve.best)
+        yield f"  s = {best} is {the_best(all((*rises, *falls)))} of {len(curve.configurations)}."
     else:
         if curve.plateau is not None:
             beyond = "a larger one is worse" if curve.turns else "the curve is flat"
@@ -120,10 +123,8 @@ def curve_in_words(curve: QualityCurve, worth: float) -> Iterator[str]:
             yield f"  No plateau is proven up to rank {last}."
         if chosen != best:
             better = f"the smallest that is as good as {best}"
-        elif any(pair.gain.verdict(worth) == "open" for pair in curve.pairs):
-            better = "so far the best"
         else:
-            better = "the best"
+            better = the_best(not any(pair.gain.verdict(worth) == "open" for pair in curve.pairs))
         yield f"  Rank {chosen} is {better}."
 
 

@@ -41,11 +41,11 @@ _PAGE = """<!doctype html>
 """
 
 
-def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
-    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words. Raises UnreadableError
-    where there is nothing to show, OSError where the page cannot be written."""
+def write_page(paths: Iterable[Path | str], target: Path, below: bool = False) -> list[str]:
+    """One page of all runs at ``paths`` to ``target``, ``below`` as for ``find_runs``; what could not be read of them,
+    in words. Raises UnreadableError where there is nothing to show, OSError where the page cannot be written."""
     unreadable: list[str] = []
-    return write_runs(list(read_runs(paths, unreadable)), target, unreadable)
+    return write_runs(list(read_runs(paths, unreadable, below)), target, unreadable)
 
 
 def write_runs(runs: Sequence[tuple[RunFiles, FinishedRun]], target: Path, unreadable: list[str]) -> list[str]:
