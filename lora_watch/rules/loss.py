@@ -84,7 +84,7 @@ class LossDivergence(_OfTheLoss):
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
         fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
-        pair = Compared(*self.latest[1:], record.run.nonzero_start) if fresh else None
+        pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start) if fresh else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
         asks = undecided and self.compare and record.comparable
         self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}

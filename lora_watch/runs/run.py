@@ -226,7 +226,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         )
     if report["verdict"] not in get_args(Verdict):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
-    loss = report.get("loss") or {}
+    loss, evaluation = report.get("loss") or {}, report.get("evaluation") or {}
     return from_header(
         name,
         report,
@@ -238,11 +238,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         alerts=_with_the_last_words([Alert.from_dict(a) for a in listed(report["alerts"])], path, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
-        evaluation={
-            clean(metric): float(found["last"]["value"])
-            for metric, found in (report.get("evaluation") or {}).items()
-            if found.get("last")
-        },
+        evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         log=log,
     )
 

@@ -123,6 +123,11 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     assert (finding.severity or rule.severity) is said
 
 
+def test_adapters_that_lose_what_they_have_gained_are_not_acquitted() -> None:
+    monitor = run(lr=0.03, steps=60, warmup_steps=24, seed=1)  # the model stays better than without them
+    assert the("LW202", monitor).severity is Severity.ERROR
+
+
 def test_loss_spike_when_one_batch_is_noise() -> None:
     monitor = run(steps=50, trainer_class=trainer_with_labels(lambda step: step == 35))
     alert = the("LW203", monitor)
