@@ -14,6 +14,7 @@ from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, re
 from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
+from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
@@ -166,7 +167,7 @@ class Recorder:
         numbers = {
             "metrics": metrics,
             "loss": _number(loss, float),
-            "wanted": self._instruments.scaled_loss.begin(),
+            "wanted": self._instruments.scaled_loss.begin(loss),
             "labels": _counts(labels),
             "targets": _number(targets, int),
         }
@@ -177,6 +178,8 @@ class Recorder:
         that its loss says nothing of the run."""
         there = taken.pending.read()
         metrics, loss = there["metrics"], there["loss"]
+        if (why_not := self._instruments.scaled_loss.why_not) == OTHER:
+            self.monitored.note(f"no batch is compared with the frozen model: {why_not}")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
@@ -194,7 +197,7 @@ class Recorder:
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=scalars,
-            comparable=self._judge_loss and not dropped and not self._instruments.scaled_loss.why_not,
+            comparable=self._judge_loss and not dropped and not why_not,
         )
         self._look_for_gradients(taken.due, metrics)
         if taken.due.step == 0:

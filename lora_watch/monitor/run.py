@@ -77,6 +77,10 @@ class Run(Observed):
         self._judge.coverage.start(self.guard.failures)
         self._cadence.start_clock()
 
+    def note(self, text: str) -> None:
+        """Add to the report's notes, once."""
+        self._recorder.monitored.note(text)
+
     @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""

@@ -12,11 +12,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from accelerate.utils import send_to_device
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
+from lora_watch.measurement.signals.scaled_loss import undisturbed
 from lora_watch.monitor import ranks
 from lora_watch.monitor.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -40,6 +43,14 @@ _POLICY_GRADIENT = frozenset(
 
 _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer", "ORPOTrainer", "RewardTrainer"})
 """TRL's trainers whose loss compares answers: it can be brought to 0 by a model that is worth nothing."""
+
+
+ADDS_UP = (
+    "the Trainer does not divide by gradient_accumulation_steps, and the model ignores num_items_in_batch. Gradients "
+    "and logged losses are sums over micro-batches; lora_watch judges the mean. To train on the mean, set "
+    "trainer.model_accepts_loss_kwargs = False"
+)
+"""What the user is told where a loss ``adds_up``."""
 
 
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
@@ -143,6 +154,32 @@ def is_policy_gradient(trainer: Trainer | None) -> bool:
 def is_preference(trainer: Trainer | None) -> bool:
     """Whether the trainer's loss compares answers, which the loss of the model alone does not."""
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
+
+
+def adds_up(trainer: Trainer, inputs: Mapping[str, Any], items: Any) -> bool:
+    """Whether the loss of an optimizer step is the sum of its micro-batches' means. ``inputs``: of one of them.
+
+    The Trainer divides nothing where it gives the model ``items``, the number of targets in the whole step. Some models
+    take that number and ignore it. Then the loss is the same for twice as many. Takes two passes of the model.
+    """
+    own = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss
+    if own or trainer.compute_loss_func is not None or is_compiled(trainer.args, trainer) or trainer.args.n_gpu > 1:
+        return False
+    divides = not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False
+    if divides or items is None:
+        return False
+    try:
+        model: Any = trainer.model
+        with undisturbed(model), torch.no_grad(), trainer.compute_loss_context_manager():
+            given: Any = send_to_device(dict(inputs), trainer.args.device)
+            once, twice = (
+                float(trainer.compute_loss(model, dict(given), num_items_in_batch=count))  # type: ignore[arg-type]
+                for count in (items, 2 * items)
+            )
+    except Exception:  # a model that cannot be evaluated so
+        log.debug("lora_watch could not see what num_items_in_batch does", exc_info=True)
+        return False
+    return twice > 0.95 * once > 0.0
 
 
 def no_sweep(trainer: Trainer) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -15,7 +16,10 @@ from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import world_size
+from lora_watch.trainer import facts
 from lora_watch.trainer.wrapping import Tap
+
+log = logging.getLogger("lora_watch")
 
 WHOLE = ("NO", "MULTI_GPU", "MULTI_CPU")
 """Accelerate's kinds of distribution in which a process holds whole gradients, reduced over ranks, when it clips."""
@@ -24,11 +28,13 @@ WHOLE = ("NO", "MULTI_GPU", "MULTI_CPU")
 class StepTap(Tap):
     """The true loss of every optimizer step, taken where the Trainer computes it, and word of gradients to be clipped.
 
-    ``training_step`` returns each micro-batch's loss, already divided for accumulation, before the Trainer's NaN
-    filter and logging see it; it is the same for label smoothing, ``compute_loss_func``, an overridden
-    ``compute_loss`` and TRL's trainers. It is wrapped from the beginning of each step until its gradients are there:
-    whatever raises elsewhere in the Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has
-    made of their norm, so the monitor looks before it where a process holds whole gradients.
+    ``training_step`` returns each micro-batch's share of the loss before the Trainer's NaN filter and logging see it;
+    it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers. Where
+    it returns whole means (``facts.adds_up``), their mean is the loss of the step, and a note says so.
+
+    It is wrapped from the beginning of each step until its gradients are there: whatever raises elsewhere in the
+    Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has made of their norm, so the
+    monitor looks before it where a process holds whole gradients.
 
     Args:
         hash_batches: see ``batch_sha256``.
@@ -42,6 +48,10 @@ class StepTap(Tap):
         super().__init__()
         self.loss: torch.Tensor | float | None = None
         """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
+        self._micro_batches = 0
+        """Of the step so far."""
+        self._adds_up: bool | None = None
+        """``facts.adds_up``; None until that is known."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
@@ -51,18 +61,26 @@ class StepTap(Tap):
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self._follow(trainer)
         self.guard, self._before_clipping = monitor.guard, monitor.before_clipping
+        self._note, self._adds_up = monitor.note, None
         self._labels = Labels(classes)
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
         self.loss = self._hash = None
+        self._micro_batches = 0
         self._labels.reset()
         trainer = self._followed
         if trainer is None:
             return
 
+        accelerator = getattr(trainer, "accelerator", None)
+        whole = getattr(getattr(accelerator, "distributed_type", None), "value", None) in WHOLE
+
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            self._see_batch(args[1] if len(args) > 1 else kwargs.get("inputs"))
+            inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
+            self._see_batch(inputs)
+            if whole and self._adds_up is None and trainer.args.gradient_accumulation_steps > 1:
+                self._ask(trainer, inputs, args[2] if len(args) > 2 else kwargs.get("num_items_in_batch"))
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
@@ -77,9 +95,7 @@ class StepTap(Tap):
                 self._before_clipping()
             return inner(*args, **kwargs)
 
-        accelerator = getattr(trainer, "accelerator", None)
-        clips = getattr(getattr(accelerator, "distributed_type", None), "value", None) in WHOLE
-        clipping = [(accelerator, "clip_grad_norm_", clip_grad_norm_)] if clips else []
+        clipping = [(accelerator, "clip_grad_norm_", clip_grad_norm_)] if whole else []
         self._wrap([(trainer, "training_step", training_step), *clipping])
 
     @guarded("looking at a batch", light=True)
@@ -91,13 +107,25 @@ class StepTap(Tap):
         if isinstance(inputs, Mapping):
             self._labels.add(inputs.get("labels"))
 
+    @guarded("asking whether losses are added up")
+    def _ask(self, trainer: Trainer, inputs: Any, items: Any) -> None:
+        """Once a training."""
+        self._adds_up = False
+        self._adds_up = facts.adds_up(trainer, inputs, items)
+        if self._adds_up:
+            self._note(facts.ADDS_UP)
+            log.warning("lora_watch: %s", facts.ADDS_UP)
+
     @guarded("reading the loss", light=True)
     def _see_loss(self, loss: Any) -> None:
         if isinstance(loss, torch.Tensor) and is_far(loss.device):
             value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)
         else:
             value = float(loss)
-        self.loss = value if self.loss is None else self.loss + value
+        self._micro_batches, count = self._micro_batches + 1, self._micro_batches
+        if self.loss is not None:
+            value = (self.loss * count + value) / (count + 1) if self._adds_up else self.loss + value
+        self.loss = value
 
     def _add_batch(self, inputs: Any) -> None:
         batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False

@@ -28,7 +28,7 @@ from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules import AdapterDominates, BarelyMoves, Episodes, NormExplosion, SingleClass, StuckAtChance
 from lora_watch.trainer.facts import labels_of
 from tests.rules.runs import healthy, ids, numbers, run, the
-from tests.support import lora, tiny_tokenizer
+from tests.support import build_trainer, lora, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 EAGER = AdapterDominates(threshold=2.0)
@@ -115,6 +115,37 @@ def test_its_twin_at_a_sound_rate_is_silent() -> None:
     (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
     assert used.overall > 1.0, "its adapters have grown, too"
     assert fmean(used.recent) < 0.9
+
+
+def accumulated(lr: float, steps: int = 55, head: float = 0.0) -> Monitor:
+    """Four micro-batches a step, whose losses transformers 5 adds up. ``head``: what the new head starts with."""
+    model = classifier()
+    with torch.no_grad():
+        model.get_submodule("base_model.model.score.modules_to_save.default").weight.mul_(1.0 + head)
+    batches = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    return run(model, steps, rules=[DEAF, EAGER], dataset=code_or_prose(), lr=lr, max_overhead=1.0, **batches)
+
+
+def test_a_collapse_is_found_although_the_trainer_adds_up_micro_batches() -> None:
+    assert the("LW207", accumulated(3e-2)).severity == Severity.ERROR
+
+
+def test_its_twin_is_silent_and_says_what_is_added_up() -> None:
+    monitor = accumulated(5e-3)
+    assert ids(monitor) == []
+    assert monitor.last is not None
+    assert monitor.last.scalars["loss_start"] < 1.2, "a mean"
+    assert len(monitor.run.notes) == adds_up()
+
+
+def test_a_head_that_is_sure_of_wrong_answers_is_worse_than_guessing_with_and_without_accumulation() -> None:
+    assert the("LW205", accumulated(1e-5, steps=5, head=200.0)).step == 3
+    assert ids(accumulated(1e-5, steps=5)) == []
+
+
+def adds_up() -> bool:
+    """This version of transformers gives ``num_items_in_batch`` to Llama's classifier, which ignores it."""
+    return build_trainer(classifier(), code_or_prose()).model_accepts_loss_kwargs
 
 
 @pytest.mark.parametrize(("factor", "seen"), [(1.0, True), (2.0, False)])

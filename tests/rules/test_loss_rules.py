@@ -415,6 +415,70 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path
     assert ids(monitor) == []
 
 
+def log_likelihood(model: Any, inputs: Any) -> torch.Tensor:
+    """Of every target. The model is given the labels and its own loss is not used."""
+    logits = model(**inputs).logits[:, :-1]
+    return logits.log_softmax(-1).gather(-1, inputs["labels"][:, 1:, None])[..., 0]
+
+
+def dft(model: Any, inputs: Any) -> torch.Tensor:
+    """TRL's ``loss_type="dft"``: what is unlikely counts little, so that the usual cross-entropy may rise."""
+    likely = log_likelihood(model, inputs)
+    return -(likely.exp().detach() * likely).mean()
+
+
+def npo(model: Any, inputs: Any) -> torch.Tensor:
+    """Unlearning: it falls as the usual cross-entropy rises, and starts where that might start too."""
+    now = log_likelihood(model, inputs).mean(-1)
+    with torch.no_grad(), model.disable_adapter():
+        reference = log_likelihood(model, inputs).mean(-1)
+    return -4.0 * torch.nn.functional.logsigmoid(0.5 * (reference - now)).mean()
+
+
+def objective(loss: Callable[[Any, Any], torch.Tensor], lr: float) -> Monitor:
+    class Own(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            return loss(model, inputs)
+
+    return run(lr=lr, trainer_class=Own, per_device_train_batch_size=8)
+
+
+@pytest.mark.parametrize(("loss", "good"), [(dft, 5e-3), (npo, 2e-3)])
+def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss(loss: Any, good: float) -> None:
+    monitor = objective(loss, good)
+    assert ids(monitor) == []
+    assert monitor.last is not None
+    assert monitor.last.loss is not None
+    assert monitor.last.loss < 0.6 * monitor.last.scalars["loss_start"], "a good run"
+    (note,) = monitor.run.notes
+    assert "another loss than the model's own" in note
+    assert the("LW102", objective(loss, 1e-1)).severity == Severity.ERROR, "its twin at a ruinous rate"
+
+
+def test_dft_under_sft_raises_nothing(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path),
+            max_steps=40,
+            learning_rate=5e-3,
+            per_device_train_batch_size=8,
+            gradient_checkpointing=False,
+            loss_type="dft",
+            **QUIET,
+        ),
+        callbacks=[callback],
+    )
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_improved"]
+    assert not last.comparable
+    assert ids(monitor) == []
+
+
 def test_a_plain_loop_says_so_itself() -> None:
     monitor = Monitor(lora(tiny_model()), judge_loss=False)
     monitor.start()

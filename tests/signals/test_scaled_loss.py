@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import pickle
 import random
 from dataclasses import dataclass
@@ -11,10 +12,11 @@ import numpy as np
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.scaled_loss import ScaledLoss, _multiplied
+from lora_watch.measurement.signals.scaled_loss import OTHER, ScaledLoss, _is_own, _multiplied
 from lora_watch.rules.harm import HARM
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
@@ -138,14 +140,16 @@ def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
         with torch.no_grad():
             model.get_submodule("base_model.model.model.norm").seen.zero_()
         loss = model(**batch()).loss
+        compared.append(both.begin().now())
         hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
         modes, buffers = [m.training for m in model.modules()], [b.tolist() for b in model.buffers()]
         return float(loss), torch.get_rng_state().tolist(), random.random(), np.random.rand(), hooks, modes, buffers
 
+    compared: list[dict[str, float]] = []
     plain = after_a_pass()
     both.arm(HARM)
     assert after_a_pass() == plain
-    assert both.begin().now()
+    assert compared[1]
 
 
 def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
@@ -216,3 +220,46 @@ def test_training_is_bit_for_bit_the_same_while_a_rule_asks_at_every_step() -> N
     assert callback.monitor.last is not None
     assert callback.monitor.last.comparable
     assert HARM.keys() <= set(callback.monitor.last.scalars)
+
+
+@pytest.mark.parametrize("accumulation", [1, 4])
+@pytest.mark.parametrize(
+    ("change", "own"),
+    [(lambda loss: loss, True), (lambda loss: loss + 0.02, True), (lambda loss: loss.exp(), False)],
+    ids=["own", "a small term more", "another"],
+)
+def test_batches_are_compared_by_the_loss_that_is_trained_on(accumulation: int, change: Any, own: bool) -> None:
+    callback = LoraWatchCallback(console=False, tensorboard=False, rules=[Curious()])
+
+    class Changed(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            loss = change(super().compute_loss(model, inputs, **kwargs))
+            return (loss, None) if return_outputs else loss
+
+    batches = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": accumulation}
+    train(lora(tiny_model()), steps=3, trainer_class=Changed, callbacks=[callback], **batches)
+    assert callback.monitor is not None
+    assert (last := callback.monitor.last) is not None
+    assert last.comparable == own
+    assert (HARM.keys() <= last.scalars.keys()) == own
+    assert any(OTHER in note for note in callback.monitor.run.notes) != own
+    if own:  # the mean of one micro-batch, however many there are
+        assert last.scalars["adapted_loss"] == pytest.approx(last.scalars["loss_recent"], rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("loss", "own", "alike"),
+    [
+        (2.0, [2.0], True),
+        (math.nan, [2.0], True),
+        (0.1, [2.0], False),
+        (3.0, [2.0], False),
+        (2.0, [0.4, 0.7, 0.3, 0.6], True),  # shares of one mean
+        (2.4, [2.0, 2.8], True),  # means, and their mean
+        (4.8, [2.0, 2.8], True),
+        (1.4, [2.0, 2.8], True),  # the last one, divided for accumulation
+        (0.1, [2.0, 2.8], False),
+    ],
+)
+def test_a_loss_is_the_models_own_whatever_is_done_about_micro_batches(loss: float, own: Any, alike: bool) -> None:
+    assert _is_own(loss, own) == alike

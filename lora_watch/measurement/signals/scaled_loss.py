@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -13,12 +14,16 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter, DenseAdapter
-from lora_watch.base.deferred import Deferred
+from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
+from lora_watch.base.records import FloatArray
 from lora_watch.measurement.hooks import Hook, has_compiled
 
 log = logging.getLogger("lora_watch")
 
+OTHER = "the training minimises another loss than the model's own"
+_ALIKE = 1.1
+"""By what factor the loss of a step and the model's own may differ: a small term more may be added to it."""
 _CONTAINERS = (dict, OrderedDict, list, set, deque)
 """Whose contents are put back where a module has one among its attributes."""
 
@@ -32,8 +37,9 @@ class ScaledLoss:
     not been trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
     After ``keep_beginning`` adapters as they were then stand in for none.
 
-    Needs a model that returns its own ``loss`` for ``labels``, adapters that wrap their frozen layer and are not merged
-    into it, and one process. Otherwise ``why_not`` says what is missing.
+    Needs a model that returns its own ``loss`` for ``labels`` and is trained on that, adapters that wrap their frozen
+    layer and are not merged into it, and one process. Otherwise ``why_not`` says what is missing. A micro-batch's loss
+    is its mean, also where the Trainer has the model divide by the items of the whole step.
     """
 
     def __init__(
@@ -50,7 +56,10 @@ class ScaledLoss:
         """One for each of ``_multiples``, ``[1]``; none before the pass."""
         self._beginning: dict[str, Tensor] = {}
         """What the adapters held when they were kept, by the model's names, on the host."""
+        self._own: list[Tensor] = []
+        """What the model itself has returned for each micro-batch that is trained on, ``[1]``."""
         self._handle: RemovableHandle | None = None
+        self._hearing: RemovableHandle | None = None
         self.why_not = self._check(init_from_base, preference)
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
 
@@ -80,19 +89,36 @@ class ScaledLoss:
             self._multiples = multiples
             hook = Hook(self._guard, "computing a loss with other adapters", self._see)
             self._handle = self._model.register_forward_pre_hook(hook, with_kwargs=True)
+            hook = Hook(self._guard, "hearing the model's own loss", self._hear)
+            self._hearing = self._model.register_forward_hook(hook)
 
-    def begin(self) -> Deferred[dict[str, float]]:
-        """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed."""
-        names, losses = list(self._multiples), self._losses
+    def begin(self, loss: Tensor | float | None = None) -> Deferred[dict[str, float]]:
+        """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed, or
+        ``loss``, which the step was trained on, is another than the model's own."""
+        names, losses, own = list(self._multiples), self._losses, self._own
         if self._handle is not None:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
-        return Deferred(losses, lambda arrays: {name: float(array[0]) for name, array in zip(names, arrays)})
+        if not losses:
+            return ready({})
+
+        def finish(arrays: Sequence[FloatArray]) -> dict[str, float]:
+            trained, *rest = (float(array[0]) for array in arrays)
+            if own and not _is_own(trained, rest[len(losses) :]):
+                self.why_not = OTHER
+                return {}
+            return dict(zip(names, rest))
+
+        trained = torch.as_tensor(math.nan if loss is None else loss).detach().reshape(1)
+        return Deferred([trained, *losses, *own], finish)
 
     def close(self) -> None:
-        """Forget the losses, and take the hook off the model."""
-        self._losses = []
+        """Forget the losses, and take the hooks off the model."""
+        self._losses, self._own = [], []
         self._disarm()
+        if self._hearing is not None:
+            self._hearing.remove()
+        self._hearing = None
 
     def _disarm(self) -> None:
         if self._handle is not None:
@@ -107,12 +133,18 @@ class ScaledLoss:
         if kwargs.get("labels") is None:
             self.why_not = "the model is not given the labels"
             return
+        kwargs = {name: value for name, value in kwargs.items() if name != "num_items_in_batch"}
         try:
-            with _undisturbed(self._model), torch.no_grad():
+            with undisturbed(self._model), torch.no_grad():
                 self._losses = [self._loss(multiple, args, kwargs) for multiple in self._multiples.values()]
         except Exception as error:  # a model that cannot be evaluated so: what needs this does without
             self.why_not = f"the model could not be run again ({error!r})"
             log.debug("lora_watch could not compute a loss with other adapters", exc_info=True)
+
+    def _hear(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
+        """The model's own hook, after a forward pass that keeps gradients."""
+        if model.training and isinstance(loss := getattr(output, "loss", None), Tensor):
+            self._own.append(loss.detach().float().mean().reshape(1))
 
     def _loss(self, multiple: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         beginning = self._beginning if multiple == 0.0 else {}
@@ -122,9 +154,19 @@ class ScaledLoss:
                     assert base is not None
                     hook = _multiplied(base, multiple)
                     hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
+            if not beginning:
+                return self._model(*args, **kwargs).loss.detach().float().reshape(1)
             there = {name: kept.to(self._model.get_parameter(name).device) for name, kept in beginning.items()}
-            output = torch.func.functional_call(self._model, there, args, kwargs)
-            return output.loss.detach().float().reshape(1)
+            return torch.func.functional_call(self._model, there, args, kwargs).loss.detach().float().reshape(1)
+
+
+def _is_own(loss: float, own: Sequence[float]) -> bool:
+    """Whether ``loss``, of a step, is the sum of its micro-batches' ``own``, or a mean of them, weighted or not, or
+    that divided by their number once more. True where a number is not finite."""
+    if not math.isfinite(loss + sum(own)):
+        return True
+    ranges = ((sum(own), sum(own)), (min(own), max(own)), (min(own) / len(own), max(own) / len(own)))
+    return any(low / _ALIKE <= loss <= high * _ALIKE for low, high in ranges)
 
 
 def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
@@ -145,7 +187,7 @@ def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
 
 
 @contextmanager
-def _undisturbed(model: nn.Module) -> Any:
+def undisturbed(model: nn.Module) -> Any:
     """Evaluation mode, and nothing of it left afterwards: a module may count its passes, or assign a buffer anew."""
     attributes = [(vars(module), vars(module).copy()) for module in model.modules()]
     held = [thing for _, kept in attributes for thing in kept.values() if type(thing) in _CONTAINERS]
