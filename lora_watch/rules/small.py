@@ -31,7 +31,8 @@ class BarelyMoves(Rule):
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
     ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. Nor is one on preferences
-    (DPO), where small adapters are enough, or of adapters that were not zero at the start. The advice is a forecast from the measured growth, and names what to check.
+    (DPO), where small adapters are enough, nor one of adapters that were not zero at the start. The advice is a
+    forecast from the measured growth, and names what to check.
     """
 
     id = "LW104"

@@ -1,0 +1,201 @@
+"""Losses that mean something else than the model's own: policy gradients, preferences, objectives of one's own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import LoraConfig, get_peft_model
+from transformers import Trainer
+
+from lora_watch import LoraWatchCallback, Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.demo.models import tiny_llama
+from lora_watch.measurement.signals.scaled_loss import OTHER
+from lora_watch.monitor.monitor import Monitor
+from tests.rules.runs import ids, run, the
+from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
+
+QUIET: dict[str, Any] = {
+    "use_cpu": True,
+    "bf16": False,
+    "report_to": "none",
+    "save_strategy": "no",
+    "disable_tqdm": True,
+}
+"""For TRL's trainers: on the CPU, nothing saved, nothing shown."""
+
+
+def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, StepRecord]:
+    """Trains; the callback's monitor, and the record of its last step."""
+    trainer.train()
+    assert callback.monitor is not None
+    assert callback.monitor.last is not None
+    return callback.monitor, callback.monitor.last
+
+
+def dataset(rows: list[dict[str, Any]]) -> Any:
+    from datasets import Dataset  # TRL brings it
+
+    return Dataset.from_list(rows)
+
+
+def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
+    """A real GRPOTrainer, whose loss is 0 at first and hovers around it: only NaN and infinity are judged."""
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    model, tokenizer = tiny_llama()[0], tiny_tokenizer()
+    trainer = trl.GRPOTrainer(
+        model=get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")),
+        reward_funcs=lambda completions, **rest: [float(len(set(text))) for text in completions],
+        processing_class=tokenizer,
+        train_dataset=dataset([{"prompt": "It is a truth universally"}] * 8),
+        args=trl.GRPOConfig(
+            output_dir=str(tmp_path),
+            max_steps=5,
+            learning_rate=1e-3,
+            per_device_train_batch_size=4,
+            num_generations=4,
+            max_completion_length=12,
+            **QUIET,
+        ),
+        callbacks=[callback],
+    )
+    monitor, last = trained(trainer, callback)
+    assert ids(monitor) == []
+    assert last.loss is not None
+    assert not last.scalars
+    assert any("GRPOTrainer" in note and "LW202 to LW207" in note for note in monitor.run.notes)
+
+
+def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path),
+            max_steps=4,
+            **QUIET,
+        ),
+        callbacks=[callback],
+    )
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_start"] > 0
+    assert monitor.run.notes == ()
+    assert monitor.run.config["classes"] == 1024
+
+
+@pytest.mark.parametrize("kind", ["DPO", pytest.param("KTO", marks=pytest.mark.thorough)])
+def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path) -> None:
+    """It begins at ln 2 or a half whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
+    trl = pytest.importorskip("trl")
+    texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
+    pairs = [
+        {"prompt": text[:20], "chosen": text[20:60], "rejected": other[40:70]}
+        for text, other in zip(texts, [*texts[5:], *texts[:5]])
+    ]
+    single = [
+        {"prompt": pair["prompt"], "completion": pair["chosen" if i % 2 else "rejected"], "label": bool(i % 2)}
+        for i, pair in enumerate(pairs)
+    ]
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = getattr(trl, f"{kind}Trainer")(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=dataset(pairs if kind == "DPO" else single),
+        args=getattr(trl, f"{kind}Config")(
+            output_dir=str(tmp_path),
+            max_steps=40 if kind == "DPO" else 60,
+            learning_rate=2e-3,
+            per_device_train_batch_size=4,
+            gradient_checkpointing=False,
+            **QUIET,
+        ),
+        callbacks=[callback],
+    )
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
+    assert not last.comparable, "the model's own loss does not prefer an answer"
+    assert any("LW104" in note for note in monitor.run.notes), "what is not judged is said"
+    assert ids(monitor) == []
+
+
+def log_likelihood(model: Any, inputs: Any) -> torch.Tensor:
+    """Of every target. The model is given the labels and its own loss is not used."""
+    logits = model(**inputs).logits[:, :-1]
+    return logits.log_softmax(-1).gather(-1, inputs["labels"][:, 1:, None])[..., 0]
+
+
+def dft(model: Any, inputs: Any) -> torch.Tensor:
+    """TRL's ``loss_type="dft"``: what is unlikely counts little, so that the usual cross-entropy may rise."""
+    likely = log_likelihood(model, inputs)
+    return -(likely.exp().detach() * likely).mean()
+
+
+def npo(model: Any, inputs: Any) -> torch.Tensor:
+    """Unlearning: it falls as the usual cross-entropy rises, and starts where that might start too."""
+    now = log_likelihood(model, inputs).mean(-1)
+    with torch.no_grad(), model.disable_adapter():
+        reference = log_likelihood(model, inputs).mean(-1)
+    return -4.0 * torch.nn.functional.logsigmoid(0.5 * (reference - now)).mean()
+
+
+def objective(loss: Callable[[Any, Any], torch.Tensor], lr: float) -> Monitor:
+    class Own(Trainer):
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
+            return loss(model, inputs)
+
+    return run(lr=lr, trainer_class=Own, per_device_train_batch_size=8)
+
+
+@pytest.mark.parametrize(("loss", "good"), [(dft, 5e-3), (npo, 2e-3)])
+def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss(loss: Any, good: float) -> None:
+    monitor = objective(loss, good)
+    assert ids(monitor) == []
+    assert monitor.last is not None
+    assert monitor.last.loss is not None
+    assert monitor.last.loss < 0.6 * monitor.last.scalars["loss_start"], "a good run"
+    (note,) = monitor.run.notes
+    assert OTHER in note
+    assert the("LW102", objective(loss, 1e-1)).severity == Severity.ERROR, "its twin at a ruinous rate"
+
+
+def test_dft_under_sft_raises_nothing(tmp_path: Path) -> None:
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        args=trl.SFTConfig(
+            output_dir=str(tmp_path),
+            max_steps=40,
+            learning_rate=5e-3,
+            per_device_train_batch_size=8,
+            gradient_checkpointing=False,
+            loss_type="dft",
+            **QUIET,
+        ),
+        callbacks=[callback],
+    )
+    monitor, last = trained(trainer, callback)
+    assert last.scalars["loss_improved"]
+    assert not last.comparable
+    assert ids(monitor) == []
+
+
+def test_a_plain_loop_says_so_itself() -> None:
+    monitor = Monitor(lora(tiny_model()), judge_loss=False)
+    monitor.start()
+    for loss in (0.0, 0.0, 0.0, 0.0):
+        monitor.step(loss=loss)
+    assert "LW204" not in ids(monitor)
+    monitor.step(loss=math.nan)
+    assert "LW201" in ids(monitor)
