@@ -68,7 +68,8 @@ class NormExplosion(Rule):
     batches in a row that cost 3 % more without the adapters show the latter, too. One in ten steps is computed.
 
     Layers whose base weight is less than a tenth of that of their siblings do not count. The starting size of PiSSA,
-    OLoRA, CorDA and LoftQ does not count either.
+    OLoRA, CorDA and LoftQ does not count either. Nor does that of adapters that were trained before, or begin at
+    random: there a batch is computed with the adapters as they began, instead of without them.
     """
 
     id = "LW102"
