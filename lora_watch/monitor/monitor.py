@@ -186,7 +186,7 @@ class Monitor(Run):
         Returns ``last``. Raises LoraWatchError when the policy ends the run.
         """
         if not self._started:
-            self._begin()
+            self._begin(updated=True)
         if self._over:
             return self.last
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
@@ -219,7 +219,7 @@ class Monitor(Run):
             self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
 
     @guarded("starting")
-    def _begin(self) -> None:
+    def _begin(self, updated: bool = False) -> None:
         """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
         if self._over:
             log.warning("lora_watch: this Monitor has ended with its run: make a new one for the next")
@@ -229,7 +229,7 @@ class Monitor(Run):
                 device = next((parameter.device for parameter in self._model.parameters()), None)
                 self.ranks = Ranks(device, together=all_have_met())
                 self._joined = join_of(self._model) if self.ranks.together else None
-        self.start()
+        self.start(updated=updated)
         if self.policy.can_act and world_size() > 1 and not self.ranks.together:
             self._recovery.give_up("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's

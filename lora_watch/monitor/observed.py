@@ -47,6 +47,10 @@ class Observed:
         """What is known of the run and its adapters."""
         return self._recorder.monitored.run
 
+    def note(self, text: str) -> None:
+        """Add to the report's notes, once."""
+        self._recorder.monitored.note(text)
+
     @property
     def steps(self) -> int:
         """Optimizer steps done."""

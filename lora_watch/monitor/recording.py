@@ -200,8 +200,6 @@ class Recorder:
             comparable=self._judge_loss and not dropped and not why_not,
         )
         self._look_for_gradients(taken.due, metrics)
-        if taken.due.step == 0:
-            self._look_at_the_beginning(metrics)
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
@@ -220,9 +218,9 @@ class Recorder:
                 "own, call monitor.step() before zero_grad()"
             )
 
-    def _look_at_the_beginning(self, metrics: Readings) -> None:
-        """Adapters that add something before the first update are judged by what comes to it."""
-        began, monitored = metrics.get("relative_norm"), self.monitored
+    def look_at_the_beginning(self, record: StepRecord) -> None:
+        """Adapters that add something before the first update, as ``record`` says, are judged by what comes to it."""
+        began, monitored = record.metrics.get("relative_norm"), self.monitored
         if began is None or monitored.run.init_from_base or not (began.measured > _NONZERO).any():
             return
         monitored.run = replace(monitored.run, nonzero_start=True)

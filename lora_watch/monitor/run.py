@@ -56,8 +56,9 @@ class Run(Observed):
         return {**vars(self), **gone, "_recovery": NoRecovery(), "_started": False, "ranks": Ranks()}
 
     @guarded("starting")
-    def start(self, step: int = 0) -> None:
-        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before."""
+    def start(self, step: int = 0, updated: bool = False) -> None:
+        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before.
+        ``updated``: the first update has been made already, and hides the beginning."""
         self._started = True
         self._count()
         self._cadence.start(step)
@@ -70,16 +71,12 @@ class Run(Observed):
         _announce(self, step)
         self._judge.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
-            _judge_the_start(self._judge, self._recorder, step)
+            _judge_the_start(self._judge, self._recorder, step, updated)
         _or_give_up(self, "copying what a run may go back to", partial(self._recovery.begin, step))
         with self.guard("planning the first step"):
             self._recorder.plan(step)
         self._judge.coverage.start(self.guard.failures)
         self._cadence.start_clock()
-
-    def note(self, text: str) -> None:
-        """Add to the report's notes, once."""
-        self._recorder.monitored.note(text)
 
     @guarded("reading gradients")
     def before_clipping(self) -> None:
@@ -272,9 +269,11 @@ class Run(Observed):
             self._recovery.judged()
 
 
-def _judge_the_start(judge: Judge, recorder: Recorder, step: int) -> None:
+def _judge_the_start(judge: Judge, recorder: Recorder, step: int, updated: bool) -> None:
     if step == 0:
-        judge.judge(recorder.complete(recorder.take(0, None)))
+        judge.judge(record := recorder.complete(recorder.take(0, None)))
+        if not updated:
+            recorder.look_at_the_beginning(record)
     else:  # a resumed run was judged before its first step already, and has what was found since then
         # Alerts of the session before are this one's story, too.
         judge.write_waiting(StepRecord(recorder.monitored.run, step, {}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -84,3 +85,21 @@ def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> N
     for name, parameter in model.named_parameters():
         assert id(parameter) == kept[name][0]
         assert torch.equal(parameter, kept[name][1])
+
+
+@pytest.mark.parametrize(
+    "late", [True, False], ids=["Monitor begins after the first update", "Monitor begins before it"]
+)
+def test_the_first_update_is_no_beginning(late: bool) -> None:
+    torch.manual_seed(0)
+    model = lora(tiny_model()).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-2)
+    monitor = Monitor(model, optimizer, console=False)
+    with nullcontext() if late else monitor:
+        for example in stdlib_blocks(3, 32):
+            row = torch.tensor([example["input_ids"]])
+            model(input_ids=row, labels=row).loss.backward()
+            optimizer.step()
+            monitor.step()
+            optimizer.zero_grad()
+    assert not monitor.run.nonzero_start
