@@ -54,7 +54,7 @@ class NormExplosion(Rule):
     The size is the depth-scaled output ratio, or ``relative_spectral_norm`` scaled alike where that is unavailable.
     Fires when the size is above ``threshold_if_worse`` and training batches have a higher loss with the adapters than
     without. Two batches in a row must be higher by 10 %, or three by 3 %. Above ``threshold`` one batch is enough, by
-    10 %. Batches are computed when
+    10 %. Above ``beyond``, a size that no good run has reached, it fires at any loss. Batches are computed when
 
     - the size nears ``threshold_if_worse`` within 20 steps after the learning rate has reached its highest, and the
       loss has not improved yet, or
@@ -67,9 +67,8 @@ class NormExplosion(Rule):
     It holds until the size is below ``threshold_if_worse``, or below ``threshold`` and the loss has improved. Two
     batches in a row that cost 3 % more without the adapters show the latter, too. One in ten steps is computed.
 
-    Layers whose base weight is less than a tenth of that of their siblings do not count. The starting size of PiSSA,
-    OLoRA, CorDA and LoftQ does not count either. Nor does that of adapters that were trained before, or begin at
-    random: there a batch is computed with the adapters as they began, instead of without them.
+    Layers whose base weight is less than a tenth of that of their siblings do not count. Nor does the size that
+    adapters begin with: PiSSA, a random start, an earlier training. The latter two are compared as they began.
     """
 
     id = "LW102"
@@ -81,6 +80,7 @@ class NormExplosion(Rule):
 
     threshold_if_worse: float = 1.5
     threshold: float = 12.0
+    beyond: float = 500.0
     loss_factor: float = 1.1
     spectral_threshold_if_worse: float = 5.0
     spectral_threshold: float = 20.0
@@ -124,7 +124,9 @@ class NormExplosion(Rule):
             suspected = size.overall <= always
         harm = self._harm(record, suspected, enough=1 if size.overall > always else 2)
         compares = self.compare and record.comparable and not self.void
-        if harm is not None and size.overall > if_worse:
+        if metric == "output_ratio" and size.overall > self.beyond:
+            why, threshold = ", which no good run has reached", self.beyond
+        elif harm is not None and size.overall > if_worse:
             why, threshold = f", and {harm}", if_worse
         elif not compares and early and size.overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]

@@ -123,6 +123,11 @@ def test_adapters_that_lose_what_they_have_gained_are_not_acquitted() -> None:
     assert the("LW202", monitor).severity is Severity.ERROR
 
 
+def test_a_size_that_no_good_run_has_is_an_explosion_at_any_loss() -> None:
+    alert = the("LW102", run(lr=0.1, steps=60, warmup_steps=24))  # the model is as good as without the adapters
+    assert alert.threshold == pytest.approx(500 / 4)
+
+
 def test_loss_spike_when_one_batch_is_noise() -> None:
     monitor = run(steps=50, trainer_class=trainer_with_labels(lambda step: step == 35))
     alert = the("LW203", monitor)

@@ -211,5 +211,5 @@ def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.Monkey
     assert len(judged.run.loss_curve) == 60
     head = min(read)
     assert head < 120
-    wanted = 60 + 1  # one a point of the curve, and the schema: whose run it is
-    assert len([length for length in read if length > head]) == wanted, "whole records"
+    whole = len([length for length in read if length > head])
+    assert whole in (60, 61)  # one a point of the curve, and the schema if it is no older than the report
