@@ -9,12 +9,12 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, field_validator
 
+from lora_watch.base.text import meant
 from lora_watch.trainer.callback import LoraWatchCallback
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ class Arguments(BaseModel):
         known = list(inspect.signature(LoraWatchCallback).parameters)
         for name in given or {}:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f" (is {near[0]!r} meant?)" if near else ""
-                raise ValueError(f"lora_watch has no setting {name!r}{hint}. It has {', '.join(known)}")
+                raise ValueError(f"lora_watch has no setting {name!r}{meant(name, known)}. It has {', '.join(known)}")
         LoraWatchCallback(**(given or {}))
         return given
 

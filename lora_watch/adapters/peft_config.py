@@ -7,7 +7,6 @@ Relied on besides what ``peft.py`` names: ``peft_config`` of a model, and of a c
 
 from __future__ import annotations
 
-import difflib
 import re
 from typing import Any
 
@@ -16,6 +15,7 @@ from torch import nn
 from lora_watch.adapters.peft import PAIRS, keys_of
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
+from lora_watch.base.text import meant
 from lora_watch.base.untrusted import matches_end
 
 
@@ -56,8 +56,7 @@ def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
                     idle += [] if setting in places else [f"{setting} {word!r}"]
                     continue
                 leaf = word.rpartition(".")[2]
-                near = [] if leaf in there else difflib.get_close_matches(leaf, there, n=1)
-                missing.append(f"{setting} {word!r}" + (f" (is {near[0]!r} meant?)" if near else ""))
+                missing.append(f"{setting} {word!r}" + ("" if leaf in there else meant(leaf, there)))
     return missing, idle
 
 

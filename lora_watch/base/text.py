@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
 import itertools
 import math
 import statistics
 import unicodedata
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
 
 LONGEST = 2000
@@ -64,6 +65,12 @@ def first_of(things: Collection[str], most: int) -> str:
 def count(number: int, thing: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+
+
+def meant(word: str, known: Iterable[str]) -> str:
+    """A hint at the nearest of ``known``, in brackets; empty where none is near."""
+    near = difflib.get_close_matches(word, list(known), n=1)
+    return f" (is {near[0]!r} meant?)" if near else ""
 
 
 def say(text: str, stream: TextIO | None) -> None:

@@ -233,8 +233,8 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
 
 
 def stronger_by(record: StepRecord, overall: float) -> Factor:
-    """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, and to an end up to
-    ``HIGHEST_END``.
+    """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, to an end up to
+    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``.
 
     Both sizes have been measured. Both follow s·lr: on the models of the corpus the first step within a fifth over
     rates that differ 1,000 times, the end within 1.6.

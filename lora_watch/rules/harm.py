@@ -56,9 +56,9 @@ class Compared:
 def compared(record: StepRecord) -> Compared | None:
     """What was computed at this step (``signals.scaled_loss``); None at most steps."""
     adapted, base = record.scalars.get("adapted_loss"), record.scalars.get("base_loss")
-    return (
-        None if adapted is None or base is None or not base > 0 else Compared(adapted, base, record.run.nonzero_start)
-    )
+    if adapted is None or base is None or not base > 0:
+        return None
+    return Compared(adapted, base, record.run.nonzero_start)
 
 
 def guessing(record: StepRecord) -> float:

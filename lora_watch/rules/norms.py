@@ -31,8 +31,9 @@ LEARNED = 5
 
 
 def _beyond(record: StepRecord) -> str:
-    began = "they began with" if record.run.nonzero_start else f"{record.run.init_from_base} put in"
-    return f", beyond what {began}," if record.run.nonzero_start or record.run.init_from_base else ""
+    if record.run.nonzero_start:
+        return ", beyond what they began with,"
+    return f", beyond what {record.run.init_from_base} put in," if record.run.init_from_base else ""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:

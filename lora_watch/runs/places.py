@@ -67,9 +67,11 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
             runs = _runs_of(Path(folder))
             if any(run.why_not is None for run in runs):
                 children.clear()  # what else lies in a run's folder is the run's
-                if more := _below(Path(folder)):
-                    more_runs = [run for each in more for run in _runs_of(each)]
-                    runs = [*runs, *more_runs] if below else [replace(runs[0], below=more), *runs[1:]]
+                more = _below(Path(folder))
+                if below:
+                    runs += [run for each in more for run in _runs_of(each)]
+                else:
+                    runs[0] = replace(runs[0], below=more)
             found += [*runs, *_without_report(Path(folder))]
         except OSError as error:
             hidden(error)

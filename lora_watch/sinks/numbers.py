@@ -26,8 +26,8 @@ USUAL_QUANTILES = ("max", "median")
 OF_RULES = ("loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound")
 """Scalars of a record that rules read and no chart shows: they are not written."""
 OF_EVERY_STEP = ("loss", "loss_recent", "lr", "effective_lr", "size", "zone")
-"""Series that every step has. The others, and ``DERIVED``, stand where norms were measured: the checksums of what is
-written at the steps between take more time than all else there."""
+"""Series that are written at every step that has them. The others, and ``DERIVED``, stand where norms were measured.
+TensorBoard's threads compute a checksum of each byte."""
 DERIVED = ("effective_lr", "predicted_norm")
 """Metrics that follow from the scale and the learning rates."""
 

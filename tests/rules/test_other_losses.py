@@ -44,6 +44,20 @@ def dataset(rows: list[dict[str, Any]]) -> Any:
     return Dataset.from_list(rows)
 
 
+def under_sft(folder: Path, **settings: Any) -> tuple[Monitor, StepRecord]:
+    """``trained``, under TRL's SFTTrainer with these arguments of SFTConfig."""
+    trl = pytest.importorskip("trl")
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = trl.SFTTrainer(
+        model=lora(tiny_model()),
+        processing_class=tiny_tokenizer(),
+        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
+        args=trl.SFTConfig(output_dir=str(folder), **settings, **QUIET),
+        callbacks=[callback],
+    )
+    return trained(trainer, callback)
+
+
 def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
     """A real GRPOTrainer, whose loss is 0 at first and hovers around it: only NaN and infinity are judged."""
     trl = pytest.importorskip("trl")
@@ -73,20 +87,7 @@ def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
 
 
 def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
-    trl = pytest.importorskip("trl")
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    trainer = trl.SFTTrainer(
-        model=lora(tiny_model()),
-        processing_class=tiny_tokenizer(),
-        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
-        args=trl.SFTConfig(
-            output_dir=str(tmp_path),
-            max_steps=4,
-            **QUIET,
-        ),
-        callbacks=[callback],
-    )
-    monitor, last = trained(trainer, callback)
+    monitor, last = under_sft(tmp_path, max_steps=4)
     assert last.scalars["loss_start"] > 0
     assert monitor.run.notes == ()
     assert monitor.run.config["classes"] == 1024
@@ -168,24 +169,14 @@ def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss(loss: Any, go
 
 
 def test_dft_under_sft_raises_nothing(tmp_path: Path) -> None:
-    trl = pytest.importorskip("trl")
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    trainer = trl.SFTTrainer(
-        model=lora(tiny_model()),
-        processing_class=tiny_tokenizer(),
-        train_dataset=dataset([{"input_ids": row["input_ids"]} for row in stdlib_blocks()]),
-        args=trl.SFTConfig(
-            output_dir=str(tmp_path),
-            max_steps=40,
-            learning_rate=5e-3,
-            per_device_train_batch_size=8,
-            gradient_checkpointing=False,
-            loss_type="dft",
-            **QUIET,
-        ),
-        callbacks=[callback],
+    monitor, last = under_sft(
+        tmp_path,
+        max_steps=40,
+        learning_rate=5e-3,
+        per_device_train_batch_size=8,
+        gradient_checkpointing=False,
+        loss_type="dft",
     )
-    monitor, last = trained(trainer, callback)
     assert last.scalars["loss_improved"]
     assert not last.comparable
     assert ids(monitor) == []
