@@ -14,6 +14,7 @@ from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules import AggressiveScale
 from lora_watch.rules.forecast import (
+    HIGHEST_PACE,
     LONG_RUN,
     OF_GROWTH,
     OF_WEIGHTS,
@@ -23,6 +24,7 @@ from lora_watch.rules.forecast import (
     at_steps,
     by_weights,
     expected_step,
+    pace,
     stronger_by,
     useful_step,
     weaker_by,
@@ -80,6 +82,12 @@ def test_a_small_first_step_goes_up_to_a_useful_one_as_far_as_its_end_allows() -
     assert stronger_by(record, 1e-6).by == pytest.approx(useful_step(record.run) / 1e-3)
     assert 2.0 < stronger_by(record, 0.1).by < stronger_by(record, 1e-6).by
     assert stronger_by(record, 10.0).by == 2.0
+
+
+def test_a_step_that_was_measured_small_raises_the_rate_no_further_than_the_weights_allow() -> None:
+    record = record_of(16, 2e-3, 1e-6)
+    assert stronger_by(record, 1e-9).by == pytest.approx(HIGHEST_PACE / pace(record))
+    assert stronger_by(record, 1e-9).by > 2.0
 
 
 def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:

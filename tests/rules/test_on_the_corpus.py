@@ -10,14 +10,18 @@ from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert
 
 
+def explosion(name: str) -> Alert:
+    (trace,) = load_all(spec for spec in everyday(held_out=True) if spec.name == name).values()
+    (alert,) = [alert for alert in judge(trace) if alert.rule == "LW102"]
+    return alert
+
+
+def test_adapters_are_compared_at_a_great_size_although_the_loss_has_improved() -> None:
+    assert explosion("tiny_headers_r8_s2_lr0.02_b1_constant4_adamw_torch0.01_t64_qv_longest_seed19").step > 20
+
+
 def test_an_explosion_is_over_when_the_adapters_help_although_the_data_have_become_harder() -> None:
     """The easiest examples come first, so that no later loss is below that of the start."""
-
-    def explosion(name: str) -> Alert:
-        (trace,) = load_all(spec for spec in everyday(held_out=True) if spec.name == name).values()
-        (alert,) = [alert for alert in judge(trace) if alert.rule == "LW102"]
-        return alert
-
     good = explosion("tiny_news_r8_s16_lr0.01_b4_linear_t64_qv_easiest_seed19")
     assert good.closed_step is not None
     assert good.closed_step < 70
