@@ -221,7 +221,9 @@ class Recorder:
     def look_at_the_beginning(self, record: StepRecord) -> None:
         """Adapters that add something before the first update, as ``record`` says, are judged by what comes to it."""
         began, monitored = record.metrics.get("relative_norm"), self.monitored
-        if began is None or monitored.run.init_from_base or not (began.measured > _NONZERO).any():
+        if why := monitored.run.init_from_base:
+            monitored.note(f"{why} has moved a part of the frozen weights into the adapters: LW104 does not judge")
+        if began is None or why or not (began.measured > _NONZERO).any():
             return
         monitored.run = replace(monitored.run, nonzero_start=True)
         self._instruments.scaled_loss.keep_beginning()

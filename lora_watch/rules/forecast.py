@@ -246,9 +246,9 @@ def stronger_by(record: StepRecord, overall: float) -> Factor:
     return Factor(max(by, 2.0), OF_GROWTH)
 
 
-def is_gentle(record: StepRecord) -> bool:
-    """The first full step was measured to be less than half of a useful one: the settings are not too strong."""
-    return 0.0 < (record.first_step or 0.0) < _useful_for_length(record.run, _scale(record)) / 2.0
+def is_gentle(record: StepRecord, below: float = 0.5) -> bool:
+    """The first full step was measured to be less than ``below`` of a useful one: the settings are not too strong."""
+    return 0.0 < (record.first_step or 0.0) < below * _useful_for_length(record.run, _scale(record))
 
 
 def _too_fast(record: StepRecord, excess: float) -> float:

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
-from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head
+from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head, is_gentle
 from lora_watch.rules.harm import projected, wanted_at_the_end
 from lora_watch.rules.remedies import improved, stronger
 from lora_watch.rules.size import Size, size_of
@@ -26,12 +26,13 @@ class BarelyMoves(Rule):
     - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, unless the loss has fallen by
       more than its noise and more than ``fall`` of its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
-      the projected size. They are computed before the passes of these steps, where LW102 can compare the loss with the
+      the projected size. Where the first full step was less than ``slow`` of a useful one, it is enough that they cost
+      less together. They are computed before the passes of these steps, where LW102 can compare the loss with the
       frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses noise.
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
     ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. Nor is one on preferences
-    (DPO), where small adapters are enough, nor one of adapters that were not zero at the start. The advice is a
+    (DPO), where small adapters are enough, nor one of adapters that were not zero at the start (PiSSA). The advice is a
     forecast from the measured growth, and names what to check.
     """
 
@@ -50,19 +51,21 @@ class BarelyMoves(Rule):
     shortest: int = 12
     batches: int = 3
     gain: float = 0.005
+    slow: float = 1.0 / 16.0
     shortest_compared: int = 24
     judged: bool = field(default=False, init=False)
     """The size has had its judgement."""
     asked: int = field(default=0, init=False)
     """How often a comparison was asked for."""
-    falling: int = field(default=0, init=False)
-    """Comparisons so far that call the adapters too small."""
+    losses: list[list[float]] = field(default_factory=list, init=False)
+    """Of each comparison so far the two of ``Projected``."""
     compared: bool = field(default=False, init=False)
     """The comparisons have had theirs."""
 
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
-        if (self.judged and self.compared) or run.config.get("preference") or run.nonzero_start:
+        began_large = run.nonzero_start or run.init_from_base  # batches differ by more than such adapters grow
+        if (self.judged and self.compared) or run.config.get("preference") or began_large:
             return None
         shortest = record.run.max_steps is not None and record.run.max_steps < self.shortest
         if shortest or not record.lr_fraction or record.lr_fraction < self.spent or record.first_step is None:
@@ -84,6 +87,8 @@ class BarelyMoves(Rule):
             causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
             if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
                 causes.append("the scale is small: alpha was kept while r was raised")
+        if not improved(record) and not is_gentle(record, self.slow):
+            causes.append("the gradients are noise: labels that do not belong to their inputs")
         return Finding(
             f"Adapter output stays small: output_ratio {size}, and at most {end_of(record, size.overall):.2g} by the "
             f"end of the schedule{why}.",
@@ -114,17 +119,20 @@ class BarelyMoves(Rule):
         return f" (threshold {reach:g}), while the mean loss went {start:.4g} → {recent:.4g}"
 
     def _falls(self, record: StepRecord) -> str | None:
-        """Batch after batch costs less with larger adapters; the first that does not has the last word."""
+        """Batch after batch costs less with larger adapters. The first that does not has the last word, unless the run
+        is slow."""
         if self.compared:
             return None
         if self.asked and (now := projected(record)) is not None:
-            falls = now.twice < (1.0 - self.gain) * now.end
-            self.falling += falls
-            self.compared = not falls or self.falling >= self.batches
-            if self.compared and falls:
+            self.losses.append(list(now))
+            end, twice = np.mean(self.losses, axis=0)
+            falls = all(larger < (1.0 - self.gain) * as_large for as_large, larger in self.losses)
+            slow = is_gentle(record, self.slow)
+            self.compared = len(self.losses) >= self.batches or not (falls or slow)
+            if self.compared and (falls or (slow and twice < end)):
                 return (
-                    f". Larger adapters are better: the latest of {self.falling} batches costs "
-                    f"{now.end:.4g} at that size, and {now.twice:.4g} at twice that"
+                    f". Larger adapters are better: {len(self.losses)} batches cost {end:.5g} on average at that "
+                    f"size, and {twice:.5g} at twice that"
                 )
         if record.comparable and not self.compared and self.asked < 2 * self.batches:
             shortest = (record.run.max_steps or self.shortest_compared) < self.shortest_compared

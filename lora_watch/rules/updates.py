@@ -9,7 +9,9 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.remedies import clip, raised_to
+from lora_watch.rules.forecast import is_gentle
+from lora_watch.rules.remedies import Change, clip, raised_to, stronger
+from lora_watch.rules.size import size_of
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -115,7 +117,7 @@ class UpdatesLostToRounding(Rule):
     ``updates`` updates. Only updates at half the peak learning rate or more count. It compares 64 elements of A and of
     B before and after each update.
 
-    In bf16 a number has 8 binary digits. A step smaller than about a 512th of an element leaves the element unchanged,
+    In bf16 a number has 8 binary digits. A step smaller than a 512th to a 256th of an element leaves it unchanged,
     at every step. Factors in float32, PEFT's default, lose nothing and are not compared.
     """
 
@@ -145,12 +147,18 @@ class UpdatesLostToRounding(Rule):
             self.lost += 1
         if self.lost < self.updates:
             return None
-        factor, share = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
-        size = float(np.nanmedian(_element(record, factor)))
+        factor, shares = ("A", (a, b)) if np.nanmean(a) < np.nanmean(b) else ("B", (b, a))
+        stuck, other = (100 * float(np.nanmedian(share)) for share in shares)
+        size, reached = float(np.nanmedian(_element(record, factor))), size_of(record)
+        if reached is not None and is_gentle(record):
+            change = stronger(record, reached.overall)
+        else:
+            rate = max(size / 256, 2 * float(rates.max()))
+            change = Change([f"a learning rate above {rate:.1g}: in bf16 smaller steps do not show"], {})
         return Finding(
-            f"Updates are lost to rounding: {100 * np.nanmedian(share):.0f} % of the elements of {factor} changed in "
-            f"the last step, in the median of {int(known.sum())} adapters in half precision. The learning rate is "
-            f"{rates.max():.3g}, the elements are about {size:.2g}.",
+            f"Updates are lost to rounding: {stuck:.0f} % of the elements of {factor} changed in the last step, and "
+            f"{other:.0f} % of those of the other factor, in the median of {int(known.sum())} adapters in half "
+            f"precision. The learning rate is {rates.max():.3g}, the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             threshold=self.changed,
@@ -161,8 +169,9 @@ class UpdatesLostToRounding(Rule):
             remedies=[
                 "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
                 " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay",
-                f"a learning rate above {size / 512:.1g}: in bf16 smaller steps do not show on elements of this size",
+                *change.words,
             ],
+            settings=change.settings,
         )
 
     @staticmethod

@@ -51,6 +51,15 @@ def test_harm_that_was_there_before_the_first_update_is_no_explosion(tmp_path: P
     assert any("LW104" in note for note in monitor.run.notes)
 
 
+def test_a_start_in_the_frozen_weights_is_not_called_small(tmp_path: Path) -> None:
+    """Batches differ by more than such adapters grow, so that LW104 would never fire: a note says it."""
+    callback = LoraWatchCallback()
+    model = lora(tiny_model(), init_lora_weights="pissa")
+    build_trainer(model, stdlib_blocks(), steps=12, callbacks=[callback], output_dir=str(tmp_path)).train()
+    assert callback.monitor is not None
+    assert any("PiSSA" in note and "LW104" in note for note in callback.monitor.run.notes)
+
+
 def test_harm_that_comes_to_it_is_one(tmp_path: Path) -> None:
     alert = the("LW102", trained(0.1, tmp_path))
     assert "began with" in alert.message

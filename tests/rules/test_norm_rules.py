@@ -381,16 +381,20 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
 
 
 @pytest.mark.parametrize(
-    ("answers", "found", "asked"),
+    ("answers", "growth", "found", "asked"),
     [
-        pytest.param([0.1, 0.1, 0.1], [13], 3, id="three batches agree"),
-        pytest.param([0.1, 0.1, -0.1], [], 3, id="the third does not"),
-        pytest.param([-0.1], [], 1, id="a run that is fast enough is asked once"),
-        pytest.param([0.1, None, 0.1, 0.1], [14], 4, id="a pass that was not seen"),
-        pytest.param([], [], 6, id="no answer ever"),
+        pytest.param([0.1, 0.1, 0.1], 0.02, [13], 3, id="three batches agree"),
+        pytest.param([0.1, 0.1, -0.1], 0.02, [], 3, id="the third does not"),
+        pytest.param([-0.1], 0.02, [], 1, id="a run that is fast enough is asked once"),
+        pytest.param([0.1, None, 0.1, 0.1], 0.02, [14], 4, id="a pass that was not seen"),
+        pytest.param([], 0.02, [], 6, id="no answer ever"),
+        pytest.param([0.001, -0.001, 0.002], 0.001, [13], 3, id="three batches of a slow run together"),
+        pytest.param([0.001, -0.001, -0.002], 0.001, [], 3, id="larger adapters are worse for a slow run"),
     ],
 )
-def test_barely_moves_asks_batch_after_batch(answers: list[float | None], found: list[int], asked: int) -> None:
+def test_barely_moves_asks_batch_after_batch(
+    answers: list[float | None], growth: float, found: list[int], asked: int
+) -> None:
     last = healthy().last
     assert last is not None
     episodes, steps = Episodes([BarelyMoves(steps=1000)]), 0
@@ -402,8 +406,9 @@ def test_barely_moves_asks_batch_after_batch(answers: list[float | None], found:
             if (better := answers[steps] if steps < len(answers) else None) is not None:
                 scalars = dict(zip(wanted, (5.0, 5.0 - better)))
             steps += 1
-        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), 0.001 * step))}
-        record = replace(last, step=step, lr_fraction=step / 40, metrics=metrics, scalars=scalars, comparable=True)
+        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), growth * step))}
+        now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
+        record = replace(now, metrics=metrics, scalars=scalars)
         episodes.check(record)
     assert [alert.step for alert in episodes.alerts] == found
     assert steps == asked

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import pytest
+
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.plan import Spec, everyday
 from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert
+from lora_watch.rules import BarelyMoves
 
 
 def explosion(name: str) -> Alert:
@@ -26,6 +29,26 @@ def test_an_explosion_is_over_when_the_adapters_help_although_the_data_have_beco
     assert good.closed_step is not None
     assert good.closed_step < 70
     assert explosion("tiny_python_r8_s2_lr0.05_b4_linear_t128_v_easiest_seed17").closed_step is None, "a damaged run"
+
+
+@pytest.mark.parametrize(
+    ("spec", "named"),
+    [
+        pytest.param(Spec(lr=1e-5, seed=0, steps=60, batch=4), True, id="it gains 1 % of the best"),
+        pytest.param(
+            Spec(base="smollm2", lr=5e-4, seed=2, steps=25, batch=4),
+            False,
+            id="its first step is a twelfth of a useful one",
+        ),
+    ],
+)
+def test_a_slow_run_is_named_where_larger_adapters_lower_the_loss_by_little(spec: Spec, named: bool) -> None:
+    trace = load_all([spec])[spec]
+    assert ("LW104" in {alert.rule for alert in judge(trace)}) == named
+    without = [BarelyMoves(slow=0.0)]
+    assert "LW104" not in {alert.rule for alert in judge(trace, without)}
+    quick = [BarelyMoves(slow=0.1)]
+    assert "LW104" in {alert.rule for alert in judge(trace, quick)}
 
 
 def test_adapters_that_learn_preferences_may_stay_small() -> None:
