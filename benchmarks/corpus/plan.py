@@ -12,7 +12,7 @@ HELD_OUT_SEED = 2
 FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
 EVERYDAY_TUNING, EVERYDAY_HELD_OUT, EVERYDAY_LATER, EVERYDAY_FRESH = (10, 11), (12, 13, 14), (15, 16), (17, 18)
-EVERYDAY_LAST = (19, 20)
+EVERYDAY_LAST, EVERYDAY_NEWEST = (19, 20), (21, 22)
 """Seeds of the second grid. Runs with the last two were trained when every threshold and every rule stood."""
 TARGETS = {
     "v": {"decoder": ["v_proj"], "encoder": ["value"]},
@@ -28,6 +28,7 @@ RATES = (
     (5e-4, 1e-3, 2e-3, 5e-3, 5e-2),
     (2e-4, 1e-3, 5e-3, 1e-2, 5e-2),
     (2e-4, 5e-4, 2e-3, 5e-3, 2e-2),
+    (3e-4, 1e-3, 2e-3, 5e-3, 3e-2),
 )
 """Learning rates of the second grid on the tiny model, turn by turn."""
 ORDERS = ("shuffled", "longest", "easiest", "domains")
@@ -110,7 +111,7 @@ class Spec:
 
     @property
     def held_out(self) -> bool:
-        later = *EVERYDAY_LATER, *EVERYDAY_FRESH, *EVERYDAY_LAST
+        later = *EVERYDAY_LATER, *EVERYDAY_FRESH, *EVERYDAY_LAST, *EVERYDAY_NEWEST
         return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT, *later)
 
 
@@ -137,7 +138,7 @@ def everyday(held_out: bool) -> Iterator[Spec]:
     """
     tasks = ("news", "python", "headers", "manual") if held_out else ("python", "manual")
     i = 0
-    later = EVERYDAY_LATER, EVERYDAY_FRESH, EVERYDAY_LAST
+    later = EVERYDAY_LATER, EVERYDAY_FRESH, EVERYDAY_LAST, EVERYDAY_NEWEST
     turns = (EVERYDAY_HELD_OUT, EVERYDAY_HELD_OUT, *later) if held_out else (EVERYDAY_TUNING,)
     for turn, seeds in enumerate(turns):
         for targets in TARGETS:

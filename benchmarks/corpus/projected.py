@@ -19,7 +19,7 @@ import torch
 from transformers import TrainerCallback
 
 from benchmarks.corpus.generate import Asks, RecordingCallback, path_of, plan, train
-from benchmarks.corpus.plan import EVERYDAY_FRESH, EVERYDAY_LAST, Spec
+from benchmarks.corpus.plan import EVERYDAY_FRESH, EVERYDAY_LAST, EVERYDAY_NEWEST, Spec
 from benchmarks.corpus.traces import PROJECTED, Trace, load
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import BarelyMoves
@@ -60,7 +60,7 @@ def main() -> None:
     torch.set_num_threads(1)
     part, parts = map(int, wanted.part.split("/"))
     known = json.loads(wanted.store.read_text()) if wanted.store.exists() else {}
-    later = *EVERYDAY_FRESH, *EVERYDAY_LAST
+    later = *EVERYDAY_FRESH, *EVERYDAY_LAST, *EVERYDAY_NEWEST
     older = [s for s in plan() if s.base != "minilm" and not s.fault and s.seed not in later]
     specs = [s for s in older if wanted.base in (None, s.base) and path_of(s).exists()]
     missing = [s for s in specs[part - 1 :: parts] if s.name not in known]

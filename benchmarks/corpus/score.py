@@ -252,8 +252,8 @@ def replayed(everything: Runs) -> str:
     """The rules whose thresholds were set last, each asked alone: the runs of which it gives a WARNING, by seeds."""
     outcomes = label(everything)
     rows = []
-    asked = {"LW110": AdapterDominates(), "LW401": AggressiveScale(), "LW104": BarelyMoves()}
-    asked["LW104 by the size alone"] = BarelyMoves(batches=0)
+    asked: dict[str, Rule] = {"LW110": AdapterDominates(), "LW401": AggressiveScale(), "LW104": BarelyMoves()}
+    asked |= {"LW104 without `slow`": BarelyMoves(slow=0.0), "LW104 by the size alone": BarelyMoves(batches=0)}
     for name, rule in asked.items():
         warned = {spec for spec in outcomes if _warns(copy.deepcopy(rule), everything[spec])}
         for words, held_out in (("tuning", False), ("held-out", True)):
