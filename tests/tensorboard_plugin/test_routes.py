@@ -97,6 +97,10 @@ def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
         loss = tab.table("scalars", run="run", name="loss")
         np.testing.assert_allclose(loss.low[:, 0], 4 - np.arange(1, 161) / 100, rtol=1e-6)
 
+        single = tab.table("metric", run="run", metric="output_ratio", adapter=3, at="0,7,80,999", max_cols=1)
+        assert (single.header["first"], single.header["pooled"]) == ([7, 80, 160], False)
+        np.testing.assert_array_equal(single.flags[:, 0], [0, NAN, 0])
+
 
 @BY_EITHER_LOADER
 def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path, loader: str) -> None:
