@@ -61,7 +61,7 @@ def records(
             metrics=metrics,
             comparable=comparable or (following is not None and projected(following) is not None),
         )
-        scores = signals.update(record.loss, size=extent(seen)) if record.step else {}
+        scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step else {}
         complete = dataclasses.replace(seen, scalars={**scalars, **scores})
         cadence.see(complete)
         yield complete

@@ -81,6 +81,13 @@ class Alert:
         return self.back_to is not None and self.name != "recovered"
 
     @property
+    def discarded(self) -> range:
+        """Steps that the run has taken back (LW910): none of its own. Empty for every other alert."""
+        if self.name != "recovered" or self.back_to is None:
+            return range(0)
+        return range(self.back_to + 1, self.step + 1)
+
+    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted."""
         return self.last_step - self.step + 1

@@ -43,17 +43,22 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
 
 
-def sparkline(values: Sequence[float], width: int = 24) -> str:
+def sparkline(values: Sequence[float | None], width: int = 24) -> str:
     """``values`` as at most ``width`` bars between their least and greatest, each the mean of its share. A share that
-    holds a number that is not finite is shown as ``!``. Empty for fewer than two values."""
+    holds a number that is not finite is shown as ``!``, one without a number is blank. Empty for fewer than two."""
     if len(values) < 2:
         return ""
     edges = [round(i * len(values) / min(width, len(values))) for i in range(min(width, len(values)) + 1)]
-    means = [sum(values[a:b]) / (b - a) for a, b in itertools.pairwise(edges)]
-    finite = [mean for mean in means if math.isfinite(mean)]
+    shares = [[value for value in values[a:b] if value is not None] for a, b in itertools.pairwise(edges)]
+    means = [sum(share) / len(share) if share else None for share in shares]
+    finite = [mean for mean in means if mean is not None and math.isfinite(mean)]
     low, top = min(finite, default=0.0), len(_BARS) - 1
     span = max(finite, default=0.0) - low or 1.0  # of equal values each is the lowest bar
-    return "".join(_BARS[round((mean - low) / span * top)] if math.isfinite(mean) else "!" for mean in means)
+
+    def bar(mean: float) -> str:
+        return _BARS[round((mean - low) / span * top)] if math.isfinite(mean) else "!"
+
+    return "".join(" " if mean is None else bar(mean) for mean in means)
 
 
 def first_of(things: Collection[str], most: int) -> str:

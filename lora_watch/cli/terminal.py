@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console, Group, RenderableType
@@ -14,8 +14,9 @@ from rich.text import Text
 from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.names import by_block
 from lora_watch.base.text import clean, count, short, sparkline
+from lora_watch.format import tags
 from lora_watch.gate.formats.text import ending
-from lora_watch.runs.run import FinishedRun
+from lora_watch.runs.run import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
 """The heatmap shows the first of these that the run has measured."""
@@ -35,7 +36,7 @@ def screen(run: FinishedRun, console: Console) -> RenderableType:
     """One screen of ``console``'s size."""
     width = max(min(console.width, 110) - _ROOM, 20)
     plain = not _draws_blocks(console)
-    parts: list[RenderableType] = [_head(run), _curves(run, width, plain)]
+    parts: list[RenderableType] = [_head(run), *_curves(run, width, plain)]
     shown = heatmap(run, width, max(console.height - 20, 6))
     if shown is not None:
         parts += [Text(), _heat(shown, plain or console.color_system is None)]
@@ -61,13 +62,17 @@ def _head(run: FinishedRun) -> Text:
     )
 
 
-def _curves(run: FinishedRun, width: int, plain: bool) -> Table:
-    table = Table.grid(padding=(0, 1))
+def _curves(run: FinishedRun, width: int, plain: bool) -> Iterator[RenderableType]:
+    table, steps = Table.grid(padding=(0, 1)), spread([step for step in run.log.steps if step > 0], 4 * width)
     for name in ("loss", "size"):
-        if values := [value for _, value in run.curve(name, 4 * width)]:
+        values = curve(run, name, steps)
+        if any(value is not None for value in values):
             bars = sparkline(values, width - 10)
             table.add_row(name, bars.translate(_BARS) if plain else bars, short(values[-1]))
-    return table
+    yield table
+    for gone in [alert.discarded for alert in run.alerts if alert.discarded][:MOST_ALERTS]:
+        said = f"steps {gone[0]} to {gone[-1]} were" if gone[1:] else f"step {gone[0]} was"
+        yield Text(f"blank: {said} discarded", style="dim")
 
 
 def _heat(shown: Heatmap, plain: bool) -> Group:
@@ -107,7 +112,36 @@ def _alerts(run: FinishedRun) -> Iterator[RenderableType]:
         yield Text(", ".join(rest), style="dim")
 
 
-# -- the heatmap's numbers ---------------------------------------------------------------------------------------------
+# -- the numbers -------------------------------------------------------------------------------------------------------
+def curve(run: FinishedRun, name: str, steps: Sequence[int]) -> list[float | None]:
+    """``loss`` or ``size`` as it still held at each of ``steps``. NaN where an adapter was not finite, which has no
+    size; None where nothing is known and where a recovery has discarded the step."""
+    metric, measured = _measured(run) if name == "size" else ("", [])
+    measured = sorted({*measured, *run.trained(run.log.measured(name, tags.SERIES_PREFIX))})
+    chosen = _held(run, measured, steps)
+    known = [step for step in chosen if step is not None]
+    values = run.log.series(name, known)
+    for step, found in (run.log.metric(metric, known) if metric else {}).items():
+        if not all(map(math.isfinite, found.values())):
+            values[step] = math.nan
+    return [None if step is None else values.get(step) for step in chosen]
+
+
+def _measured(run: FinishedRun) -> tuple[str, list[int]]:
+    """The first of METRICS that the run has, and where; no steps if it has none."""
+    for metric in METRICS:
+        if steps := run.trained(run.log.measured(metric)):
+            return metric, steps
+    return "", []
+
+
+def _held(run: FinishedRun, measured: list[int], steps: Sequence[int]) -> list[int | None]:
+    """For each of ``steps`` the one whose numbers still held; None before the first, and for a discarded step."""
+    own = set(run.trained(steps))
+    places = [bisect_right(measured, step) if step in own else 0 for step in steps]
+    return [measured[place - 1] if place else None for place in places]
+
+
 @dataclass(frozen=True)
 class Heatmap:
     """``rows``: for each name the largest value of its adapters in each column, NaN kept, None where none is known."""
@@ -121,24 +155,17 @@ class Heatmap:
 
 def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
     """None for a run of which no adapter was measured."""
-    for metric in METRICS:
-        if steps := [step for step in run.log.measured(metric) if step > 0]:
-            break
-    else:
+    metric, measured = _measured(run)
+    if not measured:
         return None
-    chosen = _times(steps, columns)
-    found = run.log.metric(metric, chosen)
-    groups = _groups(list(run.adapters), most_rows)
-    rows = [(name, [_largest(found.get(step, {}), members) for step in chosen]) for name, members in groups]
-    return Heatmap(metric, rows, chosen[0], chosen[-1])
-
-
-def _times(measured: list[int], columns: int) -> list[int]:
-    """For each of the columns, which are evenly spaced in time, the step whose numbers still held."""
     first, last = measured[0], measured[-1]
     columns = min(columns, last - first + 1)
     at = [first + (last - first) * i // max(columns - 1, 1) for i in range(columns)]
-    return [measured[bisect_right(measured, step) - 1] for step in at]
+    chosen = _held(run, measured, at)
+    found = run.log.metric(metric, [step for step in chosen if step is not None])
+    groups = _groups(list(run.adapters), most_rows)
+    rows = [(name, [_largest(found.get(step or 0, {}), members) for step in chosen]) for name, members in groups]
+    return Heatmap(metric, rows, first, last)
 
 
 def _largest(values: dict[str, float], names: list[str]) -> float | None:

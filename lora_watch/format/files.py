@@ -1,10 +1,11 @@
-"""Files that are whole or not there, errors that name them, and folders that one process at a time writes to."""
+"""Files that are whole or not there, errors that name them, and folders that one run at a time writes to."""
 
 from __future__ import annotations
 
 import os
+import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -64,8 +65,19 @@ def names_the_path(path: Path, failure: str) -> Iterator[None]:
         raise OSError(error.errno, f"{failure} ({error.strerror})", str(path)) from error
 
 
+class _Locked:
+    """This process has the lock of a folder, for as long as somebody holds this."""
+
+    latest: Callable[[], Claim | None] = staticmethod(lambda: None)
+    """The claim of the run that began last, while there is one."""
+
+
 class Claim:
-    """This process writes to a folder, for as long as somebody holds this."""
+    """A run of this process writes to a folder, for as long as somebody holds this."""
+
+    def __init__(self, locked: _Locked):
+        self._locked, self.thread = locked, threading.current_thread()
+        locked.latest = weakref.ref(self)
 
 
 def _release(lock: FileLock, owner: int) -> None:
@@ -73,33 +85,37 @@ def _release(lock: FileLock, owner: int) -> None:
         lock.release()
 
 
-_claims: weakref.WeakValueDictionary[tuple[int, Path], Claim] = weakref.WeakValueDictionary()
+_ours: weakref.WeakValueDictionary[tuple[int, Path], _Locked] = weakref.WeakValueDictionary()
+_claiming = threading.Lock()
 
 
 def claim(folder: Path) -> Claim | None:
-    """Claims ``folder``, which must exist, for this process; None if another one that is alive has it.
+    """Claims ``folder``, which must exist, for a run of this thread; None if a run elsewhere has it: in another process
+    that is alive, or in another thread that is. A thread trains one model at a time, so that its earlier run is over.
 
     Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on some network file
     systems, whoever asks gets it.
     """
     key = os.getpid(), folder.resolve()
-    if (ours := _claims.get(key)) is not None:
-        return ours
-    claimed, lock = Claim(), FileLock(folder / LOCK, thread_local=False)
-    try:
-        lock.acquire(timeout=0)
-        weakref.finalize(claimed, _release, lock, os.getpid())
-    except Timeout:
-        return None
-    except (OSError, NotImplementedError):
-        pass
-    _claims[key] = claimed
-    return claimed
+    with _claiming:
+        if (locked := _ours.get(key)) is not None:
+            thread = latest.thread if (latest := locked.latest()) is not None else threading.current_thread()
+            return None if thread is not threading.current_thread() and thread.is_alive() else Claim(locked)
+        locked, lock = _Locked(), FileLock(folder / LOCK, thread_local=False)
+        try:
+            lock.acquire(timeout=0)
+            weakref.finalize(locked, _release, lock, os.getpid())
+        except Timeout:
+            return None
+        except Exception:  # there are no locks, or somebody's handler of filelock's log raises
+            pass
+        _ours[key] = locked
+        return Claim(locked)
 
 
 def is_claimed(folder: Path) -> bool:
-    """A process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    ours = (os.getpid(), folder.resolve()) in _claims
+    """A run in a process that is alive has claimed ``folder``, as far as there are locks that could tell."""
+    ours = (os.getpid(), folder.resolve()) in _ours
     return ours or ((folder / LOCK).is_file() and claim(folder) is None)
 
 

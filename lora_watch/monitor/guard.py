@@ -86,11 +86,13 @@ class Guard:
         if isinstance(error, OSError) and error.errno in _OF_DISKS:
             if self._is_new(f"errno {error.errno}"):
                 message = f"lora_watch could not write: {error}"
-                log.warning("%s; training goes on, what could not be written is lost", message)
+                with suppress(Exception):  # a handler of somebody else's
+                    log.warning("%s; training goes on, what could not be written is lost", message)
                 self._report(message, _OF_DISKS[error.errno])
         elif self._is_new(doing):
             trace = (type(error), error, error.__traceback__)
-            log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
+            with suppress(Exception):
+                log.error("lora_watch failed while %s; training goes on without it", doing, exc_info=trace)
             message_of_error = traceback.format_exception_only(error)[0].strip()  # also of one whose own text fails
             message = f"lora_watch failed while {doing}: {message_of_error}"
             self._report(message, "the traceback is in the log")

@@ -18,21 +18,24 @@ class Run(Protocol):
     def finish(self, verdict: Literal["interrupted"], message: str) -> None: ...
 
 
-_running: weakref.WeakKeyDictionary[Run, int] = weakref.WeakKeyDictionary()
+_running: dict[weakref.ref[Run], int] = {}
 """Runs that have begun and not ended, and the process of each: one that is forked from it has nothing to finish."""
 
 
 def began(run: Run) -> None:
     """``run.finish`` is called when the process ends before ``ended(run)``; ``run`` is not kept alive for that. SIGTERM
     is listened to only where nobody else does, and ends the process as it would have done."""
-    _running[run] = os.getpid()
+    _running[weakref.ref(run)] = os.getpid()
+    atexit.unregister(_at_exit)
+    atexit.register(_at_exit)  # before whatever else waits for the exit: what a run says last needs sinks that work
     if _in_main_thread() and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _on_signal)
 
 
 def ended(run: Run) -> None:
     """Nothing is to be finished any more."""
-    _running.pop(run, None)
+    for known in [known for known in _running if known() is None or known() is run]:
+        del _running[known]
     if not _running and _in_main_thread() and signal.getsignal(signal.SIGTERM) is _on_signal:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
@@ -55,15 +58,15 @@ def _in_main_thread() -> bool:
 
 
 def _finish_all(why: str) -> None:
-    for run, process in list(_running.items()):
-        if process == os.getpid():
+    for known, process in list(_running.items()):
+        if process == os.getpid() and (run := known()) is not None:
             run.finish("interrupted", why)
 
 
-@atexit.register
 def _at_exit() -> None:
     error = getattr(sys, "last_exc", None) or getattr(sys, "last_value", None)
-    _finish_all("the process ended before the run did" if error is None else in_words(error))
+    unknown = "the process ended before the run did, or the script caught an exception that ended the run"
+    _finish_all(unknown if error is None else in_words(error))
 
 
 def _on_signal(number: int, frame: FrameType | None) -> None:

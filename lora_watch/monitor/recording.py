@@ -203,7 +203,7 @@ class Recorder:
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
-            scalars |= self._loss.update(loss, there["labels"], extent(record)) | there["wanted"]
+            scalars |= self._loss.update(loss, there["labels"], extent(record), record.lr) | there["wanted"]
         self._cadence.see(record)
         return self._with_source(record)
 

@@ -144,8 +144,7 @@ class NormExplosion(Rule):
         change = weaker(record, size.overall)
         proven = is_proven(record)
         causes = why_worse(record) if proven else why_strong(record)
-        warms_up = any(record.run.config.get(name) for name in ("warmup_steps", "warmup_ratio"))
-        if record.step <= EARLY + self.warm_up and not warms_up:
+        if record.step <= EARLY and self.warm_up <= 1:
             causes.append(
                 "there is no warm-up: the first updates have the full learning rate, and their direction is noise"
             )

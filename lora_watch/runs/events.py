@@ -149,9 +149,9 @@ class EventLog:
                 self._note(record, "a list of adapters that cannot be read")
         return read
 
-    def measured(self, name: str) -> list[int]:
-        """Those of ``steps`` at which a metric was measured. Reads every step, and takes none apart."""
-        tag = (tags.METRIC_PREFIX + name).encode()
+    def measured(self, name: str, prefix: str = tags.METRIC_PREFIX) -> list[int]:
+        """Those of ``steps`` that have a metric, or a series by its prefix. Reads every step, and takes none apart."""
+        tag = (prefix + name).encode()
         marked = b"\n" + bytes([len(tag)]) + tag  # field 1 of a value, whole: no other name begins like it
         found = []
         for file, group in itertools.groupby(self._steps, key=lambda record: record.file):

@@ -118,7 +118,7 @@ def _without_report(folder: Path) -> list[RunFiles]:
 
 
 def _is_home(folder: Path) -> bool:
-    """``lora_watch``, or ``lora_watch-2`` where another process was writing to the former."""
+    """``lora_watch``, or ``lora_watch-2`` where another run was writing to the former."""
     return re.fullmatch(HOME + r"(-\d+)?", folder.resolve().name) is not None
 
 

@@ -99,8 +99,8 @@ class FinishedRun:
 
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
-        """``(step, loss)`` at up to ``POINTS`` steps; empty without event files."""
-        return self.curve("loss", POINTS)
+        """``(step, loss)`` at up to ``POINTS`` steps that were not discarded; empty without event files."""
+        return sorted(self.log.series("loss", spread(self.trained(self.log.steps), POINTS)).items())
 
     @property
     def loss_means(self) -> tuple[float | None, float | None]:
@@ -109,16 +109,15 @@ class FinishedRun:
         last = last_tenth(losses)
         return (statistics.fmean(losses[: len(last)]), statistics.fmean(last)) if losses else self.loss_ends
 
-    def curve(self, name: str, points: int) -> list[tuple[int, float]]:
-        """``(step, value)`` of a small vector such as ``loss`` at up to ``points`` evenly spaced steps."""
-        steps = [step for step in self.log.steps if step > 0]
-        return sorted(self.log.series(name, spread(steps, points)).items())
+    def trained(self, steps: Iterable[int]) -> list[int]:
+        """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
+        discarded = [alert.discarded for alert in self.alerts if alert.discarded]
+        return [step for step in steps if step > 0 and not any(step in stretch for stretch in discarded)]
 
     @cached_property
     def final_loss(self) -> float | None:
         """Mean over the last tenth of the steps; None without event files: a report has single steps alone."""
-        trained = [step for step in self.log.steps if step > 0]
-        tail = self.log.series("loss", last_tenth(trained))
+        tail = self.log.series("loss", last_tenth(self.trained(self.log.steps)))
         return statistics.fmean(tail.values()) if tail else None
 
     def largest(self) -> tuple[str, str, float] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import NamedTuple
 
 MOST_WAITING = 256
 """Jobs that may wait. Whoever is faster than the disk for that long has to wait for it: nothing is dropped."""
@@ -15,76 +15,103 @@ PAUSE = 1.0
 """Seconds that jobs are gathered for: a thread that wakes at each step costs the training more than the jobs."""
 
 
-class _Shared(NamedTuple):
-    """What the thread knows; not the object that it works for, which ends it."""
-
-    jobs: SimpleQueue[Callable[[], object] | None]
-    errors: list[Exception]
-    hurry: threading.Event
-    """Somebody waits for the jobs."""
-    spent: list[float]
-    """CPU seconds of the thread."""
-
-
 class Background:
     """Does jobs one after the other, in the order in which they were given, once in ``PAUSE`` seconds.
 
     A job that fails does not stop those behind it; the first error is raised by the next ``check``. The thread ends
-    when nobody holds this object. It does not outlive the interpreter: ``settle`` before that.
+    when nobody holds this object, or with the interpreter. ``last`` is the last job then, and the interpreter waits
+    for it. Without one whoever wants to have waited calls ``settle``. No job may hold this object.
     """
 
-    def __init__(self, name: str):
-        self._shared = _Shared(SimpleQueue(), [], threading.Event(), [0.0])
-        # Not an executor of the standard library: handing over would take three times as long.
-        self._thread = threading.Thread(target=_work, args=(self._shared,), name=name, daemon=True)
-        weakref.finalize(self, _end, self._shared).atexit = False
+    def __init__(self, name: str, last: Callable[[], object] | None = None):
+        self._name, self._last = name, last
+        self._errors: list[Exception] = []
+        self._spent = [0.0]
+        self._thread: _Worker | None = None
 
     def do(self, job: Callable[[], object]) -> None:
         """Returns at once, unless ``MOST_WAITING`` jobs wait already. The first one starts the thread."""
-        if self._thread.ident is None:
+        if self._thread is None:
+            self._thread = _Worker(self, self._name, self._last)
             self._thread.start()
-        if self._shared.jobs.qsize() >= MOST_WAITING:
+        if self._thread.jobs.qsize() >= MOST_WAITING:
             self.settle()
-        self._shared.jobs.put(job)
+        self._thread.jobs.put(job)
 
     def settle(self, timeout: float | None = None) -> None:
         """Waits until everything is done that was given so far, or for ``timeout`` seconds."""
-        if self._thread.is_alive():  # in a forked child it is not
+        if self._thread is not None and self._thread.is_alive():  # in a forked child it is not
             done = threading.Event()
-            self._shared.jobs.put(done.set)
-            self._shared.hurry.set()
+            self._thread.jobs.put(done.set)
+            self._thread.hurry.set()
             done.wait(timeout)
+
+    def end(self) -> None:
+        """The thread ends after what was given so far, without ``last``; the next ``do`` begins another one. Where only
+        the garbage collector ends it, Python's own bookkeeping of threads runs in there, and may swallow a Ctrl-C."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.last = None
+            thread.end_soon()
 
     @property
     def seconds(self) -> float:
         """CPU time of the thread so far."""
-        return self._shared.spent[0]
+        return self._spent[0]
 
     @property
     def failed(self) -> bool:
         """``check`` would raise."""
-        return bool(self._shared.errors)
+        return bool(self._errors)
 
     def check(self) -> None:
         """Raises the first error of a job since the last call, if there was one."""
-        if errors := self._shared.errors:
+        if errors := self._errors:
             error = errors[0]
             errors.clear()
             raise error
 
 
-def _work(shared: _Shared) -> None:
-    while (job := shared.jobs.get()) is not None:
+class _Worker(threading.Thread):
+    """What the thread knows; not the object that it works for, which ends it."""
+
+    # Not an executor of the standard library: handing over would take three times as long.
+    def __init__(self, background: Background, name: str, last: Callable[[], object] | None):
+        super().__init__(name=name, daemon=True)
+        self.jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
+        self.end = weakref.ref(background, self.jobs.put)
+        """The end, among the jobs. No Python runs when it gets there: a Ctrl-C at that moment would be lost."""
+        self.last = last
+        self.errors, self.spent = background._errors, background._spent
+        self.hurry = threading.Event()
+        """Somebody waits for the jobs."""
+
+    def end_soon(self) -> None:
+        self.jobs.put(self.end)
+        self.hurry.set()
+
+    def run(self) -> None:
+        before = self.spent[0]
+        while (job := self.jobs.get()) is not self.end:
+            self._do(job)
+            if self.jobs.empty():
+                self.spent[0] = before + time.thread_time()
+                self.hurry.wait(PAUSE)
+                self.hurry.clear()
+        if self.last is not None:
+            self._do(self.last)
+
+    def _do(self, job: Callable[[], object]) -> None:
         try:
             job()
         except Exception as error:
-            shared.errors.append(error)
-        if shared.jobs.empty():
-            shared.spent[0] = time.thread_time()
-            shared.hurry.wait(PAUSE)
-            shared.hurry.clear()
+            self.errors.append(error)
 
 
-def _end(shared: _Shared) -> None:
-    shared.jobs.put(None)
-    shared.hurry.set()
+@atexit.register
+def _end_all() -> None:
+    workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker) and thread.last is not None]
+    for worker in workers:
+        worker.end_soon()
+    for worker in workers:
+        worker.join(60.0)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import reduce
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -82,15 +82,19 @@ class Curves(Sink):
             together = groupby(points, lambda each: each.step // self._every)
             self._points = [reduce(_both, group) for _, group in together]
 
-    def draw(self, alerts: Iterable[Alert]) -> Picture:
-        """The curves with the steps at which ``alerts`` opened. Raises ImportError when matplotlib is not there."""
+    def draw(self, alerts: Sequence[Alert]) -> Picture:
+        """The curves with the steps at which ``alerts`` opened. Steps that a recovery has discarded are hatched. Raises
+        ImportError when matplotlib is not there."""
         figure: Figure = needed("matplotlib.figure").Figure(figsize=(9, 7), layout="constrained")
         loss, size, heat = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 3))
         steps, losses, broken, sizes = np.array(self._points, dtype=float).reshape(-1, 4).T
         _line(loss, "loss", steps, losses, _LOSS)
         _line(size, "size", steps, sizes, _SIZE)
         for step in steps[broken > 0]:
-            loss.axvspan(step - self._every, step, color=_BROKEN, lw=0)
+            loss.axvspan(step, step + self._every, color=_BROKEN, lw=0)
+        for gone in [alert.discarded for alert in alerts if alert.discarded]:
+            for axes in (loss, size, heat):
+                axes.axvspan(gone[0], gone[-1] + 1, fill=False, hatch="//", color="grey", lw=0)
         named = [alert for alert in in_order(alerts) if alert.severity in _ALERT][:_MOST_NAMED]
         for alert in named:
             loss.axvline(alert.step, color=_ALERT[alert.severity], linestyle=":")
@@ -99,7 +103,7 @@ class Curves(Sink):
         if metric is None:
             heat.set_ylabel("no adapter was measured")
         else:
-            image = _heatmap(heat, self._maps[metric])
+            image = _heatmap(heat, self._maps[metric], int(max(steps, default=0)))
             figure.colorbar(image, ax=heat, label=f"{metric}, largest of a block")
         heat.set_xlabel("step")
         return Picture(figure)
@@ -118,8 +122,9 @@ def _line(axes: Axes, name: str, steps: FloatArray, values: FloatArray, colour: 
     axes.grid(alpha=0.2)
 
 
-def _heatmap(axes: Axes, kept: Heatmap) -> Any:
-    """Blocks × steps, logarithmic; what is unknown, zero or not finite stays empty."""
+def _heatmap(axes: Axes, kept: Heatmap, last: int) -> Any:
+    """Blocks × steps up to ``last``, logarithmic: a measurement holds until the next one. What is unknown, zero or not
+    finite stays empty."""
     from matplotlib.colors import LogNorm
 
     steps, blocks = list(kept.columns), by_block(kept.names)
@@ -127,7 +132,7 @@ def _heatmap(axes: Axes, kept: Heatmap) -> Any:
     finite = np.where(np.isfinite(all_values), all_values, np.nan)
     values = np.stack([np.fmax.reduce(finite[places]) for places in blocks.values()])
     shown = np.ma.masked_invalid(np.where(values > 0, values, np.nan))
-    ends = [2 * steps[0] - steps[1] if len(steps) > 1 else steps[0] - 1, *steps]
+    ends = [*steps, max(last, steps[-1]) + 1]
     axes.set_ylabel("block")
     axes.set_yticks(range(len(blocks)), ["none" if block < 0 else str(block) for block in blocks])
     axes.locator_params(axis="y", nbins=12)

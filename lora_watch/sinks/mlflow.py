@@ -38,7 +38,10 @@ class MlflowSink(ForwardingSink):
         self._settle()
 
     def finish(self, verdict: str, message: str | None) -> None:
-        self._settle()
+        try:
+            self._settle()
+        finally:
+            self._background.end()
 
     def _do(self, act: Callable[[Any, str], object]) -> None:
         """``act``, given a client and the id of the active run; nothing where there is none."""

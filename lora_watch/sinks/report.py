@@ -51,8 +51,8 @@ Point = dict[str, Any]
 class ReportSink:
     """Keeps ``report.json`` and ``alerts.jsonl`` in ``directory``, which is made if it does not exist.
 
-    While another process is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …) at the start. Its
-    methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
+    While another run, in any process or thread, is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …)
+    at the start. Its methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
     """
 
     def __init__(self, directory: str | os.PathLike[str]):
@@ -129,7 +129,7 @@ class ReportSink:
                 file.write(b"".join(lines))
 
     def _take_a_folder(self) -> Sequence[str]:
-        """Makes ``directory`` the first of the wanted folder and its neighbours that no other process is writing to.
+        """Makes ``directory`` the first of the wanted folder and its neighbours that no other run is writing to.
         Returns what is to be said of it."""
         for number in itertools.count(1):
             self.directory = self._wanted if number == 1 else self._wanted.with_name(f"{self._wanted.name}-{number}")
@@ -141,7 +141,7 @@ class ReportSink:
         if self.directory == self._wanted:
             return ()
         note = (
-            f"another process was writing to {self._wanted} when this run began, so this report is in "
+            f"another run was writing to {self._wanted} when this run began, so this report is in "
             f"{self.directory.name}. Give each run an output_dir of its own: their checkpoints overwrite each other, "
             "and lora-watch check judges both for as long as both folders are there"
         )

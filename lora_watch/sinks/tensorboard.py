@@ -22,7 +22,6 @@ the plugin's name and DATA_CLASS_TENSOR on every event, because some readers tak
 
 from __future__ import annotations
 
-import atexit
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -82,10 +81,13 @@ class TensorBoardSink:
         """The one that ``_file`` belongs to."""
         self._file: EventFile | None = None
         self._next_try = 0.0  # time.monotonic()
-        self._background = Background("lora_watch-tensorboard")
         self._let_go_seconds = 0.0
         """What TensorBoard's threads have spent on files before this one."""
         self._thinning: Thinning[HandedOver] = Thinning()
+        self._held: list[EventFile] = []
+        """``_file``, for the thread, which must not hold the sink."""
+        last = partial(_write_the_rest, self._thinning, self._held, not callable(where))
+        self._background = Background("lora_watch-tensorboard", last)
         self._history = AlertHistory()
         self._run = RunInfo(adapters=())
         self._start_step = self._step = self._next_spectrum = 0
@@ -95,8 +97,6 @@ class TensorBoardSink:
 
     def start(self, run: RunInfo, step: int) -> None:
         """Writes the schema, now or as soon as there is a writer. Raises OSError if the folder is unusable."""
-        atexit.unregister(self.flush)
-        atexit.register(self.flush)
         if self._file is None and not callable(self._where):
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
             self._own = self._new_writer(self._where, purge_step=step + 1 if step else 0)
@@ -145,13 +145,12 @@ class TensorBoardSink:
         return self._background.seconds + self._let_go_seconds + (self._file.writer_seconds if self._file else 0.0)
 
     def flush(self) -> None:
-        """Waits until all that was written is on disk, a minute at most. Called at the interpreter's end, too."""
+        """Waits until all that was written is on disk, a minute at most."""
         self._hand_over(self._thinning.rest())
         self._settle()
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
-        atexit.unregister(self.flush)
         if (file := self._find_file()) is not None:
             self._hand_over(self._thinning.rest())
             self._background.do(partial(file.end, verdict, message, self._step))
@@ -163,6 +162,7 @@ class TensorBoardSink:
             if self._own is not None:
                 self._own.close()
             self._own = None
+            self._background.end()
 
     def _hand_over(self, steps: Sequence[HandedOver]) -> None:
         if (file := self._file) is not None:
@@ -210,6 +210,7 @@ class TensorBoardSink:
         elif self._file is None or self._file.handle is not file:
             self._let_go()
             self._writer, self._file = writer, EventFile(file, self._all_scalars)
+            self._held[:] = [self._file]
             self.folder = Path(writer.log_dir)
             self._background.do(partial(self._file.begin, self._run, self._start_step))
             writer.close = self._closed_by_its_owner  # type: ignore[method-assign]
@@ -230,6 +231,17 @@ class TensorBoardSink:
         if self._file is not None:
             self._let_go_seconds += self._file.writer_seconds
         self._writer = self._file = None
+        self._held.clear()
+
+
+def _write_the_rest(thinning: Thinning[HandedOver], held: list[EventFile], own: bool) -> None:
+    """For a sink that nobody holds any more, or none has finished: a Trainer does not finish what an exception ends."""
+    for file in held:
+        for step in thinning.rest():
+            file.write(step)
+        file.flush()
+        if own:
+            file.handle.close()
 
 
 def _in_words(news: News) -> str:

@@ -47,6 +47,7 @@ class WebhookSink(ForwardingSink):
 
     def finish(self, verdict: str, message: str | None) -> None:
         self._background.settle(timeout=SECONDS)  # the alert that ends a run is the one that matters most
+        self._background.end()
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):

@@ -62,7 +62,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr
 
-    where window is ``from``, ``to`` (steps, both counted) and ``max_cols``. The last three answer in binary, little
+    where window is ``from``, ``to`` (steps, both counted) and ``max_cols``, or ``at``: steps with commas between them,
+    of each the numbers that held then, as they are. The last three answer in binary, little
     endian: uint32 length of a JSON header; the header, padded to four bytes; float32 ``[cols, n]``; if the header
     says ``pooled``, float32 ``[cols, n]`` again (the first is then the lowest of each column, this the highest);
     uint8 ``[cols, n]`` of flags (see ``pooling``).
@@ -169,8 +170,12 @@ def _window(found: Decoded, args: Args) -> bytes:
     from lora_watch.tensorboard_plugin.pooling import pool
 
     series, notes = found
-    window = series.between(_whole_number(args, "from"), _whole_number(args, "to"))
-    pooled = pool(window, min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS))
+    if args.get("at"):
+        window = series.at([_whole_number({"at": step}, "at") or 0 for step in args["at"].split(",")])
+        pooled = pool(window)
+    else:
+        window = series.between(_whole_number(args, "from"), _whole_number(args, "to"))
+        pooled = pool(window, min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS))
     header = header_of(series, window, pooled, notes)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 4)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -46,6 +48,12 @@ class Series:
         stop = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, "right"))
         return Series(self.steps[start:stop], self.values[start:stop], self.flags[start:stop])
 
+    def at(self, steps: Sequence[int]) -> Series:
+        """The rows that hold at ``steps``: of each the row of that step, or of the last one before it that has one."""
+        rows = np.unique(np.searchsorted(self.steps, steps, "right")) - 1
+        rows = rows[rows >= 0]
+        return Series(self.steps[rows], self.values[rows], self.flags[rows])
+
     def column(self, index: int) -> Series:
         """One column, still two-dimensional."""
         return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
@@ -69,9 +77,9 @@ class Pooled:
     """``[n_columns, n]``: NAN and INF if any step of the column has one, UNKNOWN if all are unknown."""
 
 
-def pool(series: Series, max_columns: int) -> Pooled:
+def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = False) -> Pooled:
     """``series`` in at most ``max_columns`` columns, each for as few steps as that allows, all for equally many;
-    columns without a row are left out.
+    columns without a row are left out. ``last_alone``: the last row has one more column, of its own.
 
     A spike, a NaN or an infinity of a single step shows in its column, however long the run is.
     """
@@ -80,7 +88,8 @@ def pool(series: Series, max_columns: int) -> Pooled:
     starts = np.arange(rows)
     if width > 1:
         edges = np.arange(series.steps[0], series.steps[-1] + 1, width)
-        starts = np.unique(np.searchsorted(series.steps, edges, "left"))
+        starts = np.searchsorted(series.steps, edges, "left")
+        starts = np.unique(np.append(starts, rows - 1) if last_alone else starts)
     if len(starts) == rows:
         return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags)
     ends = np.append(starts[1:], rows) - 1

@@ -19,7 +19,7 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers, vectors
 from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.tensorboard_plugin.pooling import UNKNOWN, Series
-from lora_watch.tensorboard_plugin.tensors import Source
+from lora_watch.tensorboard_plugin.tensors import Source, Stamp
 
 CACHE_BYTES = 192 * 2**20
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
@@ -36,6 +36,8 @@ Key = tuple[str, str, str]
 """Of one tag: the source's name, the run, the tag."""
 Decoded = tuple[Series, list[str]]
 """A matrix, and notes."""
+Clock = tuple[np.ndarray, np.ndarray]
+"""Steps as training last left them, and when each was written."""
 Schemas = list[tuple[int, dict[str, Any]]]
 """Those that can be read, each with its first step."""
 
@@ -48,6 +50,8 @@ class Cache:
         self._lock = threading.Lock()
         self.latest_schemas: tuple[Any, Any] | None = None
         """Of the run that was asked for last, as of which stamp, and ``_schemas``: all its metrics follow them."""
+        self.clocks: dict[Key, tuple[Any, Clock]] = {}
+        """As of which stamp, and ``_clock``: every list of runs asks for it."""
 
     def get(self, key: Key, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
         """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
@@ -74,16 +78,19 @@ class Reader:
 
     def runs(self) -> dict[str, dict[str, Any]]:
         """By run: ``metrics`` and ``series`` it holds, its latest ``step``, and when that was written (``wall_time``).
-        Runs without a vector of ours are left out."""
+        Runs without a vector of ours are left out, and tags that a restarted run has not written again."""
         out = {}
-        for run, by_tag in self._source.listing().items():
+        for run, every in self._source.listing().items():
+            steps, times = self._clock(run, every)
+            began = (steps[0], times[0]) if len(steps) else (0, -math.inf)
+            by_tag = {tag: at for tag, at in every.items() if at.step < began[0] or not at.wall_time < began[1]}
             metrics = [tag.removeprefix(tags.METRIC_PREFIX) for tag in by_tag if tag.startswith(tags.METRIC_PREFIX)]
             series = [tag.removeprefix(tags.SERIES_PREFIX) for tag in by_tag if tag.startswith(tags.SERIES_PREFIX)]
             if metrics or series:
                 out[run] = {
                     "metrics": sorted(metrics),
                     "series": sorted(series),
-                    "step": max(found.step for found in by_tag.values()),
+                    "step": int(steps[-1]) if len(steps) else max(found.step for found in by_tag.values()),
                     "wall_time": max(found.wall_time for found in by_tag.values()),
                 }
         return out
@@ -110,9 +117,7 @@ class Reader:
 
     def episodes(self, run: str) -> tuple[list[Alert], int]:
         """The same as alerts, and how many entries are damaged."""
-        events = self._read(run, tags.ALERTS)
-        valid = _still_valid(events, self._clock(run)) if events else []
-        return episodes(document(event.tensor, list) for event in valid)
+        return episodes(document(event.tensor, list) for event in self._read_valid(run, tags.ALERTS))
 
     def first_alert(self, run: str, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
@@ -155,7 +160,9 @@ class Reader:
     def spectra(self, run: str) -> list[tuple[int, np.ndarray]]:
         """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
         schemas, _ = self._schemas(run)
-        return _placed(self._read(run, tags.SPECTRUM), schemas, 2) if schemas and schemas[-1][1]["adapters"] else []
+        if not schemas or not schemas[-1][1]["adapters"]:
+            return []
+        return _placed(self._read_valid(run, tags.SPECTRUM), schemas, 2)
 
     def metric(self, run: str, name: str) -> Decoded:
         """A metric of every adapter in the order of the latest schema, and notes. Raises NotThereError."""
@@ -223,19 +230,40 @@ class Reader:
             notes.append("this run was written by a newer lora_watch: update it to see everything")
         return good, notes
 
-    def _clock(self, run: str) -> list[Tensor]:
-        """The events of a small series that has one at every step; empty if the run has none."""
-        known = self.runs().get(run, {"series": []})["series"]
-        name = next((name for name in ("zone", "loss") if name in known), None)
-        return self._read(run, tags.SERIES_PREFIX + name) if name else []
+    def _clock(self, run: str, listing: dict[str, Stamp]) -> Clock:
+        """Of a small series that has an event at every step; empty if the run has none."""
+        tag = next((tag for name in ("zone", "loss") if (tag := tags.SERIES_PREFIX + name) in listing), None)
+        if tag is None:
+            return np.zeros(0), np.zeros(0)
+        key, stamp = (self._source.name, run, tag), listing[tag]
+        if key not in self._cache.clocks or self._cache.clocks[key][0] != stamp:
+            ticks = self._read(run, tag)
+            clock = np.array([tick.step for tick in ticks]), np.array([tick.wall_time for tick in ticks])
+            self._cache.clocks[key] = stamp, clock
+        return self._cache.clocks[key][1]
 
     def _cached(self, run: str, tag: str, decode: Any) -> Decoded:
         """``decode`` of the tag's events. Raises NotThereError."""
         listing = self._source.listing().get(run, {})
         if tag not in listing:
             raise NotThereError(f"there is no {tag!r} in the run {run!r}")
-        stamp = [listing[tag], listing.get(tags.SCHEMA)]
-        return self._cache.get((self._source.name, run, tag), stamp, lambda: decode(self._read(run, tag), run))
+        steps, _ = self._clock(run, listing)
+        behind = min([*steps[-1:], listing[tag].step])  # each step of a restarted run replaces what it has passed
+        stamp = [listing[tag], listing.get(tags.SCHEMA), behind]
+        return self._cache.get((self._source.name, run, tag), stamp, lambda: decode(self._read_valid(run, tag), run))
+
+    def _read_valid(self, run: str, tag: str) -> list[Tensor]:
+        """``_read`` of a tag that few steps have, without the events of steps that were trained again.
+
+        A session that began anew may lack the tag, but it overwrites the clock. An event that is older than the clock
+        at its step is from before.
+        """
+        events, (steps, times) = self._read(run, tag), self._clock(run, self._source.listing().get(run, {}))
+        if not events or not len(steps):
+            return events
+        place = np.searchsorted(steps, [event.step for event in events], "right")
+        replaced = (place > 0) & (np.array([event.wall_time for event in events]) < times[place - 1])
+        return [event for event, gone in zip(events, replaced) if not gone]
 
     def _read(self, run: str, tag: str) -> list[Tensor]:
         """The events of one tag as training last left them; empty if there are none."""
@@ -246,23 +274,6 @@ def singular_values(row: np.ndarray) -> list[float | None]:
     """Of one adapter, as far as it has some; None for one that is not finite."""
     there = int(np.flatnonzero(~np.isnan(row))[-1]) + 1 if (~np.isnan(row)).any() else 0
     return [float(x) if np.isfinite(x) else None for x in row[:there]]
-
-
-def _still_valid(events: list[Tensor], clock: list[Tensor]) -> list[Tensor]:
-    """Without the events of a session whose steps were trained again.
-
-    Alerts are rare, so a resumed run need not overwrite the old ones. But it does overwrite the clock: an event that
-    is older than the clock at its own step or an earlier one is from before.
-    """
-    if not clock:
-        return events
-    steps = np.array([tick.step for tick in clock])
-    at_least = np.fmax.accumulate([tick.wall_time for tick in clock])
-    return [
-        event
-        for event in events
-        if (place := int(np.searchsorted(steps, event.step, "right"))) == 0 or not event.wall_time < at_least[place - 1]
-    ]
 
 
 def _counts(alert: Alert, step: float) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import statistics
 from typing import Any, get_args
 
+import numpy as np
+
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean
@@ -36,21 +38,19 @@ def sweep(reader: Reader) -> dict[str, Any]:
 
 def _trial(reader: Reader, run: str, evaluation: float | None) -> Trial:
     known, verdict, loss = reader.runs()[run], reader.verdict(run), None
+    read = from_header(
+        clean(run),
+        reader.schema(run),
+        {},
+        verdict=verdict["verdict"] if verdict["verdict"] in get_args(Verdict) else "interrupted",
+        message=or_none(clean, verdict["message"]),
+        step=known["step"],
+        updated=None,
+        alerts=reader.episodes(run)[0],
+        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
+    )
     if "loss" in known["series"]:
         series, _ = reader.series(run, "loss")
-        values = last_tenth(series.values[series.steps > 0, 0].tolist())
-        loss = statistics.fmean(values) if values else None
-    return trial_of(
-        from_header(
-            clean(run),
-            reader.schema(run),
-            {},
-            verdict=verdict["verdict"] if verdict["verdict"] in get_args(Verdict) else "interrupted",
-            message=or_none(clean, verdict["message"]),
-            step=known["step"],
-            updated=None,
-            alerts=reader.episodes(run)[0],
-            evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
-        ),
-        loss,
-    )
+        last = last_tenth(read.trained(series.steps.tolist()))
+        loss = statistics.fmean(series.values[np.isin(series.steps, last), 0].tolist()) if last else None
+    return trial_of(read, loss)

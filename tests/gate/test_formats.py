@@ -210,10 +210,12 @@ def test_the_chart_is_mermaids(healthy: Path) -> None:
         ([1.0, 1.0], "▁▁"),
         ([0.0, math.nan, 7.0, 3.5], "▁!█▅"),
         ([math.inf, -math.inf], "!!"),
+        ([None, 0.0, None, 7.0, math.nan], " ▁ █!"),
+        ([None, None], "  "),
         ([float(i) for i in range(48)], "▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅▆▆▆▆▇▇▇██"),
     ],
 )
-def test_sparkline(values: list[float], bars: str) -> None:
+def test_sparkline(values: list[float | None], bars: str) -> None:
     assert sparkline(values) == bars
 
 

@@ -213,6 +213,12 @@ def test_numbers_under_the_picture_never_touch(columns: int) -> None:
         assert len(ends) == 2 or columns < 53 or not 5e-5 < (rate or 1e-3) < 4e-3
 
 
+def test_a_ratio_that_was_not_measured_is_blank_and_an_infinite_one_is_no_low_bar() -> None:
+    sizes = np.array([math.nan, 0.0, 0.1, math.nan, 10.0, math.inf])
+    _, ratio, _ = drawing.lines(Suggestion(None, None, Curve(np.geomspace(1e-5, 1e-2, 6), np.ones(6), sizes)))
+    assert ratio == "  output ratio   ▁▁ █!"
+
+
 @pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
 def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     found = swept(curve, scale=2.0, predicted=1e-3)

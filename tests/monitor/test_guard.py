@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,6 +43,27 @@ def test_a_full_disk_is_one_line_whatever_it_meets(caplog: pytest.LogCaptureFixt
             raise error
     assert len(reported) == 2
     assert "Traceback" not in caplog.text
+
+
+def test_a_log_that_fails_costs_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Raises(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            raise RuntimeError
+
+    handler, reported = Raises(), []
+    for name in ("lora_watch", "filelock"):
+        monkeypatch.setattr(logging.getLogger(name), "handlers", [handler])
+        monkeypatch.setattr(logging.getLogger(name), "level", logging.DEBUG)
+        logging.getLogger(name).manager._clear_cache()  # type: ignore[attr-defined]
+    guard = Guard(lambda message, remedy: reported.append(message))
+    for error in (OSError(28, "No space left"), ValueError("broken")):
+        with guard("measuring"):
+            raise error
+    assert len(reported) == 2
+    sink = ReportSink(tmp_path)
+    sink.start(run_of(), 0)
+    sink.finish("ok", None)
+    assert (tmp_path / "report.json").exists()
 
 
 def test_who_stops_a_training_is_not_held_up() -> None:

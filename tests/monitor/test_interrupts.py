@@ -123,3 +123,4 @@ def test_an_exit(python: Python, tmp_path: Path) -> None:
     report = report_in(tmp_path)
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert "process ended" in report["message"]
+    assert "script caught" in report["message"], "nobody can tell which"

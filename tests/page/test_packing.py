@@ -71,6 +71,22 @@ def test_the_page_cuts_a_window_as_the_server_does() -> None:
     np.testing.assert_array_equal(np.float32(found["high"]), wanted.high.ravel())
 
 
+def test_what_is_asked_of_steps_comes_from_single_steps() -> None:
+    all_of = series(40, 3)
+    cut, rows = pool(all_of, 7), all_of.at([5, 40])
+    packed = pack(
+        {},
+        {
+            key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, 0),
+            key("metric at", "r", "m"): (header_of(all_of, rows, pool(rows), []), pool(rows), 0),
+        },
+    )
+    found = read(packed, ("at", "40"))
+    assert (found["first"], found["pooled"]) == ([5, 40], False)
+    np.testing.assert_array_equal(np.float32(found["high"]), rows.values.ravel())
+    assert read(packed, ("from", "1"))["first"] == cut.first.tolist()
+
+
 def test_every_script_of_the_page_is_in_it(tmp_path: Path) -> None:
     assert "</script" not in bundling.bundle("report")
     script = tmp_path / "whole.mjs"

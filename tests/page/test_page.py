@@ -19,9 +19,9 @@ from lora_watch.runs.places import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
 from tests.tensorboard_plugin.axe import serious
 from tests.tensorboard_plugin.conftest import logdir as logdir
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
+from tests.tensorboard_plugin.made_up import HOSTILE, LONG, record_of, run_of, write, write_long_run
 from tests.tensorboard_plugin.real_runs import RECOVERED
-from tests.tensorboard_plugin.tab import MAGENTA, VIEWS
+from tests.tensorboard_plugin.tab import MAGENTA, VIEWS, single_step
 
 Open = Callable[..., Any]
 
@@ -115,6 +115,23 @@ def test_a_long_run_of_many_adapters_fits(tmp_path: Path, open_page: Open) -> No
     assert target.stat().st_size <= MOST_BYTES
     page = open_page(target, view="heatmap", metric="metric_3")
     assert re.search(r"up to \d+ steps", page.inner_text("#view .notes"))
+
+
+def test_what_is_said_of_a_step_is_of_that_step(tmp_path: Path, open_page: Open) -> None:
+    write_long_run(tmp_path / "run")
+    write_page([tmp_path / "run"], tmp_path / "report.html")
+    page = open_page(tmp_path / "report.html")
+    assert single_step(page) == LONG[700]
+    page.press("#view", "ArrowLeft")
+    page.wait_for_selector("#step:text('699')")
+    page.press("#view", "ArrowLeft")
+    page.wait_for_selector("#step:text('698')")
+    assert single_step(page)[:3] == ("2", "3.02", "Healthy")
+    page.press("#view", "ArrowRight")
+    page.wait_for_selector("#step:text('699')")
+    page = open_page(tmp_path / "report.html", step="500")
+    assert page.inner_text("#step") == "500"
+    assert single_step(page)[:3] == LONG[500][:3]
 
 
 def test_a_sweep_of_three_dozen_runs_fits(tmp_path: Path, open_page: Open) -> None:

@@ -41,6 +41,17 @@ def run(
     return callback.monitor
 
 
+def schedule(factor: Callable[[int], float]) -> Callable[[Trainer], None]:
+    """A learning rate of ``factor(updates so far)`` times the configured one."""
+
+    def prepare(trainer: Trainer) -> None:
+        trainer.create_optimizer()
+        assert trainer.optimizer is not None
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, factor)
+
+    return prepare
+
+
 @functools.cache
 def healthy() -> Monitor:
     """r 8, alpha 16, lr 2e-3: the twin of most sick runs. Its loss falls from 6.4 to about 5."""

@@ -236,6 +236,16 @@ def test_sound_steps_are_counted_where_the_loss_is_read_and_kept_with_it() -> No
     assert again.update(9.0) == signals.update(9.0)
 
 
+def test_sound_steps_at_a_lower_rate_prove_nothing() -> None:
+    """A schedule of the user's own raises the rate half-way: with that rate the run has not been sound."""
+    signals = LossSignals()
+    for _ in range(60):
+        signals.update(2.0 if signals.progress.recent else 4.0, lr=(1e-4, 1e-3))
+    assert signals.progress.sound > 50
+    assert signals.update(2.0, lr=(1e-4, 1.5e-3))["loss_sound"] > 50
+    assert signals.update(2.0, lr=(1e-4, 1e-2))["loss_sound"] == 1.0
+
+
 def test_a_rate_that_something_has_raised_is_suspected_however_sound_the_run_was() -> None:
     raised = step(61, 4.0, 5.0, improved=False, lr=1.0, loss_sound=60, **RISEN)
     raised = replace(raised, run=replace(raised.run, config={"learning_rate": 2e-3}))

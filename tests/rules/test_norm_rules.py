@@ -16,7 +16,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading, RunInfo
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules import BarelyMoves, Episodes, NormCreep, NormExplosion, NormRunaway
-from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, the
+from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, schedule, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
@@ -146,7 +146,8 @@ def test_a_warm_up_that_was_there_is_not_said_to_be_missing() -> None:
     def causes(**settings: Any) -> list[str]:
         return the("LW102", run(lora(tiny_model(), alpha=64), steps=20, lr=2e-2, **settings)).causes
 
-    assert causes()[:-1] == causes(warmup_steps=5)
+    by_hand = schedule(lambda done: min((done + 1) / 5, 1.0))
+    assert causes()[:-1] == causes(warmup_steps=5) == causes(prepare=by_hand)
 
 
 def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> None:

@@ -10,20 +10,8 @@ import torch
 from transformers import Trainer
 
 from lora_watch import Monitor
-from tests.rules.runs import At, ids, numbers, run, the
+from tests.rules.runs import At, ids, numbers, run, schedule, the
 from tests.support import lora, stdlib_blocks, tiny_model
-
-
-def schedule(factor: Callable[[int], float]) -> Callable[[Trainer], None]:
-    """A learning rate of ``factor(updates so far)`` times the configured one."""
-
-    def prepare(trainer: Trainer) -> None:
-        trainer.create_optimizer()
-        assert trainer.optimizer is not None
-        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, factor)
-
-    return prepare
-
 
 # -- LW306 -------------------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -94,7 +95,7 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert len(list((out / "runs").iterdir())) == 3
 
     (note,) = second["notes"]
-    assert re.match(f"another process .*{out / 'lora_watch'} ", note)
+    assert re.match(f"another run .*{out / 'lora_watch'} ", note)
     assert done.stderr.count(note) == 1  # the second process is the one to be told
     judgement = judge([out])
     assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
@@ -121,6 +122,59 @@ def training(
         output_dir=str(folder),
         **arguments,
     )
+
+
+class AtStep2(TrainerCallback):
+    def __init__(self, act: Any):
+        self.act = act
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        if state.global_step == 2:
+            self.act()
+
+
+def test_two_threads_of_one_process_keep_out_of_each_others_way(tmp_path: Path) -> None:
+    here, go = threading.Event(), threading.Event()
+    bad = training(tmp_path, 12, lr=5e-2, alpha=128)
+    bad.add_callback(AtStep2(lambda: (here.set(), go.wait(200))))
+    thread = threading.Thread(target=bad.train)
+    thread.start()
+    assert here.wait(200)
+    training(tmp_path, 6).train()
+    go.set()
+    thread.join()
+    judgement = judge([tmp_path])
+    assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
+    assert [(judged.run.verdict, judged.run.step) for judged in judgement.runs] == [("unhealthy", 12), ("ok", 6)]
+    assert judgement.exit_code == 1
+    training(tmp_path, 3).train()
+    assert (report_in(tmp_path / "lora_watch")["verdict"], report_in(tmp_path / "lora_watch")["step"]) == ("ok", 3)
+
+
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["this thread", "a thread that has ended"])
+def test_a_run_that_broke_off_leaves_its_folder_to_the_next(tmp_path: Path, elsewhere: bool) -> None:
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    def broken() -> None:
+        with pytest.raises(KeyboardInterrupt):
+            first.train()
+
+    first, second = training(tmp_path, 6), training(tmp_path, 6)
+    first.add_callback(AtStep2(stop))
+    thread = threading.Thread(target=broken)
+    if elsewhere:
+        thread.start()
+        thread.join()
+    else:
+        broken()
+    second.train()
+    assert report_in(tmp_path / "lora_watch", "report.previous.json")["verdict"] == "interrupted"
+    assert (report_in(tmp_path / "lora_watch")["verdict"], judge([tmp_path]).exit_code) == ("ok", 0)
+    first.remove_callback(AtStep2)
+    first.train()
+    assert report_in(tmp_path / "lora_watch")["session"] == 3
+    assert not (tmp_path / "lora_watch-2").exists()
 
 
 def test_a_run_after_another_replaces_it(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import subprocess
@@ -18,13 +19,18 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
+from transformers import TrainerCallback
 
-from lora_watch import Monitor
+from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.format import tags
 from lora_watch.sinks.background import MOST_WAITING, Background
+from lora_watch.sinks.mlflow import MlflowSink
+from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
+from lora_watch.sinks.webhook import WebhookSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
+from tests.support import build_trainer, lora, tiny_model
 
 
 def test_jobs_are_done_in_order_and_elsewhere() -> None:
@@ -157,9 +163,80 @@ def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytes
         assert "ok" in [reported["verdict"] for _, reported in board.json(tags.VERDICT)]
 
 
-def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path) -> None:
-    code = """
-import sys
+def ours() -> list[threading.Thread]:
+    """Threads that write events: the sink's and TensorBoard's."""
+    kinds = ("lora_watch.", "tensorboard.")
+    return [thread for thread in threading.enumerate() if type(thread).__module__.startswith(kinds)]
+
+
+def ended(before: list[threading.Thread]) -> bool:
+    until = time.monotonic() + 60.0
+    while (left := set(ours()) - set(before)) and time.monotonic() < until:
+        time.sleep(0.05)
+    return not left
+
+
+def test_a_trainer_that_breaks_off_leaves_no_thread_and_all_its_steps(tmp_path: Path) -> None:
+    class Fails(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 3:
+                raise ValueError("theirs")
+
+    before = ours()
+    watch = LoraWatchCallback(console=False)
+    trainer = build_trainer(lora(tiny_model()), callbacks=[watch, Fails()], output_dir=str(tmp_path))
+    with pytest.raises(ValueError, match="theirs"):
+        trainer.train()
+    del trainer, watch
+    gc.collect()
+    assert ended(before)
+    (run,) = (tmp_path / "runs").iterdir()
+    with tensorboard(run, "python") as board:
+        assert [step for step, _ in board.scalars("lora/loss")] == [1, 2, 3]
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_sink_that_nobody_holds_writes_what_it_held_back(tmp_path: Path, shared: bool) -> None:
+    before = ours()
+    writers = [SummaryWriter(str(tmp_path))] if shared else []
+    files = [writer.file_writer for writer in writers]
+    sink = TensorBoardSink((lambda: writers[0]) if shared else tmp_path)
+    sink.start(run_of(), 0)
+    for step in range(30_001, 30_004):
+        sink.write(record_of(run_of(), step), [])
+    del sink
+    writers.clear()
+    gc.collect()
+    for file in filter(None, files):
+        assert ended([*before, *(thread for thread in ours() if type(thread).__module__.startswith("tensorboard."))])
+        file.close()  # by its owner
+    assert ended(before)
+    with tensorboard(tmp_path, "python") as board:
+        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [30_001, 30_003]
+
+
+def test_no_python_runs_where_the_garbage_collector_finds_a_sink_that_has_finished(tmp_path: Path) -> None:
+    called: list[str] = []
+    sinks: list[Any] = [TensorBoardSink(tmp_path), WebhookSink(ReportSink(tmp_path)), MlflowSink(ReportSink(tmp_path))]
+    for sink in sinks:
+        sink.circle = sink
+        sink.start(run_of(), 0)
+        sink.write(record_of(run_of(), 1), [])
+        sink.finish("ok", None)
+    del sink
+    sinks.clear()
+    sys.setprofile(lambda frame, event, _: called.append(f"{frame.f_code.co_filename} {event}"))
+    try:
+        gc.collect()  # a Ctrl-C that comes now would be lost in whatever runs here
+    finally:
+        sys.setprofile(None)
+    assert [call for call in called if "weakref" in call] == []
+
+
+@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "sink = writer = None; gc.collect()"])
+def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path, end: str) -> None:
+    code = f"""
+import gc, sys
 from torch.utils.tensorboard import SummaryWriter
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
@@ -170,7 +247,7 @@ for step in range(1, 51):
     sink.write(record_of(run_of(), step), [])
 for step in range(30_001, 30_004):  # of which some are held back
     sink.write(record_of(run_of(), step), [])
-raise KeyboardInterrupt
+{end}
 """
     subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, stderr=subprocess.DEVNULL)
     with tensorboard(tmp_path, "python") as board:

@@ -63,3 +63,12 @@ def test_a_heatmap_keeps_even_steps_and_the_last() -> None:
     assert [row[0] for row in rows] == list(run.names)
     assert rows[0][1:] == steps
     assert rows[1][1:] == [None] * len(steps)
+
+
+def test_a_heatmap_keeps_no_step_of_before_that_is_trained_again() -> None:
+    run, heatmap = run_of(1), Heatmap()
+    for value, steps in ((1.0, range(0, 31, 10)), (2.0, range(15, 26, 5))):
+        for step in steps:
+            heatmap.take(StepRecord(run, step, {"delta_norm": Reading(np.array([value]))}))
+    assert {step: float(column[0]) for step, column in heatmap.columns.items()} == {0: 1, 10: 1, 15: 2, 20: 2, 25: 2}
+    assert list(heatmap.columns) == [0, 10, 15, 20, 25]

@@ -71,6 +71,27 @@ def swept() -> dict[str, Any]:
     return suggestion(sweep, (1.0,), scale=2.0).to_dict()
 
 
+LONG = {
+    499: ("4", "6.04", "Growing", "8"),
+    500: ("NaN", "3.02", "Healthy", "4"),
+    501: ("4", "6.04", "Growing", "8"),
+    700: ("2", "3.02", "Healthy", "4"),
+}
+"""Of some steps of the long run: loss, output ratio and zone, and the largest adapter."""
+
+
+def write_long_run(folder: Path) -> None:
+    """700 steps of 4 adapters: at odd steps output ratio and loss are twice as large, and the zone is another one. The
+    loss of step 500 is NaN."""
+    run, records = run_of(4), []
+    for step in range(1, 701):
+        size = (1 + step % 2) * np.array([1.0, 2.0, 3.0, 4.0])
+        loss = float("nan") if step == 500 else 2.0 * (1 + step % 2)
+        metrics, zone = {"output_ratio": size, "delta_norm": size}, ("healthy", "growing")[step % 2]
+        records.append(record_of(run, step, metrics=metrics, loss=loss, zone=zone))
+    write(folder, run, records)
+
+
 def write_broken_run(folder: Path) -> None:
     """160 steps of 40 adapters: adapter 3 NaN at step 80 alone, 7 infinite from 120 on, 11 never measured.
 

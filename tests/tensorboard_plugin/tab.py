@@ -20,6 +20,18 @@ SIZE: Any = {"width": 1280, "height": 900}
 MAGENTA = [255, 0, 168]
 
 
+def tiles_of(frame: Any) -> dict[str, list[str]]:
+    """What the tiles of the overview say, by their names: the number, and what is below it."""
+    texts = "all => all.map((tile) => [...tile.children].map((part) => part.textContent))"
+    return {name: rest for name, *rest in frame.eval_on_selector_all(".tile", texts)}
+
+
+def single_step(frame: Any) -> tuple[str, str, str, str]:
+    """Loss, output ratio and zone that the overview shows of its step, and its largest adapter."""
+    tiles, zone = tiles_of(frame), frame.inner_text("#verdict h1").split("\n")[0]
+    return tiles["Loss"][0], tiles["Depth-scaled output ratio"][0], zone, frame.inner_text(".bars li:first-child b")
+
+
 @dataclass
 class Tab:
     """One browser page on one TensorBoard."""

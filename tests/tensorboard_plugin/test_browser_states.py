@@ -10,10 +10,10 @@ import pytest
 
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.made_up import record_of, run_of, write
+from tests.tensorboard_plugin.made_up import LONG, record_of, run_of, write, write_long_run
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import server
-from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
+from tests.tensorboard_plugin.tab import ONE_LOADER, SIZE, VIEWS, Tab, single_step, tiles_of
 
 
 @ONE_LOADER
@@ -201,10 +201,23 @@ def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
 
 @ONE_LOADER
 def test_the_tile_says_the_peak_of_s_lr(tab: Tab) -> None:
-    frame = tab.open(run=HEALTHY)
-    cells = "all => all.map((tile) => [...tile.children].map((e) => e.textContent).slice(0, 2))"
-    tiles = dict(frame.eval_on_selector_all(".tile", cells))
-    assert float(tiles["s · lr, peak"]) == pytest.approx(2 * 2e-3, rel=0.01)
+    tiles = tiles_of(tab.open(run=HEALTHY))
+    assert float(tiles["s · lr, peak"][0]) == pytest.approx(2 * 2e-3, rel=0.01)
+
+
+def test_what_is_said_of_a_step_of_a_long_run_is_of_that_step(tmp_path: Path, browser: Any) -> None:
+    write_long_run(tmp_path / "long")
+    with server(tmp_path, "python") as address:
+        page = browser.new_page(viewport=SIZE)
+        tab = Tab(page, address)
+        for step, wanted in LONG.items():
+            assert single_step(tab.open(step=step)) == wanted
+        frame = tab.open(view="compare")
+        frame.wait_for_selector("#outcomes")
+        cells = frame.eval_on_selector_all("#outcomes tbody tr", "rows => rows.map((row) => row.innerText)")
+        assert ["Healthy" in cells[0], *cells[4:6]] == [True, "depth-scaled output ratio\t3.02", "‖ΔW‖, largest\t4"]
+        page.close()
+        assert tab.errors == []
 
 
 CONTRAST = """() => {
@@ -285,9 +298,28 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
             sink.write(record_of(run, step), [])
         flush()
         tab.until(lambda: frame.inner_text("#step") == "33")  # by itself, too: a link has named it
+        tab.press("End")
+        assert frame.inner_text("#ended") == "running"
+        frame.evaluate("(now => { Date.now = () => now() + 1_000_000 })(Date.now)")  # after a quarter of an hour
+        tab.until(lambda: frame.inner_text("#ended").startswith("silent for"))
+        sink.finish("ok", None)
+        tab.until(lambda: frame.inner_text("#ended") == "finished")  # although no step came with it
+        write(tmp_path / "another", run, [record_of(run, 1)])
+        tab.until(lambda: "1 new run" in frame.inner_text("#refresh"))
         page.close()
         assert tab.errors == []
-    sink.finish("ok", None)
+
+
+def test_a_tab_that_was_open_before_the_first_run_shows_it(tmp_path: Path, browser: Any) -> None:
+    with server(tmp_path, "python", ready="data/plugins_listing") as address:
+        page = browser.new_page(viewport=SIZE)
+        tab = Tab(page, address)
+        frame = tab.open()
+        assert "No run here" in frame.inner_text("#view")
+        write(tmp_path / "first", run_of(4), [record_of(run_of(4), 1)])
+        tab.until(lambda: frame.query_selector("#verdict") is not None)
+        page.close()
+        assert tab.errors == []
 
 
 def test_behind_a_path_prefix(logdir: Path, browser: Any) -> None:

@@ -75,6 +75,24 @@ def test_a_gap_in_the_middle_moves_nothing_into_another_column() -> None:
     np.testing.assert_array_equal(pooled.high[:, 0], pooled.last)
 
 
+def test_the_last_row_may_have_a_column_of_its_own() -> None:
+    series = series_of(np.arange(1, 31)[:, None])
+    pooled = pool(series, 3, last_alone=True)
+    np.testing.assert_array_equal(pooled.first, [1, 11, 21, 30])
+    np.testing.assert_array_equal(pooled.last, [10, 20, 29, 30])
+    np.testing.assert_array_equal(pooled.high[:, 0], pooled.last)
+    assert pool(series, 30, last_alone=True).low is series.values
+
+
+def test_at_a_step_the_row_of_the_last_one_before_it_holds() -> None:
+    series = Series.of(np.array([3, 5, 10]), np.float32([[1], [np.nan], [2]]))
+    at = series.at([1, 4, 5, 9, 10, 99])
+    np.testing.assert_array_equal(at.steps, [3, 5, 10])
+    np.testing.assert_array_equal(at.flags[:, 0], [0, NAN, 0])
+    np.testing.assert_array_equal(series.at([8]).steps, [5])
+    assert not len(series.at([2]).steps)
+
+
 def test_a_window_is_cut_by_step_not_by_row() -> None:
     series = Series.of(np.array([1, 5, 10, 50]), np.arange(4, dtype=np.float32)[:, None])
     np.testing.assert_array_equal(series.between(5, 49).steps, [5, 10])

@@ -97,6 +97,10 @@ def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
         loss = tab.table("scalars", run="run", name="loss")
         np.testing.assert_allclose(loss.low[:, 0], 4 - np.arange(1, 161) / 100, rtol=1e-6)
 
+        single = tab.table("metric", run="run", metric="output_ratio", adapter=3, at="0,7,80,999", max_cols=1)
+        assert (single.header["first"], single.header["pooled"]) == ([7, 80, 160], False)
+        np.testing.assert_array_equal(single.flags[:, 0], [0, NAN, 0])
+
 
 @BY_EITHER_LOADER
 def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path, loader: str) -> None:
@@ -120,6 +124,38 @@ def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: 
         np.testing.assert_array_equal(table.low[:, 0], [1.0] * 10 + [2.0] * 20)
         # Step 15 was trained again, without that alert.
         assert tab.json("alerts", run="run")["alerts"] == []
+
+
+@BY_EITHER_LOADER
+@pytest.mark.parametrize("begins_at", [0, 2])
+def test_a_run_restarted_in_the_same_folder_has_nothing_of_the_one_before(
+    tmp_path: Path, loader: str, begins_at: int
+) -> None:
+    def session(steps: range, value: float, rare: dict[int, list[str]], wall_time: float) -> None:
+        written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
+        for step in steps:
+            values = [events.tensor(tags.SERIES_PREFIX + "zone", np.array([1.0]), b"")]
+            values += [vector(name, [value]) for name in rare.get(step, [])]
+            if "output_ratio" in rare.get(step, []):
+                values.append(events.tensor(tags.SPECTRUM, np.array([[value]]), b""))
+            written.append((step, values))
+        write_events(tmp_path / "run", *written, wall_time=wall_time)
+
+    both = ["output_ratio", "delta_norm"]
+    session(range(1, 31), 1.0, {1: both, 3: both, 30: [*both, "stable_rank"]}, wall_time=1e9)
+    session(range(begins_at + 1, 13), 2.0, {5: ["output_ratio"]}, wall_time=2e9)
+    kept = [1] if begins_at else []  # step 1 still belongs to a run that went on from step 2
+    with routes(tmp_path, loader) as tab:
+        run = tab.json("runs")["run"]
+        assert run["step"] == 12
+        assert begins_at or run["metrics"] == ["output_ratio"]
+        table = tab.table("metric", run="run", metric="output_ratio")
+        assert table.header["first"] == [*kept, 5]
+        assert table.low[-1, 0] == 2.0
+        assert tab.table("metric", run="run", metric="delta_norm").header["first"] == kept
+        assert tab.table("spread", run="run", metric="delta_norm").header["first"] == kept
+        assert tab.json("spectrum", run="run", adapter=0)["first_step"] == (1 if begins_at else 5)
+        assert tab.json("sweep")["configurations"]
 
 
 def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
@@ -294,6 +330,29 @@ def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None
         series, _ = reader.metric("run", "delta_norm")
         assert len(series.steps) == count
         assert reader.metric("run", "delta_norm")[0] is series
+
+
+def test_each_step_of_a_restarted_run_replaces_what_is_cached_of_the_one_before(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
+    from tensorboard.context import RequestContext
+
+    from lora_watch.tensorboard_plugin.series import Reader
+    from lora_watch.tensorboard_plugin.tensors import Board
+
+    def tick(*values: Any) -> list[Any]:
+        return [events.tensor(tags.SERIES_PREFIX + "zone", np.array([1.0]), b""), *values]
+
+    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
+    reader = Reader(Board(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)), RequestContext(), ""))
+    old = [(step, tick(vector("delta_norm", [1.0]))) for step in (1, 3, 6, 9)]
+    written = [old, [(1, tick()), (2, tick())], [(3, tick()), (4, tick())], [(7, tick())]]
+    shown = []
+    for session, steps in enumerate(written, 1):
+        write_events(tmp_path / "run", *steps, wall_time=session * 1e9)
+        multiplexer.AddRunsFromDirectory(str(tmp_path))
+        multiplexer.Reload()
+        shown.append((reader.runs()["run"]["step"], reader.metric("run", "delta_norm")[0].steps.tolist()))
+    assert shown == [(9, [1, 3, 6, 9]), (2, []), (4, []), (7, [])]
 
 
 def test_a_sweep_of_hostile_and_foreign_runs_is_answered(broken: Path, tmp_path: Path) -> None:

@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
-from lora_watch.cli.terminal import heatmap, level, scale, screen
+from lora_watch.cli.terminal import curve, heatmap, level, scale, screen
 from lora_watch.runs.run import latest_run, spread
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
+from tests.tensorboard_plugin.serving import routes
 
 
 @pytest.fixture(scope="module")
@@ -69,6 +70,68 @@ def test_the_heatmap_keeps_what_was_measured(folder: Path) -> None:
     few = heatmap(latest_run(folder), 10, 2)
     assert few is not None
     assert [(name, len(row)) for name, row in few.rows] == [("0-1", 10), ("2-3", 10)]
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """100 steps measured at every tenth, the loss known at every seventh. Size 9 at step 30 is taken back to 20 at step
+    35, and adapter 1 of 4 is NaN from step 90 on."""
+    run, out = run_of(4), tmp_path_factory.mktemp("uneven") / "run"
+    records = []
+    for step in range(1, 101):
+        fields = {} if step % 10 == 0 else {"metrics": {}}
+        size = (9.0 if step == 30 else step / 100) if step % 10 == 0 and step < 90 else None
+        record = record_of(run, step, size=size, loss=None if step % 7 else 4.0 - step / 100, **fields)
+        if step in (90, 100):
+            record.metrics["output_ratio"].values[1] = np.nan
+        records.append(record)
+    recovered = alert_of(35, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=20, closed_step=35)
+    write(out, run, records, {35: [recovered]})
+    return out
+
+
+def test_a_curve_holds_what_was_measured_last_and_no_discarded_step(uneven: Path) -> None:
+    run = latest_run(uneven)
+    size = dict(zip(range(1, 101), curve(run, "size", range(1, 101))))
+    assert {size[step] for step in range(1, 10)} == {None}, "not measured yet"
+    assert [size[10], size[19], size[20], size[41]] == pytest.approx([0.1, 0.1, 0.2, 0.4])
+    assert {size[step] for step in range(21, 36)} == {None}, "discarded"
+    assert [size[36], size[89]] == pytest.approx([0.2, 0.8])
+    assert all(math.isnan(size[step] or 0) for step in range(90, 101))
+    assert curve(run, "loss", [6, 7, 13, 28, 99]) == pytest.approx([None, 3.93, 3.93, None, 3.02])
+    found = heatmap(run, 100, 40)
+    assert found is not None
+    (row,) = [row for _, row in found.rows]
+    assert (found.first, len(row)) == (10, 91)
+    assert [step for step, value in enumerate(row, 10) if value is None] == list(range(21, 36))
+
+
+def test_loss_and_size_share_one_axis_and_end_with_the_last_step(uneven: Path) -> None:
+    lines = drawn(uneven).splitlines()
+    (loss,) = [line for line in lines if line.startswith("loss")]
+    (size,) = [line for line in lines if line.startswith("size")]
+    assert size.split()[-1] == "nan"
+    assert "!" in size
+    loss, size = loss[5:67], size[5:67]
+    assert [place for place, bar in enumerate(loss) if bar == " " and 10 < place < 60] == [
+        place for place, bar in enumerate(size) if bar == " " and 10 < place < 60
+    ]
+    assert any("steps 21 to 35 were discarded" in line for line in lines)
+
+
+def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
+    run = run_of(4)
+    records = [record_of(run, step, loss=50.0 if 95 < step < 99 else 1.0) for step in range(1, 101)]
+    recovered = alert_of(98, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=95, closed_step=98)
+    write(tmp_path / "run", run, records, {98: [recovered]})
+    write(tmp_path / "twin" / "run", run, records)
+    found, twin = latest_run(tmp_path / "run"), latest_run(tmp_path / "twin")
+    assert (found.final_loss, max(loss for _, loss in found.loss_curve)) == (1.0, 1.0)
+    assert twin.final_loss == pytest.approx(15.7)
+    with routes(tmp_path) as tab:
+        (compared,) = tab.json("sweep")["configurations"]
+    losses = {one["name"]: one["quality"]["train_loss"] for one in compared["runs"]}
+    assert losses == {"run": 1.0, "twin/run": twin.final_loss}
 
 
 def test_a_scale_has_its_largest_value_in_its_last_colour() -> None:

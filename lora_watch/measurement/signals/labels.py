@@ -118,11 +118,14 @@ def bare_model(model: Any) -> Any:
     return model.get_base_model() if hasattr(model, "get_base_model") else model
 
 
+_CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image", "Video", "Audio"))
+
+
 def is_classifier(model: Any) -> bool:
-    """Whether ``model``, without PEFT's wrapper, gives each text, or each of its tokens, one of a few classes."""
+    """Whether ``model``, without PEFT's wrapper, gives each text, token, image or sound one of a few classes."""
     kind, problem = type(model).__name__, getattr(getattr(model, "config", None), "problem_type", None)
     return kind.endswith("ForTokenClassification") or (
-        kind.endswith("ForSequenceClassification") and problem in (None, "single_label_classification")
+        kind.endswith(_CLASSIFIERS) and problem in (None, "single_label_classification")
     )
 
 

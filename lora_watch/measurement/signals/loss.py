@@ -195,7 +195,7 @@ class Progress:
     improved: bool
     """``recent`` lies below ``start`` by more than twice ``noise``."""
     sound: int
-    """Steps of the run at which it did, this one counted."""
+    """Steps of the run at which it did, this one counted, at more than half of this step's learning rate."""
 
 
 @dataclass
@@ -214,11 +214,15 @@ class LossProgress:
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
-    """Steps at which the loss had improved."""
+    """Steps at which the loss had improved, since the learning rate was last raised to twice what it had been."""
+    rate: float = 0.0
+    """The highest learning rate of these."""
 
-    def update(self, loss: float | None, size: float | None = None) -> Progress | None:
+    def update(self, loss: float | None, size: float | None = None, rate: float = 0.0) -> Progress | None:
         """None until there are three finite losses. ``size``: of the adapters that ``loss`` was computed with; where
-        it is None, the first loss alone is taken to be of the start."""
+        it is None, the first loss alone is taken to be of the start. ``rate``: the step's highest learning rate."""
+        if rate > 2.0 * self.rate:  # what was sound at a lower rate proves nothing
+            self.sound, self.rate = 0, rate
         if loss is None or not math.isfinite(loss):
             return self._compare()
         self.past_start |= size is not None and size >= STILL
@@ -228,7 +232,7 @@ class LossProgress:
         if (progress := self._compare()) is None or not progress.improved:
             return progress
         self.past_start = True
-        self.sound += 1
+        self.sound, self.rate = self.sound + 1, max(self.rate, rate)
         return replace(progress, sound=self.sound)
 
     def _compare(self) -> Progress | None:
@@ -310,15 +314,19 @@ class LossSignals:
     chance: Chance = field(default_factory=Chance)
 
     def update(
-        self, loss: float | None, labels: Sequence[float] | None = None, size: float | None = None
+        self,
+        loss: float | None,
+        labels: Sequence[float] | None = None,
+        size: float | None = None,
+        lr: Sequence[float] = (),
     ) -> dict[str, float]:
         """Judge one step's loss; the entries of ``StepRecord.scalars`` for it.
 
         ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
-        ``LossProgress.update``.
+        ``LossProgress.update``. ``lr``: the step's learning rates, one a parameter group.
         """
         found = vars(self.detector.update(loss))
-        if (progress := self.progress.update(loss, size)) is not None:
+        if (progress := self.progress.update(loss, size, max(lr, default=0.0))) is not None:
             found = found | vars(progress)
         return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
 

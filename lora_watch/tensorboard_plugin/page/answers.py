@@ -36,6 +36,8 @@ class Table(NamedTuple):
     series: Series
     notes: list[str]
     shift: int
+    single: str | None
+    """The key under which single steps of it are held, where columns have several."""
 
 
 class Files:
@@ -83,27 +85,39 @@ class Answers:
             self.plain[key("verdict", name)] = _verdict(reader, files, name)
             self.plain[key("spectrum", name)] = _spectra(reader, name, most)
             for metric in known["metrics"]:
-                self.tables[key("metric", name, metric)] = Table(name, *reader.metric(name, metric), COARSE)
+                self.tables[key("metric", name, metric)] = Table(name, *reader.metric(name, metric), COARSE, None)
                 if metric in SPREADS:
-                    self.tables[key("spread", name, metric)] = Table(name, *reader.spread(name, metric), 0)
+                    single = key("spread at", name, metric)
+                    self.tables[key("spread", name, metric)] = Table(name, *reader.spread(name, metric), 0, single)
             for series in known["series"]:
-                self.tables[key("scalars", name, series)] = Table(name, *reader.series(name, series), 0)
+                single = key("scalars at", name, series)
+                self.tables[key("scalars", name, series)] = Table(name, *reader.series(name, series), 0, single)
 
     def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
         """``plain`` and the tables in at most ``columns`` columns; schemas say where that brought steps together."""
         plain, tables, widths = dict(self.plain), {}, {}
-        for name, (run, series, notes, shift) in self.tables.items():
-            cut = pool(series, columns)
+        held: dict[str, set[int]] = {}
+        for name, (run, series, notes, shift, _) in self.tables.items():
+            cut = pool(series, columns, last_alone=True)
             tables[name] = header_of(series, series, cut, notes), cut, shift
             widths[run] = max(widths.get(run, 1), cut.width)
+            held.setdefault(run, set()).update(cut.first[:1].tolist(), cut.last.tolist())
+        plain[key("runs")] = {run: dict(known) for run, known in plain[key("runs")].items()}
         for run, width in widths.items():
             if width > 1:
+                alerts = plain[key("alerts", run)]["alerts"]
+                held[run].update(alert["step"] for alert in alerts)
+                plain[key("runs")][run]["held"] = sorted(held[run])
                 schema = plain[key("schema", run)]
                 note = (
                     f"a column of this page stands for up to {width} steps: it keeps the lowest and the highest "
                     "number of each, and every NaN"
                 )
                 plain[key("schema", run)] = {**schema, "notes": [*schema["notes"], note]}
+        for name, (run, series, notes, _, single) in self.tables.items():
+            if single and tables[name][0]["pooled"]:
+                rows = series.at(plain[key("runs")][run]["held"])
+                tables[single] = header_of(series, rows, pool(rows), notes), pool(rows), 0
         return plain, tables
 
 

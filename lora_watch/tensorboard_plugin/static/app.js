@@ -7,6 +7,7 @@ import {help} from './help.js';
 import * as host from './host.js';
 import {press} from './keyboard.js';
 import {named} from './names.js';
+import {endOf} from './overview.js';
 import {VIEWS} from './views.js';
 
 const DEFAULTS = {
@@ -29,6 +30,20 @@ const DEFAULTS = {
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
 /** How often a tab that is in sight asks whether there is more, in milliseconds. */
 const POLL_MS = 5000;
+
+/**
+ * What there is `now` and is not `shown`: {words, isHere}, `isHere` where `run` itself has more or nothing was shown;
+ * null if nothing is new. Both are answers of /runs. What a run says of its end has the step of its last numbers.
+ */
+export function newsOf(shown, now, run) {
+  const fresh = Object.keys(now).filter((name) => !(name in shown)),
+    added = fresh.length ? `${fresh.length} new run${fresh.length > 1 ? 's' : ''}` : null;
+  if (fresh.includes(run) || (added && !Object.keys(shown).length)) return {words: added, isHere: true};
+  const [before, after] = [shown[run], now[run]];
+  if (before && after && after.step !== before.step) return {words: `now at step ${after.step}`, isHere: true};
+  if (before && after && after.wall_time !== before.wall_time) return {words: 'more was written', isHere: true};
+  return added ? {words: added, isHere: false} : null;
+}
 
 export class App {
   /**
@@ -110,11 +125,14 @@ export class App {
   async #follow() {
     if (document.hidden || !innerWidth || !this.shown || this.loading) return;
     const {run} = this.state;
-    const now = (await this.data.runsNow().catch(() => ({})))[run]?.step;
-    if (now == null || run !== this.state.run || now === this.lastStep) return;
+    const now = await this.data.runsNow().catch(() => this.runs);
+    if (run !== this.state.run) return;
+    const news = newsOf(this.runs, now, this.wanted?.run ?? run);
     const busy = this.pressed || this.help.open || document.activeElement?.matches('input[type=search]');
-    if (this.#followsTheEnd && !busy) return this.refresh();
-    this.newer = now;
+    if (news?.isHere && this.#followsTheEnd && !busy) return this.refresh();
+    if (!busy && endOf(this.ending, this.run)?.word !== this.endWord) await this.draw(); // silent for long
+    if (news?.words === this.newer) return;
+    this.newer = news?.words;
     drawBar(this);
   }
 
@@ -151,11 +169,7 @@ export class App {
       if (!Object.keys(this.runs).length)
         return this.#show(
           turn,
-          h(
-            'p',
-            {class: 'empty-page'},
-            'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer and reload.',
-          ),
+          h('p', {class: 'empty-page'}, 'No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer.'),
         );
       this.#chooseRun();
       const read = await this.#read();
@@ -215,7 +229,8 @@ export class App {
     const metrics = this.run.metrics;
     if (!metrics.includes(this.state.metric))
       this.state.metric = FAVOURITES.find((name) => metrics.includes(name)) ?? metrics[0] ?? '';
-    this.newer = null;
+    this.endWord = endOf(ending, this.run)?.word;
+    this.newer = undefined;
   }
 
   /** What the address asks for and is not there, in words; null if all of it is. */
@@ -286,10 +301,11 @@ export class App {
   get lastStep() {
     return this.run.step;
   }
-  /** The chosen step; the latest one unless the user chose one that is there. */
+  /** The chosen step, or the last one before it that is `held`; the latest one unless one that is there was chosen. */
   get step() {
     const chosen = Number(this.state.step);
-    return this.state.step !== '' && chosen >= 0 && chosen < this.lastStep ? Math.floor(chosen) : this.lastStep;
+    if (this.state.step === '' || !(chosen >= 0 && chosen < this.lastStep)) return this.lastStep;
+    return this.run.held?.findLast((held) => held <= chosen) ?? Math.floor(chosen);
   }
   get adapter() {
     return this.adapters.find((adapter) => adapter.name === this.state.adapter) ?? this.#suspect ?? this.adapters[0];
@@ -320,6 +336,12 @@ export class App {
     return this.runs[run].series.includes(name) ? this.data.scalars(run, name, window) : null;
   }
 
+  /** Series by their names; null for one that the run has not. */
+  async seriesOf(names, window, run = this.state.run) {
+    const series = await Promise.all(names.map((name) => this.series(name, window, run)));
+    return Object.fromEntries(names.map((name, i) => [name, series[i]]));
+  }
+
   /** Steps to fetch for charts, and the range of their axis. */
   window(max_cols) {
     return {max_cols, from: this.state.from, to: this.state.to};
@@ -330,7 +352,10 @@ export class App {
   }
   zoom = (/** @type {number} */ from, /** @type {number} */ to) => this.set({from, to});
 
-  setStep = (step) => this.set({step: step >= this.lastStep ? '' : Math.max(0, step)});
+  setStep = (step) => {
+    const there = (step > this.step && this.run.held?.find((held) => held >= step)) || step;
+    return this.set({step: there >= this.lastStep ? '' : Math.max(0, there)});
+  };
 
   /** Go to the cause of an alert: its step, its worst adapter, its metric, in whatever view comes next. */
   openAlert = (alert, view = this.state.view) =>

@@ -97,7 +97,7 @@ const refreshButton = (app) =>
       'aria-label': app.newer ? null : 'refresh',
       onclick: () => app.refresh(),
     },
-    app.newer ? `↻ now at step ${app.newer}` : '↻',
+    app.newer ? `↻ ${app.newer}` : '↻',
   );
 
 /** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */

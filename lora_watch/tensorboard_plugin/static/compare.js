@@ -2,9 +2,8 @@
 
 import {chartCard, discarded} from './chart.js';
 import {card, em, explained, h, middle, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
-import {INF, NAN} from './matrix.js';
 import {endOf, verdict} from './overview.js';
-import {pathOf, picture, zoneAt} from './picture.js';
+import {gainAt, pathOf, picture, zoneAt} from './picture.js';
 import {sweepCard} from './sweep.js';
 
 export const title = 'Compare';
@@ -201,26 +200,31 @@ function charts(app, found) {
   );
 }
 
-const SERIES = ['loss', 'loss_recent', 'loss_start', 'effective_lr', 'lr', 'zone'];
+const SERIES = ['loss_recent', 'effective_lr', 'lr'];
 const SPREADS = ['output_ratio', 'delta_norm', 'relative_norm', 'scale', 'effective_rank'];
 
 /**
- * What the page shows of one run; each series and spread by its name, null where the run has none.
+ * What the page shows of one run; each series and spread by its name, null where the run has none; `last`: the numbers
+ * of its last step.
  * @param {import('./app.js').App} app
  */
 async function readRun(app, name) {
   const window = app.window(400);
-  const [schema, {alerts}, ending, path, series, spreads] = await Promise.all([
+  const now = {at: app.runs[name].step};
+  const [schema, {alerts}, ending, path, last, sizes, series, spreads] = await Promise.all([
     app.data.schema(name),
     app.data.alerts(name),
     app.data.verdict(name),
     pathOf(app, name),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'zone'], now, name),
+    app.spread('delta_norm', now, name),
     Promise.all(SERIES.map((key) => app.series(key, window, name))),
     Promise.all(SPREADS.map((key) => app.spread(key, window, name))),
   ]);
   const matrices = [...SERIES, ...SPREADS].map((key, i) => [key, [...series, ...spreads][i]]);
   const end = endOf(ending, app.runs[name]);
-  return {name, schema, alerts, ending, path, end, settings: settings(schema), ...Object.fromEntries(matrices)};
+  Object.assign(last, {delta_norm: sizes});
+  return {name, schema, alerts, ending, path, end, last, settings: settings(schema), ...Object.fromEntries(matrices)};
 }
 
 /** The run that is looked at, and one of each other configuration: seeds of the same say little next to one another. */
@@ -290,14 +294,12 @@ function differences(found) {
 
 /** @param {import('./app.js').App} app */
 function outcomes(app, found) {
-  const lost = (matrix) => matrix?.columns > 0 && matrix.flags[(matrix.columns - 1) * matrix.n] & (NAN | INF);
-  const last = (matrix, column) => matrix?.at(Infinity, column);
   /** @type {[string, (run: any) => any][]} */
   const rows = [
     [
       'verdict',
-      ({schema, alerts, ending, zone, path}) => {
-        const says = verdict(alerts[ending.first], zoneAt(schema, zone, Infinity), path.missing);
+      ({schema, alerts, ending, last, path}) => {
+        const says = verdict(alerts[ending.first], zoneAt(schema, last.zone, Infinity), path.missing);
         return [says.kind === 'ok' ? '✓' : severityIcon(says.kind.toUpperCase(), 11), ' ', says.head];
       },
     ],
@@ -305,18 +307,21 @@ function outcomes(app, found) {
     ['steps', ({name, schema}) => `${app.runs[name].step}${schema.max_steps ? ` / ${schema.max_steps}` : ''}`],
     [
       'loss, mean of five',
-      ({loss, loss_recent, loss_start}) => {
-        const gain = 1 - last(loss_recent) / last(loss_start);
-        if (lost(loss)) return 'NaN';
-        return [num(last(loss_recent)), Number.isFinite(gain) && h('small', null, ` gain ${percent(gain)}`)];
+      ({last}) => {
+        const gain = gainAt(last, Infinity);
+        if (!Number.isFinite(last.loss?.at(Infinity) ?? 0)) return 'NaN';
+        return [
+          num(last.loss_recent?.at(Infinity)),
+          Number.isFinite(gain) && h('small', null, ` gain ${percent(gain)}`),
+        ];
       },
     ],
     [
       'depth-scaled output ratio',
-      ({path}) => (path.broken > (path.points.at(-1)?.step ?? -1) ? 'NaN' : num(path.points.at(-1)?.ratio)),
+      ({path}) => (path.broken >= (path.points.at(-1)?.step ?? 0) ? 'NaN' : num(path.points.at(-1)?.ratio)),
     ],
-    ['‖ΔW‖, largest', ({delta_norm}) => num(last(delta_norm, 0))],
-    ['‖ΔW‖, median', ({delta_norm}) => num(last(delta_norm, 2))],
+    ['‖ΔW‖, largest', ({last}) => num(last.delta_norm?.at(Infinity, 0))],
+    ['‖ΔW‖, median', ({last}) => num(last.delta_norm?.at(Infinity, 2))],
     [
       'alerts',
       ({alerts}) =>

@@ -4,7 +4,8 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
 
 /**
  * What the routes of plugin.py answer.
- * @typedef {{metrics: string[], series: string[], step: number, wall_time: number}} Run
+ * @typedef {{metrics: string[], series: string[], step: number, wall_time: number, held?: number[]}} Run `held`: the
+ *   steps of which a report has the numbers, where not of all
  * @typedef {{name: string, index: number, type: string, short: string, layer?: number, kind?: string, r?: number,
  *   alpha?: number, scale?: number, scale_formula?: string, group?: number, trainable?: number, d_out?: number,
  *   d_in?: number, base_norm?: number | string, base_spectral_norm?: number | string}} Adapter
@@ -66,7 +67,7 @@ export class Data {
   spectrum(run, adapter, step) {
     return this.#get('spectrum', {run, adapter, step});
   }
-  /** `window`: {from, to, max_cols, adapter}, each optional. */
+  /** `window`: {from, to, max_cols, adapter}, each optional; or {at, adapter}: the numbers that hold at these steps. */
   metric(run, metric, window) {
     return this.#get('metric', {run, metric, ...window});
   }

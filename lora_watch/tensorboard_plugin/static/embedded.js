@@ -18,9 +18,11 @@ export async function embedded(text) {
     return read.get(key);
   };
   return async (route, query) => {
-    const {run = '', metric, name, ...rest} = Object.fromEntries(query),
+    const {run = '', metric, name, at, ...rest} = Object.fromEntries(query),
       asked = Object.fromEntries(Object.entries(rest).map(([key, value]) => [key, Number(value)])),
-      key = JSON.stringify([route, run, metric ?? name ?? '']);
+      key = JSON.stringify([route, run, metric ?? name ?? '']),
+      single = JSON.stringify([`${route} at`, run, metric ?? name ?? '']); // where `key` has columns of several steps
+    if (at && single in matrices) return matrix(single);
     if (key in matrices) return matrix(key).window(asked);
     if (!(key in answers)) throw new Error(`The report does not hold ${metric ?? name ?? route}.`);
     if (route === 'verdict') return firstBy(answers[key], asked.step ?? Infinity);

@@ -117,7 +117,7 @@ function legendOf(app, matrix, painted) {
       {class: 'note'},
       matrix.pooled
         ? `${matrix.rows} steps in ${matrix.columns} columns; extremes and NaN kept`
-        : `${matrix.rows} ${matrix.rows === 1 ? 'step was' : 'steps were'} logged`,
+        : `${matrix.rows} ${matrix.rows === 1 ? 'step was' : 'steps were'} read`,
     ),
   );
 }

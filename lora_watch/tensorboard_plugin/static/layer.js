@@ -110,6 +110,7 @@ export async function draw(app) {
     .spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step)
     .catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
+  const figures = figuresOf(sigma.sigma) ?? (await measured(app));
 
   return h(
     'div',
@@ -118,7 +119,7 @@ export async function draw(app) {
     h(
       'div',
       {class: 'columns', style: page.style},
-      usage(app, matrices, sigma, each),
+      usage(app, figures, sigma, each),
       charts.map(({name, note, metrics, log, several}) => {
         const lines = metrics.map(([metric, label, dash], i) => ({
           name: label,
@@ -208,12 +209,33 @@ function head(app, own) {
   );
 }
 
+/** {effective, stable, share} of singular values, largest first: the two ranks, and the share of σ₁ in ‖ΔW‖². */
+export function figuresOf(sigma) {
+  if (!sigma?.length) return null;
+  const of = sigma.map((s) => s ?? Number.NaN), // one that is not finite
+    sum = of.reduce((total, s) => total + s, 0),
+    squares = of.reduce((total, s) => total + s * s, 0);
+  if (sum === 0) return {effective: 0, stable: 0, share: Number.NaN};
+  const entropy = of.reduce((total, s) => total - (s && (s / sum) * Math.log(s / sum)), 0);
+  return {effective: Math.exp(entropy), stable: squares / of[0] ** 2, share: of[0] ** 2 / squares};
+}
+
+/** The same where no singular values were written: as they were measured last, all of one step. */
+async function measured(app) {
+  const {adapter, run} = app;
+  const read = async (name, step) =>
+    run.metrics.includes(name) ? app.metric(name, {at: step, adapter: adapter.index}) : null;
+  const tops = await read('spectral_norm', app.step),
+    step = tops?.columns ? tops.last[tops.columnOf(app.step)] : app.step;
+  const others = await Promise.all(['delta_norm', 'stable_rank', 'effective_rank'].map((name) => read(name, step)));
+  const [top, norm, stable, effective] = [tops, ...others].map((matrix) => matrix?.at(step) ?? Number.NaN);
+  return {effective, stable, share: (top / norm) ** 2};
+}
+
 /** The spectrum at the step: every singular value where it was written, and how many of the r directions are in use. */
-function usage({adapter, step}, matrices, {step: at, sigma, first_step: firstStep, first_sigma: firstSigma}, width) {
-  const value = (name) => matrices[name]?.at(step) ?? NaN;
-  const [norm, top, stable, effective] = ['delta_norm', 'spectral_norm', 'stable_rank', 'effective_rank'].map(value),
-    r = adapter.r ?? 1;
-  const share = (top / norm) ** 2,
+function usage({adapter, step}, {effective, stable, share}, spectrum, width) {
+  const {step: at, sigma, first_step: firstStep, first_sigma: firstSigma} = spectrum,
+    r = adapter.r ?? 1,
     W = width - 26;
   const known = (x) => (Number.isNaN(x) ? '–' : num(x));
   return card(

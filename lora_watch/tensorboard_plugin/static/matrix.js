@@ -94,11 +94,12 @@ export class Matrix {
     return low;
   }
 
-  /** The number of item `i` at or before `step`: the column's highest. Undefined if none was measured. */
+  /** The number of item `i` at or before `step`. Undefined if none was measured, and in a column of several steps. */
   at(step, i = 0) {
     if (!this.columns || this.first[0] > step) return undefined;
-    const k = this.columnOf(step) * this.n + i;
-    return this.flags[k] & UNKNOWN ? undefined : this.high[k];
+    const column = this.columnOf(step),
+      k = column * this.n + i;
+    return this.flags[k] & UNKNOWN || this.first[column] < this.last[column] ? undefined : this.high[k];
   }
 
   /** The last step of the axis: until then the last column lasts. */

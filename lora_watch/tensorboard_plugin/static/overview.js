@@ -16,7 +16,7 @@ import {
 } from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 import {foundCard} from './find_lr.js';
-import {isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
+import {gainAt, isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 
@@ -31,15 +31,16 @@ export function verdict(first, zone, missing) {
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {alerts, step, state} = app;
-  const whole = {max_cols: 600},
+  const now = {at: step},
     zoomed = app.window(600);
-  const [path, ending, spread, size, known, charted] = await Promise.all([
+  const [path, ending, spread, size, known, rates, charted] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step),
-    sizeOf(app, whole),
+    sizeOf(app, now),
     sizeOf(app, zoomed),
-    seriesOf(app, ['loss', 'loss_start', 'loss_recent', 'effective_lr', 'overhead', 'zone'], whole),
-    seriesOf(app, ['loss', 'loss_expected', 'effective_lr'], zoomed),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'overhead', 'zone'], now),
+    app.series('effective_lr', {max_cols: 600, to: step}),
+    app.seriesOf(['loss', 'loss_expected', 'effective_lr'], zoomed),
   ]);
   const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
@@ -51,7 +52,7 @@ export async function draw(app) {
     'div',
     {class: 'overview'},
     banner(app, says, endOf(ending, app.run)),
-    h('div', {class: 'tiles'}, tiles(app, known, spread, path)),
+    h('div', {class: 'tiles'}, tiles(app, {...known, rates}, spread, path)),
     h(
       'div',
       {class: 'columns', style: page.style},
@@ -74,18 +75,14 @@ export async function draw(app) {
       card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
       card(
         `Largest ${path.metric === 'output_ratio' ? 'output ratios' : 'adapters'}`,
-        measured == null ? null : `at step ${measured}, log scale`,
+        worstOf?.columns
+          ? `${worstOf.first[0] < worstOf.last[0] ? 'highest of' : 'at'} ${worstOf.steps(0)}, log scale`
+          : null,
         largest(app, worstOf),
       ),
     ),
     foundCard(app, app.width),
   );
-}
-
-/** Series of the run by their names; null for one that it has not. */
-async function seriesOf(app, names, window) {
-  const series = await Promise.all(names.map((name) => app.series(name, window)));
-  return Object.fromEntries(names.map((name, i) => [name, series[i]]));
 }
 
 /**
@@ -164,9 +161,7 @@ const sizeOf = async (app, window) =>
 
 /** The last step up to `step` at which the metric was measured; null if there is none. */
 function lastMeasured(matrix, step) {
-  if (!matrix.columns || matrix.first[0] > step) return null;
-  const column = matrix.columnOf(step);
-  return matrix.last[column] <= step ? matrix.last[column] : matrix.first[column];
+  return !matrix.columns || matrix.first[0] > step ? null : matrix.last[matrix.columnOf(step)];
 }
 
 export const groupLines = (effective) =>
@@ -249,10 +244,10 @@ function most(values) {
   return sorted.length > 1 ? `${num(sorted[0])}…` : num(sorted[0]);
 }
 
-/** The largest number of a matrix up to a step, but for stretches that are `gone`; null if there is none. */
+/** The largest number of a matrix up to a step, without columns that touch stretches that are `gone`; null for none. */
 export function peakOf(matrix, step, gone = []) {
   let peak = null;
-  const isGone = (c) => gone.some(([first, last]) => first <= matrix.first[c] && matrix.last[c] <= last);
+  const isGone = (c) => gone.some(([first, last]) => first <= matrix.last[c] && matrix.first[c] <= last);
   for (let c = 0; c < (matrix?.columns ?? 0) && matrix.first[c] <= step; c++)
     for (let i = 0; i < matrix.n && !isGone(c); i++) {
       const value = matrix.high[c * matrix.n + i];
@@ -273,9 +268,9 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, loss_start: start, loss_recent: recent, effective_lr: effective, overhead} = known;
+  const {loss, rates, overhead} = known;
   const {schema, adapters, step} = app;
-  const gain = 1 - recent?.at(step) / start?.at(step),
+  const gain = gainAt(known, step),
     size = spread?.at(step, 1),
     spent = overhead?.at(step),
     total = schema.max_steps,
@@ -300,7 +295,7 @@ function tiles(app, known, spread, path) {
       num(size == null ? null : path.depth * size),
       size == null ? 'not measured' : `${num(size)} × depth ${num(path.depth)}`,
     ),
-    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, discarded(app.alerts))), rateOf(schema)),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, discarded(app.alerts))), rateOf(schema)),
     !adapters.length
       ? tile('Method', null, '–', 'no adapters')
       : adapters.every((adapter) => !adapter.r)

@@ -28,6 +28,13 @@ export function zoneAt(schema, zones, step) {
 }
 
 /**
+ * What the loss has gained at a step, as a share of its start; NaN where that is not known, or the loss is not finite.
+ * @param {Record<string, any>} known
+ */
+export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
+  Number.isFinite(loss?.at(step) ?? 0) ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
+
+/**
  * {metric, depth, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
  * start; `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `strays`: the points of each stretch
  * that was discarded; `missing`: why there is no point, `broken`: the step of its first NaN.
@@ -41,36 +48,50 @@ export async function pathOf(app, run) {
     return {metric: 'output_ratio', points: [], depth: 1, missing: unknown};
   }
   const window = {max_cols: 400};
-  const [schema, {alerts}, spread, start, recent, zones] = await Promise.all([
+  const [schema, {alerts}, spread, recent] = await Promise.all([
     app.data.schema(run),
     app.data.alerts(run),
     app.spread(metric, window, run),
-    ...['loss_start', 'loss_recent', 'zone'].map((name) => app.series(name, window, run)),
+    app.series('loss_recent', window, run),
   ]);
   const depth = depthOf(schema);
-  const broken = spread.first.find((_, c) => spread.flags[c * spread.n] & (NAN | INF));
+  const column = spread.first.findIndex((_, c) => spread.flags[c * spread.n] & (NAN | INF)),
+    broken = column < 0 ? undefined : spread.first[column];
   // A point wherever the output ratio was measured, and where the run is now.
-  const steps = recent && start ? [...new Set([...spread.last, recent.last.at(-1)])] : [];
+  const steps = recent?.columns
+    ? [...new Set([...spread.last, recent.last.at(-1)])].filter((step) => step >= recent.first[0])
+    : [];
+  const [sizes, known] = await Promise.all([
+    app.spread(metric, {at: steps}, run),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'zone'], {at: steps}, run),
+  ]);
   const all = steps
-    .filter((step) => step >= recent.first[0])
+    .sort((a, b) => a - b)
     .map((step) => ({
       step,
-      gain: 1 - recent.at(step) / start.at(step),
-      ratio: depth * spread.at(step, 1),
-      zone: zoneAt(schema, zones, step),
+      gain: gainAt(known, step),
+      ratio: depth * sizes.at(step, 1),
+      zone: zoneAt(schema, known.zone, step),
     }))
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
   const stretches = discarded(alerts),
     within = ([first, last], {step}) => first <= step && step <= last;
   const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
   const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
-  return {metric, points, strays, depth, broken, missing: points.length ? null : why(app.runs[run], broken, waiting)};
+  return {
+    metric,
+    points,
+    strays,
+    depth,
+    broken,
+    missing: points.length ? null : why(app.runs[run], column < 0 ? null : spread.steps(column), waiting),
+  };
 }
 
 const why = ({series, step}, broken, waiting) => {
   if (step === 0) return waiting;
   if (!series.includes('loss')) return 'the loss is unknown';
-  return broken != null ? `NaN since step ${broken}` : 'too few steps';
+  return broken ? `NaN since ${broken}` : 'too few steps';
 };
 
 /** A running mean, which narrows towards the ends: where the run began and where it is now are true. */
@@ -212,7 +233,7 @@ function dots({colour, letter, broken, smoothed: path}, plane, step, isAlone) {
     );
   };
   const end = path[path.length - 1],
-    gone = broken > end.step,
+    gone = broken >= end.step,
     now = step == null ? null : path.findLast((p) => p.step <= step);
   return [
     ...(isAlone ? stops(path, plane) : []).map((p) => dot(p, 2.6, 'stop', `step ${p.step}`)),

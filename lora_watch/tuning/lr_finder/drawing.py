@@ -29,7 +29,8 @@ def lines(suggestion: Suggestion) -> list[str]:
     ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
     known, ratio = np.isfinite(ratios), "not measured"
     if known.any():
-        ratio = sparkline(list(np.where(known, ratios, ratios[known].min())), len(curve))
+        heights = zip(curve.sizes, np.fmax(ratios, ratios[known].min()))  # zero has no logarithm
+        ratio = sparkline([None if math.isnan(size) else height for size, height in heights], len(curve))
     axis, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
     if suggestion.rate is not None:
         label = f"▲ {suggestion.rate:g}"

@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import {test} from 'node:test';
+
+import {newsOf} from '../../lora_watch/tensorboard_plugin/static/app.js';
+import {figuresOf} from '../../lora_watch/tensorboard_plugin/static/layer.js';
+import {Matrix, NAN, UNKNOWN} from '../../lora_watch/tensorboard_plugin/static/matrix.js';
+import {gainAt, pathOf} from '../../lora_watch/tensorboard_plugin/static/picture.js';
+
+/** One row of numbers a step; `n` items each. */
+const series = (rows) => {
+  const steps = Object.keys(rows).map(Number),
+    values = Float32Array.from(Object.values(rows).flat()),
+    n = values.length / steps.length,
+    header = {shape: [steps.length, n], first: steps, last: steps, pooled: false, width: 1};
+  return new Matrix(
+    header,
+    values,
+    values,
+    Uint8Array.from(values, (value) => (Number.isNaN(value) ? NAN : 0)),
+  );
+};
+const steps = (count, value) => Object.fromEntries(Array.from({length: count}, (_, i) => [i + 1, value(i + 1)]));
+
+test('a number of one step is that of this step or of the last one before it, NaN as NaN', () => {
+  const losses = series({1: 5, 2: 9, 3: 4, 6: Number.NaN, 7: 2});
+  assert.deepEqual(
+    [0, 1, 3, 5, 6, 9].map((step) => losses.at(step)),
+    [undefined, 5, 4, 4, Number.NaN, 2],
+  );
+  losses.flags[4] = UNKNOWN;
+  assert.equal(losses.at(7), undefined);
+});
+
+test('a column of several steps has no number of one step', () => {
+  const few = series(steps(9, (step) => step)).window({max_cols: 2});
+  assert.deepEqual([...few.first], [1, 6]);
+  assert.equal(few.at(5), undefined);
+  assert.equal(series({1: 3, 2: 4, 3: 9}).window({max_cols: 2}).at(3), 9, 'a column of one step has');
+});
+
+/** A run of `count` steps, as the server answers: pooled in a window, as they are at steps. */
+function appOf(count, broken = Infinity) {
+  const fine = (step, value) => (step < broken ? value : Number.NaN),
+    until = Math.min(count, broken - 1);
+  const all = {
+    loss: series(steps(count, (step) => fine(step, 4 - step / count + (step % 2)))),
+    loss_start: series({1: 4}),
+    loss_recent: series(steps(until, (step) => 4 - step / count)),
+    zone: series(steps(count, (step) => step % 2)),
+    output_ratio: series(steps(count, (step) => [9, step + (step % 2), 0, 0])),
+  };
+  const read = (name, {at, max_cols}) => (at ? all[name] : all[name].window({max_cols}));
+  const app = {
+    runs: {run: {metrics: ['output_ratio'], series: Object.keys(all), step: count}},
+    data: {
+      verdict: () => ({verdict: 'ok'}),
+      schema: () => ({adapters: [], depth: 1, zones: ['healthy', 'growing'].map((name) => ({name}))}),
+      alerts: () => ({alerts: []}),
+    },
+    spread: read,
+    series: read,
+    seriesOf: (names, window) => Object.fromEntries(names.map((name) => [name, read(name, window)])),
+  };
+  return app;
+}
+
+test('each point of the path of a long run has the numbers of its own step', async () => {
+  const {points} = await pathOf(appOf(1203), 'run');
+  assert.ok(points.length > 300);
+  for (const {step, gain, ratio, zone} of points) {
+    assert.equal(ratio, step + (step % 2));
+    assert.ok(Math.abs(gain - step / 1203 / 4) < 1e-6);
+    assert.equal(zone.name, step % 2 ? 'growing' : 'healthy');
+  }
+});
+
+test('a path goes forward, and ends where the loss does', async () => {
+  const {points} = await pathOf(appOf(12, 11), 'run');
+  assert.deepEqual(
+    points.map(({step}) => step),
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+  );
+  const rare = appOf(12);
+  rare.spread = () => series({4: [1, 1, 1, 1], 8: [1, 1, 1, 1]});
+  assert.deepEqual(
+    (await pathOf(rare, 'run')).points.map(({step}) => step),
+    [4, 8, 12],
+  );
+});
+
+test('there is no gain at a step whose loss is not finite', () => {
+  const known = {loss: series({1: 4, 2: Number.NaN}), loss_start: series({1: 4}), loss_recent: series({1: 3})};
+  assert.equal(gainAt(known, 1), 0.25);
+  assert.equal(gainAt(known, 2), Number.NaN);
+  assert.equal(gainAt({...known, loss: null}, 2), 0.25);
+});
+
+test('the figures of a spectrum are those of the singular values that are drawn', () => {
+  const {effective, stable, share} = figuresOf([2, 1, 1]);
+  assert.ok(Math.abs(effective - 2 * Math.SQRT2) < 1e-12);
+  assert.equal(stable, 1.5);
+  assert.equal(share, 4 / 6);
+  assert.deepEqual(figuresOf([0, 0]), {effective: 0, stable: 0, share: Number.NaN});
+  assert.equal(figuresOf([1, null]).share, Number.NaN);
+  assert.equal(figuresOf(null), null);
+});
+
+test('news are steps, what a run says of its end, and runs', () => {
+  const run = (step, wall_time) => ({step, wall_time}),
+    shown = {a: run(9, 100)};
+  assert.equal(newsOf(shown, {a: run(9, 100)}, 'a'), null);
+  assert.deepEqual(newsOf(shown, {a: run(10, 101)}, 'a'), {words: 'now at step 10', isHere: true});
+  assert.deepEqual(newsOf(shown, {a: run(9, 105)}, 'a'), {words: 'more was written', isHere: true});
+  assert.deepEqual(newsOf(shown, {...shown, b: run(1, 106)}, 'a'), {words: '1 new run', isHere: false});
+  assert.deepEqual(newsOf(shown, {...shown, b: run(1, 106)}, 'b'), {words: '1 new run', isHere: true}, 'awaited');
+  assert.deepEqual(newsOf({}, {b: run(1, 106), c: run(1, 106)}, ''), {words: '2 new runs', isHere: true});
+  assert.equal(newsOf(shown, {}, 'a'), null);
+});
