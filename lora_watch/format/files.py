@@ -96,27 +96,35 @@ def claim(folder: Path) -> Claim | None:
     Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on some network file
     systems, whoever asks gets it.
     """
-    key = os.getpid(), folder.resolve()
     with _claiming:
-        if (locked := _ours.get(key)) is not None:
-            thread = latest.thread if (latest := locked.latest()) is not None else threading.current_thread()
-            return None if thread is not threading.current_thread() and thread.is_alive() else Claim(locked)
-        locked, lock = _Locked(), FileLock(folder / LOCK, thread_local=False)
-        try:
-            lock.acquire(timeout=0)
-            weakref.finalize(locked, _release, lock, os.getpid())
-        except Timeout:
+        if (locked := _lock(folder)) is None:
             return None
-        except Exception:  # there are no locks, or somebody's handler of filelock's log raises
-            pass
-        _ours[key] = locked
-        return Claim(locked)
+        thread = latest.thread if (latest := locked.latest()) is not None else threading.current_thread()
+        return None if thread is not threading.current_thread() and thread.is_alive() else Claim(locked)
 
 
 def is_claimed(folder: Path) -> bool:
     """A run in a process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    ours = (os.getpid(), folder.resolve()) in _ours
-    return ours or ((folder / LOCK).is_file() and claim(folder) is None)
+    with _claiming:
+        ours = (os.getpid(), folder.resolve()) in _ours
+        return ours or ((folder / LOCK).is_file() and _lock(folder) is None)
+
+
+def _lock(folder: Path) -> _Locked | None:
+    """Takes the lock, or finds that this process has it; None if another one has."""
+    key = os.getpid(), folder.resolve()
+    if (locked := _ours.get(key)) is not None:
+        return locked
+    locked, lock = _Locked(), FileLock(folder / LOCK, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+        weakref.finalize(locked, _release, lock, os.getpid())
+    except Timeout:
+        return None
+    except Exception:  # there are no locks, or somebody's handler of filelock's log raises
+        pass
+    _ours[key] = locked
+    return locked
 
 
 class WaitingMark:

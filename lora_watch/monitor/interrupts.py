@@ -34,8 +34,9 @@ def began(run: Run) -> None:
 
 def ended(run: Run) -> None:
     """Nothing is to be finished any more."""
-    for known in [known for known in _running if known() is None or known() is run]:
-        del _running[known]
+    for known in list(_running):  # other threads begin and end theirs
+        if known() is None or known() is run:
+            _running.pop(known, None)
     if not _running and _in_main_thread() and signal.getsignal(signal.SIGTERM) is _on_signal:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 

@@ -28,12 +28,16 @@ class Background:
         self._errors: list[Exception] = []
         self._spent = [0.0]
         self._thread: _Worker | None = None
+        if last is not None:  # before whatever has waited for the exit so far, such as the end of a writer
+            atexit.unregister(_end_all)
+            atexit.register(_end_all)
 
     def do(self, job: Callable[[], object]) -> None:
         """Returns at once, unless ``MOST_WAITING`` jobs wait already. The first one starts the thread."""
         if self._thread is None:
-            self._thread = _Worker(self, self._name, self._last)
-            self._thread.start()
+            worker = _Worker(self, self._name, self._last)
+            worker.start()  # where that fails, the next job tries again
+            self._thread = worker
         if self._thread.jobs.qsize() >= MOST_WAITING:
             self.settle()
         self._thread.jobs.put(job)
@@ -108,7 +112,6 @@ class _Worker(threading.Thread):
             self.errors.append(error)
 
 
-@atexit.register
 def _end_all() -> None:
     workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker) and thread.last is not None]
     for worker in workers:

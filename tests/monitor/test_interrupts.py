@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from lora_watch import Monitor
+from lora_watch.monitor import interrupts
 from tests.processes import ROOT, Python
 from tests.support import lora, tiny_model
 
@@ -124,3 +126,32 @@ def test_an_exit(python: Python, tmp_path: Path) -> None:
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert "process ended" in report["message"]
     assert "script caught" in report["message"], "nobody can tell which"
+
+
+def test_runs_of_several_threads_begin_and_end_at_once() -> None:
+    class Ends:
+        def finish(self, verdict: str, message: str) -> None: ...
+
+    failures: list[Exception] = []
+
+    def work() -> None:
+        try:
+            for _ in range(1000):
+                runs = [Ends() for _ in range(5)]
+                for run in runs:
+                    interrupts.began(run)
+                del runs[:2], run  # of a training that broke off
+                for run in runs:
+                    interrupts.ended(run)
+        except Exception as error:
+            failures.append(error)
+
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(before)
+    assert not failures

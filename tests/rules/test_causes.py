@@ -237,13 +237,21 @@ def test_sound_steps_are_counted_where_the_loss_is_read_and_kept_with_it() -> No
 
 
 def test_sound_steps_at_a_lower_rate_prove_nothing() -> None:
-    """A schedule of the user's own raises the rate half-way: with that rate the run has not been sound."""
-    signals = LossSignals()
-    for _ in range(60):
-        signals.update(2.0 if signals.progress.recent else 4.0, lr=(1e-4, 1e-3))
+    """A schedule of the user's own raises the rate half-way, or warms up while the loss already falls."""
+    signals, rising = LossSignals(), LossSignals()
+    for n in range(60):
+        loss = 2.0 if n else 4.0
+        signals.update(loss, lr=(1e-4, 1e-3))
+        rising.update(loss, lr=(n * 1e-4,))
     assert signals.progress.sound > 50
+    assert rising.progress.sound < 40
+    earlier = signals.state_dict()
+    del earlier["progress"]["rate"]
     assert signals.update(2.0, lr=(1e-4, 1.5e-3))["loss_sound"] > 50
     assert signals.update(2.0, lr=(1e-4, 1e-2))["loss_sound"] == 1.0
+    resumed = LossSignals()
+    resumed.load_state_dict(earlier)
+    assert resumed.update(2.0, lr=(1e-4, 1e-3))["loss_sound"] > 50, "a checkpoint of an earlier version"
 
 
 def test_a_rate_that_something_has_raised_is_suspected_however_sound_the_run_was() -> None:

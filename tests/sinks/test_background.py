@@ -57,6 +57,24 @@ def test_the_thread_wakes_for_many_jobs_at_a_time_and_at_once_for_who_waits(monk
     assert done == [0, 1, 2]
 
 
+def test_a_thread_that_could_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed, real = [], threading.Thread.start
+
+    def start(thread: threading.Thread) -> None:
+        if not failed:
+            failed.append(thread)
+            raise RuntimeError("can't start new thread")
+        real(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start)
+    background, done = Background("test"), []
+    with pytest.raises(RuntimeError):
+        background.do(lambda: done.append(1))
+    background.do(lambda: done.append(2))
+    background.settle()
+    assert done == [2]
+
+
 def test_an_error_is_raised_once_and_stops_nothing_behind_it() -> None:
     background, done = Background("test"), []
 
@@ -236,11 +254,12 @@ def test_no_python_runs_where_the_garbage_collector_finds_a_sink_that_has_finish
 @pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "sink = writer = None; gc.collect()"])
 def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path, end: str) -> None:
     code = f"""
-import gc, sys
+import atexit, gc, sys
 from torch.utils.tensorboard import SummaryWriter
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
 writer = SummaryWriter(sys.argv[1])  # the Trainer's writes to disk every two minutes
+atexit.register(writer.close)
 sink = TensorBoardSink(lambda: writer)
 sink.start(run_of(), 0)
 for step in range(1, 51):

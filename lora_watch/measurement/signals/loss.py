@@ -195,7 +195,7 @@ class Progress:
     improved: bool
     """``recent`` lies below ``start`` by more than twice ``noise``."""
     sound: int
-    """Steps of the run at which it did, this one counted, at more than half of this step's learning rate."""
+    """Steps of the run at which it did, this one counted, at half of the highest learning rate so far or more."""
 
 
 @dataclass
@@ -214,15 +214,15 @@ class LossProgress:
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
-    """Steps at which the loss had improved, since the learning rate was last raised to twice what it had been."""
+    """Steps at which the loss had improved, at half of ``rate`` or more."""
     rate: float = 0.0
-    """The highest learning rate of these."""
+    """The highest learning rate when counting began; it begins anew at more than twice that."""
 
     def update(self, loss: float | None, size: float | None = None, rate: float = 0.0) -> Progress | None:
         """None until there are three finite losses. ``size``: of the adapters that ``loss`` was computed with; where
         it is None, the first loss alone is taken to be of the start. ``rate``: the step's highest learning rate."""
         if rate > 2.0 * self.rate:  # what was sound at a lower rate proves nothing
-            self.sound, self.rate = 0, rate
+            self.sound, self.rate = 0 if self.rate else self.sound, rate
         if loss is None or not math.isfinite(loss):
             return self._compare()
         self.past_start |= size is not None and size >= STILL
@@ -232,7 +232,7 @@ class LossProgress:
         if (progress := self._compare()) is None or not progress.improved:
             return progress
         self.past_start = True
-        self.sound, self.rate = self.sound + 1, max(self.rate, rate)
+        self.sound += 2.0 * rate >= self.rate
         return replace(progress, sound=self.sound)
 
     def _compare(self) -> Progress | None:

@@ -101,7 +101,9 @@ class Answers:
             cut = pool(series, columns, last_alone=True)
             tables[name] = header_of(series, series, cut, notes), cut, shift
             widths[run] = max(widths.get(run, 1), cut.width)
-            held.setdefault(run, set()).update(cut.first[:1].tolist(), cut.last.tolist())
+            steps = held.setdefault(run, {self.plain[key("runs")][run]["step"]})
+            if name in (key("scalars", run, "loss"), *(key("spread", run, metric) for metric in SPREADS)):
+                steps.update(cut.first[:1].tolist(), cut.last.tolist())
         plain[key("runs")] = {run: dict(known) for run, known in plain[key("runs")].items()}
         for run, width in widths.items():
             if width > 1:
