@@ -37,7 +37,7 @@ SEEN = (
     "tuning seeds. Seeds 17 and 18 came after all other changes. Seeds 19 and 20 came after all of them. Their first "
     "scores had 6 false ERRORs in 74 good runs, one of them LW202's, at a rate of 0.002. LW202 then allowed 10 % "
     "above the loss of guessing. LW102 then learned when to close. It now compares at a size above 12 although the "
-    "loss has improved, and fires at any loss above 500: both came when the seeds up to 20 had been seen. So did "
+    "loss has improved, and fires at any loss above 500. Both came when the seeds up to 20 had been seen. So did "
     "LW104's bound for slow runs, chosen on the tuning seeds. Seeds 21 and 22 came after every threshold and rule."
 )
 

@@ -26,8 +26,8 @@ class BarelyMoves(Rule):
     - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, unless the loss has fallen by
       more than its noise and more than ``fall`` of its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
-      the projected size. Where the first full step was less than ``slow`` of a useful one, it is enough that they cost
-      less together. They are computed before the passes of these steps, where LW102 can compare the loss with the
+      the projected size. In a slow run they need only cost less together: its first full step was less than ``slow`` of
+      a useful one. They are computed before the passes of these steps, where LW102 can compare the loss with the
       frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses noise.
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than

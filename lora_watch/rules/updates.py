@@ -156,9 +156,9 @@ class UpdatesLostToRounding(Rule):
             rate = max(size / 256, 2 * float(rates.max()))
             change = Change([f"a learning rate above {rate:.1g}: in bf16 smaller steps do not show"], {})
         return Finding(
-            f"Updates are lost to rounding: {stuck:.0f} % of the elements of {factor} changed in the last step, and "
-            f"{other:.0f} % of those of the other factor, in the median of {int(known.sum())} adapters in half "
-            f"precision. The learning rate is {rates.max():.3g}, the elements are about {size:.2g}.",
+            f"Updates are lost to rounding: {stuck:.0f} % of the elements of {factor} changed in the last step, in the "
+            f"median of {int(known.sum())} adapters in half precision. Of the other factor {other:.0f} % changed. The "
+            f"learning rate is {rates.max():.3g}, the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             threshold=self.changed,
