@@ -27,7 +27,8 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corpus.faults import FAULTS  # noqa: E402
-from benchmarks.corpus.generate import Recorder  # noqa: E402
+from benchmarks.corpus.generate import Recorder, load_all  # noqa: E402
+from benchmarks.corpus.labels import label  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
 from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback  # noqa: E402
@@ -54,7 +55,13 @@ Sample = tuple[Alert, str, dict[str, Any]]
 
 
 def of_training() -> Iterator[Sample]:
-    traces = sorted((ROOT / "benchmarks" / "corpus" / "traces").rglob("*.xz"), key=_usual_first)
+    bad = {spec.name for spec, outcome in label(load_all()).items() if outcome.bad}
+
+    def usual_first(path: Path) -> tuple[bool, bool, bool, str]:
+        """Runs with a fault, then bad ones, of the packaged model with a scale that is too high before others."""
+        return "@" not in path.name, path.stem not in bad, "tiny_python_r8_s16_" not in path.name, path.name
+
+    traces = sorted((ROOT / "benchmarks" / "corpus" / "traces").rglob("*.xz"), key=usual_first)
     twins = {path.stem: load(path) for path in traces if path.stem in TWINS.values()}
     others = []
     for path in traces:
@@ -98,11 +105,6 @@ def _value(record: StepRecord, metric: str, adapter: str) -> float | None:
 def _short(value: float | None) -> float | None:
     """Four digits are enough for a picture; JSON has no NaN."""
     return None if value is None or not math.isfinite(value) else float(f"{value:.4g}")
-
-
-def _usual_first(path: Path) -> tuple[bool, bool, str]:
-    """Runs with a fault, then those of the packaged model with a scale that is too high, then all others."""
-    return "@" not in path.name, "tiny_python_r8_s16_" not in path.name, path.name
 
 
 def of_own_runs() -> Iterator[Sample]:
