@@ -26,9 +26,10 @@ class BarelyMoves(Rule):
     - the projected depth-scaled output ratio stays below ``reach`` after ``steps`` steps, unless the loss has fallen by
       more than its noise and more than ``fall`` of its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
-      the projected size. In a slow run they need only cost less together: its first full step was less than ``slow`` of
-      a useful one. They are computed before the passes of these steps, where LW102 can compare the loss with the
-      frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses noise.
+      the projected size. In a slow run they need only cost less together, by ``together``: its first full step was less
+      than ``slow`` of a useful one. Batches are computed before the passes of these steps, where LW102 can compare the
+      loss with the frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses
+      noise.
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
     ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. Nor is one on preferences
@@ -52,6 +53,7 @@ class BarelyMoves(Rule):
     batches: int = 3
     gain: float = 0.005
     slow: float = 1.0 / 16.0
+    together: float = 0.001  # numbers in bf16 may be wrong by less
     shortest_compared: int = 24
     judged: bool = field(default=False, init=False)
     """The size has had its judgement."""
@@ -129,7 +131,7 @@ class BarelyMoves(Rule):
             falls = all(larger < (1.0 - self.gain) * as_large for as_large, larger in self.losses)
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= self.batches or not (falls or slow)
-            if self.compared and (falls or (slow and twice < end)):
+            if self.compared and (falls or (slow and twice < (1.0 - self.together) * end)):
                 return (
                     f". Larger adapters are better: {len(self.losses)} batches cost {end:.5g} on average at that "
                     f"size, and {twice:.5g} at twice that"

@@ -389,8 +389,9 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
         pytest.param([-0.1], 0.02, [], 1, id="a run that is fast enough is asked once"),
         pytest.param([0.1, None, 0.1, 0.1], 0.02, [14], 4, id="a pass that was not seen"),
         pytest.param([], 0.02, [], 6, id="no answer ever"),
-        pytest.param([0.001, -0.001, 0.002], 0.001, [13], 3, id="three batches of a slow run together"),
-        pytest.param([0.001, -0.001, -0.002], 0.001, [], 3, id="larger adapters are worse for a slow run"),
+        pytest.param([0.02, -0.01, 0.02], 0.001, [13], 3, id="three batches of a slow run together"),
+        pytest.param([0.02, -0.01, -0.02], 0.001, [], 3, id="larger adapters are worse for a slow run"),
+        pytest.param([0.001, 0.001, 0.001], 0.001, [], 3, id="numbers in bf16 are no finer"),
     ],
 )
 def test_barely_moves_asks_batch_after_batch(
