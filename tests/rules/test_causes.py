@@ -248,6 +248,8 @@ def test_sound_steps_at_a_lower_rate_prove_nothing() -> None:
     earlier = signals.state_dict()
     del earlier["progress"]["rate"]
     assert signals.update(2.0, lr=(1e-4, 1.5e-3))["loss_sound"] > 50
+    assert [signals.update(2.0, lr=(1e-5,))["loss_sound"] for _ in range(20)][-1] > 70, "the rate falls"
+    assert signals.update(2.0, lr=(1e-3,))["loss_sound"] < 70, "it begins anew from its height"
     assert signals.update(2.0, lr=(1e-4, 1e-2))["loss_sound"] == 1.0
     resumed = LossSignals()
     resumed.load_state_dict(earlier)

@@ -195,7 +195,7 @@ class Progress:
     improved: bool
     """``recent`` lies below ``start`` by more than twice ``noise``."""
     sound: int
-    """Steps of the run at which it did, this one counted, at half of the highest learning rate so far or more."""
+    """Steps of the run at which it did, this one counted, without those at less than half of this step's rate."""
 
 
 @dataclass
@@ -214,25 +214,30 @@ class LossProgress:
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
-    """Steps at which the loss had improved, at half of ``rate`` or more."""
+    """Steps at which the loss had improved: ``high``, and where the rate is below half of ``rate``, ``low`` too."""
+    high: int = 0
+    low: int = 0
     rate: float = 0.0
-    """The highest learning rate when counting began; it begins anew at more than twice that."""
+    """The learning rate when counting began; it begins anew at more than twice that."""
 
     def update(self, loss: float | None, size: float | None = None, rate: float = 0.0) -> Progress | None:
         """None until there are three finite losses. ``size``: of the adapters that ``loss`` was computed with; where
         it is None, the first loss alone is taken to be of the start. ``rate``: the step's highest learning rate."""
         if rate > 2.0 * self.rate:  # what was sound at a lower rate proves nothing
-            self.sound, self.rate = 0 if self.rate else self.sound, rate
+            self.high, self.low, self.rate = 0 if self.rate else self.sound, 0, rate
+        is_high = 2.0 * rate >= self.rate
         if loss is None or not math.isfinite(loss):
             return self._compare()
         self.past_start |= size is not None and size >= STILL
         if not self.first or (size is not None and not self.past_start and len(self.first) < _START):
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
-        if (progress := self._compare()) is None or not progress.improved:
-            return progress
-        self.past_start = True
-        self.sound += 2.0 * rate >= self.rate
+        if (progress := self._compare()) is None:
+            return None
+        if progress.improved:
+            self.past_start = True
+            self.high, self.low = self.high + is_high, self.low + (not is_high)
+        self.sound = self.high if is_high else self.high + self.low
         return replace(progress, sound=self.sound)
 
     def _compare(self) -> Progress | None:
