@@ -27,9 +27,8 @@ class BarelyMoves(Rule):
       more than its noise and more than ``fall`` of its start, or
     - the loss of each of ``batches`` batches is lower by ``gain`` with adapters of twice the projected size than with
       the projected size. In a slow run they need only cost less together, by ``together``: its first full step was less
-      than ``slow`` of a useful one. Batches are computed before the passes of these steps, where LW102 can compare the
-      loss with the frozen model, in runs of at least ``shortest_compared`` planned steps. A new head makes such losses
-      noise.
+      than ``slow`` of a useful one. It takes a run of ``shortest_compared`` planned steps, where LW102 can compare
+      losses with the frozen model, and no new head.
 
     ``with_a_head`` takes the place of ``reach`` where a classifier's head learns from nothing. A run of fewer than
     ``shortest`` planned steps is not judged: it stays small at a sound learning rate, too. Nor is one on preferences
