@@ -55,21 +55,22 @@ Sample = tuple[Alert, str, dict[str, Any]]
 
 
 def of_training() -> Iterator[Sample]:
-    bad = {spec.name for spec, outcome in label(load_all()).items() if outcome.bad}
+    grid = load_all()
+    bad = {spec.name for spec, outcome in label(grid).items() if outcome.bad}
+    known = {spec.name: trace for spec, trace in grid.items()}
 
     def usual_first(path: Path) -> tuple[bool, bool, bool, str]:
         """Runs with a fault, then bad ones, of the packaged model with a scale that is too high before others."""
         return "@" not in path.name, path.stem not in bad, "tiny_python_r8_s16_" not in path.name, path.name
 
     traces = sorted((ROOT / "benchmarks" / "corpus" / "traces").rglob("*.xz"), key=usual_first)
-    twins = {path.stem: load(path) for path in traces if path.stem in TWINS.values()}
     others = []
     for path in traces:
         fault = re.search(r"_([a-z0-9-]+)@", path.name)
-        trace = load(path)
+        trace = known.get(path.stem) or load(path)
         for alert in replay(trace):
             twin = TWINS.get(path.name.partition("_")[0])
-            sample = alert, f"benchmarks/corpus, {path.stem}", curves(alert, trace, twins[twin]) if twin else {}
+            sample = alert, f"benchmarks/corpus, {path.stem}", curves(alert, trace, known[twin]) if twin else {}
             if fault is None or alert.rule == FAULTS[fault[1]].rules[0]:
                 yield sample
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +14,12 @@ FRESH_SEED = 3
 """Runs with this seed were trained when every threshold stood, and count with the held-out ones."""
 EVERYDAY_TUNING, EVERYDAY_HELD_OUT, EVERYDAY_LATER, EVERYDAY_FRESH = (10, 11), (12, 13, 14), (15, 16), (17, 18)
 EVERYDAY_LAST, EVERYDAY_NEWEST = (19, 20), (21, 22)
-"""Seeds of the second grid. Runs with the last two were trained when every threshold and every rule stood."""
+"""Seeds of the second grid; ``everyday.SEEN`` says what came after which."""
+EVERYDAY_TURNS = (
+    *(EVERYDAY_HELD_OUT, EVERYDAY_HELD_OUT),
+    *(EVERYDAY_LATER, EVERYDAY_FRESH, EVERYDAY_LAST, EVERYDAY_NEWEST),
+)
+"""Those of the held-out runs, turn by turn."""
 TARGETS = {
     "v": {"decoder": ["v_proj"], "encoder": ["value"]},
     "qv": {"decoder": ["q_proj", "v_proj"], "encoder": ["query", "value"]},
@@ -111,8 +117,7 @@ class Spec:
 
     @property
     def held_out(self) -> bool:
-        later = *EVERYDAY_LATER, *EVERYDAY_FRESH, *EVERYDAY_LAST, *EVERYDAY_NEWEST
-        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *EVERYDAY_HELD_OUT, *later)
+        return self.seed in (HELD_OUT_SEED, FRESH_SEED, *itertools.chain(*EVERYDAY_TURNS))
 
 
 def grid() -> Iterator[Spec]:
@@ -138,8 +143,7 @@ def everyday(held_out: bool) -> Iterator[Spec]:
     """
     tasks = ("news", "python", "headers", "manual") if held_out else ("python", "manual")
     i = 0
-    later = EVERYDAY_LATER, EVERYDAY_FRESH, EVERYDAY_LAST, EVERYDAY_NEWEST
-    turns = (EVERYDAY_HELD_OUT, EVERYDAY_HELD_OUT, *later) if held_out else (EVERYDAY_TUNING,)
+    turns = EVERYDAY_TURNS if held_out else (EVERYDAY_TUNING,)
     for turn, seeds in enumerate(turns):
         for targets in TARGETS:
             for batch, steps in ((1, 150), (2, 150), (4, 100), (8, 50), (32, 25)):

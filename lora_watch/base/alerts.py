@@ -81,13 +81,6 @@ class Alert:
         return self.back_to is not None and self.name != "recovered"
 
     @property
-    def discarded(self) -> range:
-        """Steps that the run has taken back (LW910): none of its own. Empty for every other alert."""
-        if self.name != "recovered" or self.back_to is None:
-            return range(0)
-        return range(self.back_to + 1, self.step + 1)
-
-    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted."""
         return self.last_step - self.step + 1
@@ -179,6 +172,12 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
         return alert.rule in explained or alert.recovered_from, -alert.severity, over, alert.step
 
     return sorted(alerts, key=place)
+
+
+def discarded(alerts: Iterable[Alert]) -> list[range]:
+    """Steps that the run has taken back (LW910), stretch by stretch: none of them is its own."""
+    back = [(alert.back_to, alert.step) for alert in alerts if alert.name == "recovered"]
+    return [range(back_to + 1, step + 1) for back_to, step in back if back_to is not None and back_to < step]
 
 
 class LoraWatchError(Exception):

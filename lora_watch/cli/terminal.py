@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from lora_watch.base.alerts import Severity, in_order
+from lora_watch.base.alerts import Severity, discarded, in_order
 from lora_watch.base.names import by_block
 from lora_watch.base.text import clean, count, short, sparkline
 from lora_watch.format import tags
@@ -70,7 +70,7 @@ def _curves(run: FinishedRun, width: int, plain: bool) -> Iterator[RenderableTyp
             bars = sparkline(values, width - 10)
             table.add_row(name, bars.translate(_BARS) if plain else bars, short(values[-1]))
     yield table
-    for gone in [alert.discarded for alert in run.alerts if alert.discarded][:MOST_ALERTS]:
+    for gone in discarded(run.alerts)[:MOST_ALERTS]:
         said = f"steps {gone[0]} to {gone[-1]} were" if gone[1:] else f"step {gone[0]} was"
         yield Text(f"blank: {said} discarded", style="dim")
 

@@ -41,7 +41,7 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     the whole layer: the two parts are taken to be orthogonal. None where the beginning is not known: ``Episodes`` notes
     it.
     """
-    if _began_large(record):
+    if began_large(record):
         return _size_of(record, metric)
     if (name := f"size of {metric}") not in record.derived:
         record.derived[name] = _size_of(record, metric)
@@ -52,7 +52,7 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     values = known_values(record, metric)
     if values is None:
         return None
-    if _began_large(record):
+    if began_large(record):
         began = record.derived.get("began", ())
         if metric == "output_ratio" and len(began) == len(values):
             values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
@@ -69,7 +69,7 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     return Size(p90, p90 * depth, values, depth)
 
 
-def _began_large(record: StepRecord) -> bool:
+def began_large(record: StepRecord) -> bool:
     return bool(record.run.init_from_base) or record.run.nonzero_start
 
 
@@ -119,4 +119,4 @@ class FirstStep:
 def began_with(record: StepRecord, before: list[float]) -> list[float]:
     """``output_ratio`` of the first forward pass, where the adapters were not zero in it; else empty."""
     values = known_values(record, "output_ratio")
-    return values.tolist() if _began_large(record) and record.step == 1 and values is not None else before
+    return values.tolist() if began_large(record) and record.step == 1 and values is not None else before

@@ -13,7 +13,7 @@ from lora_watch.rules.base import NON_FINITE, Finding, Rule, worst_first
 from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head, is_gentle
 from lora_watch.rules.harm import projected, wanted_at_the_end
 from lora_watch.rules.remedies import improved, stronger
-from lora_watch.rules.size import Size, size_of
+from lora_watch.rules.size import Size, began_large, size_of
 
 
 @dataclass
@@ -52,7 +52,7 @@ class BarelyMoves(Rule):
     batches: int = 3
     gain: float = 0.005
     slow: float = 1.0 / 16.0
-    together: float = 0.001  # numbers in bf16 may be wrong by less
+    together: float = 0.001  # the mean over a batch in bf16 is wrong by less
     shortest_compared: int = 24
     judged: bool = field(default=False, init=False)
     """The size has had its judgement."""
@@ -65,8 +65,9 @@ class BarelyMoves(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
-        began_large = run.nonzero_start or run.init_from_base  # batches differ by more than such adapters grow
-        if (self.judged and self.compared) or run.config.get("preference") or began_large:
+        if (self.judged and self.compared) or run.config.get("preference"):
+            return None
+        if began_large(record):  # batches differ by more than such adapters grow
             return None
         shortest = record.run.max_steps is not None and record.run.max_steps < self.shortest
         if shortest or not record.lr_fraction or record.lr_fraction < self.spent or record.first_step is None:

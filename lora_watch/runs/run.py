@@ -12,7 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
-from lora_watch.base.alerts import Alert, Verdict
+from lora_watch.base.alerts import Alert, Verdict, discarded
 from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, parse_json, read_bytes, whole
 from lora_watch.format import tags
@@ -111,8 +111,8 @@ class FinishedRun:
 
     def trained(self, steps: Iterable[int]) -> list[int]:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
-        discarded = [alert.discarded for alert in self.alerts if alert.discarded]
-        return [step for step in steps if step > 0 and not any(step in stretch for stretch in discarded)]
+        gone = discarded(self.alerts)
+        return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
 
     @cached_property
     def final_loss(self) -> float | None:

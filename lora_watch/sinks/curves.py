@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.alerts import Alert, Severity, discarded, in_order
 from lora_watch.base.lazy import needed
 from lora_watch.base.names import by_block
 from lora_watch.base.records import FloatArray, StepRecord
@@ -92,7 +92,7 @@ class Curves(Sink):
         _line(size, "size", steps, sizes, _SIZE)
         for step in steps[broken > 0]:
             loss.axvspan(step, step + self._every, color=_BROKEN, lw=0)
-        for gone in [alert.discarded for alert in alerts if alert.discarded]:
+        for gone in discarded(alerts):
             for axes in (loss, size, heat):
                 axes.axvspan(gone[0], gone[-1] + 1, fill=False, hatch="//", color="grey", lw=0)
         named = [alert for alert in in_order(alerts) if alert.severity in _ALERT][:_MOST_NAMED]

@@ -26,7 +26,8 @@ class Heatmap:
             return
         if record.run.names != self.names:
             self.names, self._columns, self._every = record.run.names, {}, 1
-        self._columns = {step: column for step, column in self._columns.items() if step < record.step}  # trained again
+        if any(step >= record.step for step in self._last):  # trained again
+            self._columns = {step: column for step, column in self._columns.items() if step < record.step}
         self._last = {record.step: reading.measured}
         if record.step % self._every == 0:
             self._columns |= self._last
