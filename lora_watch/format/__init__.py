@@ -1,1 +1,1 @@
-"""Names, versions and schemas of the files of a run: writers and readers share them."""
+"""Names and versions of the files of a run: writers and readers share them."""

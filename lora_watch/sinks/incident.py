@@ -1,7 +1,7 @@
 """The incident record: when a run goes wrong, `incident.json` and `last_good/` next to its report.
 
 An incident begins when an error opens, or an alert for which the policy ends the run, and ends when none of them is
-open any more. `incident.json` is strict JSON as `report.json`; ``lora_watch.format.schema`` says what its fields mean.
+open any more. `incident.json` is strict JSON, as `report.json` is.
 
 It is written when an incident begins, when it gets worse, when it ends, and when the run does; in between never twice
 in a time of which writing would take more than 0.1 %. What the session before has left is kept as

@@ -1,6 +1,6 @@
 """Writes what became of a run: `report.json`, always whole, and `alerts.jsonl`, one line an event.
 
-`report.json` is strict JSON; ``lora_watch.format.schema`` says what its fields mean. A number that was measured and is
+`report.json` is strict JSON; docs/files.md says what its fields mean. A number that was measured and is
 not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`; null means unknown or not measured.
 
 It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is so

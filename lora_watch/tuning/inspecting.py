@@ -53,7 +53,7 @@ class Inspection:
         return [name for name, norm in measured if not np.isfinite(norm)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data by the schema ``inspect.json`` (``lora_watch.format``). None means unknown, NaN was measured."""
+        """Plain data. None means unknown, NaN was measured."""
         measured = self.measurement.to_dict()
         columns = [key for key in measured if key not in ("names", "methods", "r")]
         return {
@@ -172,7 +172,7 @@ class Difference:
         return np.isnan(self.ratio) & ~self.broken
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, ``against`` in ``inspect.json``. None is 0/0, NaN comes from a broken adapter."""
+        """Plain data. None is 0/0, NaN comes from a broken adapter."""
 
         def number(values: FloatArray, i: int) -> float | None:
             return None if np.isnan(values[i]) and not self.broken[i] else float(values[i])

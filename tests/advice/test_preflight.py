@@ -25,7 +25,6 @@ from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.tuning.advice import preflight
 from lora_watch.tuning.advice.config_files import _translated, read_settings
 from lora_watch.tuning.advice.settings import preflight_rules
-from tests.gate.test_schemas import errors
 from tests.support import lora, tiny_model, train
 
 
@@ -293,12 +292,11 @@ def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
     assert [alert["rule"] for alert in json.loads(trusted.output)["findings"]] == ["LW401"]
 
 
-def test_the_json_is_the_schemas(tmp_path: Path) -> None:
+def test_the_json_has_the_exit_code(tmp_path: Path) -> None:
     file = written(tmp_path / "a.json", r=8, lora_alpha=16, learning_rate=0.05)
     for arguments in ((file,), (file, "--model", TINY_LLAMA)):
         shown = command(*arguments, "--format", "json")
         content = json.loads(shown.output)
-        assert errors("preflight.json", content) == []
         assert content["exit_code"] == shown.exit_code == (1 if "--model" in arguments else 0)
 
 

@@ -1,4 +1,4 @@
-"""A judgement as strict JSON, for programs; its schema is ``check.json`` of ``lora_watch.format.schema``."""
+"""A judgement as strict JSON, for programs."""
 
 from __future__ import annotations
 

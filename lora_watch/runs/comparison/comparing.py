@@ -42,7 +42,7 @@ class Comparison:
         return 2 if self.unreadable or not self.configurations else 0
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``compare.json``. Curves name configurations by their place in the list of them."""
+        """Plain data. Curves name configurations by their place in the list of them."""
         place = {id(each): index for index, each in enumerate(self.configurations)}
         return {
             "version": COMPARISON_VERSION,

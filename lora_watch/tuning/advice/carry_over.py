@@ -62,7 +62,7 @@ class Transfer:
         return said
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``transfer.json`` of ``lora_watch.format.schema``."""
+        """Plain data."""
         return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
 
     def __str__(self) -> str:

@@ -43,7 +43,7 @@ class Preflight:
         return int(any(alert.severity >= fail_on for alert in self.findings))
 
     def to_dict(self, fail_on: Severity) -> dict[str, Any]:
-        """Plain data; its schema is ``preflight.json`` of ``lora_watch.format.schema``."""
+        """Plain data."""
         return {
             "version": PREFLIGHT_VERSION,
             "exit_code": self.exit_code(fail_on),

@@ -169,7 +169,7 @@ class Advice:
         ]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data; its schema is ``advice.json`` of ``lora_watch.format.schema``."""
+        """Plain data."""
         out = {**asdict(replace(self, findings=())), "version": ADVICE_VERSION, "share": self.share}
         return out | {
             "memory": asdict(self.memory) | {"total": self.memory.total},
