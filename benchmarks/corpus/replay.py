@@ -76,7 +76,7 @@ class _Sparse:
 
     def due(self, record: StepRecord, alarmed: bool) -> bool:
         return self._cadence.plan(
-            record.step, dense=False, collective=False, max_steps=record.run.max_steps, alarmed=alarmed
+            record.step, collective=False, max_steps=record.run.max_steps, alarmed=alarmed
         )
 
     def see(self, record: StepRecord) -> None:

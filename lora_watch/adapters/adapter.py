@@ -26,85 +26,18 @@ class Factors(NamedTuple):
     b: Tensor
 
 
-class AnyAdapter(ABC):
-    """One adapter of one layer, a product of two factors or not."""
+class Adapter(ABC):
+    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written. The readers
+    (``peft.py`` …) subclass it; everything else in the package sees only this."""
 
     name: str
     """Module path without wrapper prefixes; the adapter's own name appended only when it is not ``default``."""
     kind: str
     """Kind of the adapted layer: ``Linear``, ``Embedding``, ``Conv1D``, ``Conv2d``, ``Experts`` …"""
-    module: nn.Module
-    """The layer that owns the adapter (the wrapper, not the frozen layer inside it)."""
-
-    @property
-    @abstractmethod
-    def parameters(self) -> tuple[nn.Parameter, ...]:
-        """What is its own, the objects an optimizer must hold."""
-
-    @property
-    def own(self) -> tuple[Tensor, ...]:
-        """Every stored tensor that a measurement of the adapter reads."""
-        return self.parameters
-
-    @property
-    @abstractmethod
-    def base_weight(self) -> Tensor | None:
-        """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
-
-    def base_matrices(self) -> Sequence[Tensor]:
-        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
-        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
-        convolutions. Empty when ``base_weight`` is None. A collective for DTensors."""
-        weight = self.base_weight
-        return () if weight is None else self._matrices(gathered(weight))
-
-    @property
-    def _frozen(self) -> Any:
-        """The layer whose weight W₀ is."""
-        return self.module
-
-    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        """What has the shape of the frozen weight, whole, as ``base_matrices`` gives it."""
-        if isinstance(self._frozen, CONVOLUTIONS):
-            return weight.flatten(1).chunk(self._frozen.groups)
-        # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
-        turned = self.kind in ("Embedding", "Conv1D") or getattr(self.module, "fan_in_fan_out", False)
-        return (weight.T if turned else weight,)
-
-    @property
-    def trainable(self) -> bool:
-        """One of ``parameters`` requires a gradient."""
-        return any(p.requires_grad for p in self.parameters)
-
-    @property
-    @abstractmethod
-    def active(self) -> bool:
-        """It is among the layer's active adapters and the layer's adapters are not disabled."""
-
-    @property
-    @abstractmethod
-    def merged(self) -> bool:
-        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
-
-    @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
-        memory, and so are trained, active, merged and the scale."""
-        return self.active, self.merged, *map(mark, self.parameters)
-
-    @classmethod
-    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
-        before = [adapter.fingerprint for adapter in adapters]
-        return lambda: [adapter.fingerprint for adapter in adapters] == before
-
-
-class Adapter(AnyAdapter):
-    """One LoRA adapter of one layer, read live: nothing here is cached and nothing is ever written. The readers
-    (``peft.py`` …) subclass it; everything else in the package sees only this."""
-
     variant: str
     """``lora``, ``dora``, ``adalora``, ``kasa`` …: how the product enters the layer."""
+    module: nn.Module
+    """The layer that owns the adapter (the wrapper, not the frozen layer inside it)."""
 
     @property
     @abstractmethod
@@ -157,13 +90,34 @@ class Adapter(AnyAdapter):
     def alpha(self) -> float | None: ...
 
     @property
-    def fingerprint(self) -> tuple[Any, ...]:
-        return (self.scale, *super().fingerprint)
-
-    @property
     @abstractmethod
     def base_layer(self) -> nn.Module | None:
         """The frozen layer that is called with the layer's input; None where no such call exists."""
+
+    @property
+    @abstractmethod
+    def base_weight(self) -> Tensor | None:
+        """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
+
+    def base_matrices(self) -> Sequence[Tensor]:
+        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
+        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
+        convolutions. Empty when ``base_weight`` is None. A collective for DTensors."""
+        weight = self.base_weight
+        return () if weight is None else self._matrices(gathered(weight))
+
+    @property
+    def _frozen(self) -> Any:
+        """The layer whose weight W₀ is."""
+        return self.module
+
+    def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
+        """The frozen weight, whole, as ``base_matrices`` gives it."""
+        if isinstance(self._frozen, CONVOLUTIONS):
+            return weight.flatten(1).chunk(self._frozen.groups)
+        # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
+        turned = self.kind in ("Embedding", "Conv1D") or getattr(self.module, "fan_in_fan_out", False)
+        return (weight.T if turned else weight,)
 
     @property
     def magnitude_parameter(self) -> Tensor | None:
@@ -186,6 +140,33 @@ class Adapter(AnyAdapter):
         if not blocks:
             return (0, 0)
         return sum(b.shape[0] for _, b in blocks), max(a.shape[1] for a, _ in blocks)
+
+    @property
+    def trainable(self) -> bool:
+        """A or B requires a gradient."""
+        return any(p.requires_grad for p in self.parameters)
+
+    @property
+    @abstractmethod
+    def active(self) -> bool:
+        """It is among the layer's active adapters and the layer's adapters are not disabled."""
+
+    @property
+    @abstractmethod
+    def merged(self) -> bool:
+        """Its product has been added to the frozen weight, so that the forward pass no longer uses A and B."""
+
+    @property
+    def fingerprint(self) -> tuple[Any, ...]:
+        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
+        memory, and so are trained, active, merged and the scale."""
+        return self.scale, self.active, self.merged, *map(mark, self.parameters)
+
+    @classmethod
+    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
+        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
+        before = [adapter.fingerprint for adapter in adapters]
+        return lambda: [adapter.fingerprint for adapter in adapters] == before
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lora_watch.adapters import layouts, peft, peft_config, peft_deltas
+from lora_watch.adapters import layouts, peft, peft_config
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, NoAdaptersError
-from lora_watch.adapters.peft_deltas import DenseAdapter
+from lora_watch.adapters.peft import OtherAdapter
 from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import layer_index, numbered
@@ -34,12 +34,10 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     return adapters
 
 
-def find_other_adapters(model: nn.Module) -> list[DenseAdapter]:
-    """Every adapter of PEFT's other tuners in module order, measurable or not, with unique names; empty without any. A
-    layer is listed once for each adapter that has something in it."""
-    found = [adapter for path, module in walk(model) for adapter in peft_deltas.read_layer(path, module)]
-    _make_names_unique(found)
-    return found
+def find_other_adapters(model: nn.Module) -> list[OtherAdapter]:
+    """Every adapter of PEFT's other tuners in module order; empty without any. A layer is listed once for each adapter
+    that has something in it."""
+    return [other for path, module in walk(model) for other in peft.read_other(path, module)]
 
 
 def are_meant(model: nn.Module) -> bool:
@@ -50,9 +48,7 @@ def are_meant(model: nn.Module) -> bool:
     )
 
 
-def describe(
-    adapter: Adapter | DenseAdapter, group: int | None, norm: float = math.nan, top: float = math.nan
-) -> AdapterInfo:
+def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: float = math.nan) -> AdapterInfo:
     """``adapter`` as rules and sinks know it; ``norm`` and ``top`` are ‖W₀‖_F and σ₁(W₀), NaN where unknown."""
     d_out, d_in = adapter.shape
     magnitude, magnitude_parameter = adapter.magnitude, adapter.magnitude_parameter
@@ -81,7 +77,7 @@ def _address(parameter: Tensor) -> int:
     return (local and parameter.data_ptr()) or id(parameter)  # an empty tensor's address is 0
 
 
-def _make_names_unique(adapters: Sequence[Adapter | DenseAdapter]) -> None:
+def _make_names_unique(adapters: Sequence[Adapter]) -> None:
     """Two adapter layers around one frozen layer have one clean name: the inner one is given a number."""
     for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
         adapter.name = name
@@ -101,8 +97,8 @@ def _why_none(model: nn.Module) -> str:
     foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
     if others:
         what = (
-            f"and adapters of another method, which has no matrices A and B ({listed(others)}). Use peft.LoraConfig "
-            "or peft.AdaLoraConfig for what needs them."
+            f"and adapters of another method ({listed(others)}), which are no product of two matrices A and B and are "
+            "not measured. Use peft.LoraConfig or peft.AdaLoraConfig."
         )
     elif methods := peft_config.methods(model):
         what = (
@@ -123,15 +119,6 @@ def _why_none(model: nn.Module) -> str:
     return f"No LoRA adapter found. {looked}. {has}, {what}"
 
 
-def listed_alone(adapters: Sequence[DenseAdapter]) -> str:
+def listed(others: Sequence[OtherAdapter]) -> str:
     """``2 LoHa, 1 OFT``."""
-    return ", ".join(f"{count} {method}" for method, count in Counter(a.method for a in adapters).items())
-
-
-def listed(adapters: Sequence[DenseAdapter]) -> str:
-    """``2 LoHa: measured as whole matrices; 1 OFT: not measured, it multiplies …``"""
-    counts = Counter((adapter.method, adapter.why_not) for adapter in adapters)
-    return "; ".join(
-        f"{count} {method}: " + (f"not measured, {why}" if why else "measured as whole matrices")
-        for (method, why), count in counts.items()
-    )
+    return ", ".join(f"{count} {method}" for method, count in Counter(other.method for other in others).items())

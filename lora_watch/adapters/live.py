@@ -45,8 +45,8 @@ class Resolved:
         self._adapters, self._known = adapters, known
 
     @cached_property
-    def parameters(self) -> list[tuple[nn.Parameter, ...]]:
-        """Those of each adapter that are its own."""
+    def parameters(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
+        """A and B of each adapter."""
         return [adapter.parameters for adapter in self._adapters]
 
     @cached_property

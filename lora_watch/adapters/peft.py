@@ -25,6 +25,7 @@ from lora_watch.adapters.tensors import mark
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 
+_DICTS = (nn.ModuleDict, nn.ParameterDict)
 PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 # Variants whose change of the layer is not s·B·diag(diagonal)·A: a router over other adapters, and pooled inputs.
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
@@ -43,49 +44,93 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     ]
 
 
-def tuner(module: nn.Module) -> str | None:
-    """PEFT's class for the layers of one tuner, such as ``LoHaLayer``; None when ``module`` is not such a layer. A
-    module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which is none."""
-    if not hasattr(type(module), "adapter_layer_names"):
-        return None
+class OtherAdapter(NamedTuple):
+    """An adapter of a PEFT tuner that is not LoRA: it is listed, and not measured."""
+
+    name: str
+    method: str
+    """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
+    trains: bool
+    """It is active, not merged, and requires a gradient."""
+
+
+def read_other(path: str, module: nn.Module) -> list[OtherAdapter]:
+    """The adapters that ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's."""
+    cls = type(module)
+    # A module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which has no such names.
+    names: Sequence[str] = getattr(cls, "adapter_layer_names", ())
     # The class's own name is Linear or Conv2d, and FSDP2 changes it.
-    names = [c.__name__ for c in type(module).__mro__]
-    return next((name for name in names if name.endswith("Layer")), None)
+    layer = next((c.__name__ for c in cls.__mro__ if c.__name__.endswith("Layer")), None)
+    if not names or layer in (None, "LoraLayer", "AdaLoraLayer"):
+        return []
+    # Some tuners have several (LoKr: one or both of w1 and its factors): who is in none has nothing in this layer.
+    children = dict(module.named_children())
+    holders: list[Any] = [children[name] for name in names if isinstance(children.get(name), _DICTS)]
+    return [
+        OtherAdapter(
+            _name(path, key),
+            layer.removesuffix("Layer"),
+            _is_active(module, key) and not _is_merged(module, key) and _requires_grad(holders, key),
+        )
+        for key in dict.fromkeys(key for holder in holders for key in holder)
+    ]
+
+
+def _requires_grad(holders: Sequence[Any], key: str) -> bool:
+    """What the tuner holds under ``key`` alone, not what layers share, such as VeRA's projections."""
+    own = [holder[key] for holder in holders if key in holder]
+    parts = [(part,) if isinstance(part, nn.Parameter) else part.parameters() for part in own]
+    return any(p.requires_grad for part in parts for p in part)
+
+
+def _name(path: str, key: str) -> str:
+    name = clean_name(path)
+    return name if key == "default" else f"{name}.{key}"
+
+
+def _is_active(layer: Any, key: str) -> bool:
+    return not layer.disable_adapters and key in layer.active_adapters
+
+
+def _is_merged(layer: Any, key: str) -> bool:
+    return key in layer.merged_adapters
 
 
 def keys_of(module: nn.Module, pair: tuple[str, str]) -> list[str]:
     """Names of the adapters that ``module`` itself holds in the factors called ``pair``."""
     # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
     a, b = (module._modules.get(name) for name in pair)
-    if not (isinstance(a, (nn.ModuleDict, nn.ParameterDict)) and isinstance(b, (nn.ModuleDict, nn.ParameterDict))):
+    if not (isinstance(a, _DICTS) and isinstance(b, _DICTS)):
         return []
     return [key for key in a if key in b]
 
 
-class PeftLayer:
-    """What the layers of every PEFT tuner have: a frozen layer, and adapters that are active or merged.
+class PeftAdapter(Adapter):
+    """One adapter of a PEFT LoRA layer. Everything is looked up when asked for: PEFT replaces parameters, the
+    ``scaling`` dict and base weights while a model lives.
 
-    Everything is looked up when asked for: PEFT replaces parameters, the ``scaling`` dict and base weights while a
-    model lives.
+    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
+    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
     """
 
-    def __init__(self, path: str, module: nn.Module, key: str):
+    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
         self.module = module
         self._layer: Any = module
         self._key = key
+        self._a: Any = a
+        self._b: Any = b
         self.kind = kind_of(self._frozen)
-        name = clean_name(path)
-        self.name = name if key == "default" else f"{name}.{key}"
+        self.name = _name(path, key)
+        self.variant = self._find_variant()
 
     @property
     def active(self) -> bool:
         """False, too, once the adapter has been deleted; nothing else can be asked of it then."""
-        layer = self._layer
-        return not layer.disable_adapters and self._key in layer.active_adapters
+        return _is_active(self._layer, self._key)
 
     @property
     def merged(self) -> bool:
-        return self._key in self._layer.merged_adapters
+        return _is_merged(self._layer, self._key)
 
     @property
     def _frozen(self) -> Any:
@@ -105,20 +150,6 @@ class PeftLayer:
     def base_weight(self) -> Tensor | None:
         frozen = self._frozen
         return plain_weight(frozen, "in_proj_weight" if isinstance(frozen, nn.MultiheadAttention) else "weight")
-
-
-class PeftAdapter(PeftLayer, Adapter):
-    """One adapter of a PEFT LoRA layer.
-
-    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
-    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
-    """
-
-    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
-        super().__init__(path, module, key)
-        self._a: Any = a
-        self._b: Any = b
-        self.variant = self._find_variant()
 
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:

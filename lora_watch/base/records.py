@@ -64,9 +64,6 @@ class RunInfo:
     """Class name of the optimizer, None if unknown."""
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group, before warm-up and decay."""
-    other_methods: tuple[str, ...] = ()
-    """Methods without A and B (LoHa, VeRA, OFT …), where the model has no LoRA adapter. ``adapters`` are then those
-    that can be measured: their ``r`` is 0, their ``scale`` 1 and their ``alpha`` unknown."""
     init_factor: float = 1.0
     """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
     first_loss: tuple[int, float] | None = None
@@ -85,8 +82,8 @@ class RunInfo:
     searched: bool = True
     """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
     unmeasurable: tuple[str, ...] = ()
-    """Adapters of other methods that cannot be measured, or are not next to LoRA, by name; a method that learns a
-    prompt by its own. Not the rows that LoRA's ``trainable_token_indices`` train."""
+    """Adapters of other methods (LoHa, VeRA, OFT …), which are not measured, by name; a method that learns a prompt by
+    its own. Next to LoRA those that train, but for the rows of LoRA's ``trainable_token_indices``."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
     unadapted: tuple[str, ...] = ()

@@ -22,8 +22,6 @@ NORMS_INTERVAL = 4
 """Beats from one measurement of the norms to the next where ranks agree without a clock."""
 LONGEST_INTERVAL_CALM = 64
 """The same of a run that is calm."""
-LONGEST_INTERVAL_DENSE = 256
-"""The longest interval where a measurement has to make whole matrices."""
 
 _UNCAPPED = 1.0
 """``max_overhead`` from which on everything is measured at every step."""
@@ -152,7 +150,6 @@ class Cadence:
         self,
         step: int,
         *,
-        dense: bool,
         collective: bool,
         ranks: bool = False,
         max_steps: int | None = None,
@@ -162,7 +159,6 @@ class Cadence:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
         Args:
-            dense: a measurement has to make whole matrices.
             collective: it takes every rank, so that all must measure at the same steps, whatever each has spent.
             ranks: there are others, which go by what is measured, and whose clocks show other times.
             max_steps: the last step of the run, where it is known.
@@ -179,9 +175,7 @@ class Cadence:
         self._norms = on_beat = step % self.every == 0
         calm = self.max_overhead < _UNCAPPED and not alarmed and self._growth.is_small
         longest = LONGEST_INTERVAL_CALM if calm else LONGEST_INTERVAL
-        if dense:
-            self._full = self._dense_is_due(step, collective or ranks)
-        elif not on_beat:
+        if not on_beat:
             self._full = False
         elif collective or (ranks and self.max_overhead < _UNCAPPED):
             settled = self._settled is not None
@@ -236,13 +230,6 @@ class Cadence:
             return True, True
         kept_for_full = max(self.max_overhead * time_that_counts / 2 - self._for_full, 0.0)
         return left - kept_for_full >= norms, False
-
-    def _dense_is_due(self, step: int, collective: bool) -> bool:
-        """Whole matrices cost more: at first at twice the steps of the last one, and as often as is cheap."""
-        longest = min(self._last_full - self._first_step, LONGEST_INTERVAL_DENSE * self.every)
-        late = step - self._last_full >= longest
-        cheap = not collective and self.overhead <= self.max_overhead
-        return step % self.every == 0 and (late or cheap)
 
 
 def _blend(before: float | None, now: float) -> float:

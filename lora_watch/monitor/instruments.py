@@ -9,11 +9,10 @@ from typing import Protocol
 import numpy as np
 from torch import nn
 
-from lora_watch.adapters import DenseAdapter
 from lora_watch.adapters.live import Live
 from lora_watch.base.deferred import Deferred, merged, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
-from lora_watch.measurement.norms import AdapterBank, BaseNorms, DenseBank
+from lora_watch.measurement.norms import AdapterBank, BaseNorms
 from lora_watch.measurement.norms.base import relative
 from lora_watch.measurement.norms.drift import Drift, Magnitudes
 from lora_watch.measurement.norms.finite import not_finite, spoiled
@@ -62,17 +61,14 @@ class LearningRates:
 
     def begin(self, due: Due) -> Deferred[Readings]:
         scale, known = self._live.now.scale, ~np.isnan(self._rates)
-        out = {"effective_lr": Reading(scale * self._rates, known)}
-        if not self._run.other_methods:
-            reach = self._run.norm_per_lr
-            out["predicted_norm"] = Reading(np.abs(scale) * self.spent * reach, known)
-        return ready(out)
+        predicted = np.abs(scale) * self.spent * self._run.norm_per_lr
+        return ready({"effective_lr": Reading(scale * self._rates, known), "predicted_norm": Reading(predicted, known)})
 
 
 class Norms:
     """All of a bank's, and ``relative_norm`` and ``relative_spectral_norm``."""
 
-    def __init__(self, bank: AdapterBank | DenseBank, base: BaseNorms):
+    def __init__(self, bank: AdapterBank, base: BaseNorms):
         self.bank = bank
         self._relative = {
             "relative_norm": ("delta_norm", base.norm),
@@ -118,20 +114,18 @@ class Instruments:
             self._watch(monitored, step)
 
     def _watch(self, monitored: MonitoredAdapters, step: int) -> None:
-        adapters, factored, live = monitored.adapters, monitored.factored, monitored.live
-        dense = [adapter for adapter in adapters if isinstance(adapter, DenseAdapter)]
-        bank = DenseBank(dense) if monitored.dense else AdapterBank(factored, live)
-        self._norms, self.gradients = Norms(bank, monitored.base), Gradients(live)
+        adapters, live = monitored.adapters, monitored.live
+        self._norms, self.gradients = Norms(AdapterBank(adapters, live), monitored.base), Gradients(live)
         self.rates.watch(live, monitored.run)
         if self._drift is not None:
             self._drift.watch(adapters)
         self._magnitudes.watch(adapters)
-        self._frozen.watch(factored)
+        self._frozen.watch(adapters)
         if monitored.partitioned:
             monitored.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
-        if unread := sum(not adapter.factors() for adapter in factored):
+        if unread := sum(not adapter.factors() for adapter in adapters):
             monitored.note(
-                f"the norms of {unread} of {len(factored)} adapters are unknown: their matrices are not whole in this "
+                f"the norms of {unread} of {len(adapters)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or the method has none"
             )
         run = monitored.run
@@ -149,7 +143,7 @@ class Instruments:
                     f"output_ratio is unavailable for {self._probe.left_out} of {len(adapters)} adapters: their layers "
                     "do not take one input row to one output row (convolutions, experts, fused projections)"
                 )
-        changed = Changed(Live([]) if monitored.dense else live, step)
+        changed = Changed(live, step)
         drift = [self._drift] if self._drift is not None else []
         others = [self._norms, self._magnitudes, changed, self._frozen, self._probe]
         self._of_any_step = [self.rates, self.gradients] if adapters else [self.gradients]

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, DenseAdapter, NoAdaptersError, find_adapters, find_other_adapters
-from lora_watch.adapters.find import are_meant, describe, listed, listed_alone
+from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
+from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
 from lora_watch.adapters.sharding import gathered_together, takes_every_rank
@@ -31,8 +31,7 @@ class MonitoredAdapters:
     def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
         self._model, self._optimizer = model, optimizer
         self.run = self._given = replace(run, searched=False)
-        self.adapters: Sequence[Adapter | DenseAdapter] = ()
-        """The monitored ones: all LoRA, or, in a model without it, all of other methods."""
+        self.adapters: Sequence[Adapter] = ()
         self.groups = ParameterGroups(optimizer, [])
         self.base = BaseNorms(np.zeros(0), np.zeros(0))
         self.retired: dict[str, str] = {}
@@ -40,23 +39,17 @@ class MonitoredAdapters:
         self.base_norms: dict[str, tuple[float, float]] = {}
         """‖W₀‖_F and σ₁(W₀) under each adapter, by its name: read once a run, for it takes time, and a weight that
         something has been merged into is no longer W₀."""
-        self.dense = False
-        """The adapters are not LoRA: measuring them takes whole matrices."""
         self.collective = False
         """To read the adapters takes every rank."""
         self.partitioned = False
         """They are ZeRO-3's, and nothing is here between two layers' work."""
-        self._trained: dict[str, Adapter | DenseAdapter] = {}
+        self._trained: dict[str, Adapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
         self.live = Live([])
         """What they are made of; as of the latest ``has_changed``, or ``refresh``."""
         self._state = self.live.now.state
         self._tree = Tree(nn.Module())
         """The model's modules, as of ``find``."""
-
-    @property
-    def factored(self) -> list[Adapter]:
-        return [adapter for adapter in self.adapters if isinstance(adapter, Adapter)]
 
     def note(self, text: str) -> None:
         """Add to what could not be monitored, once."""
@@ -66,34 +59,26 @@ class MonitoredAdapters:
     def find(self) -> None:
         """Look for the adapters anew. Adapters that have trained and no longer do are ``retired``."""
         self.run = replace(self.run, searched=False)
-        methods: set[str] = set()
-        unmeasurable: list[str] = []
-        found: Sequence[Adapter | DenseAdapter]
+        others, found = find_other_adapters(self._model), list[Adapter]()
+        meant = self.run.meant or are_meant(self._model)
         try:
             found = find_adapters(self._model)
-            self.adapters, self.dense = _in_training(found), False
-            if others := find_other_adapters(self._model):
+            # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
+            others = [other for other in others if other.method != "TrainableTokens"]
+            if others:
                 self.note(
-                    f"not measured next to {count(len(found), 'LoRA adapter')}: {listed_alone(others)}. A run measures "
-                    "one kind"
+                    f"not measured next to {count(len(found), 'LoRA adapter')}: {listed(others)}, which are no "
+                    "product of two matrices A and B"
                 )
-                unmeasurable = [adapter.name for adapter in others if _trains(adapter) and not adapter.of_lora]
+            unmeasurable = [other.name for other in others if other.trains]
         except NoAdaptersError as error:
-            others = find_other_adapters(self._model)
-            learned = prompts(self._model)
-            methods = {adapter.method for adapter in others} | set(learned)
-            found = measurable = [adapter for adapter in others if adapter.merged or adapter.why_not is None]
-            unmeasurable = [*(adapter.name for adapter in others if adapter not in measurable), *learned]
-            self.adapters, self.dense = _in_training(measurable), True
-            meant = self.run.meant or are_meant(self._model)
+            unmeasurable = [*(other.name for other in others), *prompts(self._model)]
             self.note(
-                f"not LoRA ({listed(others)}): measured as often as max_overhead allows, and after 1, 2, 4, 8 … steps; "
-                "there are no norms of A and B, and no scale"
-                if found
-                else str(error)
-                if meant or methods
+                str(error)
+                if meant or unmeasurable
                 else "no adapter was found, and nothing says that one was meant: only the loss is judged"
             )
+        self.adapters = _in_training(found)
         self.live = Live(self.adapters)
         self._tree = Tree(self._model, [adapter.module for adapter in found])
         self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
@@ -113,12 +98,11 @@ class MonitoredAdapters:
             optimizer=self.groups.name,
             peak_lr=self._given.peak_lr or self.groups.peak_lr,
             searched=True,
-            other_methods=tuple(sorted(methods)),
             unmeasurable=tuple(unmeasurable),
             init_from_base=init_from_base(self._model),
             trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
             own_classes=own_classes(self._model),
-            meant=self.run.meant or bool(found) or bool(methods) or are_meant(self._model),
+            meant=meant or bool(found) or bool(unmeasurable),
             unmatched=tuple(missing),
             unadapted=tuple(idle),
         )
@@ -181,11 +165,11 @@ def _versions() -> dict[str, str]:
     return out
 
 
-def _retired(trained: Mapping[str, Adapter | DenseAdapter], found: Sequence[Adapter | DenseAdapter]) -> dict[str, str]:
+def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[str, str]:
     """Which adapters that have trained do so no longer, and why, in the words of ``StepRecord.retired``."""
     here, taken = {a.name for a in found}, {id(a.module) for a in found if a.active}
 
-    def why(adapter: Adapter | DenseAdapter) -> str:
+    def why(adapter: Adapter) -> str:
         if adapter.name not in here:
             return "gone"
         if not adapter.active:
@@ -195,10 +179,10 @@ def _retired(trained: Mapping[str, Adapter | DenseAdapter], found: Sequence[Adap
     return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
 
 
-def _trains(adapter: Adapter | DenseAdapter) -> bool:
+def _trains(adapter: Adapter) -> bool:
     return adapter.active and adapter.trainable and not adapter.merged
 
 
-def _in_training(found: Sequence[Adapter | DenseAdapter]) -> Sequence[Adapter | DenseAdapter]:
+def _in_training(found: Sequence[Adapter]) -> Sequence[Adapter]:
     """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
     return [adapter for adapter in found if _trains(adapter)] or found

@@ -97,7 +97,6 @@ class Recorder:
         monitored, cadence = self.monitored, self._cadence
         if cadence.plan(
             step + 1,
-            dense=monitored.dense,
             collective=monitored.collective,
             ranks=world_size() > 1,
             max_steps=monitored.run.max_steps,
@@ -193,7 +192,7 @@ class Recorder:
             overhead=self._cadence.overhead,
             overhead_after_start=self._cadence.settled_overhead,
             start_seconds=self._cadence.start_seconds,
-            full_every=None if self.monitored.dense else self._cadence.full_every,
+            full_every=self._cadence.full_every,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=scalars,

@@ -40,7 +40,7 @@ class RankForTask(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         name = record.run.config.get("task")
-        if not record.run.adapters or record.run.other_methods or not name:
+        if not record.run.adapters or not name:
             return None
         try:
             task = find_task(str(name))
@@ -85,7 +85,7 @@ class CopiedAcrossSizes(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         old = Reference.from_plain(record.run.config.get("reference"))
-        if old is None or not record.run.adapters or record.run.other_methods:
+        if old is None or not record.run.adapters:
             return None
         new = reference_of(record.run)
         ratio = new.width / old.width

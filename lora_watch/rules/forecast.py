@@ -129,7 +129,7 @@ def end_of(record: StepRecord, size: float) -> float:
 
 def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     """What the first full step should add to the depth-scaled output ratio, at this scale."""
-    of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if _scales(run) else 1.0
+    of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if is_adaptive(run) else 1.0
     return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if has_new_head(run) else 1.0)
 
 
@@ -146,11 +146,6 @@ def _of_b(run: RunInfo) -> float:
     slowest = min((rate for rate in run.peak_lr if rate > 0), default=math.nan)
     of_b = run.per_adapter(run.peak_lr)
     return OF_B_ALONE if len(of_b) and bool((of_b >= PLUS * slowest).all()) else 1.0
-
-
-def _scales(run: RunInfo) -> bool:
-    """The scale acts on the product alone, and A moves by the learning rate: not under SGD, or without A and B."""
-    return is_adaptive(run) and not run.other_methods
 
 
 def has_new_head(run: RunInfo) -> bool:
@@ -255,7 +250,7 @@ def _too_fast(record: StepRecord, excess: float) -> float:
     """By how much s·lr is too high where a step is ``excess`` times what it should be at this scale. A lower scale,
     which is tried first, leaves A a faster motion, so that each step may be a little smaller."""
     run, scale = record.run, _scale(record)
-    if not _scales(run) or scale <= ORDINARY_SCALE:
+    if not is_adaptive(run) or scale <= ORDINARY_SCALE:
         return excess
     by_alpha = excess ** (1.0 / SCALE_EXPONENT)
     return by_alpha if scale / by_alpha > ORDINARY_SCALE else excess * useful_step(run, scale) / useful_step(run)

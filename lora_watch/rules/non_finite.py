@@ -13,8 +13,7 @@ from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
 from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
 
-_WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm", "grad_norm")
-"""Metrics; the last of each is all that methods without A and B have."""
+_WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
 _REMEMBERED = 20
 """Steps whose gradients are what is usual."""
 
@@ -75,7 +74,7 @@ class NonFiniteAdapter(Rule):
         """In which adapters, in words what of them, and its metric; None where nothing is known to be so."""
         if record.spoiled:
             bad = np.array([name in record.spoiled for name in record.run.names])
-            return bad, "The weight", "delta_norm" if record.run.other_methods else "b_norm"
+            return bad, "The weight", "b_norm"
         if record.loss is not None and not math.isfinite(record.loss):
             return None
         for names, what in ((_WEIGHTS, "The weight"), (_GRADIENTS, "The gradient")):

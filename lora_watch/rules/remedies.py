@@ -146,7 +146,7 @@ def why_strong(record: StepRecord) -> list[str]:
     """Why the adapters grow too fast, likeliest first."""
     if raised := raised_to(record):
         return [f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"]
-    if record.run.other_methods or not record.run.adapters:
+    if not record.run.adapters:
         return ["the learning rate is too high"]
     scale = strongest(record).scale
     if scale > ORDINARY_SCALE and not is_adaptive(record.run):
@@ -227,13 +227,10 @@ def _change(record: StepRecord, factor: float, within: float | None) -> Change:
         return Change([f"learning rate {raised[0]:.3g} → {raised[1]:g} again: find what raised it"], {})
     adapter = strongest(record)
     lr = rate_of(record, adapter)
-    other = record.run.other_methods
-    if lr is None or not (other or adapter.alpha) or not adapter.scale > 0:
+    if lr is None or not adapter.alpha or not adapter.scale > 0:
         word = "lower" if factor > 1 else "raise"
-        what = "the learning rate" if other else "lora_alpha or the learning rate"
-        return Change([f"{word} {what} by about {max(factor, 1 / factor):.0f}×"], {}, 1.0 / factor)
-    if other:
-        return _new_rate(record, lr, factor, within)
+        by = f"by about {max(factor, 1 / factor):.0f}×"
+        return Change([f"{word} lora_alpha or the learning rate {by}"], {}, 1.0 / factor)
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     words, settings = [], dict[str, float]()
     by = alpha / adapter.alpha if adapter.alpha else 1.0

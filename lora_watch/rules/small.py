@@ -83,12 +83,9 @@ class BarelyMoves(Rule):
             return None
         change = stronger(record, size.overall)
         step = change.by * record.first_step
-        if record.run.other_methods:
-            causes = ["the learning rate is too low for this method"]
-        else:
-            causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
-            if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
-                causes.append("the scale is small: alpha was kept while r was raised")
+        causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
+        if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
+            causes.append("the scale is small: alpha was kept while r was raised")
         if not improved(record) and not is_gentle(record, self.slow):
             causes.append("the gradients are noise: labels that do not belong to their inputs")
         return Finding(

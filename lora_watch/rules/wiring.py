@@ -132,7 +132,7 @@ class NoTrainableAdapter(Rule):
         if not run.searched:
             return None  # not to know the adapters is not to have none
         if not run.adapters:
-            if run.other_methods or not run.meant:
+            if run.unmeasurable or not run.meant:
                 return None  # another method or a full fine-tune; the run's notes say that nothing is monitored
             return Finding(
                 "No LoRA adapter was found in the model that is being trained.",

@@ -84,8 +84,6 @@ def _a_progress_bar_is_open() -> bool:
 
 
 def _settings(run: RunInfo) -> str:
-    if run.other_methods:
-        return f" of {', '.join(run.other_methods)}"
     scales = sorted({(a.scale, a.scale_formula) for a in run.adapters})
     shown = ", ".join(f"{scale:g} ({formula})" for scale, formula in scales[:3])
     ranks = sorted({a.r for a in run.adapters})

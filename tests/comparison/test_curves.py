@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -144,13 +143,6 @@ def test_one_run_each_proves_nothing() -> None:
     (rank,) = curves_of([trial(c, 1.0) for c in Plan(2e-4, ranks=(8, 16)).configurations()[::3]])
     assert rank.plateau is None
     assert any("noise" in said for said in rank.confounds)
-
-
-def test_a_method_without_a_rank_is_in_no_curve() -> None:
-    trials = made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 / c.r)
-    loha = replace(trials[0], name="LoHa", r=0, alpha=None, scale=1.0)
-    (curve,) = curves_of([*trials, loha])
-    assert [c.r for c in curve.configurations] == [8, 16]
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])

@@ -30,7 +30,7 @@ class Run:
         self.shares: list[float] = []
         self.step = first
         self.cadence.start(first)
-        self.cadence.plan(first + 1, dense=False, collective=False)
+        self.cadence.plan(first + 1, collective=False)
         self.cadence.start_clock()
 
     def go(self, steps: int, **others: Any) -> Run:
@@ -45,7 +45,7 @@ class Run:
             self.full += [self.step] * due.full
             if self.cadence.settled_overhead is not None:
                 self.shares.append(self.cadence.settled_overhead)
-            self.cadence.plan(self.step + 1, **{"dense": False, "collective": False, **others})
+            self.cadence.plan(self.step + 1, **{"collective": False, **others})
         return self
 
 
@@ -117,7 +117,7 @@ def test_a_resumed_run_has_first_steps_of_its_own() -> None:
     assert Run(0.0, norms=1e-3, full=2e-3, first=100).go(30).full == list(range(101, 121))
 
 
-@pytest.mark.parametrize("others", [{}, {"collective": True}, {"ranks": True}, {"dense": True}])
+@pytest.mark.parametrize("others", [{}, {"collective": True}, {"ranks": True}])
 def test_the_last_step_is_measured_in_full(others: dict[str, bool]) -> None:
     run = Run(0.0, norms=1e-3, full=2e-3, every=3).go(40, max_steps=40, **others)
     assert (run.norms[-1], run.full[-1]) == (40, 40)

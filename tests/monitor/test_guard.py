@@ -131,7 +131,7 @@ def test_what_takes_every_rank_hangs_on_no_clock() -> None:
         cadence = Cadence(1, 0.01, guard)
         cadence.start(0)
         guard._seconds = spent
-        return [step for step in range(1, 50) if cadence.plan(step, dense=False, collective=True)]
+        return [step for step in range(1, 50) if cadence.plan(step, collective=True)]
 
     assert steps(0.0) == steps(1e6) == [*range(1, 21), 32, 48]
 
@@ -142,7 +142,7 @@ def test_what_is_due_follows_the_plan() -> None:
     assert cadence.due(0) == (0, False, True, True)
     due = []
     for step in range(1, 7):
-        cadence.plan(step, dense=False, collective=False)
+        cadence.plan(step, collective=False)
         due.append(cadence.due(step))
     assert [d.step for d in due if d.norms] == [d.step for d in due if d.full] == [3, 6]
     assert all(d.trained for d in due)

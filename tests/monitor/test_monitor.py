@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
 from transformers import Adafactor
@@ -178,29 +179,28 @@ def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
         assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
 
 
-def test_a_method_that_adds_nothing_is_not_monitored_and_is_no_fault() -> None:
-    from peft import IA3Config, get_peft_model
-
-    model = get_peft_model(tiny_model(), IA3Config(target_modules=["q_proj"], feedforward_modules=[]))
+@pytest.mark.parametrize(
+    ("config", "method"),
+    [
+        (peft.LoHaConfig(target_modules=["q_proj"]), "LoHa"),
+        (peft.LoKrConfig(target_modules=["q_proj"]), "LoKr"),
+        (peft.VeraConfig(target_modules=["q_proj"], r=4, projection_prng_key=0), "Vera"),
+        (peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[]), "IA3"),
+        (peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4), "PROMPT_TUNING"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_another_method_is_listed_not_measured_and_no_fault(config: Any, method: str, tmp_path: Path) -> None:
+    model = peft.get_peft_model(tiny_model(), config)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    with Monitor(model, optimizer, fail_on="error") as monitor:
+    with Monitor(model, optimizer, fail_on="error", output_dir=tmp_path) as monitor:
         records = loop(monitor, model, optimizer, 2)
     assert monitor.alerts == []
-    assert monitor.run.other_methods == ("IA3",)
     assert monitor.run.adapters == ()
-    assert "IA3" in " ".join(monitor.run.notes)
+    assert monitor.run.unmeasurable
+    assert method in " ".join(monitor.run.notes)
     assert records[-1].loss is not None, "the loss is still watched"
-
-
-def test_a_prompt_that_is_learned_is_another_method_and_no_fault() -> None:
-    from peft import PromptTuningConfig, get_peft_model
-
-    model = get_peft_model(tiny_model(), PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4))
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    with Monitor(model, optimizer, fail_on="error") as monitor:
-        loop(monitor, model, optimizer, 2)
-    assert monitor.alerts == []
-    assert monitor.run.other_methods == ("PROMPT_TUNING",)
+    assert json.loads((tmp_path / "lora_watch" / "report.json").read_text())["verdict"] == "unknown"
 
 
 def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:

@@ -39,7 +39,7 @@ NAMED = {
     Setting("loop", explodes=False, policy="fail_on"): (
         "Recorder.find",
         "find_adapters",
-        "PeftLayer.active",
+        "PeftAdapter.active",
         "Run.start",
         "_Door.__init__",
         "_QuietDoor.__enter__",

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.adapters.sharding import zero
 from lora_watch.base.deferred import with_float64
 from lora_watch.base.records import FloatArray
@@ -49,7 +49,7 @@ def relative(change: FloatArray, size: FloatArray) -> FloatArray:
 
 
 @torch.no_grad()
-def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
+def base_norms(adapters: Sequence[Adapter]) -> BaseNorms:
     """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.
 
     Both norms are good to 1e-7, relative. Takes about 20 to 100 products of a large weight with a vector, and says
@@ -72,7 +72,7 @@ def base_norms(adapters: Sequence[Adapter | DenseAdapter]) -> BaseNorms:
     return BaseNorms(*out)
 
 
-def _block_norms(adapter: Adapter | DenseAdapter, seen: dict[object, tuple[float, float]]) -> list[tuple[float, float]]:
+def _block_norms(adapter: Adapter, seen: dict[object, tuple[float, float]]) -> list[tuple[float, float]]:
     """``matrix_norms`` of each block of W₀; none where it is unknown. ``seen`` remembers them."""
     if (weight := adapter.base_weight) is None:
         layer = adapter.base_layer

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.adapters import Adapter, DenseAdapter, Factors
+from lora_watch.adapters import Adapter, Factors
 from lora_watch.adapters.live import Measurable
 from lora_watch.base.deferred import Deferred, on_host, ready, with_float64
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
@@ -77,10 +77,10 @@ class Drift:
     """``drift_norm`` and ``step_norm``, from two snapshots: of when an adapter was first seen, and of the last step."""
 
     def __init__(self) -> None:
-        self._adapters: Sequence[Adapter | DenseAdapter] = ()
+        self._adapters: Sequence[Adapter] = ()
         self._start, self._before = Snapshot([]), Snapshot([])
 
-    def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+    def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure ``adapters`` from now on, and copy those that have not been seen yet."""
         self._adapters = adapters
         self._start.add(adapters)
@@ -101,13 +101,13 @@ class Magnitudes:
     one copy of them, by the adapters' names. A resumed run's drift counts from where it went on."""
 
     def __init__(self) -> None:
-        self._adapters: Sequence[Adapter | DenseAdapter] = ()
-        self._having: list[tuple[int, Adapter | DenseAdapter]] = []
+        self._adapters: Sequence[Adapter] = ()
+        self._having: list[tuple[int, Adapter]] = []
         """Those that have a magnitude vector, and their places."""
         self._start: dict[str, Tensor] = {}
 
     @torch.no_grad()
-    def watch(self, adapters: Sequence[Adapter | DenseAdapter]) -> None:
+    def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure ``adapters`` from now on, and copy the vectors that are not held yet."""
         self._adapters = adapters
         self._having = [(i, a) for i, a in enumerate(adapters) if a.magnitude_parameter is not None]

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import here, local
 from lora_watch.base.names import clean_name
 
@@ -25,7 +25,7 @@ def not_finite(model: nn.Module) -> tuple[str, ...]:
 
 
 @torch.no_grad()
-def spoiled(adapters: Sequence[Adapter | DenseAdapter]) -> tuple[str, ...]:
+def spoiled(adapters: Sequence[Adapter]) -> tuple[str, ...]:
     """Names of the adapters that hold a NaN or an infinity, in their order. Waits for their devices. Of a sharded
     tensor this rank's part is read, and placeholders cannot be told."""
     tops = [(a.name, [_top(t) for t in a.own if _numbers(t)]) for a in adapters]

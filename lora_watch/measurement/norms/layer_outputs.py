@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.base.deferred import has_float64, is_far
 
 _GOLDEN = 0.6180339887498949
@@ -24,21 +24,18 @@ class Part(NamedTuple):
 
     a: Tensor | None
     """``[r, d_in]``; None where rows are kept of h = A·x and not of x."""
-    b: Tensor | None
-    """``[d_out, r]``; None where there is none."""
+    b: Tensor
+    """``[d_out, r]``."""
     diagonal: Tensor | None
     """``[r]``: what lies between B and A."""
     kind: int
     """Those of one kind can be measured together."""
 
     @classmethod
-    def of(cls, a: Tensor | None, b: Tensor | None, diagonal: Tensor | None = None) -> Part:
-        a, b, diagonal = (None if t is None else t.detach() for t in (a, b, diagonal))
+    def of(cls, a: Tensor, b: Tensor, diagonal: Tensor | None = None) -> Part:
+        a, b, diagonal = a.detach(), b.detach(), None if diagonal is None else diagonal.detach()
         alike = tuple(None if t is None else (t.dtype, t.shape, t.device) for t in (a, b, diagonal))
         return cls(a, b, diagonal, _KINDS.setdefault(alike, len(_KINDS)))
-
-
-NOT_FACTORED = Part.of(None, None)
 
 
 class Rows:
@@ -84,9 +81,7 @@ class Sampled:
             weight = None if weight.device.type == "cpu" and bool(weight.all()) else weight
         return (None if count <= self._tokens else rows), weight
 
-    def keep(
-        self, kept: dict[Any, Rows], index: int, adapter: Adapter | DenseAdapter, part: Part, layer: Any, x: Any, y: Any
-    ) -> int:
+    def keep(self, kept: dict[Any, Rows], index: int, adapter: Adapter, part: Part, layer: Any, x: Any, y: Any) -> int:
         """Copy what is sampled to ``kept``, by its kind; how many bytes that are.
 
         ``part`` is what the adapter at the place ``index`` adds to the output ``y`` of the frozen ``layer`` for its
@@ -97,13 +92,13 @@ class Sampled:
         if (found := self._of.get(count)) is None:
             found = self._of[count] = self.of(count)
         sample, weight = found
-        if embedding or part.a is None:
-            rows, part = _inside(adapter, part, x, sample), part._replace(a=None, kind=-1 - part.kind)
+        if embedding:
+            rows, part = _inside(part, x, sample), part._replace(a=None, kind=-1 - part.kind)
         else:
             rows = _rows(x, sample)
         own = _rows(y, sample)
         bias = getattr(layer, "bias", None) if (b := layer._parameters.get("bias")) is None else b  # HQQ's is none
-        kind = part.kind, count, bias is None, own.shape[-1], own.dtype, own.device  # not LoRA's says no shape itself
+        kind = part.kind, count, bias is None, own.shape[-1], own.dtype, own.device
         if (same := kept.get(kind)) is None:
             same = kept[kind] = Rows(weight)
         same.adapters.append(index)
@@ -125,18 +120,12 @@ def _rows(x: Tensor, sample: slice | None) -> Tensor:
 
 
 @torch.no_grad()
-def _inside(adapter: Adapter | DenseAdapter, part: Part, x: Tensor, sample: slice | None) -> Tensor:
-    """h = A·x of the sampled rows, ``[r, rows]``; where there is no A, ‖ΔW·x‖, ``[1, rows]``."""
+def _inside(part: Part, x: Tensor, sample: slice | None) -> Tensor:
+    """h = A·x of an embedding's sampled rows, ``[r, rows]``."""
+    assert part.a is not None
     with _as_written(x.device):
-        (matrix,) = adapter.delta_matrices() if isinstance(adapter, DenseAdapter) else (part.a,)
-        assert matrix is not None
-        a = _wide(matrix)
-        if adapter.kind == "Embedding":
-            ids = x.reshape(-1)
-            h = F.embedding(ids if sample is None else ids[sample], a.t()).t()
-        else:
-            h = a @ _rows(x, sample).to(a.dtype).t()
-        return torch.linalg.vector_norm(h, dim=0, keepdim=True) if part.b is None else h
+        ids = x.reshape(-1)
+        return F.embedding(ids if sample is None else ids[sample], _wide(part.a).t()).t()
 
 
 @torch.no_grad()
@@ -147,7 +136,7 @@ def squares_and_norms(kept: Rows) -> Tensor:
     single precision, of float64 factors in double; all else is in float64 (where there is one), and everything is on an
     accelerator, where TF32 may be on whatever we say.
     """
-    parts, (a, b, diagonal, _) = kept.parts, kept.parts[0]
+    parts, (a, _, diagonal, _) = kept.parts, kept.parts[0]
     with _as_written(kept.y[0].device):
         inside = _stack(kept.x)
         if a is not None:
@@ -160,11 +149,10 @@ def squares_and_norms(kept: Rows) -> Tensor:
         if kept.weight is not None:
             inside, own = inside * kept.weight, own * kept.weight
         squares = inside @ inside.mT
-        if b is not None:
-            factor = _precise(_stack([part.b for part in parts]))
-            if diagonal is not None:
-                factor = factor * _precise(_stack([p.diagonal.reshape(1, -1) for p in parts if p.diagonal is not None]))
-            squares = squares * (factor.mT @ factor)
+        factor = _precise(_stack([part.b for part in parts]))
+        if diagonal is not None:
+            factor = factor * _precise(_stack([p.diagonal.reshape(1, -1) for p in parts if p.diagonal is not None]))
+        squares = squares * (factor.mT @ factor)
         return torch.stack((squares.sum((1, 2)), torch.linalg.vector_norm(own, dim=1)))
 
 

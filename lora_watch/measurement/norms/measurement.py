@@ -8,36 +8,28 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lora_watch.adapters import NoAdaptersError, find_adapters, find_other_adapters
+from lora_watch.adapters import find_adapters
 from lora_watch.base import markup
 from lora_watch.base.records import BoolArray, FloatArray
 from lora_watch.base.text import count, table
 from lora_watch.measurement.norms.bank import AdapterBank
 from lora_watch.measurement.norms.base import base_norms, relative
-from lora_watch.measurement.norms.dense import dense_norms
 
 _ROWS = 20
-_OF_FACTORS = frozenset({"scale", "product_norm", "a_norm", "b_norm"})
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
 _HEADINGS = ("adapter", "r", *_SHOWN)
 
 
 @dataclass(frozen=True, repr=False)
 class Measurement:
-    """Every norm of every adapter of a model. Arrays are float64 ``[n_adapters]`` in the order of ``names``.
-
-    Adapters of PEFT's other tuners come after LoRA's. Theirs are NaN where there is nothing to measure: ``scale``,
-    ``product_norm``, ``a_norm`` and ``b_norm``; and ``effective_rank`` where both sides of ΔW are above 512.
-    """
+    """Every norm of every adapter of a model. Arrays are float64 ``[n_adapters]`` in the order of ``names``."""
 
     names: tuple[str, ...]
     methods: tuple[str, ...]
-    """``lora``, ``dora``, ``adalora`` …, or the tuner that is not LoRA: ``LoHa``, ``Vera``, ``OFT`` …"""
+    """``lora``, ``dora``, ``adalora`` …"""
     r: tuple[int, ...]
-    """Ranks; 0 where the change is not a product of two factors."""
     known: BoolArray
-    """False where the factors could not be read, or the method adds nothing that has a norm (OFT, IA3 …); the numbers
-    are NaN there."""
+    """False where the factors could not be read; the numbers are NaN there."""
     scale: FloatArray
     """The live factor s of ΔW = s·B·A."""
     product_norm: FloatArray
@@ -67,9 +59,7 @@ class Measurement:
         return facts | {name: [self._value(name, i) for i in range(len(self.names))] for name in metrics}
 
     def _value(self, name: str, i: int) -> float | None:
-        value = float(getattr(self, name)[i])
-        unmeasured = self.r[i] == 0 and np.isnan(value) and (name in _OF_FACTORS or np.isfinite(self.delta_norm[i]))
-        return value if self.known[i] and not unmeasured else None
+        return float(getattr(self, name)[i]) if self.known[i] else None
 
     def __repr__(self) -> str:
         """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
@@ -87,7 +77,7 @@ class Measurement:
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         shown = order[:_ROWS]
         labels = [name if method == "lora" else f"{name} ({method})" for name, method in zip(self.names, self.methods)]
-        rows = [[labels[i], str(self.r[i] or "-"), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
+        rows = [[labels[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
         title = f"Measurement of {count(len(self.names), 'adapter')}"
         return title, rows, [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
 
@@ -97,29 +87,19 @@ class Measurement:
 
 
 def measure(model: nn.Module) -> Measurement:
-    """Measure every adapter of ``model``, and the weights they adapt. Changes nothing, draws no random number.
-
-    LoRA is measured from its factors. If another PEFT tuner adds a matrix to a weight, that matrix is formed as in
-    PEFT, one layer at a time. If it adds none (OFT, IA3 …), the adapter is listed as unknown.
+    """Measure every LoRA adapter of ``model``, and the weights they adapt. Changes nothing, draws no random number.
 
     Reads each frozen weight some dozens of times for its σ₁: seconds for a small model, minutes for billions of
-    parameters on a CPU. Raises NoAdaptersError when there is no adapter that can be measured.
+    parameters on a CPU. Raises NoAdaptersError when there is no LoRA adapter.
     """
-    others = find_other_adapters(model)
-    try:
-        adapters = find_adapters(model)
-    except NoAdaptersError:
-        if all(other.why_not for other in others):
-            raise
-        adapters = []
-    bank, base = AdapterBank(adapters), base_norms([*adapters, *others])
-    metrics, dense = bank.measure(), [dense_norms(other, effective_rank=True) for other in others]
-    values = {name: np.append(metrics[name], [norms.get(name, np.nan) for norms in dense]) for name in metrics}
+    adapters = find_adapters(model)
+    bank, base = AdapterBank(adapters), base_norms(adapters)
+    values = bank.measure()
     return Measurement(
-        names=tuple(adapter.name for adapter in (*adapters, *others)),
-        methods=(*(adapter.variant for adapter in adapters), *(other.method for other in others)),
-        r=(*(adapter.r for adapter in adapters), *(0 for _ in others)),
-        known=np.append(bank.known, np.array([bool(norms) for norms in dense], dtype=bool)),
+        names=tuple(adapter.name for adapter in adapters),
+        methods=tuple(adapter.variant for adapter in adapters),
+        r=tuple(adapter.r for adapter in adapters),
+        known=bank.known,
         **values,
         relative_norm=relative(values["delta_norm"], base.norm),
         relative_spectral_norm=relative(values["spectral_norm"], base.spectral_norm),

@@ -16,13 +16,13 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.tensors import partitioned, sharded, whole
 from lora_watch.base.deferred import Deferred, is_far, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 from lora_watch.measurement.hooks import Hook, has_compiled
-from lora_watch.measurement.norms.layer_outputs import NOT_FACTORED, Part, Rows, Sampled, squares_and_norms
+from lora_watch.measurement.norms.layer_outputs import Part, Rows, Sampled, squares_and_norms
 
 TOKENS = 64
 """Rows of a layer's input that are sampled in a step. The ratio is a quotient of two sums over them."""
@@ -74,7 +74,7 @@ class OutputRatioProbe:
     precision a bias that is hundreds of times as large leaves few digits of it.
 
     Cost: r · (tokens · d_in + r · d_out) multiply-adds for each adapter; two copies inside a layer, and some fifteen
-    operations for all layers of one shape; no synchronisation. A change that is no product of factors is made whole.
+    operations for all layers of one shape; no synchronisation.
 
     Args:
         tokens: rows of a layer's input that are sampled, at most.
@@ -88,7 +88,7 @@ class OutputRatioProbe:
     def __init__(
         self,
         model: nn.Module,
-        adapters: Sequence[Adapter | DenseAdapter],
+        adapters: Sequence[Adapter],
         tokens: int = TOKENS,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
         live: Live | None = None,
@@ -148,9 +148,7 @@ class OutputRatioProbe:
         self._most = KEPT_FAR if all(is_far(p.device) for p in self._model.parameters()) else KEPT
         return None
 
-    def _has_one_block(self, adapter: Adapter | DenseAdapter, index: int) -> bool:
-        if isinstance(adapter, DenseAdapter):
-            return adapter.why_not is None and not any(map(sharded, adapter.own))  # a collective in the hook
+    def _has_one_block(self, adapter: Adapter, index: int) -> bool:
         if all(type(tensor) is nn.Parameter and whole(tensor) for tensor in adapter.parameters):
             return len(adapter.factors()) == 1
         self._late.add(index)
@@ -180,7 +178,7 @@ class OutputRatioProbe:
             adapter = self._adapters[index]
             if adapter.merged:
                 continue
-            if index in self._late or isinstance(adapter, DenseAdapter):
+            if index in self._late:
                 parts[index] = None
             elif blocks := adapter.factors():
                 parts[index] = Part.of(*blocks[0], adapter.diagonal)
@@ -290,8 +288,6 @@ class OutputRatioProbe:
     def _part(self, index: int) -> Part | None:
         """What an adapter adds of which it is told in its layer's pass; None where that is not whole even there."""
         adapter = self._adapters[index]
-        if isinstance(adapter, DenseAdapter):
-            return NOT_FACTORED
         if any(map(sharded, adapter.own)) or len(blocks := adapter.factors()) != 1:
             return None
         return Part.of(*blocks[0], adapter.diagonal)
@@ -302,7 +298,7 @@ class OutputRatioProbe:
         self._measured.extend([_Measured(same.adapters, same.scales, squares_and_norms(same)) for same in kept])
 
 
-def _device_of(part: Part, adapter: Adapter | DenseAdapter) -> torch.device:
+def _device_of(part: Part, adapter: Adapter) -> torch.device:
     """Where an adapter's own numbers are: a replica on another device computes with copies of them."""
     tensor = part.a if part.a is not None else part.b
     return adapter.own[0].device if tensor is None else tensor.device

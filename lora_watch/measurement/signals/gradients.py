@@ -11,15 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from lora_watch.adapters import DenseAdapter
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.sharding import dtensor
-from lora_watch.adapters.tensors import here, sharded, whole
+from lora_watch.adapters.tensors import sharded, whole
 from lora_watch.base.deferred import Deferred, is_far, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 
 NAMES = ("a_grad_norm", "b_grad_norm")
-NAMES_DENSE = ("grad_norm",)
 
 SMALL, ALL_SMALL = 1 << 13, 1 << 21
 """Numbers in a parameter on a CPU, and in all of them, up to which a call costs more than a copy: those of one shape
@@ -65,8 +63,7 @@ class Gradients:
     def _now(self) -> Parameters:
         now = self._live.now
         if self._parameters is None or self._parameters[0] is not now:
-            dense = any(isinstance(adapter, DenseAdapter) for adapter in self.adapters)
-            self._parameters = now, Parameters(now.parameters, dense)
+            self._parameters = now, Parameters(now.parameters)
         return self._parameters[1]
 
 
@@ -81,21 +78,19 @@ def any_seen(metrics: Readings) -> bool:
 
 
 def _norms_in(metrics: Readings) -> list[Reading]:
-    return [metrics[name] for name in (*NAMES, *NAMES_DENSE) if name in metrics]
+    return [metrics[name] for name in NAMES if name in metrics]
 
 
 class Parameters:
     """The parameters of some adapters, with those side by side whose gradients are read by one operation.
 
-    Those that are not whole in this process are left out, unless they are DTensors. Each adapter has A and B, or,
-    ``dense``, any number of them, whose gradients count as one.
+    Those that are not whole in this process are left out, unless they are DTensors.
     """
 
-    def __init__(self, parameters: Sequence[tuple[nn.Parameter, ...]], dense: bool):
-        self.dense, self.names = dense, NAMES_DENSE if dense else NAMES
-        self.shape = len(self.names), len(parameters)
-        found = [(p, 0 if dense else row, i) for i, own in enumerate(parameters) for row, p in enumerate(own)]
-        found = [item for item in found if sharded(item[0]) or (here(item[0]) if dense else whole(item[0]))]
+    def __init__(self, parameters: Sequence[tuple[nn.Parameter, nn.Parameter]]):
+        self.shape = len(NAMES), len(parameters)
+        found = [(p, row, i) for i, own in enumerate(parameters) for row, p in enumerate(own)]
+        found = [item for item in found if sharded(item[0]) or whole(item[0])]
         spread = any(is_far(p.device) or p.device.type != "cpu" or sharded(p) for p, *_ in found)
         sizes = [p.numel() for p, *_ in found]
         stacked = not spread and max(sizes, default=0) <= SMALL and sum(sizes) <= ALL_SMALL
@@ -142,10 +137,10 @@ class Kind(NamedTuple):
 def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None = None) -> Deferred[Readings]:
     """``a_grad_norm`` and ``b_grad_norm``, known where there is a gradient.
 
-    Where the adapters are not LoRA's: ``grad_norm``, of all of an adapter's own parameters together. A factor without a
-    gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN, and so is one of whose gradient a part is
-    here (FSDP1). A collective where gradients are DTensors. Two operations for each device and dtype that holds
-    adapters, however many they are (on a CPU, where they are small, for each shape); nothing waits.
+    A factor without a gradient (frozen, or gradients kept elsewhere as DeepSpeed does) is NaN, and so is one of whose
+    gradient a part is here (FSDP1). A collective where gradients are DTensors. Two operations for each
+    device and dtype that holds adapters, however many they are (on a CPU, where they are small, for each shape);
+    nothing waits.
 
     ``unclipped``: ``sound_gradients`` of before clipping; a norm that clipping alone has made non-finite is then no
     measurement.
@@ -161,18 +156,15 @@ def gradient_norms(parameters: Parameters, unclipped: Deferred[BoolArray] | None
             there[places[-1]] = True
 
     def finish(values: Sequence[FloatArray]) -> Readings:
-        out = np.where(there, 0.0, np.nan)
+        out = np.full(parameters.shape, np.nan)
         for where, numbers in zip(places, values):
-            if parameters.dense:
-                np.hypot.at(out, where, numbers)
-            else:
-                out[where] = numbers
+            out[where] = numbers
         known = there
         if unclipped is not None and not np.isfinite(out[there]).all():
             sound = unclipped.finish(values[len(places) :])
             if not sound.all():  # else they became so after clipping
                 known = there & ~(sound & ~np.isfinite(out))
-        return {name: Reading(*pair) for name, *pair in zip(parameters.names, out, known)}
+        return {name: Reading(*pair) for name, *pair in zip(NAMES, out, known)}
 
     return Deferred([*norms, *(unclipped.tensors if unclipped is not None else ())], finish)
 

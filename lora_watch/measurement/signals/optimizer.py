@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.adapters.sharding.zero import chain, held
 from lora_watch.base.records import BoolArray
 
@@ -22,7 +22,7 @@ class ParameterGroups:
     is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are.
     """
 
-    def __init__(self, optimizer: Any, adapters: Sequence[Adapter | DenseAdapter]):
+    def __init__(self, optimizer: Any, adapters: Sequence[Adapter]):
         self._optimizer = optimizer
         groups = held(optimizer)
         self.known = bool(groups)

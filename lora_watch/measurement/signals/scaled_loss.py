@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
-from lora_watch.adapters import Adapter, DenseAdapter
+from lora_watch.adapters import Adapter
 from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
 from lora_watch.base.records import FloatArray
@@ -45,7 +45,7 @@ class ScaledLoss:
     def __init__(
         self,
         model: nn.Module,
-        adapters: Sequence[Adapter | DenseAdapter],
+        adapters: Sequence[Adapter],
         init_from_base: str = "",
         preference: bool = False,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),

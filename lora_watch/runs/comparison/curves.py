@@ -113,7 +113,7 @@ def curves(found: Sequence[SeedGroup], metric: str, worth: float, higher_is_bett
     Clean is what holds all else. Where no two configurations allow that, what is held is α, and then nothing: at each
     rank the best configuration stands for it, and the confounds say so.
     """
-    known = [each for each in found if each.values(metric) and each.r != 0]  # 0: a method that is not LoRA
+    known = [each for each in found if each.values(metric)]
     everything = lambda c: ()  # noqa: E731
     rest = lambda c: (_key(c.lr), _frozen(c.settings))  # noqa: E731
     along_rank = _first_of(

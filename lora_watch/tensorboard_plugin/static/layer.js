@@ -56,7 +56,6 @@ const CHARTS = [
     [
       ['a_grad_norm', 'A'],
       ['b_grad_norm', 'B'],
-      ['grad_norm', 'all'],
     ],
     true,
   ],

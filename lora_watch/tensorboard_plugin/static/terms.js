@@ -20,7 +20,6 @@ const MEANINGS = {
   b_norm: '‖B‖: Frobenius norm of the factor B',
   a_grad_norm: '‖∂A‖ as it reaches the optimizer, after clipping',
   b_grad_norm: '‖∂B‖ as it reaches the optimizer, after clipping',
-  grad_norm: 'norm of the adapter’s gradient as it reaches the optimizer, after clipping',
   step_norm: '‖ΔW now − ΔW one step before‖: how far one optimizer step goes',
   magnitude_norm: '‖m‖: norm of DoRA’s magnitudes',
   magnitude_drift: 'how far the DoRA magnitude that moved most has gone since the start',
