@@ -61,7 +61,7 @@ def check(
     Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: there is no run, or it cannot be
     read. A run that was killed is a finding.
 
-    Inside GitHub Actions the job's summary page also gets a table and a chart.
+    Inside GitHub Actions the job's summary page also gets a table.
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.gate import judge

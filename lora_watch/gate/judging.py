@@ -14,7 +14,6 @@ from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.files import WAITING
 from lora_watch.gate.baseline import Baseline, compare, finding
-from lora_watch.gate.story import tell
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs
 
@@ -32,8 +31,6 @@ class Judged:
     run: FinishedRun
     findings: list[Alert]
     """Worst first, then in the order of opening."""
-    story: list[str] = field(default_factory=list)
-    """What the incident record tells, one sentence a line; empty without one."""
     compared: bool = False
     """A baseline was given."""
 
@@ -88,7 +85,7 @@ def judge(
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
-            runs.append(Judged(run, findings, tell(run.incident, run.alerts), compared=baseline is not None))
+            runs.append(Judged(run, findings, compared=baseline is not None))
             if run.waiting:
                 unreadable.append(_WAITING.format(name=run.name, mark=WAITING))
             if run.verdict == "unknown":

@@ -23,7 +23,6 @@ from typing import Any, BinaryIO, Literal, NamedTuple, get_args
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.text import count
-from lora_watch.base.untrusted import open_file
 from lora_watch.format import tags
 from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers
 from lora_watch.runs.crc import masked_crc
@@ -155,7 +154,7 @@ class EventLog:
         marked = b"\n" + bytes([len(tag)]) + tag  # field 1 of a value, whole: no other name begins like it
         found = []
         for file, group in itertools.groupby(self._steps, key=lambda record: record.file):
-            with open_file(file) as stream:
+            with open(file, "rb", buffering=0) as stream:
                 found += [
                     r.step for r in group if marked in read_at(stream, r.offset, min(r.length, MOST_RECORD_BYTES))
                 ]
@@ -233,7 +232,7 @@ class EventLog:
         from tensorboard.compat.proto import event_pb2
 
         for file, group in itertools.groupby(records, key=lambda record: record.file):
-            with open_file(file) as stream:
+            with open(file, "rb", buffering=0) as stream:
                 for record in group:
                     content = _content(stream, record.offset, record.length, verify)
                     try:
@@ -277,7 +276,7 @@ def scan(file: Path, verify: bool = False) -> Scan:
     """The records of ``file``; with ``verify`` the checksum of each is compared, also of those that are not ours."""
     records: list[Record] = []
     try:
-        with open_file(file) as stream:
+        with open(file, "rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
             offset = 0
             while offset < size:

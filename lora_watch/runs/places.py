@@ -12,7 +12,7 @@ from lora_watch.base.untrusted import load_json
 from lora_watch.format.files import LOCK, REPORT
 from lora_watch.runs.events import FILES, scan
 
-INCIDENT, HOME = "incident.json", "lora_watch"
+HOME = "lora_watch"
 
 
 class UnreadableError(Exception):

@@ -19,7 +19,7 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.events import EventLog
-from lora_watch.runs.places import INCIDENT, RunFiles, UnreadableError, find_runs, is_report
+from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
 T = TypeVar("T")
 
@@ -85,8 +85,6 @@ class FinishedRun:
     """It has no verdict yet, and its process is alive on this machine."""
     waiting: bool = False
     """A later Trainer was built for its folder, and has not begun to train."""
-    incident: Any = None
-    """The parsed content of incident.json; None without one."""
 
     @property
     def goes_on(self) -> bool:
@@ -198,20 +196,7 @@ def read_run(place: RunFiles) -> FinishedRun:
         run.notes.append(clean(f"Folders below hold {more}, such as {place.below[0]}. Name a folder to have it read."))
     if report is not None:
         run.waiting = report.with_name(WAITING).is_file()
-        _add_incident(run, report.with_name(INCIDENT))
     return run
-
-
-def _add_incident(run: FinishedRun, path: Path) -> None:
-    if not path.exists():
-        return
-    try:
-        incident = read_json(path)
-    except UnreadableError as error:
-        run.notes.append(clean(error))
-        return
-    if not isinstance(incident, dict) or incident.get("run_id", run.run_id) == run.run_id:  # else a session's before
-        run.incident = incident
 
 
 def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:

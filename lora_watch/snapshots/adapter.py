@@ -16,14 +16,12 @@ from lora_watch.adapters import Factors
 from lora_watch.adapters.peft import by_expert, matrix_of
 from lora_watch.base.names import clean_name, numbered
 from lora_watch.base.text import clean
-from lora_watch.base.untrusted import MATCHING, load_json, matches_end, within
+from lora_watch.base.untrusted import load_json, matches_end
 from lora_watch.snapshots.weights import StoredError, StoredWeights
 
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"
 PICKLE = "adapter_model.bin"
-HIGHEST_RANK = 4096
-"""Nothing is measured beyond: the work grows with the cube of the rank."""
 
 _KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_diag|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
 _PARTS = {
@@ -138,13 +136,7 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
     if not found:
         first = f"; the first name in it is {others[0]}" if others else ""
         raise StoredError(f"{file}: no lora_A and lora_B in it, so not an adapter that PEFT has saved{first}")
-    try:
-        with within(MATCHING, f"matching rank_pattern and alpha_pattern of {CONFIG}"):
-            adapters = [_adapter(*item, tensors, shapes, config, file) for item in sorted(found.items(), key=_order)]
-    except StoredError:
-        raise
-    except ValueError as error:
-        raise StoredError(f"{folder}: {error}") from None
+    adapters = [_adapter(*item, tensors, shapes, config, file) for item in sorted(found.items(), key=_order)]
     # Two parameters of one module have one name in the file.
     named = zip(adapters, numbered(adapter.name for adapter in adapters))
     unique = tuple(replace(adapter, name=name) for adapter, name in named)
@@ -232,8 +224,6 @@ def _adapter(
             f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
             "the model and use lora_watch.measure(model)"
         )
-    if max(diagonal.values()) > 1 and max(rows * math.prod(a[1:]) * diagonal["a"], b[0] * b[1] * diagonal["b"]) > 2**24:
-        raise StoredError(f"{file}: {shown} would have more than {2**24:,} numbers with its blocks on a diagonal")
     adalora = str(config.get("peft_type")).upper() == "ADALORA"
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
     # AdaLoRA's rank is what is left in the file.
@@ -247,8 +237,6 @@ def _adapter(
     r = rows // experts
     if r != expected:
         raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")
-    if r > HIGHEST_RANK:
-        raise StoredError(f"{file}: {shown} has rank {r}; nothing above {HIGHEST_RANK} is measured")
     variant = "adalora" if adalora else next((v for option, v in _VARIANTS.items() if config.get(option)), "lora")
     needed = {"adalora": "lora_E", "kasa": "lora_diag"}.get(variant)
     if needed and math.prod(shapes.get(keys.get("diagonal", ""), (0,))) != rows:

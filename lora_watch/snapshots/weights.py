@@ -8,7 +8,7 @@ from pathlib import Path
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
-from lora_watch.base.untrusted import MISFITS, load_json, open_file
+from lora_watch.base.untrusted import MISFITS, load_json
 
 SINGLE = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -64,7 +64,7 @@ def stored_weights(path: Path) -> StoredWeights | None:
 def opened(file: Path):  # safetensors' own type is not public
     """``safe_open(file)`` for torch, on the CPU. Raises StoredError for what is no safetensors file."""
     try:
-        with open_file(file) as content:
+        with open(file, "rb") as content:
             beginning = content.read(len(_LFS))
         if beginning == _LFS:
             raise StoredError(f"{file}: a pointer of Git LFS, and not the weights: git lfs pull fetches them")

@@ -18,7 +18,7 @@ from lora_watch.cli.app import app
 from lora_watch.gate import judge
 from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner
-from tests.runs.written import edit_json, incident_of, write_run
+from tests.runs.written import edit_json, write_run
 from tests.sinks.made_up import alert_of
 
 OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
@@ -103,7 +103,6 @@ def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None
     said = summary.read_text("utf-8")
     assert said.startswith("# before\n### lora_watch")
     assert "| run | ended |" in said
-    assert "```mermaid" in said
 
 
 def test_a_summary_that_github_would_drop_is_cut(tmp_path: Path) -> None:
@@ -197,16 +196,6 @@ def test_update_without_a_file(healthy: Path) -> None:
     said = check(healthy, "--update-baseline")
     assert said.exit_code == 2
     assert "give both" in said.stderr
-
-
-def test_the_story_is_reported(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(9)], verdict="failed")
-    values = [[1.0, 1.0]] * 6 + [[1.0, 9.0]] * 4
-    incident = incident_of(["layers.0.q", "layers.1.q"], range(10), delta_norm=values)
-    (tmp_path / "lora_watch" / "incident.json").write_text(json.dumps(incident))
-    said = check(tmp_path).stdout
-    assert "What happened:" in said
-    assert re.search(r"What moved .*: step 6, delta_norm of layers\.1\.q .*\b9 × ", said)
 
 
 @pytest.mark.parametrize("part", ["", "runs"])

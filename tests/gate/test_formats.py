@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
@@ -22,7 +21,7 @@ from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.as_json import as_json
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
-from lora_watch.gate.formats.markdown import chart, code, escaped, markdown
+from lora_watch.gate.formats.markdown import code, escaped, markdown
 from lora_watch.gate.formats.text import text
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
@@ -64,13 +63,6 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     for file in ("report.json", "alerts.jsonl"):  # half a surrogate pair, which our own writer would never let pass
         path = folder / "lora_watch" / file
         path.write_text(path.read_text("utf-8").replace("\ufffe", r"\ufffe\ud800"), "utf-8")
-    (folder / "lora_watch" / "incident.json").write_text(
-        json.dumps({
-            "adapters": [{"name": n} for n in HOSTILE], "steps": [1, 2],
-            "metrics": {n: [[1.0] * len(HOSTILE), ["NaN"] * len(HOSTILE)] for n in HOSTILE},
-            "last_good": {"folder": HOSTILE[0], "step": 1},
-        })
-    )  # fmt: skip
     return judge([folder, folder / HOSTILE[1]])
 
 
@@ -170,7 +162,7 @@ def test_markdown_stays_a_table_and_holds_no_markup_of_theirs(hostile: Judgement
     rows = [line for line in said.splitlines() if line.startswith("|")]
     cells = [len(re.findall(r"(?<!\\)\|", row)) for row in rows]
     assert cells == [8, 8, 8]
-    prose = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", re.sub(r"```mermaid.*?```", "", said, flags=re.DOTALL))
+    prose = re.sub(r"(`+)(?!`).*?(?<!`)\1(?!`)", "", said)
     prose = re.sub(r"\\[!-/:-@\[-`{-~]", "", prose)  # what is escaped
     assert "<img" not in prose
     assert "@everyone" not in said.replace("\\", "").replace("`", "")[: said.find("onerror")] or "@\u200b" in said
@@ -188,17 +180,6 @@ def test_a_code_span_is_closed_where_it_should_be(name: str) -> None:
     assert span.endswith(fence[0])
     assert fence[0] not in re.findall(r"`+", inside)
     assert not re.search(r"(?<!\\)\|", inside)
-
-
-def test_the_chart_is_mermaids(healthy: Path) -> None:
-    (judged,) = judge([healthy]).runs
-    lines = chart(judged.run.loss_curve, "run")
-    assert lines[lines.index("```mermaid") + 2] == "xychart-beta"
-    (line,) = [line for line in lines if line.strip().startswith("line [")]
-    values = json.loads(line.strip().removeprefix("line "))
-    assert values == pytest.approx([value for _, value in judged.run.loss_curve], rel=1e-5)
-    assert chart([(1, math.nan), (2, 1.0)], "run") == []
-    assert chart([(1, 1.0), (2, 1.0)], "run") == []
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from lora_watch.gate import Judgement, judge
 from lora_watch.runs.events import FILES
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from tests.runs.written import STEPS, edit_json, incident_of, write_run
+from tests.runs.written import STEPS, edit_json, write_run
 from tests.sinks.made_up import alert_of, record_of, run_of
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
@@ -346,16 +346,6 @@ def test_damage_is_noted_and_does_not_hide_the_run(tmp_path: Path) -> None:
     write_run(tmp_path)
     (file,) = tmp_path.rglob(FILES)
     file.write_bytes(file.read_bytes()[:-5])
-    (tmp_path / "lora_watch" / "incident.json").write_text('{"steps": [1')
     (judged,) = judge([tmp_path]).runs
     assert any("incomplete" in note for note in judged.run.notes)
-    assert any("incident.json" in note and "whole JSON" in note for note in judged.run.notes)
     assert judged.findings == []
-
-
-def test_an_incident_of_the_session_before_is_not_this_ones_story(tmp_path: Path) -> None:
-    report = write_run(tmp_path) / "lora_watch" / "report.json"
-    incident = incident_of(["layers.0.q"], range(10), delta_norm=[[1.0]] * 10)
-    for run_id, has_story in (("another session", False), (json.loads(report.read_text())["run_id"], True)):
-        report.with_name("incident.json").write_text(json.dumps(incident | {"run_id": run_id}))
-        assert bool(judge([tmp_path]).runs[0].story) is has_story

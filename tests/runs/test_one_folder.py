@@ -185,7 +185,6 @@ def test_a_run_after_another_replaces_it(tmp_path: Path) -> None:
     (judged,) = judgement.runs
     assert judgement.exit_code == 0
     assert (judged.run.verdict, judged.run.step, judged.run.log.steps) == ("ok", 6, list(range(7)))
-    assert judged.story == []
     assert "LW102" in {alert["rule"] for alert in bad["alerts"]} - {alert.rule for alert in judged.findings}
     assert report_in(tmp_path / "lora_watch", "report.previous.json") == bad
     old = parse((tmp_path / "lora_watch" / "incident.previous.json").read_bytes())

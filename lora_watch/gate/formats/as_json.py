@@ -39,6 +39,5 @@ def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
         "largest": None if (found := run.largest()) is None else dict(zip(("metric", "name", "value"), found)),
         "compared": judged.compared,
         "findings": [alert.to_dict() for alert in judged.findings],
-        "story": judged.story,
         "notes": run.notes,
     }

@@ -47,6 +47,6 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         report = "\n\n".join(map(str, alerts))
         if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
-            failure.text = "\n".join([report, *([""] if judged.story else []), *judged.story])
+            failure.text = report
         elif alerts:
             ElementTree.SubElement(case, "system-out").text = report

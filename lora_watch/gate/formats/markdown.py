@@ -1,14 +1,12 @@
 """A judgement as GitHub-flavoured Markdown: a job's summary, or a comment on a pull request.
 
-Figures are a line of Unicode bars, which every renderer shows, and a Mermaid chart, which GitHub and GitLab draw
-(images given as data URIs are stripped there).
+A curve is a line of Unicode bars, which every renderer shows: images given as data URIs are stripped by GitHub.
 """
 
 from __future__ import annotations
 
-import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from lora_watch.base.alerts import Alert
 from lora_watch.base.text import first_of, short, sparkline
@@ -17,14 +15,10 @@ from lora_watch.gate.judging import Judged, Judgement
 
 SUMMARY_BYTES = 1_000_000
 """GitHub drops a step's summary that is longer than 1 MiB."""
-_LINE = '%%{init: {"themeVariables": {"xyChart": {"plotColorPalette": "#e8710a"}}}}%%'
-"""A line that can be seen on white and on black: Mermaid's own is almost white."""
-CHARTS = 4
-"""Runs whose loss is drawn large: GitHub's page would not get better by more."""
 
 
 def markdown(judgement: Judgement) -> str:
-    """A table of the runs, then their findings, then the losses."""
+    """A table of the runs, then their findings."""
     lines = [f"### lora_watch: {'✅' if judgement.exit_code == 0 else '❌'} {summary(judgement)}", ""]
     if judgement.runs:
         lines += [
@@ -35,9 +29,6 @@ def markdown(judgement: Judgement) -> str:
     lines += [line for reason in judgement.unreadable for line in ("", f"**Not judged:** {escaped(reason)}")]
     for judged in judgement.runs:
         lines += _details(judged)
-    drawn = [judged for judged in judgement.runs if judged.findings] or judgement.runs
-    for judged in drawn[:CHARTS]:
-        lines += chart(judged.run.loss_curve, judged.run.name)
     return "\n".join(lines) + "\n"
 
 
@@ -52,28 +43,6 @@ def code(text: str) -> str:
     fence = "`" * (longest + 1)
     pad = " " if longest else ""
     return fence + pad + text.replace("|", "\\|") + pad + fence
-
-
-def chart(curve: Sequence[tuple[int, float]], name: str) -> list[str]:
-    """The loss over the steps for Mermaid; nothing where there is no curve. The name stands outside the drawing."""
-    points = [(step, value) for step, value in curve if math.isfinite(value)]
-    if len(points) < 2:
-        return []
-    low, high = min(value for _, value in points), max(value for _, value in points)
-    if high - low <= 1e-9 * abs(high):
-        return []
-    return [
-        "",
-        f"Loss of {code(name)}:",
-        "",
-        "```mermaid",
-        _LINE,
-        "xychart-beta",
-        f'    x-axis "step" {points[0][0]} --> {points[-1][0]}',
-        f'    y-axis "loss" {low:.6g} --> {high:.6g}',
-        f"    line [{', '.join(f'{value:.6g}' for _, value in points)}]",
-        "```",
-    ]
 
 
 def _row(judged: Judged) -> str:
@@ -99,9 +68,6 @@ def _details(judged: Judged) -> Iterator[str]:
     for alert in judged.findings:
         head = f"**{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}**"
         yield from ("", f"{head} in {code(judged.run.name)}, step {alert.step}", "", *_items(alert))
-    if judged.story:
-        yield from ("", f"What happened in {code(judged.run.name)}:", "")
-        yield from (f"1. {escaped(line)}" for line in judged.story)
     if judged.run.notes:
         yield ""
         yield from (f"- note: {escaped(note)}" for note in judged.run.notes)

@@ -60,7 +60,4 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
             yield f"    over since step {alert.closed_step}"
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
-    if judged.story:
-        yield "  What happened:"
-        yield from (f"    {line}" for line in judged.story)
     yield from (f"  note: {note}" for note in run.notes)

@@ -18,16 +18,12 @@ from torch import Tensor, nn
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.peft_config import methods
 from lora_watch.base.names import layer_index
-from lora_watch.base.untrusted import MATCHING, load_json, within
+from lora_watch.base.untrusted import load_json
 from lora_watch.measurement.norms.base import frobenius_norm
 from lora_watch.snapshots.weights import stored_weights, weight_of
 
-MOST_LAYERS = 2000
-"""Of a configuration that a model is made of: each takes a millisecond and some kilobytes."""
 MOST_CONFIG_BYTES = 4_000_000
 """Of a configuration: one with the names of 21,000 classes has 2 million. It is read again by transformers."""
-MAKING = 3.0
-"""Seconds of CPU time for making a model of a configuration: Llama 3 405B takes a tenth of it."""
 TASK_TYPES = {
     "ForCausalLM": "CAUSAL_LM",
     "GPT2LMHeadModel": "CAUSAL_LM",
@@ -109,10 +105,6 @@ class Skeleton:
             known["init_lora_weights"] = True
         model = copy.deepcopy(self.model)
         try:
-            with within(MATCHING, "matching names of modules with its regular expressions"):
-                for pattern in _patterns(known):
-                    for name, _ in model.named_modules():
-                        re.match(pattern, name)
             with warnings.catch_warnings(), torch.device("meta"):
                 warnings.simplefilter("ignore")  # PEFT's words on training, which nobody is about to do
                 return peft.get_peft_model(model, classes[kind](**known))  # type: ignore[arg-type]
@@ -192,11 +184,8 @@ def _from_folder(path: Path, classifies: bool) -> Skeleton:
 
     try:
         content = load_json(folder / "config.json", MOST_CONFIG_BYTES)
-        for name, value in content.items():
-            if "layer" in name and isinstance(value, (int, float)) and value > MOST_LAYERS:
-                raise ValueError(f"{name} is larger than {MOST_LAYERS}")
         # The folder's own code is not run: trust_remote_code stays off.
-        with within(MAKING, "making it"), warnings.catch_warnings(), torch.device("meta"):
+        with warnings.catch_warnings(), torch.device("meta"):
             warnings.simplefilter("ignore")  # words on numbers, of which there are none
             config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
             model = _maker(content, config, classifies)(config).to(_dtype(content))
@@ -226,16 +215,3 @@ def _dtype(content: Mapping[str, Any]) -> torch.dtype:
     """The dtype that the weights were saved in; float32 where the configuration does not say."""
     dtype = getattr(torch, str(content.get("dtype") or content.get("torch_dtype")), None)
     return dtype if isinstance(dtype, torch.dtype) and dtype.is_floating_point else torch.float32
-
-
-def _patterns(config: Mapping[str, Any]) -> list[str]:
-    """The regular expressions that PEFT makes of a configuration."""
-    whole = [config.get(option) for option in ("target_modules", "exclude_modules")]
-    ends = [key for option in ("rank_pattern", "alpha_pattern") for key in config.get(option) or ()]
-    stacks = config.get("layers_pattern")
-    return [
-        *(f"(?:{pattern})$" for pattern in whole if isinstance(pattern, str)),
-        *(rf"(.*\.)?({pattern})$" for pattern in ends),
-        *(rf"(^|.*\.){name}($|\..*)" for name in config.get("modules_to_save") or ()),
-        *(rf"(?:^|.*?\.){name}\.(\d+)\." for name in ([stacks] if isinstance(stacks, str) else stacks or ())),
-    ]
