@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.gradients import NAMES, NAMES_DENSE
+from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
@@ -75,9 +75,7 @@ class _Sparse:
         self._cadence.start(0)
 
     def due(self, record: StepRecord, alarmed: bool) -> bool:
-        return self._cadence.plan(
-            record.step, collective=False, max_steps=record.run.max_steps, alarmed=alarmed
-        )
+        return self._cadence.plan(record.step, collective=False, max_steps=record.run.max_steps, alarmed=alarmed)
 
     def see(self, record: StepRecord) -> None:
         self._cadence.see(record)
@@ -106,7 +104,7 @@ def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -
 
 def _before_update(record: StepRecord) -> StepRecord:
     """The numbers that urgent rules see before the optimizer uses the step's gradients: clipping spreads a NaN."""
-    names = (*NAMES, *NAMES_DENSE)
+    names = NAMES
     if record.loss is not None and not math.isfinite(record.loss):
         names = (*names, "output_ratio")  # where such a loss comes from is looked for at once
     metrics = {name: reading for name, reading in record.metrics.items() if name in names}
