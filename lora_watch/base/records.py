@@ -97,6 +97,17 @@ class RunInfo:
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
 
+    def of_each(self, kept: Mapping[str, float], otherwise: float = 0.0) -> FloatArray:
+        """``[n_adapters]`` of what is ``kept`` by the adapters' names; ``otherwise`` for one of which nothing is.
+
+        What lasts longer than a step is kept by name: the set of adapters changes in a training, at the same size too.
+        """
+        return np.array([kept.get(name, otherwise) for name in self.names], dtype=np.float64)
+
+    def by_name(self, values: NDArray[Any]) -> dict[str, Any]:
+        """``values``, ``[n_adapters]``, by the adapters' names."""
+        return dict(zip(self.names, values.tolist()))
+
     def per_adapter(self, rates: Sequence[float]) -> FloatArray:
         """``rates`` (one a parameter group) spread over the adapters: ``[n_adapters]``, NaN where no group is known."""
         if not len(rates):

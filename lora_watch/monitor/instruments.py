@@ -39,29 +39,28 @@ class LearningRates:
     """``effective_lr``, s·lr of each adapter's own parameter group, and ``predicted_norm``, s·Σlr·√(d_out·r/3)."""
 
     def __init__(self) -> None:
-        self.spent: FloatArray = np.zeros(0)
-        """Σ lr over the updates so far, ``[n_adapters]``."""
+        self.spent: dict[str, float] = {}
+        """Σ lr over the updates so far, by adapter."""
         self._live = Live([])
         self._run = RunInfo(())
         self._rates: FloatArray = np.zeros(0)
         """``[n_adapters]``, NaN where they are unknown."""
 
     def watch(self, live: Live, run: RunInfo) -> None:
-        """Those of other adapters, which begin anew where they are not as many."""
+        """Those of other adapters: one that has not been there before begins at 0."""
         self._live, self._run = live, run
-        if self.spent.shape != (len(live.adapters),):
-            self.spent = np.zeros(len(live.adapters))
         self._rates = run.per_adapter(run.peak_lr)
 
     def step(self, rates: Sequence[float], updated: bool) -> None:
         """A step with these rates, one a parameter group; ``updated``: the optimizer did not skip it."""
         self._rates = now = self._run.per_adapter(rates or self._run.peak_lr)
         if updated and rates:
-            self.spent = self.spent + np.fmax(now, 0.0)  # an unknown one is left out
+            spent = self._run.of_each(self.spent) + np.fmax(now, 0.0)  # an unknown one is left out
+            self.spent = self.spent | self._run.by_name(spent)
 
     def begin(self, due: Due) -> Deferred[Readings]:
         scale, known = self._live.now.scale, ~np.isnan(self._rates)
-        predicted = np.abs(scale) * self.spent * self._run.norm_per_lr
+        predicted = np.abs(scale) * self._run.of_each(self.spent) * self._run.norm_per_lr
         return ready({"effective_lr": Reading(scale * self._rates, known), "predicted_norm": Reading(predicted, known)})
 
 

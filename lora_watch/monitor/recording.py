@@ -265,7 +265,7 @@ class Recorder:
         return {
             "loss": self._loss.state_dict(),
             "first_loss": self._first_loss,
-            "lr_sum": self._instruments.rates.spent.tolist(),
+            "spent": dict(self._instruments.rates.spent),
             "skipped": self._skipped,
             "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
@@ -273,7 +273,7 @@ class Recorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loss.load_state_dict(state.get("loss", {}))
-        self._instruments.rates.spent = np.array(state.get("lr_sum", []), dtype=np.float64)
+        self._instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped = state.get("skipped", 0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         if first := state.get("first_loss"):

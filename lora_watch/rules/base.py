@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import BoolArray, FloatArray, StepRecord
+from lora_watch.base.records import BoolArray, FloatArray, RunInfo, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
@@ -42,8 +42,9 @@ class Rule(ABC):
     """One thing that can go wrong. Subclass it as a dataclass.
 
     Thresholds are dataclass fields with defaults, so ``NormExplosion(loss_factor=1.2)`` is a rule with another
-    threshold. State is fields with ``init=False`` that hold plain numbers and lists: it is saved with the run's
-    checkpoints. ``check`` reads the record and its own state and nothing else.
+    threshold. State is fields with ``init=False`` that hold plain numbers, lists and dicts: it is saved with the run's
+    checkpoints. What is kept of each adapter is kept by its name (``RunInfo.of_each``), for the set of adapters
+    changes. ``check`` reads the record and its own state and nothing else.
     """
 
     id: ClassVar[str]
@@ -117,7 +118,9 @@ class Rule(ABC):
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         for f in fields(self):
-            if not f.init and f.name in state:
+            # Another version may have kept by place what this one keeps by name.
+            same = f.name in state and isinstance(getattr(self, f.name), dict) == isinstance(state[f.name], dict)
+            if not f.init and same:
                 setattr(self, f.name, state[f.name])
 
 
@@ -135,10 +138,11 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
     return [(record.run.adapters[i].name, float(values[i])) for i in order]
 
 
-def in_a_row(before: list[int], here: BoolArray) -> list[int]:
-    """Of each adapter, how often in a row it has been so: ``before``, and now ``here``."""
-    known = before if len(before) == len(here) else [0] * len(here)
-    return [times + 1 if is_so else 0 for times, is_so in zip(known, here.tolist())]
+def in_a_row(before: Mapping[str, int], run: RunInfo, here: BoolArray) -> dict[str, int]:
+    """By adapter, how often in a row it has been so: ``before``, and now ``here``, ``[n_adapters]``. One that is not in
+    ``run`` at present keeps its count."""
+    now = {name: before.get(name, 0) + 1 if is_so else 0 for name, is_so in zip(run.names, here.tolist())}
+    return {**before, **now}
 
 
 def medians(rows: FloatArray) -> FloatArray:

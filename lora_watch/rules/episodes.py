@@ -41,7 +41,7 @@ class Episodes:
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
-        self._began: list[float] = []
+        self._began: dict[str, float] = {}
         self._first = FirstStep()
         self._size: float | None = None
         """The adapters' size as it was measured last."""
@@ -247,12 +247,13 @@ class Episodes:
     def memory(self) -> dict[str, Any]:
         """What ``rewind`` goes back to: the rules' state, and what is known of the adapters' beginning."""
         rules = {rule.id: rule.state_dict() for rule in self.rules}
-        return copy.deepcopy({"rules": rules, "began": self._began, "first": vars(self._first), "size": self._size})
+        first = vars(self._first)
+        return copy.deepcopy({"rules": rules, "began_with": self._began, "first": first, "size": self._size})
 
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._began, self._first = list(state.get("began", [])), FirstStep(**state.get("first", {}))
+        self._began, self._first = dict(state.get("began_with", {})), FirstStep(**state.get("first", {}))
         self._size = state.get("size")
 
     def state_dict(self) -> dict[str, Any]:

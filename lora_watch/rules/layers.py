@@ -106,8 +106,8 @@ class LayerOutlier(Rule):
     """Least standard deviation of log(relative_norm) within a family that is believed."""
     siblings: int = 4
     lasting_for: int = 5
-    streaks: list[int] = field(default_factory=list, init=False)
-    """For how many measured steps each adapter has been above ``z``."""
+    streaks: dict[str, int] = field(default_factory=dict, init=False)
+    """By name, for how many measured steps each adapter has been above ``z``."""
 
     def check(self, record: StepRecord) -> Finding | None:
         sizes = known_values(record, "relative_norm")
@@ -115,7 +115,7 @@ class LayerOutlier(Rule):
             return None
         least, most = sizes.min(initial=math.inf), sizes.max(initial=0.0)
         if most <= math.exp(self.z * self.spread) * least:  # none can be above z
-            self.streaks = []
+            self.streaks = {}
             return None
         scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
         with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
@@ -128,8 +128,8 @@ class LayerOutlier(Rule):
                 score = distance / np.maximum(spread, self.spread)
                 scores[columns] = np.where(np.isfinite(score), score, 0.0)
                 distances[columns] = distance
-        self.streaks = in_a_row(self.streaks, scores > self.z)
-        lasting = np.array(self.streaks) >= self.lasting_for
+        self.streaks = in_a_row(self.streaks, record.run, scores > self.z)
+        lasting = record.run.of_each(self.streaks) >= self.lasting_for
         if not lasting.any():
             return None
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
@@ -137,7 +137,7 @@ class LayerOutlier(Rule):
         return Finding(
             f"{name} is {math.exp(distances[worst]):.3g} times as large relative to its base weight as the median "
             f"of its siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for "
-            f"{self.streaks[worst]} measured steps.",
+            f"{self.streaks[name]} measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
             threshold=self.z,

@@ -53,10 +53,10 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     if values is None:
         return None
     if began_large(record):
-        began = record.derived.get("began", ())
-        if metric == "output_ratio" and len(began) == len(values):
-            values = np.maximum(values - np.array(began), 0.0) / np.hypot(1.0, began)
-        elif metric == "output_ratio" or record.run.init_from_base:
+        if metric == "output_ratio":
+            began = record.run.of_each(record.derived.get("began", {}), math.nan)
+            values = np.maximum(values - began, 0.0) / np.hypot(1.0, began)
+        elif record.run.init_from_base:
             return None
     if record.run.small_base.any():
         values = np.where(record.run.small_base, np.nan, values)
@@ -116,7 +116,7 @@ class FirstStep:
         return self.per_rate * max(rates) if self.per_rate is not None and len(rates) else None
 
 
-def began_with(record: StepRecord, before: list[float]) -> list[float]:
-    """``output_ratio`` of the first forward pass, where the adapters were not zero in it; else empty."""
+def began_with(record: StepRecord, before: dict[str, float]) -> dict[str, float]:
+    """``output_ratio`` of the first forward pass by adapter, where they were not zero in it; else ``before``."""
     values = known_values(record, "output_ratio")
-    return values.tolist() if began_large(record) and record.step == 1 and values is not None else before
+    return record.run.by_name(values) if began_large(record) and record.step == 1 and values is not None else before

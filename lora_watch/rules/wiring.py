@@ -211,8 +211,8 @@ class BStillZero(Rule):
 
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""
-    done: list[int] = field(default_factory=list, init=False)
-    """Real updates of each adapter so far."""
+    done: dict[str, float] = field(default_factory=dict, init=False)
+    """Real updates of each adapter so far, by its name."""
 
     def check(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
@@ -220,16 +220,15 @@ class BStillZero(Rule):
             return None
         lr = known_values(record, "effective_lr")
         updated = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
-        if len(self.done) != total:
-            self.done = [0] * total
-        self.done = [n + m for n, m in zip(self.done, updated.tolist())]
+        done = record.run.of_each(self.done) + updated
+        self.done = self.done | record.run.by_name(done)
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         if a is None or b is None:
             return None
         alive = (a != 0) & (b != 0)
         if alive.all():
             return None
-        zero = ~_with_experts(record, alive) & (np.array(self.done) >= self.updates)
+        zero = ~_with_experts(record, alive) & (done >= self.updates)
         if record.wiring:
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
@@ -245,7 +244,7 @@ class BStillZero(Rule):
         elif not zero.all():
             causes.reverse()
         return Finding(
-            f"After {int(np.array(self.done)[zero].max())} real updates B is still exactly zero in {_share(zero)}: "
+            f"After {int(done[zero].max())} real updates B is still exactly zero in {_share(zero)}: "
             "nothing has been learned there.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
@@ -272,24 +271,25 @@ class NoGradientInLayers(Rule):
     yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303")
 
     updates: int = 10
-    without: list[int] = field(default_factory=list, init=False)
-    """Real updates in a row without a gradient, of each adapter."""
+    without: dict[str, int] = field(default_factory=dict, init=False)
+    """Real updates in a row without a gradient, by adapter."""
 
     def check(self, record: StepRecord) -> Finding | None:
         a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
         if record.step == 0 or not record.updated or not record.wiring or a is None or b is None:
             return None
-        if (b > 0).all() and not any(self.without):
+        if (b > 0).all() and not any(self.without.values()):
             return None
         learning = record.wiring["active"] & record.wiring["trainable"]
         reached = (a > 0) | (b > 0)
         if not (reached & learning).any():
             return None
-        self.without = in_a_row(self.without, ~_with_experts(record, reached | ~learning))
-        cut = np.array(self.without) >= self.updates
+        self.without = in_a_row(self.without, record.run, ~_with_experts(record, reached | ~learning))
+        without = record.run.of_each(self.without)
+        cut = without >= self.updates
         if not cut.any():
             return None
-        longest = max(self.without)
+        longest = int(without.max())
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
             f"{_share(cut).capitalize()} have received no gradient {since}, while the others have: "

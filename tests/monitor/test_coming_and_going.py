@@ -15,7 +15,8 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import lora, stdlib_blocks, tiny_model, train
+from tests.rules.runs import At
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
 
 TARGETS = ["q_proj", "v_proj"]
 PER_TARGET = 4
@@ -109,6 +110,31 @@ def test_layers_that_are_replaced_are_those_that_are_measured() -> None:
     measured = dict(zip(monitor.run.names, monitor.last.metrics["b_norm"].values))
     for name, layer in zip((name for name in monitor.run.names if name.endswith("q_proj")), layers):
         assert measured[name] == pytest.approx(float(layer.lora_B["default"].weight.detach().norm()))
+
+
+def test_what_is_kept_of_one_adapter_is_not_taken_for_another_ones() -> None:
+    """Two adapters of the same layers and sizes, trained one after the other; the optimizer holds both."""
+
+    def only(name: str) -> None:
+        model.base_model.set_adapter(name)
+        for parameter_name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in parameter_name)
+
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
+    second(model)
+    only("default")
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    switch = At(10, lambda _: only("second"))
+    trainer = build_trainer(model, stdlib_blocks(16, 16), 12, callbacks=[watch, switch], lr_scheduler_type="constant")
+    trainer.optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=1e-3)
+    trainer.train()
+    assert watch.monitor is not None
+    assert "LW303" not in opened(watch.monitor), "B of the new one was zero a step ago, and is right to be"
+    last = watch.monitor.last
+    assert last is not None
+    assert all(name.endswith(".second") for name in last.run.names)
+    ratio = last.metrics["predicted_norm"].values / last.metrics["delta_norm"].values
+    assert (ratio < 3).all(), "Σ lr of its own two updates"
 
 
 def test_what_stays_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
