@@ -37,7 +37,7 @@ from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
 from lora_watch.rules import NormExplosion, NormRunaway  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
-from lora_watch.tuning.advice import preflight  # noqa: E402
+from lora_watch.tune.preflight import preflight  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import lora, tiny_model, train  # noqa: E402
 

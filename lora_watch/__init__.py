@@ -43,20 +43,20 @@ if TYPE_CHECKING:
     from lora_watch.rules import Finding, Rule
     from lora_watch.sinks import Sink
     from lora_watch.trainer.callback import LoraWatchCallback, watch
-    from lora_watch.trainer.find_lr import find_learning_rate
-    from lora_watch.tuning.advice import advise
-    from lora_watch.tuning.lr_finder import Suggestion
+    from lora_watch.tune.advise import advise
+    from lora_watch.tune.find_lr import find_learning_rate
+    from lora_watch.tune.suggestion import Suggestion
 
 
 __getattr__ = lazily(
     __name__,
     {
         "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
-        "tuning.advice": ("advise",),
+        "tune.advise": ("advise",),
         "base.alerts": ("Alert", "LoraWatchError", "Severity"),
         "trainer.callback": ("LoraWatchCallback", "watch"),
-        "trainer.find_lr": ("find_learning_rate",),
-        "tuning.lr_finder": ("Suggestion",),
+        "tune.find_lr": ("find_learning_rate",),
+        "tune.suggestion": ("Suggestion",),
         "monitor.monitor": ("Monitor",),
         "measurement.norms": ("Measurement", "measure"),
         "base.records": ("StepRecord",),

@@ -99,8 +99,8 @@ def _settings_of_alerts_are_complete(monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 TRAINING = ("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "torch.utils.tensorboard")
-TRAINING += ("lora_watch.cli.app", "lora_watch.trainer.callback", "lora_watch.tuning.inspecting")
-TRAINING += ("lora_watch.tuning.advice.choice", "lora_watch.tuning.advice.start")
+TRAINING += ("lora_watch.cli.app", "lora_watch.trainer.callback", "lora_watch.tune.inspect")
+TRAINING += ("lora_watch.tune.preflight", "lora_watch.tune.advise")
 
 
 @pytest.fixture(scope="session")

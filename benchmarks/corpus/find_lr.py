@@ -39,9 +39,9 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import AggressiveScale
-from lora_watch.tuning.lr_finder import Curve, Suggestion
-from lora_watch.tuning.lr_finder.estimate import estimate
-from lora_watch.tuning.lr_finder.sweep import BASELINE, Edge
+from lora_watch.tune.estimate import estimate
+from lora_watch.tune.suggestion import Curve, Suggestion
+from lora_watch.tune.sweep import BASELINE, Edge
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
 GRID = {

@@ -14,7 +14,8 @@ from lora_watch.cli import layers
 from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
-    from lora_watch.tuning.advice import Advice, Transfer
+    from lora_watch.tune.advise import Advice
+    from lora_watch.tune.carry_over import Transfer
 
 EXAMPLES = {
     "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and their cost",
@@ -24,8 +25,7 @@ EXAMPLES = {
 }
 MORE = (
     "Tasks: [cyan]classification[/] (ranks 4 to 8), [cyan]domain-adaptation[/] (8 to 16), "
-    "[cyan]instruction-tuning[/] (16 to 64), [cyan]continued-pretraining[/] (64 to 256). Then [cyan]lora-watch plan[/] "
-    "writes the runs of the search."
+    "[cyan]instruction-tuning[/] (16 to 64), [cyan]continued-pretraining[/] (64 to 256)."
 )
 
 
@@ -61,7 +61,9 @@ def advise(
 
     Nothing is trained, and no weights are needed. Unknown numbers are marked. Start a search from this advice.
     """
-    from lora_watch.tuning import advice
+    from lora_watch.tune.advise import Advice
+    from lora_watch.tune.advise import advise as start_from
+    from lora_watch.tune.carry_over import transfer
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
     both: dict[str, Any] = {"learning_rate": lr, "target_modules": "all-linear" if named == ["all-linear"] else named}
@@ -70,18 +72,18 @@ def advise(
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            advised = advice.transfer(from_model, to_model, rank, alpha=alpha, use_rslora=rslora, **both)
+            advised = transfer(from_model, to_model, rank, alpha=alpha, use_rslora=rslora, **both)
         elif model is None:
             raise ValueError("give the folder of a model; lora-watch advise --help has examples")
         elif alpha is not None or rslora:
             raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
         else:
-            advised = advice.advise(model, task, tokens=tokens, rank=rank, dtype=dtype, **both)
+            advised = start_from(model, task, tokens=tokens, rank=rank, dtype=dtype, **both)
     if json:
         print_json(advised.to_dict())
         return
     console = layers.console()
-    if isinstance(advised, advice.Advice):
+    if isinstance(advised, Advice):
         _show(console, advised)
     else:
         console.print(Text(f"{advised.from_model} → {advised.to_model}", style="bold"))

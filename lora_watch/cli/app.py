@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from lora_watch import __version__
-from lora_watch.cli import advise, check, compare, demo, inspect, plan, preflight, report, rules, run, show
+from lora_watch.cli import advise, check, compare, demo, inspect, preflight, report, rules, run, show
 from lora_watch.cli.common import misuse
 
 _EXAMPLES = {
@@ -20,7 +20,6 @@ _EXAMPLES = {
     "lora-watch show out --follow": "a run in the terminal, while it goes on",
     "lora-watch advise MODEL": "a rank and an alpha to start from",
     "lora-watch preflight sft.yaml": "check settings before the run",
-    "lora-watch plan --lr 2e-4": "the runs of a search for rank and scale",
     "lora-watch compare runs": "runs side by side: which rank is enough",
     "lora-watch inspect ADAPTER": "a saved adapter, layer by layer",
     "lora-watch rules": "all rules",
@@ -77,7 +76,7 @@ def _add(module: ModuleType) -> None:
     app.command(help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
 
 
-for _command in (demo, rules, run, check, report, show, advise, preflight, plan, inspect, compare):
+for _command in (demo, rules, run, check, report, show, advise, preflight, inspect, compare):
     _add(_command)
 
 

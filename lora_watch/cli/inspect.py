@@ -13,7 +13,7 @@ from lora_watch.cli import layers
 from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
-    from lora_watch.tuning.inspecting import Difference, Inspection
+    from lora_watch.tune.inspect import Difference, Inspection
 
 EXAMPLES = {
     "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
@@ -41,7 +41,7 @@ def inspect(
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
     """
-    from lora_watch.tuning.inspecting import compare_adapters, inspect_adapter
+    from lora_watch.tune.inspect import compare_adapters, inspect_adapter
 
     try:
         with refusing(ValueError):

@@ -10,7 +10,7 @@ import typer
 from lora_watch.cli.common import print_json, refusing
 
 if TYPE_CHECKING:
-    from lora_watch.tuning.advice.choice import Preflight
+    from lora_watch.tune.preflight import Preflight
 
 EXAMPLES = {
     "lora-watch preflight sft.yaml": "one file with both (TRL's, Axolotl's …)",
@@ -61,8 +61,8 @@ def preflight(
     rule could check them.
     """
     from lora_watch.base.alerts import Severity
-    from lora_watch.tuning.advice.choice import preflight as judge
-    from lora_watch.tuning.advice.config_files import read_settings
+    from lora_watch.tune.config_files import read_settings
+    from lora_watch.tune.preflight import preflight as judge
 
     with refusing(ValueError):
         given = read_settings(settings, allow_pickle)
@@ -88,7 +88,7 @@ def preflight(
 
 def _named(name: str) -> tuple[Path | None, str]:
     """The folder of the model that the settings name, where it can be read, and a sentence about it."""
-    from lora_watch.tuning.advice.skeleton import local_model, skeleton
+    from lora_watch.tune.skeleton import local_model, skeleton
 
     if (folder := local_model(name)) is None:
         return None, f"The settings name the model {name}, which is not on this machine: --model takes its folder."

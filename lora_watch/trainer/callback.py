@@ -7,7 +7,6 @@ from typing import Any
 from transformers import Trainer, TrainerState
 
 from lora_watch.trainer.events import TrainerEvents
-from lora_watch.trainer.find_lr import at_the_start
 
 
 class LoraWatchCallback(TrainerEvents):
@@ -60,6 +59,8 @@ class LoraWatchCallback(TrainerEvents):
     """
 
     def sweep(self, state: TrainerState) -> dict[str, Any]:
+        from lora_watch.tune.find_lr import at_the_start  # the monitor needs nothing of what comes before a run
+
         return at_the_start(self, state)
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -32,7 +32,9 @@ from lora_watch.trainer.checkpoints import Checkpoints
 from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 from lora_watch.trainer.step_tap import StepTap
 from lora_watch.trainer.trackers import LastWord, LogRows
-from lora_watch.tuning.lr_finder import Suggestion
+
+if TYPE_CHECKING:
+    from lora_watch.tune.suggestion import Suggestion
 
 _KEY = "lora_watch"
 _OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitors", "guard")
@@ -222,14 +224,6 @@ class TrainerEvents(TrainerCallback):
     def sweep(self, state: TrainerState) -> dict[str, Any]:
         """With ``find_lr``: set the Trainer to the rate that is found. Returns what of the event's arguments is new."""
         return {}
-
-    def known_rate(self) -> float | None:
-        """With ``find_lr``: the rate that a sweep has found before for the same settings, so that none is made."""
-        return None
-
-    def rate_of(self, found: Suggestion) -> float | None:
-        """With ``find_lr``: the rate to train at after this sweep; None: the one that is set."""
-        return found.rate_or_middle
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
         """This training is over: nothing of ours stays in the Trainer, and every file is complete."""

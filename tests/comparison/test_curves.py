@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -12,7 +14,48 @@ from lora_watch.runs.comparison.comparing import of_trials
 from lora_watch.runs.comparison.curves import QualityCurve, configurations, curves, differences
 from lora_watch.runs.comparison.text import text
 from lora_watch.runs.comparison.trials import Trial
-from lora_watch.search.plan import Configuration, Plan
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """A run's settings."""
+
+    r: int
+    lora_alpha: float
+    use_rslora: bool
+    learning_rate: float
+    seed: int = 0
+
+    @property
+    def scale(self) -> float:
+        return self.lora_alpha / (math.sqrt(self.r) if self.use_rslora else self.r)
+
+    @property
+    def name(self) -> str:
+        return f"r{self.r}-s{self.scale:.4g}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Runs along the rank, or along the scale at one rank."""
+
+    learning_rate: float
+    ranks: tuple[int, ...] = (8, 16, 32, 64, 128)
+    scale: float = 1.0
+    scales: tuple[float, ...] = (0.5, 1, 2, 4)
+    use_rslora: bool = False
+    alpha: float | None = None
+    keep_effective_lr: bool = False
+    seeds: int = 3
+
+    def configurations(self, rank: int | None = None) -> list[Configuration]:
+        places = [(r, self.scale) for r in self.ranks] if rank is None else [(rank, s) for s in self.scales]
+        return [self._at(r, s, seed) for r, s in places for seed in range(self.seeds)]
+
+    def _at(self, r: int, scale: float, seed: int) -> Configuration:
+        alpha = self.alpha or scale * (math.sqrt(r) if self.use_rslora else r)
+        rate = self.learning_rate / scale if self.keep_effective_lr else self.learning_rate
+        return Configuration(r, alpha, self.use_rslora, rate, seed)
 
 
 def trial(of: Configuration, value: float, seed: int | None = None, out: str | None = None, **settings: str) -> Trial:

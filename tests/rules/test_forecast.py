@@ -30,7 +30,7 @@ from lora_watch.rules.forecast import (
     weaker_by,
 )
 from lora_watch.rules.remedies import MEASURE, weaker
-from lora_watch.tuning.advice import preflight
+from lora_watch.tune.preflight import preflight
 from tests.rules.runs import run, the
 from tests.support import build_trainer, lora, tiny_model
 

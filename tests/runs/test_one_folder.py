@@ -288,7 +288,7 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
     later.train()
     assert judge([tmp_path]).exit_code == 0
 
-    monkeypatch.setattr("lora_watch.trainer.find_lr.sweep_of", fails)
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", fails)
     with pytest.raises(SystemExit):
         training(tmp_path, 3, find_lr="only").train()
     assert judge([tmp_path]).exit_code == 0, "it was built to find a learning rate"

@@ -29,7 +29,7 @@ from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.measurement.norms import Measurement
 from lora_watch.snapshots.adapter import read_adapters
 from lora_watch.snapshots.weights import StoredError
-from lora_watch.tuning.inspecting import compare_adapters, inspect_adapter
+from lora_watch.tune.inspect import compare_adapters, inspect_adapter
 from tests.adapters.zoo import Experts, Net, adapted
 from tests.stored.saving import Q, command, random_lora, rewrite
 from tests.support import lora, needs_peft, tiny_model
@@ -183,7 +183,7 @@ def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
     size = (tmp_path / "adapter_model.safetensors").stat().st_size / 2**20
     code = (
         "import resource, sys\n"
-        "from lora_watch.tuning.inspecting import inspect_adapter\n"
+        "from lora_watch.tune.inspect import inspect_adapter\n"
         "from lora_watch.measurement.norms import AdapterBank\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "inspection = inspect_adapter(sys.argv[1])\n"

@@ -16,7 +16,7 @@ from peft import LoHaConfig, LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from lora_watch import measure
-from lora_watch.tuning.inspecting import inspect_adapter
+from lora_watch.tune.inspect import inspect_adapter
 from tests.stored.saving import Q, command, random_lora, rewrite
 from tests.support import tiny_model
 

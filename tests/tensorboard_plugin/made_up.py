@@ -10,8 +10,8 @@ import numpy as np
 
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from lora_watch.tuning.lr_finder.estimate import suggestion
-from lora_watch.tuning.lr_finder.sweep import Sweep
+from lora_watch.tune.estimate import suggestion
+from lora_watch.tune.sweep import Sweep
 from tests.sinks.made_up import alert_of, readings
 
 TYPES = ("q_proj", "v_proj", "up_proj", "down_proj")

@@ -1,0 +1,246 @@
+"""Whether settings are sound, before anything is loaded or trained: LW401 to LW409 on a pair of configurations."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from lora_watch.adapters import find_adapters
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.base.untrusted import MISFITS, or_none
+from lora_watch.rules import rule_called
+from lora_watch.rules.configuration import WITHOUT_WARM_UP
+from lora_watch.rules.reference import load_reference
+from lora_watch.rules.tasks import find_task
+from lora_watch.tune.settings import foresee, planned_run, preflight_rules
+from lora_watch.tune.skeleton import Skeleton, skeleton
+
+PREFLIGHT_VERSION = 1
+DEFAULT_ALPHA = 8
+"""PEFT's lora_alpha where nothing is said."""
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """What the rules say of a pair of configurations."""
+
+    findings: tuple[Alert, ...]
+    """Worst first."""
+    notes: tuple[str, ...]
+    """What could not be judged."""
+    settings: dict[str, Any]
+    """What was judged: rank, alpha, scale, learning rate, optimizer, steps, model."""
+
+    def exit_code(self, fail_on: Severity) -> int:
+        """1 when a finding is at least as severe as ``fail_on``, 0 otherwise."""
+        return int(any(alert.severity >= fail_on for alert in self.findings))
+
+    def to_dict(self, fail_on: Severity) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "version": PREFLIGHT_VERSION,
+            "exit_code": self.exit_code(fail_on),
+            "fail_on": fail_on.name.lower(),
+            "settings": self.settings,
+            "findings": [alert.to_dict() for alert in self.findings],
+            "notes": list(self.notes),
+        }
+
+
+def preflight(
+    lora: Any,
+    arguments: Any = None,
+    *,
+    model: nn.Module | str | os.PathLike[str] | None = None,
+    task: str | None = None,
+    reference: str | os.PathLike[str] | None = None,
+    max_steps: int | None = None,
+    mute: Sequence[str] = (),
+) -> Preflight:
+    """What LW401 to LW409 say of these settings. Nothing is trained, and ``model`` is not changed.
+
+    Args:
+        lora: a ``LoraConfig`` or ``AdaLoraConfig``, or their fields as a mapping.
+        arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
+        model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
+            weights the first step is judged, and DoRA's zero rows are looked for.
+        task: what it is to learn, by one of the four names that ``advise`` takes, for LW405.
+        reference: the report of a run whose settings these are, for LW406; needs ``model``.
+        max_steps: optimizer steps of the run, where ``arguments`` give epochs.
+        mute: rules to leave out.
+
+    Raises:
+        ValueError: for settings, names and files that make no sense, or that PEFT does not take.
+    """
+    fields, given = _fields(lora), _fields(arguments)
+    notes: list[str] = []
+    purpose: dict[str, Any] = {}
+    if task is not None:
+        purpose["task"] = find_task(task).name
+    if reference is not None:
+        if model is None:
+            raise ValueError("a reference is compared with a model: give the model's folder too")
+        purpose["reference"] = asdict(load_reference(os.fspath(reference)))
+    learning_rate = _positive("learning_rate", given.get("learning_rate"))
+    steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
+    bare = None if model is None else skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
+    run = _with_arguments(_run(fields, learning_rate, bare, notes), given, learning_rate, steps, notes)
+    run = replace(run, config={**run.config, **purpose})
+    if learning_rate is None:
+        notes.append("No learning rate was given: LW401 was not judged.")
+    if run.max_steps is None and _is_adalora(fields):
+        notes.append("The number of steps is not known: AdaLoRA's schedule was judged without it.")
+    rules = preflight_rules()
+    muted = {rule_called(word, rules).id for word in mute}
+    if not (asked := [rule for rule in rules if rule.id not in muted]):
+        raise ValueError("every rule is muted: nothing was checked")
+    try:
+        findings = foresee(run, asked)
+    except MISFITS as error:  # a rank that is a list, an infinite number of steps …
+        raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
+    return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
+
+
+def _fields(settings: Any) -> dict[str, Any]:
+    if settings is None:
+        return {}
+    if isinstance(settings, Mapping):
+        return dict(settings)
+    return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
+
+
+def _run(lora: dict[str, Any], learning_rate: float | None, bare: Skeleton | None, notes: list[str]) -> RunInfo:
+    checked = _checked(lora, notes)
+    if bare is None:
+        notes.insert(
+            0, "No model was given: nothing relative to its weights was judged, such as the size of the first step."
+        )
+        run = planned_run((), (), checked, learning_rate)
+        return replace(run, adapters=tuple(_stand_ins(checked, None if learning_rate is None else 0)))
+    if "task_type" not in checked and bare.task_type:
+        checked["task_type"] = bare.task_type
+    adapters = find_adapters(bare.adapted(checked))
+    norms = bare.base_norms(adapters)
+    run = planned_run(adapters, norms, checked, learning_rate, model=bare.name)
+    if all(map(math.isnan, norms)):
+        notes.append("The frozen weights are not there: the size of the first step was not judged.")
+    if checked.get("use_dora"):
+        run = replace(run, adapters=tuple(_with_zero_rows(adapter, bare) for adapter in run.adapters))
+        if bare.weights is None:
+            notes.append("The frozen weights are not there: DoRA's rows were not judged (LW408).")
+    return run
+
+
+def _with_arguments(
+    run: RunInfo, given: Mapping[str, Any], learning_rate: float | None, steps: float | None, notes: list[str]
+) -> RunInfo:
+    """``run`` with its optimizer, steps and schedule, and the highest learning rate that it reaches."""
+    config = {name: _positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
+    warm_up, schedule = config["warmup_steps"] or 0.0, given.get("lr_scheduler_type")
+    if warm_up >= 1.0 and steps is None:
+        notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
+    run = replace(
+        run,
+        optimizer=str(given.get("optim") or "adamw_torch"),
+        max_steps=or_none(int, steps),
+        config={**run.config, **config, "lr_scheduler_type": getattr(schedule, "value", schedule)},
+    )
+    if learning_rate is None or steps is None or warm_up <= steps or run.config["lr_scheduler_type"] in WITHOUT_WARM_UP:
+        return run
+    highest = learning_rate * max(steps - 1.0, 1.0) / warm_up
+    return replace(run, config={**run.config, "learning_rate": learning_rate}, peak_lr=(highest,))
+
+
+def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+    """The same with numbers as numbers, and PEFT's default where alpha is missing."""
+    out = {name: value for name, value in lora.items() if value is not None}
+    rank = "init_r" if _is_adalora(out) else "r"
+    if rank not in out:
+        also = " (in a file lora_r or lora_rank, too)" if rank == "r" else ""
+        raise ValueError(f"no rank is given: {rank} is needed{also}")
+    if "lora_alpha" not in out:
+        out["lora_alpha"] = DEFAULT_ALPHA
+        notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")
+    out[rank] = _rank(rank, out[rank])
+    out["lora_alpha"] = _positive("lora_alpha", out["lora_alpha"])
+    for name, check in (("rank_pattern", _rank), ("alpha_pattern", _positive)):
+        pattern = out.get(name) or {}
+        if not isinstance(pattern, Mapping):
+            raise ValueError(f"{name} is {pattern!r}: it says for names of layers what is different there")
+        out[name] = {str(key): check(f"{name}[{key!r}]", value) for key, value in pattern.items()}
+    return out
+
+
+def _positive(name: str, value: Any, allow: float | None = None) -> float | None:
+    """A positive number, also where YAML has made a text of it (2e-4); None for None, and for ``allow``."""
+    if value is None:
+        return None
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if number == allow:
+        return None
+    if isinstance(value, bool) or not (number > 0 and math.isfinite(number)):
+        raise ValueError(f"{name} is {value!r}: a positive number is needed")
+    return number
+
+
+def _rank(name: str, value: Any) -> int:
+    number = _positive(name, value)
+    if number is None or not number.is_integer():
+        raise ValueError(f"{name} is {value!r}: a whole number from 1 is needed")
+    return int(number)
+
+
+def _stand_ins(lora: dict[str, Any], group: int | None) -> list[AdapterInfo]:
+    """One adapter for all layers and one for each name in a pattern: without a model nobody knows their shapes."""
+    ranks, alphas = lora["rank_pattern"], lora["alpha_pattern"]
+    adalora = _is_adalora(lora)
+    rooted = bool(lora.get("use_rslora")) and not adalora
+    formula = "alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r"
+    made = []
+    for key in (None, *{**ranks, **alphas}):
+        r = lora["init_r"] if adalora else ranks.get(key, lora["r"])
+        alpha = alphas.get(key, lora["lora_alpha"])
+        scale = alpha / (math.sqrt(r) if rooted else r)
+        name = "every layer" if key is None else f"layers named {key}"
+        made.append(AdapterInfo(name, "Linear", None, 0, 0, r, alpha, scale, formula, group, 0))
+    return made
+
+
+def _is_adalora(lora: Mapping[str, Any]) -> bool:
+    return str(lora.get("peft_type")).upper().endswith("ADALORA")
+
+
+def _with_zero_rows(adapter: AdapterInfo, bare: Skeleton) -> AdapterInfo:
+    """All-zero outputs of the frozen weight, which is stored turned in embeddings and transformers' Conv1D."""
+    weight = bare.weight(adapter.name)
+    if weight is None:
+        return adapter
+    rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
+    return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))
+
+
+def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:
+    def values(name: str) -> list[Any]:
+        return sorted({getattr(adapter, name) for adapter in run.adapters})
+
+    return {
+        "model": run.config.get("model"),
+        "adapters": len(run.adapters) if "model" in run.config else None,
+        "r": values("r"),
+        "lora_alpha": values("alpha"),
+        "scale": values("scale"),
+        "scale_formula": values("scale_formula"),
+        "learning_rate": learning_rate,
+        "optimizer": run.optimizer,
+        "max_steps": run.max_steps,
+    }

@@ -1,1 +1,0 @@
-"""Tests of the sweep that finds a learning rate."""

@@ -1,0 +1,250 @@
+"""What a sweep's curve says, on curves that are made up: pure functions, no training."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_steps
+from lora_watch.tune.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, suggestion
+from lora_watch.tune.suggestion import Curve, Suggestion, drawing
+from lora_watch.tune.sweep import Edge, Sweep, smoothed
+
+LOWEST_AT, ONE_AT = 1e-2, 2e-3
+RATES = np.geomspace(1e-5, 1e-1, 60)
+
+
+def made(fall: float = 1.0, noise: float = 0.01, until: int = 60, measured: bool = True) -> Curve:
+    """A loss that falls by ``fall`` up to ``LOWEST_AT`` and rises after it; an output ratio that is 1 at ``ONE_AT``."""
+    away = np.abs(np.log(RATES / LOWEST_AT)) / math.log(10)
+    losses = 5.0 - fall * np.exp(-(away**2)) + noise * np.random.default_rng(0).standard_normal(60)
+    sizes = RATES / ONE_AT if measured else np.full(60, np.nan)
+    return Curve(RATES[:until], losses[:until], sizes[:until])
+
+
+def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> None:
+    found = estimate(made(), Edge(9e-2, "LW102"))
+    assert found.lowest_loss_at is not None
+    assert found.ratio_one_at is not None
+    assert found.low is not None
+    assert found.high is not None
+    assert found.lowest_loss_at == pytest.approx(LOWEST_AT, rel=0.5)
+    assert found.ratio_one_at == pytest.approx(ONE_AT)
+    assert found.rate == pytest.approx(math.sqrt(found.lowest_loss_at * found.ratio_one_at))
+    assert found.rate is not None
+    assert found.low <= found.rate <= found.high
+    assert found.fall == pytest.approx(1.0, abs=0.1)
+
+
+def test_it_keeps_away_from_the_edge() -> None:
+    assert estimate(made(), Edge(8e-3, "LW102")).rate == pytest.approx(8e-3 / SAFE_FROM_EDGE)
+
+
+def test_with_a_new_head_the_rate_is_the_forecast_of_the_weights() -> None:
+    """Its batches are right or very wrong, and a few lucky ones move the lowest loss."""
+    of_weights = Rates.around(3e-3, OF_WEIGHTS)
+    found = estimate(made(), Edge(9e-2, "LW102"), new_head=True, predicted=3e-3)
+    assert (found.rate, found.low, found.high) == (of_weights.best, of_weights.low, of_weights.high)
+    close = estimate(made(), Edge(4e-3, "LW102"), new_head=True, predicted=3e-3)
+    assert close.rate == close.high == pytest.approx(4e-3 / SAFE_FOR_A_FORECAST)
+    assert estimate(made(fall=0.0, noise=0.4), None, new_head=True, predicted=3e-3).rate is None
+    unknown = estimate(made(), Edge(9e-2, "LW102"), new_head=True)
+    assert unknown.rate is None
+    assert unknown.low is not None
+    assert unknown.high is not None
+    assert unknown.low < unknown.high
+    without = estimate(made(), Edge(9e-2, "LW102"), predicted=3e-3)
+    assert without.rate == estimate(made(), Edge(9e-2, "LW102")).rate
+
+
+def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
+    found = estimate(made(measured=False), None)
+    assert found.ratio_one_at is None
+    assert found.rate == pytest.approx(found.lowest_loss_at / 2)  # type: ignore[operator]
+
+
+@pytest.mark.parametrize(("fall", "batch"), [(0.45, True), (0.0, False)])
+def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float, batch: bool) -> None:
+    found = estimate(made(fall=fall, noise=0.4), Edge(9e-2, "LW102"))
+    assert found.rate is None
+    assert found.noise > 0.1
+    assert found.low is not None
+    assert found.high is not None
+    assert found.low < ONE_AT < found.high < 9e-2
+    assert ("gradient_accumulation_steps" in found.why) is batch
+    assert estimate(made(fall=fall, noise=0.4, measured=False), None).low is None
+
+
+def test_a_sweep_that_ends_while_the_loss_falls_says_so() -> None:
+    assert "higher rate" in estimate(made(until=40), None).why
+    assert estimate(made(), None).why == ""
+
+
+def test_a_fall_where_the_adapters_hardly_move_is_chance() -> None:
+    curve = made(fall=0.0, noise=0.01)
+    curve.losses[10:15] -= 1.0
+    assert estimate(curve, None).rate is None
+
+
+def test_a_few_steps_say_nothing() -> None:
+    found = estimate(made(until=4), Edge(2e-5, ""))
+    assert found.rate is None
+    assert "too few" in found.why
+
+
+def test_losses_that_are_not_finite_do_not_spread() -> None:
+    losses = np.array([3.0, 2.0, 1.0, math.nan])
+    assert smoothed(losses)[:3].tolist() == [3.0, 2.5, 2.0]
+    curve = made()
+    curve.losses[55] = math.inf
+    found = estimate(curve, Edge(float(RATES[55]), ""))
+    assert found.rate is not None
+
+
+def test_what_is_not_measured_is_not_crossed() -> None:
+    sizes = np.array([0.1, np.nan, 10.0])
+    assert crossing(np.array([1.0, 2.0, 100.0]), sizes) == pytest.approx(10.0)
+    assert crossing(np.array([1.0, 2.0, 100.0]), sizes, level=20.0) is None
+    assert crossing(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 1.0
+
+
+def swept(curve: Curve, ratios: tuple[float, ...] = (1.0,), **facts: Any) -> Suggestion:
+    sweep = Sweep(1e-5, 1e-1, 60)
+    for loss, size in zip(curve.losses, curve.sizes):
+        sweep.add(float(loss), float(size), None)
+    assert sweep.over
+    assert sweep.curve.rates == pytest.approx(RATES)
+    return suggestion(sweep, ratios, **facts)
+
+
+def test_parameter_groups_keep_their_ratio() -> None:
+    found = swept(made(), (1.0, 16.0))
+    assert found.rate is not None
+    assert found.rates == (found.rate, 16.0 * found.rate)
+
+
+def test_a_sweep_ends_with_the_first_error() -> None:
+    sweep = Sweep(1e-3, 1.0, 4)
+    sweep.add(2.0, 0.1, None)
+    assert not sweep.over
+    assert sweep.next_rate == pytest.approx(1e-2)
+    sweep.add(math.nan, None, None)
+    assert sweep.edge == Edge(sweep.rates[1], "")
+    assert sweep.over
+    with pytest.raises(ValueError, match=r"1 to 0\.001"):
+        Sweep(1.0, 1e-3)
+
+
+def test_another_scale_wants_another_rate() -> None:
+    found = swept(made(), scale=2.0)
+    assert found.rate is not None
+    lower, higher = found.at_scale(1.0), found.at_scale(16.0)
+    assert lower is not None
+    assert higher is not None
+    assert found.rate < lower < 2 * found.rate
+    assert found.rate / 8 < higher < found.rate
+    assert swept(made()).at_scale(1.0) is None
+
+
+def test_a_longer_run_wants_a_lower_rate() -> None:
+    short, long, unknown = swept(made(), steps=40), swept(made(), steps=2000), swept(made())
+    assert short.rate is not None
+    assert long.rate is not None
+    assert short.rate == unknown.rate == swept(made(), steps=6).rate
+    assert long.rate == pytest.approx(at_steps(short.rate, 40, 2000), rel=0.02)
+    assert short.low is not None
+    assert long.low == pytest.approx(at_steps(short.low, 40, 2000))
+    assert long.low <= long.rate <= long.high  # type: ignore[operator]
+    assert long.high == short.high
+    assert long.at_steps(40) == pytest.approx(short.rate, rel=0.02)
+    assert unknown.at_steps(2000) == pytest.approx(long.rate, rel=0.02)
+    assert len(unknown.sentences()) == len(short.sentences()) + 1 == len(long.sentences())
+    assert swept(made(fall=0.0, noise=0.4), steps=2000).at_steps(40) is None
+
+
+def test_with_a_new_head_a_long_run_wants_much_less() -> None:
+    short, long = (swept(made(), steps=steps, new_head=True, predicted=4e-3) for steps in (40, 600))
+    assert short.rate is not None
+    assert long.rate == pytest.approx(at_steps(short.rate, 40, 600, new_head=True), rel=0.05)
+    assert long.rate < at_steps(short.rate, 40, 600) / 2
+    assert short.at_steps(2000) == short.at_steps(600) == long.rate
+    shorter = swept(made(), steps=12, new_head=True, predicted=4e-3)
+    assert shorter.rate == short.rate == short.at_steps(12), "a higher rate was not swept"
+    assert shorter.at_steps(600) == long.rate
+
+
+def test_the_best_rate_falls_as_a_power_of_the_steps() -> None:
+    assert at_steps(1e-2, 40, 40) == at_steps(1e-2, 40, 1) == at_steps(1e-2, 10, 40) == 1e-2
+    assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 2000) < at_steps(1e-2, 40, 600)
+    assert at_steps(1e-2, 40, 600) < at_steps(1e-2, 40, 150) < 1e-2
+    assert at_steps(1e-2, 40, 80) / 1e-2 == pytest.approx(at_steps(1e-2, 80, 160) / 1e-2)
+    assert at_steps(at_steps(1e-2, 40, 500), 500, 40) == pytest.approx(1e-2)
+
+
+def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:
+    clear, unclear = swept(made()), swept(made(fall=0.0, noise=0.4))
+    assert clear.rate_or_middle == clear.rate
+    assert unclear.low is not None
+    assert unclear.rate_or_middle is not None
+    assert unclear.low < unclear.rate_or_middle < unclear.high  # type: ignore[operator]
+    assert re.search(rf"middle .* {unclear.rate_or_middle:g}\.", str(unclear))
+    assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
+
+
+@pytest.mark.parametrize("columns", [2, 8, 14, 53])
+def test_numbers_under_the_picture_never_touch(columns: int) -> None:
+    rates = np.geomspace(2e-5, 4e-2, columns)
+    curve = Curve(rates, np.ones(columns), np.ones(columns))
+    for rate in (None, *rates, 6.4e-3):
+        axis = drawing.lines(Suggestion(rate, None, curve))[-1]
+        numbers = axis.removeprefix("  rate ").replace("▲ ", "▲").split()
+        ends = [number for number in numbers if "▲" not in number]
+        assert [number for number in numbers if "▲" in number] == ([] if rate is None else [f"▲{rate:g}"])
+        assert ends in (["2e-05", "0.04"], ["2e-05"], ["0.04"], [])
+        assert len(ends) == 2 or columns < 53 or not 5e-5 < (rate or 1e-3) < 4e-3
+
+
+def test_a_ratio_that_was_not_measured_is_blank_and_an_infinite_one_is_no_low_bar() -> None:
+    sizes = np.array([math.nan, 0.0, 0.1, math.nan, 10.0, math.inf])
+    _, ratio, _ = drawing.lines(Suggestion(None, None, Curve(np.geomspace(1e-5, 1e-2, 6), np.ones(6), sizes)))
+    assert ratio == "  output ratio   ▁▁ █!"
+
+
+@pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])
+def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
+    found = swept(curve, scale=2.0, predicted=1e-3)
+    answer = found.sentences()[0]
+    assert answer in str(found)
+    assert answer in found._repr_html_()
+    assert all(len(line) < 80 for line in drawing.lines(found))
+    path = found.save(tmp_path)
+    content = json.loads(path.read_text())
+    assert content["rate"] == found.rate
+    assert len(content["curve"]["loss"]) == 60
+
+
+@pytest.mark.parametrize("points", [60, 2, 1, 0])
+def test_a_notebook_shows_the_picture(points: int) -> None:
+    pytest.importorskip("matplotlib")
+    whole, cut = swept(made()), made()
+    found = replace(whole, edge=0.08, curve=Curve(cut.rates[:points], cut.losses[:points], cut.sizes[:points]))
+    picture = ElementTree.fromstring(drawing.svg(found))
+    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
+    written = drawing.svg(found)
+    assert written.count(drawing.FOUND) > written.count(drawing.EDGE) > 0
+    assert "<svg" in found._repr_html_()
+
+
+def test_without_matplotlib_a_notebook_shows_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.tune.suggestion.find_spec", lambda name: None)
+    found = swept(made())
+    assert "<svg" not in found._repr_html_()
+    assert found.sentences()[0] in found._repr_html_()

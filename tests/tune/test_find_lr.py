@@ -1,0 +1,364 @@
+"""A sweep leaves no trace: the run after it is bit for bit the one at that rate from the start."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import itertools
+import json
+import random
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from accelerate import Accelerator
+from transformers import Trainer, TrainerCallback
+
+from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
+from lora_watch.rules.remedies import typed_rate
+from lora_watch.trainer.facts import planned_steps
+from lora_watch.tune.advise import advise
+from lora_watch.tune.plain import predicted_rate
+from lora_watch.tune.suggestion import Curve, Suggestion
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+
+TIMES = ("runtime", "per_second")
+
+
+def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
+    """Draws at every step: dropout, and the order of the data. Logs, saves and evaluates."""
+    torch.manual_seed(0)
+    settings: dict[str, Any] = {
+        "dataset": stdlib_blocks(256),
+        "warmup_steps": 2,
+        "logging_steps": 2,
+        "save_strategy": "steps",
+        "save_steps": 3,
+        "eval_strategy": "steps",
+        "eval_steps": 3,
+        "eval_dataset": stdlib_blocks(4),
+    }
+    return build_trainer(lora(tiny_model(), lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
+
+
+def end_of(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
+    """Digest of weights, optimizer and random states; what was logged, without how long it took."""
+    digest = hashlib.sha256()
+    for parameter in trainer.model.parameters():  # type: ignore[union-attr]
+        if parameter.requires_grad:
+            digest.update(parameter.detach().numpy().tobytes())
+            for value in trainer.optimizer.state[parameter].values():  # type: ignore[union-attr]
+                digest.update(np.asarray(value).tobytes())
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state().tolist()  # type: ignore[index]
+    digest.update(repr(states).encode())
+    logged = [
+        {name: value for name, value in row.items() if not any(word in name for word in TIMES)}
+        for row in trainer.state.log_history
+    ]
+    return digest.hexdigest(), logged
+
+
+def from_the_start(rate: float, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
+    trainer = built(rate, **arguments)
+    trainer.train()
+    return end_of(trainer)
+
+
+class Counts(TrainerCallback):
+    """A callback with a state of its own, which a sweep must not reach."""
+
+    steps = 0
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.steps += 1
+
+
+def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
+    counts, watch = Counts(), LoraWatchCallback(console=False, tensorboard=False)
+    trainer = built(callbacks=[counts, watch])
+    before = dict(vars(trainer))
+    found = find_learning_rate(trainer, steps=30)
+    assert vars(trainer) == before
+    assert counts.steps == 0
+    assert found.steps == 6
+    assert found.rate is not None
+    assert found.edge is not None
+    assert 1e-3 < found.rate < found.edge / 2
+    folder = Path(trainer.args.output_dir)  # type: ignore[arg-type]
+    assert {path.name for path in folder.rglob("*")} == {"lora_watch", "find_lr.json"}
+    assert json.loads((folder / "lora_watch" / "find_lr.json").read_text())["rate"] == found.rate
+    trainer.args.learning_rate = found.rate
+    trainer.train()
+    assert counts.steps == 6
+    assert end_of(trainer) == from_the_start(found.rate)
+    assert watch.found is found
+    config = json.loads((folder / "lora_watch" / "report.json").read_text())["config"]
+    assert config["learning_rate"] == config["find_lr"]["rate"]
+    assert config["find_lr"]["sentences"] == found.sentences()
+
+
+def sft(**arguments: Any) -> Trainer:
+    """TRL's, with its own collator and loss."""
+    trl = pytest.importorskip("trl")
+    from datasets import Dataset
+
+    torch.manual_seed(0)
+    settings = built(**arguments).args.to_dict()
+    names = ("output_dir", "max_steps", "learning_rate", "use_cpu", "save_strategy", "report_to", "disable_tqdm")
+    rows = [{"input_ids": row["input_ids"]} for row in stdlib_blocks(32)]
+    return trl.SFTTrainer(
+        model=lora(tiny_model()),
+        args=trl.SFTConfig(**{name: settings[name] for name in names}, bf16=False, per_device_train_batch_size=4),
+        train_dataset=Dataset.from_list(rows),
+        processing_class=tiny_tokenizer(),
+    )
+
+
+def in_groups(schedule: bool = False) -> Trainer:
+    """As LoRA+ has it: B four times as fast as A, under a schedule of one's own or the Trainer's."""
+    trainer = built()
+    named = [(n, p) for n, p in trainer.model.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
+    slow, fast = ([p for n, p in named if (".lora_B." in n) is is_b] for is_b in (False, True))
+    trainer.optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-3}], lr=1e-3)
+    if schedule:
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 1.0 / (step + 1))
+    return trainer
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        pytest.param(lambda: built(optim="adafactor"), id="adafactor", marks=pytest.mark.thorough),
+        pytest.param(lambda: built(optim="sgd", neftune_noise_alpha=5.0), id="sgd-neftune"),
+        pytest.param(in_groups, id="groups", marks=pytest.mark.thorough),
+        pytest.param(sft, id="sft"),
+    ],
+)
+def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Trainer]) -> None:
+    ends = []
+    for sweeps in (True, False):
+        trainer = make()
+        if sweeps:
+            assert len(find_learning_rate(trainer, steps=12, span=(1e-5, 1e-3)).curve) == 12
+        trainer.train()
+        ends.append(end_of(trainer))
+    assert ends[0] == ends[1]
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_rate_that_is_known_is_taken_without_a_sweep_and_groups_keep_their_ratio(own: bool) -> None:
+    class Knows(LoraWatchCallback):
+        def known_rate(self) -> float:
+            return 3e-3
+
+    watch = Knows(find_lr=True, console=False, tensorboard=False)
+    trainer = in_groups(own)
+    trainer.add_callback(watch)
+    trainer.train()
+    assert watch.found is None
+    assert watch.monitor is not None
+    assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
+    assert watch.monitor.run.config["find_lr"] == {"rate": 3e-3}
+
+
+def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    nothing, one = np.zeros(0), np.ones(1)
+    answers = [
+        Suggestion(None, None, Curve(one, one, one), 1e-3, 4e-3),
+        Suggestion(None, None, Curve(nothing, one, one)),
+    ]
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: answers[0])
+    for rate in (2e-3, 5e-4):  # the middle; the rate that is set, where nothing is known
+        watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
+        trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=1, lr=5e-4, callbacks=[watch])
+        trainer.train()
+        assert trainer.args.learning_rate == pytest.approx(rate)
+        assert watch.monitor is not None
+        assert max(watch.monitor.run.peak_lr) == pytest.approx(rate)
+        answers.pop(0)
+
+
+def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
+    class Breaks(Trainer):
+        broken = True
+
+        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+            if self.broken and self.state.global_step == 3:
+                raise RuntimeError("unlucky")
+            return super().compute_loss(*args, **kwargs)
+
+    def with_a_schedule_of_its_own(kind: type[Trainer]) -> Trainer:
+        trainer = built(trainer_class=kind)
+        groups = [{"params": [p for p in trainer.model.parameters() if p.requires_grad]}]  # type: ignore[union-attr]
+        trainer.optimizer = torch.optim.AdamW(groups, lr=1e-3)
+        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 1.0 / (step + 1))
+        return trainer
+
+    trainer = with_a_schedule_of_its_own(Breaks)
+    with pytest.raises(RuntimeError, match="unlucky"):
+        find_learning_rate(trainer, steps=30)
+    trainer.broken = False  # type: ignore[attr-defined]
+    trainer.train()
+    alone = with_a_schedule_of_its_own(Trainer)
+    alone.train()
+    assert end_of(trainer) == end_of(alone)
+
+
+def test_a_loop_of_ones_own_is_put_back() -> None:
+    model = lora(tiny_model())
+    slow = [p for n, p in model.named_parameters() if p.requires_grad and "lora_A" in n]
+    fast = [p for n, p in model.named_parameters() if p.requires_grad and "lora_B" in n]
+    optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-4}], lr=1e-4)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(256)])
+    batches = itertools.cycle(rows.split(8))
+
+    def one_step() -> torch.Tensor:
+        batch = next(batches)
+        loss = model(input_ids=batch, labels=batch).loss
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        schedule.step()
+        return loss
+
+    one_step()  # there is a state to come back to
+    weights = [p.detach().clone() for p in model.parameters()]
+    state, scheduled = repr(optimizer.state_dict()), repr(schedule.state_dict())
+    found = find_learning_rate(one_step, model, optimizer, steps=30, others=[schedule])
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters()))
+    assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
+    assert found.rate is not None
+    assert found.rates == pytest.approx((found.rate, 4 * found.rate))
+
+
+def test_a_loop_of_accelerates_is_put_back() -> None:
+    accelerator = Accelerator(cpu=True, gradient_accumulation_steps=2)
+    model: Any = lora(tiny_model())
+    optimizer: Any = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    schedule: Any = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1.0 / (step + 1))
+    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(64)])
+    batches = itertools.cycle(rows.split(2))
+
+    def one_step() -> float:
+        losses = []
+        for _ in range(2):
+            with accelerator.accumulate(model):
+                loss = model(input_ids=(batch := next(batches)), labels=batch).loss
+                accelerator.backward(loss)
+                optimizer.step()
+                schedule.step()
+                optimizer.zero_grad()
+            losses.append(float(loss.detach()))
+        return sum(losses) / 2
+
+    one_step()
+    weights = [p.detach().clone() for p in model.parameters()]
+    state, scheduled = repr(optimizer.state_dict()), repr(schedule.state_dict())
+    found = find_learning_rate(one_step, model, optimizer, steps=12, span=(1e-5, 1e-3), others=[schedule])
+    assert np.isfinite(found.curve.losses).sum() == 12
+    assert all(torch.equal(a, b) for a, b in zip(weights, model.parameters()))
+    assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
+
+
+def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
+    model = lora(tiny_model(), r=8, alpha=8)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    with Monitor(model, optimizer, console=False) as monitor:
+        predicted = predicted_rate(monitor.run, (1.0,))
+    assert predicted is not None
+    advised = advise(tiny_model(), rank=8)
+    assert advised.lora["lora_alpha"] == 8
+    assert advised.learning_rates is not None
+    assert typed_rate(predicted) == advised.learning_rates[0]
+
+
+def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
+    model = lora(tiny_model())
+    for parameter in model.parameters():
+        parameter.requires_grad_(False)
+    optimizer = torch.optim.AdamW(model.parameters())
+    with pytest.raises(ValueError, match="no learning"):
+        find_learning_rate(lambda: 0.0, model, optimizer)
+    with pytest.raises(ValueError, match="parameter group"):
+        find_learning_rate(lambda: 0.0, lora(tiny_model()), None)
+    with pytest.raises(ValueError, match=r"find_learning_rate\(step, model, optimizer\)"):
+        find_learning_rate(lambda: 0.0)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_the_length_of_a_run_is_known_before_it_begins() -> None:
+    epochs = {"num_train_epochs": 1.5, "gradient_accumulation_steps": 2}
+    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(10), steps=-1, **epochs)
+    planned = planned_steps(trainer)
+    trainer.train()
+    assert planned == trainer.state.max_steps == 3
+    trainer.train_dataset = (example for example in ())  # type: ignore[assignment]
+    assert planned_steps(trainer) is None
+    trainer.args.max_steps = 7
+    assert planned_steps(trainer) == 7
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_terminal_shows_how_far_the_sweep_has_come(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = Terminal() if terminal else io.StringIO()
+    trainer = build_trainer(lora(tiny_model()), steps=2, disable_tqdm=False)
+    monkeypatch.setattr(sys, "stderr", shown)
+    find_learning_rate(trainer, steps=3)
+    monkeypatch.undo()
+    assert all((f"{step}/3" in shown.getvalue()) is terminal for step in range(4))
+    find_learning_rate(trainer, steps=3)  # no bar is left open
+
+
+@pytest.mark.thorough
+def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = LoraWatchCallback(find_lr=True, tensorboard=False)
+    trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    trainer.train()
+    assert watch.found is not None
+    assert watch.found.steps == 6
+    assert watch.found.rate is not None
+    printed = capsys.readouterr().err
+    assert watch.found.sentences()[0] in printed
+    assert printed.count(f"{watch.found.rate:g}{watch.found.spread}") == 2  # what was found, and that it is used
+    assert trainer.args.learning_rate == watch.found.rate
+    alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    assert end_of(trainer) == alone
+    report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())  # type: ignore[arg-type]
+    assert report["step"] == 6
+    assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
+
+
+@pytest.mark.parametrize("kind", ["DPOTrainer", "GRPOTrainer"])
+def test_a_loss_that_is_no_measure_of_success_is_not_swept(kind: str) -> None:
+    trainer = built()
+    trainer.__class__ = type(kind, (Trainer,), {})
+    with pytest.raises(ValueError, match=f"loss .*{kind}"):
+        find_learning_rate(trainer)
+
+
+@pytest.mark.parametrize("begun", ["pissa", "continued"])
+def test_adapters_that_do_not_begin_at_nothing(begun: str) -> None:
+    """Their size is not what the sweep has brought, and is not read."""
+    model = lora(tiny_model(), init_lora_weights="pissa" if begun == "pissa" else True)
+    trainer = build_trainer(model, stdlib_blocks(256), steps=20, lr=5e-3)
+    if begun == "continued":
+        trainer.train()
+    found = find_learning_rate(trainer, steps=30)
+    assert not found.by_size
+    assert found.ratio_one_at is None
+    if begun == "continued":  # trained at a good rate on the same data, there is nothing left to tell by
+        assert found.rate is None or found.fall > 3 * found.noise
+    else:
+        assert found.rate is not None
+        assert found.edge is not None
+        assert 1e-3 < found.rate < found.edge / 2

@@ -1,0 +1,361 @@
+"""Settings in files are judged as the callback judges them in a run, and files that are no settings are named."""
+
+from __future__ import annotations
+
+import errno
+import itertools
+import json
+import math
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from peft import AdaLoraConfig, LoraConfig
+from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
+from typer.testing import CliRunner, Result
+
+from lora_watch import LoraWatchCallback
+from lora_watch.base.alerts import Severity
+from lora_watch.cli.app import app
+from lora_watch.demo.models import TINY_LLAMA
+from lora_watch.tune.config_files import _translated, read_settings
+from lora_watch.tune.preflight import preflight
+from lora_watch.tune.settings import preflight_rules
+from tests.support import lora, tiny_model, train
+
+
+def command(*arguments: Any) -> Result:
+    words = ["preflight", *map(str, arguments)]
+    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+
+
+def written(path: Path, **settings: Any) -> Path:
+    path.write_text(json.dumps(settings))
+    return path
+
+
+def rules_of(judged: Any) -> list[str]:
+    return sorted(alert.rule for alert in judged.findings)
+
+
+# -- the same as in a run ----------------------------------------------------------------------------------------------
+SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
+    ({"r": 8, "lora_alpha": 16}, 1e-3, []),
+    ({"r": 8, "lora_alpha": 64}, 5e-3, ["LW401"]),
+    ({"r": 8, "lora_alpha": 16}, 5e-2, ["LW401"]),
+    ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW402"]),
+    ({"r": 2, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
+    ({"r": 64, "lora_alpha": 128, "use_rslora": True}, 1e-4, ["LW404"]),
+    ({"r": 8, "lora_alpha": 8, "rank_pattern": {"v_proj": 128}}, 1e-3, ["LW402"]),
+]
+
+
+@pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
+def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
+    config = {"target_modules": ["q_proj", "v_proj"], **settings}
+    judged = preflight(config, {"learning_rate": lr}, model=TINY_LLAMA)
+    assert rules_of(judged) == rules
+    callback = LoraWatchCallback(console=False)
+    given = {"r": config["r"], "alpha": config["lora_alpha"], "targets": config["target_modules"]}
+    rest = {name: value for name, value in settings.items() if name not in ("r", "lora_alpha")}
+    train(lora(tiny_model(), **given, **rest), steps=1, lr=lr, callbacks=[callback])
+    assert callback.monitor is not None
+    in_run = {alert.rule: alert for alert in callback.monitor.alerts if alert.step == 0}
+    assert sorted(in_run) == rules
+    for alert in judged.findings:
+        assert alert.severity == in_run[alert.rule].severity
+        assert alert.settings == in_run[alert.rule].settings
+
+
+@pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
+def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
+    judged = preflight(settings, {"learning_rate": lr})
+    if lr != 5e-2:  # there the size of the step is all that is wrong
+        assert rules_of(judged) == rules
+    assert any("No model" in note for note in judged.notes)
+
+
+def test_objects_of_the_libraries_are_taken_as_they_are(tmp_path: Path) -> None:
+    arguments = TrainingArguments(str(tmp_path), learning_rate=0.05, max_steps=7)
+    judged = preflight(LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"), arguments, model=tiny_model())
+    assert rules_of(judged) == ["LW401"]
+    assert judged.settings["adapters"] == 28
+    assert (judged.settings["max_steps"], judged.settings["learning_rate"]) == (7, 0.05)
+    slow = TrainingArguments(str(tmp_path), learning_rate=0.05, optim="sgd")
+    assert preflight(LoraConfig(r=8, lora_alpha=16), slow, model=tiny_model()).findings == ()
+
+
+def test_adaloras_schedule() -> None:
+    config = AdaLoraConfig(
+        init_r=6, target_r=4, lora_alpha=8, total_step=1000, tinit=100, tfinal=200, deltaT=10, target_modules=["q_proj"]
+    )
+    for model in (None, TINY_LLAMA):
+        assert rules_of(preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=100)) == ["LW407"]
+        assert rules_of(preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=1000)) == []
+        assert preflight(config, model=model).settings["scale"] == pytest.approx([8 / 6], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "severity", "advised"),
+    [
+        ({"warmup_steps": 500, "max_steps": 100}, Severity.WARNING, {"warmup_steps": 10}),
+        ({"warmup_steps": 60, "max_steps": 100}, Severity.INFO, {"warmup_steps": 10}),
+        ({"warmup_steps": 0.6}, Severity.INFO, {"warmup_steps": 0.1}),  # transformers 5
+        ({"warmup_ratio": 0.6, "warmup_steps": 0}, Severity.INFO, {"warmup_ratio": 0.1}),
+        ({"warmup_steps": 50, "max_steps": 100}, None, {}),
+        ({"warmup_ratio": 0.1}, None, {}),
+        ({"warmup_steps": 500, "max_steps": 100, "lr_scheduler_type": "constant"}, None, {}),
+        ({"warmup_steps": 500}, None, {}),  # of how many?
+    ],
+    ids=str,
+)
+def test_a_warm_up_that_is_too_long(
+    arguments: dict[str, Any], severity: Severity | None, advised: dict[str, float], tmp_path: Path
+) -> None:
+    given = {"r": 8, "lora_alpha": 16, "learning_rate": 1e-3, **arguments}
+    judged = preflight(given, given)
+    assert [(a.rule, a.severity, a.settings) for a in judged.findings] == [("LW409", severity, advised)][
+        : severity or 0
+    ]
+    assert any("LW409" in note for note in judged.notes) == (arguments == {"warmup_steps": 500})
+    assert command(written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
+
+
+def test_dora_over_a_zero_row(tmp_path: Path) -> None:
+    model = tiny_model()
+    settings = {"r": 8, "lora_alpha": 8, "use_dora": True, "target_modules": ["q_proj"]}
+    assert rules_of(preflight(settings, model=model)) == []
+    model.model.layers[2].self_attn.q_proj.weight.data[5] = 0
+    model.save_pretrained(tmp_path)
+    for place in (model, tmp_path):
+        alert = preflight(settings, model=place).findings[0]
+        assert (alert.rule, alert.severity.name) == ("LW408", "ERROR")
+        assert alert.adapters == [("model.layers.2.self_attn.q_proj", 1.0)]
+    (tmp_path / "model.safetensors").unlink()
+    assert any("LW408" in note for note in preflight(settings, model=tmp_path).notes)
+
+
+@pytest.mark.filterwarnings("ignore:fan_in_fan_out")
+def test_the_outputs_of_a_conv1d_are_columns_of_its_weight() -> None:
+    torch.manual_seed(0)
+    model = GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=1, n_head=2, vocab_size=99))
+    weight: Any = model.transformer.h[0].mlp.c_fc.weight
+    settings = {"r": 4, "lora_alpha": 4, "use_dora": True, "target_modules": ["c_fc"]}
+    weight.data[5] = 0  # an input that nothing reads
+    assert rules_of(preflight(settings, model=model)) == []
+    weight.data[:, 7] = 0
+    assert rules_of(preflight(settings, model=model)) == ["LW408"]
+
+
+def test_task_and_reference(tmp_path: Path) -> None:
+    assert rules_of(preflight({"r": 64, "lora_alpha": 64}, task="classification")) == ["LW405"]
+    train(lora(tiny_model()), steps=1, callbacks=[LoraWatchCallback(console=False, report_dir=tmp_path)])
+    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
+    same = preflight(settings, {"learning_rate": 2e-3}, model=TINY_LLAMA, reference=tmp_path)
+    assert rules_of(same) == []
+    model = tiny_model()
+    for p in model.parameters():
+        p.data *= 5
+    other = preflight(settings, {"learning_rate": 2e-3}, model=model, reference=tmp_path)
+    assert rules_of(other) == ["LW406"]
+    with pytest.raises(ValueError, match="model's folder"):
+        preflight(settings, reference=tmp_path)
+
+
+# -- advice ------------------------------------------------------------------------------------------------------------
+RATES = (None, 1e-5, 3e-4, 2e-3, 2e-2, 0.5)
+GRID = [
+    *[(None, *each) for each in itertools.product((1, 8, 64, 256), (1, 16, 64, 256, 1024), RATES, (False, True))],
+    *[(TINY_LLAMA, *each) for each in itertools.product((1, 8), (64, 1024), RATES[2:5], (False, True))],
+]
+
+
+def test_settings_as_advised_need_no_further_advice() -> None:
+    left = []
+    for model, r, alpha, lr, use_rslora in GRID:
+        settings = {"r": r, "lora_alpha": alpha, "use_rslora": use_rslora, "target_modules": "all-linear"}
+        arguments = {"learning_rate": lr}
+        if advised := [alert.settings for alert in preflight(settings, arguments, model=model).findings]:
+            alphas = {each["lora_alpha"] for each in advised if "lora_alpha" in each}
+            settings |= {name: value for name, value in advised[0].items() if name in settings}
+            arguments |= {name: value for name, value in advised[0].items() if name in arguments}
+            again = preflight(settings, arguments, model=model)
+            if again.exit_code(Severity.WARNING) or any(alert.settings for alert in again.findings) or len(alphas) > 1:
+                left.append((model, r, alpha, lr, use_rslora, advised, again.findings))
+    assert left == []
+
+
+def test_a_far_too_high_scale_needs_no_model_and_its_advice_trains() -> None:
+    settings = {"r": 8, "lora_alpha": 256, "target_modules": "all-linear"}
+    for lr in (None, 2e-4):
+        assert preflight(settings, {"learning_rate": lr}).exit_code(Severity.WARNING) == 1
+    assert preflight(settings, {"learning_rate": 1e-6}).exit_code(Severity.WARNING) == 0
+    advised = preflight(settings, {"learning_rate": 2e-2}, model=TINY_LLAMA).findings[0].settings
+    callback = LoraWatchCallback(console=False)
+    adapted = lora(tiny_model(), r=8, alpha=advised["lora_alpha"], targets="all-linear")
+    trainer = train(adapted, steps=30, lr=advised["learning_rate"], callbacks=[callback], logging_steps=1)
+    assert callback.monitor is not None
+    assert [alert.rule for alert in callback.monitor.alerts if alert.severity >= Severity.WARNING] == []
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses[-1] < losses[0]
+
+
+# -- files -------------------------------------------------------------------------------------------------------------
+def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
+    LoraConfig(r=4, lora_alpha=32, use_rslora=True, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    arguments = TrainingArguments(str(tmp_path), learning_rate=3e-4, max_steps=50)
+    (tmp_path / "training_args.json").write_text(arguments.to_json_string())
+    shown = command(tmp_path)
+    assert shown.exit_code == 1
+    assert "WARNING LW403 rslora-at-low-rank: " in shown.output
+    assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
+    assert command(tmp_path, "--fail-on", "error").exit_code == 0
+    assert command(tmp_path, "--mute", "LW403", "--mute", "alpha-meant-for-vanilla").exit_code == 0
+    everything = [word for rule in preflight_rules() for word in ("--mute", rule.id)]
+    assert command(tmp_path, *everything).exit_code == 2  # never 0 about nothing
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "lora_r: 64\nlora_alpha: 128\nuse_rslora: true\nlearning_rate: 2e-4\n",  # TRL
+        "lora_r: 64\nlora_alpha: 128\npeft_use_rslora: true\nlearning_rate: 0.0002\noptimizer: adamw_8bit",  # Axolotl
+        "lora_rank: 64\nlora_alpha: 128\nuse_rslora: true\nlearning_rate: 2.0e-4\nfinetuning_type: lora",
+        "lora: {r: 64, lora_alpha: 128, use_rslora: true}\narguments: {learning_rate: 2e-4}",
+    ],
+    ids=["trl", "axolotl", "llama-factory", "sections"],
+)
+def test_configuration_files_of_other_programs(text: str, tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    read = read_settings([tmp_path / "sft.yaml"])
+    judged = preflight(read.lora, read.arguments)
+    assert rules_of(judged) == ["LW404"]
+    assert judged.settings["learning_rate"] == pytest.approx(2e-4)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lora_r: 8\nlora_target_linear: true", {"target_modules": "all-linear"}),
+        ("lora_rank: 8\nlora_target: all", {"target_modules": "all-linear", "lora_alpha": 16}),
+        (
+            "lora_rank: 8\nlora_alpha: 8\nlora_target: q_proj, v_proj",
+            {"target_modules": ["q_proj", "v_proj"], "lora_alpha": 8},
+        ),
+    ],
+    ids=["axolotl", "llama-factory", "names"],
+)
+def test_what_other_programs_say_otherwise(text: str, says: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    assert read_settings([tmp_path / "sft.yaml"]).lora == {"r": 8, **says}
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("use_peft: true\nlearning_rate: 2e-4", {"r": 16, "lora_alpha": 32}),
+        ("use_peft: true\nlora_r: 32\nlora_alpha:", {"r": 32, "lora_alpha": 32}),
+        ("use_peft: true\nlora_r: 32\nlora_alpha: 8", {"r": 32, "lora_alpha": 8}),
+        ("finetuning_type: lora\nlora_alpha: 64", {"r": 8, "lora_alpha": 64}),
+        ("finetuning_type: lora\nlora_rank:", {"r": 8, "lora_alpha": 16}),
+    ],
+)
+def test_what_other_programs_take_where_nothing_is_said(text: str, says: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "sft.yaml").write_text(text)
+    read = read_settings([tmp_path / "sft.yaml"])
+    assert read.lora == says
+    assert not any("PEFT's default" in note for note in preflight(read.lora, read.arguments).notes)
+
+
+def test_the_defaults_of_trl_are_trls() -> None:
+    config = pytest.importorskip("trl").ModelConfig()
+    assert _translated({"use_peft": True}) | {"lora_r": config.lora_r, "lora_alpha": config.lora_alpha} == _translated(
+        {"use_peft": True}
+    )
+
+
+def test_a_pickle_is_read_only_when_asked_for(tmp_path: Path) -> None:
+    LoraConfig(r=8, lora_alpha=64, target_modules=["q_proj"]).save_pretrained(tmp_path)
+    torch.save(TrainingArguments(str(tmp_path), learning_rate=1e-3), tmp_path / "training_args.bin")
+    shown = command(tmp_path)
+    assert shown.exit_code == 0
+    assert re.search(r"training_args\.bin.*--allow-pickle", shown.output)
+    assert re.search("learning rate .*LW401", shown.output)
+    named = command(tmp_path, tmp_path / "training_args.bin")
+    assert named.exit_code == 2
+    assert "--allow-pickle" in named.stderr
+    trusted = command(tmp_path, "--allow-pickle", "--format", "json")
+    assert [alert["rule"] for alert in json.loads(trusted.output)["findings"]] == ["LW401"]
+
+
+def test_the_json_has_the_exit_code(tmp_path: Path) -> None:
+    file = written(tmp_path / "a.json", r=8, lora_alpha=16, learning_rate=0.05)
+    for arguments in ((file,), (file, "--model", TINY_LLAMA)):
+        shown = command(*arguments, "--format", "json")
+        content = json.loads(shown.output)
+        assert content["exit_code"] == shown.exit_code == (1 if "--model" in arguments else 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", "[" * 100_000, "not JSON"),
+        ("a.json", "[1]", "a list"),
+        ("a.json", '{"model": 1}', "holds neither"),
+        ("a.json", '{"r": 0}', "r is 0"),
+        ("a.json", '{"r": 2.5}', "r is 2.5"),
+        ("a.json", '{"r": true}', "r is True"),
+        ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
+        ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
+        ("a.json", '{"r": 8, "rank_pattern": 3}', "rank_pattern is 3"),
+        ("a.json", '{"lora_alpha": 8}', "no rank"),
+        ("a.yaml", "a: [", "not YAML"),
+        ("a.yaml", "", "holds nothing"),
+        ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
+        ("a.json", None, os.strerror(errno.ENOENT)),
+    ],
+)
+def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None, says: str, tmp_path: Path) -> None:
+    if content is not None:
+        (tmp_path / name).write_text(content)
+    shown = command(tmp_path / name)
+    assert shown.exit_code == 2
+    assert says in shown.stderr
+    assert shown.stderr.count("\n") == 1
+
+
+def test_a_model_that_does_not_fit_the_settings(tmp_path: Path) -> None:
+    shown = command(written(tmp_path / "a.json", r=8, target_modules=["query"]), "--model", TINY_LLAMA)
+    assert shown.exit_code == 2
+    assert re.search("PEFT .*'query'", shown.stderr)
+    assert command(tmp_path).exit_code == 2
+
+
+def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
+    text = "model_name_or_path: {}\nlora_r: 8\nlora_alpha: 256\nlearning_rate: 2e-2\nlora_target_linear: true\n"
+    shutil.copytree(TINY_LLAMA, tmp_path / "model")
+    file = tmp_path / "sft.yaml"
+    for name in (TINY_LLAMA, "model"):  # as it stands there, and beside the file
+        file.write_text(text.format(name))
+        shown = json.loads(command(file, "--format", "json").output)
+        assert (shown["exit_code"], shown["settings"]["adapters"]) == (1, 28)
+        assert str(name) in shown["notes"][0]
+    (tmp_path / "model" / "config.json").write_text("{}")
+    for name in ("model", "nobody/no-such-model", "/no/such/model"):
+        file.write_text(text.format(name))
+        shown = command(file)
+        assert shown.exit_code == 1  # the scale alone
+        assert name in shown.output.splitlines()[0]
+        assert "No model" in shown.output
+
+
+def test_a_missing_alpha_is_pefts() -> None:
+    judged = preflight({"r": 16})
+    assert judged.settings["lora_alpha"] == [LoraConfig().lora_alpha]
+    assert any("PEFT's default 8" in note for note in judged.notes)
+    assert math.isclose(judged.settings["scale"][0], 0.5)

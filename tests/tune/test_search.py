@@ -1,0 +1,246 @@
+"""A search: it remembers what is done, gives up what fails, finds a rate for each rank, and says what to use."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from lora_watch import find_adapters
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity
+from lora_watch.tune.search import Attempt, Configuration, Outcome, SearchResult, Strategy, search
+from lora_watch.tune.strategy import decide
+from lora_watch.tune.suggestion import Curve, Suggestion
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STRATEGY = Strategy(learning_rate=1e-3, ranks=(2, 4, 8, 16), scales=(1, 2), seeds=2, most_seeds=3)
+CURVE = {2: 3.0, 4: 2.0, 8: 1.999, 16: 1.999}
+ALERT = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
+
+
+def metric(attempt: Attempt) -> float:
+    run = attempt.configuration
+    return CURVE[run.r] + 0.01 * run.seed + 0.0001 * (run.r + run.seed) % 0.0003
+
+
+def searched(train: Any, folder: Path, strategy: Strategy = STRATEGY) -> SearchResult:
+    return search(train, strategy, path=folder / "a.json", show=False)
+
+
+def values_of(result: SearchResult) -> dict[Configuration, float | None]:
+    return {each: outcome.value for each, outcome in result.outcomes.items()}
+
+
+def expected() -> dict[Configuration, float | None]:
+    known: dict[Configuration, Outcome] = {}
+    while wanted := decide(STRATEGY, known).wanted:
+        known[wanted[0]] = Outcome(metric(Attempt(wanted[0])))
+    return {each: outcome.value for each, outcome in known.items()}
+
+
+# -- the file ----------------------------------------------------------------------------------------------------------
+def test_an_exception_ends_the_search_and_the_same_call_continues(tmp_path: Path) -> None:
+    def broken(attempt: Attempt) -> float:
+        if attempt.configuration.r == 4:
+            raise KeyError("mistake")
+        return metric(attempt)
+
+    with pytest.raises(KeyError, match="mistake"):
+        searched(broken, tmp_path)
+    asked: list[Configuration] = []
+    result = searched(lambda attempt: (asked.append(attempt.configuration), metric(attempt))[1], tmp_path)
+    assert values_of(result) == expected()
+    assert not any(each.r == 2 and each.seed < 2 for each in asked)
+    assert str(searched(lambda attempt: pytest.fail("nothing is left to do"), tmp_path)) == str(result)
+
+
+def test_a_killed_search_loses_only_the_run_that_it_was_in(tmp_path: Path) -> None:
+    script = (
+        "import os\n"
+        "from tests.tune.test_search import metric, searched\n"
+        "from pathlib import Path\n"
+        "def train(attempt):\n"
+        "    os._exit(9) if attempt.configuration.r == 8 else None\n"
+        "    return metric(attempt)\n"
+        f"searched(train, Path({str(tmp_path)!r}))\n"
+    )
+    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    begun = json.loads((tmp_path / "a.json").read_text())
+    assert {run["configuration"]["r"] for run in begun["runs"]} == {2, 4}
+    assert values_of(searched(metric, tmp_path)) == expected()
+
+
+def test_another_strategy_and_another_file_are_one_clear_error(tmp_path: Path) -> None:
+    searched(metric, tmp_path)
+    with pytest.raises(ValueError, match=r"another strategy \(learning_rate 0.001 → 0.002\)"):
+        searched(metric, tmp_path, Strategy(2e-3, STRATEGY.ranks, 1.0, STRATEGY.scales, 2, 3))
+    (tmp_path / "a.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"a\.json is not the file of a search"):
+        searched(metric, tmp_path)
+
+
+# -- runs --------------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    ("end", "why"), [(LoraWatchError(str(ALERT), [ALERT]), "LW102 norm-explosion"), (float("nan"), "nan")]
+)
+def test_what_failed_gets_no_more_runs(tmp_path: Path, end: Any, why: str) -> None:
+    asked: list[Configuration] = []
+
+    def train(attempt: Attempt) -> float:
+        asked.append(attempt.configuration)
+        if attempt.configuration.r < 8:
+            return metric(attempt)
+        if isinstance(end, Exception):
+            raise end
+        return end
+
+    result = searched(train, tmp_path)
+    assert [each.seed for each in asked if each.r == 8] == [0]
+    assert not any(each.r == 16 for each in asked)
+    assert (result.rank, result.plateau) == (4, False)
+    assert any(why in sentence for sentence in result.story)
+    assert any(line.split()[-1] == "failed" for line in str(result).splitlines())
+
+
+def test_seeds_are_set(tmp_path: Path) -> None:
+    drawn: dict[Configuration, tuple[float, ...]] = {}
+
+    def train(attempt: Attempt) -> float:
+        drawn[attempt.configuration] = (random.random(), float(np.random.rand()), float(torch.rand(())))
+        return metric(attempt)
+
+    searched(train, tmp_path)
+    by_seed = {seed: {d for c, d in drawn.items() if c.seed == seed} for seed in (0, 1)}
+    assert len(by_seed[0]) == len(by_seed[1]) == 1
+    assert by_seed[0] != by_seed[1]
+
+
+def test_the_table_and_the_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    result = search(metric, STRATEGY, path=tmp_path / "deep" / "a.json")
+    shown = capsys.readouterr().err
+    assert "run 1: r2-s1-seed0 …" in shown
+    assert "it pays" in shown
+    lines = str(result).splitlines()
+    assert lines[0].split() == ["r", "alpha", "s", "learning", "rate", "runs", "metric"]
+    assert [line.split()[:5] for line in lines[1:3]] == [["2", "2", "1", "0.001", "2"], ["4", "4", "1", "0.001", "2"]]
+    assert [line.split()[0] for line in lines if line.endswith("← use")] == ["4"]
+    assert lines[-1] == "Use r=4, lora_alpha=4, learning_rate=0.001."
+
+
+def test_higher_may_be_better(tmp_path: Path) -> None:
+    strategy = Strategy(1e-3, ranks=(2, 4, 8), scales=(), seeds=2, most_seeds=2, higher_is_better=True)
+    assert searched(lambda attempt: 5 - metric(attempt), tmp_path, strategy).rank == 4
+
+
+def test_peft_applies_the_scale_that_is_wanted() -> None:
+    for r in (2, 8):
+        attempt = Attempt(Configuration(r, 2.0, None))
+        model = lora(tiny_model(), attempt.lora()["r"], attempt.lora()["lora_alpha"])
+        assert {round(a.scale, 12) for a in find_adapters(model)} == {2.0}
+        assert attempt.arguments() == {"seed": 0}
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"learning_rate": 0}, "learning_rate"),
+        ({"ranks": (16, 8)}, "ascending"),
+        ({"ranks": ()}, "ranks"),
+        ({"scale": float("inf")}, "scale"),
+        ({"scales": (1, 1)}, "scales"),
+        ({"seeds": 1}, "noise"),
+        ({"most_seeds": 2}, "most_seeds"),
+        ({"worth": 1}, "worth"),
+    ],
+)
+def test_what_makes_no_strategy_is_named(fields: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        Strategy(**fields)
+
+
+# -- real runs ---------------------------------------------------------------------------------------------------------
+def trainer_of(attempt: Attempt, folder: Path, steps: int = 4) -> Any:
+    rest = attempt.arguments()
+    return build_trainer(
+        lora(tiny_model(), attempt.lora()["r"], attempt.lora()["lora_alpha"]),
+        stdlib_blocks(64),
+        steps,
+        [attempt.callback(console=False, tensorboard=False)],
+        lr=rest.pop("learning_rate", 5e-5),
+        eval_dataset=stdlib_blocks(80)[64:],
+        output_dir=str(folder / attempt.name),
+        **rest,
+    )
+
+
+def answer(rate: float | None, low: float | None = None, high: float | None = None) -> Suggestion:
+    return Suggestion(rate, None, Curve(np.ones(1), np.ones(1), np.ones(1)), low, high, why="Nothing falls.")
+
+
+def test_the_learning_rate_is_found_once_for_each_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a sweep that tells for the first rank, and leaves a range for the second."""
+    swept: list[Any] = []
+    answers = [answer(0.01), answer(None, 0.002, 0.008)]
+    sweep_of = lambda trainer, *_: swept.append(trainer) or answers[len(swept) - 1]  # noqa: E731
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", sweep_of)
+    used: list[tuple[int, float]] = []
+
+    def train(attempt: Attempt) -> float:
+        trainer = trainer_of(attempt, tmp_path)
+        trainer.train()
+        report = json.loads((tmp_path / attempt.name / "lora_watch" / "report.json").read_text())
+        used.append((attempt.configuration.r, report["config"]["learning_rate"]))
+        return trainer.evaluate()["eval_loss"]
+
+    result = searched(train, tmp_path, Strategy(ranks=(2, 4), scales=(), seeds=2, most_seeds=2))
+    assert sorted(used) == [(2, 0.01), (2, 0.01), (4, 0.004), (4, 0.004)]
+    assert len(swept) == 2
+    assert result.best is not None
+    assert result.best.learning_rate == dict(used)[result.best.r]
+    assert f"learning_rate={result.best.learning_rate:g}" in str(result)
+
+
+def test_a_run_that_found_no_rate_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match=r"attempt\.callback"):
+        searched(lambda attempt: 1.0, tmp_path, Strategy())
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda trainer, *_: answer(None))
+    with pytest.raises(ValueError, match="without finding"):
+        searched(lambda attempt: trainer_of(attempt, tmp_path).train() and 1.0, tmp_path, Strategy())
+
+
+def test_a_trainer_without_the_callback_is_given_the_rate_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lora_watch.tune.find_lr.find_learning_rate", lambda trainer: answer(None, 1e-3, 4e-3))
+    for given, rate in ((2e-4, 2e-4), (None, 2e-3)):
+        trainer: Any = SimpleNamespace(args=SimpleNamespace())
+        attempt = Attempt(Configuration(8, 1.0, given))
+        assert attempt.find_learning_rate(trainer) == trainer.args.learning_rate == attempt.learning_rate == rate
+    monkeypatch.setattr("lora_watch.tune.find_lr.find_learning_rate", lambda trainer: answer(None))
+    with pytest.raises(ValueError, match="Nothing falls"):
+        Attempt(Configuration(8, 1.0, None)).find_learning_rate(trainer)
+
+
+def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:
+    steps: list[int] = []
+
+    def train(attempt: Attempt) -> float:
+        trainer = trainer_of(attempt, tmp_path, steps=50)
+        try:
+            trainer.train()
+        finally:
+            steps.append(trainer.state.global_step)
+        return trainer.evaluate()["eval_loss"]
+
+    result = searched(train, tmp_path, Strategy(learning_rate=0.5, ranks=(4, 8), scales=(), seeds=2, scale=8))
+    assert result.best is None
+    assert len(steps) == 1
+    assert steps[0] <= 10
+    assert "LW10" in result.story[0]
+    assert json.loads(next(tmp_path.glob("*/lora_watch/report.json")).read_text())["verdict"] == "failed"
