@@ -1,4 +1,4 @@
-"""The shape of the code: small files and classes, a sentence on top of each, rooms without circles, types."""
+"""The shape of the code: a sentence on top of each file, rooms without circles, types."""
 
 from __future__ import annotations
 
@@ -16,10 +16,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_watch"
-MOST_LINES, MOST_CLASS_LINES, MOST_SCRIPT_COLUMNS, MOST_SCRIPT_LINES, MOST_ROOMS = 400, 250, 120, 400, 22
-MOST_LINES_ELSEWHERE = 450
-"""Of a file outside the package."""
-MOST_FUNCTION_LINES = 80
+MOST_SCRIPT_COLUMNS, MOST_ROOMS = 120, 22
 
 
 def name_of(path: Path) -> str:
@@ -42,43 +39,10 @@ def lines_of(path: Path) -> list[str]:
     return path.read_text(encoding="utf-8").splitlines()
 
 
-def test_no_file_is_large():
-    most = {path: MOST_LINES if PACKAGE in path.parents else MOST_LINES_ELSEWHERE for path in sources()}
-    assert {name_of(path) for path in sources() if len(lines_of(path)) > most[path]} == set()
-
-
-def test_no_class_is_large():
-    classes = [
-        (f"{name_of(path)}: {node.name}", (node.end_lineno or 0) - node.lineno + 1)
-        for path in sources()
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.ClassDef)
-    ]
-    assert {name for name, lines in classes if lines >= MOST_CLASS_LINES} == set()
-
-
-def lines_of_body(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
-    """Without the docstring, and without the signature: a command's is as long as its options need."""
-    body = function.body[1:] if ast.get_docstring(function) is not None else function.body
-    return (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
-
-
-def test_no_function_is_long():
-    bodies = [
-        (f"{name_of(path)}: {node.name}", lines_of_body(node))
-        for path in sources()
-        for node in ast.walk(parsed(path))
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
-    ]
-    assert len(bodies) > 1000
-    assert {name for name, lines in bodies if lines > MOST_FUNCTION_LINES} == set()
-
-
-def test_no_script_or_sheet_of_the_tab_is_wide_or_long():
+def test_no_script_or_sheet_of_the_tab_is_wide():
     found = [*(PACKAGE / "tensorboard_plugin").rglob("*.js"), *(PACKAGE / "tensorboard_plugin").rglob("*.css")]
     assert found
     assert [name_of(path) for path in found if max(map(len, lines_of(path))) > MOST_SCRIPT_COLUMNS] == []
-    assert [name_of(path) for path in found if len(lines_of(path)) > MOST_SCRIPT_LINES] == []
 
 
 def test_every_file_says_what_it_is_for():
