@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lora_watch.tune.preflight import Preflight
 
 EXAMPLES = {
-    "lora-watch preflight sft.yaml": "one file with both (TRL's, Axolotl's …)",
+    "lora-watch preflight sft.yaml": "TRL's YAML",
     "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
     "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
     "lora-watch preflight sft.yaml --task classification": "does the rank suit the task?",
@@ -27,8 +27,8 @@ def preflight(
         list[Path],
         typer.Argument(
             metavar="FILE…",
-            help="JSON or YAML with r, lora_alpha, learning_rate …, or a folder with adapter_config.json or "
-            "training_args.json. A later file overrides an earlier one.",
+            help="adapter_config.json, training_args.json, a folder with them, or TRL's YAML. A later file overrides "
+            "an earlier one.",
         ),
     ],
     model: Annotated[
@@ -38,9 +38,9 @@ def preflight(
             "machine."
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task, as for advise (LW405).")] = None,
+    task: Annotated[str | None, typer.Option(help="The task, as for advise: is the rank usual for it?")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="The run that these settings come from: its output_dir (LW406).")
+        Path | None, typer.Option(help="The run that these settings come from: its output_dir.")
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
     mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
@@ -48,27 +48,25 @@ def preflight(
         Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
     ] = "warning",
     format: Annotated[Literal["text", "json"], typer.Option(help="How findings are printed.")] = "text",
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Also read training_args.bin, which runs the code in it.")
-    ] = False,
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
 
-    It runs rules LW401 to LW409, as the callback does before the first step. A high α/r alone is no fault: with the
-    model's weights, the size of the first step decides.
+    It asks the rules on settings (LW401 to LW409), as the callback does before the first step. A high α/r alone is no
+    fault: with the model's weights, the size of the first step decides.
 
-    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or no
-    rule could check them.
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, a key
+    in them is unknown, or no rule could check them.
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.tune.config_files import read_settings
     from lora_watch.tune.preflight import preflight as judge
 
+    notes: list[str] = []
     with refusing(ValueError):
-        given = read_settings(settings, allow_pickle)
+        given = read_settings(settings)
         if model is None and given.model is not None:
             model, note = _named(given.model)
-            given.notes.append(note)
+            notes.append(note)
         judged = judge(
             given.lora,
             given.arguments,
@@ -80,9 +78,9 @@ def preflight(
         )
     limit = Severity.parse(fail_on)
     if format == "json":
-        print_json(judged.to_dict(limit) | {"notes": [*given.notes, *judged.notes]})
+        print_json(judged.to_dict(limit) | {"notes": [*notes, *judged.notes]})
     else:
-        _print(judged, given.notes, fail_on)
+        _print(judged, notes, fail_on)
     raise typer.Exit(judged.exit_code(limit))
 
 
@@ -105,6 +103,8 @@ def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
     colours = {"ERROR": "red", "WARNING": "yellow"}
     for note in (*notes, *judged.notes):
         typer.echo(f"note: {clean(note)}")
+    for remark in judged.remarks:
+        typer.echo(clean(remark))
     for alert in judged.findings:
         for line in str(alert).replace(" at step 0", "", 1).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))

@@ -1,8 +1,10 @@
-"""LoRA and training settings from files: JSON, YAML, and the folders that PEFT and the Trainer write."""
+"""LoRA and training settings from files: what PEFT and the Trainer write, and the YAML of TRL's command line."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import dataclasses
+import difflib
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,19 +24,18 @@ ARGUMENT_FIELDS = frozenset(
     ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "optim", "max_steps")
 )
 """The same of TrainingArguments."""
-ALIASES = {
+OF_TRL = {
     "lora_r": "r",
-    "lora_rank": "r",
     "lora_target_modules": "target_modules",
-    "peft_use_rslora": "use_rslora",
-    "peft_use_dora": "use_dora",
-    "optimizer": "optim",
-    "lr_scheduler": "lr_scheduler_type",
+    "lora_target_parameters": "target_parameters",
+    "lora_modules_to_save": "modules_to_save",
+    "lora_task_type": "task_type",
 }
-"""What TRL, Axolotl and LLaMA-Factory call them in their configuration files."""
-MODEL_FIELDS = ("model_name_or_path", "base_model")
-"""What TRL and LLaMA-Factory, and Axolotl, call the pretrained model."""
-PICKLE = "training_args.bin"
+"""What TRL's ModelConfig calls them."""
+DEFAULTS_OF_TRL = {"r": 16, "lora_alpha": 32}
+MODEL = "model_name_or_path"
+"""What TRL calls the pretrained model."""
+_READ = LORA_FIELDS | ARGUMENT_FIELDS | {*OF_TRL, MODEL, "use_peft", "env"}
 
 
 @dataclass
@@ -45,56 +46,74 @@ class Settings:
     arguments: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     """The pretrained model's name, or its folder."""
-    notes: list[str] = field(default_factory=list)
-    """What was there and not read."""
 
 
-def read_settings(paths: Iterable[Path], allow_pickle: bool = False) -> Settings:
+def read_settings(paths: Iterable[Path]) -> Settings:
     """What all of ``paths`` say together; where two say the same, the later one counts.
 
-    A path is a JSON or YAML file, or a folder with ``adapter_config.json`` or ``training_args.json``. A file holds the
-    settings side by side, or in two sections, ``lora`` and ``arguments``; names that it needs for other things are
-    passed over. With ``allow_pickle`` the Trainer's ``training_args.bin`` is read too, which runs code that is in it.
+    A path is a JSON or YAML file, or a folder with ``adapter_config.json`` or ``training_args.json``.
 
-    Raises ValueError, which names the file, for one that cannot be read or holds no such setting.
+    Raises ValueError, which names the file, for one that cannot be read, that holds no such setting, or that has a key
+    which neither PEFT nor the Trainer nor TRL knows.
     """
     out = Settings()
     for path in paths:
-        for file in _files(path, allow_pickle, out.notes):
-            _merge(out, file, _pickled(file, allow_pickle) if file.suffix == ".bin" else _plain(file))
+        for file in _files(path):
+            _merge(out, file, _plain(file))
     return out
 
 
-def _files(path: Path, allow_pickle: bool, notes: list[str]) -> list[Path]:
+def demand_known(names: Iterable[str]) -> None:
+    """Raises ValueError for names that no field of LoraConfig, AdaLoraConfig, TrainingArguments or TRL's configurations
+    has; the text names the nearest one."""
+    unknown, known = set(names) - _READ, set(_READ)
+    for fields in (_of_peft, _of_transformers, _of_trl):  # importing them takes seconds: only where there is a question
+        if not unknown:
+            return
+        known |= fields()
+        unknown -= known
+    if unknown:
+        said = "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
+        raise ValueError(f"unknown to LoraConfig, TrainingArguments and TRL: {said}")
+
+
+def _nearest(name: str, known: set[str]) -> str:
+    """Of the names that are judged, where one is near: ``lora_r`` for ``lora_rank``, though ``local_rank`` is nearer."""
+    near = difflib.get_close_matches(name, sorted(_READ), 1, cutoff=0.75)
+    return (near or difflib.get_close_matches(name, sorted(known), 1, cutoff=0.0))[0]
+
+
+def _of_peft() -> set[str]:
+    return _fields_of("peft", lambda name: name in ("LoraConfig", "AdaLoraConfig"))
+
+
+def _of_transformers() -> set[str]:
+    return _fields_of("transformers", lambda name: name == "TrainingArguments")
+
+
+def _of_trl() -> set[str]:
+    return _fields_of("trl", lambda name: name.endswith(("Config", "Arguments")))
+
+
+def _fields_of(library: str, wanted: Callable[[str], bool]) -> set[str]:
+    """Names of the fields of its dataclasses; empty where the library is not installed."""
+    try:
+        module = __import__(library)
+    except ImportError:
+        return set()
+    classes = (getattr(module, name) for name in dir(module) if wanted(name))
+    return {each.name for kind in classes if dataclasses.is_dataclass(kind) for each in dataclasses.fields(kind)}
+
+
+def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = [file for name in ("adapter_config.json", "training_args.json") if (file := path / name).is_file()]
-    pickle = path / PICKLE
-    if pickle.is_file() and not (path / "training_args.json").is_file():
-        if allow_pickle:
-            found.append(pickle)
-        else:
-            notes.append(f"{pickle} was not read: {_WHY_NOT}")
     if not found:
-        raise ValueError(f"{path}: no adapter_config.json and no training_args.json is there")
+        raise ValueError(
+            f"{path}: no adapter_config.json and no training_args.json is there (args.to_json_string() writes it)"
+        )
     return found
-
-
-_WHY_NOT = (
-    "it is a pickle, and reading it runs the code in it. Use --allow-pickle if you trust it, or write "
-    "training_args.json with args.to_json_string()"
-)
-
-
-def _pickled(file: Path, allow_pickle: bool) -> Mapping[str, Any]:
-    if not allow_pickle:
-        raise ValueError(f"{file}: {_WHY_NOT}")
-    import torch
-
-    try:
-        return vars(torch.load(file, map_location="cpu", weights_only=False))
-    except Exception as error:  # whatever unpickling may do
-        raise ValueError(f"{file}: not a readable training_args.bin: {error}") from None
 
 
 def _plain(file: Path) -> Mapping[str, Any]:
@@ -113,36 +132,17 @@ def _plain(file: Path) -> Mapping[str, Any]:
 
 
 def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
-    settings = _translated(settings)
-    used = 0
-    for name in MODEL_FIELDS:
-        if isinstance(model := settings.get(name), str) and model:
-            beside = file.parent / model
-            out.model = str(beside) if not Path(model).exists() and beside.exists() else model
-    for section, names, part in (("lora", LORA_FIELDS, out.lora), ("arguments", ARGUMENT_FIELDS, out.arguments)):
-        within = settings.get(section)
-        source = within if isinstance(within, dict) else settings
-        for name, value in source.items():
-            known = ALIASES.get(name, name)
-            if known in names:
-                part[known] = getattr(value, "value", value)  # enumerations of a pickle
-                used += 1
-    if not used:
+    try:
+        demand_known(map(str, settings))
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from None
+    settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
+    if settings.get("use_peft"):
+        settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}
+    if isinstance(model := settings.get(MODEL), str) and model:
+        beside = file.parent / model
+        out.model = str(beside) if not Path(model).exists() and beside.exists() else model
+    if not settings.keys() & (LORA_FIELDS | ARGUMENT_FIELDS):
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")
-
-
-def _translated(settings: Mapping[str, Any]) -> dict[str, Any]:
-    """``settings`` with what other programs say otherwise, or take where nothing is said, in PEFT's words."""
-    out = dict(settings)
-    if out.get("lora_target_linear"):  # Axolotl
-        out.setdefault("target_modules", "all-linear")
-    if isinstance(target := out.get("lora_target"), str):  # LLaMA-Factory
-        names = [name.strip() for name in target.split(",")]
-        out.setdefault("target_modules", "all-linear" if names == ["all"] else names)
-    defaults: dict[str, Any] = {}
-    if out.get("use_peft"):  # TRL
-        defaults = {"lora_r": 16, "lora_alpha": 32}
-    elif out.get("finetuning_type") == "lora" or "lora_rank" in out:  # LLaMA-Factory
-        rank = out.get("lora_rank") or 8
-        defaults = {"lora_rank": rank} | ({"lora_alpha": 2 * rank} if isinstance(rank, int) else {})
-    return {**defaults, **{name: value for name, value in out.items() if name not in defaults or value is not None}}
+    out.lora |= {name: value for name, value in settings.items() if name in LORA_FIELDS}
+    out.arguments |= {name: value for name, value in settings.items() if name in ARGUMENT_FIELDS}

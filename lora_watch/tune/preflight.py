@@ -1,11 +1,11 @@
-"""Whether settings are sound, before anything is loaded or trained: LW401 to LW409 on a pair of configurations."""
+"""Whether settings are sound, before anything is loaded or trained: the rules on settings, and what else is known."""
 
 from __future__ import annotations
 
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,8 @@ from lora_watch.rules import rule_called
 from lora_watch.rules.configuration import WITHOUT_WARM_UP
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
+from lora_watch.tune.config_files import demand_known
+from lora_watch.tune.remarks import on_adalora, on_other_model, on_rank
 from lora_watch.tune.settings import foresee, planned_run, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
 
@@ -33,6 +35,8 @@ class Preflight:
 
     findings: tuple[Alert, ...]
     """Worst first."""
+    remarks: tuple[str, ...]
+    """What is no fault: the rank and the task, another model's settings, AdaLoRA's schedule."""
     notes: tuple[str, ...]
     """What could not be judged."""
     settings: dict[str, Any]
@@ -50,6 +54,7 @@ class Preflight:
             "fail_on": fail_on.name.lower(),
             "settings": self.settings,
             "findings": [alert.to_dict() for alert in self.findings],
+            "remarks": list(self.remarks),
             "notes": list(self.notes),
         }
 
@@ -64,35 +69,32 @@ def preflight(
     max_steps: int | None = None,
     mute: Sequence[str] = (),
 ) -> Preflight:
-    """What LW401 to LW409 say of these settings. Nothing is trained, and ``model`` is not changed.
+    """What the rules on settings say of these, and what else is known. Nothing is trained or changed.
 
     Args:
         lora: a ``LoraConfig`` or ``AdaLoraConfig``, or their fields as a mapping.
         arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
-        task: what it is to learn, by one of the four names that ``advise`` takes, for LW405.
-        reference: the report of a run whose settings these are, for LW406; needs ``model``.
+        task: what it is to learn, by one of the four names that ``advise`` takes: is the rank usual for it?
+        reference: the report of a run whose settings these are; needs ``model``. Do they carry over?
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
         mute: rules to leave out.
 
     Raises:
-        ValueError: for settings, names and files that make no sense, or that PEFT does not take.
+        ValueError: for settings, names and files that make no sense, or that PEFT does not take. A key that neither
+            PEFT nor the Trainer nor TRL knows is one.
     """
     fields, given = _fields(lora), _fields(arguments)
     notes: list[str] = []
-    purpose: dict[str, Any] = {}
-    if task is not None:
-        purpose["task"] = find_task(task).name
-    if reference is not None:
-        if model is None:
-            raise ValueError("a reference is compared with a model: give the model's folder too")
-        purpose["reference"] = asdict(load_reference(os.fspath(reference)))
+    meant = None if task is None else find_task(task)
+    if reference is not None and model is None:
+        raise ValueError("a reference is compared with a model: give the model's folder too")
+    old = None if reference is None else load_reference(os.fspath(reference))
     learning_rate = _positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
     bare = None if model is None else skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
     run = _with_arguments(_run(fields, learning_rate, bare, notes), given, learning_rate, steps, notes)
-    run = replace(run, config={**run.config, **purpose})
     if learning_rate is None:
         notes.append("No learning rate was given: LW401 was not judged.")
     if run.max_steps is None and _is_adalora(fields):
@@ -105,13 +107,19 @@ def preflight(
         findings = foresee(run, asked)
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
-    return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
+    remarks = [
+        *([] if meant is None else on_rank(run, meant)),
+        *([] if old is None else on_other_model(run, old)),
+        *on_adalora(fields, run.max_steps),
+    ]
+    return Preflight(tuple(findings), tuple(remarks), tuple(notes), _summary(run, learning_rate))
 
 
 def _fields(settings: Any) -> dict[str, Any]:
     if settings is None:
         return {}
     if isinstance(settings, Mapping):
+        demand_known(settings)
         return dict(settings)
     return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
 
@@ -163,7 +171,7 @@ def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     out = {name: value for name, value in lora.items() if value is not None}
     rank = "init_r" if _is_adalora(out) else "r"
     if rank not in out:
-        also = " (in a file lora_r or lora_rank, too)" if rank == "r" else ""
+        also = " (in TRL's YAML lora_r)" if rank == "r" else ""
         raise ValueError(f"no rank is given: {rank} is needed{also}")
     if "lora_alpha" not in out:
         out["lora_alpha"] = DEFAULT_ALPHA
