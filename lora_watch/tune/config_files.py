@@ -78,7 +78,7 @@ def demand_known(names: Iterable[str]) -> None:
 
 
 def _nearest(name: str, known: set[str]) -> str:
-    """Of the names that are judged, where one is near: ``lora_r`` for ``lora_rank``, though ``local_rank`` is nearer."""
+    """Of the names that are judged, where one is near: ``lora_r`` for ``lora_rank``, not ``local_rank``."""
     near = difflib.get_close_matches(name, sorted(_READ), 1, cutoff=0.75)
     return (near or difflib.get_close_matches(name, sorted(known), 1, cutoff=0.0))[0]
 

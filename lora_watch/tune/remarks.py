@@ -40,8 +40,8 @@ def on_other_model(run: RunInfo, old: Reference) -> list[str]:
     ratio = new.width / old.width
     if new.r == old.r and not 1 / OTHER_WIDTH <= ratio <= OTHER_WIDTH:
         said.append(
-            f"Rank {new.r} is that of {old.model}, which is {old.width} wide, and this model is {new.width} wide: a rule "
-            f"of thumb says {nearest_rank(new.r * math.sqrt(ratio))}."
+            f"Rank {new.r} is that of {old.model}, which is {old.width} wide, and this model is {new.width} wide: a "
+            f"rule of thumb says {nearest_rank(new.r * math.sqrt(ratio))}."
         )
     factor = new.first_step / old.first_step if new.first_step and old.first_step else math.nan
     as_strong = math.isclose(new.effective_lr or 0.0, old.effective_lr or -1.0, rel_tol=0.01)
@@ -74,10 +74,8 @@ def on_adalora(config: Mapping[str, Any], steps: int | None) -> list[str]:
         return []
     fitting = ""
     if steps:
-        tenth = max(steps // 10, 1)
-        fitting = (
-            f" AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={max(steps // 100, 1)})."
-        )
+        tenth, every = max(steps // 10, 1), max(steps // 100, 1)
+        fitting = f" AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={every})."
     calls = "The Trainer does not call model.base_model.update_and_allocate(step): a callback has to."
     return [f"AdaLoRA's schedule does not fit: {'; '.join(said)}.{fitting} {calls}"]
 
