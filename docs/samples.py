@@ -27,7 +27,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.corpus.faults import FAULTS  # noqa: E402
-from benchmarks.corpus.generate import Recorder, load_all  # noqa: E402
+from benchmarks.corpus.generate import Recorder, files, load_all  # noqa: E402
 from benchmarks.corpus.labels import label  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
 from benchmarks.corpus.traces import Trace, load  # noqa: E402
@@ -55,22 +55,19 @@ Sample = tuple[Alert, str, dict[str, Any]]
 
 
 def of_training() -> Iterator[Sample]:
-    grid = load_all()
-    bad = {spec.name for spec, outcome in label(grid).items() if outcome.bad}
-    known = {spec.name: trace for spec, trace in grid.items()}
+    bad = {spec.name for spec, outcome in label(load_all()).items() if outcome.bad}
+    known = {name: trace for file in files() for name, trace in load(file).items()}
 
-    def usual_first(path: Path) -> tuple[bool, bool, bool, str]:
+    def usual_first(name: str) -> tuple[bool, bool, bool, str]:
         """Runs with a fault, then bad ones, of the packaged model with a scale that is too high before others."""
-        return "@" not in path.name, path.stem not in bad, "tiny_python_r8_s16_" not in path.name, path.name
+        return "@" not in name, name not in bad, "tiny_python_r8_s16_" not in name, name
 
-    traces = sorted((ROOT / "benchmarks" / "corpus" / "traces").rglob("*.xz"), key=usual_first)
     others = []
-    for path in traces:
-        fault = re.search(r"_([a-z0-9-]+)@", path.name)
-        trace = known.get(path.stem) or load(path)
+    for name in sorted(known, key=usual_first):
+        fault, trace = re.search(r"_([a-z0-9-]+)@", name), known[name]
         for alert in replay(trace):
-            twin = TWINS.get(path.name.partition("_")[0])
-            sample = alert, f"benchmarks/corpus, {path.stem}", curves(alert, trace, known[twin]) if twin else {}
+            twin = TWINS.get(name.partition("_")[0])
+            sample = alert, f"benchmarks/corpus, {name}", curves(alert, trace, known[twin]) if twin else {}
             if fault is None or alert.rule == FAULTS[fault[1]].rules[0]:
                 yield sample
             else:

@@ -1,6 +1,7 @@
 """Train the runs of the corpus and keep their traces. Restartable: a run whose trace is there is not trained again.
 
     python -m benchmarks.corpus.generate [--base tiny|minilm|smollm2] [--only TEXT]
+    python -m benchmarks.corpus.generate --pack       puts the new traces into the files of their models
 
 About two hours of one core for everything; runs of 1,500 steps are made by ``long.py``. The larger models need the
 packages that ``lora-watch demo`` names.
@@ -32,7 +33,7 @@ from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.models import minilm, smollm2
 from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
 from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled
-from benchmarks.corpus.traces import Trace, load, save
+from benchmarks.corpus.traces import Trace, load, names, save
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
@@ -43,6 +44,9 @@ from lora_watch.rules.harm import HARM, wanted_at_the_end
 from lora_watch.sinks import Sink
 
 TRACES = Path(__file__).parent / "traces"
+"""One file a model, of all its runs."""
+NEW = Path(__file__).parent / "new_traces"
+"""One file a run, until they are packed; git ignores them."""
 AFTERWARDS = 150
 """Steps that a long run goes on for after its fault."""
 
@@ -311,17 +315,32 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--base", choices=("tiny", "minilm", "smollm2"), help="only runs of this model")
     parser.add_argument("--only", default="", help="only runs whose name holds this text")
+    parser.add_argument("--pack", action="store_true", help="put the new traces into the files of their models")
     wanted = parser.parse_args()
+    if wanted.pack:
+        return pack()
     torch.set_num_threads(1)
     specs = [s for s in [*plan(), *extremes()] if wanted.base in (None, s.base) and wanted.only in s.name]
-    missing = [s for s in specs if not path_of(s).exists()]
+    there = {name for file in files() for name in names(file)}
+    missing = [s for s in specs if s.name not in there]
     print(f"{len(specs)} runs, {len(specs) - len(missing)} of them are there")
     for i, spec in enumerate(missing, 1):
         began = time.perf_counter()
         done = trace(spec)
-        save(path_of(spec), done)
+        save(NEW / f"{spec.name}.zip", {spec.name: done})
         took = time.perf_counter() - began
         print(f"{i}/{len(missing)} {spec.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
+
+
+def pack() -> None:
+    """Merge the new traces into the files of their models."""
+    new = {file: load(file) for file in NEW.glob("*.zip")}
+    for path in TRACES.glob("*.zip"):
+        own = {name: t for traces in new.values() for name, t in traces.items() if t.spec["base"] == path.stem}
+        if own:
+            save(path, load(path) | own)
+    for file in new:
+        file.unlink()
 
 
 def plan() -> list[Spec]:
@@ -329,14 +348,16 @@ def plan() -> list[Spec]:
     return [*grid(), *fresh(), *faults(FAULTS), *everyday(held_out=False), *everyday(held_out=True)]
 
 
+def files() -> list[Path]:
+    """All that hold traces."""
+    return [*sorted(TRACES.glob("*.zip")), *sorted(NEW.glob("*.zip"))]
+
+
 def load_all(specs: Iterable[Spec] | None = None) -> dict[Spec, Trace]:
     """The traces that are there of ``specs``, of the whole plan by default, by what they are runs of."""
-    return {spec: load(path_of(spec)) for spec in specs or plan() if path_of(spec).exists()}
-
-
-def path_of(spec: Spec) -> Path:
-    """The file of the trace of ``spec``."""
-    return TRACES / spec.base / f"{spec.name}.xz"
+    wanted = {spec.name: spec for spec in specs or plan()}
+    found = {name: trace for file in files() for name, trace in load(file, wanted).items()}
+    return {spec: found[name] for name, spec in wanted.items() if name in found}
 
 
 if __name__ == "__main__":

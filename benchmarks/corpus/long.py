@@ -159,13 +159,13 @@ def main() -> None:
     torch.set_num_threads(1)
     done = {entry["name"]: entry for entry in runs()}
     for spec in long():
-        path = TRACES / f"{spec.name}.xz"
+        path = TRACES / f"{spec.name}.zip"
         began = time.perf_counter()
         if (again and not path.exists()) or (spec.name in done and not again):
             continue
         if not path.exists():
-            save(path, trace(spec, max_overhead=OVERHEAD))
-        done[spec.name] = result(spec, load(path))
+            save(path, {spec.name: trace(spec, max_overhead=OVERHEAD)})
+        done[spec.name] = result(spec, load(path)[spec.name])
         RESULTS.write_text(json.dumps(list(done.values()), indent=1) + "\n")
         said = [f"{a['rule']}@{a['step']}" for a in done[spec.name]["alerts"]]
         print(f"{spec.name}: {time.perf_counter() - began:.0f} s, {said}", flush=True)

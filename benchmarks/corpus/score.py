@@ -298,7 +298,7 @@ def _projected(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     return (
         f"LW104 compares in {len(compares)} runs, {good} of them good. It judges MiniLM's by their size alone, since "
         f"the head is new, and {len(able) - len(compares)} of the others, {len(slow)} of these at rates up to 0.005. "
-        "Their traces are older than its comparison, and the runs did not repeat within 2 % (`projected.py`)."
+        "Their traces are older than its comparison, and the runs did not repeat within 2 %."
     )
 
 

@@ -1,29 +1,42 @@
-"""A run's step records as one small file: float32 with 13 bits of mantissa, NaN kept, byte planes, xz."""
+"""Step records of many runs in one file: a zip of blocks, each a few runs together under xz, so that one run is read
+without the rest.
+
+Numbers are float32 with as many bits of mantissa as ``BITS`` says, NaN kept. Columns of a block's runs stand together,
+and hold what a number's bits have moved since the step before. What follows from other metrics is not stored.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import functools
-import io
 import json
 import lzma
-from collections.abc import Mapping, Sequence
+import zipfile
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lora_watch.base.records import AdapterInfo, FloatArray, Reading, RunInfo, StepRecord
-from lora_watch.rules.harm import AT_THE_END
 
-PROJECTED = Path(__file__).parent / "projected.json"
-"""By run and step the losses of ``harm.AT_THE_END``, of runs whose traces are older than these."""
-_FIELDS = ("metrics", "known", "wiring")
-"""Of a record: what holds one array a name."""
-_DROPPED_BITS = 10
-"""Of float32's 23: what is left is exact to 6e-5, far below what any threshold can tell apart."""
+BITS = 13
+"""Bits of mantissa: exact to 6e-5, far below what any threshold can tell apart."""
+COARSE = {
+    "a_grad_norm": 6, "b_grad_norm": 6, "effective_rank": 8, "a_norm": 10, "b_norm": 10, "spectral_norm": 11,
+    "product_norm": 11,
+}  # fmt: skip
+"""The same of metrics that rules compare less closely. The golden file has the alerts of all runs at ``BITS``."""
+_ALL_BITS = 23
+_ROUGH = ("a_grad_norm", "b_grad_norm", "output_ratio")
+"""Metrics that differ from step to step at random. The others go on as they went."""
+_TOGETHER = 16
+"""Runs a block."""
+_INDEX = "runs.json"
+_FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 9, "lc": 0, "lp": 0, "pb": 0}]
+_NEAR = 1e-3
+"""Share by which a stored metric may differ from what follows from the others."""
 
 
 @dataclass(frozen=True)
@@ -41,143 +54,246 @@ class Trace:
     """Every step, the state before the first included."""
 
 
-def save(path: Path, trace: Trace) -> None:
-    """Write ``trace``; atomic, so that an interrupted generator leaves no half file."""
+class _Column(NamedTuple):
+    """One array a step, of the records of a run that have it."""
+
+    kind: str
+    """The field of a record: ``metrics``, ``known`` or ``wiring``; ``run`` for the Trainer's own numbers."""
+    name: str
+    steps: NDArray[np.intp]
+    """The indices of its records."""
+    values: NDArray[Any]
+    """``[steps, adapters]``."""
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.kind, self.name
+
+
+def save(path: Path, traces: Mapping[str, Trace]) -> None:
+    """Write ``traces`` by their names; atomic, so that an interrupted generator leaves no half file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_suffix(".part")
+    names = sorted(traces)
+    blocks = [names[i : i + _TOGETHER] for i in range(0, len(names), _TOGETHER)]
+    with zipfile.ZipFile(unfinished, "w") as file:
+        for i, block in enumerate(blocks):
+            file.writestr(
+                _undated(f"{i}.xz"), lzma.compress(_encoded([traces[name] for name in block]), filters=_FILTERS)
+            )
+        file.writestr(_undated(_INDEX), json.dumps(blocks))
+    unfinished.rename(path)
+
+
+def _undated(name: str) -> zipfile.ZipInfo:
+    """Without a date: the same traces are the same file."""
+    return zipfile.ZipInfo(name)
+
+
+def names(path: Path) -> list[str]:
+    """The runs whose traces ``path`` holds."""
+    with zipfile.ZipFile(path) as file:
+        return [name for block in json.loads(file.read(_INDEX)) for name in block]
+
+
+def load(path: Path, wanted: Collection[str] | None = None) -> dict[str, Trace]:
+    """Read what ``save`` wrote, or the runs ``wanted`` of it. Scores of the loss are not in it: a replay computes them
+    anew."""
+    found: dict[str, Trace] = {}
+    with zipfile.ZipFile(path) as file:
+        for i, block in enumerate(json.loads(file.read(_INDEX))):
+            if wanted is None or not {*block}.isdisjoint(wanted):
+                traces = zip(block, _decoded(lzma.decompress(file.read(f"{i}.xz"))))
+                found |= {name: trace for name, trace in traces if wanted is None or name in wanted}
+    return found
+
+
+# -- a block: one line of JSON, then every column's bytes by significance ----------------------------------------------
+
+
+def _encoded(traces: Sequence[Trace]) -> bytes:
+    heads, columns = zip(*map(_taken_apart, traces))
+    by_key: dict[tuple[str, str], list[_Column]] = {}
+    for column in (column for some in columns for column in some):
+        by_key.setdefault(column.key, []).append(column)
+    parts = [np.concatenate([_planes(column) for column in by_key[key]], axis=1).tobytes() for key in sorted(by_key)]
+    return json.dumps(heads).encode() + b"\n" + b"".join(parts)
+
+
+def _decoded(block: bytes) -> Iterator[Trace]:
+    line, _, rest = block.partition(b"\n")
+    heads = json.loads(line)
+    shapes: dict[tuple[str, str], list[tuple[int, list[int], int]]] = {}
+    for i, head in enumerate(heads):
+        for kind, name, steps, width in head["columns"]:
+            shapes.setdefault((kind, name), []).append((i, steps, width))
+    columns: list[list[_Column]] = [[] for _ in heads]
+    at = 0
+    for key in sorted(shapes):
+        depth = 4 if key[0] in ("metrics", "run") else 1
+        total = sum(len(steps) * width for _, steps, width in shapes[key])
+        planes = np.frombuffer(rest, np.uint8, depth * total, at).reshape(depth, total)
+        at += planes.size
+        begin = 0
+        for i, steps, width in shapes[key]:
+            end = begin + len(steps) * width
+            values = _values(planes[:, begin:end].reshape(depth, len(steps), width), *key)
+            columns[i].append(_Column(*key, np.array(steps), values))
+            begin = end
+    yield from map(_put_together, heads, columns)
+
+
+def _planes(column: _Column) -> NDArray[np.uint8]:
+    """``[bytes of a number, numbers]``: most significant bytes are alike, which xz likes."""
+    if column.values.dtype == bool:
+        return column.values.astype(np.uint8).reshape(1, -1)
+    dropped = np.uint32(_dropped(*column.key))
+    with np.errstate(over="ignore"):
+        single = column.values.astype(np.float32)
+    single = np.where(np.isnan(single), np.float32(np.nan), single)
+    bits = single.view(np.uint32)
+    half = np.uint32((1 << int(dropped)) >> 1)
+    moved = (np.where(np.isfinite(single), bits + half, bits) >> dropped).astype(np.int32)
+    for _ in range(_order(*column.key)):
+        moved = np.diff(moved, axis=0, prepend=np.int32(0))
+    folded = ((moved << 1) ^ (moved >> 31)).astype("<u4")  # small numbers of both signs become small ones
+    return np.ascontiguousarray(folded.view(np.uint8).reshape(-1, 4).T)
+
+
+def _values(planes: NDArray[np.uint8], kind: str, name: str) -> NDArray[Any]:
+    """``[steps, adapters]`` from ``[bytes, steps, adapters]``."""
+    if len(planes) == 1:
+        return planes[0].astype(bool)
+    folded = np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view("<u4")[..., 0]
+    bits = (folded >> 1).astype(np.int32) ^ -(folded & 1).astype(np.int32)
+    for _ in range(_order(kind, name)):
+        bits = np.cumsum(bits, axis=0, dtype=np.int32)
+    return (bits.astype(np.uint32) << np.uint32(_dropped(kind, name))).view(np.float32).astype(np.float64)
+
+
+def _dropped(kind: str, name: str) -> int:
+    return 0 if kind == "run" else _ALL_BITS - COARSE.get(name, BITS)
+
+
+def _order(kind: str, name: str) -> int:
+    """How often differences between steps are taken."""
+    return 1 if kind == "run" or name in _ROUGH else 2
+
+
+# -- a run: what is one number a step, and its columns -----------------------------------------------------------------
+
+
+_PLAIN = ("step", "loss", "lr", "weight_decay", "lr_fraction", "retired", "updated", "broken")
+
+
+def _taken_apart(trace: Trace) -> tuple[dict[str, Any], list[_Column]]:
     records = trace.records
-    arrays: dict[str, NDArray[Any]] = {"grad_norm": np.asarray(trace.grad_norm, dtype=np.float64)}
-    parts = _parts(records)
-    for begin, end in parts:
-        for field in _FIELDS:
-            arrays |= {_key(begin, key): value for key, value in _pack(records[begin:end], field).items()}
-    plain = [
-        {
-            "step": record.step,
-            "loss": record.loss,
-            "lr": record.lr,
-            "weight_decay": record.weight_decay,
-            "lr_fraction": record.lr_fraction,
-            "scalars": {k: v for k, v in record.scalars.items() if not k.startswith("loss_")},
-            "retired": dict(record.retired),
-            "updated": record.updated,
-            "broken": list(record.broken),
-        }
-        for record in records
-    ]
+    columns = [_Column("run", "grad_norm", np.arange(len(trace.grad_norm)), np.reshape(trace.grad_norm, (-1, 1)))]
+    begins = [i for i in range(len(records)) if not i or records[i].run != records[i - 1].run]
+    runs = []
+    for begin, end in zip(begins, [*begins[1:], len(records)]):  # what is merged or switched changes the adapters
+        run, own = records[begin].run, _columns(records[begin:end], begin)
+        follows = [name for name in FOLLOWS if _is_near(own.get(("metrics", name)), _followed(run, name, own))]
+        columns += [column for key, column in own.items() if key[0] != "metrics" or key[1] not in follows]
+        runs.append([begin, dataclasses.asdict(run) | {"rules": []}, follows])
+    plain = {name: [_short(getattr(record, name)) for record in records] for name in _PLAIN}
+    scalars = [{k: v for k, v in record.scalars.items() if not k.startswith("loss_")} for record in records]
     head = {
         "spec": dict(trace.spec),
         "before": trace.before,
         "after": trace.after,
-        "run": _plain_run(records[0].run),
-        "later_runs": [[begin, _plain_run(records[begin].run)] for begin, _ in parts[1:]],
-        "records": plain,
+        "runs": runs,
+        "records": plain | {"scalars": _short(scalars)},
+        "columns": [[c.kind, c.name, c.steps.tolist(), c.values.shape[1]] for c in columns],
     }
-    buffer = io.BytesIO()
-    np.savez(buffer, head=np.frombuffer(json.dumps(head).encode(), dtype=np.uint8), **arrays)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    unfinished.write_bytes(lzma.compress(buffer.getvalue(), preset=6))
-    unfinished.rename(path)
+    return head, columns
 
 
-def load(path: Path) -> Trace:
-    """Read what ``save`` wrote. Scores of the loss are not in it: a replay computes them anew."""
-    with np.load(io.BytesIO(lzma.decompress(path.read_bytes()))) as arrays:
-        head = json.loads(bytes(arrays["head"]))
-        begins = [(0, head["run"]), *head.get("later_runs", [])]
-        ends = [*(begin for begin, _ in begins[1:]), len(head["records"])]
-        known = _projected().get(path.stem, {})
-        for plain in head["records"] if known else ():
-            plain["scalars"] |= dict(zip(AT_THE_END, known.get(str(plain["step"]), ())))
-        columns = [{field: _columns(arrays, begin, field) for field in _FIELDS} for begin, _ in begins]
-        grad_norm = arrays["grad_norm"]
+def _is_near(stored: _Column | None, followed: _Column | None) -> bool:
+    return (
+        stored is not None
+        and followed is not None
+        and np.array_equal(stored.steps, followed.steps)
+        and np.allclose(stored.values, followed.values, rtol=_NEAR, atol=0, equal_nan=True)
+    )
+
+
+def _short(value: Any) -> Any:
+    """Nine digits name every float32."""
+    if isinstance(value, float):
+        return float(f"{value:.9g}")
+    if isinstance(value, Mapping):
+        return {key: _short(each) for key, each in value.items()}
+    return [*map(_short, value)] if isinstance(value, (list, tuple)) else value
+
+
+def _columns(records: Sequence[StepRecord], begin: int) -> dict[tuple[str, str], _Column]:
+    """Of records with the same adapters, the first of which is number ``begin``."""
+    found: dict[tuple[str, str], list[tuple[int, NDArray[Any]]]] = {}
+    for i, record in enumerate(records, begin):
+        for name, reading in record.metrics.items():
+            found.setdefault(("metrics", name), []).append((i, reading.values))
+            if not reading.known.all():
+                found.setdefault(("known", name), []).append((i, reading.known))
+        for name, values in record.wiring.items():
+            found.setdefault(("wiring", name), []).append((i, values.astype(bool)))
+    return {
+        key: _Column(*key, np.array([i for i, _ in rows]), np.stack([values for _, values in rows]))
+        for key, rows in found.items()
+    }
+
+
+def _followed(run: RunInfo, name: str, columns: Mapping[tuple[str, str], _Column]) -> _Column | None:
+    """The metric ``name`` from those that it follows from; None where one is missing."""
+    needs, follow = FOLLOWS[name]
+    found = [columns[key] for need in needs if (key := ("metrics", need)) in columns]
+    if len(found) < len(needs) or any(len(column.steps) != len(found[0].steps) for column in found):
+        return None
+    with np.errstate(all="ignore"):
+        return _Column("metrics", name, found[0].steps, follow(run, *(column.values for column in found)))
+
+
+def _stable_rank(run: RunInfo, delta: FloatArray, spectral: FloatArray) -> FloatArray:
+    return np.where(delta == 0, 0.0, (delta / spectral) ** 2)
+
+
+FOLLOWS: Mapping[str, tuple[tuple[str, ...], Callable[..., FloatArray]]] = {
+    "delta_norm": (("product_norm", "scale"), lambda run, product, scale: scale * product),
+    "relative_norm": (("delta_norm",), lambda run, delta: delta / [each.base_norm for each in run.adapters]),
+    "relative_spectral_norm": (
+        ("spectral_norm",),
+        lambda run, spectral: spectral / [each.base_spectral_norm for each in run.adapters],
+    ),
+    "stable_rank": (("delta_norm", "spectral_norm"), _stable_rank),
+}
+"""By metric what it follows from, and how: ``[steps, adapters]`` each."""
+
+
+def _put_together(head: Mapping[str, Any], columns: Sequence[_Column]) -> Trace:
+    plain = [dict(zip(head["records"], values)) for values in zip(*head["records"].values())]
+    arrays = {kind: [{} for _ in plain] for kind in ("metrics", "known", "wiring", "run")}
+    runs: list[RunInfo] = []
+    for (begin, run, follows), end in zip(head["runs"], [*(begin for begin, *_ in head["runs"][1:]), len(plain)]):
+        runs += [_run_info(run)] * (end - begin)
+        own = {column.key: column for column in columns if column.kind != "run" and begin <= column.steps[0] < end}
+        for name in follows:
+            column = _followed(runs[-1], name, own)
+            assert column is not None
+            own[column.key] = column
+        for column in own.values():
+            for i, row in zip(column.steps.tolist(), column.values):
+                arrays[column.kind][i][column.name] = row
     records = []
-    for (begin, plain_run), end, found in zip(begins, ends, columns):
-        run = _run_info(plain_run)
-        for i, plain in enumerate(head["records"][begin:end]):
-            arrays_of = {
-                field: {name: rows[i] for name, (rows, there) in found[field].items() if there[i]} for field in _FIELDS
-            }
-            groups = {name: tuple(plain.get(name, ())) for name in ("lr", "weight_decay", "broken")}
-            metrics = {
-                name: Reading(values) if (known := arrays_of["known"].get(name)) is None else Reading(values, known)
-                for name, values in arrays_of["metrics"].items()
-            }
-            records.append(StepRecord(run, **{**plain, **groups}, metrics=metrics, wiring=arrays_of["wiring"]))
+    for i, (run, each) in enumerate(zip(runs, plain)):
+        known = arrays["known"][i]
+        metrics = {
+            name: Reading(row, known[name]) if name in known else Reading(row)
+            for name, row in arrays["metrics"][i].items()
+        }
+        groups = {name: tuple(each[name]) for name in ("lr", "weight_decay", "broken")}
+        records.append(StepRecord(run, **{**each, **groups}, metrics=metrics, wiring=arrays["wiring"][i]))
+    (grad_norm,) = (column.values[:, 0] for column in columns if column.kind == "run")
     return Trace(head["spec"], head["before"], head["after"], grad_norm, records)
-
-
-@functools.cache
-def _projected() -> dict[str, dict[str, list[float]]]:
-    return json.loads(PROJECTED.read_text())
-
-
-def _parts(records: Sequence[StepRecord]) -> list[tuple[int, int]]:
-    """Stretches of records with the same adapters: what is merged or switched in mid-run changes their list."""
-    begins = [i for i in range(len(records)) if not i or records[i].run != records[i - 1].run]
-    return list(zip(begins, [*begins[1:], len(records)]))
-
-
-def _key(begin: int, key: str) -> str:
-    """The name of a stretch's array in the file; the first stretch, in most runs the only one, needs no mark."""
-    return f"{begin}:{key}" if begin else key
-
-
-def _plain_run(run: RunInfo) -> dict[str, Any]:
-    return dataclasses.asdict(run) | {"rules": []}
-
-
-def _arrays(record: StepRecord, field: str) -> Mapping[str, NDArray[Any]]:
-    """One of ``_FIELDS``; of ``known`` what is not True everywhere."""
-    if field == "wiring":
-        return record.wiring
-    if field == "metrics":
-        return {name: reading.values for name, reading in record.metrics.items()}
-    return {name: reading.known for name, reading in record.metrics.items() if not reading.known.all()}
-
-
-def _pack(records: Sequence[StepRecord], field: str) -> dict[str, NDArray[Any]]:
-    out: dict[str, NDArray[Any]] = {}
-    found = [_arrays(record, field) for record in records]
-    for name in dict.fromkeys(name for arrays in found for name in arrays):
-        rows = [arrays.get(name) for arrays in found]
-        some = next(row for row in rows if row is not None)
-        full = np.stack([np.zeros_like(some) if row is None else row for row in rows])
-        out[f"{field}/{name}"] = _planes(full) if field == "metrics" else np.packbits(full.astype(bool))
-        out[f"{field}/{name}/there"] = np.array([row is not None for row in rows])
-        out[f"{field}/{name}/shape"] = np.array(full.shape)
-    return out
-
-
-def _columns(arrays: Any, begin: int, field: str) -> dict[str, tuple[NDArray[Any], NDArray[np.bool_]]]:
-    """The arrays of the stretch that begins at record ``begin``, and at which steps each was there."""
-    out = {}
-    own = _key(begin, f"{field}/")
-    for key in arrays.files:
-        if key.startswith(own) and key.count("/") == 1:
-            shape = tuple(arrays[f"{key}/shape"])
-            packed = arrays[key]
-            rows = _unplanes(packed, shape) if field == "metrics" else _unpack(packed, shape)
-            out[key.removeprefix(own)] = rows, arrays[f"{key}/there"]
-    return out
-
-
-def _planes(values: FloatArray) -> NDArray[np.uint8]:
-    """Float32 bytes by significance, adapter by adapter through time: neighbours are alike, which xz likes."""
-    with np.errstate(over="ignore"):
-        single = np.ascontiguousarray(values.T.astype(np.float32))
-    bits = single.view(np.uint32)
-    half = np.uint32(1 << (_DROPPED_BITS - 1))
-    rounded = np.where(np.isfinite(single), (bits + half) & np.uint32(~((1 << _DROPPED_BITS) - 1) & 0xFFFFFFFF), bits)
-    return np.ascontiguousarray(rounded.astype("<u4").view(np.uint8).reshape(-1, 4).T)
-
-
-def _unplanes(planes: NDArray[np.uint8], shape: tuple[int, ...]) -> FloatArray:
-    bits = np.ascontiguousarray(planes.T).view("<u4").reshape(shape[::-1])
-    return np.ascontiguousarray(bits.view("<f4").T).astype(np.float64)
-
-
-def _unpack(packed: NDArray[np.uint8], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    return np.unpackbits(packed, count=int(np.prod(shape))).astype(bool).reshape(shape)
 
 
 def _run_info(plain: Mapping[str, Any]) -> RunInfo:
