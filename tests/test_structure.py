@@ -1,4 +1,4 @@
-"""The shape of the code: a sentence on top of each file, rooms without circles, types."""
+"""The shape of the code: rooms without circles, types."""
 
 from __future__ import annotations
 
@@ -16,38 +16,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lora_watch"
-MOST_SCRIPT_COLUMNS, MOST_ROOMS = 120, 22
-
-
-def name_of(path: Path) -> str:
-    return path.relative_to(ROOT).as_posix()
-
-
-def sources() -> list[Path]:
-    folders = ("lora_watch", "tests", "benchmarks", "examples", "docs")
-    found = [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py"))]
-    assert len(found) > 100
-    return found
 
 
 @functools.cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
-
-
-def lines_of(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
-
-
-def test_no_script_or_sheet_of_the_tab_is_wide():
-    found = [*(PACKAGE / "tensorboard_plugin").rglob("*.js"), *(PACKAGE / "tensorboard_plugin").rglob("*.css")]
-    assert found
-    assert [name_of(path) for path in found if max(map(len, lines_of(path))) > MOST_SCRIPT_COLUMNS] == []
-
-
-def test_every_file_says_what_it_is_for():
-    silent = {name_of(path) for path in sources() if (tree := parsed(path)).body and not ast.get_docstring(tree)}
-    assert silent == set()
 
 
 # -- rooms -------------------------------------------------------------------------------------------------------------
@@ -77,14 +50,6 @@ def modules() -> dict[str, Path]:
     """Every module of the package by its dotted name; a package is its ``__init__``."""
     names = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts) for path in PACKAGE.rglob("*.py")}
     return {name.removesuffix(".__init__"): path for path, name in names.items()}
-
-
-def test_the_package_has_few_rooms():
-    """Folders that a checkout of an earlier version has left behind, with compiled files alone, do not count."""
-    rooms = {
-        path.relative_to(PACKAGE).parts[0] for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"
-    }
-    assert len(rooms) <= MOST_ROOMS
 
 
 def test_rooms_do_not_need_each_other_in_a_circle():
@@ -118,19 +83,6 @@ def test_importing_the_callback_loads_nothing_of_what_comes_before_a_run():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.strip() == "[]"
-
-
-@pytest.mark.parametrize(
-    "source",
-    [
-        "if x:\n  import lora_watch.a.b",
-        "from lora_watch import a",
-        "from lora_watch.a import c",
-        "load('lora_watch.a.b')",
-    ],
-)
-def test_an_import_is_seen_wherever_it_stands(source: str):
-    assert {room_of(module) for module in imported(ast.parse(source))} == {"a"}
 
 
 # -- types -------------------------------------------------------------------------------------------------------------

@@ -1,17 +1,14 @@
-"""The tab's routes over events that hold anything, asked for anything: an answer or one line, in little memory."""
+"""The tab's routes over events that hold anything, asked for anything: an answer or one line."""
 
 from __future__ import annotations
 
 import json
-import resource
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard import context
 from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins import base_plugin
@@ -19,8 +16,6 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from werkzeug.test import Client
 
 from lora_watch.format import tags
-from lora_watch.runs.events import EventLog
-from lora_watch.sinks import events
 from lora_watch.tensorboard_plugin.plugin import LoraWatchPlugin
 from tests.fuzz.test_readers import HOSTILE, inert, spoiled
 from tests.runs.written import write_run
@@ -155,65 +150,3 @@ def spoil(data: st.DataObject, event: Any) -> None:
             event.wall_time = data.draw(st.sampled_from([float("nan"), float("inf"), -1.0, 1e300]))
         case "tag":
             value.tag = data.draw(st.sampled_from([*TAGS, "lora_watch/m/", "lora_watch/m/" + "x" * 500]))
-
-
-def claiming(tag: str, *shape: int) -> Any:
-    """An event of forty bytes that says that it has numbers of this shape, as TensorBoard itself understands it."""
-    event = events.event([events.tensor(tag, events.np.ones(1), b"")])
-    (value,) = event.summary.value
-    value.tensor.ClearField("tensor_content")
-    value.tensor.float_val.append(1.0)
-    del value.tensor.tensor_shape.dim[:]
-    for size in shape:
-        value.tensor.tensor_shape.dim.add(size=size)
-    event.step, event.wall_time = 3, 2e9
-    return event
-
-
-def test_what_claims_a_billion_numbers_costs_nothing(recorded: list[Any], tmp_path: Path) -> None:
-    """By the tab and by the reader of files; TensorBoard's own decoding would take 4 GB for each of the first three."""
-    claims = [claiming(tag, LARGE) for tag in ("lora_watch/m/delta_norm", "lora_watch/s/loss")]
-    claims += [claiming(tags.SPECTRUM, 3, LARGE), claiming("lora_watch/m/delta_norm", 2**40, 2**40)]
-    folder = write(tmp_path / "run", [*recorded[:7], *claims])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tab = Tab(folder)
-    assert {route: tab.ask(route, **query) for route, query in ROUTES} == dict.fromkeys(dict(ROUTES), 200)
-    log = EventLog(folder.iterdir())
-    assert log.metric("delta_norm", log.steps).get(3, {}) == {}
-    assert "0 numbers for 3 adapters" in log.broken[0]
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 100, "MiB"
-
-
-def test_a_spectrum_is_not_widened_to_whatever_a_later_schema_claims(tmp_path: Path) -> None:
-    """One adapter's thousand singular values, and then a list of 100,000 adapters: 400 MB."""
-    written = []
-    for step, adapters in ((0, 1), (2, 100_000)):
-        schema = {"version": 1, "adapters": [{"name": f"{step}.{i}"} for i in range(adapters)]}
-        values = [events.tensor(tags.SCHEMA, json.dumps(schema).encode(), b"")]
-        event = events.event([*values, events.tensor(tags.SPECTRUM, events.np.ones((1, 1000)), b"")])
-        event.step, event.wall_time = step, 2e9 + step
-        written.append(event)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    tab = Tab(write(tmp_path / "run", written))
-    assert tab.ask("spectrum", adapter="0") == 200
-    assert (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 < 250, "MiB"
-
-
-def test_a_provider_that_is_not_tensorboards_is_asked_as_everybody_would(recorded: list[Any], tmp_path: Path) -> None:
-    from lora_watch.tensorboard_plugin.series import Reader
-    from lora_watch.tensorboard_plugin.tensors import Board
-
-    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
-    multiplexer.AddRun(str(write(tmp_path / "run", recorded)), "run")
-    multiplexer.Reload()
-    whole = data_provider.MultiplexerDataProvider(multiplexer, "")
-    other = Mock(
-        spec=["list_tensors", "read_tensors"], list_tensors=whole.list_tensors, read_tensors=whole.read_tensors
-    )
-    ctx = context.RequestContext()
-    for run in ("run", "nowhere"):
-        answers = [Reader(Board(each, ctx, "")).alerts(run) for each in (whole, other)]
-        assert answers[0] == answers[1]
-    mine, theirs = (Reader(Board(each, ctx, "")).metric("run", "delta_norm")[0] for each in (whole, other))
-    assert mine.steps.tolist() == theirs.steps.tolist()
-    assert mine.values.tobytes() == theirs.values.tobytes()
