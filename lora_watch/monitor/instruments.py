@@ -209,7 +209,18 @@ class Instruments:
 
         return Deferred(begun.tensors, finish)
 
+    def place_hooks(self) -> None:
+        """See the passes of a step that is measured in full, or in which a rule wants something. Does nothing in all
+        others, and where the hooks are in place."""
+        self.scaled_loss.place_hooks()
+        self._probe.place_hooks()
+
+    def take_hooks_off(self) -> None:
+        """Nothing of ours is in the model, until ``place_hooks``."""
+        self.scaled_loss.take_hooks_off()
+        self._probe.close()
+
     def close(self) -> None:
-        """Take every hook off the model."""
+        """Take every hook off the model, and forget what they have seen."""
         self.scaled_loss.close()
         self._probe.close()

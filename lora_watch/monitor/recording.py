@@ -14,7 +14,7 @@ from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, re
 from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
-from lora_watch.measurement.signals.scaled_loss import OTHER
+from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER
 from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
@@ -177,7 +177,7 @@ class Recorder:
         that its loss says nothing of the run."""
         there = taken.pending.read()
         metrics, loss = there["metrics"], there["loss"]
-        if (why_not := self._instruments.scaled_loss.why_not) == OTHER:
+        if (why_not := self._instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN)):
             self.monitored.note(f"no batch is compared with the frozen model: {why_not}")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
@@ -252,6 +252,14 @@ class Recorder:
     def sound_steps(self) -> int:
         """Steps at which the loss had improved on its start."""
         return self._loss.progress.sound
+
+    def place_hooks(self) -> None:
+        """See ``Instruments``."""
+        self._instruments.place_hooks()
+
+    def take_hooks_off(self) -> None:
+        """See ``Instruments``."""
+        self._instruments.take_hooks_off()
 
     def close(self) -> None:
         """Take every hook off the model."""

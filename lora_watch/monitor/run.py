@@ -78,6 +78,17 @@ class Run(Observed):
         self._judge.coverage.start(self.guard.failures)
         self._cadence.start_clock()
 
+    @guarded("placing hooks", light=True)
+    def place_hooks(self) -> None:
+        """See the passes of the coming step, where that is measured in full. After ``start`` and ``after_update`` the
+        hooks are in place: who knows when passes begin and end takes them off in between."""
+        self._recorder.place_hooks()
+
+    @guarded("taking hooks off the model", light=True)
+    def take_hooks_off(self) -> None:
+        """Nothing of ours is in the model, until ``place_hooks``."""
+        self._recorder.take_hooks_off()
+
     @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""

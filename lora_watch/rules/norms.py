@@ -61,9 +61,10 @@ class NormExplosion(Rule):
       loss has not improved yet, or
     - the size is above ``threshold``.
 
-    Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss. Elsewhere a trained head
-    may be spoiled, so that the model is far above its start without the adapters, too. LW102 then fires when the mean
-    of the last five losses lies more than 10 % and twice its noise above the start, or at ``threshold`` alone.
+    Some runs cannot compute a batch twice: several processes, a compiled model, a custom loss, modules or hooks of your
+    own. Elsewhere a trained head may be spoiled, so that the model is far above its start without the adapters, too.
+    LW102 then fires when the mean of the last five losses lies more than 10 % and twice its noise above the start, or
+    at ``threshold`` alone.
 
     It holds until the size is below ``threshold_if_worse``, or below ``threshold`` and the loss has improved. Two
     batches in a row that cost 3 % more without the adapters show the latter, too. One in ten steps is computed.

@@ -143,6 +143,7 @@ class TrainerEvents(TrainerCallback):
         if self.monitors is not None:
             self.monitors.append(monitor)
         monitor.start(state.global_step)
+        monitor.take_hooks_off()
         self.waits_no_longer()
         return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
 
@@ -150,6 +151,8 @@ class TrainerEvents(TrainerCallback):
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
             self._tap.open()
+            if not self._tap.follows:  # nobody says when a pass begins
+                self.monitor.place_hooks()
 
     @event
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -158,6 +161,7 @@ class TrainerEvents(TrainerCallback):
         failures: list[Alert] = []
         with self.guard("looking at the loss and the gradients"):
             self._tap.close()
+            self.monitor.take_hooks_off()
             self._tap.reduce()
             optimizer = kwargs.get("optimizer")
             failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
@@ -171,6 +175,7 @@ class TrainerEvents(TrainerCallback):
         with self.guard("judging a step"):
             made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
             failures = self.monitor.after_update(**seen, step=state.global_step, updated=made)
+            self.monitor.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = self.monitor.flush() or failures

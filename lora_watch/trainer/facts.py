@@ -13,13 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import send_to_device
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
-from lora_watch.measurement.signals.scaled_loss import undisturbed
 from lora_watch.monitor import ranks
 from lora_watch.monitor.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -50,7 +48,11 @@ ADDS_UP = (
     "and logged losses are sums over micro-batches; lora_watch judges the mean. To train on the mean, set "
     "trainer.model_accepts_loss_kwargs = False"
 )
-"""What the user is told where a loss ``adds_up``."""
+"""What the user is told where losses of micro-batches are means, and are added up."""
+_MEAN = 1
+"""torch's number for a mean among the ways in which a loss is reduced."""
+_NEAR = 64
+"""Operations behind a loss among which it is reduced."""
 
 
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
@@ -156,30 +158,30 @@ def is_preference(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
 
-def adds_up(trainer: Trainer, inputs: Mapping[str, Any], items: Any) -> bool:
-    """Whether the loss of an optimizer step is the sum of its micro-batches' means. ``inputs``: of one of them.
-
-    The Trainer divides nothing where it gives the model ``items``, the number of targets in the whole step. Some models
-    take that number and ignore it. Then the loss is the same for twice as many. Takes two passes of the model.
-    """
+def may_add_up(trainer: Trainer) -> bool:
+    """Whether the Trainer leaves it to the model to divide by the number of targets in the whole step: it divides
+    nothing then, and some models take that number and ignore it."""
     own = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss
     if own or trainer.compute_loss_func is not None or is_compiled(trainer.args, trainer) or trainer.args.n_gpu > 1:
         return False
-    divides = not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False
-    if divides or items is None:
-        return False
-    try:
-        model: Any = trainer.model
-        with undisturbed(model), torch.no_grad(), trainer.compute_loss_context_manager():
-            given: Any = send_to_device(dict(inputs), trainer.args.device)
-            once, twice = (
-                float(trainer.compute_loss(model, dict(given), num_items_in_batch=count))  # type: ignore[arg-type]
-                for count in (items, 2 * items)
-            )
-    except Exception:  # a model that cannot be evaluated so
-        log.debug("lora_watch could not see what num_items_in_batch does", exc_info=True)
-        return False
-    return twice > 0.95 * once > 0.0
+    return trainer.model_accepts_loss_kwargs and getattr(trainer, "loss_is_scaled_for_ga", None) is not False
+
+
+def is_mean(loss: Any, smoother: Any = None) -> bool:
+    """Whether the ``loss`` of a micro-batch is its own mean: what autograd keeps of it says how it was made. A sum that
+    was divided is none. ``smoother``: the Trainer's for labels, which ignores the number of targets before 5.0."""
+    if smoother is not None:
+        return "num_items_in_batch" not in inspect.signature(smoother.__call__).parameters
+    nodes = [loss.grad_fn] if isinstance(loss, torch.Tensor) else []
+    for node in nodes:  # the nearest first
+        if node is None or len(nodes) > _NEAR:
+            continue
+        if node.name().startswith("DivBackward"):
+            return False
+        if (reduction := getattr(node, "_saved_reduction", None)) is not None:
+            return reduction == _MEAN
+        nodes += [other for other, _ in node.next_functions]
+    return False
 
 
 def no_sweep(trainer: Trainer) -> str | None:

@@ -30,11 +30,12 @@ class StepTap(Tap):
 
     ``training_step`` returns each micro-batch's share of the loss before the Trainer's NaN filter and logging see it;
     it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers. Where
-    it returns whole means (``facts.adds_up``), their mean is the loss of the step, and a note says so.
+    it returns whole means (``facts.may_add_up``), their mean is the loss of the step, and a note says so.
 
     It is wrapped from the beginning of each step until its gradients are there: whatever raises elsewhere in the
     Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has made of their norm, so the
-    monitor looks before it where a process holds whole gradients.
+    monitor looks before it where a process holds whole gradients. Hooks of ours are in the model while
+    ``training_step`` runs, and at no other time.
 
     Args:
         hash_batches: see ``batch_sha256``.
@@ -51,7 +52,7 @@ class StepTap(Tap):
         self._micro_batches = 0
         """Of the step so far."""
         self._adds_up: bool | None = None
-        """``facts.adds_up``; None until that is known."""
+        """Losses of micro-batches are means, and the Trainer adds them up; None until that is known."""
         self._labels = Labels()
         self._hash_batches = hash_batches
         self._hash: Any = None
@@ -62,6 +63,7 @@ class StepTap(Tap):
         self._follow(trainer)
         self.guard, self._before_clipping = monitor.guard, monitor.before_clipping
         self._note, self._adds_up = monitor.note, None
+        self._place_hooks, self._take_hooks_off = monitor.place_hooks, monitor.take_hooks_off
         self._labels = Labels(classes)
 
     def open(self) -> None:
@@ -79,14 +81,21 @@ class StepTap(Tap):
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
             self._see_batch(inputs)
-            if whole and self._adds_up is None and trainer.args.gradient_accumulation_steps > 1:
-                self._ask(trainer, inputs, args[2] if len(args) > 2 else kwargs.get("num_items_in_batch"))
+            self._place_hooks()
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
                 self._broke_off(error)
                 raise
+            finally:
+                self._take_hooks_off()
             self._see_loss(loss)
+            return loss
+
+        def compute_loss(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+            loss = inner(*args, **kwargs)
+            if kwargs.get("num_items_in_batch") is not None:
+                self._ask(trainer, loss)
             return loss
 
         def clip_grad_norm_(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -95,8 +104,12 @@ class StepTap(Tap):
                 self._before_clipping()
             return inner(*args, **kwargs)
 
-        clipping = [(accelerator, "clip_grad_norm_", clip_grad_norm_)] if whole else []
-        self._wrap([(trainer, "training_step", training_step), *clipping])
+        methods: list[tuple[Any, str, Callable[..., Any]]] = [(trainer, "training_step", training_step)]
+        if whole:
+            methods.append((accelerator, "clip_grad_norm_", clip_grad_norm_))
+            if self._adds_up is None and trainer.args.gradient_accumulation_steps > 1 and facts.may_add_up(trainer):
+                methods.append((trainer, "compute_loss", compute_loss))
+        self._wrap(methods)
 
     @guarded("looking at a batch", light=True)
     def _see_batch(self, inputs: Any) -> None:
@@ -108,10 +121,11 @@ class StepTap(Tap):
             self._labels.add(inputs.get("labels"))
 
     @guarded("asking whether losses are added up")
-    def _ask(self, trainer: Trainer, inputs: Any, items: Any) -> None:
+    def _ask(self, trainer: Trainer, loss: Any) -> None:
         """Once a training."""
-        self._adds_up = False
-        self._adds_up = facts.adds_up(trainer, inputs, items)
+        if self._adds_up is not None:
+            return
+        self._adds_up = facts.is_mean(loss, trainer.label_smoother)
         if self._adds_up:
             self._note(facts.ADDS_UP)
             log.warning("lora_watch: %s", facts.ADDS_UP)

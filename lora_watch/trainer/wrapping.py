@@ -55,6 +55,10 @@ class Tap:
     def _followed(self) -> Any:
         return self._of() if self._of is not None else None
 
+    @property
+    def follows(self) -> bool:
+        return self._followed is not None
+
     def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
         """Each as ``wrap`` takes it, in the place of those that are wrapped now."""
         self.close()

@@ -95,8 +95,9 @@ def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     assert monitor is not None
     assert monitor.last is not None
     assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True] * 4
-    (note,) = monitor.run.notes
-    assert re.match("output_ratio .*unknown .*4 of 8 adapters", note)
+    compared, unknown = monitor.run.notes
+    assert "forward of model.layers.0.self_attn.q_proj" in compared
+    assert re.match("output_ratio .*unknown .*4 of 8 adapters", unknown)
 
 
 def test_layers_that_no_hook_can_serve_are_noted_also_where_others_are_measured() -> None:

@@ -16,7 +16,7 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.scaled_loss import OTHER, ScaledLoss, _is_own, _multiplied
+from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss, _is_own, _multiplied
 from lora_watch.rules.harm import HARM
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
@@ -92,53 +92,44 @@ def test_a_layer_with_several_outputs_is_multiplied_in_each() -> None:
 
 
 class Counting(torch.nn.Module):
-    """Its output depends on how often it was called; it says so in each of the ways that modules have."""
+    """Its output depends on how often it was called."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls, self.tokens, self.mean = 0, [0], None
-        self.register_buffer("average", torch.zeros(()))
+    calls = 0
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.calls += 1
-        self.tokens.append(x.shape[1])
-        self.average = 0.9 * self.average + 0.1 * x.detach().abs().mean()
-        self.mean = x.detach().mean()
-        return x * (1 + self.average + 0.01 * self.calls + 1e-4 * sum(self.tokens))
+        return x * (1 + 0.01 * self.calls)
 
 
-def test_modules_that_count_their_passes_do_not_see_the_additional_ones() -> None:
-    def trained(armed: bool) -> tuple[Any, ...]:
-        model = adapted()
-        both = ScaledLoss(model, find_adapters(model))
-        norm = model.get_submodule("base_model.model.model")
-        norm.norm = torch.nn.Sequential(norm.norm, counting := Counting())
-        if armed:
-            both.arm(HARM)
-        average = counting.average
-        losses = [float(model(**batch()).loss) for _ in range(2)]
-        assert bool(both.begin().now()) == armed
-        return losses, counting.calls, counting.tokens, float(counting.average), average is counting.average
-
-    assert trained(True) == trained(False)
-
-
-def test_modes_buffers_generators_and_hooks_are_as_before() -> None:
+@pytest.mark.parametrize("late", [False, True], ids=["before", "in mid-run"])
+@pytest.mark.parametrize("what", ["module", "hook"])
+def test_a_model_with_code_that_nobody_knows_is_not_run_again(what: str, late: bool) -> None:
     model = adapted()
-    model.get_submodule("base_model.model.model.norm").register_buffer("seen", torch.zeros(1))
+    both, norm = ScaledLoss(model, find_adapters(model)), model.get_submodule("base_model.model.model")
+    counting = Counting()
+    if what == "module":
+        norm.norm = torch.nn.Sequential(norm.norm, counting)
+    else:
+        norm.norm.register_forward_hook(lambda module, args, output: counting(output))
+    if not late:
+        both = ScaledLoss(model, find_adapters(model))
+        assert both.why_not.startswith(NOT_KNOWN)
+    both.arm(HARM)
+    model(**batch())
+    assert both.begin().now() == {}
+    assert both.why_not.startswith(NOT_KNOWN)
+    assert "model.norm" in both.why_not
+    assert counting.calls == 1
 
-    def count_and_draw(module: Any, *_: Any) -> None:
-        module.seen.add_(1 + random.random() + np.random.rand())
 
-    model.get_submodule("base_model.model.model.norm").register_forward_hook(count_and_draw)
+def test_modes_generators_and_hooks_are_as_before() -> None:
+    model = adapted()
     model.get_submodule("base_model.model.lm_head").eval()
     both = ScaledLoss(model, find_adapters(model))
 
     def after_a_pass() -> tuple[Any, ...]:
         for seed in (torch.manual_seed, random.seed, np.random.seed):
             seed(1)
-        with torch.no_grad():
-            model.get_submodule("base_model.model.model.norm").seen.zero_()
         loss = model(**batch()).loss
         compared.append(both.begin().now())
         hooks = [(len(m._forward_hooks), len(m._forward_pre_hooks)) for m in model.modules()]
@@ -169,10 +160,10 @@ def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
     assert merged.begin().now() == {}
 
 
-def test_a_model_that_cannot_run_again_costs_the_comparison_alone() -> None:
+def test_a_model_that_cannot_run_again_costs_the_comparison_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     model = adapted()
-    model.register_forward_pre_hook(lambda module, _: None if module.training else 1 / 0)
     both = ScaledLoss(model, find_adapters(model))
+    monkeypatch.setattr(both, "_loss", lambda *_: 1 / 0)
     both.arm(HARM)
     model(**batch())
     assert both.begin().now() == {}

@@ -55,8 +55,9 @@ class _Pass:
 class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
-    From ``arm()`` to ``begin()`` a forward hook on each frozen layer sees its input x and output W₀·x (a bias is
-    taken off); no other step has a hook of ours in it. Of the first micro-batch it copies rows of both, as
+    From ``arm()`` to ``begin()``, but for times between ``close()`` and ``place_hooks()``, a forward hook on each
+    frozen layer sees its input x and output W₀·x (a bias is taken off); no other step has a hook of ours in it. Of the
+    first micro-batch it copies rows of both, as
     ``Sampled`` says. Before the model's forward pass is over, and whenever the copies take more than ``KEPT``, those
     of all layers of one shape are measured together, and dropped. It draws no random number, changes no value and
     returns nothing to the forward pass.
@@ -160,7 +161,11 @@ class OutputRatioProbe:
         self._adds = self._look_up()
         self._due = set(self._adds)
         self.armed_for, self._sampled = step + 1, Sampled(self._tokens, step)
-        if self._hooks and not self._handles:
+        self.place_hooks()
+
+    def place_hooks(self) -> None:
+        """See passes from now on, as far as there is still something to be seen."""
+        if self._hooks and self._due and not self._handles:
             self._handles = [  # of a layer, first in line: another hook may change the output
                 *(layer.register_forward_hook(hook, prepend=True) for layer, hook in self._hooks),
                 self._model.register_forward_pre_hook(self._hook(self.begin_pass), with_kwargs=True),
@@ -235,7 +240,7 @@ class OutputRatioProbe:
         return "their frozen layers were never called: a kernel computes layer and adapter together"
 
     def close(self) -> None:
-        """Remove every hook, until ``arm`` is called again."""
+        """Remove every hook, until ``arm`` or ``place_hooks`` is called."""
         for handle in self._handles:
             handle.remove()
         self._handles = []

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import OrderedDict, deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
@@ -18,14 +17,14 @@ from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.generators import put_back
 from lora_watch.base.records import FloatArray
 from lora_watch.measurement.hooks import Hook, has_compiled
+from lora_watch.measurement.purity import unknown_code
 
 log = logging.getLogger("lora_watch")
 
 OTHER = "the training minimises another loss than the model's own"
+NOT_KNOWN = "a further pass of the model could change its training: lora_watch does not know "
 _ALIKE = 1.1
 """By what factor the loss of a step and the model's own may differ: a small term more may be added to it."""
-_CONTAINERS = (dict, OrderedDict, list, set, deque)
-"""Whose contents are put back where a module has one among its attributes."""
 
 
 class ScaledLoss:
@@ -34,12 +33,13 @@ class ScaledLoss:
     A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
     difference of two such losses is free of it. After ``arm`` the first micro-batch of the next training pass is
     computed again for each multiple, in evaluation mode and without gradients, before the pass itself: the weights have
-    not been trained on it yet. Modes, buffers, attributes of modules and random generators are as before afterwards.
-    After ``keep_beginning`` adapters as they were then stand in for none.
+    not been trained on it yet. Modes and random generators
+    are as before afterwards. After ``keep_beginning`` adapters as they were then stand in for none.
 
     Needs a model that returns its own ``loss`` for ``labels`` and is trained on that, adapters that wrap their frozen
-    layer and are not merged into it, and one process. Otherwise ``why_not`` says what is missing. A micro-batch's loss
-    is its mean, also where the Trainer has the model divide by the items of the whole step.
+    layer and are not merged into it, one process, and no code in the model that might notice a further pass
+    (``unknown_code``). Otherwise ``why_not`` says what is missing. A micro-batch's loss is its mean, also where the
+    Trainer has the model divide by the items of the whole step.
     """
 
     def __init__(
@@ -51,6 +51,8 @@ class ScaledLoss:
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
         self._model, self._adapters, self._guard = model, list(adapters), guard
+        self._wanted: Mapping[str, float] = {}
+        """What is to be computed in the coming pass."""
         self._multiples: Mapping[str, float] = {}
         self._losses: list[Tensor] = []
         """One for each of ``_multiples``, ``[1]``; none before the pass."""
@@ -58,8 +60,7 @@ class ScaledLoss:
         """What the adapters held when they were kept, by the model's names, on the host."""
         self._own: list[Tensor] = []
         """What the model itself has returned for each micro-batch that is trained on, ``[1]``."""
-        self._handle: RemovableHandle | None = None
-        self._hearing: RemovableHandle | None = None
+        self._handles: list[RemovableHandle] = []
         self.why_not = self._check(init_from_base, preference)
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
 
@@ -72,7 +73,9 @@ class ScaledLoss:
             return "an adapter does not wrap its frozen layer"
         if torch.distributed.is_available() and torch.distributed.is_initialized():
             return "the training has several processes"
-        return "the model is compiled" if has_compiled(self._model) else ""
+        if has_compiled(self._model):
+            return "the model is compiled"
+        return NOT_KNOWN + what if (what := unknown_code(self._model)) else ""
 
     def keep_beginning(self) -> None:
         """From now on a multiple of 0 leaves the model as it is now, and not the frozen layers alone."""
@@ -86,17 +89,35 @@ class ScaledLoss:
         the model as it is, 0 leaves the frozen layers alone."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            self._multiples = multiples
-            hook = Hook(self._guard, "computing a loss with other adapters", self._see)
-            self._handle = self._model.register_forward_pre_hook(hook, with_kwargs=True)
-            hook = Hook(self._guard, "hearing the model's own loss", self._hear)
-            self._hearing = self._model.register_forward_hook(hook)
+            self._wanted = multiples
+            self.place_hooks()
+
+    @property
+    def wanted(self) -> Mapping[str, float]:
+        """What ``arm`` was given, as long as no pass has been seen since."""
+        return self._wanted
+
+    def place_hooks(self) -> None:
+        """See passes from now on, as far as there is still something to be seen."""
+        if self._handles or not (self._wanted or self._losses):
+            return
+        see = Hook(self._guard, "computing a loss with other adapters", self._see)
+        hear = Hook(self._guard, "hearing the model's own loss", self._hear)
+        self._handles = [
+            self._model.register_forward_pre_hook(see, with_kwargs=True),
+            self._model.register_forward_hook(hear),
+        ]
+
+    def take_hooks_off(self) -> None:
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
 
     def begin(self, loss: Tensor | float | None = None) -> Deferred[dict[str, float]]:
         """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed, or
         ``loss``, which the step was trained on, is another than the model's own."""
         names, losses, own = list(self._multiples), self._losses, self._own
-        if self._handle is not None:  # else a rule would wait for an answer that never comes
+        if self._wanted:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
         if not losses:
@@ -114,28 +135,23 @@ class ScaledLoss:
 
     def close(self) -> None:
         """Forget the losses, and take the hooks off the model."""
-        self._losses, self._own = [], []
-        self._disarm()
-        if self._hearing is not None:
-            self._hearing.remove()
-        self._hearing = None
-
-    def _disarm(self) -> None:
-        if self._handle is not None:
-            self._handle.remove()
-        self._handle = None
+        self._wanted, self._losses, self._own = {}, [], []
+        self.take_hooks_off()
 
     def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own hook, before a forward pass."""
-        if not model.training:
+        if not model.training or not self._wanted:
             return
-        self._disarm()
+        self._multiples, self._wanted = self._wanted, {}
+        if what := unknown_code(model):  # which has come since the run began
+            self.why_not = NOT_KNOWN + what
+            return
         if kwargs.get("labels") is None:
             self.why_not = "the model is not given the labels"
             return
         kwargs = {name: value for name, value in kwargs.items() if name != "num_items_in_batch"}
         try:
-            with undisturbed(self._model), torch.no_grad():
+            with evaluating(self._model), torch.no_grad():
                 self._losses = [self._loss(multiple, args, kwargs) for multiple in self._multiples.values()]
         except Exception as error:  # a model that cannot be evaluated so: what needs this does without
             self.why_not = f"the model could not be run again ({error!r})"
@@ -187,33 +203,18 @@ def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
 
 
 @contextmanager
-def undisturbed(model: nn.Module) -> Any:
-    """Evaluation mode, and nothing of it left afterwards: a module may count its passes, or assign a buffer anew."""
-    attributes = [(vars(module), vars(module).copy()) for module in model.modules()]
-    held = [thing for _, kept in attributes for thing in kept.values() if type(thing) in _CONTAINERS]
-    contents = [(thing, thing.copy()) for thing in held]
-    buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode, and nothing of it left afterwards in a model without ``unknown_code``."""
+    modes = [(module, module.training) for module in model.modules()]
     # A weight that autocast has cast and kept here would have no gradient in the pass that follows.
     caches = torch.is_autocast_cache_enabled()
     with put_back(model):
         try:
             torch.set_autocast_cache_enabled(False)
-            model.eval()
+            for module, _ in modes:
+                module.training = False
             yield
         finally:
             torch.set_autocast_cache_enabled(caches)
-            for now, before in attributes + contents:
-                _put_back(now, before)
-            for buffer, before in buffers:
-                buffer.copy_(before)
-
-
-def _put_back(now: Any, before: Any) -> None:
-    """The contents of ``before`` into ``now``, one of ``_CONTAINERS``. A dict is never empty in between."""
-    if isinstance(now, dict):
-        now.update(before)
-        for key in now.keys() - before.keys():
-            del now[key]
-    else:
-        now.clear()
-        (now.update if isinstance(now, set) else now.extend)(before)
+            for module, training in modes:
+                module.training = training

@@ -1,0 +1,191 @@
+"""Modules that have a state of their own: a model that holds one is trained bit for bit as without the callback."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+import random
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lora_watch import LoraWatchCallback, Rule, Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.rules.harm import HARM
+from tests.support import lora, tiny_model, train
+
+_calls = [0]
+
+
+class Stateful(nn.Module):
+    """Around a layer: each pass changes what the next one gives."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        self.layer = layer
+        self.begin()
+
+    def begin(self) -> None: ...
+
+    def factor(self, x: torch.Tensor) -> Any: ...
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x) * (1 + 0.01 * self.factor(x))
+
+
+class TensorAttribute(Stateful):
+    def begin(self) -> None:
+        self.t = torch.zeros(())
+
+    def factor(self, x: torch.Tensor) -> Any:
+        return self.t.add_(1).clone()
+
+
+class Nested(Stateful):
+    def begin(self) -> None:
+        self.held = {"calls": [0]}
+
+    def factor(self, x: torch.Tensor) -> Any:
+        self.held["calls"][0] += 1
+        return self.held["calls"][0]
+
+
+class Namespace(Stateful):
+    def begin(self) -> None:
+        self.held = SimpleNamespace(calls=0)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        self.held.calls += 1
+        return self.held.calls
+
+
+class Generator(Stateful):
+    def begin(self) -> None:
+        self.generator = torch.Generator().manual_seed(3)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        return torch.rand((), generator=self.generator)
+
+
+class PythonsRandom(Stateful):
+    def begin(self) -> None:
+        self.random = random.Random(3)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        return self.random.random()
+
+
+class NumpyArray(Stateful):
+    def begin(self) -> None:
+        self.calls = np.zeros(1)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        self.calls[0] += 1
+        return float(self.calls[0])
+
+
+class Deque(Stateful):
+    def begin(self) -> None:
+        self.means: collections.deque[float] = collections.deque(maxlen=3)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        self.means.append(float(x.detach().mean()))
+        return len(self.means) + sum(self.means)
+
+
+class Global(Stateful):
+    def begin(self) -> None:
+        _calls[0] = 0
+
+    def factor(self, x: torch.Tensor) -> Any:
+        _calls[0] += 1
+        return _calls[0]
+
+
+class Closure(Stateful):
+    def begin(self) -> None:
+        counter = itertools.count()
+        self.count = lambda: next(counter)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        return self.count()
+
+
+class Hooked(nn.Module):
+    """The state is that of a user's hook of a known module."""
+
+    def __new__(cls, layer: Any) -> Any:
+        counter = itertools.count()
+        layer.register_forward_hook(lambda module, args, output: output * (1 + 0.01 * next(counter)))
+        return layer
+
+
+class OfItsClass(Stateful):
+    calls: ClassVar[int] = 0
+
+    def begin(self) -> None:
+        type(self).calls = 0
+
+    def factor(self, x: torch.Tensor) -> Any:
+        type(self).calls += 1
+        return self.calls
+
+
+class Iterated(Stateful):
+    def begin(self) -> None:
+        self.counter = itertools.count()
+
+    def factor(self, x: torch.Tensor) -> Any:
+        return next(self.counter)
+
+
+class FrozenParameter(Stateful):
+    """As the codebook of a quantiser that follows its inputs."""
+
+    def begin(self) -> None:
+        self.code = nn.Parameter(torch.zeros(()), requires_grad=False)
+
+    def factor(self, x: torch.Tensor) -> Any:
+        with torch.no_grad():
+            self.code.add_(1)
+        return self.code.clone()
+
+
+COMMON = [Generator, TensorAttribute, Hooked]
+RARE = [Nested, Namespace, PythonsRandom, NumpyArray, Deque, Global, Closure, OfItsClass, Iterated, FrozenParameter]
+
+
+@dataclass
+class Curious(Rule):
+    """Asks for a comparison of each batch."""
+
+    id = "T001"
+    name = "curious"
+    severity = Severity.INFO
+
+    def check(self, record: StepRecord) -> None:
+        self.wants = HARM
+
+
+@pytest.mark.parametrize("accumulation", [1, 2])
+@pytest.mark.parametrize("kind", [*COMMON, *(pytest.param(kind, marks=pytest.mark.thorough) for kind in RARE)])
+def test_is_trained_as_without_the_callback(kind: Any, accumulation: int) -> None:
+    def weights(callbacks: list[Any]) -> dict[str, torch.Tensor]:
+        model = tiny_model()
+        for block in model.model.layers[:2]:
+            block.mlp.down_proj = kind(block.mlp.down_proj)
+        torch.manual_seed(0)
+        model = lora(model, targets=["q_proj", "v_proj"], alpha=64)
+        train(model, steps=3, lr=2e-2, callbacks=callbacks, gradient_accumulation_steps=accumulation)
+        return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    callback = LoraWatchCallback(console=False, tensorboard=False, rules=[Curious()])
+    plain, monitored = weights([]), weights([callback])
+    assert all(torch.equal(monitored[name], plain[name]) for name in plain)
+    assert callback.monitor is not None
+    assert sum("down_proj" in note for note in callback.monitor.run.notes) == 1, "one note says so"
