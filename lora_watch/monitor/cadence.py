@@ -120,7 +120,7 @@ class Cadence:
     def start_clock(self) -> None:
         """Count the overhead from now on."""
         self._began = self._clock(), self.guard.seconds
-        self._mark = self._began[0], self.guard.inside
+        self._mark = self._began[0], self.guard.seconds
 
     @property
     def overhead(self) -> float:
@@ -206,7 +206,7 @@ class Cadence:
     def _learn(self, done: int) -> None:
         """What the step that is ``done`` has cost. Called inside the guard, whose time counts up to now. Threads of
         ours work for many steps at a time: what they spend counts for the share, not for one step."""
-        now = self._clock(), self.guard.inside
+        now = self._clock(), self.guard.seconds
         wall, spent = now[0] - self._mark[0], now[1] - self._mark[1]
         self._mark = now
         kind = self._norms, self._full

@@ -51,22 +51,15 @@ class Guard:
         """A quiet door is open: what is inside it needs no second one."""
         self._began = 0.0
         self._seconds = 0.0
-        self.threads: list[Callable[[], float]] = []
-        """What says how much CPU time threads of ours have spent so far."""
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, has no threads."""
-        return {**vars(self), "threads": [], "quiet": False}
-
-    @property
-    def inside(self) -> float:
-        """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
-        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
+        """A copy, pickled or not, is outside."""
+        return {**vars(self), "quiet": False}
 
     @property
     def seconds(self) -> float:
-        """``inside`` and the CPU time of our threads: in Python the training has to wait for that, too."""
-        return self.inside + sum(seconds() for seconds in self.threads)
+        """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
+        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
 
     def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
@@ -12,9 +11,7 @@ from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE, Policy
-from lora_watch.sinks import EvaluationSink, RecoverySink, Sink, ThreadSink, UpdateSink
-
-AnySink = TypeVar("AnySink")
+from lora_watch.sinks import Sink
 
 
 class Judge:
@@ -186,30 +183,25 @@ class GuardedSinks:
         """Optimizer steps that recoveries have discarded."""
         self._behind: Sequence[Sink] = ()
         """Those that have failed with the latest record."""
-        self._update_sinks = [sink for sink in sinks if isinstance(sink, UpdateSink)]
-        self._thread_sinks = [sink for sink in sinks if isinstance(sink, ThreadSink)]
-        guard.threads += [partial(getattr, sink, "thread_seconds") for sink in self._thread_sinks]
 
     def start(self, run: RunInfo, step: int) -> None:
-        self._each("starting", self._sinks, lambda sink: sink.start(run, step))
+        self._each("starting", lambda sink: sink.start(run, step))
 
     def updated(self, step: int) -> None:
-        self._each("showing the weights to", self._update_sinks, lambda sink: sink.updated(step))
+        self._each("showing the weights to", lambda sink: sink.updated(step))
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._behind = self._each("writing with", self._sinks, lambda sink: sink.write(record, list(alerts)))
+        self._behind = self._each("writing with", lambda sink: sink.write(record, list(alerts)))
 
     def flush(self) -> None:
-        self._each("flushing", self._thread_sinks, lambda sink: sink.flush())
+        self._each("flushing", lambda sink: sink.flush())
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        sinks = (sink for sink in self._sinks if isinstance(sink, EvaluationSink))
-        self._each("giving an evaluation to", sinks, lambda sink: sink.evaluated(step, metrics))
+        self._each("giving an evaluation to", lambda sink: sink.evaluated(step, metrics))
 
     def recovered(self, recovery: Recovered) -> None:
         self.lost += recovery.lost
-        sinks = (sink for sink in self._sinks if isinstance(sink, RecoverySink))
-        self._each("giving a recovery to", sinks, lambda sink: sink.recovered(recovery))
+        self._each("giving a recovery to", lambda sink: sink.recovered(recovery))
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """A sink that has failed to its last record does not know that all is ``ok``."""
@@ -221,12 +213,12 @@ class GuardedSinks:
             else:
                 sink.finish(verdict, message)
 
-        self._each("finishing", self._sinks, finish)
+        self._each("finishing", finish)
 
-    def _each(self, doing: str, sinks: Iterable[AnySink], act: Callable[[AnySink], None]) -> list[AnySink]:
+    def _each(self, doing: str, act: Callable[[Sink], None]) -> list[Sink]:
         """Returns those that have failed."""
         failed = []
-        for sink in sinks:
+        for sink in self._sinks:
             try:
                 act(sink)
             except Exception as error:

@@ -82,7 +82,7 @@ class Monitor(Run):
         drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters
             and takes about six times as long as the other norms together. A resumed run's drift counts from the step
             at which it resumed.
-        sinks: objects that get the records and alerts too.
+        sinks: a ``lora_watch.Sink`` each, which get the records and alerts too.
         output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
             Without it nothing is written. Give it to all ranks: the first one writes, and each writes its part of a
             last good adapter that is spread over them.

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 from lora_watch.format.files import shown
 from lora_watch.sinks import Sink
 from lora_watch.sinks.console import ConsoleSink
+from lora_watch.sinks.forwarding import MlflowSink, TrackioSink, WandbSink, WebhookSink
 from lora_watch.sinks.incident import IncidentRecorder
-from lora_watch.sinks.mlflow import MlflowSink
 from lora_watch.sinks.report import ReportSink
-from lora_watch.sinks.trackio import TrackioSink
-from lora_watch.sinks.wandb import WandbSink
-from lora_watch.sinks.webhook import WebhookSink
 
 if TYPE_CHECKING:
     from lora_watch.rules.policy import Policy

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -26,7 +25,6 @@ class Background:
     def __init__(self, name: str, last: Callable[[], object] | None = None):
         self._name, self._last = name, last
         self._errors: list[Exception] = []
-        self._spent = [0.0]
         self._thread: _Worker | None = None
         if last is not None:  # before whatever has waited for the exit so far, such as the end of a writer
             atexit.unregister(_end_all)
@@ -59,11 +57,6 @@ class Background:
             thread.end_soon()
 
     @property
-    def seconds(self) -> float:
-        """CPU time of the thread so far."""
-        return self._spent[0]
-
-    @property
     def failed(self) -> bool:
         """``check`` would raise."""
         return bool(self._errors)
@@ -86,7 +79,7 @@ class _Worker(threading.Thread):
         self.end = weakref.ref(background, self.jobs.put)
         """The end, among the jobs. No Python runs when it gets there: a Ctrl-C at that moment would be lost."""
         self.last = last
-        self.errors, self.spent = background._errors, background._spent
+        self.errors = background._errors
         self.hurry = threading.Event()
         """Somebody waits for the jobs."""
 
@@ -95,11 +88,9 @@ class _Worker(threading.Thread):
         self.hurry.set()
 
     def run(self) -> None:
-        before = self.spent[0]
         while (job := self.jobs.get()) is not self.end:
             self._do(job)
             if self.jobs.empty():
-                self.spent[0] = before + time.thread_time()
                 self.hurry.wait(PAUSE)
                 self.hurry.clear()
         if self.last is not None:

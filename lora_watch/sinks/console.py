@@ -11,6 +11,7 @@ from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import clean, count, say
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
+from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
@@ -23,7 +24,7 @@ _SAYS = {
 }
 
 
-class ConsoleSink:
+class ConsoleSink(Sink):
     """Prints one line when monitoring starts, every alert when it opens and when it closes, and one line at the end.
 
     Args:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import shutil
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,9 +62,6 @@ class EventFile:
         self._flushed = time.monotonic()
         self.failed = False
         """It could not be written to, and nothing more is tried."""
-        self._before = _of_writers()
-        self.writer_seconds = 0.0
-        """CPU time of TensorBoard's own threads since then, as of the latest flush."""
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
@@ -115,7 +110,6 @@ class EventFile:
             if not self.failed:
                 self.handle.flush()
         self._flushed = time.monotonic()
-        self.writer_seconds = max(self.writer_seconds, _of_writers() - self._before)
 
     def _verdict(self, verdict: str, message: str | None) -> bytes:
         return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
@@ -141,17 +135,6 @@ class EventFile:
         except kind:
             self.failed = True
             raise
-
-
-def _of_writers() -> float:
-    """CPU time of the threads in which TensorBoard's writers compute checksums; 0 where the system does not say."""
-    writers = (thread for thread in threading.enumerate() if type(thread).__module__.startswith("tensorboard."))
-    seconds = 0.0
-    for thread in writers:
-        with suppress(OSError, ValueError):  # no Linux, or the thread has just ended
-            on_cpu, *_ = Path(f"/proc/self/task/{thread.native_id}/schedstat").read_text().split()
-            seconds += int(on_cpu) / 1e9
-    return seconds
 
 
 def ask_the_disk(directory: str | os.PathLike[str]) -> None:

@@ -1,13 +1,11 @@
-"""The heatmap of a run, adapters × steps, small enough to be one table of a tracker."""
+"""The heatmap of a run, adapters × steps, small enough to be kept."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from lora_watch.base.records import FloatArray, StepRecord
 
 MOST_STEPS = 64
-"""Columns of the table, at most: evenly spaced steps, and the last one."""
+"""Columns, at most: evenly spaced steps, and the last one."""
 
 
 class Heatmap:
@@ -39,13 +37,3 @@ class Heatmap:
     def columns(self) -> dict[int, FloatArray]:
         """``[n_adapters]`` by step, in the order of ``names``; empty where nothing was taken."""
         return self._columns | self._last
-
-    def table(self) -> tuple[list[str], list[list[object]]]:
-        """Names of the columns, ``adapter`` and the steps, and a row an adapter: None for what is unknown or
-        not finite. Both empty where nothing was taken."""
-        if not (columns := self.columns):
-            return [], []
-        values = np.stack(list(columns.values()), axis=1)
-        cells = values.astype(object)
-        cells[~np.isfinite(values)] = None
-        return ["adapter", *map(str, columns)], [[name, *row] for name, row in zip(self.names, cells.tolist())]

@@ -28,6 +28,7 @@ from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format.files import now, replace_file
 from lora_watch.rules.policy import Policy
+from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.snapshots.last_good import put_back
@@ -39,7 +40,7 @@ STEPS = 64
 FILE, PREVIOUS, FOLDER = "incident.json", "incident.previous.json", "last_good"
 
 
-class IncidentRecorder:
+class IncidentRecorder(Sink):
     """Remembers the last steps and the last good adapter, and writes both when the run goes wrong.
 
     Args:

@@ -35,6 +35,7 @@ from lora_watch.base.alerts import Alert, Verdict, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format.files import REPORT, REPORT_VERSION, Claim, claim, names_the_path, no_link, now, replace_file
+from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
 
 log = logging.getLogger("lora_watch")
@@ -48,7 +49,7 @@ Point = dict[str, Any]
 """``{"step", "value"}``"""
 
 
-class ReportSink:
+class ReportSink(Sink):
     """Keeps ``report.json`` and ``alerts.jsonl`` in ``directory``, which is made if it does not exist.
 
     While another run, in any process or thread, is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …)

@@ -34,6 +34,7 @@ from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import names_the_path
+from lora_watch.sinks import Sink
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.event_file import EventFile, HandedOver, ask_the_disk
 from lora_watch.sinks.history import AlertHistory, News
@@ -47,7 +48,7 @@ SPECTRA = 100
 RETRY_SECONDS = 10.0
 
 
-class TensorBoardSink:
+class TensorBoardSink(Sink):
     """Writes to somebody else's SummaryWriter, or to its own when nobody else has one.
 
     Two writers in one directory make TensorBoard's Python loader drop curves, so a writer that exists is shared.
@@ -81,8 +82,6 @@ class TensorBoardSink:
         """The one that ``_file`` belongs to."""
         self._file: EventFile | None = None
         self._next_try = 0.0  # time.monotonic()
-        self._let_go_seconds = 0.0
-        """What TensorBoard's threads have spent on files before this one."""
         self._thinning: Thinning[HandedOver] = Thinning()
         self._held: list[EventFile] = []
         """``_file``, for the thread, which must not hold the sink."""
@@ -138,11 +137,6 @@ class TensorBoardSink:
         if news:
             self._settle()
         self._check()
-
-    @property
-    def thread_seconds(self) -> float:
-        """See ``ThreadSink``. TensorBoard's threads are counted, which also write what others log."""
-        return self._background.seconds + self._let_go_seconds + (self._file.writer_seconds if self._file else 0.0)
 
     def flush(self) -> None:
         """Waits until all that was written is on disk, a minute at most."""
@@ -228,8 +222,6 @@ class TensorBoardSink:
         """Forget the file, and leave its writer as it was found."""
         if self._writer is not None:
             vars(self._writer).pop("close", None)
-        if self._file is not None:
-            self._let_go_seconds += self._file.writer_seconds
         self._writer = self._file = None
         self._held.clear()
 

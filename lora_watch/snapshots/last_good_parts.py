@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -18,8 +17,9 @@ from torch import Tensor, nn
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.adapters.sharding.parts import ShardLocation, part_of, place_of
 from lora_watch.adapters.sharding.store import Channel
-from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.alerts import Verdict
+from lora_watch.base.records import RunInfo
+from lora_watch.base.sink import Sink
 from lora_watch.snapshots.last_good import LastGood, embeddings, embeddings_have_changed, next_to, remove, what_can_save
 from lora_watch.snapshots.parts import read_parts, write_part
 from lora_watch.snapshots.weights import StoredError
@@ -194,7 +194,7 @@ class FirstParts(Parts):
             time.sleep(0.02)
 
 
-class PartKeeper:
+class PartKeeper(Sink):
     """The sink of a rank other than the first."""
 
     def __init__(self, model: nn.Module):
@@ -207,9 +207,6 @@ class PartKeeper:
     def updated(self, step: int) -> None:
         if self._parts is not None:
             self._parts.follow(step)
-
-    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        pass  # what is good the first rank knows
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._parts is not None:

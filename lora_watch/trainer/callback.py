@@ -36,7 +36,7 @@ class LoraWatchCallback(TrainerEvents):
         drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
-        sinks: objects with the methods of ``lora_watch.Sink`` that get the records and alerts too.
+        sinks: a ``lora_watch.Sink`` each, which get the records and alerts too.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run if it has one, else below
             ``<output_dir>/runs``. ``"all"`` adds every metric as plain scalars, for viewers without the LoRA tab.

@@ -13,8 +13,7 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from lora_watch import Finding, LoraWatchCallback, Monitor, Rule, Severity, StepRecord
-from lora_watch.base.records import RunInfo
+from lora_watch import Finding, LoraWatchCallback, Monitor, Rule, Severity, Sink, StepRecord
 from lora_watch.gate import judge
 from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.guard import Guard
@@ -226,13 +225,9 @@ def test_no_row_of_the_log_is_the_end_of_training(tmp_path: Path) -> None:
 
 
 def test_every_failure_is_named_and_a_refused_connection_is_no_full_disk(tmp_path: Path) -> None:
-    class Refused:
-        def start(self, run: RunInfo, step: int) -> None: ...
-
+    class Refused(Sink):
         def write(self, record: StepRecord, alerts: Any) -> None:
             raise ConnectionRefusedError(111, "Connection refused")
-
-        def finish(self, verdict: str, message: str | None) -> None: ...
 
     monitor, verdict, _ = judged(tmp_path, rules=[Broken()], sinks=[Refused()])
     (failure,) = monitor.alerts

@@ -17,11 +17,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+import lora_watch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
 from lora_watch.base import deferred
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
-from lora_watch.base.records import Due, RunInfo
+from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.sinks.report import ReportSink
 from tests.monitor.test_monitor import built, loop
@@ -56,18 +57,14 @@ def slow(far: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostCopy, "_copy", copy)
 
 
-class Sink:
+class Sink(lora_watch.Sink):
     """Keeps every record, in the order of writing."""
 
     def __init__(self) -> None:
         self.records: list[StepRecord] = []
 
-    def start(self, run: RunInfo, step: int) -> None: ...
-
     def write(self, record: StepRecord, alerts: Any) -> None:
         self.records.append(record)
-
-    def finish(self, verdict: str, message: str | None) -> None: ...
 
 
 # -- the copy to the host ---------------------------------------------------------------------------------------------

@@ -15,9 +15,8 @@ import pytest
 import torch
 from transformers import Adafactor
 
-from lora_watch import Alert, LoraWatchError, Monitor, StepRecord
+from lora_watch import Alert, LoraWatchError, Monitor, Sink, StepRecord
 from lora_watch.adapters import find_adapters
-from lora_watch.base.records import RunInfo
 from lora_watch.measurement.norms import base
 from lora_watch.sinks.report import ReportSink
 from tests.rules.test_episodes import Whole
@@ -312,20 +311,16 @@ def test_a_resumed_run_reads_no_frozen_weight_again(monkeypatch: pytest.MonkeyPa
     assert np.isfinite([a.base_spectral_norm for a in resumed.run.adapters]).all()
 
 
-class Written:
+class Written(Sink):
     """Keeps what sinks are given."""
 
     def __init__(self) -> None:
         self.steps: list[float | None] = []
         self.alerts: list[str] = []
 
-    def start(self, run: RunInfo, step: int) -> None: ...
-
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self.steps.append(record.first_step)
         self.alerts += [alert.rule for alert in alerts]
-
-    def finish(self, verdict: str, message: str | None) -> None: ...
 
 
 def test_sinks_are_reported_what_a_first_step_adds() -> None:

@@ -16,7 +16,7 @@ from torch import distributed, nn, optim
 from torch.optim import lr_scheduler as schedules
 from transformers import get_scheduler
 
-from lora_watch import LoraWatchError, Monitor, measure
+from lora_watch import LoraWatchError, Monitor, Sink, measure
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert, Severity
@@ -377,17 +377,13 @@ def test_a_plain_loop_recovers() -> None:
     assert exploded.alerts[-1].settings == {"lora_alpha": 16, "learning_rate": pytest.approx(8e-3)}
 
 
-class Verdicts:
-    """A Sink."""
-
+class Verdicts(Sink):
     def __init__(self) -> None:
         self.given: list[str] = []
         self.notes: tuple[str, ...] = ()
 
     def start(self, run: RunInfo, step: int) -> None:
         self.notes = run.notes
-
-    def write(self, record: StepRecord, alerts: list[Alert]) -> None: ...
 
     def finish(self, verdict: str, message: str | None) -> None:
         self.given.append(verdict)

@@ -78,7 +78,7 @@ import contextlib, sys, time
 from pathlib import Path
 import torch, torch.distributed as dist
 from torch.distributed.algorithms.join import Join
-from lora_watch import Monitor
+from lora_watch import Monitor, Sink
 from lora_watch.monitor import ranks
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -86,9 +86,7 @@ dist.init_process_group("gloo")
 rank = dist.get_rank()
 data = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 6, 32)]).split(2)
 
-class SlowDisk:
-    def start(self, run, step): pass
-    def write(self, record, alerts): pass
+class SlowDisk(Sink):
     def finish(self, verdict, message): time.sleep(3 * (rank == 0))
 
 def train(everywhere, nan_at):
