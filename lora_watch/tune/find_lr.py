@@ -7,14 +7,13 @@ import logging
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState
+from transformers import Trainer, TrainerControl, TrainerState
 
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.text import say
@@ -22,11 +21,11 @@ from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.monitor.ranks import is_first
 from lora_watch.monitor.rates import multiplied, peaks
 from lora_watch.sinks import Sink
-from lora_watch.snapshots.state import put_back
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
 from lora_watch.trainer.schedule import read_schedule
 from lora_watch.tune.plain import SweepMonitor, find_in_loop, progress, ratios_of, set_rates
+from lora_watch.tune.restoring import restored
 from lora_watch.tune.suggestion import Suggestion
 from lora_watch.tune.sweep import STEPS, monitor_settings
 
@@ -34,8 +33,6 @@ log = logging.getLogger("lora_watch")
 
 ARGUMENTS = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_hub": False, "save_total_limit": None}
 """TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
-PARTS = ("model", "optimizer", "train_dataset", "data_collator", "lr_scheduler", "accelerator")
-"""Attributes of a Trainer by which messages call what a sweep cannot put back. All others are put back as well."""
 
 
 def find_learning_rate(
@@ -51,7 +48,7 @@ def find_learning_rate(
 
     The rate rises from step to step until the adapters explode or the loss diverges. The suggestion lies between two
     rates, well below the edge: that of the lowest smoothed loss, and that at which the depth-scaled output ratio passes
-    1. Afterwards everything is restored, bit for bit. With a Trainer::
+    1. Afterwards the training is what it was, bit for bit. With a Trainer::
 
         found = find_learning_rate(trainer)
         print(found)
@@ -71,13 +68,13 @@ def find_learning_rate(
         steps: optimizer steps of the sweep; it ends earlier at an ERROR.
         span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
             Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
-        others: further objects that the step function changes, to be restored: schedulers, scalers, loaders, random
-            generators and others.
+        others: further objects that the step function changes, to be restored: schedulers, scalers, loaders with a
+            ``state_dict``, random generators.
 
     Raises:
         ValueError: a sweep is not possible, with the reason. No adapter is trained, or the optimizer makes its own
-            rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the data hold
-            an iterator at work.
+            rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the training
+            data are an iterator.
     """
     if not isinstance(trainer, Trainer):
         if model is None:
@@ -154,10 +151,12 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     if (why := facts.no_sweep(trainer)) is not None:
         raise ValueError(why)
     sweeping, planned = _Sweeping(steps, span), facts.planned_steps(trainer)
-    parts = {name: getattr(trainer, name) for name in PARTS} | {"trainer": trainer}
+    model: Any = trainer.model
+    accelerator: Any = trainer.accelerator
+    scaler = getattr(accelerator, "scaler", None)
+    owners = (trainer, trainer.state, accelerator, accelerator.gradient_state)
     try:
-        # Accelerate holds loaders of earlier trainings, perhaps with iterators, which a sweep does not touch.
-        with put_back(parts, loose=("accelerator",), apart=(TrainerCallback,)) as left:
+        with restored(model, trainer.optimizer, [] if scaler is None else [scaler], owners):
             _prepare(trainer, steps, planned)
             trainer.callback_handler.callbacks = [sweeping]
             sweeping.attach(trainer)
@@ -165,7 +164,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
                 trainer.train()
     finally:
         sweeping.close("interrupted")
-    return replace(sweeping.suggestion(planned), left=tuple(left))
+    return sweeping.suggestion(planned)
 
 
 def apply(rate: float, trainer: Trainer) -> None:

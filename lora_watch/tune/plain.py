@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -18,8 +17,8 @@ from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.monitor.monitor import Monitor
 from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
-from lora_watch.snapshots.state import put_back
 from lora_watch.tune.estimate import suggestion
+from lora_watch.tune.restoring import restored
 from lora_watch.tune.suggestion import Suggestion
 from lora_watch.tune.sweep import EDGE_RULES, STEPS, Sweep, begins_at_nothing, monitor_settings, span_of
 
@@ -37,8 +36,8 @@ def find_in_loop(
     ratios_of(optimizer)  # refuses what has no rate before anything is done
     monitor = Monitor(model, optimizer, **monitor_settings())
     monitor.may_break_off = True
-    parts = {"model": model, "optimizer": optimizer, **{f"others[{i}]": other for i, other in enumerate(others)}}
-    with put_back(parts) as left, torch.enable_grad(), progress(steps, hidden=not is_first()) as advance:
+    shown = progress(steps, hidden=not is_first())
+    with restored(model, optimizer, others), torch.enable_grad(), shown as advance:
         try:
             monitor.start()
             seen = SweepMonitor(monitor, optimizer, steps, span)
@@ -49,7 +48,7 @@ def find_in_loop(
                 advance(seen.add())
         finally:
             monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
-    return replace(seen.suggestion(), left=tuple(left))
+    return seen.suggestion()
 
 
 class SweepMonitor:

@@ -13,7 +13,6 @@ from lora_watch.base import markup
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
-from lora_watch.snapshots.state import change_message
 from lora_watch.tune import drawing
 from lora_watch.tune.sweep import Curve
 
@@ -61,8 +60,6 @@ class Suggestion:
     """A classifier's head learns from nothing: ``rate`` is the forecast of the weights, and the sweep has the edge."""
     steps: int | None = None
     """Optimizer steps of the run that the rates are for; None where its length is unknown: it counts as short then."""
-    left: tuple[str, ...] = ()
-    """Objects that the sweep has changed and could not restore: the next run is not the one from the start."""
 
     @property
     def rate_or_middle(self) -> float | None:
@@ -98,8 +95,6 @@ class Suggestion:
             said.append(
                 "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
             )
-        if self.left:
-            said.append(change_message(self.left))
         if self.why:
             said.append(self.why)
         if self.rate is None and self.rate_or_middle is not None:

@@ -15,7 +15,7 @@ from lora_watch.base.deferred import has_float64
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank, base_norms, measure
 from lora_watch.measurement.norms.drift import Magnitudes, Snapshot
-from lora_watch.snapshots.state import put_back
+from lora_watch.tune.restoring import restored
 from tests.norms.factors import Bare, pair
 from tests.norms.test_base import MATRICES
 from tests.norms.test_magnitude import Dora
@@ -128,6 +128,6 @@ def test_a_whole_model(method: str) -> None:
 def test_a_sweep_puts_back_the_devices_random_numbers() -> None:
     model = lora(tiny_model(), lora_dropout=0.5)
     state = torch.strict.get_rng_state()  # type: ignore[attr-defined]
-    with put_back({"model": model}):
+    with restored(model):
         torch.rand(3, device=DEVICE)
     assert torch.equal(state, torch.strict.get_rng_state())  # type: ignore[attr-defined]

@@ -11,8 +11,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import find_learning_rate
 from tests.support import build_trainer, lora
-from tests.tune.collators_and_models import tiny
-from tests.tune.things_with_a_state import Rows
+from tests.tune.smaller import rows, tiny
 
 Attributes = dict[str, Any]
 CHANGED = (
@@ -81,7 +80,7 @@ def swept(request: pytest.FixtureRequest) -> tuple[set[str], set[str]]:
     """Names of the attributes that differ from before: at some time during a sweep, and after it."""
     fails = request.param == "fails"
     model = lora(tiny(), r=2, targets=["q_proj", "v_proj"])
-    arguments: dict[str, Any] = {"dataset": Rows(), "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
+    arguments: dict[str, Any] = {"dataset": rows(), "per_device_train_batch_size": 2, "gradient_accumulation_steps": 2}
     trainer = build_trainer(model, steps=3, lr=1e-3, trainer_class=Noted, **arguments)
     trainer.notes = notes = Notes(fails)  # type: ignore[attr-defined]
     before = attributes(trainer)
@@ -89,7 +88,7 @@ def swept(request: pytest.FixtureRequest) -> tuple[set[str], set[str]]:
         with pytest.raises(RuntimeError, match="unlucky"):
             find_learning_rate(trainer, steps=3, span=(1e-4, 1e-2))
     else:
-        assert find_learning_rate(trainer, steps=3, span=(1e-4, 1e-2)).left == ()
+        assert len(find_learning_rate(trainer, steps=3, span=(1e-4, 1e-2)).curve) == 3
     return set[str]().union(*(differing(before, now) for now in notes.during)), differing(before, attributes(trainer))
 
 

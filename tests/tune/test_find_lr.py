@@ -150,19 +150,15 @@ def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Tra
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_a_rate_that_is_known_is_taken_without_a_sweep_and_groups_keep_their_ratio(own: bool) -> None:
-    class Knows(LoraWatchCallback):
-        def known_rate(self) -> float:
-            return 3e-3
-
-    watch = Knows(find_lr=True, console=False, tensorboard=False)
+def test_groups_keep_their_ratio_at_the_rate_that_was_found(own: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = np.ones(1)
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(3e-3, None, Curve(one, one, one)))
+    watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
     trainer = in_groups(own)
     trainer.add_callback(watch)
     trainer.train()
-    assert watch.found is None
     assert watch.monitor is not None
     assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
-    assert watch.monitor.run.config["find_lr"] == {"rate": 3e-3}
 
 
 def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:

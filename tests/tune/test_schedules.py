@@ -12,10 +12,10 @@ from torch.optim import lr_scheduler as torchs
 from transformers import Trainer, TrainerCallback, get_cosine_schedule_with_warmup
 
 from lora_watch import LoraWatchCallback, find_learning_rate
-from lora_watch.trainer import find_lr
+from lora_watch.tune import find_lr
 from lora_watch.tune.find_lr import apply
 from tests.support import build_trainer, lora
-from tests.tune.collators_and_models import tiny
+from tests.tune.smaller import tiny
 
 STEPS, RATE = 40, 3e-2
 PEAKS = [1e-3, 4e-3]
@@ -105,7 +105,6 @@ def test_a_sweep_longer_than_the_schedule_makes_no_step_of_it(name: str) -> None
     before = repr((own.state_dict(), optimizer.state_dict(), vars(trainer).keys()))
     found = find_learning_rate(trainer, steps=12, span=(1e-5, 1e-3))
     assert len(found.curve) == 12
-    assert found.left == ()
     assert trainer.lr_scheduler is own
     assert repr((own.state_dict(), optimizer.state_dict(), vars(trainer).keys())) == before
     for each in (trainer, alone):

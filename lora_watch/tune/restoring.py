@@ -1,0 +1,156 @@
+"""The way back after a sweep: what a checkpoint holds, kept in memory and put back in its place, bit for bit.
+
+These are adapters and buffers, optimizer, scheduler, scaler, random states and the attributes of the Trainer and of the
+model's modules. Frozen weights are not copied, and the data are not kept: a sweep reads them by a fresh iterator.
+"""
+
+from __future__ import annotations
+
+import copy
+import gc
+import random
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from lora_watch.adapters.peft import RankScores
+from lora_watch.adapters.tensors import local
+from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
+from lora_watch.measurement.signals.optimizer import unwrapped
+
+Back = Callable[[], Any]
+SMALL = 64 << 10
+"""Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
+
+
+@contextmanager
+def restored(
+    model: nn.Module, optimizer: Any = None, others: Iterable[Any] = (), owners: Iterable[Any] = ()
+) -> Iterator[None]:
+    """What is trained inside the ``with`` is afterwards as it was, also after an exception.
+
+    Args:
+        model: with its adapters. Frozen weights are taken to stay.
+        optimizer: None where the training makes one, which then goes.
+        others: schedulers, scalers, loaders with a ``state_dict``, and random generators.
+        owners: objects whose attributes go back, containers with what was in them.
+
+    Raises:
+        ValueError: one of ``others`` has no state that could be put back. Nothing has been done then.
+    """
+    back = [_own_state(other) for other in others]
+    back += [_attributes(each) for each in (*owners, *model.modules())]
+    back += [_tensor(tensor) for tensor in _trained(model)]
+    back += [_scores(model)]
+    if optimizer is not None:
+        back += [_optimizer(optimizer)]
+    numbers = random_state(kinds_in_use(model))
+    try:
+        yield
+    finally:
+        gc.collect()  # generators and DDP's wrapper, which may still change something when they end
+        with torch.no_grad():
+            for put_back in back:
+                put_back()
+        set_random_state(numbers)
+
+
+def _trained(model: nn.Module) -> Iterator[Tensor]:
+    for parameter in model.parameters():
+        if parameter.requires_grad and not parameter.is_meta:
+            yield parameter
+    for buffer in model.buffers():
+        numbers = buffer.is_floating_point() and buffer.element_size() > 1  # one byte: a quantised weight
+        if not buffer.is_meta and (numbers or buffer.numel() * buffer.element_size() <= SMALL):
+            yield buffer
+
+
+def _tensor(tensor: Tensor) -> Back:
+    """The numbers, in their own memory, and the gradient."""
+    numbers, grad = local(tensor).detach().clone(), tensor.grad if tensor.is_leaf else None
+    of_grad = None if grad is None else local(grad).detach().clone()
+
+    def back() -> None:
+        local(tensor).detach().copy_(numbers)
+        if tensor.is_leaf:
+            tensor.grad = grad
+        if grad is not None and of_grad is not None:
+            local(grad).copy_(of_grad)
+
+    return back
+
+
+def _attributes(owner: Any) -> Back:
+    """The same objects under the same names; lists, dicts and sets with the same contents."""
+    before = dict(vars(owner))
+    contents = [(each, copy.copy(each)) for each in before.values() if isinstance(each, (list, dict, set))]
+
+    def back() -> None:
+        vars(owner).clear()
+        vars(owner).update(before)
+        for each, content in contents:
+            each.clear()
+            each.extend(content) if isinstance(each, list) else each.update(content)
+
+    return back
+
+
+def _optimizer(optimizer: Any) -> Back:
+    inner = unwrapped(optimizer)
+    parts = [_attributes(each) for each in {id(each): each for each in (optimizer, inner)}.values()]
+    parts += [_tree(group, skip=("params",)) for group in inner.param_groups]
+    parts += [_tree(state) for state in inner.state.values()]
+
+    def back() -> None:
+        for put_back in parts:
+            put_back()
+
+    return back
+
+
+def _tree(content: dict[str, Any], skip: tuple[str, ...] = ()) -> Back:
+    """A dict of numbers and tensors, and of dicts of them; tensors keep their memory."""
+    before = dict(content)
+    tensors = [_tensor(value) for name, value in content.items() if isinstance(value, Tensor) and name not in skip]
+    inner = [_tree(value) for value in content.values() if isinstance(value, dict)]
+
+    def back() -> None:
+        content.clear()
+        content.update(before)
+        for put_back in (*tensors, *inner):
+            put_back()
+
+    return back
+
+
+def _scores(model: nn.Module) -> Back:
+    """AdaLoRA's scores of ranks, which are no buffers."""
+    scores = RankScores(model)
+    before = copy.deepcopy(scores.now)
+    return lambda: scores.put_back(before)
+
+
+def _own_state(thing: Any) -> Back:
+    """What ``thing`` says of its state."""
+    if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
+        state = copy.deepcopy(thing.state_dict())
+        return lambda: thing.load_state_dict(state)
+    if isinstance(thing, torch.Generator):
+        state = thing.get_state()
+        return lambda: thing.set_state(state)
+    if isinstance(thing, random.Random):
+        state = thing.getstate()
+        return lambda: thing.setstate(state)
+    if isinstance(thing, np.random.RandomState):
+        state = thing.get_state()
+        return lambda: thing.set_state(state)
+    if isinstance(thing, np.random.Generator):
+        state = thing.bit_generator.state
+        return lambda: setattr(thing.bit_generator, "state", state)
+    raise ValueError(
+        f"others: a {type(thing).__name__} cannot be put back after a sweep: it has no state_dict and load_state_dict"
+    )

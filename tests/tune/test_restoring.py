@@ -1,0 +1,131 @@
+"""What a checkpoint holds is after a sweep as it was before; what it does not hold is the user's."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from peft import AdaLoraConfig, get_peft_model
+from torch import Tensor, nn
+
+from lora_watch.tune.restoring import restored
+from tests.support import lora
+from tests.tune.smaller import rows, tiny
+
+
+class Layer(nn.Module):
+    """Counts its passes, writes into one buffer, assigns another anew, and normalises."""
+
+    def __init__(self, inner: nn.Module):
+        super().__init__()
+        self.inner, self.passes, self.seen = inner, 0, list[int]()
+        self.written: Tensor
+        self.assigned: Tensor
+        self.register_buffer("written", torch.zeros(()))
+        self.register_buffer("assigned", torch.zeros(()))
+        self.norm = nn.BatchNorm1d(16)
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.passes += 1
+        self.seen.append(self.passes)
+        self.written.add_(1)
+        self.assigned = 0.9 * self.assigned + x.detach().abs().mean()
+        y = self.norm(self.inner(x).transpose(1, 2)).transpose(1, 2)
+        return y * len(self.seen) * (1 + self.written) * (1 + self.assigned)
+
+
+def with_layers() -> Any:
+    model = lora(tiny(), r=2, targets=["q_proj", "v_proj"], lora_dropout=0.5)
+    for block in model.base_model.model.model.layers:
+        block.mlp.down_proj = Layer(block.mlp.down_proj)
+    return model
+
+
+def adalora() -> Any:
+    settings = {"init_r": 4, "target_r": 2, "total_step": 20, "tinit": 1, "tfinal": 2, "deltaT": 1}
+    return get_peft_model(tiny(), AdaLoraConfig(**settings, target_modules=["q_proj"], task_type="CAUSAL_LM"))
+
+
+OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
+    "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2),
+    "tensor-rate": lambda p: torch.optim.AdamW(p, lr=torch.tensor(1e-2)),
+    "sgd-momentum": lambda p: torch.optim.SGD(p, lr=1e-2, momentum=0.9),
+}
+
+
+@pytest.mark.parametrize("begun", [False, True], ids=["fresh", "begun"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("make", [with_layers, adalora])
+def test_the_steps_after_a_sweep_are_those_without_one(make: Callable[[], Any], optimizer: str, begun: bool) -> None:
+    def losses(sweeps: bool) -> list[float]:
+        for seed in (random.seed, np.random.seed, torch.manual_seed):
+            seed(0)
+        model, rng = make(), np.random.default_rng(0)
+        steps = OPTIMIZERS[optimizer]([p for p in model.parameters() if p.requires_grad])
+        schedule = torch.optim.lr_scheduler.OneCycleLR(steps, 0.05, total_steps=30)
+        ids = torch.tensor([row["input_ids"] for row in rows()])
+        count = 0
+
+        def step() -> float:
+            nonlocal count
+            batch = ids[rng.integers(0, len(ids), 4)]
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            steps.step()
+            schedule.step()
+            if hasattr(model.base_model, "update_and_allocate"):
+                model.base_model.update_and_allocate(count)
+            steps.zero_grad()
+            count += 1
+            return float(loss.detach())
+
+        model.train()
+        made = [step() for _ in range(2 if begun else 0)]
+        if sweeps:
+            before = count
+            with restored(model, steps, [schedule, rng]):
+                for _ in range(3):
+                    step()
+            count = before
+        return [*made, *(step() for _ in range(4)), *map(float, (torch.rand(()), np.random.rand(), random.random()))]
+
+    assert losses(sweeps=True) == losses(sweeps=False)
+
+
+def test_an_exception_goes_through_and_all_goes_back() -> None:
+    model = with_layers()
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+
+    def breaks() -> None:
+        with restored(model), torch.no_grad():
+            for parameter in model.parameters():
+                parameter.requires_grad and parameter.add_(1)
+            raise RuntimeError("unlucky")
+
+    with pytest.raises(RuntimeError, match="unlucky"):
+        breaks()
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("thing", "draw"),
+    [
+        (torch.Generator(), lambda g: torch.rand((), generator=g).item()),
+        (random.Random(0), lambda g: g.random()),
+        (np.random.RandomState(0), lambda g: g.rand()),
+        (np.random.default_rng(0), lambda g: g.random()),
+    ],
+)
+def test_generators_go_back(thing: Any, draw: Callable[[Any], float]) -> None:
+    with restored(nn.Module(), others=[thing]):
+        first = draw(thing)
+    assert draw(thing) == first
+
+
+def test_what_has_no_state_of_its_own_is_refused_before_anything_is_done() -> None:
+    with pytest.raises(ValueError, match="a list_iterator cannot"), restored(nn.Module(), others=[iter([])]):
+        pytest.fail("it has begun")
