@@ -9,13 +9,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor, nn
 
 from lora_watch.format.files import WaitingMark
 from lora_watch.monitor.guard import Guard, event, guarded
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import Ranks, any_rank, world_size
+from lora_watch.monitor.ranks import Ranks, any_rank
 from lora_watch.monitor.standard import own_run, standard_sinks
 from lora_watch.sinks import Sink
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -73,7 +72,7 @@ class LoraWatch(Callback):
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._restored: dict[str, Any] = {}
-        self._loss: Tensor | None = None
+        self._loss: float | Tensor | None = None
         self._step = 0
         self._mark = WaitingMark()
 
@@ -96,12 +95,12 @@ class LoraWatch(Callback):
         # Ranks that wait for one that does not monitor hang.
         if any_rank(monitor is None, pl_module.device) or monitor is None:
             return None
-        monitor.ranks = Ranks(pl_module.device, together=self.policy.can_act)
+        monitor.ranks = Ranks(pl_module.device, together=True)
         self.monitor, self.guard = monitor, monitor.guard
         monitor.start(self._step)
         with self.guard("taking a mark off a report", aside=True):
             self._mark.take_off()
-        return monitor.end_for(monitor.failures)
+        return monitor.end_for()
 
     @event
     def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor):
@@ -112,9 +111,8 @@ class LoraWatch(Callback):
     def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any):
         if self.monitor is None:
             return None
-        if self._loss is not None and world_size() > 1:
-            torch.distributed.all_reduce(self._loss)
-            self._loss /= world_size()
+        with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
+            self._loss, _ = self.monitor.ranks.mean(self._loss)
         return self.monitor.end_for(self.monitor.before_update(self._loss))
 
     @event
@@ -124,8 +122,9 @@ class LoraWatch(Callback):
         self._step = trainer.global_step
         failures = self.monitor.after_update(self._loss, self._step)
         self._loss = None
-        if self._step % max(trainer.log_every_n_steps, 1) == 0:
-            self._log(trainer, self.monitor)
+        with self.guard("giving the loggers a summary", aside=True):
+            if self._step % max(trainer.log_every_n_steps, 1) == 0:
+                self._log(trainer, self.monitor)
         return self.monitor.end_for(failures)
 
     @event
@@ -187,11 +186,10 @@ class LoraWatch(Callback):
     def _log(trainer: Any, monitor: Monitor) -> None:
         from lora_watch.trainer.trackers import summary_of
 
-        with monitor.guard("giving the loggers a summary", aside=True):
-            summary = summary_of(monitor)
-            for logger in trainer.loggers:
-                if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
-                    logger.log_metrics(summary, step=trainer.global_step)
+        summary = summary_of(monitor)
+        for logger in trainer.loggers:
+            if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
+                logger.log_metrics(summary, step=trainer.global_step)
 
 
 def _output(trainer: Any) -> Path:

@@ -31,6 +31,8 @@ class Judge:
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
         self.treated: Alert | None = None
         """An open alert for which updates are being dropped, until ``settled``: it does not end the run."""
+        self.ended_for: list[Alert] = []
+        """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._unwritten: list[Alert] = []
         self._first_step = 0
 
@@ -49,13 +51,14 @@ class Judge:
 
     @property
     def failures(self) -> list[Alert]:
-        """The open alerts for which the policy ends the run, worst first."""
-        return self.policy.failures(self.episodes.open)
+        """The alerts for which the policy ends the run, worst first: those of all ranks, once they have agreed."""
+        return self.ended_for or self.policy.failures(self.episodes.open)
 
     @property
     def acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
-        found = self.policy.recovering.failures(self.episodes.open) if self.policy.recover else self.failures
+        policy = self.policy.recovering if self.policy.recover else self.policy
+        found = policy.failures(self.episodes.open)
         return [alert for alert in found if alert is not self.treated]
 
     @property
@@ -147,8 +150,8 @@ class Judge:
         return LoraWatchError("\n".join([*lines, *self.story]), bad)
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
-        """Take over alerts that another rank has opened and this one has not."""
-        new = [alert for theirs in alerts for alert in self.episodes.say(theirs)]
+        """Take over the ``alerts`` on which all ranks have agreed."""
+        new = [alert for theirs in alerts for alert in self.episodes.adopt(theirs)]
         if new and self.last is not None:
             self._write(self.last, new)
 

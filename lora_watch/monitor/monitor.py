@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.base.alerts import LoraWatchError, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.measurement.signals.labels import SeenLabels
 from lora_watch.monitor.cadence import Cadence
@@ -21,7 +21,7 @@ from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Ranks, all_have_met, is_first, join_of, world_size
+from lora_watch.monitor.ranks import Ranks, all_have_met, is_first, world_size
 from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import NoRecovery, Recovery
@@ -60,7 +60,8 @@ class Monitor(Run):
 
     On several ranks make one on each, and call ``step`` on all of them. With ``fail_on`` they agree at each step
     whether the run continues, and raise together once the files of the first are complete. If only some ranks have
-    one, it logs that after 30 s and stops its own rank alone.
+    one, it logs that after 30 s and stops its own rank alone. In torch's ``Join`` give it DDP's wrapper as
+    ``model``: it then waits for no other rank.
 
     Args:
         model: the model that is being trained, with its adapters.
@@ -153,7 +154,6 @@ class Monitor(Run):
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
         self._model, self._over = model, False
-        self._joined: Callable[[], bool] | None = None
         recorder = Recorder(monitored, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
@@ -191,13 +191,17 @@ class Monitor(Run):
             return self.last
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
         if accumulation is not None:
-            if loss is not None:
-                self._micro_batches.append(torch.as_tensor(loss).detach().clone())
+            with self.guard("reading the loss"):
+                self._micro_batches += [] if loss is None else [torch.as_tensor(loss).detach().clone()]
             if not accumulation.sync_gradients:
                 return self.last
-            loss = torch.stack(self._micro_batches).mean() if self._micro_batches else None
-            self._micro_batches = []
-        seen = self._labels.take(loss) if self._labels is not None else {}
+        seen: dict[str, Any] = {}
+        with self.guard("reading the loss"):
+            if accumulation is not None:
+                there, self._micro_batches, loss = self._micro_batches, [], None
+                loss = torch.stack(there).mean() if there else None
+            seen = self._labels.take(loss) if self._labels is not None else {}
+        self._see_join()
         found = self.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
         ending = self.end_for(found)
         return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
@@ -228,7 +232,6 @@ class Monitor(Run):
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
                 device = next((parameter.device for parameter in self._model.parameters()), None)
                 self.ranks = Ranks(device, together=all_have_met())
-                self._joined = join_of(self._model) if self.ranks.together else None
         self.start(updated=updated)
         if self.policy.can_act and world_size() > 1 and not self.ranks.together:
             self._recovery.give_up("not every rank has a Monitor")
@@ -239,18 +242,21 @@ class Monitor(Run):
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> LoraWatchError | None:
+        self._see_join()
         return self.end_for(self.before_update(None))
 
-    def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
-        if self.ranks.together and self._joined is not None and self._joined():
-            self.ranks.together = False
-            self._recovery.give_up(_UNEVEN)
-            self._recorder.monitored.note(_UNEVEN)
-            log.warning("lora_watch: %s", _UNEVEN)
-        return super()._agree(alerts)
+    def _see_join(self) -> None:
+        """Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone: no others are made."""
+        with self.guard.light("looking for torch's Join"):
+            # torch has no public way to ask
+            if self.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
+                self.ranks.together = False
+                self._recovery.give_up(_UNEVEN)
+                self._recorder.monitored.note(_UNEVEN)
+                log.warning("lora_watch: %s", _UNEVEN)
 
     def __getstate__(self) -> dict[str, Any]:
-        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels", "_joined"))
+        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))
         return {**super().__getstate__(), **gone, "_model": nn.Module()}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late

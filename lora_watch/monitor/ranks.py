@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import gc
 import itertools
 import logging
 import time
-import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor
 
 from lora_watch.adapters.sharding.store import default_store, prefix
-from lora_watch.base.alerts import Alert
+from lora_watch.base.alerts import Alert, in_order
+from lora_watch.base.deferred import has_float64
+from lora_watch.base.records import FloatArray
 
 log = logging.getLogger("lora_watch")
 
@@ -42,7 +43,8 @@ def any_rank(flag: bool, device: torch.device) -> bool:
 
 
 class Ranks:
-    """The ranks of one run, which end it together.
+    """The ranks of one run, which end it together. Each method is a collective: every rank comes here at each step,
+    whatever has failed on it, and says what it knows, or that it knows nothing.
 
     Args:
         device: where their collectives are made.
@@ -53,25 +55,65 @@ class Ranks:
         self.device = torch.device("cpu") if device is None else device
         self.together = together
 
+    @property
+    def several(self) -> bool:
+        """There are others that come here, too."""
+        return self.together and world_size() > 1
+
     def agree(self, failures: Sequence[Alert]) -> list[Alert]:
-        """The ``failures`` of all ranks. Each sees its own tokens, and one that saw nothing learns why it has to stop:
-        all decide alike, and the one that writes can say why."""
-        if not self.together or world_size() == 1:
+        """The ``failures`` of all ranks, one of each rule: the gravest, then the earliest. Each sees its own tokens,
+        and one that saw nothing learns why it has to stop: all decide alike, and the one that writes can say why."""
+        if not self.several:
             return list(failures)
         if not self.any(bool(failures)):
             return []
         by_rank: list[Any] = [None] * world_size()
         torch.distributed.all_gather_object(by_rank, list(failures))
-        return [alert for theirs in by_rank for alert in theirs]
+        first: dict[str, Alert] = {}
+        for alert in in_order(alert for theirs in by_rank for alert in theirs):
+            first.setdefault(alert.rule, alert)
+        return list(first.values())
+
+    def most(self, *values: float) -> list[float]:
+        """The greatest of each over all ranks. Waits for an accelerator."""
+        if not self.several:
+            return list(values)
+        return self.extremes(values).tolist()
 
     def any(self, flag: bool) -> bool:
         """Whether any rank of those that decide together says so."""
-        return any_rank(flag, self.device) if self.together else flag
+        return bool(self.most(flag)[0])
+
+    def extremes(self, values: Sequence[float] | FloatArray) -> Tensor:
+        """The greatest of each over all ranks, ``[len(values)]``. As many on every rank."""
+        shared = torch.tensor(values, dtype=self._dtype, device=self.device)
+        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+        return shared
+
+    @torch.no_grad()
+    def mean(self, value: float | Tensor | None, veto: bool | Tensor = False) -> tuple[float | Tensor | None, Any]:
+        """The mean of ``value`` over the ranks on which it is one number, None where it is none on this one; and on how
+        many ranks ``veto`` holds."""
+        if not self.several:
+            return value, veto
+        sums, counts = torch.zeros(3, dtype=self._dtype, device=self.device), False
+        if value is not None:
+            with suppress(Exception):  # more than one number, or none
+                sums[0] = value
+                sums[1] = 1.0
+                counts = True
+        sums[2] = veto
+        torch.distributed.all_reduce(sums)
+        return sums[0] / sums[1] if counts else None, sums[2]
 
     def wait(self) -> None:
         """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and
         the one that writes may still be at it."""
         self.any(False)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        return torch.float64 if has_float64(self.device) else torch.float32
 
 
 _meetings = itertools.count()
@@ -102,13 +144,3 @@ def all_have_met() -> bool:
             "wait for it. Make one on each: of several ranks the first writes"
         )
     return answer == b"together"
-
-
-def join_of(model: nn.Module) -> Callable[[], bool]:
-    """What says whether torch's ``Join`` was begun with a wrapper of DDP's that is around ``model`` now. Inside it a
-    rank whose data has ended answers DDP's collectives alone. The answer stays so, on all ranks alike."""
-    # The model does not know its wrapper, and torch keeps no list of them.
-    found = [thing for thing in gc.get_objects() if issubclass(type(thing), nn.parallel.DistributedDataParallel)]
-    wrappers = [weakref.ref(ddp) for ddp in found if any(module is model for module in ddp.modules())]
-    # torch has no public way to ask
-    return lambda: any(getattr(getattr(ddp(), "_join_config", None), "enable", False) for ddp in wrappers)

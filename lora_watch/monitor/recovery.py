@@ -18,7 +18,6 @@ from lora_watch.base.records import Recovered, StepRecord
 from lora_watch.base.text import count
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.live import Change, LiveSettings
-from lora_watch.monitor.ranks import any_rank
 from lora_watch.monitor.recording import Recorder
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import START, SUSPECT, Treatment, alert_of, treatment
@@ -31,6 +30,8 @@ ODD = 4.0
 """Standard deviations of its own noise above what is expected from which a loss is taken to be of bad data still."""
 MOST_DROPPED = 50
 """Updates that are dropped in a row of trouble before the run gives up."""
+WAYS = (*Treatment, None)
+"""What may be done about an alert, from the mildest to nothing: of several ranks the last one's way counts."""
 HALF_WAY = "a recovery failed half-way, so that weights, optimizer and rates may be of different steps"
 
 
@@ -52,8 +53,12 @@ class NoRecovery:
     def before_update(self) -> None:
         """The optimizer is about to use the gradients."""
 
-    def settle(self, loss: float | Tensor | None) -> bool:
-        """An update has been applied. True where it is taken back, for what the run is recovering from goes on."""
+    def is_odd(self, loss: float | Tensor | None) -> bool:
+        """The update that has just been applied, with this ``loss``, is one of those to be taken back."""
+        return False
+
+    def settle(self, odd: bool) -> bool:
+        """An update has been applied, which some rank finds ``odd``. True where it is taken back."""
         return False
 
     def updated(self, step: int) -> None:
@@ -65,8 +70,12 @@ class NoRecovery:
     def conclude(self) -> None:
         """The run is over."""
 
-    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
-        """Recover from ``alerts``, the gravest first, found in ``record``. False where that cannot be."""
+    def way(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> Treatment | None:
+        """What this rank would do about ``alerts``, the gravest first, found in ``record``; None: nothing helps."""
+        return None
+
+    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool, way: Treatment | None) -> bool:
+        """Recover from ``alerts`` in the ``way`` on which all ranks have agreed. False where that cannot be."""
         return False
 
     def give_up(self, why: str) -> None:
@@ -173,11 +182,22 @@ class Recovery(NoRecovery):
         if self._on_trial and self._held is None:
             self._held = self._copies.take(self._judge.steps)
 
-    def settle(self, loss: float | Tensor | None) -> bool:
+    def is_odd(self, loss: float | Tensor | None) -> bool:
+        if self._held is None:
+            return False
+        if Updates.NEXT_DROPPED in self._updates:
+            return True
+        loss = None if loss is None else float(loss)
+        cause = self._trouble.cause if self._trouble is not None else None
+        if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
+            return True  # seen before the update
+        return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
+
+    def settle(self, odd: bool) -> bool:
         held, self._held = self._held, None
         if held is None and not self._on_trial:
             return False
-        odd = held is not None and (Updates.NEXT_DROPPED in self._updates or self._is_odd(loss))
+        odd = odd and held is not None
         self._updates &= ~Updates.NEXT_DROPPED
         if held is not None and odd:
             self._copies.put_back(held)
@@ -210,11 +230,22 @@ class Recovery(NoRecovery):
         self._relax(now=True)
 
     # -- an alert ------------------------------------------------------------------------------------------------------
-    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> bool:
+    def way(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> Treatment | None:
+        good = self._states.good(alerts[0].rule, self._judge.steps)
+        if self.over is not None or good is None:
+            return None
+        then = good.monitor["size"]
+        grown = self._size / then if self._size and then else None
+        way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
+        if way is Treatment.DROP and not self._copies.finite:
+            return Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
+        return way
+
+    def treat(self, alerts: Sequence[Alert], record: StepRecord, before_update: bool, way: Treatment | None) -> bool:
         good = self._states.good(alerts[0].rule, self._judge.steps)
         if self.over is not None or good is None:
             return False
-        decision = self._decide(alerts, record, good, before_update)
+        decision = self._decide(alerts, record, good, way)
         if decision.treatment is None:
             self.give_up(decision.why_not)
         else:
@@ -223,12 +254,11 @@ class Recovery(NoRecovery):
             self._carry_out(decision, alerts, record, before_update)
         return self.over is None
 
-    def _decide(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool) -> Decision:
-        """What to do about ``alerts``. Changes nothing."""
+    def _decide(self, alerts: Sequence[Alert], record: StepRecord, good: Copy, way: Treatment | None) -> Decision:
+        """What to do about ``alerts`` in this ``way``. Changes nothing."""
         first, settings = alerts[0], self._settings
         last = self._trouble.recovered if self._trouble is not None else None
         again = last if last and last.rule == first.rule and record.step <= last.step + last.lost else None
-        way = self._treatment(alerts, record, good, before_update)
         if way is Treatment.GO_BACK and again is not None and not again.changed:
             way, again = Treatment.WEAKEN, None  # the update itself may be what overflows
         if way is None:
@@ -247,16 +277,6 @@ class Recovery(NoRecovery):
         if way is Treatment.WEAKEN and not raised and not change.values:
             change = settings.weaker(first, self._begins_at_zero and good.step == 0)
         return Decision(way, good, change)
-
-    def _treatment(
-        self, alerts: Sequence[Alert], record: StepRecord, good: Copy, before_update: bool
-    ) -> Treatment | None:
-        then = good.monitor["size"]
-        grown = self._size / then if self._size and then else None
-        way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
-        if way is Treatment.DROP and any_rank(not self._copies.finite, self._copies.device):
-            return Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
-        return way
 
     def _carry_out(self, decision: Decision, alerts: Sequence[Alert], record: StepRecord, before_update: bool) -> None:
         self._relax()
@@ -347,14 +367,6 @@ class Recovery(NoRecovery):
     @property
     def _on_trial(self) -> bool:
         return Updates.ON_TRIAL in self._updates
-
-    def _is_odd(self, loss: float | Tensor | None) -> bool:
-        """The step that has just been made is one of those to be dropped."""
-        loss = None if loss is None else float(loss)
-        cause = self._trouble.cause if self._trouble is not None else None
-        if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
-            return True  # seen before the update
-        return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
 
     def state_dict(self) -> dict[str, Any]:
         own = {"used": self._used, "advised": dict(self._advised), "story": list(self._judge.story)}

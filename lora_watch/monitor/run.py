@@ -18,7 +18,7 @@ from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.observed import Observed
 from lora_watch.monitor.ranks import Ranks, world_size
 from lora_watch.monitor.recording import Loss, Recorder, Taken
-from lora_watch.monitor.recovery import NoRecovery
+from lora_watch.monitor.recovery import WAYS, NoRecovery
 
 
 class Run(Observed):
@@ -141,8 +141,7 @@ class Run(Observed):
         self._coming, self._looked, looked = None, False, self._looked
         with self.guard("measuring"):
             self._judge_waiting()
-            settle = partial(self._recovery.settle, loss)
-            dropped = bool(self.policy.recover) and _or_break_off(self, "taking back an update", settle)
+            dropped = bool(self.policy.recover) and _dropped(self, loss)
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
             due = self._cadence.due(self.steps)
@@ -163,11 +162,12 @@ class Run(Observed):
         """Those that end the run: on any rank the policy acts on ``alerts``, and the run does not recover from them.
         Every rank calls it at the same step, and gets the same answer."""
         agreed = self._agree(alerts)
-        return [] if not agreed or _recovered(self, agreed) else agreed
+        self._judge.ended_for = [] if not agreed or _recovered(self, agreed) else agreed
+        return self._judge.ended_for
 
-    def end_for(self, alerts: Sequence[Alert]) -> LoraWatchError | None:
-        """What ends the training now, on every rank, where ``alerts`` are ``unresolved``."""
-        return self._fail() if self.unresolved(alerts) else None
+    def end_for(self, alerts: Sequence[Alert] | None = None) -> LoraWatchError | None:
+        """What ends the training now, on every rank, where ``alerts`` (``failures`` if None) are ``unresolved``."""
+        return self._fail() if self.unresolved(self._own() if alerts is None else alerts) else None
 
     def end(self, step: int | None = None) -> LoraWatchError | None:
         """The training has come to its end, the planned one or not: judge it as a whole, and complete its files.
@@ -178,21 +178,33 @@ class Run(Observed):
             self.finish()
             return self._ended_with
         self.conclude(step)
-        failed = self._agree(self.failures)  # nothing is trained any more that could recover
-        return self._fail() if failed else self.finish("ok")
+        # Nothing is trained any more that could recover. What was agreed on at the last step stays so.
+        self._judge.ended_for = self._judge.ended_for or self._agree(self._own())
+        return self._fail() if self._judge.ended_for else self.finish("ok")
+
+    def _own(self) -> list[Alert]:
+        """``failures``; none where they cannot be told, for the other ranks wait for an answer."""
+        with self.guard.light("looking for what ends the run"):
+            return self.failures
+        return []
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
         agreed = [] if self.ranks.together and world_size() > 1 else list(alerts)
-        with self.guard.light("agreeing with the other ranks"):
-            agreed = self.ranks.agree(alerts)
+        if self.policy.can_act:
+            with self.guard.light("agreeing with the other ranks"):
+                agreed = self.ranks.agree(alerts)
         if agreed:
             with self.guard("taking over alerts of another rank"):
                 self._judge.adopt(agreed)
         return agreed
 
     def _fail(self) -> LoraWatchError:
-        self._ended_with = error = self.error()
+        """The exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
+        error = LoraWatchError("", self._judge.ended_for)
+        with self.guard("saying what has ended the run"):
+            error = self.error()
+        self._ended_with = error
         self.finish("failed", str(error))
         self.ranks.wait()
         return error
@@ -301,16 +313,31 @@ def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
 
 def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
     """Go back and on for ``alerts``, on which all ranks have agreed: all of them or none. True if the run goes on."""
+    if not loop.policy.recover:
+        return False
     with loop.guard("recovering"):
         loop._judge_waiting()
-    recovered, record, before_update = False, loop._coming or loop.last, loop._coming is not None
-    unable = record is None or loop._recovery.over is not None
-    if not loop.ranks.any(unable) and record is not None:  # a rank without a record answers the others, too
-        treat = partial(loop._recovery.treat, in_order(alerts), record, before_update)
-        recovered = _or_break_off(loop, "recovering", treat)
-        if loop.ranks.any(not recovered) and recovered:
-            recovered = _or_break_off(loop, "recovering on another rank")
-    return recovered or not loop.failures
+    alerts, record, before_update = in_order(alerts), loop._coming or loop.last, loop._coming is not None
+    way, recovered = None, False
+    with loop.guard("recovering"):
+        way = loop._recovery.way(alerts, record, before_update) if record is not None else None
+    way = WAYS[int(loop.ranks.most(WAYS.index(way))[0])]
+    if record is not None:
+        recovered = _or_break_off(loop, "recovering", partial(loop._recovery.treat, alerts, record, before_update, way))
+    if loop.ranks.any(not recovered) and recovered:
+        recovered = _or_break_off(loop, "recovering on another rank")
+    return recovered or not loop.policy.can_end_a_run  # alike on every rank, which its own alerts are not
+
+
+def _dropped(loop: Run, loss: Loss) -> bool:
+    """Take the update of this step back where any rank finds it odd. Where one does not recover any more, none does."""
+    recovery, odd, over = loop._recovery, False, True
+    with loop.guard("looking whether an update is odd"):
+        odd, over = recovery.is_odd(loss), recovery.over is not None
+    odd, over = loop.ranks.most(odd, over)
+    if over and recovery.over is None:
+        recovery.give_up("not every rank does")
+    return _or_break_off(loop, "taking back an update", partial(recovery.settle, bool(odd)))
 
 
 def _or_break_off(loop: Run, doing: str, put_back: Callable[[], bool | None] = lambda: None) -> bool:

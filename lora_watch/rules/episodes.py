@@ -175,6 +175,18 @@ class Episodes:
         self.alerts.append(alert)
         return [alert]
 
+    def adopt(self, theirs: Alert) -> list[Alert]:
+        """Take over an alert on which ranks have agreed. Where this rank's own is open already it now says the same,
+        but for the step at which it opened, by which files know it. Returns it if that is news."""
+        own = self._open.get(theirs.rule)
+        if own is None:
+            return self.say(theirs)
+        said = {**vars(theirs), "step": own.step, "explains": own.explains}
+        if vars(own) == said:
+            return []
+        vars(own).update(said)
+        return [own]
+
     def add(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule has found (the monitor's own failures), or put it into the one that is open.
 

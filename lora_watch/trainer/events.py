@@ -138,14 +138,14 @@ class TrainerEvents(TrainerCallback):
         if any_rank(monitor is None, args.device) or monitor is None:
             self._detach()
             return None
-        monitor.ranks = Ranks(args.device, together=self.policy.can_act)
+        monitor.ranks = self._tap.ranks = Ranks(args.device, together=True)
         self.monitor, self.guard = monitor, monitor.guard
         if self.monitors is not None:
             self.monitors.append(monitor)
         monitor.start(state.global_step)
         monitor.take_hooks_off()
         self.waits_no_longer()
-        return self._ending(monitor.end_for(monitor.failures))  # nothing has been trained yet: nothing to save
+        return self._ending(monitor.end_for())  # nothing has been trained yet: nothing to save
 
     @event
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
@@ -159,12 +159,14 @@ class TrainerEvents(TrainerCallback):
         if self.monitor is None:
             return None
         failures: list[Alert] = []
-        with self.guard("looking at the loss and the gradients"):
+        with self.guard("leaving the Trainer's step"):
             self._tap.close()
             self.monitor.take_hooks_off()
+        with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
             self._tap.reduce()
-            optimizer = kwargs.get("optimizer")
-            failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
+        with self.guard("looking at the loss and the gradients"):
+            made = is_deepspeeds(kwargs.get("optimizer"))
+            failures = self.monitor.before_update(self._tap.loss, made, self._tap.targets)
         return self._ending(self.monitor.end_for(failures))
 
     @event
@@ -172,8 +174,10 @@ class TrainerEvents(TrainerCallback):
         if self.monitor is None:
             return
         failures: list[Alert] = []
+        made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), {"loss": None}
+        with self.guard("taking the loss of a step"):
+            seen = self._tap.take()
         with self.guard("judging a step"):
-            made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), self._tap.take()
             failures = self.monitor.after_update(**seen, step=state.global_step, updated=made)
             self.monitor.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
@@ -203,7 +207,8 @@ class TrainerEvents(TrainerCallback):
 
     @event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        self._detach()
+        with self.guard("leaving the Trainer", aside=True):
+            self._detach()
         return self._ending(self.monitor.end(state.global_step)) if self.monitor is not None else None
 
     @event
@@ -253,9 +258,11 @@ class TrainerEvents(TrainerCallback):
         """What comes out of the Trainer for ``error``, of which the monitor has ended the run."""
         if error is None:
             return None
-        self._detach()
-        ending = self.exception(error)
-        ending.__cause__ = None if ending is error else error
+        ending: Exception = error
+        with self.guard("ending"):  # the other ranks end: so does this one
+            self._detach()
+            ending = self.exception(error)
+            ending.__cause__ = None if ending is error else error
         return ending
 
     def _report_folder(self, output: Path) -> Path:

@@ -15,7 +15,7 @@ from lora_watch.base.deferred import has_float64, is_far
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.monitor.guard import Guard, guarded
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import world_size
+from lora_watch.monitor.ranks import Ranks
 from lora_watch.trainer import facts
 from lora_watch.trainer.wrapping import Tap
 
@@ -57,6 +57,8 @@ class StepTap(Tap):
         self._hash_batches = hash_batches
         self._hash: Any = None
         self._broke_off = broke_off
+        self.ranks = Ranks(together=True)
+        """Those of the run, once it has begun."""
 
     def attach(self, trainer: Trainer | None, monitor: Monitor, classes: int) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
@@ -153,16 +155,10 @@ class StepTap(Tap):
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
-        if self.loss is not None and world_size() > 1:
-            loss, targets = self.loss, self._labels.targets
-            if not isinstance(loss, torch.Tensor):
-                loss = torch.tensor(loss, dtype=torch.float64)
-            masked = torch.as_tensor(targets == 0, dtype=loss.dtype, device=loss.device)
-            both = torch.stack([loss, masked])
-            torch.distributed.all_reduce(both)
-            self.loss = both[0] / world_size()
-            if targets is not None:
-                self._labels.targets = targets * (both[1] == 0)
+        targets = self._labels.targets
+        self.loss, masked = self.ranks.mean(self.loss, False if targets is None else targets == 0)
+        if targets is not None and self.ranks.several:
+            self._labels.targets = targets * (masked == 0)
 
     @property
     def targets(self) -> torch.Tensor | int | None:

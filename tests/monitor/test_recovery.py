@@ -398,7 +398,7 @@ EXPLODES: dict[str, Any] = {"alpha": 128, "lr": 1e-2}
         pytest.param(TrainingCopies, "_put_back_state", 3, EXPLODES, id="optimizer-of-the-third-parameter"),
         pytest.param(LiveSettings, "make", 1, EXPLODES, id="rates"),
         pytest.param(Episodes, "rewind", 1, EXPLODES, id="rules"),
-        pytest.param(Ranks, "any", 2, EXPLODES, id="another-rank"),
+        pytest.param(Ranks, "any", 1, EXPLODES, id="another-rank"),
         pytest.param(TrainingCopies, "put_back", 1, {"spoil": 12}, id="an-update-that-is-taken-back"),
     ],
 )

@@ -24,9 +24,21 @@ import json, os, sys
 from pathlib import Path
 import torch
 from transformers import Trainer, TrainerCallback
-from lora_watch import LoraWatchCallback, LoraWatchError, find_learning_rate
+from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, find_learning_rate
 from lora_watch.trainer import facts
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+class Late(Rule):  # opens at step 2 on rank 1, and at step 5 on rank 0
+    id, name, severity = "X1", "late", Severity.ERROR
+    def check(self, record):
+        return Finding(f"on rank {rank}") if record.step >= (2 if rank else 5) else None
+
+class LastWord(Rule):  # open as a warning on rank 0, and an error by the last word of rank 1
+    id, name, severity = "X2", "last-word", Severity.WARNING
+    def check(self, record):
+        return Finding("on rank 0") if rank == 0 and record.step else None
+    def conclude(self, record):
+        return Finding("of rank 1", severity=Severity.ERROR) if rank else None
 
 out, rank = Path(sys.argv[1]), int(os.environ["RANK"])
 
@@ -45,8 +57,11 @@ def train(name):
             losses.append(callback.monitor and callback.monitor.last.loss)
 
     blind = fault == "explosion-that-one-rank-sees" and rank == 0
+    own = {"opens-later-on-one-rank": [Late()], "last-word-of-one-rank": [LastWord()]}.get(fault)
     callback = LoraWatchCallback(fail_on="error", console=False, mute=["LW102"] if blind else [],
-        recover=3 if more else None)
+        recover=3 if more else None, rules=own, patience=3 if fault == "opens-later-on-one-rank" else None)
+    if fault == "loss-that-one-rank-cannot-read" and rank == 1:
+        callback._tap._see_loss = lambda loss: None
     config_of = facts.config_of
     if fault == "one-rank-cannot-start" and rank == 0:
         facts.config_of = lambda *_: 1 / 0
@@ -64,6 +79,7 @@ def train(name):
         ended = "ok"
     except LoraWatchError as error:
         ended = error.alerts[0].rule if error.alerts else "elsewhere"
+        assert ended in str(error)
     facts.config_of = config_of
     logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
     return {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
@@ -110,7 +126,7 @@ def train(everywhere, nan_at):
 def uneven():  # the first rank's data ends sooner
     model = torch.nn.parallel.DistributedDataParallel(lora(tiny_model(), targets=["q_proj"]).train())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
-    monitor = Monitor(model.module, optimizer, fail_on="error", output_dir=sys.argv[1] + "/uneven", console=False)
+    monitor = Monitor(model, optimizer, fail_on="error", output_dir=sys.argv[1] + "/uneven", console=False)
     with monitor, Join([model]):
         for ids in data[:3 + 2 * rank]:
             loss = model(input_ids=ids, labels=ids).loss
@@ -141,6 +157,7 @@ RESUMES = Version(transformers.__version__) >= Version("5")
 """4.46 cannot load an optimizer's state on one of several ranks on a CPU ("tagged with cpu:0")."""
 FAULTS = (
     *("none", "after-a-sweep", "nan-on-one-rank", "explosion-that-one-rank-sees", "one-rank-cannot-start"),
+    *("opens-later-on-one-rank", "last-word-of-one-rank", "loss-that-one-rank-cannot-read"),
     *("nan-on-one-rank+recover", "explosion-that-one-rank-sees+recover"),
     *(("explosion-that-one-rank-sees+recover+resumed",) if RESUMES else ()),
 )
@@ -187,6 +204,28 @@ def test_all_ranks_stop_together(runs: Any, fault: str, rule: str) -> None:
     assert report["message"].startswith(f"ERROR {rule}")  # also where the rank that writes has not seen it itself
     assert rule in {alert["rule"] for alert in report["alerts"]}
     assert json.loads((folder / fault / "lora_watch" / "incident.json").read_text())["alert"]["rule"] == rule
+
+
+def test_what_ranks_have_agreed_on_ends_all_of_them_whatever_each_has_seen_itself(runs: Any) -> None:
+    """Also with patience, where an alert has lasted on one rank and not on the other."""
+    for fault, rule, step, said in (
+        ("opens-later-on-one-rank", "X1", 5, "ERROR X1 late at step 2: on rank 1"),
+        ("last-word-of-one-rank", "X2", 8, "ERROR X2 last-word at step 8: of rank 1"),
+    ):
+        folder, zero, one = runs[0], runs[1][fault], runs[2][fault]
+        assert (zero["ended"], zero["step"]) == (one["ended"], one["step"]) == (rule, step)
+        report = json.loads((folder / fault / "lora_watch" / "report.json").read_text())
+        assert report["verdict"] == "failed"
+        assert report["message"].startswith(said)
+        (alert,) = (alert for alert in report["alerts"] if alert["rule"] == rule)
+        assert alert["severity"] == "ERROR"
+
+
+def test_no_rank_waits_for_a_loss_that_another_cannot_read(runs: Any) -> None:
+    zero, one = runs[1]["loss-that-one-rank-cannot-read"], runs[2]["loss-that-one-rank-cannot-read"]
+    assert (zero["ended"], zero["step"], one["ended"], one["step"]) == ("ok", 8, "ok", 8)
+    assert None not in zero["losses"]
+    assert one["losses"] == [None] * 8
 
 
 @pytest.mark.parametrize(

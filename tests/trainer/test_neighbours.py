@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import gc
+import importlib
+import sys
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +17,7 @@ from transformers.integrations.integration_utils import CometCallback
 
 from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.testing import stays_healthy
+from lora_watch.trainer import attach
 from lora_watch.trainer.attach import attach_to_every_trainer
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -185,3 +189,20 @@ def test_each_process_asks_torch_whether_it_is_the_first(monkeypatch: pytest.Mon
     for rank in (0, 1):
         monkeypatch.setattr(torch.distributed, "get_rank", lambda *_, rank=rank: rank)
         assert facts.is_first(TrainerState(is_world_process_zero=True)) is (rank == 0)
+
+
+def test_a_trainer_whose_first_import_fails_is_monitored_after_the_second(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "late.py").write_text("import os\nDEFAULT_CALLBACKS = []\nassert os.environ.get('READY')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(attach, "_TRAINER", "late")
+    attached = attach_to_every_trainer({})
+    try:
+        with pytest.raises(AssertionError):
+            importlib.import_module("late")
+        monkeypatch.setenv("READY", "1")
+        assert len(importlib.import_module("late").DEFAULT_CALLBACKS) == 1
+    finally:
+        attached.detach()
+        sys.modules.pop("late", None)
