@@ -18,7 +18,6 @@ from lora_watch.monitor.ranks import Ranks, any_rank
 from lora_watch.monitor.standard import own_run, standard_sinks
 from lora_watch.sinks import Sink
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from lora_watch.snapshots.last_good_parts import part_keepers
 
 if TYPE_CHECKING:
     Callback: Any = object
@@ -161,7 +160,7 @@ class LoraWatch(Callback):
             next(iter(trainer.optimizers), None),
             scheduler=next((config.scheduler for config in trainer.lr_scheduler_configs), None),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
-            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else part_keepers(model),
+            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
             notes=() if model.training else (_EVALUATING,),
             console=False,  # it is one of the sinks
             **{"max_steps": int(planned) if 0 < planned < math.inf else None, **self.settings},

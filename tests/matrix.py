@@ -69,7 +69,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
 
 NOT_RUN = """\
 - NCCL, any GPU, more than three ranks.
-- Several machines. If each has a disk of its own, `last_good/` stays in parts.
+- Several machines.
 - `torch.distributed.tensor.experimental.context_parallel`, which has no attention for a CPU. In the row above
   each rank gathers the keys and values of all.
 - Pipeline parallelism, FSDP and ZeRO over quantised weights, ZeRO with offloading, Unsloth.

@@ -8,6 +8,7 @@ from contextvars import ContextVar
 from types import MappingProxyType
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 _at_hand: ContextVar[Mapping[int, Tensor]] = ContextVar("_at_hand", default=MappingProxyType({}))
@@ -45,6 +46,16 @@ def local(tensor: Tensor) -> Tensor:
     """What of ``tensor`` is on this rank, without gradient history: writing to it writes to ``tensor``."""
     part: Any = getattr(tensor, "_local_tensor", None)  # a DTensor's
     return (tensor if part is None else part).detach()
+
+
+def part_of(parameter: Any) -> Tensor:
+    """What this rank has of ``parameter``, ZeRO-3's part of it included, without gradient history; perhaps nothing."""
+    if not partitioned(parameter):
+        return local(parameter)
+    # All numbers in a row are cut into pieces of one length, the last of them padded.
+    ranks = getattr(parameter, "ds_process_group", None)  # older ones know of one group only
+    start = torch.distributed.get_rank(ranks) * parameter.ds_tensor.numel()
+    return parameter.ds_tensor.detach().flatten()[: max(int(parameter.ds_numel) - start, 0)]
 
 
 def here(tensor: Tensor) -> bool:

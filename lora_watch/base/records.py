@@ -212,6 +212,17 @@ class Due(NamedTuple):
     """Spectrum and ``output_ratio`` as well: only where the norms are due."""
 
 
+class Replica(NamedTuple):
+    """The adapters of another rank, which are to be the same."""
+
+    step: int
+    """Of both."""
+    rank: int
+    here: FloatArray
+    """‖ΔW‖ on the first rank, ``[n_adapters]``, NaN where it is unknown."""
+    there: FloatArray
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
@@ -269,6 +280,9 @@ class StepRecord:
     spoiled: tuple[str, ...] = ()
     """Where the loss or a gradient is not finite: names of adapters whose own weights were not either before the step's
     update, in the order of ``run.adapters``. Looked for before the update alone: it may spoil all of them."""
+
+    replica: Replica | None = None
+    """On the first of several ranks: what has been compared since the record before."""
 
     @cached_property
     def derived(self) -> dict[str, Any]:

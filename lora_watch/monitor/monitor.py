@@ -85,8 +85,7 @@ class Monitor(Run):
             at which it resumed.
         sinks: a ``lora_watch.Sink`` each, which get the records and alerts too.
         output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
-            Without it nothing is written. Give it to all ranks: the first one writes, and each writes its part of a
-            last good adapter that is spread over them.
+            Without it nothing is written. Of several ranks the first one writes.
         max_steps: optimizer steps the run will take, if known.
         lr_fraction: share of the schedule's total Σ lr after n steps; without it, n / max_steps.
         peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
@@ -270,10 +269,9 @@ def _own_sinks(
     from lora_watch.monitor.standard import own_run, standard_sinks
     from lora_watch.sinks.console import ConsoleSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
-    from lora_watch.snapshots.last_good_parts import part_keepers
 
     if not is_first():
-        return part_keepers(model) if output_dir is not None else ()
+        return ()
     if output_dir is None:
         return (ConsoleSink(),) if console else ()
     folder = Path(output_dir)

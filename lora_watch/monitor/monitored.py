@@ -23,6 +23,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.labels import own_classes
 from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.monitor.replicas import are_replicas
 
 
 class MonitoredAdapters:
@@ -41,6 +42,8 @@ class MonitoredAdapters:
         something has been merged into is no longer W₀."""
         self.collective = False
         """To read the adapters takes every rank."""
+        self.replicated = False
+        """Other ranks may have copies of them, and no parts."""
         self.partitioned = False
         """They are ZeRO-3's, and nothing is here between two layers' work."""
         self._trained: dict[str, Adapter] = {}
@@ -85,6 +88,9 @@ class MonitoredAdapters:
         self.retired = _retired(self._trained, found)
         self.collective = takes_every_rank(self._own())
         self.partitioned = any(map(partitioned, self._own()))
+        self.replicated = are_replicas([*self._own(), *(adapter.base_weight for adapter in self.adapters)])
+        if self.collective:
+            self.note("no last good adapter is kept: the adapters are spread over ranks")
         self.groups = ParameterGroups(self._optimizer, self.adapters)
         self.base = self._read_base_norms()
         own = {id(parameter) for adapter in found for parameter in adapter.own}

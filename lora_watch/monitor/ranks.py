@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lora_watch.adapters.sharding.store import default_store, prefix
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.deferred import has_float64
 from lora_watch.base.records import FloatArray
@@ -40,6 +40,15 @@ def any_rank(flag: bool, device: torch.device) -> bool:
     shared = torch.tensor(float(flag), device=device)
     torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
     return bool(shared)
+
+
+def shared_store() -> Any:
+    """What the process group was made with, where ranks may leave each other words. None for one process, or a backend
+    that has none (MPI)."""
+    store = torch.distributed.distributed_c10d._get_default_store() if world_size() > 1 else None
+    # What was said in the attempt before an elastic restart is not taken for this one's.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    return None if store is None else torch.distributed.distributed_c10d.PrefixStore(f"lora_watch/{attempt}", store)
 
 
 class Ranks:
@@ -127,10 +136,10 @@ def all_have_met() -> bool:
     each rank that has one says it in the store that the process group was made with, waits there for the others for
     ``SECONDS_TO_MEET`` at most, and takes the answer that was written first.
     """
-    store = default_store() if world_size() > 1 else None
+    store = shared_store()
     if store is None:
         return False
-    places = (f"{prefix()}/{meeting}" for meeting in _meetings)
+    places = (f"meetings/{meeting}" for meeting in _meetings)
     place = next(place for place in places if not store.check([f"{place}/answer"]))
     until = time.monotonic() + SECONDS_TO_MEET
     here = store.add(f"{place}/here", 1)

@@ -19,6 +19,7 @@ from lora_watch.monitor.observed import Observed
 from lora_watch.monitor.ranks import Ranks, world_size
 from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import WAYS, NoRecovery
+from lora_watch.monitor.replicas import Replicas
 
 
 class Run(Observed):
@@ -46,6 +47,7 @@ class Run(Observed):
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
         self._ended_with: LoraWatchError | None = None
+        self._replicas = Replicas()
         self._mark = self.place = object()
         self.ranks = Ranks()
         """Alone, until whoever drives this knows of others."""
@@ -53,7 +55,14 @@ class Run(Observed):
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
         gone = dict.fromkeys(("_waiting", "_coming", "_ended_with"))
-        return {**vars(self), **gone, "_recovery": NoRecovery(), "_started": False, "ranks": Ranks()}
+        return {
+            **vars(self),
+            **gone,
+            "_recovery": NoRecovery(),
+            "_replicas": Replicas(),
+            "_started": False,
+            "ranks": Ranks(),
+        }
 
     @guarded("starting")
     def start(self, step: int = 0, updated: bool = False) -> None:
@@ -288,7 +297,10 @@ class Run(Observed):
     def _judge_waiting(self, dropped: bool = False) -> None:
         taken, self._waiting = self._waiting, None
         if taken is not None:
-            self._judge.judge(self._recorder.complete(taken, dropped), dropped)
+            record = self._recorder.complete(taken, dropped)
+            with self.guard.light("comparing the adapters of ranks", aside=True):
+                record = self._replicas.compared(record) if self._recorder.monitored.replicated else record
+            self._judge.judge(record, dropped)
             self._recovery.judged()
 
 

@@ -22,6 +22,7 @@ from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZ
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import AdapterDominates, NormCreep, NormExplosion, NormRunaway
 from lora_watch.rules.rank import RankSaturated, RankUnderused
+from lora_watch.rules.replicas import ReplicasDiffer
 from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
 from lora_watch.rules.small import BarelyMoves
 from lora_watch.rules.updates import (
@@ -76,6 +77,7 @@ __all__ = [
     "RankSaturated",
     "RankStabilisedTooLow",
     "RankUnderused",
+    "ReplicasDiffer",
     "Rule",
     "SingleClass",
     "StepsSkipped",
@@ -98,6 +100,7 @@ def catalogue() -> list[Rule]:
         AdapterSwitched(),
         NoTrainableAdapter(),
         AdapterNotInOptimizer(),
+        ReplicasDiffer(),
         NonFiniteAdapter(),
         NonFiniteLoss(),
         NormExplosion(),

@@ -31,8 +31,7 @@ from lora_watch.rules.policy import Policy
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
-from lora_watch.snapshots.last_good import put_back
-from lora_watch.snapshots.last_good_parts import last_good_of
+from lora_watch.snapshots.last_good import LastGood, put_back
 
 INCIDENT_VERSION = 1
 STEPS = 64
@@ -60,7 +59,7 @@ class IncidentRecorder(Sink):
         inputs: Callable[[], str | None] | None = None,
     ):
         self._report, self._policy, self._inputs = report, policy, inputs
-        self._last_good = last_good_of(model, policy.evidence())
+        self._last_good = LastGood(model, policy.evidence())
         self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
@@ -77,8 +76,6 @@ class IncidentRecorder(Sink):
         """The random state with which the step of the incident began; None where it was not seen."""
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
-        self._adapter_reported = False
-        """What was written last names the good adapter that is there."""
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session != self._report.run_id:
@@ -116,24 +113,18 @@ class IncidentRecorder(Sink):
             else:
                 evidence = max(self._policy.evidence(alert.rule) for alert in serious)
                 self._last_good.judged(record.step, False, evidence)
-        if (len(serious) > self._known or self._adapter_is_new()) and time.monotonic() >= self._next_write:
+        if len(serious) > self._known and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._incident is not None or verdict == "failed":
             self._save(verdict, message)
-        else:
-            self._last_good.end(verdict)
         self._model = nn.Module()  # whoever holds this sink after the run does not hold its weights
-        self._last_good = last_good_of(self._model, self._policy.evidence())
+        self._last_good = LastGood(self._model, self._policy.evidence())
 
     def _random_before(self, step: int) -> tuple[int, dict[str, Any]] | None:
         return next((seen for seen in self._random if seen[0] == step - 1), None)
-
-    def _adapter_is_new(self) -> bool:
-        """It is in its place only now: its parts came from several ranks."""
-        return not self._adapter_reported and self._last_good.is_saved(self._report.directory / FOLDER)
 
     def _remember(self, record: StepRecord) -> None:
         if self._incident is None or len(self._kept) <= 2 * STEPS:
@@ -161,7 +152,7 @@ class IncidentRecorder(Sink):
         began = time.monotonic()
         folder = self._report.directory
         try:
-            self._last_good.save(folder / FOLDER, verdict)
+            self._last_good.save(folder / FOLDER)
         finally:  # the record is worth having without the adapter
             replace_file(folder / FILE, strict_json(self._serialised(folder, verdict, message)))
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
@@ -191,8 +182,7 @@ class IncidentRecorder(Sink):
 
     def _good_adapter(self, folder: Path) -> dict[str, Any]:
         good = self._last_good
-        self._adapter_reported = good.is_saved(folder / FOLDER)
-        saved = {"folder": FOLDER, "step": good.step} if self._adapter_reported else None
+        saved = {"folder": FOLDER, "step": good.step} if good.is_saved(folder / FOLDER) else None
         return {"last_good": saved, "last_good_unavailable": good.why_unavailable}
 
 

@@ -15,8 +15,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.adapters.tensors import elements, sharded
-from lora_watch.base.alerts import Verdict
 from lora_watch.snapshots.copies import Copies, Copy, why_not_copied
 
 LARGEST_SHARE_OF_TIME = 0.002
@@ -42,7 +42,7 @@ class LastGood:
         self._apart = evidence - CONFIRMED_AFTER
         """Steps between two copies, at least."""
         self._trained: dict[str, Tensor] = {}
-        self._copies = Copies(self._here)
+        self._copies = Copies(lambda: self._trained)
         self._good: list[Copy] = []
         """The good one, and before it the one that was good until then."""
         self._new: Copy | None = None
@@ -90,17 +90,13 @@ class LastGood:
         elif self._new is not None and step >= self._new.step + CONFIRMED_AFTER:
             self._promote()
 
-    def save(self, folder: Path, verdict: Verdict | None = None) -> None:
+    def save(self, folder: Path) -> None:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.
 
-        ``verdict``: of a run that is over. Raises what the model's ``save_pretrained`` raises, OSError above all; the
-        folder is then as it was.
+        Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
         """
         if self._good and self._saved != (folder, self.step):
             self._write(folder, self._good[-1].step, self._good[-1].read())
-
-    def end(self, verdict: Verdict) -> None:
-        """The run is over, and nothing is to be saved."""
 
     def is_saved(self, folder: Path) -> bool:
         """Whether ``folder`` holds what was last good."""
@@ -109,16 +105,14 @@ class LastGood:
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
         if not hasattr(self._model, "save_pretrained"):
             return f"{type(self._model).__name__} has no save_pretrained"
+        if takes_every_rank(trained.values()):
+            return "the trained parameters are spread over ranks (FSDP2, tensor parallelism, ZeRO-3)"
         if (why := why_not_copied(self._model, trained.values())) is not None:
             return why
         size = sum(elements(p) * p.element_size() for p in trained.values())
         if size > LARGEST_COPY:
             return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
         return None
-
-    def _here(self) -> dict[str, Tensor]:
-        """What is copied."""
-        return self._trained
 
     def _copy(self, step: int) -> Copy:
         began = time.perf_counter()
@@ -229,15 +223,10 @@ def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
             del model.get_adapter_state_dict
 
 
-def embeddings(model: Any) -> list[Any]:
-    """The layers, those that there are."""
-    layers = (getattr(model, get, lambda: None)() for get in ("get_input_embeddings", "get_output_embeddings"))
-    return [layer for layer in layers if layer is not None]
-
-
 def embeddings_have_changed(model: Any) -> bool:
     """They carry an adapter, are trained without a copy of PEFT's own, or are more than the base model on disk has."""
-    for layer in embeddings(model):
+    for get in ("get_input_embeddings", "get_output_embeddings"):
+        layer = getattr(model, get, lambda: None)()
         weight = getattr(layer, "weight", None)
         trained = weight is not None and weight.requires_grad and not hasattr(layer, "original_module")
         if hasattr(layer, "base_layer") or trained:

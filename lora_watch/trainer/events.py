@@ -25,7 +25,6 @@ from lora_watch.rules.policy import FailOn, policy
 from lora_watch.rules.reference import load_reference
 from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import Sink
-from lora_watch.snapshots.last_good_parts import part_keepers
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 from lora_watch.trainer import facts
 from lora_watch.trainer.checkpoints import Checkpoints
@@ -299,7 +298,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         drift=callback.drift,
         rules=callback.policy.rules,
         mute=callback.mute,
-        sinks=callback._sinks(trainer, model) if facts.is_first(state) else part_keepers(model),
+        sinks=callback._sinks(trainer, model) if facts.is_first(state) else (),
         console=False,  # it is one of the sinks
         max_steps=state.max_steps if state.max_steps > 0 else None,
         lr_fraction=schedule.fraction if schedule else None,

@@ -100,11 +100,12 @@ def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
     assert "are unknown" in nothing["notes"][0]
 
 
-def test_each_rank_writes_its_part_of_the_last_good_adapter_and_peft_loads_the_whole(torchs: Any) -> None:
-    """Of the latest copy that healthy steps have followed; of now, where an update is not made."""
-    endings = torchs[0]["kept-fsdp2"]
-    assert endings["loss"] == {"ended": "LW201", "step": 16, "same": True, "left": ["last_good"]}
-    assert endings["gradient"] == {"ended": "LW101", "step": 10, "same": True, "left": ["last_good"]}
+def test_no_last_good_adapter_is_kept_where_it_is_spread_over_ranks(torchs: Any) -> None:
+    for ending, rule in (("loss", "LW201"), ("gradient", "LW101")):
+        left = torchs[0]["kept-fsdp2"][ending]
+        assert (left["ended"], left["step"], left["left"]) == (rule, None, [])
+        assert "spread over ranks" in left["why"]
+    assert [note for note in torchs[0]["fsdp2"]["notes"] if "spread over ranks" in note]
 
 
 def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +13,8 @@ from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
-from lora_watch.snapshots import last_good, last_good_parts
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -185,37 +184,6 @@ def test_copies_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.Mo
         goods.add(kept.step)
     assert len(goods) > 10
     assert cost * len(goods) <= last_good.LARGEST_SHARE_OF_TIME * clock[0] + 2 * cost
-
-
-def test_a_rank_that_hears_nothing_from_the_first_one_waits_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Of a model that is spread over ranks, with a first rank that writes nothing."""
-    import torch.distributed as dist
-    from torch.distributed.device_mesh import init_device_mesh
-
-    tensors = pytest.importorskip("torch.distributed.tensor")
-    if not hasattr(tensors, "distribute_tensor"):
-        pytest.skip("since torch 2.5")
-    monkeypatch.setattr(last_good_parts, "SECONDS_TO_HEAR", 0.2)
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
-    try:
-        model = lora(tiny_model(), r=2)
-        layer = model.base_model.model.model.layers[0].self_attn.q_proj.lora_A["default"]
-        mesh = init_device_mesh("cpu", (1,))
-        layer.weight = nn.Parameter(tensors.distribute_tensor(layer.weight.detach(), mesh, [tensors.Shard(0)]))
-        (keeper,) = last_good_parts.part_keepers(model)
-        monitor = Monitor(model, console=False, sinks=[keeper])
-        monitor.start()
-        began = time.monotonic()
-        for _ in range(16):
-            monitor.after_update(1.0)
-        monitor.finish()
-        assert time.monotonic() - began < 5
-        assert caplog.text.count("keeps no") == 1
-        assert not [alert for alert in monitor.alerts if alert.rule == "LW901"]
-    finally:
-        dist.destroy_process_group()
 
 
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:

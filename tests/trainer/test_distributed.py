@@ -333,3 +333,56 @@ def test_a_rank_that_is_killed_and_an_elastic_restart_are_one_story(tmp_path: Pa
     judged = judge([tmp_path / "out"])
     assert judged.exit_code == 1
     assert judged.runs[0].run.log.steps == list(range(11))
+
+
+REPLICAS = """
+import json, sys
+from pathlib import Path
+import torch, torch.distributed as dist
+from lora_watch import LoraWatchError, Monitor
+from tests.support import lora, stdlib_blocks, tiny_model
+
+dist.init_process_group("gloo")
+rank = dist.get_rank()
+data = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 2 * 6, 32)]).split(2)[rank::2]
+
+def train(way, fail_on):
+    torch.manual_seed(rank if way in ("seeds", "ddp with seeds") else 0)
+    model = lora(tiny_model(), targets=["q_proj", "v_proj"]).train()
+    trained = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    averaged = [] if way.startswith("ddp") else list(trained.values())
+    if way == "ddp without v_proj":
+        model._ddp_params_and_buffers_to_ignore = [name for name in trained if "v_proj" in name]
+    wrapped = torch.nn.parallel.DistributedDataParallel(model) if way.startswith("ddp") else model
+    optimizer = torch.optim.AdamW(list(trained.values()), lr=2e-3)
+    monitor = Monitor(wrapped, optimizer, fail_on=fail_on, console=False)
+    try:
+        with monitor:
+            for ids in data:
+                loss = wrapped(input_ids=ids, labels=ids).loss
+                loss.backward()
+                for parameter in averaged:
+                    dist.all_reduce(parameter.grad)
+                    parameter.grad /= 2
+                optimizer.step()
+                monitor.step(loss=loss)
+                optimizer.zero_grad()
+    except LoraWatchError:
+        pass
+    alert = next((a for a in monitor.alerts if a.rule == "LW312"), None)
+    return [monitor.steps, alert and [alert.step, sorted({name.rpartition(".")[2] for name, _ in alert.adapters})]]
+
+ways = ("ddp", "ddp with seeds", "ddp without v_proj", "seeds", "one seed")
+said = {way: train(way, None) for way in ways} | {"ends": train("seeds", "error")}
+Path(sys.argv[1], f"{rank}.json").write_text(json.dumps(said))
+"""
+
+
+def test_ranks_that_train_several_models_are_told_from_replicas(python: Python, tmp_path: Path) -> None:
+    for done in python.ranks(2, script(tmp_path, REPLICAS), tmp_path):
+        assert done.returncode == 0, done.stderr[-2000:]
+    zero, one = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    both = ["q_proj", "v_proj"]
+    fires = {"ddp without v_proj": [6, [2, ["v_proj"]]], "seeds": [6, [2, both]], "ends": [2, [2, both]]}
+    assert zero == fires | {way: [6, None] for way in ("ddp", "ddp with seeds", "one seed")}
+    assert one == {way: [6, None] for way in zero} | {"ends": fires["ends"]}  # the first rank looks, and all end

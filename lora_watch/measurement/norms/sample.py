@@ -16,8 +16,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.live import Live, Resolved
-from lora_watch.adapters.sharding.parts import part_of
-from lora_watch.adapters.tensors import here, mark, sharded
+from lora_watch.adapters.tensors import here, mark, part_of, sharded
 from lora_watch.base.deferred import Deferred, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 
