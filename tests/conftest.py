@@ -1,7 +1,7 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported.
 
 ``LORA_WATCH_TEST_DEVICE=cuda`` has the tests run on an accelerator that can (``benchmarks/gpu.py`` does it).
-``strict`` is the test suite's own (``tests/device``); ``LORA_WATCH_TEST_DEVICE_REFUSES=float64`` makes it one without.
+``strict`` is the test suite's own (``tests/device``).
 """
 
 import gc
@@ -35,7 +35,6 @@ if device == "strict":
 
     os.environ["ACCELERATE_TORCH_DEVICE"] = "strict:0"  # where a Trainer puts its model
     strict.load()
-    strict.refuse(os.environ.get("LORA_WATCH_TEST_DEVICE_REFUSES", "").split())
 
 from hypothesis import HealthCheck, settings  # noqa: E402
 

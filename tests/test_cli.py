@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
 import pytest
-import typer
-from packaging.version import Version
 from typer.testing import CliRunner, Result
 
 from lora_watch import __version__
@@ -20,33 +17,6 @@ from lora_watch.rules.guide import pages
 
 def lora_watch(*arguments: str) -> Result:
     return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
-
-
-def test_help_teaches():
-    shown = lora_watch("--help")
-    assert shown.exit_code == 0
-    for part in ("LoraWatchCallback", "lora-watch demo --quick", "lora-watch rules LW102", "demo", "rules"):
-        assert part in shown.output
-
-
-@pytest.mark.parametrize("command", [command.callback.__name__ for command in app.registered_commands])
-def test_help_is_set_in_paragraphs(command: str):
-    wide = CliRunner().invoke(app, [command, "--help"], env={"COLUMNS": "1000", "TERM": "dumb"}).output
-    prose = wide[wide.index("Usage:") : wide.index("╭")].strip().splitlines()[1:]
-    assert all(line.rstrip().endswith((".", "?")) for line in prose if line.strip())
-    if Version(typer.__version__) >= Version("0.28"):  # older ones take the indentation away
-        examples = [line for line in wide.splitlines() if line.strip().startswith("lora-watch ")]
-        assert all(line.startswith("   lora-watch") for line in examples)
-
-
-@pytest.mark.parametrize("command", ["demo", "run", "check", "advise", "preflight", "inspect", "compare"])
-def test_no_example_is_broken_at_80_columns(command: str):
-    epilogs = {each.callback.__name__: each.epilog for each in app.registered_commands if each.callback is not None}
-    examples = (epilogs[command] or "") + (app.info.epilog or "")
-    plain = re.sub(r"\[/?\w*\]", "", examples)
-    lines = [line for line in plain.splitlines() if line.startswith("  ")]
-    assert len(lines) >= 6
-    assert [line for line in lines if len(line) > 78] == []
 
 
 def test_no_arguments_show_the_help():

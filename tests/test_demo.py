@@ -7,8 +7,6 @@ import io
 import json
 import math
 import re
-import struct
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +15,11 @@ import torch
 
 from benchmarks import remake_model
 from benchmarks.corpus.models import MissingPackageError, package_folder
-from benchmarks.corpus.tasks import labelled
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.demo import texts
 from lora_watch.demo.runs import Outcome, broken_promises, fixed
 from lora_watch.demo.show import _fresh, verdict
-from lora_watch.demo.tasks import FAILING, HEALTHY, Setup, accuracy, mean_loss
+from lora_watch.demo.tasks import FAILING, HEALTHY, Setup, mean_loss
 from tests.processes import Python
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
@@ -38,30 +35,12 @@ def test_blocks_are_real_text_of_the_asked_length_and_the_same_at_every_call():
     assert any(tiny_tokenizer().decode(first[0]["input_ids"]) in document for document in documents)
 
 
-def test_too_little_text_is_an_error_that_says_how_much_there_is():
-    with pytest.raises(ValueError, match=r"holds [1-9]\d* blocks of 16 tokens, 50 are needed"):
-        texts.blocks(["some words " * 60], tiny_tokenizer(), n=50, length=16)
-
-
 def test_what_is_held_out_is_not_trained_on():
     documents = texts.stdlib_text()
     train, held_out = texts.split(documents)
     assert sorted(train + held_out) == sorted(documents)
     assert not set(train) & set(held_out)
     assert len(held_out) == math.ceil(len(documents) / 10)
-
-
-def test_python_carries_its_manual():
-    assert sum(map(len, texts.python_manual())) > 200_000
-
-
-def test_labelled_examples_are_padded_and_masked():
-    tokenizer = tiny_tokenizer()
-    long, short = labelled([("word " * 50, 3), ("a", 1)], tokenizer, length=8)
-    assert (long["labels"], short["labels"]) == (3, 1)
-    assert len(long["input_ids"]) == len(short["input_ids"]) == 8
-    assert sum(long["attention_mask"]) == 8
-    assert sum(short["attention_mask"]) == len(tokenizer("a")["input_ids"])
 
 
 # -- models ------------------------------------------------------------------------------------------------------------
@@ -82,13 +61,6 @@ def test_a_missing_package_is_one_line_with_the_command(monkeypatch: pytest.Monk
         package_folder("no_such_package", "--no-deps this==1")
 
 
-def test_a_carrier_package_is_found_without_being_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "carrier").mkdir()
-    (tmp_path / "carrier" / "__init__.py").write_text("raise RuntimeError('imported')")
-    monkeypatch.syspath_prepend(tmp_path)
-    assert package_folder("carrier", "") == tmp_path / "carrier"
-
-
 # -- scores ------------------------------------------------------------------------------------------------------------
 def test_mean_loss_is_the_mean_over_all_predicted_tokens_and_leaves_the_mode_alone():
     model, blocks = tiny_model(), stdlib_blocks(11, 24)  # 11: the last batch is smaller
@@ -99,16 +71,6 @@ def test_mean_loss_is_the_mean_over_all_predicted_tokens_and_leaves_the_mode_alo
     expected = torch.nn.functional.cross_entropy(logits[:, :-1].reshape(-1, 1024), ids[:, 1:].reshape(-1))
     assert mean_loss(model, blocks) == pytest.approx(float(expected), rel=1e-5)
     assert model.training
-
-
-def test_accuracy_counts_the_right_ones():
-    class Classifier(torch.nn.Module):
-        def forward(self, input_ids: torch.Tensor, labels: torch.Tensor) -> Any:
-            return type("Output", (), {"logits": torch.nn.functional.one_hot(input_ids[:, 0], 5).float()})
-
-    examples = [{"input_ids": [i % 5], "labels": 0 if i < 9 else i % 5} for i in range(12)]
-    right = sum(example["input_ids"][0] == example["labels"] for example in examples)
-    assert accuracy(Classifier(), examples) == right / 12
 
 
 # -- promises ----------------------------------------------------------------------------------------------------------
@@ -223,19 +185,6 @@ def test_the_model_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixtu
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "model")
     text = "A round trip: naïve, 1 + 1."
     assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
-
-
-def test_r_character_vectors_are_read():
-    def string(text: bytes | None) -> bytes:
-        return struct.pack(">ii", 0x40009, -1 if text is None else len(text)) + (text or b"")
-
-    def entry(*lines: bytes | None) -> bytes:
-        header = b"X\n" + struct.pack(">iiii", 3, 0x40201, 0x30500, 5) + b"UTF-8"
-        data = header + struct.pack(">ii", 16, len(lines)) + b"".join(map(string, lines))
-        return struct.pack(">I", len(data)) + zlib.compress(data)
-
-    found = list(remake_model.read_r_novels(entry(b"EMMA", b"", "Zoë".encode()) + entry(b"x", None)))
-    assert found == ["EMMA\n\nZoë", "x\n"]
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import AdaLoraConfig, get_peft_model
+from peft import get_peft_model
 from torch import nn
 
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.live import Live
-from lora_watch.adapters.peft import PeftAdapter
 from lora_watch.base import deferred
 from lora_watch.base.records import Due, FloatArray
 from lora_watch.measurement.norms import AdapterBank
@@ -122,40 +121,6 @@ def test_a_change_is_seen_and_what_was_kept_would_have_been_wrong(change: str) -
     assert same(kept(live, bank), truth(live))
     now = live.now
     assert live.refresh() is now
-
-
-def test_an_embedding_does_not_slow_the_usual_adapters_down(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A step asks the embedding alone for its whole fingerprint, and sees a change of either."""
-    torch.manual_seed(0)
-    model = adapted(nn.Sequential(nn.Embedding(9, 12), linear(), linear()), target_modules=["0", "1", "2"])
-    live, asked = Live(find_adapters(model)), []
-    whole = PeftAdapter.fingerprint.fget
-    assert whole is not None
-    monkeypatch.setattr(PeftAdapter, "fingerprint", property(lambda self: asked.append(self.name) or whole(self)))
-    before = live.refresh()
-    assert asked == ["0"]
-    for layer in (model.base_model.model[0], model.base_model.model[2]):
-        layer.scaling["default"] *= 2
-        after = live.refresh()
-        assert after is not before
-        before = after
-
-
-def test_ranks_that_adalora_cuts_are_seen() -> None:
-    torch.manual_seed(0)
-    config = AdaLoraConfig(target_modules=["layer"], init_r=6, target_r=2, total_step=10, init_lora_weights=False)
-    model = get_peft_model(Net(linear()), config)  # type: ignore[arg-type]
-    live = Live(find_adapters(model))
-    bank = AdapterBank(live.adapters, live)
-    kept(live, bank)
-    assert live.refresh() is live.now
-    (layer,) = layers(model)
-    with torch.no_grad():
-        layer.ranknum["default"].fill_(3.0)
-        layer.lora_E["default"][4:] = 0.0  # numbers alone
-    assert not same(kept(live, bank), truth(live))
-    live.refresh()
-    assert same(kept(live, bank), truth(live))
 
 
 def test_the_gradient_is_that_of_the_present_parameter() -> None:

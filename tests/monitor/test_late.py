@@ -22,12 +22,9 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
 from lora_watch.base import deferred
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
-from lora_watch.base.records import Due
-from lora_watch.measurement.norms import AdapterBank
 from lora_watch.sinks.report import ReportSink
 from tests.monitor.test_monitor import built, loop
-from tests.norms.factors import Bare, pair
-from tests.support import DEVICE, build_trainer, lora, on_device, stdlib_blocks, tiny_model, train
+from tests.support import DEVICE, build_trainer, lora, stdlib_blocks, tiny_model, train
 
 ON_A_CPU = pytest.mark.skipif(DEVICE.type != "cpu", reason="compares with a CPU, on which numbers are there at once")
 
@@ -91,14 +88,6 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
         assert np.isfinite(before.read()["a"])
         before = now
     assert before.read() == {"a": 0.0, "b": 1.0}
-
-
-@pytest.mark.usefixtures("slow")
-def test_what_is_written_to_after_sending_does_not_matter() -> None:
-    tensor = torch.ones(3, device=DEVICE)
-    pending = HostCopy().send({"a": Deferred([tensor], lambda arrays: arrays[0].tolist())})
-    tensor.zero_()
-    assert pending.read() == {"a": [1.0, 1.0, 1.0]}
 
 
 # -- the monitor -------------------------------------------------------------------------------------------------------
@@ -205,36 +194,6 @@ def test_the_last_step_is_judged_before_a_loop_may_end_well(tmp_path: Path) -> N
 def spoil(model: Any) -> None:
     with torch.no_grad():
         next(p for n, p in model.named_parameters() if "lora_B" in n)[0, 0] = torch.nan
-
-
-@pytest.mark.usefixtures("slow")
-def test_switching_to_another_adapter_is_followed() -> None:
-    sink = Sink()
-    model, optimizer = built()
-    with Monitor(model, optimizer, sinks=[sink]) as monitor:
-        loop(monitor, model, optimizer, 2)
-        model.add_adapter("second", model.peft_config["default"])
-        model.set_adapter("second")
-        optimizer.add_param_group({"params": [p for n, p in model.named_parameters() if ".second." in n]})
-        loop(monitor, model, optimizer, 2)
-    assert monitor.alerts == []
-    assert [record.step for record in sink.records] == [0, 1, 2, 3, 4]
-    names = [record.run.names[0].endswith(".second") for record in sink.records]
-    assert names == [False, False, False, True, True]
-    assert all(np.isfinite(record.metrics["a_norm"].values).all() for record in sink.records)
-
-
-@LATE
-@pytest.mark.usefixtures("slow")
-def test_a_block_that_has_to_be_redone_never_spoils_the_step_before() -> None:
-    a, b = on_device(pair(30, 20, 4, dtype=torch.float64))
-    a, b = torch.cat((a, a * (1 + 1e-9))), torch.cat((b, -b), 1)
-    bank = AdapterBank([Bare((a, b))])
-    begun = bank.begin(Due(1))
-    a[0, 0] = torch.nan
-    metrics = begun.now()
-    assert bank.redone == 1
-    assert np.isfinite(metrics["product_norm"].values[0])
 
 
 # -- the Trainer -------------------------------------------------------------------------------------------------------

@@ -159,25 +159,6 @@ def test_switching_to_another_adapter_is_followed(tmp_path: Path) -> None:
     assert {adapter["name"].rsplit(".", 1)[1] for adapter in report["adapters"]} == {"second"}
 
 
-def test_doras_magnitude_and_its_drift_are_beside_the_norms() -> None:
-    torch.manual_seed(0)
-    model = lora(tiny_model(), use_dora=True, targets=["q_proj"]).train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    vectors = [m for a in find_adapters(model) if (m := a.magnitude) is not None]
-    before = [m.detach().clone() for m in vectors]
-    with Monitor(model, optimizer) as monitor:
-        first, last = (loop(monitor, model, optimizer, 1)[-1] for _ in range(2))
-    assert last.metrics["magnitude_norm"].values == pytest.approx([float(m.norm()) for m in vectors])
-    assert (first.metrics["magnitude_norm"].values != last.metrics["magnitude_norm"].values).any()
-    drift = [float(((m - b) / b).abs().max()) for m, b in zip(vectors, before)]
-    assert last.metrics["magnitude_drift"].values == pytest.approx(drift, rel=1e-5)
-    assert (last.metrics["magnitude_drift"].values > 0).all()
-    assert last.metrics["magnitude_drift"].known.all()
-    plain, optimizer = built()
-    with Monitor(plain, optimizer) as monitor:
-        assert not {"magnitude_norm", "magnitude_drift"} & set(loop(monitor, plain, optimizer, 1)[-1].metrics)
-
-
 @pytest.mark.parametrize(
     ("config", "method"),
     [
@@ -221,19 +202,6 @@ def test_every_thins_the_norms_but_not_the_loss() -> None:
     assert all(record.loss is not None for record in records)
 
 
-def test_the_live_scale_is_what_is_measured() -> None:
-    model, optimizer = built()
-    with Monitor(model, optimizer) as monitor:
-        before = loop(monitor, model, optimizer, 1)[-1]
-        for module in model.modules():
-            if hasattr(module, "scale_layer"):
-                module.scale_layer(0.5)
-        after = monitor.step(loss=1.0)
-    assert after is not None
-    assert (before.metrics["scale"].values, after.metrics["scale"].values) == (pytest.approx(2.0), pytest.approx(1.0))
-    assert after.metrics["delta_norm"].values == pytest.approx(after.metrics["product_norm"].values)
-
-
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -257,42 +225,8 @@ def built_with_a_product() -> tuple[Any, Any]:
     return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
 
 
-def short_loop(model: Any, optimizer: Any, watch: Monitor, n: int) -> None:
-    ids = torch.tensor([example["input_ids"][:16] for example in stdlib_blocks(2, 32)])
-    for _ in range(n):
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        watch.step(loss)
-        optimizer.zero_grad()
-
-
 def products(model: Any) -> list[torch.Tensor]:
     return [a.scale * (b.detach().double() @ x.detach().double()) for a in find_adapters(model) for x, b in a.factors()]
-
-
-def test_drift_counts_from_the_start_and_step_from_the_step_before() -> None:
-    model, optimizer = built_with_a_product()
-    with Monitor(model, optimizer, drift=True) as watch:
-        first = products(model)
-        short_loop(model, optimizer, watch, 2)
-        before = products(model)
-        short_loop(model, optimizer, watch, 1)
-    assert watch.last is not None
-    now, record = products(model), watch.last
-    for name, then in (("drift_norm", first), ("step_norm", before)):
-        assert record.metrics[name].known.all()
-        assert record.metrics[name].values == pytest.approx(
-            [float((x - y).norm()) for x, y in zip(now, then)], rel=1e-6
-        )
-
-
-def test_drift_is_off_unless_asked_for() -> None:
-    model, optimizer = built_with_a_product()
-    with Monitor(model, optimizer) as watch:
-        short_loop(model, optimizer, watch, 1)
-    assert watch.last is not None
-    assert not {"drift_norm", "step_norm"} & set(watch.last.metrics)
 
 
 def test_a_resumed_run_reads_no_frozen_weight_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -321,16 +255,6 @@ class Written(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self.steps.append(record.first_step)
         self.alerts += [alert.rule for alert in alerts]
-
-
-def test_sinks_are_reported_what_a_first_step_adds() -> None:
-    model, optimizer = built()
-    sink = Written()
-    with Monitor(model, optimizer, sinks=[sink]) as monitor:
-        loop(monitor, model, optimizer, 3)
-    assert sink.steps[:2] == [None, None], "it shows in the second forward pass"
-    assert sink.steps[2] is not None
-    assert sink.steps[2] > 0
 
 
 def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:

@@ -89,19 +89,6 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     assert now is not then, "no room of a copy that is still wanted is taken"
 
 
-def test_a_group_that_came_after_the_copy_stays_as_it_is() -> None:
-    model, later = nn.Linear(4, 2), nn.Parameter(torch.ones(3))
-    optimizer = optim.AdamW(model.parameters(), lr=1e-2)
-    copies = TrainingCopies(optimizer)
-    kept, before = copies.take(0), model.weight.detach().clone()
-    optimizer.add_param_group({"params": [later], "lr": 1.0})
-    steps(model, optimizer, range(2))
-    assert not torch.equal(model.weight, before)
-    copies.put_back(kept)
-    assert torch.equal(model.weight, before)
-    assert torch.equal(later, torch.ones(3))
-
-
 def test_scores_and_buffers_go_back_on_their_device() -> None:
     """AdaLoRA's scores, of which PEFT makes new tensors at each step, and a buffer that the model replaces."""
     ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": 12}
@@ -288,22 +275,6 @@ def test_each_alert_is_treated_for_what_it_is() -> None:
     assert way("LW202", lr=(1e-1,)) is Treatment.WEAKEN
     assert way("LW202") is Treatment.SKIP
     assert way("LW304") is way("LW102", "LW309") is None
-
-
-@pytest.mark.filterwarnings("ignore:Detected call of")
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_is_no_hand(name: str) -> None:
-    optimizer = optim.SGD([{"params": [nn.Parameter(torch.zeros(1))], "lr": lr} for lr in (0.2, 0.1)])
-    scheduler = SCHEDULES[name](optimizer)
-    watch = RateWatch(optimizer, scheduler)
-    for step in range(12):
-        if step == 5:
-            multiplied(optimizer, scheduler, [0.1, 0.1])
-            watch.lowered()
-        watch.see()
-        assert watch.found is None
-        optimizer.step()
-        scheduler.step()
 
 
 @pytest.mark.parametrize("schedule", [None, lambda o: schedules.ConstantLR(o, 1.0)])

@@ -61,14 +61,6 @@ def test_both_norms_are_true(name: str, small: int, monkeypatch: pytest.MonkeyPa
     assert top == pytest.approx(torch.linalg.matrix_norm(weight.double(), ord=2).item(), rel=1e-7)
 
 
-@pytest.mark.usefixtures("iterated")
-def test_in_pieces_it_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    weight = _draw(90, 64).bfloat16()
-    whole = matrix_norms(weight)
-    monkeypatch.setattr(base, "_PIECE", 8 * 64 * 7)
-    assert matrix_norms(weight) == pytest.approx(whole, rel=1e-7)
-
-
 @pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
 def test_zero_weight_has_zero_norms(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "_SMALL", small)
@@ -101,11 +93,6 @@ def test_unknown_blocks_shared_weights_and_progress(
     assert got.norm[2] == pytest.approx(parts[0].double().norm().item())
     assert len(read) == 2  # the weight that two adapters share was read once
     assert [record.args for record in caplog.records] == [(1, 3), (2, 3), (3, 3)]
-
-
-def test_a_quick_measurement_is_silent(caplog: pytest.LogCaptureFixture) -> None:
-    base_norms([Bare(base=[_draw(20, 30)])])
-    assert not caplog.records
 
 
 @pytest.mark.usefixtures("iterated")

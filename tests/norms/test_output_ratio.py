@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -187,20 +186,6 @@ def test_gradient_accumulation_looks_at_the_first_micro_batch() -> None:
     )
 
 
-def test_a_sample_is_unbiased_over_steps() -> None:
-    model, inputs = trained(targets=["down_proj", "v_proj"]), batch(8, 32)
-    expected = direct(model, inputs)
-    probe = probe_of(model, tokens=16)
-    squares = []
-    for step in range(60):
-        probe.arm(step)
-        model(**inputs)
-        squares.append(read(probe)[0])
-    spread = np.std(squares, axis=0) / math.sqrt(len(squares))
-    assert (np.abs(np.mean(squares, axis=0) - expected) < 4 * spread + 0.02 * expected).all()
-    assert (np.std(squares, axis=0) > 0).all(), "steps must look at different tokens"
-
-
 @pytest.mark.parametrize("count", [1, 40, 64, 65, 127, 128, 255, 1000])
 def test_every_position_of_a_batch_is_sampled_alike(count: int) -> None:
     seen, steps = np.zeros(count), 1000
@@ -287,19 +272,6 @@ def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
         assert hooks(model) == before + 28 + 2, "one a layer; the model's own for the mask, and for its end"
         end()
         assert hooks(model) == before
-
-
-def test_another_hook_that_changes_the_output_is_not_seen() -> None:
-    model, inputs = trained(targets=["q_proj"]), batch()
-    expected = direct(model, inputs)
-    for adapter in find_adapters(model):
-        assert adapter.base_layer is not None
-        adapter.base_layer.register_forward_hook(lambda module, args, output: 3 * output)
-    probe = probe_of(model)
-    probe.arm(0)
-    model(**inputs)
-    first = read(probe)[0][0]
-    assert first == pytest.approx(expected[0], rel=1e-4)  # the layers after it see other inputs
 
 
 def test_a_failure_inside_a_layer_is_no_failure_of_training(

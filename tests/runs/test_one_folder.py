@@ -174,29 +174,6 @@ def test_a_run_that_broke_off_leaves_its_folder_to_the_next(tmp_path: Path, else
     assert not (tmp_path / "lora_watch-2").exists()
 
 
-def test_a_run_after_another_replaces_it(tmp_path: Path) -> None:
-    training(tmp_path, 12, lr=5e-2, alpha=128).train()
-    assert judge([tmp_path]).exit_code == 1
-    bad = report_in(tmp_path / "lora_watch")
-
-    again = training(tmp_path, 6, eval_dataset=stdlib_blocks(8, 32))
-    again.train()
-    judgement = judge([tmp_path])
-    (judged,) = judgement.runs
-    assert judgement.exit_code == 0
-    assert (judged.run.verdict, judged.run.step, judged.run.log.steps) == ("ok", 6, list(range(7)))
-    assert "LW102" in {alert["rule"] for alert in bad["alerts"]} - {alert.rule for alert in judged.findings}
-    assert report_in(tmp_path / "lora_watch", "report.previous.json") == bad
-    old = parse((tmp_path / "lora_watch" / "incident.previous.json").read_bytes())
-    assert old["run_id"] == bad["run_id"]
-    assert not (tmp_path / "lora_watch" / "incident.json").exists()
-
-    training(tmp_path, 3).train()
-    latest = (tmp_path / "lora_watch" / "report.json").read_bytes()
-    again.evaluate()  # the report is another run's by now
-    assert (tmp_path / "lora_watch" / "report.json").read_bytes() == latest
-
-
 @pytest.mark.parametrize(("lr", "alpha", "exit_code"), [(2e-3, 16, 0), (5e-2, 128, 1)], ids=["good", "exploded"])
 def test_a_later_run_whose_report_is_not_here_is_judged_by_its_events(
     tmp_path: Path, lr: float, alpha: float, exit_code: int

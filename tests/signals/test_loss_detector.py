@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.real_losses import load
-from lora_watch.measurement.signals.loss import SPIKE, LossDetector, LossProgress, LossSignals
+from lora_watch.measurement.signals.loss import LossDetector, LossSignals
 from lora_watch.rules.loss import LossDivergence, LossSpike
 
 LIMITS = LossDivergence()
@@ -74,16 +74,6 @@ def test_a_level_shift_is_found_within_a_few_steps(noise: str) -> None:
     assert np.median(delays) <= 3
 
 
-@pytest.mark.parametrize("noise", ["low", "mid"])
-def test_a_level_shift_is_found_in_a_run_of_40_steps(noise: str) -> None:
-    found = 0
-    for seed in range(20):
-        losses = clean(seed, 40, NOISE[noise])
-        losses[28:] *= 1.5
-        found += any(step >= 28 for step in alarms(losses))
-    assert found >= 18
-
-
 @pytest.mark.parametrize(("onset", "most"), [(150, 45), (500, 32)])
 def test_a_slow_rise_is_found(onset: int, most: int) -> None:
     """+0.5 % a step: at step 150 beside a loss that would still have fallen by 0.2 % a step, at 500 on a level."""
@@ -104,19 +94,6 @@ def test_what_is_flagged_does_not_become_the_baseline() -> None:
     readings = [detector.update(float(loss)) for loss in losses]
     assert all(reading.rise_score > LIMITS.score for reading in readings[155:200])
     assert readings[199].before == pytest.approx(float(losses[120:150].mean()), rel=0.1)
-
-
-def test_an_outlier_scores_and_does_not_join_the_baseline() -> None:
-    losses = clean(0, 100, NOISE["mid"])
-    detector = LossDetector()
-    for loss in losses[:60]:
-        detector.update(float(loss))
-    outlier = detector.update(float(losses[60]) * 10)
-    assert outlier.spike_score > SPIKE
-    assert outlier.rise_score < LIMITS.score, "one bad batch is no divergence"
-    after = detector.update(float(losses[61]))
-    assert after.expected == pytest.approx(float(losses[44:60].mean()), rel=0.05)
-    assert after.spike_score < 4
 
 
 def test_noise_that_has_grown_is_believed_within_32_steps() -> None:
@@ -156,13 +133,6 @@ def test_losses_without_a_meaning_stand_it_down(losses: list[float]) -> None:
     assert all(math.isnan(detector.update(5.0 + step).before) for step in range(100))
 
 
-def test_a_loss_may_become_zero() -> None:
-    detector = LossDetector()
-    readings = [detector.update(max(2.0 - 0.1 * step, 0.0)) for step in range(60)]
-    assert not math.isnan(readings[-1].before)
-    assert readings[-1].expected == pytest.approx(0.0, abs=0.02)
-
-
 def test_state_survives_json() -> None:
     losses = clean(3, 120, NOISE["mid"])
     one, two = LossSignals(), LossSignals()
@@ -170,17 +140,3 @@ def test_state_survives_json() -> None:
         one.update(float(loss))
     two.load_state_dict(json.loads(json.dumps(one.state_dict())))
     assert [one.update(float(x)) for x in losses[60:]] == [two.update(float(x)) for x in losses[60:]]
-
-
-def test_progress_asks_for_more_than_noise() -> None:
-    rng = np.random.default_rng(0)
-    still, falling = LossProgress(), LossProgress()
-    claims = 0
-    for step in range(200):
-        noise = 0.3 * rng.standard_normal()
-        verdict = still.update(3.0 + noise)
-        claims += bool(verdict and verdict.improved)
-        last = falling.update(3.0 - 0.02 * step + noise)
-    assert last is not None
-    assert last.improved
-    assert claims < 100, "the start is one noisy number: claims may come, but not as a rule"

@@ -16,7 +16,7 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
 from lora_watch.base.records import StepRecord
-from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss, _is_own, _multiplied
+from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss, _is_own
 from lora_watch.rules.harm import HARM
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
@@ -78,17 +78,6 @@ def test_a_multiple_is_that_of_a_larger_scale(targets: Any) -> None:
                 module.set_scale("default", multiple)  # of the scale that the configuration says
         with torch.no_grad():
             assert found[name] == pytest.approx(float(model(**batch()).loss), rel=1e-5)
-
-
-def test_a_layer_with_several_outputs_is_multiplied_in_each() -> None:
-    attention = torch.nn.MultiheadAttention(8, 2, batch_first=True)
-    x = torch.randn(1, 3, 8)
-    alone, weights = attention(x, x, x)
-    hook = _multiplied(attention, 2.0)
-    output, same = hook(attention, (x, x, x), {}, (alone + 0.25, weights))
-    assert torch.allclose(output, alone + 0.5)
-    assert torch.allclose(same, weights)
-    assert hook(attention, (x, x, x), {"need_weights": False}, (alone, None))[1] is None
 
 
 class Counting(torch.nn.Module):

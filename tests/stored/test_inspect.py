@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-import os
 import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -20,18 +18,14 @@ import torch
 from peft import AdaLoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from torch import nn
-from typer.testing import CliRunner
 
 from lora_watch import find_adapters, measure
-from lora_watch.cli.app import app
-from lora_watch.cli.layers import layer_table
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.measurement.norms import Measurement
-from lora_watch.snapshots.adapter import read_adapters
 from lora_watch.snapshots.weights import StoredError
 from lora_watch.tune.inspect import compare_adapters, inspect_adapter
 from tests.adapters.zoo import Experts, Net, adapted
-from tests.stored.saving import Q, command, random_lora, rewrite
+from tests.stored.saving import command, random_lora
 from tests.support import lora, needs_peft, tiny_model
 
 COLUMNS = [field for field in Measurement.__dataclass_fields__ if field not in ("names", "methods", "r", "known")]
@@ -125,14 +119,6 @@ def test_convolutions_and_experts(tmp_path: Path) -> None:
             np.testing.assert_allclose(sorted(getattr(ours, column)), sorted(getattr(truth, column)), rtol=1e-6)
 
 
-def test_energy_and_spectrum_add_up(saved: Path) -> None:
-    inspection = inspect_adapter(saved)
-    assert inspection.energy.sum() == pytest.approx(1)
-    norms = [math.sqrt((spectrum**2).sum()) for spectrum in inspection.spectra]
-    np.testing.assert_allclose(norms, inspection.measurement.delta_norm, rtol=1e-9)
-    assert inspection.delta_norm == pytest.approx(math.sqrt(sum(norm**2 for norm in norms)))
-
-
 def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
     tiny_model().save_pretrained(tmp_path, max_shard_size="1MB")
     assert (tmp_path / "model.safetensors.index.json").is_file()
@@ -142,14 +128,6 @@ def test_a_sharded_base(saved: Path, tmp_path: Path) -> None:
     next(tmp_path.glob("model-00002*")).unlink()
     with pytest.raises(StoredError, match=r"model-00002.*download"):
         inspect_adapter(saved, tmp_path)
-
-
-def test_complex_numbers_are_refused(saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    file = tmp_path / "adapter_model.safetensors"
-    save_file({name: tensor.to(torch.complex64) for name, tensor in load_file(file).items()}, file)
-    with pytest.raises(StoredError, match="complex64"):
-        inspect_adapter(tmp_path)
 
 
 def test_an_index_names_no_file_elsewhere(saved: Path, tmp_path: Path) -> None:
@@ -215,105 +193,7 @@ def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Pa
         assert inspection.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
 
 
-def test_an_adapter_and_itself(saved: Path) -> None:
-    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(saved))
-    np.testing.assert_allclose(inspection.cosine, 1, rtol=1e-12)
-    assert (inspection.distance == 0).all()
-
-
-def test_a_small_difference_is_exact(saved: Path, tmp_path: Path) -> None:
-    shutil.copytree(saved, tmp_path, dirs_exist_ok=True)
-    rewrite(tmp_path, lambda c: [c[name].view(-1)[:1].mul_(1 + 1e-6) for name in c if "lora_B" in name])
-    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
-    one, two = (
-        [s.scale * (s.factors()[0].b.double() @ s.factors()[0].a.double()) for s in read_adapters(f).adapters]
-        for f in (saved, tmp_path)
-    )
-    expected = [float((b - a).norm() / a.norm()) for a, b in zip(one, two)]
-    assert 0 < max(expected) < 1e-6
-    np.testing.assert_allclose(inspection.distance, expected, rtol=1e-6)
-
-
-def test_adapters_that_are_zero(saved: Path, tmp_path: Path) -> None:
-    """0/0 is no measurement and no fault: told as nothing to compare, and as null; a NaN in the file stays NaN."""
-    for name, init in (("one", True), ("two", True), ("broken", False)):
-        lora(tiny_model(), init_lora_weights=init).save_pretrained(tmp_path / name)
-    rewrite(tmp_path / "broken", lambda c: c[f"{Q}B.weight"].fill_(torch.nan))
-
-    def against(one: Path, two: Path) -> tuple[str, dict[str, Any]]:
-        layers = json.loads(command(one, "--against", two, "--json").output)["against"]["layers"]
-        return command(one, "--against", two).output.partition("least alike first")[2], layers[0]
-
-    text, layer = against(tmp_path / "one", tmp_path / "two")
-    assert re.match("ΔW is 0 .*28 of 28 layers$", text.split("\n")[1])
-    assert (layer["ratio"], layer["cosine"], layer["distance"]) == (None, None, None)
-    text, layer = against(saved, tmp_path / "one")
-    assert "nan" not in text
-    assert (layer["ratio"], layer["cosine"]) == (0, None)
-    assert layer["distance"] == pytest.approx(1)
-    text, _ = against(tmp_path / "one", tmp_path / "broken")
-    first = text.split("\n")[2].split()
-    assert first == ["model.layers.0.self_attn.q_proj", "nan", "nan", "nan"]
-
-
-@pytest.mark.parametrize("extra", [(), ("--base", TINY_LLAMA), ("--against", "itself")])
-def test_eighty_columns_hold_it(extra: tuple[Any, ...], saved: Path) -> None:
-    words = ["inspect", str(saved), *(str(saved) if word == "itself" else str(word) for word in extra), "--rows", "4"]
-    shown = CliRunner().invoke(app, words, env={"COLUMNS": "80", "TERM": "dumb", "NO_COLOR": "1"}).output
-    table = shown[: shown.index("… and")]
-    assert max(map(len, table.splitlines())) <= 80
-    assert len(re.findall(r"self_attn\.\w_proj|mlp\.\w+_proj", table)) == 4
-
-
 NAMES = ["model.layers.0.q_proj", "model.layers.10.mlp.up_proj"]
-
-
-@pytest.mark.parametrize(
-    ("width", "lines"),
-    [
-        (
-            40,
-            [
-                "                             ‖ΔW‖",
-                "layer                         all",
-                "model.layers.0.q_proj        0.25",
-                "model.layers.10.mlp.up_proj     1",
-                "all                           1.3",
-            ],
-        ),
-        (
-            25,
-            [
-                "                ‖ΔW‖",
-                "model.layers.…   all",
-                "0.q_proj        0.25",
-                "10.mlp.up_proj     1",
-                "all              1.3",
-            ],
-        ),
-        (12, ["layer", "  ‖ΔW‖", "   all", NAMES[0], "  0.25", NAMES[1], "     1", "all", "   1.3"]),
-    ],
-)
-def test_a_table_of_layers_in_less_room(width: int, lines: list[str]) -> None:
-    rows = [[NAMES[0], "0.25"], [NAMES[1], "1"]]
-    assert layer_table(["layer", "‖ΔW‖\nall"], rows, width, total=["all", "1.3"]) == lines
-
-
-def test_names_that_share_nothing_and_letters_of_two_columns() -> None:
-    assert layer_table(["layer", "r"], [["模.q", "8"], ["encoder.q", "16"]], 80) == [
-        "layer       r",
-        "模.q        8",
-        "encoder.q  16",
-    ]
-
-
-def test_nothing_is_wrapped_in_a_pipe(saved: Path) -> None:
-    environment = {name: value for name, value in os.environ.items() if name != "COLUMNS"}
-    words = [sys.executable, "-m", "lora_watch", "inspect", str(saved), "--base", str(TINY_LLAMA), "--rows", "1"]
-    lines = subprocess.run(words, capture_output=True, text=True, env=environment, check=True).stdout.splitlines()
-    assert [line.split()[0] for line in lines[1:3]] == ["layer", lines[2].split()[0]]
-    assert lines[2].startswith("model.layers.")
-    assert len(lines[2].split()) == len(lines[1].split()) + 1  # energy has a sign after its number
 
 
 # -- the command -------------------------------------------------------------------------------------------------------

@@ -10,10 +10,10 @@ import pytest
 
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.made_up import LONG, record_of, run_of, write, write_long_run
+from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import server
-from tests.tensorboard_plugin.tab import ONE_LOADER, SIZE, VIEWS, Tab, single_step, tiles_of
+from tests.tensorboard_plugin.tab import ONE_LOADER, SIZE, VIEWS, Tab
 
 
 @ONE_LOADER
@@ -197,72 +197,6 @@ def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
             frame.evaluate("['#view', '#bar'].map((e) => document.querySelector(e).scrollWidth <= 420)") == [True] * 2
         )
         assert frame.eval_on_selector_all("#view .card", "all => all.every((card) => card.clientWidth > 250)"), view
-
-
-@ONE_LOADER
-def test_the_tile_says_the_peak_of_s_lr(tab: Tab) -> None:
-    tiles = tiles_of(tab.open(run=HEALTHY))
-    assert float(tiles["s · lr, peak"][0]) == pytest.approx(2 * 2e-3, rel=0.01)
-
-
-def test_what_is_said_of_a_step_of_a_long_run_is_of_that_step(tmp_path: Path, browser: Any) -> None:
-    write_long_run(tmp_path / "long")
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport=SIZE)
-        tab = Tab(page, address)
-        for step, wanted in LONG.items():
-            assert single_step(tab.open(step=step)) == wanted
-        frame = tab.open(view="compare")
-        frame.wait_for_selector("#outcomes")
-        cells = frame.eval_on_selector_all("#outcomes tbody tr", "rows => rows.map((row) => row.innerText)")
-        assert ["Healthy" in cells[0], *cells[4:6]] == [True, "depth-scaled output ratio\t3.02", "‖ΔW‖, largest\t4"]
-        page.close()
-        assert tab.errors == []
-
-
-CONTRAST = """() => {
-    // The lowest contrast between a text and what is behind it, as WCAG 2 counts it, and that text.
-    const paper = document.createElement('canvas').getContext('2d', {willReadFrequently: true});
-    const light = (...layers) => {
-        for (paper.fillStyle of layers) paper.fillRect(0, 0, 1, 1);
-        const linear = (v) => (v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
-        const [r, g, b] = [...paper.getImageData(0, 0, 1, 1).data].map((v) => linear(v / 255));
-        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-    };
-    const style = (element, what) => getComputedStyle(element)[what];
-    const behind = (element) => { // the disc of a letter, or the page
-        const shape = element.parentElement.querySelector(':scope > circle:not(.sigma)');
-        if (shape) return [style(shape, 'fill')];
-        const layers = [];
-        for (let at = element; at && !layers[0]?.startsWith('rgb('); at = at.parentElement) {
-            layers.unshift(style(at, 'backgroundColor'));
-        }
-        return layers;
-    };
-    const says = (element) => [...element.childNodes].some((node) => node.nodeType === 3 && node.data.trim());
-    const left_out = ':disabled, option, .stop, .begin, .end, .now'; // those of the path have a rim of their own
-    return [...document.querySelectorAll('#bar *, #view *')]
-        .filter((element) => says(element) && element.getClientRects().length && !element.closest(left_out))
-        .map((element) => {
-            const ground = behind(element), ink = style(element, element instanceof SVGElement ? 'fill' : 'color');
-            const [low, high] = [light(...ground), light(...ground, ink)].sort((a, b) => a - b);
-            return [(high + 0.05) / (low + 0.05), element.textContent.slice(0, 40)];
-        }).sort((a, b) => a[0] - b[0])[0];
-}"""
-
-
-@ONE_LOADER
-@pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
-def test_every_text_is_readable(tab: Tab, mode: str) -> None:
-    frame = tab.open(run=EXPLODED)
-    if mode == "dark":
-        tab.page.click("app-header-dark-mode-toggle button")
-        tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())
-    for i, view in enumerate(VIEWS):
-        tab.press(str(i + 1))
-        tab.shows(view)
-        contrast, text = frame.evaluate(CONTRAST)
-        assert contrast >= 4.5, (view, text)  # WCAG 2.2, 1.4.3, level AA
 
 
 @pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.thorough)])

@@ -15,8 +15,8 @@ from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
-from lora_watch.cli.terminal import curve, heatmap, level, scale, screen
-from lora_watch.runs.run import latest_run, spread
+from lora_watch.cli.terminal import heatmap, screen
+from lora_watch.runs.run import latest_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
@@ -90,35 +90,6 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def test_a_curve_holds_what_was_measured_last_and_no_discarded_step(uneven: Path) -> None:
-    run = latest_run(uneven)
-    size = dict(zip(range(1, 101), curve(run, "size", range(1, 101))))
-    assert {size[step] for step in range(1, 10)} == {None}, "not measured yet"
-    assert [size[10], size[19], size[20], size[41]] == pytest.approx([0.1, 0.1, 0.2, 0.4])
-    assert {size[step] for step in range(21, 36)} == {None}, "discarded"
-    assert [size[36], size[89]] == pytest.approx([0.2, 0.8])
-    assert all(math.isnan(size[step] or 0) for step in range(90, 101))
-    assert curve(run, "loss", [6, 7, 13, 28, 99]) == pytest.approx([None, 3.93, 3.93, None, 3.02])
-    found = heatmap(run, 100, 40)
-    assert found is not None
-    (row,) = [row for _, row in found.rows]
-    assert (found.first, len(row)) == (10, 91)
-    assert [step for step, value in enumerate(row, 10) if value is None] == list(range(21, 36))
-
-
-def test_loss_and_size_share_one_axis_and_end_with_the_last_step(uneven: Path) -> None:
-    lines = drawn(uneven).splitlines()
-    (loss,) = [line for line in lines if line.startswith("loss")]
-    (size,) = [line for line in lines if line.startswith("size")]
-    assert size.split()[-1] == "nan"
-    assert "!" in size
-    loss, size = loss[5:67], size[5:67]
-    assert [place for place, bar in enumerate(loss) if bar == " " and 10 < place < 60] == [
-        place for place, bar in enumerate(size) if bar == " " and 10 < place < 60
-    ]
-    assert any("steps 21 to 35 were discarded" in line for line in lines)
-
-
 def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
     run = run_of(4)
     records = [record_of(run, step, loss=50.0 if 95 < step < 99 else 1.0) for step in range(1, 101)]
@@ -132,14 +103,6 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
         (compared,) = tab.json("sweep")["configurations"]
     losses = {one["name"]: one["quality"]["train_loss"] for one in compared["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
-
-
-def test_a_scale_has_its_largest_value_in_its_last_colour() -> None:
-    ends = scale([("a", [0.0, 1.0, 10.0, math.nan, None])])
-    assert ends is not None
-    assert (level(10.0, ends, 9), level(0.0, ends, 9)) == (8, 0)
-    assert scale([("a", [0.0, None])]) is None
-    assert spread(range(10), 3) == [2, 6, 9]
 
 
 def test_nothing_there_is_exit_code_2(tmp_path: Path) -> None:

@@ -93,12 +93,6 @@ def check(by_hand: ByHand) -> None:
     assert len({round(value, 6) for value in by_hand.expected}) == STEPS, "the run must move, or the test says nothing"
 
 
-@pytest.mark.parametrize("logging", [{"logging_steps": 1}, {"logging_steps": 500}])
-def test_one_batch(logging: dict[str, int]) -> None:
-    data = ragged()
-    check(monitored(mean_over_tokens(data), data, per_device_train_batch_size=8, **logging))
-
-
 def test_gradient_accumulation_weighs_tokens_not_micro_batches() -> None:
     data = ragged()
     by_hand = monitored(mean_over_tokens(data), data, per_device_train_batch_size=2, gradient_accumulation_steps=4)

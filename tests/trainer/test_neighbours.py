@@ -16,7 +16,6 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import CometCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from lora_watch.testing import stays_healthy
 from lora_watch.trainer import attach
 from lora_watch.trainer.attach import attach_to_every_trainer
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -145,50 +144,6 @@ def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     assert monitor.last is not None
     assert monitor.state_dict()["recovery"]
     assert monitor.step(loss=1.0) is monitor.last, "it is over"
-
-
-@pytest.mark.thorough
-@pytest.mark.parametrize("how", ["run", "testing", "callbacks"])
-def test_five_trainings_in_one_process_keep_no_model(how: str) -> None:
-    settings: dict[str, Any] = {"console": False, "tensorboard": False}
-    kept: list[Any] = []
-
-    def models() -> list[weakref.ref[Any]]:
-        known = []
-        for _ in range(5):
-            model = lora(tiny_model(), r=2, targets=["q_proj"])
-            kept.append(LoraWatchCallback(**settings) if how == "callbacks" else None)
-            trainer = build_trainer(model, stdlib_blocks(8, 16), 1, [each for each in kept[-1:] if each is not None])
-            if how == "testing":
-                with stays_healthy(trainer):
-                    trainer.train()
-            else:
-                trainer.train()
-            known.append(weakref.ref(model))
-        return known
-
-    attached = attach_to_every_trainer(settings) if how == "run" else None
-    try:
-        left = models()
-        gc.collect()
-        assert [model() for model in left] == [None] * 5
-        assert attached is None or len(attached.monitors) == 5
-    finally:
-        if attached is not None:
-            attached.detach()
-
-
-def test_each_process_asks_torch_whether_it_is_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without ``use_cpu`` on a CPU accelerate calls every rank the first."""
-    monkeypatch.setattr(torch.distributed, "is_initialized", lambda: True)
-    monkeypatch.setattr(torch.distributed, "get_world_size", lambda *_: 2)
-    from transformers import TrainerState
-
-    from lora_watch.trainer import facts
-
-    for rank in (0, 1):
-        monkeypatch.setattr(torch.distributed, "get_rank", lambda *_, rank=rank: rank)
-        assert facts.is_first(TrainerState(is_world_process_zero=True)) is (rank == 0)
 
 
 def test_a_trainer_whose_first_import_fails_is_monitored_after_the_second(
