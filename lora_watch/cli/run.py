@@ -168,7 +168,9 @@ def start(todo: Handover) -> None:
         note("the script has ended without an error, after this has ended its training:")
         sys.excepthook = _the_alert_alone
         raise caught
-    if not _monitor("started"):
+    from lora_watch.monitor.monitor import Monitor  # only now: it imports torch, which the script may not need
+
+    if not Monitor.started:
         note(
             "nothing was monitored: in this process the script has trained nothing, neither with a Trainer nor with a "
             "Monitor of its own"
@@ -176,15 +178,9 @@ def start(todo: Handover) -> None:
         if not todo.allow_unmonitored:
             typer.echo("            --allow-unmonitored makes that a success", err=True)
             sys.exit(2)
-    elif (unjudged := _monitor("unjudged")) and not todo.allow_unmonitored:
-        note(f"{count(unjudged, 'run')} could not be judged, or did not come to an end: see the report")
+    elif Monitor.unjudged and not todo.allow_unmonitored:
+        note(f"{count(Monitor.unjudged, 'run')} could not be judged, or did not come to an end: see the report")
         sys.exit(2)
-
-
-def _monitor(counted: str) -> int:
-    """How many runs Monitor has ``started``, or left ``unjudged``."""
-    module = sys.modules.get("lora_watch.monitor.monitor")  # not imported for this: it would import torch
-    return 0 if module is None else getattr(module.Monitor, counted)
 
 
 def _of_the_script(trace: TracebackType | None) -> TracebackType | None:

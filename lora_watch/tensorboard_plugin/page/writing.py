@@ -12,7 +12,6 @@ from lora_watch.format.files import replace_file
 from lora_watch.runs.places import RunFiles, UnreadableError
 from lora_watch.runs.run import FinishedRun, read_runs
 from lora_watch.tensorboard_plugin.page.answers import Answers, Files
-from lora_watch.tensorboard_plugin.page.bundling import bundle, style
 from lora_watch.tensorboard_plugin.page.packing import pack
 
 MOST_BYTES = 1_500_000
@@ -59,7 +58,7 @@ def write_runs(runs: Sequence[tuple[RunFiles, FinishedRun]], target: Path, unrea
 
 def page(files: Files) -> str:
     """The HTML."""
-    sheet, script = style(), "\n" + bundle("report")
+    sheet, script = ((Path(__file__).parent / f"bundle.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     content, room = Answers(files), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
     answers = _within(content, room)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
