@@ -39,11 +39,6 @@ _scratch = tempfile.TemporaryDirectory(prefix="lora-watch-tests-")  # removed wh
 _pretrained = functools.cache(tiny_llama)
 
 
-def on_device(tensors: tuple[torch.Tensor, ...]) -> Any:
-    """The same, where models are."""
-    return tuple(tensor.to(DEVICE) for tensor in tensors)
-
-
 def tiny_model() -> Any:
     """The packaged pretrained Llama (4 layers, d 128, fp32): a fresh copy at each call."""
     return copy.deepcopy(_pretrained()[0]).to(DEVICE)

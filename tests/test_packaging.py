@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import ast
-import contextlib
-import functools
-import importlib
 import os
-import pkgutil
 import subprocess
 import sys
 import venv
 import zipfile
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import yaml
@@ -46,21 +41,6 @@ def test_importing_the_package_imports_nothing_heavy():
 def test_every_public_name_resolves(name: str):
     assert getattr(lora_watch, name) is not None
     assert name in dir(lora_watch)
-
-
-def test_what_a_package_exports_hides_none_of_its_modules():
-    modules = {m.name for m in pkgutil.walk_packages(lora_watch.__path__, "lora_watch.") if "__main__" not in m.name}
-    for name in modules:
-        with contextlib.suppress(ModuleNotFoundError):  # of a package that is optional, such as Axolotl
-            importlib.import_module(name)
-    modules &= sys.modules.keys()
-    hidden = {n for n in modules if not isinstance(functools.reduce(getattr, n.split(".")[1:], lora_watch), ModuleType)}
-    assert hidden == set()
-
-
-def test_an_unknown_name_is_an_attribute_error():
-    with pytest.raises(AttributeError, match="'LoraWach'"):
-        lora_watch.LoraWach  # noqa: B018
 
 
 def test_the_core_imports_torch_and_numpy_alone():

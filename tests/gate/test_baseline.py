@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
-from lora_watch.gate.baseline import CURVE_POINTS, Baseline, curve_steps, keep, load
+from lora_watch.gate.baseline import Baseline, keep, load
 from lora_watch.runs.places import UnreadableError
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -131,16 +129,6 @@ def test_the_last_step_is_no_mean_loss(tmp_path: Path, bare: str) -> None:
     assert all(("the baseline has" in alert.message) == (bare == "before") for alert in found)
 
 
-def test_runs_without_any_loss_are_not_asked_for_one(tmp_path: Path) -> None:
-    before = baseline_of(write_run(tmp_path / "before", loss=None))
-    assert differing(write_run(tmp_path / "now", loss=None), before) == []
-
-
-def test_a_run_that_broke_off_is_not_asked_for_its_loss(tmp_path: Path) -> None:
-    before = baseline_of(write_run(tmp_path / "before", steps=20))
-    assert differing(write_run(tmp_path / "now", steps=5, verdict=None), before) == []
-
-
 def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before"))
     now = write_run(tmp_path / "now", factors=dict.fromkeys(range(3), 2.0))
@@ -190,19 +178,6 @@ def test_what_begins_late_is_found_although_fast_runs_measure_now_and_then(tmp_p
     assert (finding.rule, finding.step) == ("LW812", 150)
 
 
-def test_runs_that_share_too_few_steps_are_not_compared(tmp_path: Path) -> None:
-    before = baseline_of(write_thinned(tmp_path / "before", FIXED))
-    (finding,) = differing(write_thinned(tmp_path / "now", {7, 14}), before)
-    assert finding.rule == "LW812"
-    assert "step 14 of 150" in finding.message
-
-
-def test_event_files_alone_keep_norms_that_were_measured_long_before_the_end(tmp_path: Path) -> None:
-    folder = write_thinned(tmp_path, {0, 50, 100})
-    (state, *_) = judge([folder / "runs"]).runs[0].run.adapters.values()
-    assert state.last["delta_norm"] == 1.0
-
-
 def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> None:
     kept = baseline_of(healthy)
     path = tmp_path / "baseline.json"
@@ -241,44 +216,3 @@ def test_a_baseline_that_is_none(tmp_path: Path, content: str, says: str) -> Non
     path.write_text(content)
     with pytest.raises(UnreadableError, match=f"{re.escape(str(path))} .*{says}"):
         load(path)
-
-
-def test_several_runs_are_no_baseline(tmp_path: Path) -> None:
-    write_run(tmp_path / "a")
-    write_run(tmp_path / "b")
-    with pytest.raises(UnreadableError, match="holds 2 runs"):
-        load(tmp_path)
-
-
-@pytest.mark.parametrize("damage", [{"loss": "low"}, {"steps": [1, 2]}, {"steps": list(range(1000))}], ids=str)
-def test_a_damaged_number_of_it(healthy: Path, tmp_path: Path, damage: dict[str, Any]) -> None:
-    path = tmp_path / "baseline.json"
-    path.write_bytes(baseline_of(healthy).to_json())
-    edit_json(path, **damage)
-    with pytest.raises(UnreadableError, match="not hold"):
-        load(path)
-
-
-def test_a_scale_that_is_no_number_is_another(tmp_path: Path) -> None:
-    now = write_run(tmp_path, run=run_of(6, max_steps=20))
-    before = baseline_of(now)
-    damaged = {name: replace(adapter, scale=math.nan) for name, adapter in before.adapters.items()}
-    assert [alert.rule for alert in differing(now, replace(before, adapters=damaged))] == ["LW814"]
-
-
-@pytest.mark.parametrize("n", [0, 1, 8, 32, 33, 60, 10_000])
-def test_the_steps_of_a_curve(n: int) -> None:
-    steps = list(range(5, 5 + n))
-    kept = curve_steps(steps)
-    assert len(kept) <= CURVE_POINTS
-    assert kept == sorted(set(kept))
-    assert kept[:8] == steps[:8]
-    assert kept[-1:] == steps[-1:]
-    assert len(kept) >= min(n, CURVE_POINTS - 8)
-
-
-def test_the_file_diffs_well(healthy: Path) -> None:
-    text = baseline_of(healthy).to_json().decode()
-    assert json.loads(text)["kind"] == "lora_watch baseline"
-    assert sum("delta_norm" in line for line in text.splitlines()) == 28
-    assert len(text) < 20_000

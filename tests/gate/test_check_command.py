@@ -16,7 +16,6 @@ from typer.testing import CliRunner, Result
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.gate import judge
-from lora_watch.gate.formats.markdown import SUMMARY_BYTES
 from tests.gate import github_runner
 from tests.runs.written import edit_json, write_run
 from tests.sinks.made_up import alert_of
@@ -27,12 +26,6 @@ OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
 def check(*arguments: str | Path, **environment: str) -> Result:
     env = {"COLUMNS": "200", "NO_COLOR": "1", **OUTSIDE, **environment}
     return CliRunner().invoke(app, ["check", *map(str, arguments)], env=env, catch_exceptions=False)
-
-
-def test_help_teaches() -> None:
-    said = check("--help").output
-    for part in ("--update-baseline", "--junit", "Exit code 0", "lora-watch check out --baseline good.json"):
-        assert part in said
 
 
 def test_exit_codes(healthy: Path, exploded: Path, tmp_path: Path) -> None:
@@ -105,21 +98,6 @@ def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None
     assert "| run | ended |" in said
 
 
-def test_a_summary_that_github_would_drop_is_cut(tmp_path: Path) -> None:
-    alerts = [alert_of(step, message="x" * 1900, remedies=["y" * 1900] * 40) for step in range(1, 19)]
-    write_run(tmp_path / "run", alerts=alerts, report=True)
-    summary = tmp_path / "summary.md"
-    assert check(tmp_path / "run", GITHUB_STEP_SUMMARY=str(summary)).exit_code == 1
-    assert SUMMARY_BYTES - 10_000 < summary.stat().st_size <= 1 << 20
-    assert summary.read_text("utf-8").splitlines()[-1].startswith("(cut")
-
-
-def test_a_summary_that_cannot_be_written_is_no_failure(healthy: Path, tmp_path: Path) -> None:
-    said = check(healthy, GITHUB_STEP_SUMMARY=str(tmp_path))
-    assert said.exit_code == 0
-    assert re.search(rf"summary .*{re.escape(str(tmp_path))}", said.stderr)
-
-
 def test_junit(exploded: Path, tmp_path: Path) -> None:
     file = tmp_path / "made" / "on the way" / "junit.xml"
     assert check(exploded, "--junit", file).exit_code == 1
@@ -159,13 +137,6 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     assert said.exit_code == 1
     assert f"{file} " in said.stderr
     assert file.read_bytes() == before
-
-
-@pytest.mark.parametrize("name", ["baseline", "baseline.v1", "good.JSON"])
-def test_a_baseline_is_read_back_whatever_it_is_called(tmp_path: Path, name: str) -> None:
-    write_run(tmp_path / "run")
-    for update in (["--update-baseline"], [], ["--update-baseline"]):
-        assert check(tmp_path / "run", "--baseline", tmp_path / name, *update).exit_code == 0
 
 
 def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) -> None:

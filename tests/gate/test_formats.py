@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -16,12 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.text import clean, sparkline
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.as_json import as_json
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
-from lora_watch.gate.formats.markdown import code, escaped, markdown
+from lora_watch.gate.formats.markdown import escaped, markdown
 from lora_watch.gate.formats.text import text
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
@@ -84,12 +82,6 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
         assert part in said or escaped(part) in said, part
 
 
-def test_text_ends_with_the_sum(plain: Judgement) -> None:
-    assert re.match("2 runs .*: 1 .*above error; 1 .*judged$", text(plain).splitlines()[-1])
-    assert re.match("0 runs .*nothing", text(Judgement([], [], Severity.ERROR)))
-    assert re.search("^0 runs .*: 1 .*judged$", text(Judgement([], ["x: gone"], Severity.ERROR)), re.MULTILINE)
-
-
 def test_text_shows_the_loss_and_the_largest_layer(healthy: Path) -> None:
     judgement = judge([healthy])
     said = text(judgement)
@@ -100,13 +92,6 @@ def test_text_shows_the_loss_and_the_largest_layer(healthy: Path) -> None:
     assert tuple(map(float, shown.groups())) == pytest.approx(means, rel=1e-3)
     assert " → ".join(shown.groups()) in markdown(judgement)
     assert "largest output_ratio: model.layers." in said
-
-
-def test_single_steps_are_not_called_a_mean(tmp_path: Path) -> None:
-    shutil.rmtree(write_run(tmp_path) / "runs")
-    judgement = judge([tmp_path])
-    assert re.findall("mean loss|last step", text(judgement)) == ["last step"]
-    assert "(single steps)" in markdown(judgement)
 
 
 # -- GitHub ----------------------------------------------------------------------------------------------------------
@@ -169,49 +154,6 @@ def test_markdown_stays_a_table_and_holds_no_markup_of_theirs(hostile: Judgement
     assert set(re.findall(r"<[^>]*>", prose)) <= {"<br>"}
     assert "](" not in prose
     assert "<!--" not in prose
-
-
-@pytest.mark.parametrize("name", [*HOSTILE, "`", "a`b", "``", "``a``", " x ", "|", "\\|"])
-def test_a_code_span_is_closed_where_it_should_be(name: str) -> None:
-    span = code(clean(name))
-    fence = re.match(r"`+", span)
-    assert fence is not None
-    inside = span[len(fence[0]) : -len(fence[0])]
-    assert span.endswith(fence[0])
-    assert fence[0] not in re.findall(r"`+", inside)
-    assert not re.search(r"(?<!\\)\|", inside)
-
-
-@pytest.mark.parametrize(
-    ("values", "bars"),
-    [
-        ([], ""),
-        ([1.0], ""),
-        ([0.0, 1.0], "▁█"),
-        ([1.0, 1.0], "▁▁"),
-        ([0.0, math.nan, 7.0, 3.5], "▁!█▅"),
-        ([math.inf, -math.inf], "!!"),
-        ([None, 0.0, None, 7.0, math.nan], " ▁ █!"),
-        ([None, None], "  "),
-        ([float(i) for i in range(48)], "▁▁▂▂▂▃▃▃▃▄▄▄▅▅▅▆▆▆▆▇▇▇██"),
-    ],
-)
-def test_sparkline(values: list[float | None], bars: str) -> None:
-    assert sparkline(values) == bars
-
-
-@given(st.text())
-def test_clean_text_is_one_printable_line_and_stays_as_it_is(dirty: str) -> None:
-    shown = clean(dirty)
-    assert shown.isprintable()
-    assert clean(shown) == shown
-    assert "##[" not in shown
-    if dirty.isprintable() and "##[" not in dirty:
-        assert shown == dirty
-
-
-def test_a_huge_text_is_cut() -> None:
-    assert len(clean("x" * 10_000_000)) < 3000
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------

@@ -247,12 +247,6 @@ def test_a_folder_of_runs_hides_none_that_cannot_be_judged(tmp_path: Path, spoil
     assert (len(judgement.runs), judgement.exit_code) == (1, 2)
 
 
-def test_a_name_that_no_file_can_have(tmp_path: Path) -> None:
-    write_run(tmp_path / "fine")
-    judgement = judge(["x" * 5000, tmp_path])
-    assert (len(judgement.runs), len(judgement.unreadable), judgement.exit_code) == (1, 1, 2)
-
-
 def test_two_runs_that_wrote_to_one_folder_at_once(tmp_path: Path) -> None:
     write_run(tmp_path)
     shutil.copytree(tmp_path / "lora_watch", tmp_path / "lora_watch-2")

@@ -272,7 +272,7 @@ def outputs_of(model: Any, adapters: Sequence[Adapter], inputs: Sequence[Tensor]
     return out
 
 
-@settings(max_examples=settings.default.max_examples // 2)  # each is up to three layers over two steps
+@settings(max_examples=settings.default.max_examples // 4)  # each is up to three layers over two steps
 @given(
     drawn=st.lists(layers(), min_size=1, max_size=3),
     method=st.sampled_from(["lora", "lora", "dora", "adalora"]),

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -195,39 +191,6 @@ def test_every_position_of_a_batch_is_sampled_alike(count: int) -> None:
         assert min(count, 32) <= len(chosen) <= 64
         seen[chosen] += 1
     assert seen == pytest.approx(np.full(count, seen.mean()), rel=0.05), "the last as often as the first"
-
-
-def test_two_threads_in_one_model_do_not_disturb_each_other() -> None:
-    """What ``nn.DataParallel`` does: replicas share the hooks. Each adapter is measured once, by either thread."""
-    model, batches = trained(), [batch(2, 24), batch(2, 20)]
-    expected = [direct(model, inputs) for inputs in batches]
-    probe = probe_of(model)
-    errors: list[BaseException] = []
-
-    @contextmanager
-    def guard(doing: str) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            errors.append(error)
-
-    probe.guard = guard
-    often, interval = 10, sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    try:
-        for step in range(often):
-            probe.arm(step)
-            threads = [Thread(target=lambda inputs=inputs: model(**inputs)) for inputs in batches]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
-            ratio, known = read(probe)
-            assert not errors
-            assert known.all()
-            assert (np.isclose(ratio, expected[0], rtol=1e-4) | np.isclose(ratio, expected[1], rtol=1e-4)).all()
-    finally:
-        sys.setswitchinterval(interval)
 
 
 def test_bf16_and_autocast_are_measured_in_single_precision() -> None:

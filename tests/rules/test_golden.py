@@ -16,8 +16,8 @@ from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import load, names, save
 from lora_watch.rules import BarelyMoves, NormExplosion
 
-EVERY = 25
-"""One in so many runs of the plan is replayed: some 56, every label and several faults among them."""
+EVERY = 40
+"""One in so many runs of the plan is replayed: some 35, every label and several faults among them."""
 
 
 @pytest.fixture(scope="module")

@@ -24,8 +24,6 @@ from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.format import tags
 from lora_watch.sinks.background import MOST_WAITING, Background
-from lora_watch.sinks.forwarding import MlflowSink, WebhookSink
-from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
@@ -39,39 +37,6 @@ def test_jobs_are_done_in_order_and_elsewhere() -> None:
     background.settle()
     assert [number for number, _ in done] == list(range(2 * MOST_WAITING))
     assert threading.get_ident() not in {thread for _, thread in done}
-
-
-def test_the_thread_wakes_for_many_jobs_at_a_time_and_at_once_for_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.sinks.background.PAUSE", 60.0)
-    background, done = Background("test"), []
-    background.do(lambda: done.append(0))
-    until = time.monotonic() + 60.0
-    while not done and time.monotonic() < until:
-        time.sleep(0.01)
-    for number in (1, 2):
-        background.do(lambda number=number: done.append(number))
-        time.sleep(0.05)
-    assert done == [0]
-    background.settle()
-    assert done == [0, 1, 2]
-
-
-def test_a_thread_that_could_not_start_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed, real = [], threading.Thread.start
-
-    def start(thread: threading.Thread) -> None:
-        if not failed:
-            failed.append(thread)
-            raise RuntimeError("can't start new thread")
-        real(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", start)
-    background, done = Background("test"), []
-    with pytest.raises(RuntimeError):
-        background.do(lambda: done.append(1))
-    background.do(lambda: done.append(2))
-    background.settle()
-    assert done == [2]
 
 
 def test_an_error_is_raised_once_and_stops_nothing_behind_it() -> None:
@@ -150,35 +115,6 @@ def test_a_full_disk_is_said_by_the_next_write_and_costs_what_could_not_be_writt
         assert board.scalars("theirs") == [(2, 1.0)]
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")  # TensorBoard's own thread
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_writer_that_has_failed_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shared: bool) -> None:
-    def full(*_: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    monkeypatch.setattr("lora_watch.sinks.tensorboard.RETRY_SECONDS", 0.0)
-    writer = SummaryWriter(str(tmp_path)) if shared else None
-    sink = TensorBoardSink((lambda: writer) if shared else tmp_path)
-    sink.start(run_of(), 0)
-    sink.write(record_of(run_of(), 1), [])
-    sink.flush()
-    with monkeypatch.context() as disk:
-        disk.setattr(RecordWriter, "write", full)
-        sink.write(record_of(run_of(), 2), [])
-        sink.flush()
-        with pytest.raises(OSError, match="TensorBoard's events"):
-            sink.write(record_of(run_of(), 3), [])
-    if writer is not None:
-        writer.add_scalar("theirs", 1.0, 3)
-    sink.write(record_of(run_of(), 4), [])
-    sink.finish("ok", None)
-    if writer is not None:
-        writer.close()
-    with tensorboard(tmp_path, "python") as board:  # which reads files of one second by the names of their counters
-        assert sorted(step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")) == [1, 4]
-        assert "ok" in [reported["verdict"] for _, reported in board.json(tags.VERDICT)]
-
-
 def ours() -> list[threading.Thread]:
     """Threads that write events: the sink's and TensorBoard's."""
     kinds = ("lora_watch.", "tensorboard.")
@@ -209,44 +145,6 @@ def test_a_trainer_that_breaks_off_leaves_no_thread_and_all_its_steps(tmp_path: 
     (run,) = (tmp_path / "runs").iterdir()
     with tensorboard(run, "python") as board:
         assert [step for step, _ in board.scalars("lora/loss")] == [1, 2, 3]
-
-
-@pytest.mark.parametrize("shared", [False, True])
-def test_a_sink_that_nobody_holds_writes_what_it_held_back(tmp_path: Path, shared: bool) -> None:
-    before = ours()
-    writers = [SummaryWriter(str(tmp_path))] if shared else []
-    files = [writer.file_writer for writer in writers]
-    sink = TensorBoardSink((lambda: writers[0]) if shared else tmp_path)
-    sink.start(run_of(), 0)
-    for step in range(30_001, 30_004):
-        sink.write(record_of(run_of(), step), [])
-    del sink
-    writers.clear()
-    gc.collect()
-    for file in filter(None, files):
-        assert ended([*before, *(thread for thread in ours() if type(thread).__module__.startswith("tensorboard."))])
-        file.close()  # by its owner
-    assert ended(before)
-    with tensorboard(tmp_path, "python") as board:
-        assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [30_001, 30_003]
-
-
-def test_no_python_runs_where_the_garbage_collector_finds_a_sink_that_has_finished(tmp_path: Path) -> None:
-    called: list[str] = []
-    sinks: list[Any] = [TensorBoardSink(tmp_path), WebhookSink(ReportSink(tmp_path)), MlflowSink(ReportSink(tmp_path))]
-    for sink in sinks:
-        sink.circle = sink
-        sink.start(run_of(), 0)
-        sink.write(record_of(run_of(), 1), [])
-        sink.finish("ok", None)
-    del sink
-    sinks.clear()
-    sys.setprofile(lambda frame, event, _: called.append(f"{frame.f_code.co_filename} {event}"))
-    try:
-        gc.collect()  # a Ctrl-C that comes now would be lost in whatever runs here
-    finally:
-        sys.setprofile(None)
-    assert [call for call in called if "weakref" in call] == []
 
 
 @pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "sink = writer = None; gc.collect()"])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tqdm import tqdm
 
 from lora_watch import Monitor
 from lora_watch.base.alerts import LoraWatchError
@@ -62,15 +60,6 @@ def test_the_last_line_names_the_cause_and_neither_what_follows_from_it_nor_a_re
 def test_no_other_end_reads_like_a_good_one(verdict: str, capsys: Captured) -> None:
     ConsoleSink().finish(verdict, "why")
     assert "ended well" not in capsys.readouterr().err
-
-
-def test_a_line_is_not_glued_to_a_progress_bar_when_piped(capsys: Captured) -> None:
-    with tqdm(total=10, file=sys.stderr, mininterval=0) as bar:
-        bar.update(3)
-        ConsoleSink().write(record_of(run_of(), 3), [alert_of(3)])
-    assert f"\n{alert_of(3)}\n" in capsys.readouterr().err
-    ConsoleSink().finish("ok", None)
-    assert not capsys.readouterr().err.startswith("\n")
 
 
 @pytest.mark.parametrize("text", [text for text in HOSTILE if isinstance(text, str)])

@@ -158,24 +158,3 @@ def test_the_hashes_find_the_batches(failing: tuple[dict[str, Any], Any, States]
     other = failing_run(tmp_path / "other", stdlib_blocks(64, 48))[0]["inputs_sha256"]
     assert again == incident["inputs_sha256"]
     assert len({*again, *other}) == 2 * FAILING_STEP + 1  # None is in both
-
-
-def test_what_is_equal_has_one_hash() -> None:
-    def digest(batch: Any) -> str:
-        into = hashlib.sha256()
-        hash_batch(into, batch)
-        return into.hexdigest()
-
-    ids = torch.arange(12).reshape(3, 4)
-    one = digest({"input_ids": ids, "labels": ids + 1})
-    assert digest({"labels": ids + 1, "input_ids": ids.clone()}) == one  # names have no order
-    assert digest({"input_ids": ids.t().contiguous().t(), "labels": ids + 1}) == one  # nor has memory
-    others = [
-        {"input_ids": ids + 1, "labels": ids},
-        {"input_ids": ids.int(), "labels": ids + 1},
-        {"input_ids": ids.reshape(4, 3), "labels": ids + 1},
-        {"input_ids": [ids], "labels": ids + 1},
-        {"input_ids": ids, "labels": ids + 1, "x": "text"},
-        {"input_ids": ids, "labels": ids + 1, "x": "texts"},
-    ]
-    assert len({one, *map(digest, others)}) == len(others) + 1

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
+from peft import AdaLoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
@@ -166,26 +166,6 @@ def test_an_alert_takes_back_to_before_its_evidence(monkeypatch: pytest.MonkeyPa
     assert all(step == 0 for (at, _), step in goods.items() if at < 15)
 
 
-def test_copies_take_no_more_than_their_share_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = kept_of(small())
-    clock, goods, cost, pace = [0.0], set(), 0.01, 0.1
-    copy = torch.Tensor.copy_
-
-    def slow_copy(self: Any, *args: Any, **kwargs: Any) -> Any:
-        clock[0] += cost / 2  # weight and bias
-        return copy(self, *args, **kwargs)
-
-    monkeypatch.setattr(torch.Tensor, "copy_", slow_copy)
-    monkeypatch.setattr(last_good.time, "perf_counter", lambda: clock[0])
-    for step in range(1, 1001):
-        clock[0] += pace
-        kept.updated(step, calm=True)
-        kept.judged(step, True)
-        goods.add(kept.step)
-    assert len(goods) > 10
-    assert cost * len(goods) <= last_good.LARGEST_SHARE_OF_TIME * clock[0] + 2 * cost
-
-
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_good, "LARGEST_COPY", 1000)
     kept = kept_of(lora(tiny_model(), r=2))
@@ -235,18 +215,6 @@ def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good"))
     assert held_out_loss(restored) == held_out_loss(model)
     assert json.loads((tmp_path / "last_good" / "adapter_config.json").read_text())["base_model_name_or_path"]
-
-
-def test_the_hub_is_not_asked_for_an_adapter_of_transformers_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    # transformers asks for a PEFT that may be newer than the one at hand, which does as well for this.
-    monkeypatch.setattr("transformers.integrations.peft.check_peft_version", lambda **_: None)
-    model = tiny_model()
-    model.add_adapter(LoraConfig(r=2, target_modules=["q_proj"], base_model_name_or_path="somebody/some-model"))
-    saved_without_a_network(model, tmp_path / "last_good", monkeypatch)
-    assert (tmp_path / "last_good" / "adapter_model.safetensors").exists()
-    assert "get_adapter_state_dict" not in vars(model)
 
 
 def test_embeddings_that_carry_an_adapter_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,10 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lora_watch.base.records import Reading, StepRecord
-from lora_watch.sinks.heatmap import MOST_STEPS, Heatmap
 from lora_watch.sinks.thinning import ALL_OF, Thinning, stride
-from tests.sinks.made_up import run_of
 
 
 def written(steps: range, alerts: Set[int] = frozenset(), full_every: int = 1) -> list[int]:
@@ -50,21 +47,3 @@ def test_what_is_measured_seldom_is_what_is_written() -> None:
     out = written(range(100_001, 101_001), full_every=12)
     assert stride(100_001) == 16
     assert sum(step % 12 == 0 for step in out) >= len(out) - 2
-
-
-def test_a_heatmap_keeps_even_steps_and_the_last() -> None:
-    run, heatmap = run_of(2), Heatmap()
-    for step in range(1001):
-        heatmap.take(StepRecord(run, step, {"delta_norm": Reading(np.array([float(step), np.nan]))}))
-    assert len(heatmap.columns) <= MOST_STEPS
-    assert list(heatmap.columns) == [*range(0, 1000, 16), 1000]
-    assert all(column[0] == step and np.isnan(column[1]) for step, column in heatmap.columns.items())
-
-
-def test_a_heatmap_keeps_no_step_of_before_that_is_trained_again() -> None:
-    run, heatmap = run_of(1), Heatmap()
-    for value, steps in ((1.0, range(0, 31, 10)), (2.0, range(15, 26, 5))):
-        for step in steps:
-            heatmap.take(StepRecord(run, step, {"delta_norm": Reading(np.array([value]))}))
-    assert {step: float(column[0]) for step, column in heatmap.columns.items()} == {0: 1, 10: 1, 15: 2, 20: 2, 25: 2}
-    assert list(heatmap.columns) == [0, 10, 15, 20, 25]

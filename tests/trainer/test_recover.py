@@ -14,7 +14,6 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import first_to_show
-from lora_watch.cli.run import _set_policy
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -200,28 +199,6 @@ def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pyte
     assert report_of(trainer)["verdict"] == "failed"
 
 
-class AlwaysRaised(TrainerCallback):
-    """Sets the rates by hand at every step, whatever anybody says."""
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
-        for group in optimizer.param_groups:
-            group["lr"] = 3e-1
-
-
-@pytest.mark.parametrize("fail_on", ["error", "never"])
-def test_no_recovery_is_spent_on_rates_that_somebody_sets_at_each_step(fail_on: str) -> None:
-    trainer, _ = built(callbacks=[AlwaysRaised()], fail_on=fail_on, steps=12)
-    if fail_on == "never":
-        trainer.train()
-    else:
-        with pytest.raises(LoraWatchError, match=r"not recover .*learning rate .*\b0\.3"):
-            trainer.train()
-    report = report_of(trainer)
-    assert report["recoveries"] == []
-    assert report["verdict"] == ("failed" if fail_on == "error" else "unhealthy")
-    assert [note for note in report["notes"] if "each step" in note]
-
-
 class RaisedOnceLowered(TrainerCallback):
     """Sets the rates of the schedule back, once they have been lowered: no step before tells of it."""
 
@@ -249,21 +226,6 @@ def test_a_wiring_error_is_nothing_to_recover_from() -> None:
     with pytest.raises(LoraWatchError, match=r"going back .*LW304"):
         trainer.train()
     assert report_of(trainer)["recoveries"] == []
-
-
-def test_what_takes_too_much_memory_is_said_at_the_start() -> None:
-    callback = LoraWatchCallback(recover=3, recover_memory=1e-4, console=False, tensorboard=False)
-    trainer = build_trainer(lora(tiny_model(), alpha=128), stdlib_blocks(64, 32), 12, callbacks=[callback], lr=1e-2)
-    with pytest.raises(LoraWatchError):
-        trainer.train()
-    assert any("recover is" in note for note in report_of(trainer)["notes"])
-
-
-def test_the_command_hands_it_to_every_process_of_the_script(monkeypatch: pytest.MonkeyPatch) -> None:
-    environment: dict[str, str] = {}
-    monkeypatch.setattr("os.environ", environment)
-    _set_policy(None, None, None, 2)
-    assert environment == {"LORA_WATCH_RECOVER": "2", "LORA_WATCH_FAIL_ON": "error"}
 
 
 def test_it_holds_with_accumulation_and_a_loss_scaler() -> None:

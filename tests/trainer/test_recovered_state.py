@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
-from torch import nn, optim
+from peft import AdaLoraConfig, PeftModel, get_peft_model
+from torch import optim
 from torch.optim import lr_scheduler as schedules
 from transformers import Trainer, TrainerCallback
 
@@ -194,54 +194,3 @@ def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
     assert judge([tmp_path]).exit_code == 1
-
-
-class Normed(nn.Module):
-    """With running statistics, and a buffer that it replaces at each step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.first, self.norm, self.last = nn.Linear(16, 32), nn.BatchNorm1d(32), nn.Linear(32, 4)
-        self.register_buffer("mean", torch.zeros(16))
-        self.mean: torch.Tensor
-
-    def forward(self, x: torch.Tensor, labels: torch.Tensor | None = None) -> dict[str, Any]:
-        if self.training:
-            self.mean = 0.9 * self.mean + 0.1 * x.mean(0)
-        out = self.last(torch.relu(self.norm(self.first(x))))
-        return {"logits": out} if labels is None else {"loss": nn.functional.cross_entropy(out, labels), "logits": out}
-
-
-def samples(spoiled: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-    x = torch.randn(64, 16, generator=torch.Generator().manual_seed(1))
-    nan = torch.zeros(64, dtype=torch.bool)
-    nan[list(spoiled)] = True
-    return [{"x": torch.where(bad, torch.nan, row), "labels": (row[0] > 0).long()} for row, bad in zip(x, nan)]
-
-
-def with_statistics(spoiled: Sequence[int], folder: Path) -> tuple[Any, list[dict[str, Any]]]:
-    torch.manual_seed(0)
-    model = get_peft_model(Normed(), LoraConfig(r=4, lora_alpha=8, target_modules=["first", "last"]))  # type: ignore[arg-type]
-    trainer = build_trainer(
-        model,
-        samples(spoiled),  # type: ignore[arg-type]
-        16,
-        callbacks=[LoraWatchCallback(recover=3, console=False, tensorboard=False)],
-        output_dir=str(folder),
-        lr_scheduler_type="constant",
-        remove_unused_columns=False,
-        label_names=["labels"],
-    )
-    trainer.train()
-    return model, report_of(trainer)["recoveries"]
-
-
-def test_buffers_go_back_with_the_update_that_is_dropped(tmp_path: Path) -> None:
-    model, recovered = with_statistics([5], tmp_path / "spoiled")
-    (recovery,) = recovered
-    assert (recovery["rule"], recovery["optimizer"]) == ("LW201", "untouched")
-    state = {**dict(model.named_buffers()), **{n: p for n, p in model.named_parameters() if p.requires_grad}}
-    assert all(torch.isfinite(values).all() for values in state.values())
-    counted = next(values for name, values in state.items() if name.endswith("num_batches_tracked"))
-    assert counted == 15, "of 16 batches one is as if it had not been seen"
-    assert torch.isfinite(model.eval()(x=torch.ones(2, 16))["logits"]).all()
